@@ -1,0 +1,119 @@
+//! Rows of token ids, padded to one length.
+
+use crate::error::{Error, Result};
+
+/// Where padding goes when rows of different lengths are made one batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum PaddingSide {
+    /// Before the text: what a decoder needs to continue every row.
+    Left,
+    /// After the text: the default of encoders.
+    #[default]
+    Right,
+}
+
+/// Token ids of shape `(rows, tokens)`, and which of them are padding.
+///
+/// ```
+/// use sconce::batch::{PaddingSide, TokenBatch};
+///
+/// let batch = TokenBatch::padded(&[vec![5, 6, 7], vec![8]], 0, PaddingSide::Left)?;
+/// assert_eq!(batch.ids(), [5, 6, 7, 0, 0, 8]);
+/// assert_eq!(batch.attention_mask(), [1, 1, 1, 0, 0, 1]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenBatch {
+    rows: usize,
+    tokens: usize,
+    ids: Vec<u32>,
+    /// 1 for a token, 0 for padding, `(rows, tokens)`.
+    attention_mask: Vec<u8>,
+}
+
+impl TokenBatch {
+    /// One row without padding.
+    ///
+    /// # Errors
+    ///
+    /// When `ids` is empty.
+    pub fn single(ids: &[u32]) -> Result<Self> {
+        Self::new(1, ids.to_vec(), vec![1; ids.len()])
+    }
+
+    /// `rows` rows whose ids and mask lie one row after the other; the mask is 1 for a token and 0
+    /// for padding.
+    ///
+    /// # Errors
+    ///
+    /// When there are no tokens, the lengths do not divide into rows or differ, the mask holds
+    /// something other than 0 and 1, or a row is all padding.
+    pub fn new(rows: usize, ids: Vec<u32>, attention_mask: Vec<u8>) -> Result<Self> {
+        if ids.is_empty() {
+            return Err(Error::input("no tokens: the prompt is empty"));
+        }
+        if rows == 0 || !ids.len().is_multiple_of(rows) {
+            return Err(Error::input(format!("{} ids do not divide into {rows} rows", ids.len())));
+        }
+        if attention_mask.len() != ids.len() || attention_mask.iter().any(|&mask| mask > 1) {
+            return Err(Error::input(format!(
+                "the attention mask must hold a 0 or a 1 for each of the {} ids",
+                ids.len()
+            )));
+        }
+        let tokens = ids.len() / rows;
+        if let Some(row) = attention_mask.chunks(tokens).position(|row| !row.contains(&1)) {
+            return Err(Error::input(format!("row {row} is empty: it holds nothing but padding")));
+        }
+        Ok(Self { rows, tokens, ids, attention_mask })
+    }
+
+    /// Rows of different lengths, padded with `pad_id` to the longest.
+    ///
+    /// # Errors
+    ///
+    /// When there are no rows or one is empty.
+    pub fn padded(rows: &[Vec<u32>], pad_id: u32, side: PaddingSide) -> Result<Self> {
+        let tokens = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let mut ids = Vec::with_capacity(rows.len() * tokens);
+        let mut mask = Vec::with_capacity(rows.len() * tokens);
+        for row in rows {
+            let padding = tokens - row.len();
+            let (before, after) = match side {
+                PaddingSide::Left => (padding, 0),
+                PaddingSide::Right => (0, padding),
+            };
+            ids.extend(std::iter::repeat_n(pad_id, before));
+            ids.extend(row);
+            ids.extend(std::iter::repeat_n(pad_id, after));
+            mask.extend(std::iter::repeat_n(0, before));
+            mask.extend(std::iter::repeat_n(1, row.len()));
+            mask.extend(std::iter::repeat_n(0, after));
+        }
+        Self::new(rows.len(), ids, mask)
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The length of every row, padding included.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// All ids, one row after the other.
+    #[must_use]
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// 1 for a token, 0 for padding, one row after the other.
+    #[must_use]
+    pub fn attention_mask(&self) -> &[u8] {
+        &self.attention_mask
+    }
+}

@@ -1,0 +1,176 @@
+//! Everything that can go wrong, grouped by who can put it right.
+
+use std::path::{Path, PathBuf};
+
+/// The result of every fallible call in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong, grouped by who can put it right.
+///
+/// Each message names what was asked for, what was found, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // --- the network or the disk: try again, sign in, or look at the path ---------------------
+    /// A file could not be fetched from the Hub.
+    #[error("cannot fetch {file:?} of {repo:?} from the Hub: {reason}")]
+    Hub {
+        /// The repository id, with `@revision` where one was asked for.
+        repo: String,
+        /// The file inside the repository.
+        file: String,
+        /// What happened and what to do about it.
+        reason: String,
+        /// Whether the same call may succeed later (network down, 429, 503).
+        transient: bool,
+    },
+    /// A local file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
+    // --- the checkpoint: its files are missing, broken or not what they claim -----------------
+    /// A file is there but does not say what it should.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file that this kind of source must have is missing.
+    #[error("{origin} has no {file}: {reason}")]
+    MissingFile {
+        /// The folder or repository.
+        origin: String,
+        /// The missing file, or the alternatives that were looked for.
+        file: String,
+        /// What it is needed for.
+        reason: String,
+    },
+    /// The model needs a tensor that the checkpoint does not have.
+    #[error("{}: no tensor {stored_as:?} (our name: {tensor:?})", path.display())]
+    MissingTensor {
+        /// Our name for it.
+        tensor: String,
+        /// The name looked for in the checkpoint.
+        stored_as: String,
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// A tensor has another shape than the config says.
+    #[error("{}: tensor {tensor:?} has shape {found:?} where the config asks for {expected:?}", path.display())]
+    ShapeMismatch {
+        /// The tensor, as the checkpoint names it.
+        tensor: String,
+        /// What the config implies.
+        expected: Vec<usize>,
+        /// What the checkpoint holds.
+        found: Vec<usize>,
+        /// The checkpoint.
+        path: PathBuf,
+    },
+
+    // --- the request: fix the call ------------------------------------------------------------
+    /// Prompt and cache together are longer than the model's context.
+    #[error("{tokens} tokens do not fit the model's context of {limit}")]
+    ContextOverflow {
+        /// Tokens that would have been in the context.
+        tokens: usize,
+        /// The model's limit.
+        limit: usize,
+    },
+    /// An option has a value that makes no sense, alone or with the others.
+    #[error("option `{option}`: {reason}")]
+    InvalidOption {
+        /// The option, by its Hugging Face name.
+        option: String,
+        /// Why the value is refused and what is accepted.
+        reason: String,
+    },
+    /// The input itself cannot be used: empty, mis-shaped, out of vocabulary.
+    #[error("invalid input: {reason}")]
+    InvalidInput {
+        /// What is wrong and what is accepted.
+        reason: String,
+    },
+
+    // --- this crate does not do that, or not in this build ------------------------------------
+    /// A model, or something its config asks for, that is not implemented.
+    #[error("unsupported model: {reason}")]
+    UnsupportedModel {
+        /// The field, its value, and what is supported.
+        reason: String,
+    },
+    /// The build lacks a cargo feature.
+    #[error("this needs the cargo feature `{feature}`, which this build does not have")]
+    FeatureDisabled {
+        /// The feature to enable.
+        feature: &'static str,
+    },
+
+    // --- below us -----------------------------------------------------------------------------
+    /// A chat template failed to compile or to render.
+    #[error("chat template{}: {reason}", line.map(|n| format!(", line {n}")).unwrap_or_default())]
+    ChatTemplate {
+        /// The template's line, where known.
+        line: Option<usize>,
+        /// What the template engine, or the template's own `raise_exception`, said.
+        reason: String,
+    },
+    /// The tokenizer refused its file or the text.
+    #[error("tokenizer: {reason}")]
+    Tokenizer {
+        /// What it said.
+        reason: String,
+    },
+    /// A tensor operation failed: out of memory, a device error, or a bug of ours.
+    #[error("tensor operation: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Whether trying again unchanged may succeed (network down, rate limit).
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Hub { transient: true, .. })
+    }
+
+    /// Whether the caller asked for something impossible; the call must be fixed.
+    #[must_use]
+    pub fn is_caller_error(&self) -> bool {
+        matches!(
+            self,
+            Self::ContextOverflow { .. } | Self::InvalidOption { .. } | Self::InvalidInput { .. }
+        )
+    }
+
+    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Read { path, source }
+    }
+
+    pub(crate) fn malformed(path: impl AsRef<Path>, reason: impl ToString) -> Self {
+        Self::Malformed { path: path.as_ref().to_owned(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn option(option: impl Into<String>, reason: impl ToString) -> Self {
+        Self::InvalidOption { option: option.into(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn input(reason: impl ToString) -> Self {
+        Self::InvalidInput { reason: reason.to_string() }
+    }
+
+    pub(crate) fn unsupported(reason: impl ToString) -> Self {
+        Self::UnsupportedModel { reason: reason.to_string() }
+    }
+
+    pub(crate) fn tokenizer(reason: impl ToString) -> Self {
+        Self::Tokenizer { reason: reason.to_string() }
+    }
+}

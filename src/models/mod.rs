@@ -1,0 +1,55 @@
+//! Models: config, immutable weights and a forward pass; all state lives in a cache.
+
+use std::fmt;
+
+use candle_core::{Device, Tensor};
+
+use crate::batch::TokenBatch;
+use crate::error::Result;
+use crate::nn::cache::KvCache;
+
+/// A decoder-only language model: ids in, next-token logits out.
+///
+/// Weights are immutable and all state lives in the cache, so one model serves any number of
+/// conversations at once.
+pub trait CausalLm: fmt::Debug + Send + Sync {
+    /// The sizes a caller must respect.
+    fn limits(&self) -> ModelLimits;
+
+    /// Where the weights live.
+    fn device(&self) -> &Device;
+
+    /// An empty cache of the right shape; it grows as tokens come.
+    fn new_cache(&self) -> KvCache;
+
+    /// Appends the batch to the cache and returns logits in f32: `(batch, vocab)` for
+    /// [`LogitsAt::LastToken`], `(batch, tokens, vocab)` for [`LogitsAt::EveryToken`].
+    ///
+    /// Each row's positions continue where its own tokens in the cache end; padding takes no
+    /// position and is never attended to. The first call decides the number of rows.
+    ///
+    /// # Errors
+    ///
+    /// When the rows differ in number from the cache's, an id is outside the vocabulary, or the
+    /// context would overflow. The cache is then as it was before.
+    fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor>;
+}
+
+/// Which positions' logits a forward pass returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogitsAt {
+    /// All of them, padding included: `(batch, tokens, vocab)`. For perplexity and scoring.
+    EveryToken,
+    /// The last token of each row that is not padding: `(batch, vocab)`. For generation.
+    LastToken,
+}
+
+/// The sizes a caller must respect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelLimits {
+    /// Ids are below this; logits have this many entries.
+    pub vocab: usize,
+    /// The most tokens, prompt and answer together, that the model was made for.
+    pub context: usize,
+}

@@ -1,0 +1,174 @@
+//! How to load a model: device, dtype, quantization.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::Device;
+use candle_core::quantized::GgmlDType;
+
+use crate::error::Error;
+
+/// How to load a model. The same struct for every task and every architecture.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct LoadOptions {
+    /// Where weights live and arithmetic happens. `None`: the best device this build supports.
+    pub device: Option<Device>,
+    /// The dtype of dense weights and of the arithmetic. `None`: f32 on the CPU, as stored on a
+    /// GPU; a GGUF file keeps its blocks. `Some` makes a GGUF file dense (it is dequantized, as
+    /// transformers does it).
+    pub dtype: Option<Precision>,
+    /// Quantize the linear layers while they are read. `None`: leave them as they are.
+    pub quantize: Option<QuantLevel>,
+}
+
+impl LoadOptions {
+    /// Sets [`device`](Self::device).
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = Some(device);
+        self
+    }
+
+    /// Sets [`dtype`](Self::dtype).
+    #[must_use]
+    pub fn dtype(mut self, dtype: Precision) -> Self {
+        self.dtype = Some(dtype);
+        self
+    }
+
+    /// Sets [`quantize`](Self::quantize).
+    #[must_use]
+    pub fn quantize(mut self, level: QuantLevel) -> Self {
+        self.quantize = Some(level);
+        self
+    }
+}
+
+/// The dtype of dense weights, by its Hugging Face name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// Whatever the checkpoint holds: `auto` in transformers.
+    AsStored,
+    /// `bfloat16`: f32's range, 8 bits of precision.
+    BF16,
+    /// `float16`: 11 bits of precision, largest value 65,504.
+    F16,
+    /// `float32`.
+    F32,
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    /// Accepts `auto`, `f32`, `float32`, `f16`, `float16`, `bf16`, `bfloat16`.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name.to_ascii_lowercase().as_str() {
+            "auto" => Ok(Self::AsStored),
+            "bf16" | "bfloat16" => Ok(Self::BF16),
+            "f16" | "float16" => Ok(Self::F16),
+            "f32" | "float32" => Ok(Self::F32),
+            _ => Err(Error::option("dtype", format!("{name:?} is none of auto, f32, f16, bf16"))),
+        }
+    }
+}
+
+/// The block formats worth choosing, from most to least faithful.
+///
+/// The names and layouts are ggml's. Bits per weight count the block's scales:
+///
+/// | level | bits per weight | weights per block |
+/// |---|---|---|
+/// | `Q8_0` | 8.5 | 32 |
+/// | `Q6K` | 6.56 | 256 |
+/// | `Q5_1`, `Q5K`, `Q5_0` | 6.0, 5.5, 5.5 | 32, 256, 32 |
+/// | `Q4_1`, `Q4K`, `Q4_0` | 5.0, 4.5, 4.5 | 32, 256, 32 |
+/// | `Q3K` | 3.44 | 256 |
+/// | `Q2K` | 2.63 | 256 |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the variants are the table above")]
+pub enum QuantLevel {
+    Q8_0,
+    Q6K,
+    Q5_1,
+    Q5K,
+    Q5_0,
+    Q4_1,
+    Q4K,
+    Q4_0,
+    Q3K,
+    Q2K,
+}
+
+impl QuantLevel {
+    /// Every level, from most to least faithful.
+    pub const ALL: &'static [Self] = &[
+        Self::Q8_0,
+        Self::Q6K,
+        Self::Q5_1,
+        Self::Q5K,
+        Self::Q5_0,
+        Self::Q4_1,
+        Self::Q4K,
+        Self::Q4_0,
+        Self::Q3K,
+        Self::Q2K,
+    ];
+
+    /// The level's name in the style of GGUF files, in lower case: `q8_0`, `q4_k`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Q8_0 => "q8_0",
+            Self::Q6K => "q6_k",
+            Self::Q5_1 => "q5_1",
+            Self::Q5K => "q5_k",
+            Self::Q5_0 => "q5_0",
+            Self::Q4_1 => "q4_1",
+            Self::Q4K => "q4_k",
+            Self::Q4_0 => "q4_0",
+            Self::Q3K => "q3_k",
+            Self::Q2K => "q2_k",
+        }
+    }
+
+    /// The ggml block type of this level.
+    pub(crate) const fn ggml(self) -> GgmlDType {
+        match self {
+            Self::Q8_0 => GgmlDType::Q8_0,
+            Self::Q6K => GgmlDType::Q6K,
+            Self::Q5_1 => GgmlDType::Q5_1,
+            Self::Q5K => GgmlDType::Q5K,
+            Self::Q5_0 => GgmlDType::Q5_0,
+            Self::Q4_1 => GgmlDType::Q4_1,
+            Self::Q4K => GgmlDType::Q4K,
+            Self::Q4_0 => GgmlDType::Q4_0,
+            Self::Q3K => GgmlDType::Q3K,
+            Self::Q2K => GgmlDType::Q2K,
+        }
+    }
+}
+
+impl fmt::Display for QuantLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for QuantLevel {
+    type Err = Error;
+
+    /// Accepts a level's [`name`](Self::name) in any case, with or without underscores: `q4_k`,
+    /// `Q4K`, `q8_0`, `q80`.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let plain = |text: &str| text.to_ascii_lowercase().replace('_', "");
+        Self::ALL.iter().copied().find(|level| plain(level.name()) == plain(name)).ok_or_else(
+            || {
+                let known: Vec<_> = Self::ALL.iter().map(|level| level.name()).collect();
+                Error::option("quantize", format!("{name:?} is none of {}", known.join(", ")))
+            },
+        )
+    }
+}

@@ -1,0 +1,210 @@
+//! Where a model's files come from: a Hub repository, a local folder or a GGUF file.
+//!
+//! Above this floor nobody downloads: everyone asks [`ModelFiles`] for a file by name and gets a
+//! local path.
+
+pub mod gguf;
+
+mod directory;
+mod hub;
+
+use std::path::{Path, PathBuf};
+
+pub use hub::{DownloadProgress, HubRepo};
+
+use crate::error::{Error, Result};
+use directory::Directory;
+use gguf::GgufFile;
+
+/// Where a model's files come from.
+///
+/// A string is a Hub id, unless it begins with `/`, `./`, `../` or `~/` or ends in `.gguf`: then
+/// it is a local path. What it is never depends on what happens to be on the disk.
+///
+/// ```
+/// use sconce::ModelSource;
+///
+/// let _hub = ModelSource::from("HuggingFaceTB/SmolLM2-135M-Instruct");
+/// let _folder = ModelSource::from("./my-model");
+/// let _file = ModelSource::from("my-model.Q4_K_M.gguf");
+/// let _pinned = ModelSource::hub("Qwen/Qwen3-0.6B").revision("main");
+/// let _in_repo = ModelSource::hub("bartowski/gemma-2-2b-it-GGUF").gguf("gemma-2-2b-it-Q4_K_M.gguf");
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ModelSource {
+    /// A local folder laid out like a Hub repository.
+    Directory(PathBuf),
+    /// A local GGUF file; config, tokenizer and chat template are read from its metadata. Of a
+    /// split file (`-00001-of-0000N.gguf`) any part may be named.
+    Gguf(PathBuf),
+    /// A Hub repository.
+    Hub(HubRepo),
+    /// A GGUF file inside a Hub repository.
+    HubGguf {
+        /// The repository.
+        repo: HubRepo,
+        /// The file's path in it.
+        file: String,
+    },
+}
+
+impl ModelSource {
+    /// A Hub repository, to be given a revision, a token or a progress callback.
+    #[must_use]
+    pub fn hub(id: impl Into<String>) -> HubRepo {
+        HubRepo::new(id)
+    }
+
+    /// A local folder laid out like a Hub repository.
+    #[must_use]
+    pub fn directory(path: impl Into<PathBuf>) -> Self {
+        Self::Directory(path.into())
+    }
+
+    /// A local GGUF file.
+    #[must_use]
+    pub fn gguf(path: impl Into<PathBuf>) -> Self {
+        Self::Gguf(path.into())
+    }
+
+    /// Opens the source: looks that it is there and, for GGUF, fetches every part and reads the
+    /// header. Files of a repository are fetched as they are asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the folder, file or repository does not exist or cannot be read, or a GGUF header is
+    /// malformed.
+    pub fn open(&self) -> Result<ModelFiles> {
+        Ok(ModelFiles(match self {
+            Self::Directory(path) => Files::Directory(Directory::open(path)?),
+            Self::Gguf(path) => Files::Gguf(GgufFile::open(&gguf::parts_on_disk(path)?)?),
+            Self::Hub(repo) => Files::Hub(repo.open()?),
+            Self::HubGguf { repo, file } => {
+                let repo = repo.open()?;
+                let parts = gguf::part_names(file)
+                    .iter()
+                    .map(|name| repo.required(name, "the model's weights"))
+                    .collect::<Result<Vec<_>>>()?;
+                Files::Gguf(GgufFile::open(&parts)?)
+            }
+        }))
+    }
+}
+
+/// The rule in the type's documentation; the disk is not looked at.
+impl From<&str> for ModelSource {
+    fn from(text: &str) -> Self {
+        let path = match text.strip_prefix("~/") {
+            Some(rest) => std::env::home_dir().unwrap_or_default().join(rest),
+            None => PathBuf::from(text),
+        };
+        if text.ends_with(".gguf") {
+            Self::Gguf(path)
+        } else if ["/", "./", "../", "~/"].iter().any(|prefix| text.starts_with(prefix)) {
+            Self::Directory(path)
+        } else {
+            Self::Hub(HubRepo::new(text))
+        }
+    }
+}
+
+impl From<String> for ModelSource {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<&String> for ModelSource {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<HubRepo> for ModelSource {
+    fn from(repo: HubRepo) -> Self {
+        Self::Hub(repo)
+    }
+}
+
+impl From<&ModelSource> for ModelSource {
+    fn from(source: &ModelSource) -> Self {
+        source.clone()
+    }
+}
+
+/// A path is a folder, or a GGUF file where it ends in `.gguf`.
+impl From<&Path> for ModelSource {
+    fn from(path: &Path) -> Self {
+        if path.extension().is_some_and(|extension| extension == "gguf") {
+            Self::gguf(path)
+        } else {
+            Self::directory(path)
+        }
+    }
+}
+
+impl From<PathBuf> for ModelSource {
+    fn from(path: PathBuf) -> Self {
+        Self::from(path.as_path())
+    }
+}
+
+/// An opened source: local paths of the files asked for, fetched where need be.
+#[derive(Debug)]
+pub struct ModelFiles(Files);
+
+#[derive(Debug)]
+enum Files {
+    Directory(Directory),
+    Gguf(GgufFile),
+    Hub(hub::OpenRepo),
+}
+
+impl ModelFiles {
+    /// The local path of a file of the folder or repository; `None` where there is no such file,
+    /// and always for a GGUF file, which stands alone.
+    ///
+    /// # Errors
+    ///
+    /// When the file exists but cannot be fetched.
+    pub fn optional(&self, name: &str) -> Result<Option<PathBuf>> {
+        match &self.0 {
+            Files::Directory(directory) => directory.optional(name),
+            Files::Gguf(_) => Ok(None),
+            Files::Hub(repo) => repo.optional(name),
+        }
+    }
+
+    /// As [`optional`](Self::optional), for a file that must be there: `needed_for` says why.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingFile`] where there is no such file, else as [`optional`](Self::optional).
+    pub fn required(&self, name: &str, needed_for: &str) -> Result<PathBuf> {
+        self.optional(name)?.ok_or_else(|| Error::MissingFile {
+            origin: self.origin(),
+            file: name.to_owned(),
+            reason: format!("it holds {needed_for}"),
+        })
+    }
+
+    /// The GGUF file, where the source is one.
+    #[must_use]
+    pub fn gguf(&self) -> Option<&GgufFile> {
+        match &self.0 {
+            Files::Gguf(file) => Some(file),
+            Files::Directory(_) | Files::Hub(_) => None,
+        }
+    }
+
+    /// The folder, repository or file, for messages.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        match &self.0 {
+            Files::Directory(directory) => directory.path().display().to_string(),
+            Files::Gguf(file) => file.path().display().to_string(),
+            Files::Hub(repo) => repo.to_string(),
+        }
+    }
+}
