@@ -3,29 +3,22 @@
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little
 //! endian. Nothing is allocated on the file's word: every count is checked against the bytes that
 //! are really there.
-#![expect(unsafe_code, reason = "memory-mapping the file")]
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
-
 use crate::error::{Error, Result};
+use crate::source::ggml::GgmlType;
+use crate::source::mapped::MappedFile;
 
 /// A GGUF file, memory-mapped, or all the parts of a split one.
 #[derive(Debug, Clone)]
 pub struct GgufFile {
-    parts: Vec<Part>,
+    parts: Vec<Arc<MappedFile>>,
     metadata: BTreeMap<String, GgufValue>,
     tensors: BTreeMap<String, GgufTensor>,
-}
-
-#[derive(Debug, Clone)]
-struct Part {
-    path: PathBuf,
-    bytes: Arc<Mmap>,
 }
 
 /// One tensor of a GGUF file.
@@ -36,8 +29,8 @@ pub struct GgufTensor {
     /// ggml's number for the element type, `ggml_type` in `ggml.h`.
     pub ggml_type: u32,
     part: usize,
-    /// From the start of the part's file.
-    offset: u64,
+    /// The bytes of the part's file; empty where the element type is unknown.
+    range: Range<usize>,
 }
 
 /// A metadata value.
@@ -45,7 +38,7 @@ pub struct GgufTensor {
 #[non_exhaustive]
 pub enum GgufValue {
     /// Values of one type.
-    Array(Vec<GgufValue>),
+    Array(Vec<Self>),
     /// A boolean.
     Bool(bool),
     /// Either float type.
@@ -73,16 +66,22 @@ impl GgufFile {
         for path in paths {
             file.add_part(path)?;
         }
-        if file.parts.is_empty() {
+        let Some(first) = file.parts.first() else {
             return Err(Error::input("a GGUF file without parts"));
+        };
+        match file.integer("split.count") {
+            Some(count) if count > 1 && count != file.parts.len() as u64 => {
+                let reason = format!("is one of {count} parts of a split file; it needs them all");
+                Err(Error::malformed(first.path(), reason))
+            }
+            _ => Ok(file),
         }
-        Ok(file)
     }
 
     /// The file, or the first of its parts.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.parts[0].path
+        self.parts[0].path()
     }
 
     /// All metadata by key; of a split file, the first part's.
@@ -97,24 +96,18 @@ impl GgufFile {
         &self.tensors
     }
 
-    /// The first `length` bytes of a tensor.
-    ///
-    /// # Errors
-    ///
-    /// When the file ends before.
-    pub fn bytes(&self, tensor: &GgufTensor, length: usize) -> Result<&[u8]> {
-        let part = &self.parts[tensor.part];
-        usize::try_from(tensor.offset)
-            .ok()
-            .and_then(|start| part.bytes.get(start..start.checked_add(length)?))
-            .ok_or_else(|| {
-                let file = part.bytes.len();
-                let reason = format!(
-                    "is truncated: a tensor of {length} bytes at {} in a file of {file} bytes",
-                    tensor.offset
-                );
-                Error::malformed(&part.path, reason)
-            })
+    /// The bytes of a tensor as they lie in the file: rows one after the other, each of whole
+    /// blocks. `None` where there is no such tensor or its element type is unknown.
+    #[must_use]
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        let tensor = self.tensors.get(name)?;
+        GgmlType::from_number(tensor.ggml_type)?;
+        self.parts[tensor.part].bytes().get(tensor.range.clone())
+    }
+
+    /// The files, in order.
+    pub(crate) fn parts(&self) -> &[Arc<MappedFile>] {
+        &self.parts
     }
 
     /// A string in the metadata.
@@ -151,13 +144,9 @@ impl GgufFile {
     }
 
     fn add_part(&mut self, path: &Path) -> Result<()> {
-        let file = File::open(path).map_err(Error::read(path))?;
-        // SAFETY: a map of a file that another process truncates or rewrites meanwhile would be
-        // undefined behaviour; model files are not written to while they are in use, and copying
-        // gigabytes to guard against it is what users complain of elsewhere.
-        let bytes = unsafe { Mmap::map(&file) }.map_err(Error::read(path))?;
+        let file = MappedFile::open(path)?;
         let part = self.parts.len();
-        let mut reader = Reader { bytes: &bytes, position: 0 };
+        let mut reader = Reader { bytes: file.bytes(), position: 0 };
         let header = reader.header(part).map_err(|reason| Error::malformed(path, reason))?;
         for (name, tensor) in header.tensors {
             if self.tensors.contains_key(&name) {
@@ -168,8 +157,15 @@ impl GgufFile {
         if part == 0 {
             self.metadata = header.metadata;
         }
-        self.parts.push(Part { path: path.to_owned(), bytes: Arc::new(bytes) });
+        self.parts.push(Arc::new(file));
         Ok(())
+    }
+}
+
+impl GgufTensor {
+    /// The part of the file that holds the tensor, and where in it.
+    pub(crate) fn location(&self) -> (usize, Range<usize>) {
+        (self.part, self.range.clone())
     }
 }
 
@@ -235,12 +231,18 @@ pub(super) fn parts_on_disk(path: &Path) -> Result<Vec<PathBuf>> {
 fn split_name(name: &str) -> Option<(&str, usize)> {
     let (rest, parts) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
     let (stem, part) = rest.rsplit_once('-')?;
-    let numbered = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    (numbered(part) && numbered(parts)).then_some((stem, parts.parse().ok()?))
+    let number = |text: &str| -> Option<usize> {
+        let is_number = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse().ok())?
+    };
+    let (part, parts) = (number(part)?, number(parts)?);
+    (1..=parts).contains(&part).then_some((stem, parts))
 }
 
 const MAGIC: &[u8] = b"GGUF";
-const DEFAULT_ALIGNMENT: u64 = 32;
+const DEFAULT_ALIGNMENT: usize = 32;
+/// The specification asks for a multiple of 8, and blocks must not lie on odd addresses.
+const LEAST_ALIGNMENT: usize = 8;
 /// ggml allows four; more is a lie.
 const MAX_DIMENSIONS: u32 = 4;
 /// Arrays of arrays are legal but nobody writes them deeper.
@@ -249,6 +251,13 @@ const MAX_NESTING: usize = 4;
 struct Header {
     metadata: BTreeMap<String, GgufValue>,
     tensors: Vec<(String, GgufTensor)>,
+}
+
+struct RawTensor {
+    name: String,
+    shape: Vec<usize>,
+    ggml_type: u32,
+    offset: u64,
 }
 
 struct Reader<'a> {
@@ -278,33 +287,68 @@ impl<'a> Reader<'a> {
             let key = self.string()?;
             let kind = self.u32()?;
             let value = self.value(kind, 0).map_err(|reason| format!("{reason} (key {key:?})"))?;
+            if metadata.contains_key(&key) {
+                return Err(format!("has the metadata key {key:?} twice"));
+            }
             metadata.insert(key, value);
         }
         let mut directory = Vec::new();
         for _ in 0..tensors {
-            directory.push(self.tensor(part)?);
+            directory.push(self.tensor()?);
         }
         let alignment = match metadata.get("general.alignment") {
             None => DEFAULT_ALIGNMENT,
             Some(value) => value
                 .as_u64()
-                .filter(|value| value.is_power_of_two())
-                .ok_or_else(|| format!("has general.alignment {value:?}, no power of two"))?,
+                .and_then(|value| usize::try_from(value).ok())
+                .filter(|value| value.is_power_of_two() && *value >= LEAST_ALIGNMENT)
+                .ok_or_else(|| {
+                    format!("has general.alignment {value:?}; powers of two from 8 are possible")
+                })?,
         };
-        let data = (self.position as u64)
+        let data = self
+            .position
             .checked_next_multiple_of(alignment)
             .ok_or("has an alignment beyond its end")?;
-        for (name, tensor) in &mut directory {
-            tensor.offset = tensor
-                .offset
-                .checked_add(data)
-                .filter(|&start| start <= self.bytes.len() as u64)
-                .ok_or_else(|| format!("is truncated: tensor {name:?} begins beyond its end"))?;
+        let mut tensors = Vec::with_capacity(directory.len());
+        for RawTensor { name, shape, ggml_type, offset } in directory {
+            let range = self
+                .range(&shape, ggml_type, data, offset, alignment)
+                .map_err(|reason| format!("tensor {name:?} {shape:?}: {reason}"))?;
+            tensors.push((name, GgufTensor { shape, ggml_type, part, range }));
         }
-        Ok(Header { metadata, tensors: directory })
+        Ok(Header { metadata, tensors })
     }
 
-    fn tensor(&mut self, part: usize) -> Parsed<(String, GgufTensor)> {
+    /// The bytes of a tensor that begins `offset` bytes after `data`.
+    fn range(
+        &self,
+        shape: &[usize],
+        ggml_type: u32,
+        data: usize,
+        offset: u64,
+        alignment: usize,
+    ) -> Parsed<Range<usize>> {
+        let Some(kind) = GgmlType::from_number(ggml_type) else {
+            return Ok(0..0);
+        };
+        let length = kind.length(shape).ok_or_else(|| {
+            format!("its rows are no whole blocks of {} {} weights", kind.weights, kind.name)
+        })?;
+        let offset = usize::try_from(offset).map_err(|error| error.to_string())?;
+        if !offset.is_multiple_of(alignment) {
+            return Err(format!("begins at {offset}, which is no multiple of {alignment}"));
+        }
+        data.checked_add(offset)
+            .and_then(|start| Some(start..start.checked_add(length)?))
+            .filter(|range| range.end <= self.bytes.len())
+            .ok_or_else(|| {
+                let size = self.bytes.len();
+                format!("{length} bytes at {data} + {offset} are beyond the file's {size} bytes")
+            })
+    }
+
+    fn tensor(&mut self) -> Parsed<RawTensor> {
         let name = self.string()?;
         let dimensions = self.u32()?;
         if dimensions > MAX_DIMENSIONS {
@@ -320,9 +364,7 @@ impl<'a> Reader<'a> {
             .iter()
             .try_fold(1_usize, |elements, &length| elements.checked_mul(length))
             .ok_or_else(|| format!("gives tensor {name:?} the impossible shape {shape:?}"))?;
-        let ggml_type = self.u32()?;
-        let offset = self.u64()?;
-        Ok((name, GgufTensor { shape, ggml_type, part, offset }))
+        Ok(RawTensor { name, shape, ggml_type: self.u32()?, offset: self.u64()? })
     }
 
     fn value(&mut self, kind: u32, nesting: usize) -> Parsed<GgufValue> {
@@ -383,5 +425,46 @@ impl<'a> Reader<'a> {
             })?;
         self.position += length;
         Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_parts() {
+        let parts =
+            ["q4/m-00001-of-00003.gguf", "q4/m-00002-of-00003.gguf", "q4/m-00003-of-00003.gguf"];
+        for name in parts {
+            assert_eq!(part_names(name), parts);
+        }
+        assert_eq!(part_names("m-00001-of-00001.gguf"), ["m-00001-of-00001.gguf"]);
+        let whole = [
+            "m.gguf",
+            "m-00000-of-00003.gguf",
+            "m-00004-of-00003.gguf",
+            "m-00001-of-00000.gguf",
+            "m-1-of-3.gguf",
+            "m-000001-of-000003.gguf",
+            "m-+0001-of-00003.gguf",
+            "m-00001-of-00003",
+            "-of-.gguf",
+            "m00001-of-00003.gguf.part",
+        ];
+        for name in whole {
+            assert_eq!(part_names(name), [name]);
+        }
+    }
+
+    #[test]
+    fn parts_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |part: usize| folder.path().join(format!("m-0000{part}-of-00002.gguf"));
+        std::fs::write(path(1), b"").unwrap();
+        let error = parts_on_disk(&path(1)).unwrap_err().to_string();
+        assert!(error.contains("m-00002-of-00002.gguf") && error.contains("2 parts"), "{error}");
+        std::fs::write(path(2), b"").unwrap();
+        assert_eq!(parts_on_disk(&path(2)).unwrap(), [path(1), path(2)]);
     }
 }

@@ -1,20 +1,23 @@
 //! Where a model's files come from: a Hub repository, a local folder or a GGUF file.
 //!
 //! Above this floor nobody downloads: everyone asks [`ModelFiles`] for a file by name and gets a
-//! local path.
+//! local path. How Hub repositories are fetched and cached, and which environment variables matter,
+//! is described in [`hub`].
 
 pub mod gguf;
+pub mod hub;
+
+pub(crate) mod ggml;
+pub(crate) mod mapped;
 
 mod directory;
-mod hub;
 
-use std::path::{Path, PathBuf};
-
-pub use hub::{DownloadProgress, HubRepo};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
 use directory::Directory;
 use gguf::GgufFile;
+use hub::{HubRepo, OpenRepo};
 
 /// Where a model's files come from.
 ///
@@ -69,19 +72,22 @@ impl ModelSource {
     }
 
     /// Opens the source: looks that it is there and, for GGUF, fetches every part and reads the
-    /// header. Files of a repository are fetched as they are asked for.
+    /// header. Files of a repository are fetched as they are asked for, all from the commit that
+    /// its revision is at now.
     ///
     /// # Errors
     ///
-    /// When the folder, file or repository does not exist or cannot be read, or a GGUF header is
-    /// malformed.
+    /// When the folder, file or repository does not exist or cannot be read, an id is not one, or
+    /// a GGUF header is malformed. [`Error::FeatureDisabled`] for a repository in a build without
+    /// the feature `hub`.
     pub fn open(&self) -> Result<ModelFiles> {
         Ok(ModelFiles(match self {
             Self::Directory(path) => Files::Directory(Directory::open(path)?),
             Self::Gguf(path) => Files::Gguf(GgufFile::open(&gguf::parts_on_disk(path)?)?),
-            Self::Hub(repo) => Files::Hub(repo.open()?),
+            Self::Hub(repo) => Files::Hub(Box::new(repo.open("config.json")?)),
             Self::HubGguf { repo, file } => {
-                let repo = repo.open()?;
+                check_name(file)?;
+                let repo = ModelFiles(Files::Hub(Box::new(repo.open(file)?)));
                 let parts = gguf::part_names(file)
                     .iter()
                     .map(|name| repo.required(name, "the model's weights"))
@@ -127,8 +133,8 @@ impl From<HubRepo> for ModelSource {
     }
 }
 
-impl From<&ModelSource> for ModelSource {
-    fn from(source: &ModelSource) -> Self {
+impl From<&Self> for ModelSource {
+    fn from(source: &Self) -> Self {
         source.clone()
     }
 }
@@ -158,17 +164,18 @@ pub struct ModelFiles(Files);
 enum Files {
     Directory(Directory),
     Gguf(GgufFile),
-    Hub(hub::OpenRepo),
+    Hub(Box<OpenRepo>),
 }
 
 impl ModelFiles {
     /// The local path of a file of the folder or repository; `None` where there is no such file,
-    /// and always for a GGUF file, which stands alone.
+    /// and always for a GGUF file, which stands alone. Folders in `name` are parted by `/`.
     ///
     /// # Errors
     ///
-    /// When the file exists but cannot be fetched.
+    /// When the file exists but cannot be fetched, or `name` leads out of the folder.
     pub fn optional(&self, name: &str) -> Result<Option<PathBuf>> {
+        check_name(name)?;
         match &self.0 {
             Files::Directory(directory) => directory.optional(name),
             Files::Gguf(_) => Ok(None),
@@ -180,13 +187,21 @@ impl ModelFiles {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingFile`] where there is no such file, else as [`optional`](Self::optional).
+    /// [`Error::MissingFile`] where there is no such file, [`Error::Hub`] where it is not in the
+    /// cache and the Hub could not be asked, else as [`optional`](Self::optional).
     pub fn required(&self, name: &str, needed_for: &str) -> Result<PathBuf> {
-        self.optional(name)?.ok_or_else(|| Error::MissingFile {
+        if let Some(path) = self.optional(name)? {
+            return Ok(path);
+        }
+        let not_asked = match &self.0 {
+            Files::Hub(repo) => repo.not_asked(name),
+            Files::Directory(_) | Files::Gguf(_) => None,
+        };
+        Err(not_asked.unwrap_or_else(|| Error::MissingFile {
             origin: self.origin(),
             file: name.to_owned(),
             reason: format!("it holds {needed_for}"),
-        })
+        }))
     }
 
     /// The GGUF file, where the source is one.
@@ -206,5 +221,71 @@ impl ModelFiles {
             Files::Gguf(file) => file.path().display().to_string(),
             Files::Hub(repo) => repo.to_string(),
         }
+    }
+}
+
+/// Names of files come out of other people's JSON.
+fn check_name(name: &str) -> Result<()> {
+    if stays_inside(name) {
+        return Ok(());
+    }
+    Err(Error::input(format!("{name:?} is no path inside a model's folder")))
+}
+
+/// Whether a relative path parted by `/` names something below the folder it is joined to.
+fn stays_inside(path: &str) -> bool {
+    !path.contains(['\\', '\0'])
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        // A drive, on Windows.
+        && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_ids_unless_they_look_like_paths() {
+        for id in ["gpt2", "owner/name", "models/x", "..", ".", "~", "C:/models", "", "x.GGUF"] {
+            assert!(matches!(ModelSource::from(id), ModelSource::Hub(_)), "{id}");
+        }
+        for path in ["/models/x", "./x", "../x", "./", "/"] {
+            let ModelSource::Directory(found) = ModelSource::from(path) else { panic!("{path}") };
+            assert_eq!(found, Path::new(path));
+        }
+        for path in ["x.gguf", "./x.gguf", "/a/x.gguf", "owner/x-00001-of-00002.gguf"] {
+            let ModelSource::Gguf(found) = ModelSource::from(path) else { panic!("{path}") };
+            assert_eq!(found, Path::new(path));
+        }
+        let home = std::env::home_dir().unwrap();
+        assert!(
+            matches!(ModelSource::from("~/x"), ModelSource::Directory(path) if path == home.join("x"))
+        );
+        assert!(
+            matches!(ModelSource::from("~/x.gguf"), ModelSource::Gguf(path) if path == home.join("x.gguf"))
+        );
+    }
+
+    #[test]
+    fn paths_are_folders_unless_they_end_in_gguf() {
+        assert!(matches!(ModelSource::from(Path::new("owner/name")), ModelSource::Directory(_)));
+        assert!(matches!(ModelSource::from(PathBuf::from("x.gguf")), ModelSource::Gguf(_)));
+    }
+
+    #[test]
+    fn names_stay_inside() {
+        for name in ["config.json", "a/b/c.json", "...", "a..b", ".hidden", "1_Pooling/config.json"]
+        {
+            assert!(stays_inside(name), "{name}");
+        }
+        let outside =
+            ["", "/", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "./a", "a/", "a\\b", "a\0"];
+        for name in outside {
+            assert!(!stays_inside(name), "{name}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let files = ModelSource::directory(folder.path()).open().unwrap();
+        assert_eq!(files.optional("config.json").unwrap(), None);
+        assert!(files.optional("../x").unwrap_err().is_caller_error());
     }
 }
