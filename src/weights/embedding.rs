@@ -1,0 +1,117 @@
+//! A table of vectors, one for each id.
+
+use std::sync::Arc;
+
+use candle_core::quantized::QTensor;
+use candle_core::{DType, Tensor};
+
+use crate::error::{Error, Result};
+use crate::weights::linear::{Linear, Matrix};
+
+/// A table of vectors, one for each id, whatever it is made of. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Embedding {
+    table: Matrix,
+    /// Of the vectors handed out.
+    compute: DType,
+}
+
+impl Embedding {
+    /// A dense `table` of shape `(vocab, hidden)`; vectors come in the dtype `compute`.
+    ///
+    /// # Errors
+    ///
+    /// When the table has another number of dimensions.
+    pub fn new(table: Tensor, compute: DType) -> Result<Self> {
+        table.dims2()?;
+        Ok(Self { table: Matrix::Dense(table.contiguous()?), compute })
+    }
+
+    pub(super) fn quantized(table: QTensor, compute: DType) -> Self {
+        Self { table: Matrix::Quantized(Arc::new(table)), compute }
+    }
+
+    /// Ids are below this.
+    #[must_use]
+    pub fn vocab(&self) -> usize {
+        self.table.dims()[0]
+    }
+
+    /// The length of a vector.
+    #[must_use]
+    pub fn hidden(&self) -> usize {
+        self.table.dims()[1]
+    }
+
+    /// Bytes of the table.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.table.bytes()
+    }
+
+    /// What the table is made of: `f32`, `bf16`, `f16`, or a block format such as `q6_k`.
+    #[must_use]
+    pub fn precision(&self) -> &'static str {
+        self.table.precision()
+    }
+
+    /// Ids in u32 of any shape, `(batch, tokens)` say, to `(batch, tokens, hidden)`. Of a quantized
+    /// table only the rows asked for are dequantized.
+    ///
+    /// # Errors
+    ///
+    /// When an id is not below [`vocab`](Self::vocab) (on the CPU; a GPU does not check).
+    pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+        let mut shape = ids.dims().to_vec();
+        shape.push(self.hidden());
+        let ids = ids.flatten_all()?.contiguous()?;
+        if ids.device().is_cpu()
+            && let Some(id) =
+                ids.to_vec1::<u32>()?.into_iter().find(|&id| id as usize >= self.vocab())
+        {
+            let vocab = self.vocab();
+            return Err(Error::input(format!("the id {id} in a vocabulary of {vocab}")));
+        }
+        let vectors = match &self.table {
+            Matrix::Dense(table) => table.index_select(&ids, 0)?,
+            Matrix::Quantized(table) => table.embedding(&ids)?,
+        };
+        Ok(vectors.to_dtype(self.compute)?.reshape(shape)?)
+    }
+
+    /// The output head of a model whose head is tied to its embedding: `(.., hidden)` to
+    /// `(.., vocab)`. Shares the table, which stays what it is.
+    #[must_use]
+    pub fn as_linear(&self) -> Linear {
+        Linear { weight: self.table.clone(), bias: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use candle_core::quantized::GgmlDType;
+
+    use super::*;
+
+    #[test]
+    fn looks_up_rows_and_serves_as_a_head() -> Result<()> {
+        let cpu = &Device::Cpu;
+        let table = Tensor::arange(0_f32, 3.0 * 32.0, cpu)?.reshape((3, 32))?;
+        let ids = Tensor::new(&[[2_u32, 0]], cpu)?;
+        let dense = Embedding::new(table.to_dtype(DType::BF16)?, DType::F32)?;
+        let blocks = Embedding::quantized(QTensor::quantize(&table, GgmlDType::Q8_0)?, DType::F32);
+        for embedding in [dense, blocks] {
+            let vectors = embedding.forward(&ids)?;
+            assert_eq!((vectors.dims(), vectors.dtype()), ([1, 2, 32].as_slice(), DType::F32));
+            let vectors = vectors.flatten_all()?.to_vec1::<f32>()?;
+            assert!((vectors[1] - 65.0).abs() < 0.5 && (vectors[33] - 1.0).abs() < 0.2);
+            let head = embedding.as_linear();
+            assert_eq!((head.in_features(), head.out_features()), (32, 3));
+            assert_eq!(head.bytes(), embedding.bytes());
+            let outside = Tensor::new(&[3_u32], cpu)?;
+            assert!(embedding.forward(&outside).unwrap_err().is_caller_error());
+        }
+        Ok(())
+    }
+}

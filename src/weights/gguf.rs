@@ -1,0 +1,45 @@
+//! The tensors of a GGUF file; its header is read by [`crate::source::gguf`].
+
+use candle_core::quantized::GgmlDType;
+
+use crate::error::Result;
+use crate::source::ggml::GgmlType;
+use crate::source::gguf::{GgufFile, GgufTensor};
+use crate::weights::elements::Elements;
+use crate::weights::store::{Entry, Store};
+
+pub(super) fn open(file: &GgufFile) -> Result<Store> {
+    let entry = |(name, tensor): (&String, &GgufTensor)| {
+        let (part, range) = tensor.location();
+        let elements = elements(tensor.ggml_type);
+        (name.clone(), Entry { file: part, range, shape: tensor.shape.clone(), elements })
+    };
+    Ok(Store {
+        origin: file.path().to_owned(),
+        files: file.parts().to_vec(),
+        tensors: file.tensors().iter().map(entry).collect(),
+    })
+}
+
+fn elements(ggml_type: u32) -> Elements {
+    match ggml_type {
+        0 => Elements::F32,
+        1 => Elements::F16,
+        2 => Elements::Blocks(GgmlDType::Q4_0),
+        3 => Elements::Blocks(GgmlDType::Q4_1),
+        6 => Elements::Blocks(GgmlDType::Q5_0),
+        7 => Elements::Blocks(GgmlDType::Q5_1),
+        8 => Elements::Blocks(GgmlDType::Q8_0),
+        10 => Elements::Blocks(GgmlDType::Q2K),
+        11 => Elements::Blocks(GgmlDType::Q3K),
+        12 => Elements::Blocks(GgmlDType::Q4K),
+        13 => Elements::Blocks(GgmlDType::Q5K),
+        14 => Elements::Blocks(GgmlDType::Q6K),
+        28 => Elements::F64,
+        30 => Elements::BF16,
+        other => Elements::Other(match GgmlType::from_number(other) {
+            Some(kind) => kind.name.to_owned(),
+            None => format!("number {other}, which ggml does not have"),
+        }),
+    }
+}

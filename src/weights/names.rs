@@ -1,0 +1,291 @@
+//! What a checkpoint calls the tensors that we know under our own names.
+//!
+//! A table maps our name on the left to how a checkpoint stores it on the right; `*` is a number,
+//! of a layer or an expert, and stands for the same number on both sides. A rule for `layers.*.attn.q`
+//! also holds for `layers.*.attn.q.weight` and `….bias`: the last part is carried over. A name that
+//! no rule knows is looked for as it is.
+
+use std::ops::Range;
+
+/// Our names and a checkpoint's.
+#[derive(Debug, Clone, Copy)]
+pub struct NameTable {
+    /// What most checkpoints of a format have in common.
+    pub(crate) base: &'static [Rule],
+    /// What differs in this family; wins over `base`.
+    pub(crate) own: &'static [Rule],
+}
+
+impl NameTable {
+    /// No rules: every tensor is asked for by the name the checkpoint gives it.
+    #[must_use]
+    pub const fn stored_names() -> Self {
+        Self { base: &[], own: &[] }
+    }
+
+    /// Where to find the tensor of our full name, such as `layers.3.attn.q.weight`.
+    pub(crate) fn resolve(&self, ours: &str) -> Resolved {
+        let known = self.own.iter().chain(self.base).find_map(|rule| rule.resolve(ours));
+        known.unwrap_or_else(|| Resolved { name: ours.to_owned(), how: How::Whole })
+    }
+}
+
+/// One row of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    pub ours: &'static str,
+    pub stored: Stored,
+}
+
+/// How a checkpoint stores a tensor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stored {
+    As(&'static str),
+    /// One of several tensors of one shape stacked along a new first dimension, its number being
+    /// our name's last `*`: the experts of GGUF (`ffn_up_exps`).
+    Expert {
+        of: &'static str,
+    },
+    /// The numbers are one too small: RMSNorm weights in Gemma's safetensors.
+    PlusOne(&'static str),
+    /// Some rows of a fused tensor: `qkv_proj` of Phi-3.
+    Rows {
+        of: &'static str,
+        part: Part,
+        layout: Fused,
+    },
+}
+
+/// What is fused: query, key and value, or gate and up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Query,
+    Key,
+    Value,
+    Gate,
+    Up,
+}
+
+/// How the rows of fused parts follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fused {
+    /// All queries, all keys, all values; all gates, all ups: Phi-3, GGUF.
+    Concatenated,
+    #[cfg_attr(not(test), expect(dead_code, reason = "no family with grouped rows yet"))]
+    /// For each key-value head its queries, its key, its value: Falcon, GPT-NeoX, BLOOM. For each
+    /// feature its gate, its up.
+    Grouped,
+}
+
+/// The sizes that tell where query, key and value lie in a fused tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeadCounts {
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+}
+
+/// Rows of a fused tensor that belong to one part: of each of `groups` groups of `group` rows the
+/// `size` rows after the first `before`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FusedRows {
+    /// How many rows the fused tensor must have.
+    pub total: usize,
+    groups: usize,
+    group: usize,
+    before: usize,
+    size: usize,
+}
+
+/// A tensor of the checkpoint and what of it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub name: String,
+    pub how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    Expert(usize),
+    PlusOne,
+    Rows(Part, Fused),
+    Whole,
+}
+
+/// Stored under another name.
+pub(crate) const fn renamed(ours: &'static str, theirs: &'static str) -> Rule {
+    Rule { ours, stored: Stored::As(theirs) }
+}
+
+/// Some rows of a fused tensor.
+pub(crate) const fn rows(ours: &'static str, of: &'static str, part: Part, layout: Fused) -> Rule {
+    Rule { ours, stored: Stored::Rows { of, part, layout } }
+}
+
+/// Some rows of a tensor that holds its parts one after the other.
+pub(crate) const fn part(ours: &'static str, of: &'static str, part: Part) -> Rule {
+    rows(ours, of, part, Fused::Concatenated)
+}
+
+/// Stored minus one.
+pub(crate) const fn plus_one(ours: &'static str, theirs: &'static str) -> Rule {
+    Rule { ours, stored: Stored::PlusOne(theirs) }
+}
+
+#[cfg_attr(not(test), expect(dead_code, reason = "no family with stacked experts yet"))]
+/// One of a stack; `ours` has one `*` more than `of`.
+pub(crate) const fn expert(ours: &'static str, of: &'static str) -> Rule {
+    Rule { ours, stored: Stored::Expert { of } }
+}
+
+impl Rule {
+    fn resolve(&self, ours: &str) -> Option<Resolved> {
+        let (numbers, parameter) = self.captures(ours)?;
+        let (theirs, how) = match self.stored {
+            Stored::As(theirs) => (theirs, How::Whole),
+            Stored::Expert { of } => (of, How::Expert(numbers.last()?.parse().ok()?)),
+            Stored::PlusOne(theirs) => (theirs, How::PlusOne),
+            Stored::Rows { of, part, layout } => (of, How::Rows(part, layout)),
+        };
+        let mut numbers = numbers.into_iter();
+        let filled = theirs.split('.').map(|segment| match segment {
+            "*" => numbers.next().unwrap_or(segment),
+            name => name,
+        });
+        let name = filled.chain(parameter).collect::<Vec<_>>().join(".");
+        Some(Resolved { name, how })
+    }
+
+    /// The numbers that our pattern's `*` stand for, and the parameter that follows it.
+    fn captures<'a>(&self, ours: &'a str) -> Option<(Vec<&'a str>, Option<&'a str>)> {
+        let mut numbers = Vec::new();
+        let mut segments = ours.split('.');
+        for expected in self.ours.split('.') {
+            let segment = segments.next()?;
+            let is_number = segment.bytes().all(|byte| byte.is_ascii_digit());
+            match expected {
+                "*" if is_number => numbers.push(segment),
+                name if name == segment => {}
+                _ => return None,
+            }
+        }
+        match (segments.next(), segments.next()) {
+            (parameter @ (None | Some("weight" | "bias")), None) => Some((numbers, parameter)),
+            _ => None,
+        }
+    }
+}
+
+impl Part {
+    /// Where this part lies in a fused tensor; `rows` is how many rows it has. `None` where query,
+    /// key or value are asked for without head counts, or these are impossible.
+    pub(crate) fn of(
+        self,
+        layout: Fused,
+        rows: usize,
+        heads: Option<HeadCounts>,
+    ) -> Option<FusedRows> {
+        let (groups, sizes) = match (self, layout) {
+            (Self::Gate | Self::Up, Fused::Concatenated) => (1, [rows, rows, 0]),
+            (Self::Gate | Self::Up, Fused::Grouped) => (rows, [1, 1, 0]),
+            (_, Fused::Concatenated) => {
+                let HeadCounts { heads, kv_heads, head_dim } = heads?;
+                let keys = kv_heads.checked_mul(head_dim)?;
+                (1, [heads.checked_mul(head_dim)?, keys, keys])
+            }
+            (_, Fused::Grouped) => {
+                let HeadCounts { heads, kv_heads, head_dim } = heads?;
+                let queries = heads.checked_div(kv_heads)?.checked_mul(head_dim)?;
+                (kv_heads, [queries, head_dim, head_dim])
+            }
+        };
+        let index = match self {
+            Self::Query | Self::Gate => 0,
+            Self::Key | Self::Up => 1,
+            Self::Value => 2,
+        };
+        let group = sizes.iter().try_fold(0_usize, |sum, &size| sum.checked_add(size))?;
+        let total = groups.checked_mul(group)?;
+        let before = sizes[..index].iter().sum();
+        Some(FusedRows { groups, group, before, size: sizes[index], total })
+    }
+}
+
+impl FusedRows {
+    /// The rows of the part, in order. There are as many ranges as groups, so compare
+    /// [`total`](Self::total) with the tensor first.
+    pub(crate) fn ranges(&self) -> Vec<Range<usize>> {
+        let starts = (0..self.groups).map(|number| number * self.group + self.before);
+        starts.map(|start| start..start + self.size).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &[Rule] = &[
+        renamed("embed", "model.embed_tokens"),
+        renamed("layers.*.attn_norm", "model.layers.*.input_layernorm"),
+        renamed("layers.*.attn.q", "model.layers.*.self_attn.q_proj"),
+        expert("layers.*.experts.*.up", "blk.*.ffn_up_exps"),
+    ];
+    const OWN: &[Rule] = &[
+        part("layers.*.attn.q", "model.layers.*.self_attn.qkv_proj", Part::Query),
+        plus_one("layers.*.attn_norm", "model.layers.*.input_layernorm"),
+    ];
+
+    fn resolved(own: &'static [Rule], ours: &str) -> (String, How) {
+        let Resolved { name, how } = NameTable { base: BASE, own }.resolve(ours);
+        (name, how)
+    }
+
+    #[test]
+    fn numbers_and_parameters_are_carried_over() {
+        let name = |ours| resolved(&[], ours).0;
+        assert_eq!(name("embed.weight"), "model.embed_tokens.weight");
+        assert_eq!(name("layers.31.attn.q.bias"), "model.layers.31.self_attn.q_proj.bias");
+        assert_eq!(name("layers.31.attn.q"), "model.layers.31.self_attn.q_proj");
+        // No rule: a name that only begins like one, or has no number where one belongs.
+        assert_eq!(name("layers.3.attn.q.scale"), "layers.3.attn.q.scale");
+        assert_eq!(name("layers.x.attn.q.weight"), "layers.x.attn.q.weight");
+        assert_eq!(name("layers.3"), "layers.3");
+    }
+
+    #[test]
+    fn own_rules_win() {
+        let (name, how) = resolved(OWN, "layers.2.attn.q.weight");
+        assert_eq!(name, "model.layers.2.self_attn.qkv_proj.weight");
+        assert_eq!(how, How::Rows(Part::Query, Fused::Concatenated));
+        assert_eq!(resolved(OWN, "layers.2.attn_norm.weight").1, How::PlusOne);
+        assert_eq!(resolved(&[], "layers.2.attn_norm.weight").1, How::Whole);
+    }
+
+    #[test]
+    fn experts_have_a_number() {
+        let (name, how) = resolved(&[], "layers.7.experts.12.up.weight");
+        assert_eq!((name.as_str(), how), ("blk.7.ffn_up_exps.weight", How::Expert(12)));
+    }
+
+    #[test]
+    fn fused_rows() {
+        let heads = Some(HeadCounts { heads: 4, kv_heads: 2, head_dim: 3 });
+        let rows = |part: Part, layout, rows| -> (Vec<_>, usize) {
+            let rows = part.of(layout, rows, heads).unwrap();
+            (rows.ranges().into_iter().map(|range| (range.start, range.end)).collect(), rows.total)
+        };
+        assert_eq!(rows(Part::Query, Fused::Concatenated, 12), (vec![(0, 12)], 24));
+        assert_eq!(rows(Part::Key, Fused::Concatenated, 6), (vec![(12, 18)], 24));
+        assert_eq!(rows(Part::Value, Fused::Concatenated, 6), (vec![(18, 24)], 24));
+        assert_eq!(rows(Part::Query, Fused::Grouped, 12), (vec![(0, 6), (12, 18)], 24));
+        assert_eq!(rows(Part::Key, Fused::Grouped, 6), (vec![(6, 9), (18, 21)], 24));
+        assert_eq!(rows(Part::Value, Fused::Grouped, 6), (vec![(9, 12), (21, 24)], 24));
+        assert_eq!(rows(Part::Gate, Fused::Concatenated, 5), (vec![(0, 5)], 10));
+        assert_eq!(rows(Part::Up, Fused::Concatenated, 5), (vec![(5, 10)], 10));
+        assert_eq!(rows(Part::Up, Fused::Grouped, 2), (vec![(1, 2), (3, 4)], 4));
+        assert_eq!(Part::Key.of(Fused::Grouped, 6, None), None);
+        let absurd = HeadCounts { heads: usize::MAX, kv_heads: 0, head_dim: 2 };
+        assert_eq!(Part::Key.of(Fused::Grouped, 6, Some(absurd)), None);
+        assert_eq!(Part::Key.of(Fused::Concatenated, 6, Some(absurd)), None);
+    }
+}

@@ -1,0 +1,429 @@
+//! The pickle of a PyTorch checkpoint, read without running it.
+//!
+//! A pickle is a program for a small stack machine. This one knows the instructions that
+//! `torch.save` writes and, of all Python classes, those that make up tensors; any other object is
+//! carried along as [`Value::Other`]. Values are copied, never expanded: tuples, lists and dicts are
+//! numbers into tables, so neither sharing nor nesting nor cycles cost more than the file's length.
+//!
+//! Instructions: <https://github.com/python/cpython/blob/3.13/Lib/pickletools.py>. Objects: `_utils.py`
+//! and `serialization.py` in PyTorch 2.9.
+
+use std::collections::HashMap;
+
+use crate::weights::elements::Elements;
+
+/// A tensor of a state dict: a strided view of a storage.
+#[derive(Debug, Clone)]
+pub(super) struct PickledTensor<'a> {
+    pub(super) storage: Storage<'a>,
+    /// In elements.
+    pub(super) offset: usize,
+    pub(super) shape: Vec<usize>,
+    /// Whether its elements lie one after the other in the order of its shape.
+    pub(super) contiguous: bool,
+}
+
+/// Elements that one or more tensors are views of.
+#[derive(Debug, Clone)]
+pub(super) struct Storage<'a> {
+    pub(super) key: &'a str,
+    pub(super) elements: Elements,
+}
+
+/// What one pickle leaves behind.
+#[derive(Debug)]
+pub(super) struct Unpickled<'a> {
+    machine: Machine<'a>,
+    value: Value<'a>,
+}
+
+/// Reasons are completed with the file's name by the caller.
+pub(super) type Parsed<T> = std::result::Result<T, String>;
+
+/// Reads the pickle that `bytes` begins with, and tells where it ends.
+pub(super) fn unpickle(bytes: &[u8]) -> Parsed<(Unpickled<'_>, usize)> {
+    let mut machine = Machine { bytes, ..Machine::default() };
+    while machine.step()? {}
+    let value = machine.pop()?;
+    let end = machine.position;
+    Ok((Unpickled { machine, value }, end))
+}
+
+impl<'a> Unpickled<'a> {
+    /// The tensors of a dict by their names; other values are left out.
+    pub(super) fn tensors(&self) -> Parsed<Vec<(&'a str, PickledTensor<'a>)>> {
+        let Value::Dict(number) = self.value else {
+            return Err("holds something other than a dict of tensors".to_owned());
+        };
+        let tensor = |&(key, value): &(Value<'a>, Value<'a>)| match (key, value) {
+            (Value::Text(name), Value::Tensor(number)) => {
+                Some((name, self.machine.tensors[number].clone()))
+            }
+            _ => None,
+        };
+        Ok(self.machine.dicts[number].iter().filter_map(tensor).collect())
+    }
+
+    /// The storages in the order they were met.
+    pub(super) fn storages(&self) -> &[Storage<'a>] {
+        &self.machine.storages
+    }
+
+    /// The texts of a list.
+    pub(super) fn texts(&self) -> Parsed<Vec<&'a str>> {
+        let items = self.machine.items(self.value)?;
+        items.iter().map(|item| item.text()).collect()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Value<'a> {
+    Class(&'a str, &'a str),
+    Dict(usize),
+    Int(i64),
+    Other,
+    /// A list or a tuple.
+    Sequence(usize),
+    Storage(usize),
+    Tensor(usize),
+    Text(&'a str),
+}
+
+impl<'a> Value<'a> {
+    fn text(self) -> Parsed<&'a str> {
+        match self {
+            Self::Text(text) => Ok(text),
+            other => Err(format!("has {other:?} where a text belongs")),
+        }
+    }
+
+    fn size(self) -> Parsed<usize> {
+        match self {
+            Self::Int(value) => usize::try_from(value).map_err(|error| error.to_string()),
+            other => Err(format!("has {other:?} where a size belongs")),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Machine<'a> {
+    bytes: &'a [u8],
+    position: usize,
+    stack: Vec<Value<'a>>,
+    marks: Vec<usize>,
+    memo: HashMap<u32, Value<'a>>,
+    sequences: Vec<Vec<Value<'a>>>,
+    dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
+    storages: Vec<Storage<'a>>,
+    tensors: Vec<PickledTensor<'a>>,
+}
+
+impl<'a> Machine<'a> {
+    /// Carries out one instruction; `false` after the last.
+    fn step(&mut self) -> Parsed<bool> {
+        let [code] = self.array()?;
+        match code {
+            b'.' => return Ok(false),
+            // Protocol and frame.
+            0x80 => self.skip(1)?,
+            0x95 => self.skip(8)?,
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => _ = self.pop()?,
+            b'1' => _ = self.pop_mark()?,
+            // None, booleans, floats, bytes: nothing a tensor is made of.
+            b'N' | 0x88 | 0x89 => self.stack.push(Value::Other),
+            b'G' => self.push_other(8)?,
+            b'C' => {
+                let [length] = self.array()?;
+                self.push_other(length.into())?;
+            }
+            b'B' => {
+                let length = self.u32()?;
+                self.push_other(length as usize)?;
+            }
+            b'K' => {
+                let [value] = self.array()?;
+                self.stack.push(Value::Int(value.into()));
+            }
+            b'M' => {
+                let value = u16::from_le_bytes(self.array()?);
+                self.stack.push(Value::Int(value.into()));
+            }
+            b'J' => {
+                let value = i32::from_le_bytes(self.array()?);
+                self.stack.push(Value::Int(value.into()));
+            }
+            0x8a => self.long()?,
+            b'U' | 0x8c => {
+                let [length] = self.array()?;
+                self.push_text(length.into())?;
+            }
+            b'T' | b'X' => {
+                let length = self.u32()?;
+                self.push_text(length as usize)?;
+            }
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.stack.push(Value::Class(module, name));
+            }
+            0x93 => {
+                let (name, module) = (self.pop()?.text()?, self.pop()?.text()?);
+                self.stack.push(Value::Class(module, name));
+            }
+            b')' | b']' => self.push_sequence(Vec::new()),
+            b't' | b'l' => {
+                let items = self.pop_mark()?;
+                self.push_sequence(items);
+            }
+            0x85..=0x87 => {
+                let length = usize::from(code - 0x84);
+                let start = self.stack.len().checked_sub(length).ok_or(UNDERFLOW)?;
+                let items = self.stack.split_off(start);
+                self.push_sequence(items);
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.extend_list(&[item])?;
+            }
+            b'e' => {
+                let items = self.pop_mark()?;
+                self.extend_list(&items)?;
+            }
+            b'}' => self.push_dict(),
+            b'd' => {
+                let items = self.pop_mark()?;
+                self.push_dict();
+                self.extend_dict(&items)?;
+            }
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                self.extend_dict(&[key, value])?;
+            }
+            b'u' => {
+                let items = self.pop_mark()?;
+                self.extend_dict(&items)?;
+            }
+            // Calls a class, with `__new__` or without; then sets attributes, which are not read.
+            b'R' | 0x81 => {
+                let (arguments, class) = (self.pop()?, self.pop()?);
+                let made = self.call(class, arguments)?;
+                self.stack.push(made);
+            }
+            b'b' => _ = self.pop()?,
+            b'Q' => {
+                let id = self.pop()?;
+                let storage = self.storage(id)?;
+                self.stack.push(storage);
+            }
+            b'h' => {
+                let [number] = self.array()?;
+                self.recall(number.into())?;
+            }
+            b'j' => {
+                let number = self.u32()?;
+                self.recall(number)?;
+            }
+            b'q' => {
+                let [number] = self.array()?;
+                self.memorize(number.into())?;
+            }
+            b'r' => {
+                let number = self.u32()?;
+                self.memorize(number)?;
+            }
+            0x94 => self.memorize(self.memo.len() as u32)?,
+            other => return Err(format!("has the pickle instruction {other:#04x}, unknown here")),
+        }
+        Ok(true)
+    }
+
+    fn call(&mut self, class: Value<'a>, arguments: Value<'a>) -> Parsed<Value<'a>> {
+        let (mut class, mut arguments) = (class, arguments);
+        if let Value::Class("torch._tensor", "_rebuild_from_type_v2") = class {
+            let &[function, _, inner, ..] = self.items(arguments)? else {
+                return Err("rebuilds a tensor from too little".to_owned());
+            };
+            (class, arguments) = (function, inner);
+        }
+        Ok(match class {
+            Value::Class("collections", "OrderedDict") => {
+                self.push_dict();
+                self.pop()?
+            }
+            Value::Class("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => {
+                self.tensor(arguments)?
+            }
+            Value::Class(
+                "torch._utils",
+                "_rebuild_parameter" | "_rebuild_parameter_with_state",
+            ) => self.items(arguments)?.first().copied().unwrap_or(Value::Other),
+            _ => Value::Other,
+        })
+    }
+
+    fn tensor(&mut self, arguments: Value<'a>) -> Parsed<Value<'a>> {
+        let &[storage, offset, shape, strides, ..] = self.items(arguments)? else {
+            return Err("rebuilds a tensor from too little".to_owned());
+        };
+        let Value::Storage(storage) = storage else {
+            return Err("rebuilds a tensor from something that is no storage".to_owned());
+        };
+        let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
+        let mut expected = 1_usize;
+        let mut contiguous = shape.len() == strides.len();
+        for (&length, &stride) in shape.iter().zip(&strides).rev() {
+            contiguous &= length <= 1 || stride == expected;
+            expected = expected
+                .checked_mul(length)
+                .ok_or_else(|| format!("has a tensor of the impossible shape {shape:?}"))?;
+        }
+        let storage = self.storages[storage].clone();
+        let offset = offset.size()?;
+        self.tensors.push(PickledTensor { storage, offset, shape, contiguous });
+        Ok(Value::Tensor(self.tensors.len() - 1))
+    }
+
+    /// A persistent id: `("storage", torch.FloatStorage, "0", "cpu", 1024)`, and in old files what
+    /// the storage is a view of.
+    fn storage(&mut self, id: Value<'a>) -> Parsed<Value<'a>> {
+        let items = self.items(id)?;
+        let &[kind, class, key, _, _, ref view @ ..] = items else {
+            return Err("has a storage without a description".to_owned());
+        };
+        if kind.text()? != "storage" || matches!(view.first(), Some(Value::Sequence(_))) {
+            return Ok(Value::Other);
+        }
+        let elements = match class {
+            Value::Class("torch", "FloatStorage") => Elements::F32,
+            Value::Class("torch", "HalfStorage") => Elements::F16,
+            Value::Class("torch", "BFloat16Storage") => Elements::BF16,
+            Value::Class("torch", "DoubleStorage") => Elements::F64,
+            Value::Class(_, name) => Elements::Other(name.to_owned()),
+            _ => Elements::Other("unknown".to_owned()),
+        };
+        self.storages.push(Storage { key: key.text()?, elements });
+        Ok(Value::Storage(self.storages.len() - 1))
+    }
+
+    fn sizes(&self, value: Value<'a>) -> Parsed<Vec<usize>> {
+        let items = self.items(value)?;
+        if items.len() > MAX_DIMENSIONS {
+            return Err(format!("has a tensor of {} dimensions", items.len()));
+        }
+        items.iter().map(|item| item.size()).collect()
+    }
+
+    fn items(&self, value: Value<'a>) -> Parsed<&[Value<'a>]> {
+        match value {
+            Value::Sequence(number) => Ok(&self.sequences[number]),
+            other => Err(format!("has {other:?} where a list or tuple belongs")),
+        }
+    }
+
+    fn push_sequence(&mut self, items: Vec<Value<'a>>) {
+        self.sequences.push(items);
+        self.stack.push(Value::Sequence(self.sequences.len() - 1));
+    }
+
+    fn push_dict(&mut self) {
+        self.dicts.push(Vec::new());
+        self.stack.push(Value::Dict(self.dicts.len() - 1));
+    }
+
+    fn push_other(&mut self, bytes: usize) -> Parsed<()> {
+        self.skip(bytes)?;
+        self.stack.push(Value::Other);
+        Ok(())
+    }
+
+    fn push_text(&mut self, length: usize) -> Parsed<()> {
+        let text = std::str::from_utf8(self.take(length)?).map_err(|error| error.to_string())?;
+        self.stack.push(Value::Text(text));
+        Ok(())
+    }
+
+    /// Items for the list, or for an object of an unknown class, on top of the stack.
+    fn extend_list(&mut self, items: &[Value<'a>]) -> Parsed<()> {
+        if let Value::Sequence(number) = *self.stack.last().ok_or(UNDERFLOW)? {
+            self.sequences[number].extend(items);
+        }
+        Ok(())
+    }
+
+    fn extend_dict(&mut self, items: &[Value<'a>]) -> Parsed<()> {
+        if let Value::Dict(number) = *self.stack.last().ok_or(UNDERFLOW)? {
+            let pairs = items.as_chunks::<2>().0;
+            self.dicts[number].extend(pairs.iter().map(|&[key, value]| (key, value)));
+        }
+        Ok(())
+    }
+
+    fn recall(&mut self, number: u32) -> Parsed<()> {
+        let value = self.memo.get(&number).ok_or("recalls what it never memorized")?;
+        self.stack.push(*value);
+        Ok(())
+    }
+
+    fn memorize(&mut self, number: u32) -> Parsed<()> {
+        let value = *self.stack.last().ok_or(UNDERFLOW)?;
+        self.memo.insert(number, value);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Parsed<Value<'a>> {
+        Ok(self.stack.pop().ok_or(UNDERFLOW)?)
+    }
+
+    fn pop_mark(&mut self) -> Parsed<Vec<Value<'a>>> {
+        let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len()).ok_or(UNDERFLOW)?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    /// An integer of up to 255 bytes; those beyond 64 bits are only magic numbers.
+    fn long(&mut self) -> Parsed<()> {
+        let [length] = self.array()?;
+        let bytes = self.take(length.into())?;
+        self.stack.push(match bytes.last() {
+            None => Value::Int(0),
+            Some(last) if bytes.len() <= 8 => {
+                let mut raw = [if last & 0x80 == 0 { 0 } else { 0xff }; 8];
+                raw[..bytes.len()].copy_from_slice(bytes);
+                Value::Int(i64::from_le_bytes(raw))
+            }
+            Some(_) => Value::Other,
+        });
+        Ok(())
+    }
+
+    fn line(&mut self) -> Parsed<&'a str> {
+        let rest = &self.bytes[self.position..];
+        let length = rest.iter().position(|&byte| byte == b'\n').ok_or(TRUNCATED)?;
+        let line = std::str::from_utf8(self.take(length)?).map_err(|error| error.to_string())?;
+        self.skip(1)?;
+        Ok(line)
+    }
+
+    fn u32(&mut self) -> Parsed<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn skip(&mut self, length: usize) -> Parsed<()> {
+        self.take(length).map(|_| ())
+    }
+
+    fn array<const N: usize>(&mut self) -> Parsed<[u8; N]> {
+        Ok(self.take(N)?.try_into().map_err(|_| TRUNCATED)?)
+    }
+
+    fn take(&mut self, length: usize) -> Parsed<&'a [u8]> {
+        let rest = &self.bytes[self.position..];
+        let taken = rest.get(..length).ok_or(TRUNCATED)?;
+        self.position += length;
+        Ok(taken)
+    }
+}
+
+const UNDERFLOW: &str = "holds a pickle that takes more off its stack than it put there";
+const TRUNCATED: &str = "is truncated: its pickle has no end";
+/// PyTorch's own limit is 64; weights have at most five, and more would only serve to waste memory.
+const MAX_DIMENSIONS: usize = 8;

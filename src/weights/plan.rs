@@ -1,0 +1,93 @@
+//! Where weights go and what they become: [`LoadOptions`] applied to one checkpoint.
+
+use candle_core::quantized::GgmlDType;
+use candle_core::utils;
+use candle_core::{DType, Device};
+
+use crate::options::{LoadOptions, Precision, QuantLevel};
+use crate::weights::elements::Elements;
+use crate::weights::store::Store;
+
+#[derive(Debug, Clone)]
+pub(super) struct LoadPlan {
+    pub(super) device: Device,
+    /// Of activations and small tensors. The CPU computes in f32 whatever the weights are.
+    pub(super) compute: DType,
+    /// Of matrices that are not quantized.
+    pub(super) dense: DType,
+    keep_blocks: bool,
+    quantize: Option<QuantLevel>,
+}
+
+impl LoadPlan {
+    pub(super) fn new(store: &Store, options: &LoadOptions) -> Self {
+        let device = options.device.clone().unwrap_or_else(best_device);
+        let dense = match options.dtype {
+            Some(Precision::BF16) => DType::BF16,
+            Some(Precision::F16) => DType::F16,
+            Some(Precision::F32) => DType::F32,
+            None if device.is_cpu() => DType::F32,
+            Some(Precision::AsStored) | None => as_stored(store),
+        };
+        let compute = if device.is_cpu() { DType::F32 } else { dense };
+        let keep_blocks = options.dtype.is_none();
+        Self { device, compute, dense, keep_blocks, quantize: options.quantize }
+    }
+
+    /// The blocks that a linear layer's rows of `row` weights, stored as `stored`, are kept in.
+    pub(super) fn linear_blocks(&self, stored: &Elements, row: usize) -> Option<GgmlDType> {
+        match self.quantize {
+            Some(level) => level_for_rows(level, row).or_else(|| self.kept_blocks(stored)),
+            None => self.kept_blocks(stored),
+        }
+    }
+
+    /// The blocks that a tensor is already in and may stay in.
+    pub(super) fn kept_blocks(&self, stored: &Elements) -> Option<GgmlDType> {
+        match stored {
+            Elements::Blocks(kind) if self.keep_blocks => Some(*kind),
+            _ => None,
+        }
+    }
+}
+
+/// The level itself; Q8_0, the most faithful with small blocks, where a row does not divide into
+/// its 256-weight blocks; nothing where it does not even divide into 32.
+fn level_for_rows(level: QuantLevel, row: usize) -> Option<GgmlDType> {
+    [level.ggml(), GgmlDType::Q8_0].into_iter().find(|kind| row.is_multiple_of(kind.block_size()))
+}
+
+/// The dtype of most of the checkpoint, as far as there is arithmetic for it.
+fn as_stored(store: &Store) -> DType {
+    match store.main_dense_elements() {
+        Some(Elements::BF16 | Elements::F8E4M3) => DType::BF16,
+        Some(Elements::F16) => DType::F16,
+        _ => DType::F32,
+    }
+}
+
+/// The first GPU this build supports and this machine has, else the CPU.
+fn best_device() -> Device {
+    let gpu = if utils::cuda_is_available() {
+        Device::new_cuda(0)
+    } else if utils::metal_is_available() {
+        Device::new_metal(0)
+    } else {
+        Ok(Device::Cpu)
+    };
+    gpu.unwrap_or(Device::Cpu)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_do_not_divide_fall_back() {
+        let kind = |level, row| level_for_rows(level, row);
+        assert_eq!(kind(QuantLevel::Q4K, 512), Some(GgmlDType::Q4K));
+        assert_eq!(kind(QuantLevel::Q4K, 576), Some(GgmlDType::Q8_0));
+        assert_eq!(kind(QuantLevel::Q4_0, 576), Some(GgmlDType::Q4_0));
+        assert_eq!(kind(QuantLevel::Q4_0, 100), None);
+    }
+}

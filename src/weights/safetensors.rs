@@ -1,0 +1,63 @@
+//! safetensors: <https://huggingface.co/docs/safetensors>.
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::error::{Error, Result};
+use crate::source::mapped::MappedFile;
+use crate::weights::elements::Elements;
+use crate::weights::store::{Directory, Entry, Format};
+
+pub(super) const FORMAT: Format =
+    Format { single: "model.safetensors", index: "model.safetensors.index.json", read };
+
+fn read(file: &MappedFile, number: usize) -> Result<Directory> {
+    let (header, data) = header(file.bytes()).map_err(|e| Error::malformed(file.path(), e))?;
+    // The crate checks that the tensors lie one after the other and that each is as long as its
+    // shape says.
+    let metadata: Metadata = serde_json::from_slice(header)
+        .map_err(|error| Error::malformed(file.path(), format!("header: {error}")))?;
+    let size = file.bytes().len() - data;
+    if metadata.data_len() != size {
+        let reason = format!(
+            "is truncated or lies: its header promises {} bytes of tensors and {size} are there",
+            metadata.data_len()
+        );
+        return Err(Error::malformed(file.path(), reason));
+    }
+    let entry = |(name, info): (String, &TensorInfo)| {
+        let (start, end) = info.data_offsets;
+        let elements = match info.dtype {
+            Dtype::F64 => Elements::F64,
+            Dtype::F32 => Elements::F32,
+            Dtype::F16 => Elements::F16,
+            Dtype::BF16 => Elements::BF16,
+            Dtype::F8_E4M3 => Elements::F8E4M3,
+            other => Elements::Other(other.to_string()),
+        };
+        let entry = Entry {
+            file: number,
+            range: data + start..data + end,
+            shape: info.shape.clone(),
+            elements,
+        };
+        (name, entry)
+    };
+    Ok(metadata.tensors().into_iter().map(entry).collect())
+}
+
+/// The header's text, and where the tensors begin.
+fn header(bytes: &[u8]) -> std::result::Result<(&[u8], usize), String> {
+    let (length, rest) = bytes
+        .split_first_chunk()
+        .ok_or("is too short for a safetensors file: it has less than 8 bytes")?;
+    let length = u64::from_le_bytes(*length);
+    let header = usize::try_from(length).ok().and_then(|length| rest.get(..length));
+    let header = header.ok_or_else(|| {
+        let size = bytes.len();
+        format!("is truncated or no safetensors file: a header of {length} bytes in {size}")
+    })?;
+    Ok((header, LENGTH + header.len()))
+}
+
+const LENGTH: usize = 8;

@@ -1,0 +1,235 @@
+//! A checkpoint as a directory of named tensors in memory-mapped files, whatever its format.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::source::ModelFiles;
+use crate::source::mapped::MappedFile;
+use crate::weights::elements::Elements;
+use crate::weights::gguf;
+use crate::weights::safetensors;
+use crate::weights::torch;
+
+/// All tensors of a checkpoint, by the names it gives them.
+#[derive(Debug)]
+pub(super) struct Store {
+    /// The file that errors name: the only one, the index of several, or the first.
+    pub(super) origin: PathBuf,
+    pub(super) files: Vec<Arc<MappedFile>>,
+    pub(super) tensors: BTreeMap<String, Entry>,
+}
+
+/// Where a tensor lies and what it is made of.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) file: usize,
+    /// Bytes of the file. The opener has checked that they are there and as many as shape and
+    /// elements take.
+    pub(super) range: Range<usize>,
+    pub(super) shape: Vec<usize>,
+    pub(super) elements: Elements,
+}
+
+/// A tensor, or some of its rows, still in the file.
+#[derive(Debug)]
+pub(super) struct StoredTensor<'a> {
+    pub(super) name: String,
+    pub(super) file: &'a MappedFile,
+    pub(super) shape: Vec<usize>,
+    pub(super) elements: Elements,
+    /// Whole rows, in order; together they are the tensor.
+    pub(super) pieces: Vec<&'a [u8]>,
+    range: Range<usize>,
+}
+
+impl Store {
+    /// Opens the weights of a source: GGUF, else `model.safetensors` (or its shards), else
+    /// `pytorch_model.bin` (or its shards), which is the order transformers looks in.
+    pub(super) fn open(files: &ModelFiles) -> Result<Self> {
+        if let Some(file) = files.gguf() {
+            return gguf::open(file);
+        }
+        for format in [&safetensors::FORMAT, &torch::FORMAT] {
+            if let Some(path) = files.optional(format.single)? {
+                let mapped = Arc::new(MappedFile::open(&path)?);
+                let tensors = (format.read)(&mapped, 0)?.into_iter().collect();
+                return Ok(Self { origin: path, files: vec![mapped], tensors });
+            }
+            if let Some(index) = files.optional(format.index)? {
+                return Self::open_shards(files, index, format);
+            }
+        }
+        Err(Error::MissingFile {
+            origin: files.origin(),
+            file: format!(
+                "{}, {}, {} or {}",
+                safetensors::FORMAT.single,
+                safetensors::FORMAT.index,
+                torch::FORMAT.single,
+                torch::FORMAT.index
+            ),
+            reason: "one of them holds the model's weights".to_owned(),
+        })
+    }
+
+    /// The tensor of that name, or of the one it had before transformers renamed it.
+    pub(super) fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
+        let (name, entry) = self.find(name)?;
+        let file = &self.files[entry.file];
+        Some(StoredTensor {
+            name: name.to_owned(),
+            file,
+            shape: entry.shape.clone(),
+            elements: entry.elements.clone(),
+            pieces: vec![&file.bytes()[entry.range.clone()]],
+            range: entry.range.clone(),
+        })
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// The dense dtype that most of the checkpoint's bytes are in.
+    pub(super) fn main_dense_elements(&self) -> Option<&Elements> {
+        let kinds = [Elements::F32, Elements::BF16, Elements::F16, Elements::F64, Elements::F8E4M3];
+        let bytes = |kind: &Elements| -> u128 {
+            let entries = self.tensors.values().filter(|entry| entry.elements == *kind);
+            entries.map(|entry| entry.range.len() as u128).sum()
+        };
+        let most = kinds.iter().max_by_key(|kind| bytes(kind)).filter(|kind| bytes(kind) > 0)?;
+        self.tensors.values().map(|entry| &entry.elements).find(|elements| *elements == most)
+    }
+
+    fn find(&self, name: &str) -> Option<(&str, &Entry)> {
+        let found = |name: &str| self.tensors.get_key_value(name);
+        let entry = found(name).or_else(|| {
+            // Checkpoints converted from TensorFlow, `bert-base-uncased` among them, and
+            // `_fix_state_dict_key_on_load` in transformers' modeling_utils.py.
+            let (module, parameter) = name.rsplit_once("LayerNorm.")?;
+            match parameter {
+                "weight" => found(&format!("{module}LayerNorm.gamma")),
+                "bias" => found(&format!("{module}LayerNorm.beta")),
+                _ => None,
+            }
+        });
+        entry.map(|(name, entry)| (name.as_str(), entry))
+    }
+
+    fn open_shards(files: &ModelFiles, index: PathBuf, format: &Format) -> Result<Self> {
+        let mut shards: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (tensor, shard) in read_index(&index)? {
+            shards.entry(shard).or_default().push(tensor);
+        }
+        let mut store = Self { origin: index, files: Vec::new(), tensors: BTreeMap::new() };
+        for (shard, names) in shards {
+            let path = files.required(&shard, "a part of the model's weights")?;
+            let mapped = Arc::new(MappedFile::open(&path)?);
+            let mut tensors: BTreeMap<_, _> =
+                (format.read)(&mapped, store.files.len())?.into_iter().collect();
+            for name in names {
+                let Some(entry) = tensors.remove(&name) else {
+                    let reason = format!(
+                        "lacks tensor {name:?}, which {} says it holds",
+                        store.origin.display()
+                    );
+                    return Err(Error::malformed(path, reason));
+                };
+                store.tensors.insert(name, entry);
+            }
+            store.files.push(mapped);
+        }
+        Ok(store)
+    }
+}
+
+impl<'a> StoredTensor<'a> {
+    pub(super) fn elements_count(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The rows of these ranges, one after the other. A row is everything under the first
+    /// dimension.
+    pub(super) fn rows(mut self, ranges: &[Range<usize>]) -> Result<Self> {
+        let rows = self.shape.first().copied().unwrap_or(1);
+        let (&[bytes], Some(row_bytes)) = (self.pieces.as_slice(), self.row_bytes(rows)) else {
+            return Err(self.unreadable());
+        };
+        let cut = |range: &Range<usize>| -> Option<&'a [u8]> {
+            bytes.get(range.start.checked_mul(row_bytes)?..range.end.checked_mul(row_bytes)?)
+        };
+        self.pieces = ranges.iter().map(cut).collect::<Option<_>>().ok_or_else(|| {
+            let reason = format!("tensor {:?} has {rows} rows, not {ranges:?}", self.name);
+            Error::malformed(self.file.path(), reason)
+        })?;
+        if let Some(first) = self.shape.first_mut() {
+            *first = ranges.iter().map(Range::len).sum();
+        }
+        Ok(self)
+    }
+
+    /// Tensor number `index` of several stacked along the first dimension.
+    pub(super) fn stacked(self, index: usize) -> Result<Self> {
+        let range = index..index.saturating_add(1);
+        let mut one = self.rows(std::slice::from_ref(&range))?;
+        if !one.shape.is_empty() {
+            one.shape.remove(0);
+        }
+        Ok(one)
+    }
+
+    /// Tells the system that the tensor's bytes have been used.
+    pub(super) fn release(&self) {
+        self.file.release(self.range.clone());
+    }
+
+    pub(super) fn unreadable(&self) -> Error {
+        let reason = format!(
+            "tensor {:?} is of type {}, which is not supported here",
+            self.name,
+            self.elements.name()
+        );
+        Error::malformed(self.file.path(), reason)
+    }
+
+    fn row_bytes(&self, rows: usize) -> Option<usize> {
+        let (weights, size) = self.elements.unit()?;
+        let row = self.elements_count().checked_div(rows)?;
+        row.is_multiple_of(weights).then(|| row / weights * size)
+    }
+}
+
+/// The tensors of one file.
+pub(super) type Directory = Vec<(String, Entry)>;
+
+/// A checkpoint format whose tensors are spread over files by an index.
+pub(super) struct Format {
+    pub(super) single: &'static str,
+    pub(super) index: &'static str,
+    /// Reads the directory of one file, which is number `usize` of the store's.
+    pub(super) read: fn(&MappedFile, usize) -> Result<Directory>,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
+    let text = std::fs::read(path).map_err(Error::read(path))?;
+    let index: Index = serde_json::from_slice(&text).map_err(|e| Error::malformed(path, e))?;
+    for (tensor, shard) in &index.weight_map {
+        let mut components = Path::new(shard).components();
+        if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
+            let reason =
+                format!("puts tensor {tensor:?} into {shard:?}, which is no file name of a shard");
+            return Err(Error::malformed(path, reason));
+        }
+    }
+    Ok(index.weight_map)
+}

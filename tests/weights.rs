@@ -1,0 +1,297 @@
+//! Weights of every format, dtype and quantization level, through the public interface.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "support/checkpoint_files.rs"]
+mod checkpoint_files;
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::{DType, Device, Module, Tensor};
+use checkpoint_files::{f32_bytes, safetensors, scratch};
+use sconce::weights::{Bias, NameTable, Weights};
+use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result};
+
+const GOLDENS: &str = "tests/goldens/weights";
+const BLOCKS: [&str; 10] =
+    ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"];
+
+fn cpu() -> LoadOptions {
+    LoadOptions::default().device(Device::Cpu)
+}
+
+fn open(source: &ModelSource, options: &LoadOptions) -> Result<Weights> {
+    Weights::open(&source.open()?, NameTable::stored_names(), options)
+}
+
+/// Opens files, given as `(name, bytes)`, as one folder.
+fn folder(files: &[(&str, &[u8])], options: &LoadOptions) -> Result<Weights> {
+    let folder = scratch();
+    for (name, bytes) in files {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    // The files are mapped, so they may be deleted.
+    open(&ModelSource::directory(folder.path()), options)
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    fs::read(Path::new(GOLDENS).join(name)).unwrap()
+}
+
+fn quants(options: &LoadOptions) -> Result<Weights> {
+    open(&ModelSource::gguf(Path::new(GOLDENS).join("quants.gguf")), options)
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    values(tensor).into_iter().map(f32::to_bits).collect()
+}
+
+/// Numbers that look random, exact in f16 and bf16.
+fn numbers(length: usize) -> Vec<f32> {
+    (0..length).map(|at| ((at * 7919 % 127) as f32 - 63.0) / 64.0).collect()
+}
+
+/// One `proj.weight` of that shape and dtype.
+fn projection(rows: usize, columns: usize, options: &LoadOptions) -> Result<Weights> {
+    let bytes = f32_bytes(&numbers(rows * columns));
+    let file = safetensors(&[("proj.weight", "F32", &[rows, columns], &bytes)]);
+    folder(&[("model.safetensors", &file)], options)
+}
+
+#[test]
+fn blocks_dequantize_bit_for_bit_as_in_python() -> Result<()> {
+    let expected = folder(&[("model.safetensors", &golden("quants.safetensors"))], &cpu())?;
+    let dense = quants(&cpu().dtype(Precision::F32))?;
+    for name in BLOCKS {
+        let (name, shape) = (format!("{name}.weight"), [3, 512]);
+        let expected = expected.tensor(&name, &shape)?;
+        assert_eq!(bits(&dense.tensor(&name, &shape)?), bits(&expected), "{name}");
+    }
+    for name in ["f32", "f16", "bf16", "f64"] {
+        let (name, shape) = (format!("{name}.weight"), [3, 7]);
+        let expected = expected.tensor(&name, &shape)?;
+        assert_eq!(bits(&dense.tensor(&name, &shape)?), bits(&expected), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn pytorch_files_new_and_old() -> Result<()> {
+    let expected = folder(&[("model.safetensors", &golden("torch.safetensors"))], &cpu())?;
+    let shapes: [(&str, &[usize]); 11] = [
+        ("0.weight", &[5, 4]),
+        ("1.weight", &[3, 4]),
+        ("1.bias", &[3]),
+        ("2.weight", &[3]),
+        ("2.bias", &[3]),
+        ("head.weight", &[5, 4]),
+        ("rows", &[3, 4]),
+        ("parameter", &[2, 2]),
+        ("half", &[3, 3]),
+        ("bfloat16", &[3, 3]),
+        ("double", &[3]),
+    ];
+    for file in ["zip.bin", "legacy.bin"] {
+        let weights = folder(&[("pytorch_model.bin", &golden(file))], &cpu())?;
+        for (name, shape) in shapes {
+            let expected = expected.tensor(name, shape)?;
+            assert_eq!(bits(&weights.tensor(name, shape)?), bits(&expected), "{file} {name}");
+        }
+        let columns = weights.tensor("columns", &[6, 2]).unwrap_err().to_string();
+        assert!(columns.contains("not contiguous"), "{columns}");
+        let ids = weights.tensor("ids", &[7]).unwrap_err().to_string();
+        assert!(ids.contains("LongStorage"), "{ids}");
+        assert!(!weights.contains("step"));
+    }
+    Ok(())
+}
+
+#[test]
+fn shards_are_found_through_their_index() -> Result<()> {
+    let index = br#"{"metadata": {"total_size": 8}, "weight_map": {"a": "one", "b": "two"}}"#;
+    let one = safetensors(&[("a", "F32", &[1], &f32_bytes(&[1.0]))]);
+    let two = safetensors(&[("b", "F32", &[1], &f32_bytes(&[2.0])), ("c", "F32", &[0], &[])]);
+    let files: [(&str, &[u8]); 3] =
+        [("model.safetensors.index.json", index), ("one", &one), ("two", &two)];
+    let weights = folder(&files, &cpu())?;
+    assert_eq!(weights.stored_names().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(values(&weights.tensor("b", &[1])?), [2.0]);
+    // Whole files win over shards, and safetensors over pickles.
+    let whole = safetensors(&[("whole", "F32", &[0], &[])]);
+    let files = [&files[..], &[("model.safetensors", &whole), ("pytorch_model.bin", &[])]].concat();
+    assert_eq!(folder(&files, &cpu())?.stored_names().collect::<Vec<_>>(), ["whole"]);
+    Ok(())
+}
+
+#[test]
+fn layer_norms_may_have_their_old_names() -> Result<()> {
+    let file = safetensors(&[
+        ("x.LayerNorm.gamma", "F32", &[1], &f32_bytes(&[3.0])),
+        ("x.LayerNorm.beta", "F32", &[1], &f32_bytes(&[4.0])),
+    ]);
+    let weights = folder(&[("model.safetensors", &file)], &cpu())?.scope("x");
+    assert!(weights.contains("LayerNorm"));
+    assert_eq!(values(&weights.tensor("LayerNorm.weight", &[1])?), [3.0]);
+    assert_eq!(values(&weights.tensor("LayerNorm.bias", &[1])?), [4.0]);
+    Ok(())
+}
+
+#[test]
+fn dtypes_on_the_cpu() -> Result<()> {
+    let bf16: Vec<u8> =
+        numbers(6).iter().flat_map(|x| (x.to_bits() >> 16).to_le_bytes()[..2].to_vec()).collect();
+    let file = safetensors(&[
+        ("proj.weight", "BF16", &[2, 3], &bf16),
+        ("proj.bias", "F32", &[2], &[0; 8]),
+    ]);
+    let x = Tensor::from_vec(numbers(3), (1, 3), &Device::Cpu)?;
+    let wide = folder(&[("model.safetensors", &file)], &cpu())?;
+    let expected = values(&wide.linear("proj", 3, 2, Bias::Present)?.forward(&x)?);
+    for (dtype, precision, bytes) in [
+        (None, "f32", 24),
+        (Some(Precision::F32), "f32", 24),
+        (Some(Precision::F16), "f16", 12),
+        (Some(Precision::BF16), "bf16", 12),
+        (Some(Precision::AsStored), "bf16", 12),
+    ] {
+        let mut options = cpu();
+        options.dtype = dtype;
+        let weights = folder(&[("model.safetensors", &file)], &options)?;
+        // Activations and small tensors are f32 on the CPU, whatever the matrices are.
+        assert_eq!(weights.dtype(), DType::F32);
+        assert_eq!(weights.tensor("proj.bias", &[2])?.dtype(), DType::F32);
+        let linear = weights.linear("proj", 3, 2, Bias::IfStored)?;
+        assert_eq!((linear.precision(), linear.bytes()), (precision, bytes));
+        assert_eq!(values(&linear.forward(&x)?), expected, "{dtype:?}");
+        let table = weights.embedding("proj", 2, 3)?;
+        assert_eq!((table.precision(), table.as_linear().bytes()), (precision, bytes));
+    }
+    Ok(())
+}
+
+#[test]
+fn quantizing_in_parallel_is_quantizing() -> Result<()> {
+    // More than one chunk, and a ragged last one.
+    let (rows, columns) = (270, 256);
+    let dense = Tensor::from_vec(numbers(rows * columns), (rows, columns), &Device::Cpu)?;
+    let x = Tensor::from_vec(numbers(2 * columns), (2, columns), &Device::Cpu)?;
+    for &level in QuantLevel::ALL {
+        let weights = projection(rows, columns, &cpu().quantize(level))?;
+        let linear = weights.linear("proj", columns, rows, Bias::Absent)?;
+        assert_eq!(linear.precision(), level.name());
+        let serial = QMatMul::from_qtensor(QTensor::quantize(&dense, ggml(level))?)?;
+        assert_eq!(values(&linear.forward(&x)?), values(&serial.forward(&x)?), "{level}");
+        // Only linear layers are quantized.
+        assert_eq!(weights.embedding("proj", rows, columns)?.precision(), "f32");
+    }
+    Ok(())
+}
+
+fn ggml(level: QuantLevel) -> GgmlDType {
+    match level {
+        QuantLevel::Q8_0 => GgmlDType::Q8_0,
+        QuantLevel::Q6K => GgmlDType::Q6K,
+        QuantLevel::Q5_1 => GgmlDType::Q5_1,
+        QuantLevel::Q5K => GgmlDType::Q5K,
+        QuantLevel::Q5_0 => GgmlDType::Q5_0,
+        QuantLevel::Q4_1 => GgmlDType::Q4_1,
+        QuantLevel::Q4K => GgmlDType::Q4K,
+        QuantLevel::Q4_0 => GgmlDType::Q4_0,
+        QuantLevel::Q3K => GgmlDType::Q3K,
+        QuantLevel::Q2K => GgmlDType::Q2K,
+        other => panic!("{other} is new"),
+    }
+}
+
+#[test]
+fn rows_too_short_for_a_level_fall_back() -> Result<()> {
+    let precision = |columns| -> Result<_> {
+        let weights = projection(4, columns, &cpu().quantize(QuantLevel::Q4K))?;
+        Ok(weights.linear("proj", columns, 4, Bias::Absent)?.precision())
+    };
+    assert_eq!((precision(512)?, precision(96)?, precision(100)?), ("q4_k", "q8_0", "f32"));
+    Ok(())
+}
+
+#[test]
+fn blocks_of_a_gguf_file_stay_or_are_quantized_anew() -> Result<()> {
+    let precisions = |options: &LoadOptions| -> Result<_> {
+        let weights = quants(options)?;
+        let linear = weights.linear("q4_k", 512, 3, Bias::IfStored)?;
+        Ok((linear.precision(), weights.embedding("q4_k", 3, 512)?.precision()))
+    };
+    assert_eq!(precisions(&cpu())?, ("q4_k", "q4_k"));
+    assert_eq!(precisions(&cpu().quantize(QuantLevel::Q8_0))?, ("q8_0", "q4_k"));
+    assert_eq!(precisions(&cpu().dtype(Precision::BF16))?, ("bf16", "bf16"));
+    let both = cpu().dtype(Precision::F32).quantize(QuantLevel::Q4K);
+    assert_eq!(precisions(&both)?, ("q4_k", "f32"));
+    Ok(())
+}
+
+#[test]
+fn every_kind_of_blocks_multiplies_and_looks_up() -> Result<()> {
+    let (kept, dense) = (quants(&cpu())?, quants(&cpu().dtype(Precision::F32))?);
+    let ids = Tensor::new(&[2_u32, 0], &Device::Cpu)?;
+    let x = Tensor::from_vec(numbers(512), (1, 512), &Device::Cpu)?;
+    for name in BLOCKS {
+        let (table, expected) = (kept.embedding(name, 3, 512)?, dense.embedding(name, 3, 512)?);
+        assert_eq!(table.precision(), name);
+        assert_eq!(bits(&table.forward(&ids)?), bits(&expected.forward(&ids)?), "{name}");
+        let linear = kept.linear(name, 512, 3, Bias::Absent)?;
+        assert_eq!((linear.precision(), linear.bytes()), (name, table.as_linear().bytes()));
+        let expected = values(&dense.linear(name, 512, 3, Bias::Absent)?.forward(&x)?);
+        let scale = expected.iter().fold(1.0_f32, |most, value| most.max(value.abs()));
+        for (value, expected) in values(&linear.forward(&x)?).iter().zip(&expected) {
+            // The product quantizes x as well, to 8 bits.
+            assert!((value - expected).abs() < 0.02 * scale, "{name}: {value} {expected}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn missing_and_misshapen_tensors_are_named() -> Result<()> {
+    let weights = projection(2, 3, &cpu())?;
+    let Error::MissingTensor { tensor, path, .. } =
+        weights.scope("layers").scope(0).linear("q", 3, 2, Bias::Absent).unwrap_err()
+    else {
+        panic!("another error");
+    };
+    assert_eq!(tensor, "layers.0.q.weight");
+    assert!(path.ends_with("model.safetensors"));
+    let Error::MissingTensor { tensor, .. } =
+        weights.linear("proj", 3, 2, Bias::Present).unwrap_err()
+    else {
+        panic!("another error");
+    };
+    assert_eq!(tensor, "proj.bias");
+    let Error::ShapeMismatch { expected, found, .. } =
+        weights.linear("proj", 2, 3, Bias::Absent).unwrap_err()
+    else {
+        panic!("another error");
+    };
+    assert_eq!((expected, found), (vec![3, 2], vec![2, 3]));
+    Ok(())
+}
+
+#[test]
+fn eight_bit_floats_load_unless_they_come_with_scales() -> Result<()> {
+    let plain: (&str, &str, &[usize], &[u8]) = ("p.weight", "F8_E4M3", &[1, 2], &[0x38, 0xfe]);
+    let scale: (&str, &str, &[usize], &[u8]) = ("p.weight_scale_inv", "F32", &[1], &[0; 4]);
+    let weights = folder(&[("model.safetensors", &safetensors(&[plain]))], &cpu())?;
+    assert_eq!(values(&weights.tensor("p.weight", &[1, 2])?), [1.0, -448.0]);
+    let weights = folder(&[("model.safetensors", &safetensors(&[plain, scale]))], &cpu())?;
+    let error = weights.linear("p", 2, 1, Bias::Absent).unwrap_err().to_string();
+    assert!(error.contains("weight_scale_inv"), "{error}");
+    Ok(())
+}
