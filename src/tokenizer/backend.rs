@@ -1,0 +1,157 @@
+//! The tokenizers crate, held at arm's length: its panics become errors.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use tokenizers::InputSequence;
+use tokenizers::PostProcessor;
+use tokenizers::PostProcessorWrapper;
+use tokenizers::processors::template::TemplateProcessing;
+
+use crate::error::Error;
+use crate::error::Result;
+use crate::tokenizer::special::AddedToken;
+use crate::tokenizer::special::SpecialToken;
+
+/// Splits and joins; knows nothing of special tokens around a text, padding or truncation.
+pub(super) struct Backend(tokenizers::Tokenizer);
+
+/// Puts special tokens around one or two texts.
+#[derive(Clone)]
+pub(super) struct Template(Option<Arc<PostProcessorWrapper>>);
+
+impl Backend {
+    /// Takes over a tokenizer without post-processor, padding and truncation.
+    pub(super) fn new(tokenizer: tokenizers::Tokenizer) -> Self {
+        Self(tokenizer)
+    }
+
+    pub(super) fn split(&self, text: InputSequence<'_>) -> Result<tokenizers::Encoding> {
+        guarded(|| self.0.encode_char_offsets(text, false)).map_err(Error::tokenizer)
+    }
+
+    pub(super) fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+        guarded(|| self.0.decode(ids, skip_special_tokens)).map_err(Error::tokenizer)
+    }
+
+    pub(super) fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.0.token_to_id(token)
+    }
+
+    pub(super) fn id_to_token(&self, id: u32) -> Option<String> {
+        let added = self.0.get_added_vocabulary().get_added_tokens_decoder().get(&id);
+        added.map(|token| token.content.clone()).or_else(|| self.0.id_to_token(id))
+    }
+
+    pub(super) fn vocab_size(&self) -> usize {
+        self.0.get_vocab_size(true)
+    }
+
+    pub(super) fn is_special(&self, id: u32) -> bool {
+        let added = self.0.get_added_vocabulary();
+        added
+            .get_added_tokens_decoder()
+            .get(&id)
+            .is_some_and(|token| added.is_special_token(&token.content))
+    }
+
+    pub(super) fn added_tokens(&self) -> Vec<AddedToken> {
+        let added = self.0.get_added_vocabulary();
+        let mut tokens: Vec<_> = added
+            .get_added_tokens_decoder()
+            .iter()
+            .map(|(&id, token)| AddedToken {
+                content: token.content.clone(),
+                id,
+                special: added.is_special_token(&token.content),
+                lstrip: token.lstrip,
+                rstrip: token.rstrip,
+                normalized: token.normalized,
+                single_word: token.single_word,
+            })
+            .collect();
+        tokens.sort_unstable_by_key(|token| token.id);
+        tokens
+    }
+}
+
+impl Template {
+    pub(super) fn new(processor: Option<PostProcessorWrapper>) -> Self {
+        Self(processor.map(Arc::new))
+    }
+
+    /// `prefix A suffix`, and for a pair `prefix A suffix prefix B suffix`, the second half with
+    /// type id 1: the form of transformers' Llama class.
+    pub(super) fn around(prefix: &[SpecialToken], suffix: &[SpecialToken]) -> Result<Self> {
+        let half = |text: &str, kind: usize| {
+            let named = |tokens: &[SpecialToken]| {
+                let named = tokens.iter().map(|token| format!("{}:{kind}", token.content));
+                named.collect::<Vec<_>>()
+            };
+            [named(prefix), vec![format!("{text}:{kind}")], named(suffix)].concat()
+        };
+        let single = half("$A", 0);
+        let pair = [single.clone(), half("$B", 1)].concat();
+        Self::from_pieces(single, pair, prefix.iter().chain(suffix))
+    }
+
+    /// From the pieces of tokenizers' template language: `$A:0`, `[CLS]:0`.
+    pub(super) fn from_pieces<'a>(
+        single: Vec<String>,
+        pair: Vec<String>,
+        tokens: impl IntoIterator<Item = &'a SpecialToken>,
+    ) -> Result<Self> {
+        let tokens: Vec<_> =
+            tokens.into_iter().map(|token| (token.content.clone(), token.id)).collect();
+        let mut builder = TemplateProcessing::builder();
+        builder
+            .try_single(single)
+            .and_then(|builder| builder.try_pair(pair))
+            .map_err(Error::tokenizer)?;
+        let template = builder.special_tokens(tokens).build().map_err(Error::tokenizer)?;
+        Ok(Self::new(Some(template.into())))
+    }
+
+    /// The number of tokens that are put around one text or a pair.
+    pub(super) fn length(&self, is_pair: bool) -> usize {
+        self.0.as_ref().map_or(0, |processor| processor.added_tokens(is_pair))
+    }
+
+    pub(super) fn apply(
+        &self,
+        first: tokenizers::Encoding,
+        second: Option<tokenizers::Encoding>,
+        add_special_tokens: bool,
+    ) -> Result<tokenizers::Encoding> {
+        guarded(|| match (&self.0, second) {
+            (Some(processor), second) => processor.process(first, second, add_special_tokens),
+            (None, None) => Ok(first),
+            (None, Some(mut second)) => {
+                let mut whole = first;
+                whole.set_sequence_id(0);
+                second.set_sequence_id(1);
+                second.set_type_ids(vec![1; second.len()]);
+                whole.merge_with(second, false);
+                Ok(whole)
+            }
+        })
+        .map_err(Error::tokenizer)
+    }
+}
+
+/// Runs the tokenizers crate, which on some broken files panics where it should fail.
+pub(super) fn guarded<T>(
+    work: impl FnOnce() -> tokenizers::Result<T>,
+) -> std::result::Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(panic) => Err(format!("the tokenizer's file is inconsistent: {}", text_of(&*panic))),
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown panic")
+}

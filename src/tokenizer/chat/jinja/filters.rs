@@ -1,0 +1,274 @@
+//! Jinja's filters of text and numbers where minijinja's do not do as Python does.
+
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, State, Value};
+
+use super::arguments::{bind, flag, given, integer, required, string};
+use super::value::reserve;
+use super::{Outcome, fail, methods, text};
+
+/// A filter: the value and the arguments after it.
+pub(super) type Filter = fn(&mut State<'_, '_>, &Value, &[Value]) -> Outcome<Value>;
+
+pub(super) fn add_to(environment: &mut Environment<'_>) {
+    let filters: [(&'static str, Filter); 20] = [
+        ("capitalize", |_, value, _| Ok(Value::from(text::capitalize(&text::str(value)?)))),
+        ("center", center),
+        ("d", default),
+        ("default", default),
+        ("e", |_, value, _| escaped(value)),
+        ("escape", |_, value, _| escaped(value)),
+        ("float", float),
+        ("forceescape", |_, value, _| escaped(&Value::from(text::str(value)?))),
+        ("indent", indent),
+        ("int", int),
+        ("lower", |_, value, _| Ok(Value::from(text::str(value)?.to_lowercase()))),
+        ("replace", replace),
+        ("round", round),
+        ("safe", |_, value, _| Ok(Value::from_safe_string(text::str(value)?))),
+        ("string", |_, value, _| match value.as_str() {
+            Some(_) => Ok(value.clone()),
+            None => Ok(Value::from(text::str(value)?)),
+        }),
+        ("title", title),
+        ("trim", trim),
+        ("truncate", truncate),
+        ("upper", |_, value, _| Ok(Value::from(text::str(value)?.to_uppercase()))),
+        ("wordcount", word_count),
+    ];
+    add_all(environment, filters);
+    environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
+    environment.add_filter("striptags", minijinja_contrib::filters::striptags);
+}
+
+pub(super) fn add_all<const N: usize>(
+    environment: &mut Environment<'_>,
+    filters: [(&'static str, Filter); N],
+) {
+    for (name, filter) in filters {
+        environment.add_filter(
+            name,
+            move |state: &mut State<'_, '_>, value: Value, args: Rest<ValueOrKwargs>| {
+                filter(state, &value, &args.into_values())
+            },
+        );
+    }
+}
+
+fn center(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [width] = bind(args, ["width"])?;
+    let width = width.unwrap_or_else(|| Value::from(80));
+    methods::call(state, &Value::from(text::str(value)?), "center", &[width])
+}
+
+fn default(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [default, boolean] = bind(args, ["default_value", "boolean"])?;
+    match value.is_undefined() || flag(boolean.as_ref()) && !value.is_true() {
+        true => Ok(default.unwrap_or_else(|| Value::from(""))),
+        false => Ok(value.clone()),
+    }
+}
+
+/// What `markupsafe.escape` makes of a value; what is safe stays what it is.
+pub(super) fn escaped(value: &Value) -> Outcome<Value> {
+    if value.is_safe() {
+        return Ok(value.clone());
+    }
+    let text = text::str(value)?;
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&#39;"),
+            '"' => out.push_str("&#34;"),
+            _ => out.push(char),
+        }
+    }
+    Ok(Value::from_safe_string(out))
+}
+
+fn float(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [default] = bind(args, ["default"])?;
+    let number = match value.kind() {
+        ValueKind::Undefined => return Err(fail("undefined is no number")),
+        ValueKind::String => parse_float(string(value)?),
+        _ => f64::try_from(value.clone()).ok(),
+    };
+    Ok(number.map(Value::from).or(default).unwrap_or_else(|| Value::from(0.0)))
+}
+
+fn int(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [default, base] = bind(args, ["default", "base"])?;
+    let base = base.map_or(Ok(10), |base| integer(&base))?;
+    let truncated = |number: f64| {
+        (number.is_finite() && number.abs() < 1e38).then(|| Value::from(number.trunc() as i128))
+    };
+    let number = match value.kind() {
+        ValueKind::Undefined => return Err(fail("undefined is no number")),
+        ValueKind::String => {
+            let digits = string(value)?;
+            parse_int(digits, base).or_else(|| parse_float(digits).and_then(truncated))
+        }
+        ValueKind::Bool => Some(Value::from(i64::from(value.is_true()))),
+        ValueKind::Number if value.is_integer() => Some(value.clone()),
+        ValueKind::Number => f64::try_from(value.clone()).ok().and_then(truncated),
+        _ => None,
+    };
+    // Small integers have one representation.
+    let number = number.map(|number| number.as_i64().map_or(number, Value::from));
+    Ok(number.or(default).unwrap_or_else(|| Value::from(0)))
+}
+
+/// Python's `float(text)`.
+fn parse_float(text: &str) -> Option<f64> {
+    let text = text::strip(text);
+    let digits = ungrouped(text)?;
+    let is_number = digits.bytes().any(|byte| byte.is_ascii_digit());
+    let unsigned = digits.trim_start_matches(['+', '-']).to_ascii_lowercase();
+    match is_number || matches!(unsigned.as_str(), "inf" | "infinity" | "nan") {
+        true => digits.parse().ok(),
+        false => None,
+    }
+}
+
+/// Python's `int(text, base)`.
+fn parse_int(text: &str, base: i64) -> Option<Value> {
+    let text = ungrouped(text::strip(text))?;
+    let (sign, digits) = text.split_at(usize::from(text.starts_with(['+', '-'])));
+    let prefix = digits.get(..2).map(str::to_ascii_lowercase);
+    let (digits, radix) = match (prefix.as_deref(), base) {
+        (Some("0x"), 0 | 16) => (&digits[2..], 16),
+        (Some("0o"), 0 | 8) => (&digits[2..], 8),
+        (Some("0b"), 0 | 2) => (&digits[2..], 2),
+        (_, 0) => (digits, 10),
+        (_, 2..=36) => (digits, u32::try_from(base).ok()?),
+        _ => return None,
+    };
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    let number = i128::from_str_radix(&format!("{sign}{digits}"), radix).ok()?;
+    Some(Value::from(number))
+}
+
+/// Digits without the underscores that may stand between them.
+fn ungrouped(digits: &str) -> Option<String> {
+    let misplaced = digits.starts_with('_') || digits.ends_with('_') || digits.contains("__");
+    (!misplaced).then(|| digits.replace('_', ""))
+}
+
+fn round(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [precision, method] = bind(args, ["precision", "method"])?;
+    let precision = precision.map_or(Ok(0), |precision| integer(&precision))?;
+    let precision = i32::try_from(precision).unwrap_or(0).clamp(-400, 400);
+    let method = method.unwrap_or_else(|| Value::from("common"));
+    let method = string(&method)?;
+    if value.is_integer() && method == "common" && precision >= 0 {
+        return Ok(value.clone());
+    }
+    let number = match value.kind() {
+        ValueKind::Number | ValueKind::Bool => f64::try_from(value.clone())?,
+        kind => return Err(fail(format!("round: a number is expected, not {kind}"))),
+    };
+    let scale = 10_f64.powi(precision);
+    let rounded = match (method, usize::try_from(precision)) {
+        // Correctly rounded digits, half to even.
+        ("common", Ok(digits)) => format!("{number:.digits$}").parse().unwrap_or(number),
+        ("common", Err(_)) => (number * scale).round_ties_even() / scale,
+        ("ceil", _) => (number * scale).ceil() / scale,
+        ("floor", _) => (number * scale).floor() / scale,
+        _ => return Err(fail("round: method must be common, ceil or floor")),
+    };
+    Ok(match value.is_integer() && method == "common" {
+        true => Value::from(rounded as i64),
+        false => Value::from(rounded),
+    })
+}
+
+fn indent(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [width, first, blank] = bind(args, ["width", "first", "blank"])?;
+    let (first, blank) = (flag(first.as_ref()), flag(blank.as_ref()));
+    let indention = match width {
+        Some(width) if width.kind() == ValueKind::String => string(&width)?.to_owned(),
+        width => {
+            let width = width.map_or(Ok(4), |width| integer(&width))?;
+            let width = usize::try_from(width).unwrap_or(0);
+            reserve(state, width)?;
+            " ".repeat(width)
+        }
+    };
+    // Jinja's quirk: with a line break at the end, the last line is never lost.
+    let text = text::str(value)? + "\n";
+    let lines = text::lines(&text, false);
+    reserve(state, lines.len().saturating_mul(indention.len()).saturating_add(text.len()))?;
+    let mut out = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        let indented = if index == 0 { first } else { blank || !line.is_empty() };
+        if indented {
+            out.push_str(&indention);
+        }
+        out.push_str(line);
+    }
+    Ok(Value::from(out))
+}
+
+fn replace(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [old, new, count] = bind(args, ["old", "new", "count"])?;
+    let old = text::str(&required(old, "old")?)?;
+    let new = text::str(&required(new, "new")?)?;
+    let count = given(count).map_or(Ok(-1), |count| integer(&count))?;
+    methods::replace(state, &text::str(value)?, &old, &new, count).map(Value::from)
+}
+
+/// Jinja's own: a word begins after whitespace, a dash or an opening bracket.
+fn title(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+    let mut titled = String::new();
+    let mut begins = true;
+    for char in text::str(value)?.chars() {
+        match begins {
+            true => titled.extend(char.to_uppercase()),
+            false => titled.extend(char.to_lowercase()),
+        }
+        begins = text::is_space(char) || "-({[<".contains(char);
+    }
+    Ok(Value::from(titled))
+}
+
+fn trim(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [chars] = bind(args, ["chars"])?;
+    Ok(Value::from(methods::trim(&text::str(value)?, given(chars), true, true)?))
+}
+
+fn truncate(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [length, kill_words, end, leeway] = bind(args, ["length", "killwords", "end", "leeway"])?;
+    let count = |value: Option<Value>, default: usize| match given(value) {
+        None => Ok(default),
+        Some(value) => integer(&value).map(|count| usize::try_from(count).unwrap_or(0)),
+    };
+    let (length, leeway) = (count(length, 255)?, count(leeway, 5)?);
+    let end = end.map_or_else(|| Ok("...".to_owned()), |end| text::str(&end))?;
+    let text = text::str(value)?;
+    if text.chars().count() <= length.saturating_add(leeway) {
+        return Ok(Value::from(text));
+    }
+    let kept = length
+        .checked_sub(end.chars().count())
+        .ok_or_else(|| fail("truncate: the length is less than that of the end"))?;
+    let kept: String = text.chars().take(kept).collect();
+    let kept = match flag(kill_words.as_ref()) {
+        true => kept.as_str(),
+        false => kept.rsplit_once(' ').map_or(kept.as_str(), |(words, _)| words),
+    };
+    Ok(Value::from(format!("{kept}{end}")))
+}
+
+fn word_count(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+    let text = text::str(value)?;
+    let words = text.split(|char: char| !char.is_alphanumeric() && char != '_');
+    Ok(Value::from(words.filter(|word| !word.is_empty()).count()))
+}

@@ -1,0 +1,165 @@
+//! From ids to text, whole or as they come.
+
+use std::mem;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::tokenizer::Shared;
+
+/// Decodes ids one by one.
+///
+/// The pieces put together are exactly what [`Tokenizer::decode`](crate::tokenizer::Tokenizer::decode)
+/// makes of all ids: a piece never holds half a character, and what a later token could still
+/// change is held back. That is a character whose bytes are not complete, a run of byte tokens
+/// (`<0xE4>`, which stand for text only if all of them do), and a space that
+/// `clean_up_tokenization_spaces` may remove. (CLIP's texts come out whole at the end.)
+pub struct DecodeStream {
+    shared: Arc<Shared>,
+    skip_special_tokens: bool,
+    /// A few ids whose text is already out, which the decoder needs to see what precedes, then
+    /// the ids whose text is not.
+    ids: Vec<u32>,
+    /// How many of `ids` are context.
+    context: usize,
+    /// Text that a later token may change through `clean_up_tokenization_spaces`.
+    held: String,
+}
+
+impl DecodeStream {
+    pub(super) fn new(shared: Arc<Shared>, skip_special_tokens: bool) -> Self {
+        Self { shared, skip_special_tokens, ids: Vec::new(), context: 0, held: String::new() }
+    }
+
+    /// Adds an id and returns the text that is now certain, if any.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::decode`](crate::tokenizer::Tokenizer::decode).
+    pub fn push(&mut self, id: u32) -> Result<Option<String>> {
+        let Some(token) = self.contribution(id) else { return Ok(None) };
+        self.ids.push(id);
+        // Trimmed at the end, which may be anywhere.
+        if self.shared.settings.marks_word_ends || is_byte_token(&token) {
+            return Ok(None);
+        }
+        let text = self.fresh()?;
+        if text.ends_with(char::REPLACEMENT_CHARACTER) {
+            return Ok(None);
+        }
+        // The text is out: the last ids stay as context.
+        self.ids.drain(..self.ids.len().saturating_sub(CONTEXT));
+        self.context = self.ids.len();
+        Ok(self.cleaned(text, false))
+    }
+
+    /// Ends the text and returns what was held back, if anything. The stream is then as new.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::decode`](crate::tokenizer::Tokenizer::decode).
+    pub fn finish(&mut self) -> Result<Option<String>> {
+        let text = self.fresh()?;
+        self.ids.clear();
+        self.context = 0;
+        Ok(self.cleaned(text, true))
+    }
+
+    /// The token, unless decoding leaves it out.
+    fn contribution(&self, id: u32) -> Option<String> {
+        let backend = &self.shared.backend;
+        let skipped = self.skip_special_tokens && backend.is_special(id);
+        (!skipped).then(|| backend.id_to_token(id)).flatten()
+    }
+
+    /// The text of the ids after the context.
+    fn fresh(&self) -> Result<String> {
+        let decode = |ids: &[u32]| self.shared.decode(ids, self.skip_special_tokens);
+        let whole = decode(&self.ids)?;
+        let before = decode(&self.ids[..self.context])?;
+        Ok(match whole.strip_prefix(before.as_str()) {
+            Some(fresh) => fresh.to_owned(),
+            // A decoder that looks further back than the context; the longest common part is out.
+            None => {
+                let common = whole.chars().zip(before.chars()).take_while(|(a, b)| a == b);
+                whole.chars().skip(common.count()).collect()
+            }
+        })
+    }
+
+    /// Adds to the text held back and returns what no later text can change.
+    fn cleaned(&mut self, text: String, is_end: bool) -> Option<String> {
+        let certain = if self.shared.settings.clean_up_spaces {
+            self.held.push_str(&text);
+            let end = match is_end {
+                true => self.held.len(),
+                false => certain_length(&self.held),
+            };
+            let rest = self.held.split_off(end);
+            clean_up_spaces(&mem::replace(&mut self.held, rest))
+        } else {
+            text
+        };
+        (!certain.is_empty()).then_some(certain)
+    }
+}
+
+impl Shared {
+    /// As the tokenizers crate and, for CLIP, the Python class around it decode.
+    pub(super) fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+        let text = self.backend.decode(ids, skip_special_tokens)?;
+        Ok(match self.settings.marks_word_ends {
+            true => text.replace("</w>", " ").trim().to_owned(),
+            false => text,
+        })
+    }
+}
+
+impl std::fmt::Debug for DecodeStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DecodeStream")
+            .field("ids", &self.ids)
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `clean_up_tokenization` of transformers: the replacements one after the other.
+pub(super) fn clean_up_spaces(text: &str) -> String {
+    CLEAN_UP.iter().fold(text.to_owned(), |text, (from, to)| match text.contains(from) {
+        true => text.replace(from, to),
+        false => text,
+    })
+}
+
+/// How much of a text [`clean_up_spaces`] treats the same whatever follows it: every replacement
+/// begins with a space and holds no other characters than these.
+fn certain_length(text: &str) -> usize {
+    let run = text.rfind(|c| !" .?!,'ntmsvre".contains(c));
+    let run = run.map_or(0, |at| at + text[at..].chars().next().map_or(0, char::len_utf8));
+    text[run..].find(' ').map_or(text.len(), |space| run + space)
+}
+
+/// `<0xE4>`, as tokenizers' `ByteFallback` decoder recognises them.
+fn is_byte_token(token: &str) -> bool {
+    token.len() == 6
+        && token
+            .strip_prefix("<0x")
+            .and_then(|rest| rest.strip_suffix('>'))
+            .is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+}
+
+/// Decoders treat the first token differently and look back at most one.
+const CONTEXT: usize = 2;
+
+const CLEAN_UP: [(&str, &str); 10] = [
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+];

@@ -1,0 +1,276 @@
+//! From text to ids.
+
+use tokenizers::InputSequence;
+use tokenizers::TruncationDirection;
+
+use crate::batch::PaddingSide;
+use crate::error::Error;
+use crate::error::Result;
+use crate::tokenizer::Tokenizer;
+
+/// What to encode.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum TextInput<'a> {
+    /// One text.
+    Text(&'a str),
+    /// Two texts, as in question answering and natural language inference.
+    Pair(&'a str, &'a str),
+    /// A text already split into words (`is_split_into_words`): `word_ids` then count these.
+    Words(&'a [&'a str]),
+}
+
+impl<'a> From<&'a str> for TextInput<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for TextInput<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<(&'a str, &'a str)> for TextInput<'a> {
+    fn from((first, second): (&'a str, &'a str)) -> Self {
+        Self::Pair(first, second)
+    }
+}
+
+impl<'a> From<&'a [&'a str]> for TextInput<'a> {
+    fn from(words: &'a [&'a str]) -> Self {
+        Self::Words(words)
+    }
+}
+
+/// How to encode.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EncodeOptions {
+    /// Put special tokens around the text (default `true`). Chat templates write their own, so
+    /// their text is encoded without.
+    pub add_special_tokens: bool,
+    /// Cut what is too long. `None`: keep all.
+    pub truncation: Option<Truncation>,
+}
+
+impl Default for EncodeOptions {
+    fn default() -> Self {
+        Self { add_special_tokens: true, truncation: None }
+    }
+}
+
+impl EncodeOptions {
+    /// Sets [`add_special_tokens`](Self::add_special_tokens).
+    #[must_use]
+    pub fn add_special_tokens(mut self, add: bool) -> Self {
+        self.add_special_tokens = add;
+        self
+    }
+
+    /// Sets [`truncation`](Self::truncation).
+    #[must_use]
+    pub fn truncation(mut self, truncation: Truncation) -> Self {
+        self.truncation = Some(truncation);
+        self
+    }
+}
+
+/// How to cut what is too long. What is cut off is kept in [`Encoding::overflowing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Truncation {
+    /// The most tokens to keep, special tokens included.
+    pub max_length: usize,
+    /// Which text of a pair is cut.
+    pub strategy: TruncationStrategy,
+    /// The number of tokens that consecutive windows of the text share.
+    pub stride: usize,
+    /// Which end is cut. `None`: the tokenizer's `truncation_side`.
+    pub side: Option<PaddingSide>,
+}
+
+impl Truncation {
+    /// Cuts to `max_length` tokens, the longer text of a pair first.
+    #[must_use]
+    pub fn to(max_length: usize) -> Self {
+        Self { max_length, strategy: TruncationStrategy::LongestFirst, stride: 0, side: None }
+    }
+
+    /// Sets [`strategy`](Self::strategy).
+    #[must_use]
+    pub fn strategy(mut self, strategy: TruncationStrategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Sets [`stride`](Self::stride).
+    #[must_use]
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// Sets [`side`](Self::side).
+    #[must_use]
+    pub fn side(mut self, side: PaddingSide) -> Self {
+        self.side = Some(side);
+        self
+    }
+}
+
+/// Which text of a pair is cut.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum TruncationStrategy {
+    /// The longer one, until both are of one length: `longest_first`, `truncation=True`.
+    #[default]
+    LongestFirst,
+    /// `only_first`.
+    OnlyFirst,
+    /// `only_second`: cuts the context behind a question.
+    OnlySecond,
+}
+
+/// A text as ids, and where in the text each came from. All lists have one entry per token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Encoding {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// `token_type_ids`: 0 for the first text, 1 for the second, as the model's template has it.
+    pub type_ids: Vec<u32>,
+    /// 1 for a token, 0 for padding.
+    pub attention_mask: Vec<u8>,
+    /// 1 for a special token that was put there and for padding, 0 for text.
+    pub special_tokens_mask: Vec<u8>,
+    /// Begin and end in the text, in characters (Unicode scalar values, as Python counts them);
+    /// `(0, 0)` for special tokens.
+    pub offsets: Vec<(usize, usize)>,
+    /// The tokens as the vocabulary spells them.
+    pub tokens: Vec<String>,
+    /// The word of the text that a token belongs to; `None` for special tokens.
+    pub word_ids: Vec<Option<u32>>,
+    /// The text that a token belongs to, 0 or 1; `None` for special tokens.
+    pub sequence_ids: Vec<Option<usize>>,
+    /// The rest of a text that was cut, in windows of the same length.
+    pub overflowing: Vec<Self>,
+}
+
+impl Encoding {
+    /// The number of tokens.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no tokens.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+pub(super) fn encode(
+    tokenizer: &Tokenizer,
+    input: TextInput<'_>,
+    options: &EncodeOptions,
+) -> Result<Encoding> {
+    let backend = &tokenizer.shared.backend;
+    let (mut first, mut second) = match input {
+        TextInput::Text(text) => (backend.split(InputSequence::from(text))?, None),
+        TextInput::Pair(first, second) => {
+            (backend.split(first.into())?, Some(backend.split(second.into())?))
+        }
+        TextInput::Words(words) => (backend.split(InputSequence::from(words))?, None),
+    };
+    if let Some(truncation) = &options.truncation {
+        let special = match options.add_special_tokens {
+            true => tokenizer.template.length(second.is_some()),
+            false => 0,
+        };
+        truncate(tokenizer, &mut first, second.as_mut(), truncation, special)?;
+    }
+    let whole = tokenizer.template.apply(first, second, options.add_special_tokens)?;
+    Ok(convert(whole))
+}
+
+fn truncate(
+    tokenizer: &Tokenizer,
+    first: &mut tokenizers::Encoding,
+    second: Option<&mut tokenizers::Encoding>,
+    truncation: &Truncation,
+    special: usize,
+) -> Result<()> {
+    let length = truncation.max_length;
+    let room = length.checked_sub(special).ok_or_else(|| {
+        Error::option("max_length", format!("{length} is less than the {special} special tokens"))
+    })?;
+    let direction = match truncation.side.unwrap_or(tokenizer.shared.settings.truncation_side) {
+        PaddingSide::Left => TruncationDirection::Left,
+        PaddingSide::Right => TruncationDirection::Right,
+    };
+    let lengths = (first.len(), second.as_ref().map(|second| second.len()));
+    let (keep_first, keep_second) = kept(truncation.strategy, lengths, room)?;
+    let texts = [Some((first, keep_first)), second.zip(Some(keep_second))];
+    for (text, keep) in texts.into_iter().flatten() {
+        if keep >= text.len() {
+            continue;
+        }
+        if keep > 0 && truncation.stride >= keep {
+            let reason = format!("{} must be less than the {keep} tokens left", truncation.stride);
+            return Err(Error::option("stride", reason));
+        }
+        text.truncate(keep, truncation.stride, direction);
+    }
+    Ok(())
+}
+
+/// How many tokens of each text stay, as `truncate_encodings` of the tokenizers crate has it.
+fn kept(
+    strategy: TruncationStrategy,
+    (first, second): (usize, Option<usize>),
+    room: usize,
+) -> Result<(usize, usize)> {
+    let other = second.unwrap_or(0);
+    if first.saturating_add(other) <= room {
+        return Ok((first, other));
+    }
+    let excess = first + other - room;
+    let short = |which: &str| {
+        let reason = format!("the {which} text is too short to be cut by {excess} tokens");
+        Error::option("truncation", reason)
+    };
+    match strategy {
+        _ if room == 0 => Ok((0, 0)),
+        TruncationStrategy::LongestFirst if second.is_none() => Ok((room, 0)),
+        TruncationStrategy::LongestFirst => {
+            let (short, long) = (first.min(other), first.max(other));
+            let (short, long) = match short + short > room {
+                true => (room / 2, room - room / 2),
+                false => (short, long - excess),
+            };
+            Ok(if first > other { (long, short) } else { (short, long) })
+        }
+        TruncationStrategy::OnlyFirst if first > excess => Ok((first - excess, other)),
+        TruncationStrategy::OnlyFirst => Err(short("first")),
+        TruncationStrategy::OnlySecond if other > excess => Ok((first, other - excess)),
+        TruncationStrategy::OnlySecond => Err(short("second")),
+    }
+}
+
+fn convert(mut encoding: tokenizers::Encoding) -> Encoding {
+    let overflowing = encoding.take_overflowing().into_iter().map(convert).collect();
+    let small = |mask: &[u32]| mask.iter().map(|&value| u8::from(value != 0)).collect();
+    Encoding {
+        ids: encoding.get_ids().to_vec(),
+        type_ids: encoding.get_type_ids().to_vec(),
+        attention_mask: small(encoding.get_attention_mask()),
+        special_tokens_mask: small(encoding.get_special_tokens_mask()),
+        offsets: encoding.get_offsets().to_vec(),
+        tokens: encoding.get_tokens().to_vec(),
+        word_ids: encoding.get_word_ids().to_vec(),
+        sequence_ids: encoding.get_sequence_ids(),
+        overflowing,
+    }
+}

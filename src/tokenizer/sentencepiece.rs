@@ -1,0 +1,175 @@
+//! The fields of a SentencePiece `.model` file that matter for splitting text.
+//!
+//! Such a file is one protocol-buffer message, `ModelProto` in
+//! <https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto>. Lengths are
+//! checked against the bytes that are really there; fields not needed are stepped over.
+
+/// A SentencePiece model.
+#[derive(Debug, Default)]
+pub(super) struct SpmModel {
+    pub(super) pieces: Vec<Piece>,
+    pub(super) kind: ModelKind,
+    pub(super) unk_id: usize,
+    pub(super) unk_piece: String,
+    /// The compiled normalization table; may be empty.
+    pub(super) charsmap: Vec<u8>,
+}
+
+/// One token.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) text: String,
+    pub(super) score: f32,
+    pub(super) kind: PieceKind,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum ModelKind {
+    #[default]
+    Unigram,
+    Bpe,
+    /// Words or characters, which no fast tokenizer covers.
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PieceKind {
+    Control,
+    UserDefined,
+    /// Normal, unknown, unused and byte tokens.
+    Other,
+}
+
+type Parsed<T> = Result<T, String>;
+
+impl SpmModel {
+    pub(super) fn parse(bytes: &[u8]) -> Parsed<Self> {
+        let mut model = Self { unk_piece: "<unk>".to_owned(), ..Self::default() };
+        fields(bytes, |number, value| match (number, value) {
+            (1, Field::Bytes(bytes)) => {
+                model.pieces.push(piece(bytes)?);
+                Ok(())
+            }
+            (2, Field::Bytes(bytes)) => fields(bytes, |number, value| {
+                match (number, value) {
+                    (3, Field::Varint(1)) => model.kind = ModelKind::Unigram,
+                    (3, Field::Varint(2)) => model.kind = ModelKind::Bpe,
+                    (3, Field::Varint(_)) => model.kind = ModelKind::Other,
+                    (40, Field::Varint(id)) => {
+                        model.unk_id = usize::try_from(id).map_err(|error| error.to_string())?;
+                    }
+                    (45, Field::Bytes(text)) => model.unk_piece = utf8(text)?,
+                    _ => {}
+                }
+                Ok(())
+            }),
+            (3, Field::Bytes(bytes)) => fields(bytes, |number, value| {
+                if let (2, Field::Bytes(table)) = (number, value) {
+                    model.charsmap = table.to_vec();
+                }
+                Ok(())
+            }),
+            _ => Ok(()),
+        })?;
+        if model.pieces.is_empty() {
+            return Err("is no SentencePiece model: it holds no tokens".to_owned());
+        }
+        Ok(model)
+    }
+}
+
+fn piece(bytes: &[u8]) -> Parsed<Piece> {
+    let mut piece = Piece { text: String::new(), score: 0.0, kind: PieceKind::Other };
+    fields(bytes, |number, value| {
+        match (number, value) {
+            (1, Field::Bytes(text)) => piece.text = utf8(text)?,
+            (2, Field::Fixed32(bits)) => piece.score = f32::from_bits(bits),
+            (3, Field::Varint(3)) => piece.kind = PieceKind::Control,
+            (3, Field::Varint(4)) => piece.kind = PieceKind::UserDefined,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(piece)
+}
+
+fn utf8(bytes: &[u8]) -> Parsed<String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "holds a token that is no UTF-8")?;
+    Ok(text.to_owned())
+}
+
+/// A field's value, by wire type.
+#[derive(Clone, Copy)]
+enum Field<'a> {
+    Varint(u64),
+    Fixed32(u32),
+    Fixed64,
+    Bytes(&'a [u8]),
+}
+
+/// Calls `each` for every field of a message.
+fn fields<'a>(bytes: &'a [u8], mut each: impl FnMut(u64, Field<'a>) -> Parsed<()>) -> Parsed<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let key = varint(&mut rest)?;
+        let value = match key & 7 {
+            0 => Field::Varint(varint(&mut rest)?),
+            1 => {
+                take(&mut rest, 8)?;
+                Field::Fixed64
+            }
+            2 => {
+                let length = varint(&mut rest)?;
+                Field::Bytes(take(&mut rest, length)?)
+            }
+            5 => {
+                let bytes = take(&mut rest, 4)?;
+                Field::Fixed32(bytes.try_into().map(u32::from_le_bytes).unwrap_or_default())
+            }
+            kind => return Err(format!("is no SentencePiece model: field of unknown type {kind}")),
+        };
+        each(key >> 3, value)?;
+    }
+    Ok(())
+}
+
+fn varint(rest: &mut &[u8]) -> Parsed<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = take(rest, 1)?[0];
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err("is no SentencePiece model: a number of more than 64 bits".to_owned())
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: u64) -> Parsed<&'a [u8]> {
+    let taken = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
+    let (taken, after) = taken.ok_or("is truncated")?;
+    *rest = after;
+    Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = SpmModel::parse(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_end_is_an_error() {
+        assert!(
+            SpmModel::parse(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f])
+                .unwrap_err()
+                .contains("truncated")
+        );
+    }
+}

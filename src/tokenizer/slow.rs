@@ -1,0 +1,280 @@
+//! The formats from before `tokenizer.json`, converted as transformers does.
+//!
+//! Source: `convert_slow_tokenizer.py` and the slow classes whose files it reads.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde_json::Value;
+use serde_json::json;
+use tokenizers::DecoderWrapper;
+use tokenizers::NormalizerWrapper;
+use tokenizers::PostProcessorWrapper;
+use tokenizers::PreTokenizerWrapper;
+use tokenizers::models::bpe::BPE;
+use tokenizers::models::bpe::Vocab;
+use tokenizers::models::wordpiece::WordPiece;
+
+use crate::error::Error;
+use crate::error::Result;
+use crate::source::ModelFiles;
+use crate::tokenizer::backend::Template;
+use crate::tokenizer::backend::guarded;
+use crate::tokenizer::class::Class;
+use crate::tokenizer::config::Config;
+use crate::tokenizer::json::Parts;
+use crate::tokenizer::json::part;
+use crate::tokenizer::pretokenizer::QWEN2;
+use crate::tokenizer::spm;
+
+/// Reads whichever vocabulary files the class uses.
+pub(super) fn load(files: &ModelFiles, config: &Config) -> Result<Parts> {
+    let name = match config.class {
+        Class::Bert | Class::MpNet => return word_piece(files, config),
+        Class::Clip | Class::Gpt2 | Class::GptNeoX | Class::Qwen2 | Class::Roberta => {
+            return byte_bpe(files, config);
+        }
+        Class::Albert | Class::BigBird | Class::T5 => "spiece.model",
+        Class::Camembert | Class::XlmRoberta => "sentencepiece.bpe.model",
+        Class::DebertaV2 => "spm.model",
+        Class::Gemma | Class::Llama => "tokenizer.model",
+        _ => {
+            return Err(Error::MissingFile {
+                origin: files.origin(),
+                file: "tokenizer.json".to_owned(),
+                reason: format!(
+                    "no other form of the tokenizer class {} is supported",
+                    config.class_name
+                ),
+            });
+        }
+    };
+    spm::load(&required(files, name, "the SentencePiece vocabulary")?, config)
+}
+
+/// A part of a tokenizer, as `tokenizer.json` would write it.
+pub(super) struct Sketch {
+    pub(super) normalizer: Option<NormalizerWrapper>,
+    pub(super) pre_tokenizer: Value,
+    pub(super) post_processor: Value,
+    pub(super) decoder: Value,
+}
+
+impl Sketch {
+    /// Puts the parts around a model.
+    pub(super) fn complete(
+        self,
+        mut tokenizer: tokenizers::Tokenizer,
+    ) -> tokenizers::Result<Parts> {
+        if let Some(normalizer) = self.normalizer {
+            tokenizer.with_normalizer(Some(normalizer))?;
+        }
+        tokenizer.with_pre_tokenizer(part::<PreTokenizerWrapper>(self.pre_tokenizer)?);
+        tokenizer.with_decoder(part::<DecoderWrapper>(self.decoder)?);
+        let template = Template::new(part::<PostProcessorWrapper>(self.post_processor)?);
+        Ok(Parts { tokenizer, template, padding: None, is_converted: true })
+    }
+}
+
+/// A template in the form of `tokenizer.json`, from `"[CLS]:0 $A:0 [SEP]:0"` and the like; ids are
+/// looked up.
+pub(super) fn template(
+    single: &[&str],
+    pair: &[&str],
+    id: impl Fn(&str) -> Option<u32>,
+) -> tokenizers::Result<Value> {
+    let mut tokens = serde_json::Map::new();
+    let mut pieces = |template: &[&str]| {
+        template
+            .iter()
+            .map(|piece| {
+                let (name, kind) = match piece.rsplit_once(':') {
+                    Some((name, kind)) if !name.is_empty() => (name, kind.parse().unwrap_or(0)),
+                    _ => (*piece, 0),
+                };
+                if let Some(text @ ("A" | "B")) = name.strip_prefix('$') {
+                    return Ok(json!({"Sequence": {"id": text, "type_id": kind}}));
+                }
+                let id = id(name).ok_or_else(|| format!("has no token {name:?}"))?;
+                let token = json!({"id": name, "ids": [id], "tokens": [name]});
+                tokens.insert(name.to_owned(), token);
+                Ok(json!({"SpecialToken": {"id": name, "type_id": kind}}))
+            })
+            .collect::<std::result::Result<Vec<_>, String>>()
+    };
+    let (single, pair) = (pieces(single)?, pieces(pair)?);
+    Ok(json!({
+        "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": tokens,
+    }))
+}
+
+pub(super) fn required(files: &ModelFiles, name: &str, what: &str) -> Result<std::path::PathBuf> {
+    files.optional(name)?.ok_or_else(|| Error::MissingFile {
+        origin: files.origin(),
+        file: format!("tokenizer.json, and no {name}"),
+        reason: format!("one of them holds {what}"),
+    })
+}
+
+/// `vocab.txt` of BERT and its kin: `BertConverter`, `MPNetConverter`.
+fn word_piece(files: &ModelFiles, config: &Config) -> Result<Parts> {
+    let path = required(files, "vocab.txt", "the WordPiece vocabulary")?;
+    let vocab = read_text(&path)?
+        .lines()
+        .zip(0..)
+        .map(|(token, id)| (token.to_owned(), id))
+        .collect::<Vocab>();
+    let unk = config.special("unk_token").unwrap_or("[UNK]");
+    let basic = config.boolean("do_basic_tokenize").unwrap_or(true);
+    let flag = |key| basic && config.boolean(key).unwrap_or(true);
+    let accents = config.raw("strip_accents").filter(|_| basic);
+    let normalizer = json!({
+        "type": "BertNormalizer",
+        "clean_text": true,
+        "handle_chinese_chars": flag("tokenize_chinese_chars"),
+        "strip_accents": accents.cloned().unwrap_or(if basic { Value::Null } else { false.into() }),
+        "lowercase": flag("do_lower_case"),
+    });
+    let cls = config.special("cls_token").unwrap_or_default();
+    let sep = config.special("sep_token").unwrap_or_default();
+    let (before, after) = (format!("{cls}:0"), format!("{sep}:0"));
+    let second = format!("{sep}:1");
+    let single = [before.as_str(), "$A:0", &after];
+    let pair: &[&str] = match config.class {
+        // MPNet puts two separators between the texts.
+        Class::MpNet => &[&before, "$A:0", &after, &after, "$B:1", &second],
+        _ => &[&before, "$A:0", &after, "$B:1", &second],
+    };
+    let built = guarded(|| {
+        let model = WordPiece::builder().vocab(vocab).unk_token(unk.to_owned()).build()?;
+        let tokenizer = tokenizers::Tokenizer::new(model);
+        Sketch {
+            normalizer: part(normalizer)?,
+            pre_tokenizer: json!({"type": "BertPreTokenizer"}),
+            post_processor: template(&single, pair, |token| tokenizer.token_to_id(token))?,
+            decoder: json!({"type": "WordPiece", "prefix": "##", "cleanup": true}),
+        }
+        .complete(tokenizer)
+    });
+    built.map_err(|reason| Error::malformed(&path, reason))
+}
+
+/// `vocab.json` and `merges.txt`: `GPT2Converter`, `RobertaConverter`, `Qwen2Converter`,
+/// `CLIPConverter`.
+fn byte_bpe(files: &ModelFiles, config: &Config) -> Result<Parts> {
+    let path = required(files, "vocab.json", "the BPE vocabulary")?;
+    let merges_path = required(files, "merges.txt", "the BPE merges")?;
+    let vocab: std::collections::HashMap<String, u32> =
+        serde_json::from_str(&read_text(&path)?).map_err(|error| Error::malformed(&path, error))?;
+    let merges = read_merges(&read_text(&merges_path)?)
+        .map_err(|reason| Error::malformed(&merges_path, reason))?;
+    let check = |token: &String| match vocab.contains_key(token) {
+        true => Ok(()),
+        false => {
+            let reason = format!("merges {token:?}, which vocab.json does not have");
+            Err(Error::malformed(&merges_path, reason))
+        }
+    };
+    for (left, right) in &merges {
+        check(left)?;
+        check(right)?;
+        check(&format!("{left}{right}"))?;
+    }
+    let id = |name: &str| {
+        let token = config.special(name).unwrap_or_default();
+        let id = vocab.get(token).copied();
+        id.map(|id| (token, id))
+            .ok_or_else(|| Error::malformed(&path, format!("has no token {token:?}, the {name}")))
+    };
+    let prefix_space = config.boolean("add_prefix_space").unwrap_or(false);
+    let byte_level = |use_regex: bool| {
+        json!({
+            "type": "ByteLevel", "add_prefix_space": prefix_space, "trim_offsets": true,
+            "use_regex": use_regex,
+        })
+    };
+    let split = |pattern: &str, behavior: &str, invert: bool| {
+        json!({
+            "type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": invert,
+        })
+    };
+    let mut builder = BPE::builder();
+    let mut normalizer = Value::Null;
+    let mut pre_tokenizer = byte_level(true);
+    let untrimmed = json!({
+        "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false, "use_regex": true,
+    });
+    let framed = |sep, cls, trim_offsets: bool, add_prefix_space: bool| {
+        json!({
+            "type": "RobertaProcessing", "sep": sep, "cls": cls, "trim_offsets": trim_offsets,
+            "add_prefix_space": add_prefix_space,
+        })
+    };
+    let post_processor = match config.class {
+        Class::Qwen2 => {
+            normalizer = json!({"type": "NFC"});
+            let steps = [split(QWEN2, "Isolated", false), byte_level(false)];
+            pre_tokenizer = json!({"type": "Sequence", "pretokenizers": steps});
+            untrimmed
+        }
+        Class::Roberta => framed(id("sep_token")?, id("cls_token")?, true, prefix_space),
+        Class::Clip => {
+            let unk = config.special("unk_token").unwrap_or_default().to_owned();
+            builder = builder.end_of_word_suffix("</w>".to_owned()).unk_token(unk);
+            let spaces = json!({"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "});
+            let steps = [json!({"type": "NFC"}), spaces, json!({"type": "Lowercase"})];
+            normalizer = json!({"type": "Sequence", "normalizers": steps});
+            let steps = [split(CLIP, "Removed", true), byte_level(true)];
+            pre_tokenizer = json!({"type": "Sequence", "pretokenizers": steps});
+            framed(id("eos_token")?, id("bos_token")?, false, false)
+        }
+        _ if config.boolean("add_bos_token").unwrap_or(false) => {
+            let (bos, _) = id("bos_token")?;
+            let bos = format!("{bos}:0");
+            let lookup = |token: &str| vocab.get(token).copied();
+            template(&[&bos, "$A:0"], &[&bos, "$A:0", "$B:1"], lookup)
+                .map_err(|error| Error::malformed(&path, error))?
+        }
+        _ => untrimmed,
+    };
+    let built = guarded(|| {
+        let sketch = Sketch {
+            normalizer: part(normalizer)?,
+            pre_tokenizer,
+            post_processor,
+            decoder: json!({
+                "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true,
+                "use_regex": true,
+            }),
+        };
+        let vocab = vocab.into_iter().collect::<Vocab>();
+        sketch
+            .complete(tokenizers::Tokenizer::new(builder.vocab_and_merges(vocab, merges).build()?))
+    });
+    built.map_err(|reason| Error::malformed(&path, reason))
+}
+
+/// One merge a line, after a line with the version.
+fn read_merges(text: &str) -> std::result::Result<Vec<(String, String)>, String> {
+    text.lines()
+        .enumerate()
+        .filter(|(index, line)| !(line.trim().is_empty() || *index == 0 && line.starts_with('#')))
+        .map(|(index, line)| {
+            let mut parts = line.split_whitespace();
+            match (parts.next(), parts.next(), parts.next()) {
+                (Some(left), Some(right), None) => Ok((left.to_owned(), right.to_owned())),
+                _ => Err(format!("line {} is no pair of tokens: {line:?}", index + 1)),
+            }
+        })
+        .collect()
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => Error::malformed(path, "is no text in UTF-8"),
+        _ => Error::read(path)(error),
+    })
+}
+
+const CLIP: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
