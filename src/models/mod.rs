@@ -1,8 +1,15 @@
 //! Models: config, immutable weights and a forward pass; all state lives in a cache.
 
+pub mod decoder;
+
+mod auto;
+mod raw_config;
+
 use std::fmt;
 
 use candle_core::{Device, Tensor};
+
+pub use auto::AutoModel;
 
 use crate::batch::TokenBatch;
 use crate::error::Result;
@@ -52,4 +59,12 @@ pub struct ModelLimits {
     pub vocab: usize,
     /// The most tokens, prompt and answer together, that the model was made for.
     pub context: usize,
+}
+
+impl ModelLimits {
+    /// The limits of a model of `vocab` ids and `context` tokens.
+    #[must_use]
+    pub const fn new(vocab: usize, context: usize) -> Self {
+        Self { vocab, context }
+    }
 }

@@ -1,17 +1,72 @@
 //! Keys and values of the tokens a generation has seen.
 
-use crate::error::Result;
+use candle_core::Tensor;
 
-/// Keys and values of the tokens a generation has seen, layer by layer. Cloning forks the
-/// conversation: the copies share nothing.
-#[derive(Debug, Clone)]
-pub struct KvCache {}
+use crate::error::{Error, Result};
+
+/// Keys and values of the tokens a generation has seen, layer by layer.
+///
+/// Memory is allocated ahead and grows by doubling, so a step writes only its own tokens. [`fork`](Self::fork)
+/// copies a conversation. The number of rows is decided by the first
+/// forward pass, and stays until [`clear`](Self::clear) or [`select_rows`](Self::select_rows).
+///
+/// A *slot* is one column of the cache. Every row has the same number of slots; where a row's
+/// batch was padded, its slot holds no token.
+#[derive(Debug)]
+pub struct KvCache {
+    layers: Vec<LayerCache>,
+    /// For each row, the position of each slot's token; `None` for padding.
+    positions: Vec<Vec<Option<u32>>>,
+    slots: usize,
+    reserved: usize,
+}
+
+/// `(rows, kv_heads, capacity, head_dim)`; allocated by the first append.
+#[derive(Debug, Default)]
+pub(crate) struct LayerCache {
+    buffers: Option<(Tensor, Tensor)>,
+}
 
 impl KvCache {
+    pub(crate) fn new(layers: usize) -> Self {
+        Self {
+            layers: (0..layers).map(|_| LayerCache::default()).collect(),
+            positions: Vec::new(),
+            slots: 0,
+            reserved: 0,
+        }
+    }
+
     /// Slots filled so far in every row, padding included.
     #[must_use]
     pub fn tokens(&self) -> usize {
-        0
+        self.slots
+    }
+
+    /// The number of rows; 0 before the first forward pass.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// The tokens of each row, padding not counted.
+    #[must_use]
+    pub fn row_lengths(&self) -> Vec<usize> {
+        self.positions.iter().map(|row| next_position(row) as usize).collect()
+    }
+
+    /// Bytes allocated on the device.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        let buffers = self.layers.iter().filter_map(|layer| layer.buffers.as_ref());
+        buffers.map(|(keys, values)| bytes(keys) + bytes(values)).sum()
+    }
+
+    /// Makes the next allocation large enough for `tokens` slots in all, so that a generation of
+    /// known length never copies its cache.
+    pub fn reserve(&mut self, tokens: usize) {
+        self.reserved = self.reserved.max(tokens);
     }
 
     /// Forgets everything after the first `tokens` slots, so that a shared prefix is not computed
@@ -19,20 +74,158 @@ impl KvCache {
     ///
     /// # Errors
     ///
-    /// When `tokens` is more than there are.
-    pub fn truncate(&mut self, _tokens: usize) -> Result<()> {
+    /// When `tokens` is more than there are; nothing changes then.
+    pub fn truncate(&mut self, tokens: usize) -> Result<()> {
+        if tokens > self.slots {
+            let reason = format!("cannot keep {tokens} tokens of a cache of {}", self.slots);
+            return Err(Error::input(reason));
+        }
+        self.slots = tokens;
+        self.positions.iter_mut().for_each(|row| row.truncate(tokens));
+        if tokens == 0 {
+            self.clear();
+        }
         Ok(())
     }
 
-    /// Forgets everything, keeping the memory.
-    pub fn clear(&mut self) {}
+    /// Forgets everything, the number of rows too, but keeps the memory.
+    pub fn clear(&mut self) {
+        self.slots = 0;
+        self.positions.clear();
+    }
 
-    /// Keeps the given rows in the given order; a row may be named several times (beams).
+    /// Keeps the given rows in the given order; a row may be named several times, as beams need.
     ///
     /// # Errors
     ///
-    /// When there is no such row.
-    pub fn select_rows(&mut self, _rows: &[usize]) -> Result<()> {
+    /// When there is no such row; nothing changes then.
+    pub fn select_rows(&mut self, rows: &[usize]) -> Result<()> {
+        if let Some(row) = rows.iter().find(|&&row| row >= self.rows()) {
+            return Err(Error::input(format!("no row {row} in a cache of {}", self.rows())));
+        }
+        if rows.is_empty() {
+            return Err(Error::input("cannot keep no row of a cache; clear it instead"));
+        }
+        let slots = self.slots;
+        self.layers = self.map_layers(|tensor| {
+            let index: Vec<_> = rows.iter().map(|&row| row as u32).collect();
+            let index = Tensor::new(index, tensor.device())?;
+            tensor.narrow(2, 0, slots)?.contiguous()?.index_select(&index, 0)
+        })?;
+        self.positions = rows.iter().map(|&row| self.positions[row].clone()).collect();
         Ok(())
     }
+
+    /// A copy that shares nothing with this one, so that both can go on from here.
+    ///
+    /// # Errors
+    ///
+    /// When the device has no memory for the copy.
+    pub fn fork(&self) -> Result<Self> {
+        Ok(Self {
+            layers: self
+                .map_layers(|tensor| tensor.narrow(2, 0, self.slots)?.force_contiguous())?,
+            positions: self.positions.clone(),
+            slots: self.slots,
+            reserved: self.reserved,
+        })
+    }
+
+    /// Notes that the batch's tokens are about to be appended; `mask` is 1 for tokens, 0 for
+    /// padding, one row after the other. Undone by [`truncate`](Self::truncate).
+    pub(crate) fn extend(&mut self, rows: usize, mask: &[u8]) {
+        self.positions.resize_with(rows, Vec::new);
+        let tokens = mask.len() / rows;
+        for (row, mask) in self.positions.iter_mut().zip(mask.chunks(tokens)) {
+            let mut next = next_position(row);
+            row.extend(mask.iter().map(|&mask| {
+                (mask != 0).then(|| {
+                    next += 1;
+                    next - 1
+                })
+            }));
+        }
+        self.slots += tokens;
+    }
+
+    /// For each row, the position of each slot's token; `None` for padding.
+    pub(crate) fn positions(&self) -> &[Vec<Option<u32>>] {
+        &self.positions
+    }
+
+    /// The slots that buffers must hold now, with room to grow.
+    pub(crate) fn capacity(&self) -> usize {
+        self.reserved.max(self.slots)
+    }
+
+    pub(crate) fn layers_mut(&mut self) -> &mut [LayerCache] {
+        &mut self.layers
+    }
+
+    fn map_layers(
+        &self,
+        map: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
+    ) -> Result<Vec<LayerCache>> {
+        let map_layer = |layer: &LayerCache| {
+            let buffers = match &layer.buffers {
+                Some((keys, values)) if self.slots > 0 => Some((map(keys)?, map(values)?)),
+                _ => None,
+            };
+            Ok(LayerCache { buffers })
+        };
+        self.layers.iter().map(map_layer).collect()
+    }
+}
+
+impl LayerCache {
+    /// Writes keys and values, `(rows, kv_heads, tokens, head_dim)`, into the slots from `start`
+    /// and returns all of the row's, `(rows, kv_heads, start + tokens, head_dim)`, as views that
+    /// hold until the next append.
+    pub(crate) fn append(
+        &mut self,
+        keys: &Tensor,
+        values: &Tensor,
+        start: usize,
+        capacity: usize,
+    ) -> Result<(Tensor, Tensor)> {
+        let (rows, _, tokens, _) = keys.dims4()?;
+        let end = start + tokens;
+        let (old_keys, old_values) = match self.buffers.take() {
+            Some((keys, values)) if keys.dim(0)? == rows => (Some(keys), Some(values)),
+            _ => (None, None),
+        };
+        let keys = write(old_keys, keys, start, capacity)?;
+        let values = write(old_values, values, start, capacity)?;
+        let views = (keys.narrow(2, 0, end)?, values.narrow(2, 0, end)?);
+        self.buffers = Some((keys, values));
+        Ok(views)
+    }
+}
+
+/// Writes `new` into the slots of `buffer` from `start`; into a larger copy where they do not fit.
+fn write(buffer: Option<Tensor>, new: &Tensor, start: usize, capacity: usize) -> Result<Tensor> {
+    let (rows, heads, tokens, head_dim) = new.dims4()?;
+    let end = start + tokens;
+    let held = buffer.as_ref().map_or(0, |buffer| buffer.dims()[2]);
+    let buffer = match buffer {
+        Some(buffer) if held >= end => buffer,
+        old => {
+            let slots = capacity.max(end).max(2 * held).max(SMALLEST);
+            let larger = Tensor::zeros((rows, heads, slots, head_dim), new.dtype(), new.device())?;
+            if let Some(old) = old.filter(|_| start > 0) {
+                larger.slice_set(&old.narrow(2, 0, start)?.contiguous()?, 2, 0)?;
+            }
+            larger
+        }
+    };
+    buffer.slice_set(&new.contiguous()?, 2, start)?;
+    Ok(buffer)
+}
+
+/// Slots allocated at the least.
+const SMALLEST: usize = 64;
+
+/// The position after the last token of a row.
+fn next_position(row: &[Option<u32>]) -> u32 {
+    row.iter().rev().flatten().next().map_or(0, |position| position + 1)
 }

@@ -1,3 +1,13 @@
-//! The pieces decoders and encoders are built from, written once.
+//! The pieces decoders and encoders are built from, written once and used by every family.
 
+pub mod activation;
+pub mod attention;
 pub mod cache;
+pub mod mlp;
+pub mod norm;
+pub mod rope;
+
+mod mask;
+mod step;
+
+pub(crate) use step::Step;

@@ -1,0 +1,68 @@
+//! A decoder as data.
+
+use crate::nn::attention::{AttentionConfig, AttentionSpan};
+use crate::nn::mlp::MlpConfig;
+use crate::nn::norm::NormConfig;
+use crate::nn::rope::RopeConfig;
+
+/// Everything a decoder is, but for its weights. Families make it from config.json or from GGUF
+/// metadata; the decoder that runs it has never heard of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecoderConfig {
+    /// Ids are below this.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// The most tokens that a context may hold.
+    pub max_positions: usize,
+    /// Multiplies embeddings: `sqrt(hidden_size)` in Gemma, `embedding_multiplier` in Granite.
+    pub embedding_scale: Option<f64>,
+    /// One entry per layer: patterns such as "every sixth" are spelled out by the family.
+    pub layers: Vec<LayerConfig>,
+    /// The distinct ways in which layers rotate queries and keys.
+    pub ropes: Vec<RopeConfig>,
+    /// The distinct spans that layers attend to.
+    pub spans: Vec<AttentionSpan>,
+    /// Before the output head.
+    pub final_norm: NormConfig,
+    /// Whose weights the output head uses.
+    pub head: HeadWeights,
+    /// Multiplies logits: the inverse of `logits_scaling` in Granite.
+    pub logit_scale: Option<f64>,
+}
+
+/// One attention half and one feed-forward half.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerConfig {
+    /// Where norms sit and how the halves join.
+    pub residual: Residual,
+    /// Multiplies each half before it is added: `residual_multiplier` in Granite.
+    pub residual_scale: Option<f64>,
+    /// Every norm of the layer.
+    pub norm: NormConfig,
+    /// The attention half.
+    pub attention: AttentionConfig,
+    /// The feed-forward half.
+    pub mlp: MlpConfig,
+}
+
+/// Where norms sit and how the two halves of a layer join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Residual {
+    /// Each half's result is normed before it is added: OLMo 2.
+    PostNorm,
+    /// Each half's input is normed: Llama, Mistral, Qwen, Phi-3, Gemma, StarCoder2.
+    PreNorm,
+    /// Both: Gemma 3.
+    Sandwich,
+}
+
+/// Whose weights the output head uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadWeights {
+    /// A matrix of its own.
+    Own,
+    /// The embedding's.
+    TiedToEmbedding,
+}

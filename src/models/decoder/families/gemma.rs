@@ -1,0 +1,49 @@
+//! Gemma: Llama, except that
+//! - embeddings are scaled by `sqrt(hidden_size)`, and the head is tied to them;
+//! - heads are 256 wide unless the config says otherwise;
+//! - the MLP gates with tanh-GELU, which old configs call `gelu`;
+//! - checkpoints hold the norms' weights minus one (GGUF files do not).
+
+use crate::error::Result;
+use crate::models::decoder::config::DecoderConfig;
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::llama;
+use crate::models::raw_config::RawConfig;
+use crate::nn::activation::Activation;
+use crate::nn::mlp::MlpConfig;
+use crate::nn::rope::RopePairing;
+use crate::weights::names::{Rule, plus_one};
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["gemma"],
+    gguf_architectures: &["gemma"],
+    gguf_pairing: RopePairing::Halves,
+    config,
+    safetensors: &[
+        FINAL_NORM,
+        plus_one("layers.*.attn_norm", "model.layers.*.input_layernorm"),
+        plus_one("layers.*.mlp_norm", "model.layers.*.post_attention_layernorm"),
+    ],
+    gguf: &[],
+};
+
+pub(super) const FINAL_NORM: Rule = plus_one("final_norm", "model.norm");
+
+/// What all Gemmas share.
+pub(super) fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let raw = raw.with_default("head_dim", 256);
+    let mut config = llama::config(&raw, pairing)?;
+    config.head = llama::head(&raw, true)?;
+    config.embedding_scale = Some((config.hidden_size as f64).sqrt());
+    // `hidden_act` of the first Gemmas is wrong; only `hidden_activation` counts.
+    let activation = match llama::activation(&raw, "hidden_activation", "gelu_pytorch_tanh")? {
+        Activation::Gelu => Activation::GeluTanh,
+        activation => activation,
+    };
+    for layer in &mut config.layers {
+        if let MlpConfig::Gated { activation: gate, .. } = &mut layer.mlp {
+            *gate = activation;
+        }
+    }
+    Ok(config)
+}

@@ -1,0 +1,90 @@
+//! Llama 2, 3, 3.1, 3.2, 3.3, and whatever else calls itself `llama`: SmolLM2, TinyLlama, Yi. The
+//! families beside it are written as "Llama, except …".
+//!
+//! Config: `configuration_llama.py` of transformers, with its defaults.
+
+use crate::error::{Error, Result};
+use crate::models::decoder::config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
+use crate::models::decoder::families::Family;
+use crate::models::decoder::rope_config;
+use crate::models::raw_config::RawConfig;
+use crate::nn::activation::Activation;
+use crate::nn::attention::{AttentionConfig, AttentionSpan, QkNorm};
+use crate::nn::mlp::MlpConfig;
+use crate::nn::norm::NormConfig;
+use crate::nn::rope::RopePairing;
+use crate::weights::Bias;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["llama"],
+    gguf_architectures: &["llama"],
+    gguf_pairing: RopePairing::Adjacent,
+    config,
+    safetensors: &[],
+    gguf: &[],
+};
+
+/// Every layer alike, attending to everything, rotated as the config says.
+pub(super) fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let layer = layer(raw)?;
+    let (rope, max_positions) = rope_config::read(raw, layer.attention.head_dim, pairing)?;
+    Ok(DecoderConfig {
+        vocab_size: raw.size("vocab_size")?,
+        hidden_size: raw.size("hidden_size")?,
+        max_positions,
+        embedding_scale: None,
+        final_norm: layer.norm,
+        layers: vec![layer; raw.size("num_hidden_layers")?],
+        ropes: vec![rope],
+        spans: vec![AttentionSpan::Full],
+        head: head(raw, false)?,
+        logit_scale: None,
+    })
+}
+
+/// `tie_word_embeddings`, where the family's default is `tied`.
+pub(super) fn head(raw: &RawConfig, tied: bool) -> Result<HeadWeights> {
+    Ok(match raw.flag("tie_word_embeddings", tied)? {
+        true => HeadWeights::TiedToEmbedding,
+        false => HeadWeights::Own,
+    })
+}
+
+/// The activation in a field, or the family's default.
+pub(super) fn activation(raw: &RawConfig, field: &str, default: &str) -> Result<Activation> {
+    let name = raw.text(field)?.unwrap_or(default);
+    name.parse().map_err(|error: Error| raw.refuse(field, error.to_string()))
+}
+
+fn layer(raw: &RawConfig) -> Result<LayerConfig> {
+    let hidden_size = raw.size("hidden_size")?;
+    let heads = raw.size("num_attention_heads")?;
+    let kv_heads = raw.optional_size("num_key_value_heads")?.unwrap_or(heads);
+    if !heads.is_multiple_of(kv_heads) {
+        let reason = format!("it should divide `num_attention_heads`, which is {heads}");
+        return Err(raw.refuse("num_key_value_heads", reason));
+    }
+    let head_dim = raw.optional_size("head_dim")?.unwrap_or(hidden_size / heads);
+    let attention_bias = raw.flag("attention_bias", false)?;
+    Ok(LayerConfig {
+        residual: Residual::PreNorm,
+        residual_scale: None,
+        norm: NormConfig::Rms { eps: raw.number("rms_norm_eps", 1e-6)? },
+        attention: AttentionConfig {
+            heads,
+            kv_heads,
+            head_dim,
+            scale: (head_dim as f64).powf(-0.5),
+            span: 0,
+            rope: Some(0),
+            qk_norm: QkNorm::None,
+            qkv_bias: attention_bias.into(),
+            output_bias: raw.flag("attention_output_bias", attention_bias)?.into(),
+        },
+        mlp: MlpConfig::Gated {
+            hidden: raw.size("intermediate_size")?,
+            activation: activation(raw, "hidden_act", "silu")?,
+            bias: Bias::from(raw.flag("mlp_bias", false)?),
+        },
+    })
+}

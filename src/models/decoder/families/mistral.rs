@@ -1,0 +1,23 @@
+//! Mistral 7B, Nemo, Ministral: Llama, except that layers may attend to a sliding window only (v0.1)
+//! and heads have their own size (Nemo; Llama's config reads it too).
+//!
+//! GGUF files of Mistral models say `llama`.
+
+use crate::error::Result;
+use crate::models::decoder::config::DecoderConfig;
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::llama;
+use crate::models::decoder::families::spans;
+use crate::models::raw_config::RawConfig;
+use crate::nn::rope::RopePairing;
+
+pub(super) const FAMILY: Family =
+    Family { model_types: &["mistral"], gguf_architectures: &[], config, ..llama::FAMILY };
+
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let mut config = llama::config(raw, pairing)?;
+    if let Some(window) = raw.optional_size("sliding_window")? {
+        spans::slide(raw, &mut config, window, |_| true)?;
+    }
+    Ok(config)
+}

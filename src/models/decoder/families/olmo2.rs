@@ -1,0 +1,32 @@
+//! OLMo 2: Llama, except that norms stand after each half instead of before it, and queries and keys are
+//! normed, all heads together.
+
+use crate::error::Result;
+use crate::models::decoder::config::{DecoderConfig, Residual};
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::llama;
+use crate::models::raw_config::RawConfig;
+use crate::nn::attention::QkNorm;
+use crate::nn::rope::RopePairing;
+use crate::weights::names::renamed;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["olmo2"],
+    gguf_architectures: &["olmo2"],
+    gguf_pairing: RopePairing::Halves,
+    config,
+    safetensors: &[
+        renamed("layers.*.attn_post_norm", "model.layers.*.post_attention_layernorm"),
+        renamed("layers.*.mlp_post_norm", "model.layers.*.post_feedforward_layernorm"),
+    ],
+    gguf: &[],
+};
+
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let mut config = llama::config(&raw.with_default("rms_norm_eps", 1e-5), pairing)?;
+    for layer in &mut config.layers {
+        layer.residual = Residual::PostNorm;
+        layer.attention.qk_norm = QkNorm::AllHeads(layer.norm);
+    }
+    Ok(config)
+}

@@ -1,0 +1,47 @@
+//! Phi-3, 3.5 and 4 (mini, medium): Llama, except that query, key and value are stored fused, as are gate
+//! and up; that rope may be partial; and that layers may attend to a sliding window.
+//!
+//! `longrope` (the 128k models) is refused: transformers starts a Phi-3 conversation again with the
+//! other set of factors when it grows beyond the original context, which nothing here does yet.
+
+use crate::error::Result;
+use crate::models::decoder::config::DecoderConfig;
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::llama;
+use crate::models::decoder::families::spans;
+use crate::models::raw_config::RawConfig;
+use crate::nn::rope::{RopePairing, RopeScaling};
+use crate::weights::names::{Part, part};
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["phi3"],
+    gguf_architectures: &["phi3"],
+    gguf_pairing: RopePairing::Halves,
+    config,
+    safetensors: &[
+        part("layers.*.attn.q", "model.layers.*.self_attn.qkv_proj", Part::Query),
+        part("layers.*.attn.k", "model.layers.*.self_attn.qkv_proj", Part::Key),
+        part("layers.*.attn.v", "model.layers.*.self_attn.qkv_proj", Part::Value),
+        part("layers.*.mlp.gate", "model.layers.*.mlp.gate_up_proj", Part::Gate),
+        part("layers.*.mlp.up", "model.layers.*.mlp.gate_up_proj", Part::Up),
+    ],
+    gguf: &[
+        part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
+        part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
+        part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
+        part("layers.*.mlp.gate", "blk.*.ffn_up", Part::Gate),
+        part("layers.*.mlp.up", "blk.*.ffn_up", Part::Up),
+    ],
+};
+
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let raw = raw.with_default("rms_norm_eps", 1e-5);
+    let mut config = llama::config(&raw, pairing)?;
+    if matches!(config.ropes[0].scaling, RopeScaling::LongRope { .. }) {
+        return Err(raw.refuse("rope_scaling", "Phi-3 with longrope is not supported yet"));
+    }
+    if let Some(window) = raw.optional_size("sliding_window")? {
+        spans::slide(&raw, &mut config, window, |_| true)?;
+    }
+    Ok(config)
+}

@@ -1,0 +1,39 @@
+//! Qwen2 and Qwen2.5: Llama, except that queries, keys and values have biases and the output none, and
+//! that with `use_sliding_window` the layers from `max_window_layers` on attend to a window.
+
+use crate::error::Result;
+use crate::models::decoder::config::DecoderConfig;
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::llama;
+use crate::models::decoder::families::spans;
+use crate::models::raw_config::RawConfig;
+use crate::nn::rope::RopePairing;
+use crate::weights::Bias;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["qwen2"],
+    gguf_architectures: &["qwen2"],
+    gguf_pairing: RopePairing::Halves,
+    config,
+    ..llama::FAMILY
+};
+
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let mut config = llama::config(raw, pairing)?;
+    for layer in &mut config.layers {
+        layer.attention.qkv_bias = Bias::Present;
+        layer.attention.output_bias = Bias::Absent;
+    }
+    slide(raw, &mut config)?;
+    Ok(config)
+}
+
+/// Qwen's switch for windows.
+pub(super) fn slide(raw: &RawConfig, config: &mut DecoderConfig) -> Result<()> {
+    if !raw.flag("use_sliding_window", false)? {
+        return Ok(());
+    }
+    let window = raw.optional_size("sliding_window")?.unwrap_or(4096);
+    let first = raw.number("max_window_layers", 28.0)?;
+    spans::slide(raw, config, window, |layer| layer as f64 >= first)
+}

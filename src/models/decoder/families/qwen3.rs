@@ -1,0 +1,28 @@
+//! Qwen3: Llama, except that each query and key head is RMS-normed, heads are 128 wide unless the
+//! config says otherwise, and windows are as in Qwen2.
+
+use crate::error::Result;
+use crate::models::decoder::config::DecoderConfig;
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::llama;
+use crate::models::decoder::families::qwen2;
+use crate::models::raw_config::RawConfig;
+use crate::nn::attention::QkNorm;
+use crate::nn::rope::RopePairing;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["qwen3"],
+    gguf_architectures: &["qwen3"],
+    gguf_pairing: RopePairing::Halves,
+    config,
+    ..llama::FAMILY
+};
+
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let mut config = llama::config(&raw.with_default("head_dim", 128), pairing)?;
+    for layer in &mut config.layers {
+        layer.attention.qk_norm = QkNorm::PerHead(layer.norm);
+    }
+    qwen2::slide(raw, &mut config)?;
+    Ok(config)
+}

@@ -1,0 +1,48 @@
+//! StarCoder2: Llama, except that norms are layer norms, the MLP has no gate, everything has biases, the
+//! head is tied, and layers may attend to a sliding window.
+
+use crate::error::Result;
+use crate::models::decoder::config::DecoderConfig;
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::llama;
+use crate::models::decoder::families::spans;
+use crate::models::raw_config::RawConfig;
+use crate::nn::mlp::MlpConfig;
+use crate::nn::norm::NormConfig;
+use crate::nn::rope::RopePairing;
+use crate::weights::Bias;
+use crate::weights::names::renamed;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["starcoder2"],
+    gguf_architectures: &["starcoder2"],
+    gguf_pairing: RopePairing::Halves,
+    config,
+    safetensors: &[
+        renamed("layers.*.mlp.up", "model.layers.*.mlp.c_fc"),
+        renamed("layers.*.mlp.down", "model.layers.*.mlp.c_proj"),
+    ],
+    gguf: &[],
+};
+
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let mut config = llama::config(raw, pairing)?;
+    config.head = llama::head(raw, true)?;
+    let eps = raw.number("layer_norm_eps", raw.number("norm_epsilon", 1e-5)?)?;
+    let bias = Bias::from(raw.flag("use_bias", true)?);
+    config.final_norm = NormConfig::Layer { eps };
+    for layer in &mut config.layers {
+        layer.norm = NormConfig::Layer { eps };
+        layer.attention.qkv_bias = bias;
+        layer.attention.output_bias = bias;
+        layer.mlp = MlpConfig::Plain {
+            hidden: raw.size("intermediate_size")?,
+            activation: llama::activation(raw, "hidden_act", "gelu_pytorch_tanh")?,
+            bias,
+        };
+    }
+    if let Some(window) = raw.optional_size("sliding_window")? {
+        spans::slide(raw, &mut config, window, |_| true)?;
+    }
+    Ok(config)
+}

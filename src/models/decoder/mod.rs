@@ -1,0 +1,189 @@
+//! One configurable decoder for all decoder-only families.
+
+pub mod config;
+
+pub(crate) mod families;
+
+mod layer;
+mod names;
+mod rope_config;
+
+use candle_core::{DType, Device, Tensor};
+
+pub use config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
+
+use crate::batch::TokenBatch;
+use crate::error::{Error, Result};
+use crate::models::raw_config::RawConfig;
+use crate::models::{CausalLm, LogitsAt, ModelLimits};
+use crate::nn::Step;
+use crate::nn::cache::KvCache;
+use crate::nn::norm::Norm;
+use crate::nn::rope::RopePairing;
+use crate::options::LoadOptions;
+use crate::source::ModelFiles;
+use crate::weights::names::NameTable;
+use crate::weights::{Bias, Embedding, Linear, Weights};
+use families::Family;
+use layer::Layer;
+
+/// A decoder-only language model, made of what its [`DecoderConfig`] says.
+#[derive(Debug)]
+pub struct Decoder {
+    config: DecoderConfig,
+    device: Device,
+    embedding: Embedding,
+    layers: Vec<Layer>,
+    final_norm: Norm,
+    head: Linear,
+}
+
+impl Decoder {
+    /// Reads a model of a known family from an opened source.
+    pub(crate) fn load(
+        family: &Family,
+        raw: &RawConfig,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let (pairing, names) = match files.gguf() {
+            None => {
+                let names = NameTable { base: names::LLAMA_NAMES, own: family.safetensors };
+                (RopePairing::Halves, names)
+            }
+            Some(_) => {
+                let names = NameTable { base: names::GGUF_NAMES, own: family.gguf };
+                (family.gguf_pairing, names)
+            }
+        };
+        let config = (family.config)(raw, pairing)?;
+        let weights = Weights::open(files, names, options)?;
+        let DecoderConfig { vocab_size, hidden_size, .. } = config;
+        let embedding = weights.embedding("embed", vocab_size, hidden_size)?;
+        let head = match config.head {
+            HeadWeights::Own => weights.linear("head", hidden_size, vocab_size, Bias::Absent)?,
+            HeadWeights::TiedToEmbedding => embedding.as_linear(),
+        };
+        let scope = weights.scope("layers");
+        let layer = |(i, layer)| Layer::load(&scope.scope(i), hidden_size, layer);
+        let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
+        let final_norm = Norm::load(&weights, "final_norm", hidden_size, config.final_norm)?;
+        let device = weights.device().clone();
+        Ok(Self { config, device, embedding, layers, final_norm, head })
+    }
+
+    /// What the model is made of.
+    #[must_use]
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    fn check(&self, batch: &TokenBatch, cache: &KvCache) -> Result<()> {
+        if cache.rows() != 0 && cache.rows() != batch.rows() {
+            let (rows, cached) = (batch.rows(), cache.rows());
+            let reason = format!("a batch of {rows} rows for a cache of {cached}");
+            return Err(Error::input(reason));
+        }
+        let (vocab, limit) = (self.config.vocab_size, self.config.max_positions);
+        if let Some(id) = batch.ids().iter().find(|&&id| id as usize >= vocab) {
+            return Err(Error::input(format!("token id {id} in a vocabulary of {vocab}")));
+        }
+        let tokens = lengths(batch, cache).into_iter().max().unwrap_or(0);
+        if tokens > limit {
+            return Err(Error::ContextOverflow { tokens, limit });
+        }
+        Ok(())
+    }
+
+    /// The forward pass of a checked batch, which goes through the layers in chunks, so that
+    /// scores take memory in proportion to the context and not to its square.
+    fn forward_checked(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        at: LogitsAt,
+    ) -> Result<Tensor> {
+        let (rows, tokens) = (batch.rows(), batch.tokens());
+        let start = cache.tokens();
+        cache.reserve(start + tokens);
+        let columns = |values: &[u8], from: usize, to: usize| -> Vec<u8> {
+            values.chunks(tokens).flat_map(|row| &row[from..to]).copied().collect()
+        };
+        let lengths = lengths(batch, cache);
+        let ids = Tensor::from_slice(batch.ids(), (rows, tokens), &self.device)?;
+        let mut outputs = Vec::with_capacity(tokens.div_ceil(CHUNK));
+        for from in (0..tokens).step_by(CHUNK) {
+            let to = (from + CHUNK).min(tokens);
+            cache.extend(rows, &columns(batch.attention_mask(), from, to));
+            let DecoderConfig { ropes, spans, .. } = &self.config;
+            let step = Step::new(cache, to - from, &lengths, ropes, spans, &self.device)?;
+            let mut x = self.embedding.forward(&ids.narrow(1, from, to - from)?)?;
+            if let Some(scale) = self.config.embedding_scale {
+                x = (x * scale)?;
+            }
+            for (layer, cache) in self.layers.iter().zip(cache.layers_mut()) {
+                x = layer.forward(&x, &step, cache)?;
+            }
+            outputs.push(x);
+        }
+        let hidden = Tensor::cat(&outputs, 1)?;
+        let hidden = match at {
+            LogitsAt::EveryToken => hidden,
+            LogitsAt::LastToken => last_tokens(&hidden, batch)?,
+        };
+        let logits = self.head.forward(&self.final_norm.forward(&hidden)?)?;
+        let mut logits = logits.to_dtype(DType::F32)?;
+        if let Some(scale) = self.config.logit_scale {
+            logits = (logits * scale)?;
+        }
+        Ok(logits)
+    }
+}
+
+impl CausalLm for Decoder {
+    fn limits(&self) -> ModelLimits {
+        ModelLimits { vocab: self.config.vocab_size, context: self.config.max_positions }
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn new_cache(&self) -> KvCache {
+        KvCache::new(self.config.layers.len())
+    }
+
+    fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
+        self.check(batch, cache)?;
+        let before = cache.tokens();
+        // One hand-over to candle's threads for the whole pass, instead of one per operation.
+        let outcome = self.device.with_context(|| self.forward_checked(batch, cache, at));
+        if outcome.is_err() {
+            cache.truncate(before)?;
+        }
+        outcome
+    }
+}
+
+/// Tokens that go through the layers together: enough to fill the matrix kernels.
+const CHUNK: usize = 512;
+
+/// The hidden state of each row's last token that is not padding, `(batch, hidden)`.
+fn last_tokens(hidden: &Tensor, batch: &TokenBatch) -> Result<Tensor> {
+    let tokens = batch.tokens();
+    let last = batch.attention_mask().chunks(tokens).enumerate().map(|(row, mask)| {
+        let column = mask.iter().rposition(|&mask| mask == 1).unwrap_or(tokens - 1);
+        (row * tokens + column) as u32
+    });
+    let index = Tensor::new(last.collect::<Vec<_>>(), hidden.device())?;
+    Ok(hidden.flatten_to(1)?.index_select(&index, 0)?)
+}
+
+/// The tokens of each row, padding not counted, once the batch is in the cache.
+fn lengths(batch: &TokenBatch, cache: &KvCache) -> Vec<usize> {
+    let mut lengths = cache.row_lengths();
+    lengths.resize(batch.rows(), 0);
+    let masks = batch.attention_mask().chunks(batch.tokens());
+    let new = masks.map(|row| row.iter().filter(|&&mask| mask == 1).count());
+    lengths.iter().zip(new).map(|(old, new)| old + new).collect()
+}

@@ -1,0 +1,232 @@
+//! `config.json` or GGUF metadata, under Hugging Face names either way.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::source::ModelFiles;
+use crate::source::gguf::{GgufFile, GgufValue};
+
+/// The fields of `config.json`. GGUF metadata is translated into the same fields, so a family
+/// reads either without knowing which.
+#[derive(Debug, Clone)]
+pub(crate) struct RawConfig {
+    origin: PathBuf,
+    fields: Map<String, Value>,
+}
+
+impl RawConfig {
+    /// Reads the config of an opened source.
+    pub(crate) fn read(files: &ModelFiles) -> Result<Self> {
+        if let Some(file) = files.gguf() {
+            return Ok(Self { origin: file.path().to_owned(), fields: from_gguf(file)? });
+        }
+        let path = files.required("config.json", "the model's architecture and sizes")?;
+        let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
+        let fields = serde_json::from_str(&text).map_err(|error| Error::malformed(&path, error))?;
+        Ok(Self { origin: path, fields })
+    }
+
+    /// The architecture: `model_type` of a config.json, `general.architecture` of a GGUF file.
+    pub(crate) fn model_type(&self) -> Result<&str> {
+        self.required(self.text("model_type")?, "model_type")
+    }
+
+    /// A number of things that the model cannot do without; at least one.
+    pub(crate) fn size(&self, field: &str) -> Result<usize> {
+        self.required(self.optional_size(field)?, field)
+    }
+
+    /// As [`size`](Self::size), where the field may be missing or null.
+    pub(crate) fn optional_size(&self, field: &str) -> Result<Option<usize>> {
+        let size = |value: &Value| {
+            value
+                .as_u64()
+                .and_then(|n| usize::try_from(n).ok())
+                .filter(|n| (1..MAX_SIZE).contains(n))
+        };
+        self.read_as(field, size, "a positive whole number")
+    }
+
+    /// A number, or the default of the reference where it is missing or null.
+    pub(crate) fn number(&self, field: &str, default: f64) -> Result<f64> {
+        Ok(self.read_as(field, Value::as_f64, "a number")?.unwrap_or(default))
+    }
+
+    /// A number that the model cannot do without.
+    pub(crate) fn required_number(&self, field: &str) -> Result<f64> {
+        self.required(self.read_as(field, Value::as_f64, "a number")?, field)
+    }
+
+    /// True or false, or the default of the reference where it is missing or null.
+    pub(crate) fn flag(&self, field: &str, default: bool) -> Result<bool> {
+        Ok(self.read_as(field, Value::as_bool, "true or false")?.unwrap_or(default))
+    }
+
+    /// Text, where there is some.
+    pub(crate) fn text(&self, field: &str) -> Result<Option<&str>> {
+        self.read_as(field, Value::as_str, "text")
+    }
+
+    /// An array of numbers, where there is one.
+    pub(crate) fn numbers(&self, field: &str) -> Result<Option<Vec<f32>>> {
+        let numbers = |value: &Value| -> Option<Vec<f32>> {
+            value.as_array()?.iter().map(|value| Some(value.as_f64()? as f32)).collect()
+        };
+        self.read_as(field, numbers, "a list of numbers")
+    }
+
+    /// A list of texts, where there is one.
+    pub(crate) fn texts(&self, field: &str) -> Result<Option<Vec<&str>>> {
+        self.read_as(
+            field,
+            |value| value.as_array()?.iter().map(Value::as_str).collect(),
+            "a list of texts",
+        )
+    }
+
+    /// The same config with another default for a field than its common one.
+    pub(crate) fn with_default(&self, field: &str, value: impl Into<Value>) -> Self {
+        let mut config = self.clone();
+        config.fields.entry(field).or_insert_with(|| value.into());
+        config
+    }
+
+    /// An object inside this one, where there is one, read with the same methods.
+    pub(crate) fn section(&self, field: &str) -> Result<Option<Self>> {
+        let fields = self.read_as(field, Value::as_object, "an object")?;
+        Ok(fields.map(|fields| Self { origin: self.origin.clone(), fields: fields.clone() }))
+    }
+
+    /// The error for a value that is well formed but means nothing here.
+    pub(crate) fn refuse(&self, field: &str, reason: impl AsRef<str>) -> Error {
+        let value = self.fields.get(field).map_or_else(|| "missing".to_owned(), Value::to_string);
+        let reason = reason.as_ref();
+        Error::unsupported(format!("{}: `{field}` is {value}; {reason}", self.origin.display()))
+    }
+
+    fn required<T>(&self, value: Option<T>, field: &str) -> Result<T> {
+        value.ok_or_else(|| Error::malformed(&self.origin, format!("has no field `{field}`")))
+    }
+
+    fn read_as<'a, T>(
+        &'a self,
+        field: &str,
+        convert: impl FnOnce(&'a Value) -> Option<T>,
+        expected: &str,
+    ) -> Result<Option<T>> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => convert(value).map(Some).ok_or_else(|| {
+                let reason = format!("field `{field}` is {value}; it should be {expected}");
+                Error::malformed(&self.origin, reason)
+            }),
+        }
+    }
+}
+
+/// No size of a model is near this; what is above would overflow products of sizes.
+const MAX_SIZE: usize = 1 << 31;
+
+/// GGUF's keys behind the architecture's prefix, and the fields of config.json they become.
+const FIELDS: &[(&str, &str)] = &[
+    ("attention.head_count", "num_attention_heads"),
+    ("attention.head_count_kv", "num_key_value_heads"),
+    ("attention.key_length", "head_dim"),
+    ("attention.layer_norm_epsilon", "layer_norm_eps"),
+    ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+    ("attention.scale", "attention_multiplier"),
+    ("attention.sliding_window", "sliding_window"),
+    ("block_count", "num_hidden_layers"),
+    ("context_length", "max_position_embeddings"),
+    ("embedding_length", "hidden_size"),
+    ("embedding_scale", "embedding_multiplier"),
+    ("feed_forward_length", "intermediate_size"),
+    ("logit_scale", "logits_scaling"),
+    ("residual_scale", "residual_multiplier"),
+    ("rope.dimension_count", "rotary_dim"),
+    ("rope.freq_base", "rope_theta"),
+    ("vocab_size", "vocab_size"),
+];
+
+/// Keys of the rope scaling, and the fields of `rope_scaling` they become.
+const ROPE_FIELDS: &[(&str, &str)] = &[
+    ("rope.scaling.attn_factor", "attention_factor"),
+    ("rope.scaling.factor", "factor"),
+    ("rope.scaling.original_context_length", "original_max_position_embeddings"),
+    ("rope.scaling.type", "rope_type"),
+    ("rope.scaling.yarn_beta_fast", "beta_fast"),
+    ("rope.scaling.yarn_beta_slow", "beta_slow"),
+];
+
+/// The spec: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. What metadata does not
+/// say is read off the directory of tensors: the vocabulary, a tied head, biases.
+fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
+    let missing = |key: &str| Error::malformed(file.path(), format!("has no metadata key {key:?}"));
+    let architecture =
+        file.string("general.architecture").ok_or_else(|| missing("general.architecture"))?;
+    let value = |key: &str| file.metadata().get(&format!("{architecture}.{key}")).map(json);
+    let section = |keys: &[(&str, &str)]| -> Map<String, Value> {
+        let field = |&(key, field): &(&str, &str)| Some((field.to_owned(), value(key)?));
+        keys.iter().filter_map(field).collect()
+    };
+    let mut fields = section(FIELDS);
+    let mut rope = section(ROPE_FIELDS);
+    let factors = |name: &str| rope_factors(file, name);
+    if let Some(factors) = factors("rope_freqs.weight")? {
+        rope.insert("rope_type".to_owned(), "factors".into());
+        rope.insert("factors".to_owned(), factors.into());
+    }
+    if let (Some(short), Some(long)) =
+        (factors("rope_factors_short.weight")?, factors("rope_factors_long.weight")?)
+    {
+        rope.insert("rope_type".to_owned(), "longrope".into());
+        rope.insert("short_factor".to_owned(), short.into());
+        rope.insert("long_factor".to_owned(), long.into());
+        if let Some(original) = value("rope.scaling.original_context_length") {
+            fields.insert("original_max_position_embeddings".to_owned(), original);
+        }
+    }
+    if !rope.is_empty() {
+        fields.insert("rope_scaling".to_owned(), rope.into());
+    }
+    let has = |tensor: &str| file.tensors().contains_key(tensor);
+    if let Some(embedding) = file.tensors().get("token_embd.weight") {
+        fields.insert("vocab_size".to_owned(), embedding.shape.first().copied().into());
+    }
+    fields.insert("model_type".to_owned(), architecture.into());
+    fields.insert("tie_word_embeddings".to_owned(), (!has("output.weight")).into());
+    fields.insert("attention_bias".to_owned(), has("blk.0.attn_q.bias").into());
+    fields.insert("attention_output_bias".to_owned(), has("blk.0.attn_output.bias").into());
+    fields.insert("mlp_bias".to_owned(), has("blk.0.ffn_down.bias").into());
+    Ok(fields)
+}
+
+/// The divisors of the rope frequencies that some files store as a tensor of f32.
+fn rope_factors(file: &GgufFile, name: &str) -> Result<Option<Vec<f32>>> {
+    let (Some(tensor), Some(bytes)) = (file.tensors().get(name), file.bytes(name)) else {
+        return Ok(None);
+    };
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    if tensor.ggml_type != GGML_F32 || !rest.is_empty() {
+        return Err(Error::malformed(file.path(), format!("tensor {name:?} is not of type f32")));
+    }
+    Ok(Some(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()))
+}
+
+/// `GGML_TYPE_F32`.
+const GGML_F32: u32 = 0;
+
+fn json(value: &GgufValue) -> Value {
+    match value {
+        GgufValue::Array(values) => values.iter().map(json).collect(),
+        GgufValue::Bool(value) => (*value).into(),
+        GgufValue::Float(value) => (*value).into(),
+        GgufValue::Int(value) => (*value).into(),
+        GgufValue::String(value) => value.as_str().into(),
+        GgufValue::UInt(value) => (*value).into(),
+    }
+}

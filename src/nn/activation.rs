@@ -1,0 +1,54 @@
+//! Activation functions of the MLPs.
+
+use std::str::FromStr;
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Result};
+
+/// An activation function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Activation {
+    /// `x Φ(x)` with the exact error function: Falcon, GPT-NeoX, most encoders.
+    Gelu,
+    /// GELU by its tanh approximation: Gemma, StarCoder2, GPT-2, Phi-2.
+    GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x sigmoid(x)`, also called swish: Llama, Mistral, Qwen, Phi-3.
+    Silu,
+}
+
+impl Activation {
+    /// Applies the function to every element.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn forward(self, x: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Gelu => x.gelu_erf(),
+            Self::GeluTanh => x.gelu(),
+            Self::Relu => x.relu(),
+            Self::Silu => x.silu(),
+        }?)
+    }
+}
+
+impl FromStr for Activation {
+    type Err = Error;
+
+    /// The names of transformers' `ACT2FN`.
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "gelu" => Ok(Self::Gelu),
+            "gelu_fast" | "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
+            "relu" => Ok(Self::Relu),
+            "silu" | "swish" => Ok(Self::Silu),
+            _ => Err(Error::unsupported(format!(
+                "the activation {name:?}; gelu, gelu_pytorch_tanh, relu and silu are supported"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Which keys a query may attend to.
+
+use candle_core::{Device, Tensor};
+
+use crate::error::Result;
+use crate::nn::attention::AttentionSpan;
+
+/// What is added to the scores of the queries in the slots from `start` on: 0 where the key is of
+/// the same row, no padding, not after the query and within its span, else a value that leaves it
+/// no weight. `(batch, 1, queries, slots)` in f32; `None` where it would be all zeros.
+///
+/// The value is finite, so that a query that may attend to nothing (padding) gives some numbers
+/// and not NaN, which would spread.
+pub(super) fn additive(
+    positions: &[Vec<Option<u32>>],
+    start: usize,
+    span: AttentionSpan,
+    device: &Device,
+) -> Result<Option<Tensor>> {
+    let slots = positions.first().map_or(0, Vec::len);
+    let queries = slots - start;
+    let mut mask = Vec::with_capacity(positions.len() * queries * slots);
+    for row in positions {
+        for query in &row[start..] {
+            mask.extend(row.iter().map(|key| match (query, key) {
+                (Some(query), Some(key)) if span.covers(*query, *key) => 0.0,
+                _ => f32::MIN,
+            }));
+        }
+    }
+    if mask.iter().all(|&value| value == 0.0) {
+        return Ok(None);
+    }
+    Ok(Some(Tensor::from_vec(mask, (positions.len(), 1, queries, slots), device)?))
+}

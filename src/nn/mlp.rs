@@ -1,0 +1,68 @@
+//! The feed-forward half of a layer.
+
+use candle_core::Tensor;
+
+use crate::error::Result;
+use crate::nn::activation::Activation;
+use crate::weights::{Bias, Linear, Weights};
+
+/// The shape of a layer's feed-forward half.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum MlpConfig {
+    /// `down(act(gate(x)) * up(x))`: Llama and what descends from it.
+    Gated {
+        /// Width between the projections, `intermediate_size`.
+        hidden: usize,
+        /// Applied to the gate.
+        activation: Activation,
+        /// Whether the three projections have biases.
+        bias: Bias,
+    },
+    /// `down(act(up(x)))`: Falcon, StarCoder2, GPT-2.
+    Plain {
+        /// Width between the projections.
+        hidden: usize,
+        /// Applied between them.
+        activation: Activation,
+        /// Whether the two projections have biases.
+        bias: Bias,
+    },
+}
+
+/// The feed-forward half of a layer.
+#[derive(Debug, Clone)]
+pub(crate) struct Mlp {
+    gate: Option<Linear>,
+    up: Linear,
+    down: Linear,
+    activation: Activation,
+}
+
+impl Mlp {
+    /// Reads `gate`, `up` and `down` from the scope.
+    pub(crate) fn load(weights: &Weights, size: usize, config: &MlpConfig) -> Result<Self> {
+        let (MlpConfig::Gated { hidden, activation, bias }
+        | MlpConfig::Plain { hidden, activation, bias }) = *config;
+        let gate = match config {
+            MlpConfig::Gated { .. } => Some(weights.linear("gate", size, hidden, bias)?),
+            MlpConfig::Plain { .. } => None,
+        };
+        Ok(Self {
+            gate,
+            up: weights.linear("up", size, hidden, bias)?,
+            down: weights.linear("down", hidden, size, bias)?,
+            activation,
+        })
+    }
+
+    /// `x: (batch, tokens, hidden)`, the same shape back.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let up = self.up.forward(x)?;
+        let inner = match &self.gate {
+            Some(gate) => (self.activation.forward(&gate.forward(x)?)? * up)?,
+            None => self.activation.forward(&up)?,
+        };
+        self.down.forward(&inner)
+    }
+}

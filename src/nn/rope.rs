@@ -1,0 +1,249 @@
+//! Rotary position embeddings (<https://arxiv.org/abs/2104.09864>) and the ways to stretch them.
+//!
+//! Follows `modeling_rope_utils.py` of transformers, frequency by frequency in f32. One thing is
+//! done otherwise on purpose: where frequencies depend on the length of the sequence (`dynamic`,
+//! `longrope`), transformers takes the longest row of a batch, so that a short row's result
+//! depends on its neighbours. Here each row goes by its own length and gives what it gives alone.
+
+use std::f64::consts::PI;
+
+use candle_core::{Device, Tensor};
+use candle_nn::rotary_emb;
+
+use crate::error::Result;
+
+/// Rotary position embeddings of one kind of layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RopeConfig {
+    /// The base of the wavelengths.
+    pub theta: f64,
+    /// How many of a head's channels are rotated, from the first; even.
+    pub rotary_dim: usize,
+    /// Which channels form a pair.
+    pub pairing: RopePairing,
+    /// How frequencies are changed for contexts beyond the original one.
+    pub scaling: RopeScaling,
+}
+
+/// Which two channels are rotated together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RopePairing {
+    /// `(2i, 2i + 1)`: GGUF files of the llama architecture, whose rows are reordered for it.
+    Adjacent,
+    /// `(i, i + rotary_dim / 2)`: Hugging Face checkpoints and the other GGUF files.
+    Halves,
+}
+
+/// How frequencies are changed for contexts beyond the original one, by its `rope_type`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum RopeScaling {
+    /// `dynamic`: a larger base the longer the sequence.
+    Dynamic {
+        /// How much longer the context becomes.
+        factor: f64,
+        /// The context the model was trained on.
+        original_positions: usize,
+    },
+    /// Each frequency divided by its own factor: `rope_freqs` of GGUF files.
+    Factors(Vec<f32>),
+    /// `linear`: every frequency divided by the factor. <https://arxiv.org/abs/2306.15595>
+    Linear {
+        /// How much longer the context becomes.
+        factor: f64,
+    },
+    /// `llama3`: low frequencies divided, high ones kept, those between interpolated.
+    Llama3 {
+        /// How much longer the context becomes.
+        factor: f64,
+        /// Wavelengths above `original_positions / low_freq_factor` are stretched in full.
+        low_freq_factor: f64,
+        /// Wavelengths below `original_positions / high_freq_factor` are kept.
+        high_freq_factor: f64,
+        /// The context the model was trained on.
+        original_positions: usize,
+    },
+    /// `longrope`: each frequency divided by its own factor, one set for sequences within the
+    /// original context and one for longer ones. <https://arxiv.org/abs/2402.13753>
+    LongRope {
+        /// For sequences within the original context, `rotary_dim / 2` of them.
+        short: Vec<f32>,
+        /// For longer sequences.
+        long: Vec<f32>,
+        /// The context the model was trained on.
+        original_positions: usize,
+        /// Multiplies queries and keys.
+        attention_factor: f64,
+    },
+    /// `default`: as trained.
+    None,
+    /// `yarn`: low frequencies divided, high ones kept, a linear ramp between.
+    /// <https://arxiv.org/abs/2309.00071>
+    Yarn {
+        /// How much longer the context becomes.
+        factor: f64,
+        /// Rotations in the original context above which a frequency is kept.
+        beta_fast: f64,
+        /// Rotations below which it is divided in full.
+        beta_slow: f64,
+        /// Whether the ramp's ends are rounded to whole channels.
+        truncate: bool,
+        /// The context the model was trained on.
+        original_positions: usize,
+        /// Multiplies queries and keys.
+        attention_factor: f64,
+    },
+}
+
+impl RopeConfig {
+    /// The angle per position of each pair, for a sequence of `length` tokens.
+    fn inverse_frequencies(&self, length: usize) -> Vec<f32> {
+        let dim = self.rotary_dim as f64;
+        let pairs = self.rotary_dim / 2;
+        let wavelengths = |theta: f64| -> Vec<f32> {
+            (0..pairs).map(|i| (theta as f32).powf((2 * i) as f32 / dim as f32)).collect()
+        };
+        let plain = || wavelengths(self.theta).into_iter().map(|length| 1.0 / length);
+        let divided = |factors: &[f32]| -> Vec<f32> {
+            let lengths = wavelengths(self.theta);
+            lengths.iter().zip(factors).map(|(length, factor)| 1.0 / (factor * length)).collect()
+        };
+        match &self.scaling {
+            RopeScaling::None => plain().collect(),
+            RopeScaling::Linear { factor } => plain().map(|freq| freq / *factor as f32).collect(),
+            RopeScaling::Factors(factors) => divided(factors),
+            RopeScaling::Dynamic { factor, original_positions } => {
+                let original = *original_positions as f64;
+                let length = (length as f64).max(original);
+                let stretch = (factor * length / original) - (factor - 1.0);
+                let theta = self.theta * stretch.powf(dim / (dim - 2.0));
+                wavelengths(theta).into_iter().map(|length| 1.0 / length).collect()
+            }
+            RopeScaling::LongRope { short, long, original_positions, .. } => {
+                divided(if length > *original_positions { long } else { short })
+            }
+            RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_positions,
+            } => {
+                let original = *original_positions as f64;
+                let stretch = |freq: f32| {
+                    let freq = f64::from(freq);
+                    let wavelength = 2.0 * PI / freq;
+                    let stretched = if wavelength > original / low_freq_factor {
+                        freq / factor
+                    } else if wavelength < original / high_freq_factor {
+                        freq
+                    } else {
+                        let smooth = (original / wavelength - low_freq_factor)
+                            / (high_freq_factor - low_freq_factor);
+                        (1.0 - smooth) * freq / factor + smooth * freq
+                    };
+                    stretched as f32
+                };
+                plain().map(stretch).collect()
+            }
+            RopeScaling::Yarn {
+                factor,
+                beta_fast,
+                beta_slow,
+                truncate,
+                original_positions,
+                ..
+            } => {
+                let channel = |rotations: f64| {
+                    dim * (*original_positions as f64 / (rotations * 2.0 * PI)).ln()
+                        / (2.0 * self.theta.ln())
+                };
+                let (mut low, mut high) = (channel(*beta_fast), channel(*beta_slow));
+                if *truncate {
+                    (low, high) = (low.floor(), high.ceil());
+                }
+                (low, high) = (low.max(0.0), high.min(dim - 1.0));
+                if low == high {
+                    high += 0.001;
+                }
+                let ramp = |(i, freq): (usize, f32)| {
+                    let divided = (((i as f64 - low) / (high - low)) as f32).clamp(0.0, 1.0);
+                    freq / *factor as f32 * divided + freq * (1.0 - divided)
+                };
+                plain().enumerate().map(ramp).collect()
+            }
+        }
+    }
+
+    fn attention_factor(&self) -> f32 {
+        match self.scaling {
+            RopeScaling::LongRope { attention_factor, .. }
+            | RopeScaling::Yarn { attention_factor, .. } => attention_factor as f32,
+            _ => 1.0,
+        }
+    }
+}
+
+/// Cosines and sines of one forward pass, `(batch, tokens, rotary_dim / 2)` in f32.
+#[derive(Debug, Clone)]
+pub(crate) struct Rope {
+    cos: Tensor,
+    sin: Tensor,
+    pairing: RopePairing,
+    rotary_dim: usize,
+}
+
+impl Rope {
+    /// For one position per row and token; `positions` is `(batch, tokens)` flattened, and padding
+    /// may have any position. Rows without a position of their own past `lengths` go by those.
+    pub(crate) fn new(
+        config: &RopeConfig,
+        positions: &[u32],
+        lengths: &[usize],
+        device: &Device,
+    ) -> Result<Self> {
+        let rows = lengths.len();
+        let tokens = positions.len() / rows;
+        let pairs = config.rotary_dim / 2;
+        let factor = config.attention_factor();
+        let mut cos = Vec::with_capacity(positions.len() * pairs);
+        let mut sin = Vec::with_capacity(positions.len() * pairs);
+        for (row, &length) in positions.chunks(tokens).zip(lengths) {
+            let frequencies = config.inverse_frequencies(length);
+            for &position in row {
+                for &frequency in &frequencies {
+                    let (s, c) = (position as f32 * frequency).sin_cos();
+                    cos.push(c * factor);
+                    sin.push(s * factor);
+                }
+            }
+        }
+        let shape = (rows, tokens, pairs);
+        Ok(Self {
+            cos: Tensor::from_vec(cos, shape, device)?,
+            sin: Tensor::from_vec(sin, shape, device)?,
+            pairing: config.pairing,
+            rotary_dim: config.rotary_dim,
+        })
+    }
+
+    /// Rotates queries or keys, `(batch, heads, tokens, head_dim)`, in f32 and back to their dtype.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let head_dim = x.dim(3)?;
+        if self.rotary_dim < head_dim {
+            let rotated = self.rotate(&x.narrow(3, 0, self.rotary_dim)?)?;
+            let kept = x.narrow(3, self.rotary_dim, head_dim - self.rotary_dim)?;
+            return Ok(Tensor::cat(&[&rotated, &kept], 3)?);
+        }
+        self.rotate(x)
+    }
+
+    fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        let dtype = x.dtype();
+        let x = x.to_dtype(self.cos.dtype())?.contiguous()?;
+        let rotated = match self.pairing {
+            RopePairing::Adjacent => rotary_emb::rope_i(&x, &self.cos, &self.sin)?,
+            RopePairing::Halves => rotary_emb::rope(&x, &self.cos, &self.sin)?,
+        };
+        Ok(rotated.to_dtype(dtype)?)
+    }
+}

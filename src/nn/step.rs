@@ -1,0 +1,51 @@
+//! What all layers of one forward pass share.
+
+use candle_core::{Device, Tensor};
+
+use crate::error::Result;
+use crate::nn::attention::AttentionSpan;
+use crate::nn::cache::KvCache;
+use crate::nn::mask;
+use crate::nn::rope::{Rope, RopeConfig};
+
+/// What all layers of one forward pass share: one entry per distinct rope and span of the model,
+/// which layers name by number.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// The first slot that this pass writes.
+    pub(crate) start: usize,
+    /// Slots the cache should have room for.
+    pub(crate) capacity: usize,
+    pub(crate) ropes: Vec<Rope>,
+    /// Added to scores, `(batch, 1, tokens, slots)` in f32; `None` where every query sees every
+    /// key.
+    pub(crate) masks: Vec<Option<Tensor>>,
+}
+
+impl Step {
+    /// For the last `tokens` slots of a cache that has been extended by them. `lengths` are the
+    /// rows' lengths at the end of the whole call, of which this pass may be one chunk.
+    pub(crate) fn new(
+        cache: &KvCache,
+        tokens: usize,
+        lengths: &[usize],
+        ropes: &[RopeConfig],
+        spans: &[AttentionSpan],
+        device: &Device,
+    ) -> Result<Self> {
+        let start = cache.tokens() - tokens;
+        let positions: Vec<u32> = cache
+            .positions()
+            .iter()
+            .flat_map(|row| row[start..].iter().map(|position| position.unwrap_or(0)))
+            .collect();
+        let rope = |config| Rope::new(config, &positions, lengths, device);
+        let mask = |&span| mask::additive(cache.positions(), start, span, device);
+        Ok(Self {
+            start,
+            capacity: cache.capacity(),
+            ropes: ropes.iter().map(rope).collect::<Result<_>>()?,
+            masks: spans.iter().map(mask).collect::<Result<_>>()?,
+        })
+    }
+}

@@ -1,0 +1,139 @@
+"""GGUF files of a tiny checkpoint, by llama.cpp's own converter, and weights that fit ggml's blocks exactly."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def llama_cpp():
+    """Where tests/support/packages.rs unpacks the source package."""
+    if folder := os.environ.get("LLAMA_CPP"):
+        return Path(folder)
+    cache = os.environ.get("SCONCE_TEST_CACHE")
+    cache = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sconce-tests"
+    return cache / "llama-cpp-python-0.3.36/llama_cpp_python-0.3.36/vendor/llama.cpp"
+
+
+sys.path[1:1] = [str(llama_cpp()), str(llama_cpp() / "gguf-py")]
+
+import convert_hf_to_gguf
+import gguf
+from conversion.base import TextModel
+
+# The converter knows a pre-tokenizer by the hash of what it makes of a text; ours is GPT-2's with another vocabulary.
+TextModel.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
+
+
+def convert(kind, folder, packed):
+    if kind == "f32":
+        run_converter(folder, "model.gguf", "--outtype", "f32")
+    elif kind == "q8_0-split":
+        tensors = 1 + 9 * len(list_layers(folder)) + 1
+        run_converter(folder, "model.gguf", "--outtype", "q8_0", "--split-max-tensors", str(tensors // 2 + 1))
+        parts = sorted(folder.glob("model-*.gguf"))
+        assert len(parts) == 2
+        for part in parts:
+            check_packed(part, packed)
+    elif kind == "blocks":
+        run_converter(folder, "dense.gguf", "--outtype", "f32")
+        pack(folder / "dense.gguf", folder / "model.gguf", packed)
+        (folder / "dense.gguf").unlink()
+
+
+def list_layers(folder):
+    import json
+
+    return range(json.loads((folder / "config.json").read_text())["num_hidden_layers"])
+
+
+def run_converter(folder, name, *options):
+    sys.argv = ["convert_hf_to_gguf.py", str(folder), "--outfile", str(folder / name), *options]
+    logging.disable(logging.WARNING)
+    convert_hf_to_gguf.main()
+    logging.disable(logging.NOTSET)
+
+
+def quantize(model, golden, seed):
+    """Replaces weights by what blocks can hold; returns the packed bytes of each row by its f32 bytes."""
+    packed = {}
+    if "q8_0-split" in golden.gguf:
+        types = {name: "Q8_0" for name, weight in model.named_parameters() if weight.dim() > 1}
+    else:
+        types = golden.block_types
+    random = np.random.default_rng(seed)
+    for name, weight in model.named_parameters():
+        kind = next((kind for part, kind in types.items() if part in name), None)
+        if kind is None:
+            continue
+        kind = gguf.GGMLQuantizationType[kind]
+        rows = weight.detach().numpy()
+        blocks = random_blocks(kind, rows, random) if kind.name in HALVES else gguf.quants.quantize(rows, kind)
+        dense = gguf.quants.dequantize(blocks, kind).reshape(rows.shape)
+        weight.data = torch.from_numpy(dense.copy())
+        for row, block in zip(dense, blocks):
+            packed[row.tobytes()] = (kind, block)
+    return packed
+
+
+# Where a K block's halves d and dmin lie, and the dmin for d = 1 that centres uniform random bits on zero.
+HALVES = {
+    "Q2_K": (80, 82, 1.5),
+    "Q3_K": (108, None, None),
+    "Q4_K": (0, 2, 7.5),
+    "Q5_K": (0, 2, 15.5),
+    "Q6_K": (208, None, None),
+}
+
+
+def random_blocks(kind, rows, random):
+    """gguf-py can read K blocks but not make them, so they are random bits as wide as the given weights."""
+    size, length = gguf.GGML_QUANT_SIZES[kind]
+    blocks = random.integers(0, 256, (rows.size // size, length), dtype=np.uint8)
+
+    def scale(d):
+        at, min_at, ratio = HALVES[kind.name]
+        blocks[:, at : at + 2] = d.astype(np.float16)[:, None].view(np.uint8)
+        if min_at is not None:
+            blocks[:, min_at : min_at + 2] = (d * ratio).astype(np.float16)[:, None].view(np.uint8)
+
+    scale(np.ones(len(blocks)))
+    width = gguf.quants.dequantize(blocks, kind).std()
+    scale(random.uniform(0.7, 1.3, len(blocks)) * rows.std() / width)
+    return blocks.reshape(len(rows), -1)
+
+
+def pack(dense, into, packed):
+    """Copies a GGUF file, with the packed bytes in place of every row they stand for."""
+    reader = gguf.GGUFReader(dense)
+    writer = gguf.GGUFWriter(into, "llama")
+    for key, field in reader.fields.items():
+        if key.startswith("GGUF.") or key == "general.architecture":
+            continue
+        kind, inner = field.types[0], field.types[-1] if len(field.types) > 1 else None
+        writer.add_key_value(key, field.contents(), kind, inner)
+    for tensor in reader.tensors:
+        rows = [packed.get(row.tobytes()) for row in np.atleast_2d(tensor.data)]
+        if None in rows:
+            writer.add_tensor(tensor.name, tensor.data)
+            continue
+        kind = rows[0][0]
+        assert all(row[0] == kind for row in rows), tensor.name
+        writer.add_tensor(tensor.name, np.stack([row[1] for row in rows]), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def check_packed(file, packed):
+    """The converter quantized to the very bytes the reference's weights were made from."""
+    for tensor in gguf.GGUFReader(file).tensors:
+        if tensor.tensor_type.name == "F32":
+            continue
+        for row, dense in zip(tensor.data, gguf.quants.dequantize(tensor.data, tensor.tensor_type)):
+            kind, block = packed[dense.tobytes()]
+            assert kind == tensor.tensor_type and (row == block).all(), tensor.name

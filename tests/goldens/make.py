@@ -1,0 +1,324 @@
+"""Makes the tiny random checkpoints in this folder and the numbers the Python reference computes with them.
+
+    python3.11 -m venv venv
+    venv/bin/pip install transformers==4.57.6 torch==2.9.1 numpy==2.4.6 safetensors==0.8.0 tokenizers==0.22.2 pyyaml
+    venv/bin/python tests/goldens/make.py            # all of them
+    venv/bin/python tests/goldens/make.py llama-tiny # only these
+
+GGUF files are written by llama.cpp's own converter, out of the source package of llama-cpp-python 0.3.36, which
+`tests/support/packages.rs` fetches (run `cargo test --release --test smollm2` once, or name the folder that holds
+`convert_hf_to_gguf.py` in $LLAMA_CPP).
+
+A new family is an entry in GOLDENS; `docs/goldens.md` says what the fields of a folder mean.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transformers import (
+    Gemma3TextConfig,
+    GemmaConfig,
+    GraniteConfig,
+    LlamaConfig,
+    MistralConfig,
+    Olmo2Config,
+    Phi3Config,
+    Qwen2Config,
+    Qwen3Config,
+    SmolLM3Config,
+    Starcoder2Config,
+)
+
+import reference
+import tiny_tokenizer
+
+
+@dataclass
+class Golden:
+    name: str
+    config: type
+    options: dict
+    # Keys of config.json to change after saving (None becomes null) and to leave out, as real repositories do.
+    config_json: dict = field(default_factory=dict)
+    absent: tuple = ()
+    # safetensors, sharded (two of them), bin (pytorch_model.bin), or None: only the GGUF files are kept.
+    weights: str | None = "safetensors"
+    dtype: str = "float32"
+    # f32 (model.gguf) and q8_0-split (two parts), both as the converter writes them; blocks: `block_types` below.
+    gguf: tuple = ("f32",)
+    # Tensor name endings and the ggml block type each gets in blocks.gguf.
+    block_types: dict = field(default_factory=dict)
+    generation_config: dict | None = None
+    # Options that must change the logits when set to these values: proof that the golden sees them.
+    matters: dict = field(default_factory=dict)
+    # How wide the random numbers are: attention must be peaked for positions to matter.
+    norm_mean: float = 1.0
+    attention_gain: float = 1.7
+    embedding_gain: float = 0.5
+    # Beyond so many tokens the reference's cached and uncached results differ (see docs/goldens.md).
+    cache_exact_up_to: int | None = None
+
+
+TINY = dict(
+    vocab_size=tiny_tokenizer.VOCAB,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=128,
+    rope_theta=1000.0,
+    rms_norm_eps=1e-2,
+    tie_word_embeddings=True,
+    bos_token_id=1,
+    eos_token_id=2,
+    pad_token_id=0,
+)
+
+
+def llama(name, **golden):
+    options = TINY | golden.pop("options", {})
+    golden.setdefault("matters", {"rope_theta": 10000.0, "rms_norm_eps": 1e-6})
+    return Golden(name, LlamaConfig, options, **golden)
+
+
+def family(name, config, options, **golden):
+    golden.setdefault("matters", {"rope_theta": 10000.0})
+    return Golden(name, config, TINY | options, **golden)
+
+
+def scaled(name, scaling, original=None, **golden):
+    """Llama with 16 numbers a head, so that every range of a rope scaling has frequencies in it."""
+    options = {"head_dim": 16, "rope_theta": 500.0, "rope_scaling": scaling} | golden.pop("options", {})
+    return llama(f"llama-rope-{name}-tiny", options=options, matters={"rope_scaling": None}, **golden)
+
+
+GOLDENS = [
+    # Llama 2: every head has its keys and values, the output head its own weights.
+    llama(
+        "llama-tiny",
+        options=dict(hidden_size=48, intermediate_size=80, num_key_value_heads=4, head_dim=12, tie_word_embeddings=False),
+    ),
+    # Llama 3.2, SmolLM2: grouped queries, tied head.
+    llama("llama-gqa-tiny"),
+    llama("llama-head-dim-tiny", options=dict(hidden_size=40, head_dim=14)),
+    llama("llama-bias-tiny", options=dict(attention_bias=True, mlp_bias=True)),
+    # Nothing is a multiple of anything; one key-value head for all.
+    llama(
+        "llama-odd-tiny",
+        options=dict(
+            hidden_size=45,
+            intermediate_size=77,
+            num_hidden_layers=3,
+            num_attention_heads=5,
+            num_key_value_heads=1,
+            head_dim=6,
+            vocab_size=tiny_tokenizer.VOCAB + 5,
+        ),
+    ),
+    scaled("linear", {"type": "linear", "factor": 4.0}, config_json={"rope_scaling": {"type": "linear", "factor": 4.0}}),
+    # llama.cpp has no such scaling and its converter drops it.
+    scaled(
+        "dynamic",
+        {"rope_type": "dynamic", "factor": 4.0},
+        options=dict(max_position_embeddings=24),
+        gguf=(),
+        cache_exact_up_to=24,
+    ),
+    scaled(
+        "llama3",
+        {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 3.0,
+            "original_max_position_embeddings": 24,
+        },
+    ),
+    scaled(
+        "yarn",
+        {
+            "rope_type": "yarn",
+            "factor": 4.0,
+            "original_max_position_embeddings": 32,
+            "beta_fast": 4.0,
+            "beta_slow": 0.5,
+        },
+    ),
+    # What of YaRN the converter drops.
+    scaled(
+        "yarn-mscale",
+        {
+            "rope_type": "yarn",
+            "factor": 6.0,
+            "original_max_position_embeddings": 20,
+            "mscale": 1.5,
+            "mscale_all_dim": 0.5,
+            "truncate": False,
+            "beta_fast": None,
+            "attention_factor": None,
+        },
+        gguf=(),
+    ),
+    # The converter writes these factors for Phi-3 only.
+    scaled(
+        "longrope",
+        {
+            "rope_type": "longrope",
+            "short_factor": [1.0, 1.1, 1.2, 1.3, 1.5, 1.7, 1.9, 2.1],
+            "long_factor": [1.0, 1.5, 2.0, 3.0, 4.5, 6.0, 8.0, 11.0],
+        },
+        options=dict(original_max_position_embeddings=24, max_position_embeddings=96),
+        gguf=(),
+        cache_exact_up_to=24,
+    ),
+    # Every optional field is null, and generation ends at several ids.
+    llama(
+        "llama-nulls-tiny",
+        options=dict(num_key_value_heads=4, eos_token_id=[2, 3]),
+        config_json=dict(
+            num_key_value_heads=None,
+            head_dim=None,
+            rope_scaling=None,
+            pad_token_id=None,
+            pretraining_tp=None,
+            torch_dtype=None,
+            dtype=None,
+        ),
+        generation_config={"bos_token_id": 1, "eos_token_id": [2, 3], "do_sample": False},
+        gguf=(),
+    ),
+    llama("llama-sharded-tiny", weights="sharded", gguf=()),
+    # As repositories of 2023 are: pickled halves, a short config.json; and another activation.
+    llama(
+        "llama-bin-tiny",
+        options=dict(num_key_value_heads=4, rope_theta=10000.0, rms_norm_eps=1e-6, hidden_act="gelu_pytorch_tanh"),
+        absent=(
+            "num_key_value_heads",
+            "head_dim",
+            "rope_theta",
+            "rope_scaling",
+            "attention_bias",
+            "attention_dropout",
+            "mlp_bias",
+            "rms_norm_eps",
+            "pretraining_tp",
+        ),
+        weights="bin",
+        dtype="float16",
+        gguf=(),
+        matters={"rope_theta": 1000.0, "hidden_act": "silu"},
+    ),
+    # Rows of 256 in the down projection: what K blocks need.
+    llama("llama-bf16-tiny", options=dict(intermediate_size=256), dtype="bfloat16", gguf=()),
+    llama("llama-q8_0-tiny", weights=None, gguf=("q8_0-split",)),
+    # Each ggml block type that candle reads; K blocks hold 256 weights of a row.
+    llama(
+        "llama-blocks-tiny",
+        options=dict(hidden_size=256, intermediate_size=256, head_dim=16),
+        embedding_gain=0.1,
+        weights=None,
+        gguf=("blocks",),
+        block_types={
+            "embed_tokens": "Q4_K",
+            "0.self_attn.q_proj": "Q5_K",
+            "0.self_attn.k_proj": "Q3_K",
+            "0.self_attn.v_proj": "Q6_K",
+            "0.self_attn.o_proj": "Q5_0",
+            "0.mlp.gate_proj": "Q4_K",
+            "0.mlp.up_proj": "Q2_K",
+            "0.mlp.down_proj": "Q3_K",
+            "1.self_attn.q_proj": "Q4_0",
+            "1.self_attn.k_proj": "Q4_1",
+            "1.self_attn.v_proj": "F16",
+            "1.self_attn.o_proj": "Q5_1",
+            "1.mlp.gate_proj": "Q2_K",
+            "1.mlp.up_proj": "Q8_0",
+            "1.mlp.down_proj": "Q6_K",
+        },
+    ),
+    # Mistral 7B v0.1: a window shorter than the prompts, which its GGUF files do not tell. Nemo: heads of their own size.
+    family("mistral-tiny", MistralConfig, dict(sliding_window=7), matters={"sliding_window": None}, gguf=()),
+    family("mistral-nemo-tiny", MistralConfig, dict(sliding_window=None, head_dim=14, hidden_size=40)),
+    # Windows from the second layer on; and YaRN, as the long Qwen2.5 have it.
+    family(
+        "qwen2-tiny",
+        Qwen2Config,
+        dict(use_sliding_window=True, sliding_window=7, max_window_layers=1, num_hidden_layers=3),
+        matters={"sliding_window": 100},
+        gguf=(),
+    ),
+    family(
+        "qwen2-yarn-tiny",
+        Qwen2Config,
+        dict(
+            sliding_window=7,
+            tie_word_embeddings=False,
+            rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 24},
+        ),
+        matters={"rope_scaling": None},
+    ),
+    family("qwen3-tiny", Qwen3Config, dict(head_dim=12), matters={"rms_norm_eps": 1e-6}),
+    family("qwen3-bias-tiny", Qwen3Config, dict(attention_bias=True, tie_word_embeddings=False), gguf=()),
+    # The 4k models: plain rope, a window.
+    family("phi3-tiny", Phi3Config, dict(sliding_window=9, tie_word_embeddings=False), gguf=()),
+    family("gemma-tiny", GemmaConfig, dict(head_dim=10, tie_word_embeddings=False), norm_mean=0.0, embedding_gain=0.1, gguf=()),
+    family(
+        "gemma3-tiny",
+        Gemma3TextConfig,
+        dict(
+            tie_word_embeddings=False,
+            num_hidden_layers=4,
+            sliding_window=7,
+            query_pre_attn_scalar=20,
+            sliding_window_pattern=3,
+            rope_theta=5000.0,
+            rope_local_base_freq=100.0,
+            rope_scaling={"rope_type": "linear", "factor": 4.0},
+        ),
+        norm_mean=0.0,
+        matters={"sliding_window": 100, "rope_local_base_freq": 10000.0, "query_pre_attn_scalar": 8},
+        gguf=(),
+        embedding_gain=0.1,
+    ),
+    family(
+        "starcoder2-tiny",
+        Starcoder2Config,
+        dict(sliding_window=9, norm_epsilon=1e-2, use_bias=True),
+        matters={"sliding_window": None, "norm_epsilon": 1e-5},
+        gguf=(),
+    ),
+    family("starcoder2-full-tiny", Starcoder2Config, dict(sliding_window=None, tie_word_embeddings=False)),
+    family(
+        "smollm3-tiny",
+        SmolLM3Config,
+        dict(num_hidden_layers=4, no_rope_layer_interval=2),
+        matters={"no_rope_layers": [1, 1, 1, 1]},
+        gguf=(),
+    ),
+    family("smollm3-four-tiny", SmolLM3Config, dict(num_hidden_layers=4)),
+    family("olmo2-tiny", Olmo2Config, dict(tie_word_embeddings=False)),
+    family(
+        "granite-tiny",
+        GraniteConfig,
+        dict(
+            tie_word_embeddings=False,embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.6, logits_scaling=0.5),
+        matters={"embedding_multiplier": 1.0, "residual_multiplier": 1.0, "attention_multiplier": 0.35},
+        embedding_gain=0.1,
+    ),
+]
+
+
+def main(names):
+    unknown = set(names) - {golden.name for golden in GOLDENS}
+    if unknown:
+        sys.exit(f"no such golden: {', '.join(sorted(unknown))}")
+    for golden in GOLDENS:
+        if not names or golden.name in names:
+            reference.make(golden, Path(__file__).parent / golden.name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
