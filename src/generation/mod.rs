@@ -1,1 +1,52 @@
-//! stub
+//! Generation: from next-token logits to tokens and text.
+//!
+//! A [`GenerationConfig`] is turned once into a [`Plan`]: the logits processors in transformers'
+//! order, the sampler and the stop rules. [`generate`] and [`generate_text`] run the plan as an
+//! iterator; a program with its own loop calls [`Plan::next`] and [`Plan::finished`] itself:
+//!
+//! ```
+//! use sconce::generation::{FinishReason, GenerationConfig};
+//! use sconce::models::ModelLimits;
+//!
+//! let config = GenerationConfig::default().max_new_tokens(8).eos_token_id(vec![0]);
+//! let mut tokens = vec![3];
+//! let mut plan = config.plan(&tokens, ModelLimits::new(4, 2048), None)?;
+//! let finish = loop {
+//!     // Here a model would run; this one always prefers the id below the last.
+//!     let mut logits = vec![0.0; 4];
+//!     logits[tokens[tokens.len() - 1] as usize - 1] = 9.0;
+//!     tokens.push(plan.next(&tokens, &mut logits)?.id);
+//!     if let Some(finish) = plan.finished(&tokens)? {
+//!         break finish;
+//!     }
+//! };
+//! assert_eq!((tokens, finish), (vec![3, 2, 1, 0], FinishReason::EndOfSequence));
+//! # Ok::<(), sconce::Error>(())
+//! ```
+//!
+//! Reference: `generation/` of transformers 4.57.6.
+
+mod batch;
+mod config;
+mod load;
+mod plan;
+mod processors;
+mod sampler;
+mod softmax;
+mod stop;
+mod stream;
+mod text;
+mod timings;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::{Generated, generate_batch};
+pub use config::GenerationConfig;
+pub use plan::Plan;
+pub use processors::LogitsProcessor;
+pub use sampler::Token;
+pub use stop::FinishReason;
+pub use stream::{CancelHandle, TokenStream, generate, generate_from};
+pub use text::{TextStream, generate_text};
+pub use timings::Timings;

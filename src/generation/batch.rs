@@ -1,0 +1,118 @@
+//! Many prompts at once.
+
+use std::sync::Arc;
+
+use crate::batch::{PaddingSide, TokenBatch};
+use crate::error::Result;
+use crate::generation::config::GenerationConfig;
+use crate::generation::plan::Plan;
+use crate::generation::sampler::Token;
+use crate::generation::stop::FinishReason;
+use crate::generation::stream::row_major;
+use crate::models::{CausalLm, LogitsAt};
+use crate::tokenizer::Tokenizer;
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Generated {
+    /// What was generated, without the prompt.
+    pub tokens: Vec<Token>,
+    /// Why it is over.
+    pub finish_reason: FinishReason,
+}
+
+impl Generated {
+    /// The ids of what was generated, without the prompt.
+    #[must_use]
+    pub fn ids(&self) -> Vec<u32> {
+        self.tokens.iter().map(|token| token.id).collect()
+    }
+}
+
+/// Continues all `prompts` together, one forward pass per step; the rows that are over drop out.
+///
+/// Returns `num_return_sequences` answers per prompt, those of the first prompt first. Each is what
+/// it would be alone: padding is never attended to, and answer `n` draws with a seed of its own,
+/// `seed + n`. `tokenizer` is needed for `stop_strings` only.
+///
+/// # Errors
+///
+/// What [`GenerationConfig::plan`] refuses for any of the prompts, and what the model refuses.
+pub fn generate_batch(
+    model: &Arc<dyn CausalLm>,
+    tokenizer: Option<&Tokenizer>,
+    prompts: &[Vec<u32>],
+    config: &GenerationConfig,
+) -> Result<Vec<Generated>> {
+    let limits = model.limits();
+    let seed = config.seed.unwrap_or_else(rand::random);
+    let mut running = Vec::new();
+    for (cached, prompt) in prompts.iter().enumerate() {
+        for _ in 0..config.sequences().max(1) {
+            let answer = running.len();
+            let own = config.clone().seed(seed.wrapping_add(answer as u64));
+            let plan = own.plan(prompt, limits, tokenizer)?;
+            let tokens = prompt.clone();
+            running.push(Row { answer, cached, tokens, plan, generated: Vec::new() });
+        }
+    }
+    let mut answers: Vec<Option<Generated>> = running.iter().map(|_| None).collect();
+    if answers.is_empty() {
+        return Ok(Vec::new());
+    }
+
+    let mut cache = model.new_cache();
+    cache.reserve(running.iter().map(|row| row.plan.slots()).max().unwrap_or(0));
+    let pad = config.pad_token_id.filter(|&id| (id as usize) < limits.vocab).unwrap_or(0);
+    // A prompt is computed once, however many answers it is to have.
+    let mut batch = TokenBatch::padded(prompts, pad, PaddingSide::Left)?;
+    loop {
+        let logits = row_major(&model.forward(&batch, &mut cache, LogitsAt::LastToken)?)?;
+        let vocab = logits.len() / batch.rows();
+        let mut going_on = Vec::with_capacity(running.len());
+        for mut row in running {
+            let mut logits = logits[row.cached * vocab..(row.cached + 1) * vocab].to_vec();
+            match row.step(&mut logits)? {
+                None => going_on.push(row),
+                Some(finish_reason) => {
+                    answers[row.answer] = Some(Generated { tokens: row.generated, finish_reason });
+                }
+            }
+        }
+        running = going_on;
+        if running.is_empty() {
+            return Ok(answers.into_iter().flatten().collect());
+        }
+        let rows: Vec<usize> = running.iter().map(|row| row.cached).collect();
+        if !rows.iter().copied().eq(0..batch.rows()) {
+            cache.select_rows(&rows)?;
+        }
+        for (cached, row) in running.iter_mut().enumerate() {
+            row.cached = cached;
+        }
+        let last = running.iter().filter_map(|row| row.tokens.last().copied()).collect();
+        batch = TokenBatch::new(running.len(), last, vec![1; running.len()])?;
+    }
+}
+
+/// One answer in the making.
+#[derive(Debug)]
+struct Row {
+    /// Its place among the answers.
+    answer: usize,
+    /// Its row in the cache, and so in the logits.
+    cached: usize,
+    tokens: Vec<u32>,
+    plan: Plan,
+    generated: Vec<Token>,
+}
+
+impl Row {
+    fn step(&mut self, logits: &mut [f32]) -> Result<Option<FinishReason>> {
+        let token = self.plan.next(&self.tokens, logits)?;
+        self.tokens.push(token.id);
+        self.generated.push(token);
+        self.plan.finished(&self.tokens)
+    }
+}

@@ -1,0 +1,41 @@
+//! Processors that touch every logit alike.
+
+use super::LogitsProcessor;
+use crate::generation::softmax::Softmax;
+
+/// Divides by the temperature (`TemperatureLogitsWarper`).
+#[derive(Debug)]
+pub(in crate::generation) struct Temperature(pub(in crate::generation) f32);
+
+impl LogitsProcessor for Temperature {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+        for logit in logits {
+            *logit /= self.0;
+        }
+    }
+}
+
+/// Replaces NaN by 0 and infinities by the largest finite values (`InfNanRemoveLogitsProcessor`).
+#[derive(Debug)]
+pub(in crate::generation) struct RemoveInvalid;
+
+impl LogitsProcessor for RemoveInvalid {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+        for logit in logits {
+            *logit = if logit.is_nan() { 0.0 } else { logit.clamp(f32::MIN, f32::MAX) };
+        }
+    }
+}
+
+/// Logits to log-probabilities (`LogitNormalization`).
+#[derive(Debug)]
+pub(in crate::generation) struct Renormalize;
+
+impl LogitsProcessor for Renormalize {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+        let softmax = Softmax::of(logits);
+        for logit in logits {
+            *logit = softmax.log_probability(*logit);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Text, in pieces of whole characters.
+
+use std::iter::FusedIterator;
+use std::mem;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::generation::config::GenerationConfig;
+use crate::generation::stop::FinishReason;
+use crate::generation::stream::{CancelHandle, TokenStream, refuse_several};
+use crate::generation::timings::Timings;
+use crate::models::CausalLm;
+use crate::tokenizer::{DecodeStream, Tokenizer};
+
+/// Continues `prompt` as text without special tokens.
+///
+/// # Errors
+///
+/// What [`GenerationConfig::plan`] refuses, and several `num_return_sequences`, which need
+/// [`generate_batch`](super::generate_batch).
+pub fn generate_text(
+    model: &Arc<dyn CausalLm>,
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    config: &GenerationConfig,
+) -> Result<TextStream> {
+    refuse_several(config)?;
+    let plan = config.plan(prompt, model.limits(), Some(tokenizer))?;
+    let tokens = TokenStream::new(model, model.new_cache(), &[], prompt, plan)?;
+    TextStream::new(tokens, tokenizer.decode_stream(true))
+}
+
+/// The text of an answer, in pieces of whole characters, as they come. An error ends it.
+///
+/// The pieces continue the prompt: joined to its text they give the text of all tokens, so an
+/// answer may begin with a space.
+#[derive(Debug)]
+pub struct TextStream {
+    tokens: TokenStream,
+    decoder: DecodeStream,
+    /// Stop strings to cut off.
+    trimmed: Vec<String>,
+    /// Text that may be the beginning of one.
+    held: String,
+    flushed: bool,
+}
+
+impl TextStream {
+    /// The text of `tokens`, read with `decoder`, which decides about special tokens and must be
+    /// new.
+    ///
+    /// # Errors
+    ///
+    /// When the decoder refuses a token of the prompt.
+    pub fn new(tokens: TokenStream, mut decoder: DecodeStream) -> Result<Self> {
+        // What a token looks like depends on what comes before it: at the beginning of a text some
+        // decoders drop a space. A few tokens are enough to be past the beginning.
+        let prompt = tokens.tokens();
+        for &id in &prompt[prompt.len().saturating_sub(CONTEXT)..] {
+            decoder.push(id)?;
+        }
+        Ok(Self { tokens, decoder, trimmed: Vec::new(), held: String::new(), flushed: false })
+    }
+
+    /// Ends the text where the stop string begins that ends the answer, instead of after the token
+    /// that completes it. Text that may be the beginning of a stop string is then held back until
+    /// it is known not to be one. (What a stop string has in the prompt stays, and so does one that
+    /// is made of special tokens where these are left out of the text anyway.)
+    #[must_use]
+    pub fn trim_stop_strings(mut self) -> Self {
+        self.trimmed = self.tokens.plan().stop_strings().to_vec();
+        self
+    }
+
+    /// Why the answer is over; `None` while it is not, and after an error.
+    #[must_use]
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        self.tokens.finish_reason()
+    }
+
+    /// How long it has taken so far.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        self.tokens.timings()
+    }
+
+    /// What ends the answer from elsewhere.
+    #[must_use]
+    pub fn cancel_handle(&self) -> CancelHandle {
+        self.tokens.cancel_handle()
+    }
+
+    /// The tokens behind the text.
+    #[must_use]
+    pub fn token_stream(&self) -> &TokenStream {
+        &self.tokens
+    }
+
+    /// The tokens behind the text, to carry on the conversation with
+    /// [`TokenStream::into_parts`].
+    #[must_use]
+    pub fn into_token_stream(self) -> TokenStream {
+        self.tokens
+    }
+
+    /// Runs to the end and returns all the text that has not come yet.
+    ///
+    /// # Errors
+    ///
+    /// The first error, if there is one.
+    pub fn into_text(self) -> Result<String> {
+        self.collect()
+    }
+
+    /// What may be given out, now that `new` has come.
+    fn release(&mut self, new: &str) -> String {
+        self.held.push_str(new);
+        if self.finish_reason() == Some(FinishReason::StopString) {
+            let start = self.trimmed.iter().filter_map(|stop| self.held.find(stop)).min();
+            if let Some(start) = start {
+                self.held.truncate(start);
+                self.flushed = true;
+            }
+            return mem::take(&mut self.held);
+        }
+        let waiting = self.trimmed.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let rest = self.held.split_off(self.held.len() - waiting);
+        mem::replace(&mut self.held, rest)
+    }
+
+    /// The text that is left when there are no more tokens.
+    fn flush(&mut self) -> Result<String> {
+        if mem::replace(&mut self.flushed, true) {
+            return Ok(String::new());
+        }
+        let rest = self.decoder.finish()?.unwrap_or_default();
+        Ok(mem::take(&mut self.held) + &rest)
+    }
+}
+
+impl Iterator for TextStream {
+    type Item = Result<String>;
+
+    fn next(&mut self) -> Option<Result<String>> {
+        loop {
+            let (piece, last) = match self.tokens.next() {
+                Some(Ok(token)) => match self.decoder.push(token.id) {
+                    Ok(new) => (Ok(self.release(&new.unwrap_or_default())), false),
+                    Err(error) => (Err(error), true),
+                },
+                Some(Err(error)) => (Err(error), true),
+                None => (self.flush(), true),
+            };
+            match piece {
+                Ok(piece) if piece.is_empty() && last => return None,
+                Ok(piece) if piece.is_empty() => {}
+                Ok(piece) => return Some(Ok(piece)),
+                Err(error) => {
+                    self.tokens.end();
+                    self.flushed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl FusedIterator for TextStream {}
+
+/// Bytes at the end of `text` with which `stop` begins, but for the whole of it.
+fn overlap(text: &str, stop: &str) -> usize {
+    let mut ends = stop.char_indices().map(|(end, _)| end).rev();
+    ends.find(|&end| text.ends_with(&stop[..end])).unwrap_or(0)
+}
+
+/// Tokens of the prompt that the decoder sees before the answer.
+const CONTEXT: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlaps() {
+        assert_eq!(overlap("a st", "stop"), 2);
+        assert_eq!(overlap("a stop", "stop"), 0);
+        assert_eq!(overlap("é", "éé"), 2);
+        assert_eq!(overlap("aab", "aabaab"), 3);
+        assert_eq!(overlap("", "x"), 0);
+        assert_eq!(overlap("##", "###"), 2);
+    }
+}

@@ -1,0 +1,79 @@
+//! How long a generation took.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How long a generation has taken so far. Only time spent computing counts, not the time the
+/// caller takes between tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timings {
+    /// Tokens of the prompt that were computed.
+    pub prompt_tokens: usize,
+    /// Tokens of the prompt that were in the cache already.
+    pub cached_tokens: usize,
+    /// Tokens generated so far.
+    pub generated_tokens: usize,
+    /// Time to compute the prompt and pick the first token; zero before that.
+    pub time_to_first_token: Duration,
+    /// All the time so far.
+    pub total: Duration,
+}
+
+impl Timings {
+    /// Speed of the tokens after the first, in tokens per second; 0 before there are two.
+    #[must_use]
+    pub fn tokens_per_second(&self) -> f64 {
+        let seconds = self.total.saturating_sub(self.time_to_first_token).as_secs_f64();
+        if self.generated_tokens < 2 || seconds == 0.0 {
+            return 0.0;
+        }
+        (self.generated_tokens - 1) as f64 / seconds
+    }
+
+    /// Counts the time of one step, and its token if it made one.
+    pub(super) fn record(&mut self, spent: Duration, made_token: bool) {
+        self.total += spent;
+        if made_token {
+            self.generated_tokens += 1;
+            if self.generated_tokens == 1 {
+                self.time_to_first_token = self.total;
+            }
+        }
+    }
+}
+
+impl fmt::Display for Timings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} prompt tokens", self.prompt_tokens)?;
+        if self.cached_tokens > 0 {
+            write!(f, " (and {} cached)", self.cached_tokens)?;
+        }
+        write!(
+            f,
+            ", first token after {:.2} s; {} tokens in {:.2} s ({:.1} tokens/s)",
+            self.time_to_first_token.as_secs_f64(),
+            self.generated_tokens,
+            self.total.as_secs_f64(),
+            self.tokens_per_second()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speed_leaves_out_the_prompt() {
+        let mut timings = Timings { prompt_tokens: 7, ..Timings::default() };
+        assert_eq!(timings.tokens_per_second(), 0.0);
+        timings.record(Duration::from_millis(500), true);
+        timings.record(Duration::from_millis(100), true);
+        timings.record(Duration::from_millis(100), true);
+        assert_eq!(timings.time_to_first_token, Duration::from_millis(500));
+        assert!((timings.tokens_per_second() - 10.0).abs() < 1e-9);
+        let shown = "7 prompt tokens, first token after 0.50 s; 3 tokens in 0.70 s (10.0 tokens/s)";
+        assert_eq!(timings.to_string(), shown);
+    }
+}
