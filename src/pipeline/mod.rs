@@ -1,1 +1,54 @@
-//! stub
+//! Tasks in two lines, under Hugging Face's names, options, defaults and output fields.
+//!
+//! ```no_run
+//! use sconce::{Pipeline, tokenizer::chat::Message};
+//!
+//! let chat = Pipeline::text_generation("HuggingFaceTB/SmolLM2-135M-Instruct").build()?;
+//! for piece in chat.stream(&[Message::user("Why is the sky blue?")])? {
+//!     print!("{}", piece?);
+//! }
+//! # Ok::<(), sconce::Error>(())
+//! ```
+//!
+//! A program that knows its task uses the task's own type, as above, with typed input and output. One
+//! whose task is chosen at run time uses [`Pipeline::load`] and [`Pipeline::call`], which take and
+//! give JSON in the shapes of the Python pipelines.
+
+mod builder;
+mod json;
+mod tasks;
+mod text_generation;
+
+pub use builder::PipelineBuilder;
+pub use tasks::{Pipeline, Task};
+pub use text_generation::{
+    Generated, LongGeneration, Prompt, TextGenerationOptions, TextGenerationPipeline,
+};
+
+use serde_json::{Map, Value};
+
+use crate::error::Result;
+use crate::options::LoadOptions;
+use crate::source::ModelFiles;
+
+/// What every task's pipeline is. Programs use the pipelines' own methods; this is what the table
+/// of tasks is written in.
+pub trait TaskPipeline: Sized + Send + Sync {
+    /// The task it does.
+    const TASK: Task;
+
+    /// Loads model and tokenizer from an opened source.
+    ///
+    /// # Errors
+    ///
+    /// When a file is missing or broken, or the model cannot do the task.
+    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self>;
+
+    /// Runs the task on JSON, as the Python pipeline of that name is called: `input` is one item
+    /// or a list of them, `options` are its keyword arguments.
+    ///
+    /// # Errors
+    ///
+    /// When an option or the input has a wrong name, type or value, or the model fails.
+    fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value>;
+}

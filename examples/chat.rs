@@ -1,0 +1,134 @@
+//! A chat in the terminal: `cargo run --release --example chat -- [MODEL] [--system TEXT]`
+//!
+//! Ctrl-C stops the answer and not the program; `/clear` forgets the conversation, `/stats` tells
+//! speeds, `/help` the rest.
+
+use std::error::Error;
+use std::io::{BufRead, Write, stdin, stdout};
+use std::sync::{Arc, Mutex};
+
+use clap::Parser;
+use sconce::generation::{CancelHandle, GenerationConfig, Timings};
+use sconce::pipeline::{TextGenerationOptions, TextGenerationPipeline};
+use sconce::tokenizer::chat::Message;
+use sconce::{ModelSource, Pipeline, QuantLevel};
+
+#[path = "../tests/support/packages.rs"]
+mod packages;
+#[path = "support/smollm2.rs"]
+mod smollm2;
+
+#[derive(Parser)]
+#[command(about = "Chat with a model in the terminal")]
+struct Arguments {
+    /// A Hub id, a folder (`./folder`) or a GGUF file; by default SmolLM2-135M-Instruct
+    model: Option<String>,
+    /// Said to the model before the conversation
+    #[arg(long)]
+    system: Option<String>,
+    /// Quantize while loading: q8_0, q4_k, …
+    #[arg(long)]
+    quantize: Option<QuantLevel>,
+    /// The longest answer, in tokens
+    #[arg(long, default_value_t = 512)]
+    max_new_tokens: usize,
+    /// 0 always gives the likeliest answer
+    #[arg(long, default_value_t = 0.7)]
+    temperature: f64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let source = match &arguments.model {
+        Some(model) => ModelSource::from(model),
+        None => smollm2::source()?,
+    };
+    let mut builder = Pipeline::text_generation(source);
+    if let Some(level) = arguments.quantize {
+        builder = builder.quantize(level);
+    }
+    let pipeline = builder.build()?;
+    let running = stop_answers_on_ctrl_c()?;
+
+    let system: Vec<_> = arguments.system.iter().map(Message::system).collect();
+    let mut history = system.clone();
+    let mut last: Option<Timings> = None;
+    println!("Ask something. /help lists commands.");
+    loop {
+        print!("\n> ");
+        stdout().flush()?;
+        let mut line = String::new();
+        if stdin().lock().read_line(&mut line)? == 0 {
+            println!();
+            return Ok(());
+        }
+        match line.trim() {
+            "" => {}
+            "/quit" | "/exit" => return Ok(()),
+            "/help" => println!("/clear  /stats  /quit; Ctrl-C stops an answer"),
+            "/clear" => history.clone_from(&system),
+            "/stats" => match &last {
+                Some(timings) => println!("{timings}; {} messages so far", history.len()),
+                None => println!("nothing was said yet"),
+            },
+            command if command.starts_with('/') => println!("no command {command}; try /help"),
+            question => {
+                history.push(Message::user(question));
+                match answer(&pipeline, &history, &arguments, &running) {
+                    Ok((text, timings)) => {
+                        history.push(Message::assistant(text));
+                        last = Some(timings);
+                    }
+                    // Too long a conversation, say: the program goes on without the question.
+                    Err(error) => {
+                        eprintln!("\n{error}");
+                        history.pop();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Prints the answer as it comes; returns it with its timings.
+fn answer(
+    pipeline: &TextGenerationPipeline,
+    history: &[Message],
+    arguments: &Arguments,
+    running: &Mutex<Option<CancelHandle>>,
+) -> Result<(String, Timings), sconce::Error> {
+    let config = GenerationConfig::default().max_new_tokens(arguments.max_new_tokens);
+    let config = match arguments.temperature {
+        0.0 => config.do_sample(false),
+        temperature => config.do_sample(true).temperature(temperature),
+    };
+    let mut stream = pipeline.stream_with(history, &TextGenerationOptions::from(config))?;
+    set(running, Some(stream.cancel_handle()));
+    let mut text = String::new();
+    for piece in &mut stream {
+        let piece = piece?;
+        print!("{piece}");
+        let _ = stdout().flush();
+        text.push_str(&piece);
+    }
+    set(running, None);
+    println!();
+    Ok((text, stream.timings()))
+}
+
+/// What Ctrl-C cancels: the answer that is running; without one, the program ends.
+fn stop_answers_on_ctrl_c() -> Result<Arc<Mutex<Option<CancelHandle>>>, ctrlc::Error> {
+    let running = Arc::new(Mutex::new(None::<CancelHandle>));
+    let shared = Arc::clone(&running);
+    ctrlc::set_handler(move || match shared.lock() {
+        Ok(running) if running.is_some() => running.iter().for_each(CancelHandle::cancel),
+        _ => std::process::exit(130),
+    })?;
+    Ok(running)
+}
+
+fn set(running: &Mutex<Option<CancelHandle>>, handle: Option<CancelHandle>) {
+    if let Ok(mut running) = running.lock() {
+        *running = handle;
+    }
+}

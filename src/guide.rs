@@ -1,0 +1,10 @@
+//! Guides, one page each. What loading does and takes is told in [`weights`](crate::weights).
+
+#[doc = include_str!("../docs/adding-a-model.md")]
+pub mod adding_a_model {}
+#[doc = include_str!("../docs/architecture.md")]
+pub mod architecture {}
+#[doc = include_str!("../docs/goldens.md")]
+pub mod goldens {}
+#[doc = include_str!("../docs/style.md")]
+pub mod style {}

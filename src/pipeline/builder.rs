@@ -1,0 +1,76 @@
+//! One builder for every task.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use candle_core::Device;
+
+use crate::error::Result;
+use crate::options::LoadOptions;
+use crate::options::Precision;
+use crate::options::QuantLevel;
+use crate::pipeline::TaskPipeline;
+use crate::source::ModelSource;
+
+/// Says how a pipeline's model is loaded, then loads it.
+pub struct PipelineBuilder<T> {
+    source: ModelSource,
+    options: LoadOptions,
+    task: PhantomData<fn() -> T>,
+}
+
+impl<T: TaskPipeline> PipelineBuilder<T> {
+    /// A pipeline of the model in `source`, with default options.
+    #[must_use]
+    pub fn new(source: impl Into<ModelSource>) -> Self {
+        Self { source: source.into(), options: LoadOptions::default(), task: PhantomData }
+    }
+
+    /// Replaces all options.
+    #[must_use]
+    pub fn options(mut self, options: LoadOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Where to run. See [`LoadOptions::device`].
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.options = self.options.device(device);
+        self
+    }
+
+    /// The dtype of dense weights. See [`LoadOptions::dtype`].
+    #[must_use]
+    pub fn dtype(mut self, dtype: Precision) -> Self {
+        self.options = self.options.dtype(dtype);
+        self
+    }
+
+    /// Quantize linear layers while loading. See [`LoadOptions::quantize`].
+    #[must_use]
+    pub fn quantize(mut self, level: QuantLevel) -> Self {
+        self.options = self.options.quantize(level);
+        self
+    }
+
+    /// Fetches what is missing, and loads model and tokenizer.
+    ///
+    /// # Errors
+    ///
+    /// When the source cannot be opened, a file is missing or broken, or the model cannot do the
+    /// task.
+    pub fn build(self) -> Result<T> {
+        T::load(&self.source.open()?, &self.options)
+    }
+}
+
+impl<T: TaskPipeline> fmt::Debug for PipelineBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipelineBuilder")
+            .field("task", &T::TASK)
+            .field("source", &self.source)
+            .field("options", &self.options)
+            .finish()
+    }
+}

@@ -1,0 +1,121 @@
+//! The table of tasks.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::options::LoadOptions;
+use crate::pipeline::PipelineBuilder;
+use crate::pipeline::TaskPipeline;
+use crate::pipeline::text_generation::TextGenerationPipeline;
+use crate::source::ModelSource;
+
+/// Expands the table to [`Task`], its names, the [`Pipeline`] enum and what dispatches over it.
+macro_rules! tasks {
+    ($($(#[$doc:meta])* $variant:ident($pipeline:ty), $name:literal, aliases [$($alias:literal),*];)+) => {
+        /// A task, by its Hugging Face name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Task { $($(#[$doc])* $variant),+ }
+
+        impl Task {
+            /// Every task.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The Hugging Face name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// Other names that Hugging Face accepts for it.
+            #[must_use]
+            pub const fn aliases(self) -> &'static [&'static str] {
+                match self { $(Self::$variant => &[$($alias),*]),+ }
+            }
+        }
+
+        /// A loaded pipeline whose task was chosen at run time.
+        #[derive(Debug)]
+        #[non_exhaustive]
+        pub enum Pipeline { $($(#[$doc])* $variant($pipeline)),+ }
+
+        impl Pipeline {
+            /// Loads the pipeline of a task.
+            ///
+            /// # Errors
+            ///
+            /// As [`PipelineBuilder::build`].
+            pub fn load(
+                task: Task,
+                source: impl Into<ModelSource>,
+                options: LoadOptions,
+            ) -> Result<Self> {
+                match task {
+                    $(Task::$variant => PipelineBuilder::<$pipeline>::new(source)
+                        .options(options)
+                        .build()
+                        .map(Self::$variant)),+
+                }
+            }
+
+            /// The task it does.
+            #[must_use]
+            pub fn task(&self) -> Task {
+                match self { $(Self::$variant(_) => Task::$variant),+ }
+            }
+
+            /// Runs the task on JSON, in the shapes of the Python pipeline of that name: `input`
+            /// is one item or a list of them, `options` are its keyword arguments.
+            ///
+            /// # Errors
+            ///
+            /// When an option or the input has a wrong name, type or value, or the model fails.
+            pub fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
+                match self { $(Self::$variant(pipeline) => pipeline.call(input, options)),+ }
+            }
+        }
+
+        $(impl From<$pipeline> for Pipeline {
+            fn from(pipeline: $pipeline) -> Self {
+                Self::$variant(pipeline)
+            }
+        })+
+    };
+}
+
+tasks! {
+    /// Continues a text or a chat with a decoder-only language model.
+    TextGeneration(TextGenerationPipeline), "text-generation", aliases [];
+}
+
+impl Pipeline {
+    /// Continues a text or a chat with a decoder-only language model.
+    #[must_use]
+    pub fn text_generation(
+        source: impl Into<ModelSource>,
+    ) -> PipelineBuilder<TextGenerationPipeline> {
+        PipelineBuilder::new(source)
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Task {
+    type Err = Error;
+
+    /// Accepts a task's [`name`](Self::name) or one of its [`aliases`](Self::aliases).
+    fn from_str(name: &str) -> Result<Self> {
+        let known = |task: &Self| task.name() == name || task.aliases().contains(&name);
+        Self::ALL.iter().copied().find(known).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|task| task.name()).collect();
+            Error::option("task", format!("{name:?} is none of {}", names.join(", ")))
+        })
+    }
+}

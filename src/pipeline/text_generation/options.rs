@@ -1,0 +1,121 @@
+//! Call options, by their Hugging Face names.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::generation::GenerationConfig;
+use crate::pipeline::json;
+
+/// Call options of [`TextGenerationPipeline`](super::TextGenerationPipeline), by their Hugging Face
+/// names. `None` leaves transformers' default, which each field tells.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct TextGenerationOptions {
+    /// Whether special tokens (`<s>`) are put around a text. Default: as the tokenizer does. Chats
+    /// have theirs from the template.
+    pub add_special_tokens: Option<bool>,
+    /// Prompts per forward pass. Default: 1. More is faster, and gives the same results.
+    pub batch_size: Option<usize>,
+    /// Whether ` .`, ` ,`, ` n't` and the like are closed up in the output. Default: `true`.
+    pub clean_up_tokenization_spaces: Option<bool>,
+    /// Whether the last message of a chat is continued instead of answered. Default: where it is
+    /// the assistant's.
+    pub continue_final_message: Option<bool>,
+    /// Documents for the chat template, for retrieval-augmented generation. Default: none.
+    pub documents: Option<Vec<Value>>,
+    /// What to do with a prompt that leaves no room for `max_new_tokens`. Default: nothing.
+    pub handle_long_generation: Option<LongGeneration>,
+    /// Put before a text. Default: the config's `prefix`, or nothing.
+    pub prefix: Option<String>,
+    /// Whether the output holds the prompt too. Default: `true`.
+    pub return_full_text: Option<bool>,
+    /// Whether the output is token ids, the prompt's included. Default: `false`.
+    pub return_tensors: Option<bool>,
+    /// Whether special tokens are left out of the output. Default: `true`.
+    pub skip_special_tokens: Option<bool>,
+    /// Generation ends at any token of this text, and no longer at the model's own end tokens, as
+    /// in transformers 4. `stop_strings` is what ends at a text as a whole. Default: none.
+    pub stop_sequence: Option<String>,
+    /// Tool schemas for the chat template. Default: none.
+    pub tools: Option<Vec<Value>>,
+    /// Whether a prompt longer than `max_length` (of [`generation`](Self::generation)), or than the
+    /// tokenizer's `model_max_length`, is cut to it. Default: `false`.
+    pub truncation: Option<bool>,
+    /// More variables for the chat template, such as `enable_thinking`. Default: none.
+    pub template_variables: Map<String, Value>,
+    /// Everything that `generate` takes: `max_new_tokens`, `do_sample`, `temperature`, …
+    pub generation: GenerationConfig,
+}
+
+/// What to do with a prompt that leaves no room for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LongGeneration {
+    /// Drop as much of the prompt's beginning as makes room for `max_new_tokens`.
+    Hole,
+}
+
+impl TextGenerationOptions {
+    /// Reads keyword arguments of the Python pipeline.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such option, its value has the wrong type, or two exclude each other.
+    pub fn from_json(mut options: Map<String, Value>) -> Result<Self> {
+        let take = &mut options;
+        let encode: Option<Map<String, Value>> = json::take(take, "tokenizer_encode_kwargs")?;
+        for (name, value) in encode.into_iter().flatten() {
+            take.insert(name, value);
+        }
+        let return_text: Option<bool> = json::take(take, "return_text")?;
+        let mut read = Self {
+            add_special_tokens: json::take(take, "add_special_tokens")?,
+            batch_size: json::take(take, "batch_size")?,
+            clean_up_tokenization_spaces: json::take(take, "clean_up_tokenization_spaces")?,
+            continue_final_message: json::take(take, "continue_final_message")?,
+            documents: json::take(take, "documents")?,
+            handle_long_generation: json::take(take, "handle_long_generation")?,
+            prefix: json::take(take, "prefix")?,
+            return_full_text: json::take(take, "return_full_text")?,
+            return_tensors: json::take(take, "return_tensors")?,
+            skip_special_tokens: json::take(take, "skip_special_tokens")?,
+            stop_sequence: json::take(take, "stop_sequence")?,
+            tools: json::take(take, "tools")?,
+            truncation: json::take(take, "truncation")?,
+            template_variables: json::take(take, "chat_template_kwargs")?.unwrap_or_default(),
+            generation: GenerationConfig::default(),
+        };
+        for (name, value) in options {
+            if !read.generation.set(&name, &value)? {
+                return Err(Error::option(name, "text-generation has no such option"));
+            }
+        }
+        if return_text.is_some() && read.return_full_text.is_some() {
+            return Err(Error::option("return_text", "excludes `return_full_text`"));
+        }
+        if return_text.is_some() && read.return_tensors.is_some() {
+            return Err(Error::option("return_text", "excludes `return_tensors`"));
+        }
+        read.check()?;
+        Ok(read)
+    }
+
+    /// Refuses what excludes each other.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.return_full_text.is_some() && self.return_tensors.is_some() {
+            return Err(Error::option("return_full_text", "excludes `return_tensors`"));
+        }
+        if self.batch_size == Some(0) {
+            return Err(Error::option("batch_size", "should be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+impl From<GenerationConfig> for TextGenerationOptions {
+    fn from(generation: GenerationConfig) -> Self {
+        Self { generation, ..Self::default() }
+    }
+}

@@ -1,0 +1,174 @@
+//! SmolLM2-135M-Instruct, real weights: what transformers generates greedily in f32, token for
+//! token, through both levels of the API, from GGUF and from a safetensors folder made of the same
+//! weights. `tests/goldens/make_smollm2.py` wrote the expected values.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+use std::thread;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use sconce::generation::{GenerationConfig, generate};
+use sconce::models::AutoModel;
+use sconce::pipeline::{Pipeline, Task};
+use sconce::source::ModelSource;
+use sconce::tokenizer::Tokenizer;
+use sconce::{LoadOptions, Precision};
+
+#[path = "support/dequantize.rs"]
+mod dequantize;
+#[path = "support/packages.rs"]
+mod packages;
+
+/// `smollm2.json`.
+#[derive(Deserialize)]
+struct Reference {
+    max_new_tokens: usize,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    /// The conversation; `text` is then what the chat template makes of it.
+    messages: Option<Value>,
+    text: String,
+    ids: Vec<u32>,
+    /// The end-of-sequence id included, where it came.
+    generated: Vec<u32>,
+    /// The new text in the pipeline's output.
+    answer: String,
+}
+
+/// `<|im_end|>`.
+const END: u32 = 2;
+/// Prompts up to here go through the pipeline together.
+const SHORT: usize = 100;
+
+static REFERENCE: LazyLock<Reference> = LazyLock::new(|| {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/smollm2.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+});
+
+static GGUF: LazyLock<ModelSource> =
+    LazyLock::new(|| ModelSource::gguf(packages::smollm2_gguf().unwrap()));
+
+static FOLDER: LazyLock<ModelSource> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("smollm2-f32");
+    dequantize::write_folder(&packages::smollm2_gguf().unwrap(), &folder).unwrap();
+    ModelSource::directory(folder)
+});
+
+#[test]
+fn the_reference_is_what_was_asked_for() {
+    let cases = &REFERENCE.cases;
+    assert_eq!(cases.len(), 20);
+    assert!(cases.iter().any(|case| case.ids.len() > 1500));
+    assert!(cases.iter().any(|case| case.generated.last() == Some(&END)));
+}
+
+#[test]
+fn tokenizers_agree_with_python() {
+    for source in [&*GGUF, &*FOLDER] {
+        let tokenizer = Tokenizer::load(source).unwrap();
+        for case in &REFERENCE.cases {
+            let encoded = tokenizer.encode(&case.text).unwrap();
+            assert_eq!(encoded.ids, case.ids, "{} of {source:?}", case.name);
+            assert_eq!(tokenizer.decode(&case.ids, false).unwrap(), case.text, "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn gguf_at_the_low_level() {
+    check_low_level(&GGUF);
+}
+
+#[test]
+fn gguf_through_the_pipeline() {
+    check_pipeline(&GGUF);
+}
+
+#[test]
+fn folder_at_the_low_level() {
+    check_low_level(&FOLDER);
+}
+
+#[test]
+fn folder_through_the_pipeline() {
+    check_pipeline(&FOLDER);
+}
+
+/// On the file's own blocks, as most chats run.
+#[test]
+fn eight_threads_chat_at_once() {
+    let model = AutoModel::causal_lm(&*GGUF, &LoadOptions::default()).unwrap();
+    let config = GenerationConfig::default().max_new_tokens(8).eos_token_id(vec![END]);
+    let answer = |case: &Case| -> Vec<u32> {
+        let tokens = generate(&model, &case.ids, &config).unwrap();
+        tokens.map(|token| token.unwrap().id).collect()
+    };
+    let cases: Vec<_> =
+        REFERENCE.cases.iter().filter(|case| case.ids.len() < SHORT).take(8).collect();
+    let together: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = cases.iter().map(|case| scope.spawn(|| answer(case))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (case, together) in cases.iter().zip(together) {
+        assert_eq!(together, answer(case), "{}", case.name);
+    }
+}
+
+fn check_low_level(source: &ModelSource) {
+    let model = AutoModel::causal_lm(source, &dense()).unwrap();
+    let config = GenerationConfig::default()
+        .max_new_tokens(REFERENCE.max_new_tokens)
+        .eos_token_id(vec![END]);
+    for case in &REFERENCE.cases {
+        let tokens = generate(&model, &case.ids, &config).unwrap();
+        let ids: Vec<_> = tokens.map(|token| token.unwrap().id).collect();
+        assert_eq!(ids, case.generated, "{}", case.name);
+    }
+}
+
+/// Chats and texts as Python's pipeline takes them, many at once: padding must not show.
+fn check_pipeline(source: &ModelSource) {
+    let pipeline = Pipeline::load(Task::TextGeneration, source, dense()).unwrap();
+    let (short, long): (Vec<&Case>, Vec<_>) =
+        REFERENCE.cases.iter().partition(|case| case.ids.len() <= SHORT);
+    let (chats, texts) = short.into_iter().partition(|case| case.messages.is_some());
+    for batch in [chats, texts, long] {
+        let inputs =
+            batch.iter().map(|case| case.messages.clone().unwrap_or_else(|| json!(case.text)));
+        let options = options(&[
+            ("max_new_tokens", json!(REFERENCE.max_new_tokens)),
+            ("do_sample", json!(false)),
+            ("batch_size", json!(batch.len())),
+        ]);
+        let outputs = pipeline.call(&inputs.collect(), options).unwrap();
+        for (case, output) in batch.iter().zip(outputs.as_array().unwrap()) {
+            assert_eq!(output, &expected_output(case), "{}", case.name);
+        }
+    }
+}
+
+/// The prompt, and the answer as its continuation or last message.
+fn expected_output(case: &Case) -> Value {
+    let Some(messages) = &case.messages else {
+        return json!([{"generated_text": format!("{}{}", case.text, case.answer)}]);
+    };
+    let mut messages = messages.as_array().unwrap().clone();
+    messages.push(json!({"role": "assistant", "content": case.answer}));
+    json!([{"generated_text": messages}])
+}
+
+fn dense() -> LoadOptions {
+    LoadOptions::default().dtype(Precision::F32)
+}
+
+fn options(pairs: &[(&str, Value)]) -> Map<String, Value> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
