@@ -260,7 +260,6 @@ GOLDENS = [
         ),
         matters={"rope_scaling": None},
     ),
-    family("qwen3-tiny", Qwen3Config, dict(head_dim=12), matters={"rms_norm_eps": 1e-6}),
     family("qwen3-bias-tiny", Qwen3Config, dict(attention_bias=True, tie_word_embeddings=False), gguf=()),
     # The 4k models: plain rope, a window.
     family("phi3-tiny", Phi3Config, dict(sliding_window=9, tie_word_embeddings=False), gguf=()),
@@ -283,21 +282,7 @@ GOLDENS = [
         gguf=(),
         embedding_gain=0.1,
     ),
-    family(
-        "starcoder2-tiny",
-        Starcoder2Config,
-        dict(sliding_window=9, norm_epsilon=1e-2, use_bias=True),
-        matters={"sliding_window": None, "norm_epsilon": 1e-5},
-        gguf=(),
-    ),
     family("starcoder2-full-tiny", Starcoder2Config, dict(sliding_window=None, tie_word_embeddings=False)),
-    family(
-        "smollm3-tiny",
-        SmolLM3Config,
-        dict(num_hidden_layers=4, no_rope_layer_interval=2),
-        matters={"no_rope_layers": [1, 1, 1, 1]},
-        gguf=(),
-    ),
     family("smollm3-four-tiny", SmolLM3Config, dict(num_hidden_layers=4)),
     family("olmo2-tiny", Olmo2Config, dict(tie_word_embeddings=False)),
     family(
