@@ -9,6 +9,7 @@ templates in FULL, as a length and a hash for the others. Small templates of our
 chat_templates/features.txt, go through jinja2 feature by feature.
 """
 
+import copy
 import datetime
 import json
 import os
@@ -312,10 +313,10 @@ def features():
 
         def render():
             texts, indices = chat_template_utils.render_jinja_template(
-                conversations=[FEATURE_MESSAGES],
+                conversations=[copy.deepcopy(FEATURE_MESSAGES)],
                 chat_template=template,
                 return_assistant_tokens_mask=True,
-                **VARIABLES,
+                **copy.deepcopy(VARIABLES),
             )
             spans.extend(indices[0])
             return texts[0]

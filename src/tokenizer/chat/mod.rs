@@ -9,20 +9,21 @@
 //!
 //! # Differences
 //!
-//! The engine is minijinja, taught what Python does. Every template of llama.cpp's collection renders
-//! as in Python; a template sees a difference where
+//! The engine is minijinja, taught what Python does. Every template of llama.cpp's collection
+//! renders as in Python; a template sees a difference where
 //!
-//! - Python raises, and it does not: values of different kinds are ordered (`none < 1`, `sort`),
-//!   `None` or undefined is sliced, or something that is no text is looked for in text;
 //! - it raises, and Python does not: a macro uses `varargs` or `kwargs`; `namespace` is given a dict
-//!   and names at once; text is unpacked into variables; numbers have their methods called; `%r` is
-//!   formatted; a namespace is put into a list, a dict or another namespace; one of the filters
-//!   `pprint`, `random`, `urlencode`, `urlize`, `wordwrap`, `xmlattr` or the function `lipsum` is used;
-//! - something is printed that nobody prints: a method that is not called (dicts excepted, where
-//!   `dict.items` is true even if there is a key of that name), a generator, or inside of a list a
-//!   character that is younger than Python 3.11;
+//!   and names at once; text is unpacked into variables; numbers have their methods called; a flag
+//!   is negated (`-true`); `%r` is formatted; the rest of `a < b < c` fails though `a < b` is false;
+//!   a namespace is put into a list, a dict or another namespace; one of the filters `pprint`,
+//!   `random`, `urlencode`, `urlize`, `wordwrap`, `xmlattr` or the function `lipsum` is used;
+//! - something is printed that nobody prints: a method that is not called, a macro, a generator, or
+//!   inside of a list text marked `safe`, or a character that is younger than Python 3.11;
+//! - a method of anything but a dict is tested for (of a dict, `dict.items` is there even if no key
+//!   of that name is, as in Python);
 //! - `isnumeric` and its kin are asked of ideographs and rarer digits;
-//! - text marked `safe` is changed by a filter or method: it is then escaped when added to other text.
+//! - text marked `safe` is changed by a filter or method: it is then escaped when added to other
+//!   text.
 
 mod continuation;
 mod files;
@@ -74,11 +75,12 @@ pub struct RenderedChat {
     pub generations: Vec<GenerationSpan>,
 }
 
-/// A part of a rendered conversation that the model said.
+/// A part of a rendered conversation that the model said. As in transformers, the place is wrong if
+/// the template first keeps the part in a variable and writes it later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GenerationSpan {
-    /// In bytes of the text.
+    /// In bytes of the text, and never beyond it.
     pub bytes: Range<usize>,
     /// In characters of the text, as transformers counts.
     pub chars: Range<usize>,

@@ -13,6 +13,9 @@ pub(super) fn strftime(now: Option<SystemTime>, format: &str) -> Outcome<String>
     let mut text = String::new();
     let mut rest = format.chars();
     while let Some(char) = rest.next() {
+        if text.len() > MAX_LENGTH {
+            return Err(fail("strftime_now: the format is too long"));
+        }
         if char != '%' {
             text.push(char);
             continue;
@@ -37,10 +40,7 @@ pub(super) fn strftime(now: Option<SystemTime>, format: &str) -> Outcome<String>
             }
         }
     }
-    match text.len() {
-        length if length > 1 << 20 => Err(fail("strftime_now: the format is too long")),
-        _ => Ok(text),
-    }
+    Ok(text)
 }
 
 fn field(now: &DateTime<Local>, code: char, flag: Option<char>) -> Option<String> {
@@ -117,3 +117,6 @@ fn field(now: &DateTime<Local>, code: char, flag: Option<char>) -> Option<String
         _ => text,
     })
 }
+
+/// Dates are shorter.
+const MAX_LENGTH: usize = 1 << 20;

@@ -4,36 +4,39 @@ use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, State, Value};
 
 use super::arguments::{bind, flag, given, integer, required, string};
+use super::operators::real;
 use super::value::reserve;
-use super::{Outcome, fail, methods, text};
+use super::{Outcome, fail, methods, strings, text};
 
 /// A filter: the value and the arguments after it.
 pub(super) type Filter = fn(&mut State<'_, '_>, &Value, &[Value]) -> Outcome<Value>;
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     let filters: [(&'static str, Filter); 20] = [
-        ("capitalize", |_, value, _| Ok(Value::from(text::capitalize(&text::str(value)?)))),
+        ("capitalize", |state, value, _| {
+            Ok(Value::from(text::capitalize(&text::str(state, value)?)))
+        }),
         ("center", center),
         ("d", default),
         ("default", default),
-        ("e", |_, value, _| escaped(value)),
-        ("escape", |_, value, _| escaped(value)),
+        ("e", |state, value, _| escaped(state, value)),
+        ("escape", |state, value, _| escaped(state, value)),
         ("float", float),
-        ("forceescape", |_, value, _| escaped(&Value::from(text::str(value)?))),
+        ("forceescape", |state, value, _| escaped(state, &Value::from(text::str(state, value)?))),
         ("indent", indent),
         ("int", int),
-        ("lower", |_, value, _| Ok(Value::from(text::str(value)?.to_lowercase()))),
+        ("lower", |state, value, _| Ok(Value::from(text::str(state, value)?.to_lowercase()))),
         ("replace", replace),
         ("round", round),
-        ("safe", |_, value, _| Ok(Value::from_safe_string(text::str(value)?))),
-        ("string", |_, value, _| match value.as_str() {
+        ("safe", |state, value, _| Ok(Value::from_safe_string(text::str(state, value)?))),
+        ("string", |state, value, _| match value.as_str() {
             Some(_) => Ok(value.clone()),
-            None => Ok(Value::from(text::str(value)?)),
+            None => Ok(Value::from(text::str(state, value)?)),
         }),
         ("title", title),
         ("trim", trim),
         ("truncate", truncate),
-        ("upper", |_, value, _| Ok(Value::from(text::str(value)?.to_uppercase()))),
+        ("upper", |state, value, _| Ok(Value::from(text::str(state, value)?.to_uppercase()))),
         ("wordcount", word_count),
     ];
     add_all(environment, filters);
@@ -58,7 +61,7 @@ pub(super) fn add_all<const N: usize>(
 fn center(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [width] = bind(args, ["width"])?;
     let width = width.unwrap_or_else(|| Value::from(80));
-    methods::call(state, &Value::from(text::str(value)?), "center", &[width])
+    methods::call(state, &Value::from(text::str(state, value)?), "center", &[width])
 }
 
 fn default(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
@@ -70,11 +73,12 @@ fn default(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Valu
 }
 
 /// What `markupsafe.escape` makes of a value; what is safe stays what it is.
-pub(super) fn escaped(value: &Value) -> Outcome<Value> {
+pub(super) fn escaped(state: &State<'_, '_>, value: &Value) -> Outcome<Value> {
     if value.is_safe() {
         return Ok(value.clone());
     }
-    let text = text::str(value)?;
+    let text = text::str(state, value)?;
+    reserve(state, text.len().saturating_mul(5))?;
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
         match char {
@@ -94,7 +98,7 @@ fn float(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value>
     let number = match value.kind() {
         ValueKind::Undefined => return Err(fail("undefined is no number")),
         ValueKind::String => parse_float(string(value)?),
-        _ => f64::try_from(value.clone()).ok(),
+        _ => real(value),
     };
     Ok(number.map(Value::from).or(default).unwrap_or_else(|| Value::from(0.0)))
 }
@@ -159,17 +163,18 @@ fn ungrouped(digits: &str) -> Option<String> {
     (!misplaced).then(|| digits.replace('_', ""))
 }
 
-fn round(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+fn round(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [precision, method] = bind(args, ["precision", "method"])?;
     let precision = precision.map_or(Ok(0), |precision| integer(&precision))?;
     let precision = i32::try_from(precision).unwrap_or(0).clamp(-400, 400);
     let method = method.unwrap_or_else(|| Value::from("common"));
     let method = string(&method)?;
-    if value.is_integer() && method == "common" && precision >= 0 {
-        return Ok(value.clone());
+    let whole = value.is_integer() || value.kind() == ValueKind::Bool;
+    if whole && method == "common" && precision >= 0 {
+        return int(state, value, &[]);
     }
     let number = match value.kind() {
-        ValueKind::Number | ValueKind::Bool => f64::try_from(value.clone())?,
+        ValueKind::Number | ValueKind::Bool => real(value).unwrap_or(f64::NAN),
         kind => return Err(fail(format!("round: a number is expected, not {kind}"))),
     };
     let scale = 10_f64.powi(precision);
@@ -181,7 +186,7 @@ fn round(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value>
         ("floor", _) => (number * scale).floor() / scale,
         _ => return Err(fail("round: method must be common, ceil or floor")),
     };
-    Ok(match value.is_integer() && method == "common" {
+    Ok(match whole && method == "common" {
         true => Value::from(rounded as i64),
         false => Value::from(rounded),
     })
@@ -200,7 +205,7 @@ fn indent(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<V
         }
     };
     // Jinja's quirk: with a line break at the end, the last line is never lost.
-    let text = text::str(value)? + "\n";
+    let text = string(value)?.to_owned() + "\n";
     let lines = text::lines(&text, false);
     reserve(state, lines.len().saturating_mul(indention.len()).saturating_add(text.len()))?;
     let mut out = String::new();
@@ -219,17 +224,17 @@ fn indent(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<V
 
 fn replace(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [old, new, count] = bind(args, ["old", "new", "count"])?;
-    let old = text::str(&required(old, "old")?)?;
-    let new = text::str(&required(new, "new")?)?;
+    let old = text::str(state, &required(old, "old")?)?;
+    let new = text::str(state, &required(new, "new")?)?;
     let count = given(count).map_or(Ok(-1), |count| integer(&count))?;
-    methods::replace(state, &text::str(value)?, &old, &new, count).map(Value::from)
+    strings::replace(state, &text::str(state, value)?, &old, &new, count).map(Value::from)
 }
 
 /// Jinja's own: a word begins after whitespace, a dash or an opening bracket.
-fn title(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+fn title(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
     let mut titled = String::new();
     let mut begins = true;
-    for char in text::str(value)?.chars() {
+    for char in text::str(state, value)?.chars() {
         match begins {
             true => titled.extend(char.to_uppercase()),
             false => titled.extend(char.to_lowercase()),
@@ -239,23 +244,25 @@ fn title(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
     Ok(Value::from(titled))
 }
 
-fn trim(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+fn trim(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [chars] = bind(args, ["chars"])?;
-    Ok(Value::from(methods::trim(&text::str(value)?, given(chars), true, true)?))
+    Ok(Value::from(strings::trim(&text::str(state, value)?, given(chars), true, true)?))
 }
 
-fn truncate(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+fn truncate(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [length, kill_words, end, leeway] = bind(args, ["length", "killwords", "end", "leeway"])?;
     let count = |value: Option<Value>, default: usize| match given(value) {
         None => Ok(default),
         Some(value) => integer(&value).map(|count| usize::try_from(count).unwrap_or(0)),
     };
     let (length, leeway) = (count(length, 255)?, count(leeway, 5)?);
-    let end = end.map_or_else(|| Ok("...".to_owned()), |end| text::str(&end))?;
-    let text = text::str(value)?;
-    if text.chars().count() <= length.saturating_add(leeway) {
-        return Ok(Value::from(text));
+    let end = end.map_or_else(|| Ok("...".to_owned()), |end| text::str(state, &end))?;
+    let size = if value.is_undefined() { Some(0) } else { value.len() };
+    let size = size.ok_or_else(|| fail(format!("truncate: {} is no text", value.kind())))?;
+    if size <= length.saturating_add(leeway) {
+        return Ok(value.clone());
     }
+    let text = string(value)?;
     let kept = length
         .checked_sub(end.chars().count())
         .ok_or_else(|| fail("truncate: the length is less than that of the end"))?;
@@ -267,8 +274,8 @@ fn truncate(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Val
     Ok(Value::from(format!("{kept}{end}")))
 }
 
-fn word_count(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
-    let text = text::str(value)?;
+fn word_count(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+    let text = text::str(state, value)?;
     let words = text.split(|char: char| !char.is_alphanumeric() && char != '_');
     Ok(Value::from(words.filter(|word| !word.is_empty()).count()))
 }

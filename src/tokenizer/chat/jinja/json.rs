@@ -101,7 +101,7 @@ impl Writer<'_> {
     fn object(&mut self, value: &Value, depth: usize) -> Outcome<()> {
         let mut keys: Vec<Value> = value.try_iter()?.checked().collect::<Outcome<_>>()?;
         if self.sort_keys {
-            sequences::sort_values(&mut keys)?;
+            sequences::sort(self.state, &mut keys)?;
         }
         self.out.push('{');
         for (index, key) in keys.iter().enumerate() {

@@ -8,11 +8,15 @@ mod methods;
 mod operators;
 mod sequences;
 mod source;
+mod strings;
+mod tag;
 mod tests;
 mod text;
 mod value;
+mod words;
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -57,10 +61,10 @@ impl Template {
         let text = on_a_deep_stack(|| {
             let mut context = Vec::with_capacity(variables.len() + 2);
             for (name, json) in variables {
-                context.push((name.as_str(), value::from_json(json)?));
+                context.push((name.as_str(), value::from_json(json, 0)?));
             }
             let tracker = Value::from_object(Tracker(Arc::clone(&written)));
-            context.push((source::GENERATION, tracker));
+            context.push((tag::GENERATION, tracker));
             let strftime_now = move |format: &str| clock::strftime(now, format);
             context.push(("strftime_now", Value::from_function(strftime_now)));
             let mut writer = Writer { text: Vec::new(), written: &written };
@@ -70,7 +74,16 @@ impl Template {
             Ok(String::from_utf8_lossy(&writer.text).into_owned())
         })?;
         let generations = written.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(RenderedChat { text, generations: generations.clone() })
+        let byte =
+            |index: usize| text.char_indices().nth(index).map_or(text.len(), |(byte, _)| byte);
+        let generations = generations
+            .iter()
+            .map(|chars| GenerationSpan {
+                bytes: byte(chars.start)..byte(chars.end),
+                chars: chars.clone(),
+            })
+            .collect();
+        Ok(RenderedChat { text, generations })
     }
 }
 
@@ -102,9 +115,12 @@ fn environment() -> Outcome<Environment<'static>> {
         minijinja_contrib::globals::cycler(items.0)
     });
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
-    environment.add_function("raise_exception", |message: Value| -> Outcome<Value> {
-        Err(fail(text::str(&message)?))
-    });
+    environment.add_function(
+        "raise_exception",
+        |state: &State<'_, '_>, message: Value| -> Outcome<Value> {
+            Err(fail(text::str(state, &message)?))
+        },
+    );
     Ok(environment)
 }
 
@@ -114,13 +130,13 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Outc
     let value = match state.auto_escape() {
         minijinja::AutoEscape::None => value,
         _ => {
-            escaped = filters::escaped(value)?;
+            escaped = filters::escaped(state, value)?;
             &escaped
         }
     };
     match value.as_str() {
         Some(text) => out.write_str(text)?,
-        None => out.write_str(&text::str(value)?)?,
+        None => out.write_str(&text::str(state, value)?)?,
     }
     Ok(())
 }
@@ -175,7 +191,6 @@ impl io::Write for Writer<'_> {
         self.text.extend_from_slice(bytes);
         let chars = bytes.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
         self.written.begun.store(true, Ordering::Relaxed);
-        self.written.bytes.store(self.text.len(), Ordering::Relaxed);
         self.written.chars.fetch_add(chars, Ordering::Relaxed);
         Ok(())
     }
@@ -185,13 +200,12 @@ impl io::Write for Writer<'_> {
     }
 }
 
-/// How far the output is, and what of it `{% generation %}` marked.
+/// How far the output is in characters, and what of it `{% generation %}` marked.
 #[derive(Debug, Default)]
 struct Written {
     begun: AtomicBool,
-    bytes: AtomicUsize,
     chars: AtomicUsize,
-    generations: Mutex<Vec<GenerationSpan>>,
+    generations: Mutex<Vec<Range<usize>>>,
 }
 
 /// transformers' `AssistantTracker`: called with the body of a `{% generation %}` block.
@@ -209,12 +223,8 @@ impl Object for Tracker {
         let text = body.as_str().unwrap_or_default();
         // As in Python, where a block before all other output is not noticed.
         if self.0.begun.load(Ordering::Relaxed) {
-            let bytes = self.0.bytes.load(Ordering::Relaxed);
-            let chars = self.0.chars.load(Ordering::Relaxed);
-            let span = GenerationSpan {
-                bytes: bytes..bytes + text.len(),
-                chars: chars..chars + text.chars().count(),
-            };
+            let start = self.0.chars.load(Ordering::Relaxed);
+            let span = start..start + text.chars().count();
             self.0.generations.lock().unwrap_or_else(PoisonError::into_inner).push(span);
         }
         Ok(body)

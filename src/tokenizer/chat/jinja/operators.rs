@@ -1,28 +1,137 @@
-//! The functions that [`source`] puts for operators and statements.
+//! The functions that [`tag`] puts for operators and statements.
+
+use std::cmp::Ordering;
 
 use minijinja::value::{Rest, Tuple, ValueKind};
 use minijinja::{Environment, State, Value};
 
-use super::value::{assigned, items, iterated, list, reserve};
-use super::{Outcome, fail, filters, source, text};
+use super::arguments::string;
+use super::value::{
+    attribute, built, charge, is_generator, items, iterated, list, reserve, weight,
+};
+use super::{Outcome, fail, filters, tag, text};
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
-    environment.add_function(source::VALUE, |state: &mut State<'_, '_>, value: Value| {
-        assigned(state, value)
+    environment
+        .add_function(tag::VALUE, |state: &mut State<'_, '_>, value: Value| built(state, value));
+    environment.add_function(tag::ATTRIBUTE, |state: &mut State<'_, '_>, value: Value| {
+        attribute(state, value)
     });
-    environment.add_function(source::ITERATE, |state: &mut State<'_, '_>, value: Value| {
+    environment.add_function(tag::COMPARE, |state: &mut State<'_, '_>, all: Rest<Value>| {
+        compare_all(state, &all)
+    });
+    environment.add_function(tag::ITERATE, |state: &mut State<'_, '_>, value: Value| {
         iterated(state, &value)
     });
     environment
-        .add_function(source::ADD, |state: &mut State<'_, '_>, all: Rest<Value>| sum(state, &all));
-    environment.add_function(source::CONCATENATE, |state: &mut State<'_, '_>, all: Rest<Value>| {
+        .add_function(tag::ADD, |state: &mut State<'_, '_>, all: Rest<Value>| sum(state, &all));
+    environment.add_function(tag::CONCATENATE, |state: &mut State<'_, '_>, all: Rest<Value>| {
         concatenated(state, &all)
     });
-    environment.add_function(source::MODULO, modulo);
+    environment.add_function(tag::MODULO, modulo);
+    environment.add_function(tag::CHARGED, |state: &mut State<'_, '_>, all: Rest<Value>| {
+        let all = Value::from(Tuple::from(all.0));
+        charge(state, &all).map(|()| all)
+    });
+}
+
+/// `a < b == c`: values and the operators between them.
+fn compare_all(state: &State<'_, '_>, all: &[Value]) -> Outcome<bool> {
+    for place in (0..all.len().saturating_sub(2)).step_by(2) {
+        if !compare(state, &all[place], string(&all[place + 1])?, &all[place + 2])? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A comparison by its operator, paid for.
+pub(super) fn compare(
+    state: &State<'_, '_>,
+    a: &Value,
+    operator: &str,
+    b: &Value,
+) -> Outcome<bool> {
+    match operator {
+        "==" => equal(state, a, b),
+        "!=" => equal(state, a, b).map(|equal| !equal),
+        "in" => contains(state, b, a),
+        "not in" => contains(state, b, a).map(|found| !found),
+        "<" => Ok(order(state, a, b)? == Some(Ordering::Less)),
+        "<=" => Ok(matches!(order(state, a, b)?, Some(Ordering::Less | Ordering::Equal))),
+        ">" => Ok(order(state, a, b)? == Some(Ordering::Greater)),
+        _ => Ok(matches!(order(state, a, b)?, Some(Ordering::Greater | Ordering::Equal))),
+    }
+}
+
+fn equal(state: &State<'_, '_>, a: &Value, b: &Value) -> Outcome<bool> {
+    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        reserve(state, a.len().min(b.len()))?;
+    } else if a.as_object().is_some() && b.as_object().is_some() {
+        // Generators are equal to nothing, and not to be used up.
+        if is_generator(a) || is_generator(b) {
+            return Ok(false);
+        }
+        state.consume_fuel(weight(state, a)?.min(weight(state, b)?))?;
+    }
+    Ok(a == b)
+}
+
+/// How values are ordered; NaN is not. Python orders values of one kind only.
+pub(super) fn order(state: &State<'_, '_>, a: &Value, b: &Value) -> Outcome<Option<Ordering>> {
+    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        reserve(state, a.len().min(b.len()))?;
+        return Ok(Some(a.cmp(b)));
+    }
+    match numbers(a, b) {
+        Some(Numbers::Whole(a, b)) => return Ok(Some(a.cmp(&b))),
+        Some(Numbers::Real(a, b)) => return Ok(a.partial_cmp(&b)),
+        None => {}
+    }
+    let are_lists = a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq;
+    if are_lists && a.is_tuple() == b.is_tuple() {
+        let (a, b) = (items(state, a)?, items(state, b)?);
+        for (a, b) in a.iter().zip(&b) {
+            if !equal(state, a, b)? {
+                return order(state, a, b);
+            }
+        }
+        return Ok(Some(a.len().cmp(&b.len())));
+    }
+    Err(fail(format!("{} and {} cannot be ordered", a.kind(), b.kind())))
+}
+
+fn contains(state: &State<'_, '_>, container: &Value, value: &Value) -> Outcome<bool> {
+    match (container.kind(), value.as_str()) {
+        (ValueKind::String, Some(part)) => {
+            let text = string(container)?;
+            reserve(state, text.len())?;
+            Ok(text.contains(part))
+        }
+        (ValueKind::String, None) => Err(fail(format!("{} cannot be in text", value.kind()))),
+        (ValueKind::Undefined, _) => Ok(false),
+        (ValueKind::Map, _) => {
+            if matches!(value.kind(), ValueKind::Map | ValueKind::Seq) && !value.is_tuple() {
+                return Err(fail(format!("{} cannot be a key", value.kind())));
+            }
+            charge(state, value)?;
+            Ok(container.as_object().is_some_and(|dict| dict.get_value(value).is_some()))
+        }
+        (ValueKind::Seq | ValueKind::Iterable, _) => {
+            for item in container.try_iter()?.checked() {
+                state.consume_fuel(1)?;
+                if equal(state, &item?, value)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        (kind, _) => Err(fail(format!("nothing can be in {kind}"))),
+    }
 }
 
 /// `a + b + c`.
-fn sum(state: &State<'_, '_>, values: &[Value]) -> Outcome<Value> {
+pub(super) fn sum(state: &State<'_, '_>, values: &[Value]) -> Outcome<Value> {
     if values.iter().all(|value| value.kind() == ValueKind::String && !value.is_safe()) {
         return concatenated(state, values).map(Value::from);
     }
@@ -38,7 +147,7 @@ fn added(state: &State<'_, '_>, a: &Value, b: &Value) -> Outcome<Value> {
         // markupsafe: what is marked as safe makes the other side safe.
         return match a.is_safe() || b.is_safe() {
             true => {
-                let both = [filters::escaped(a)?, filters::escaped(b)?];
+                let both = [filters::escaped(state, a)?, filters::escaped(state, b)?];
                 concatenated(state, &both).map(Value::from_safe_string)
             }
             false => concatenated(state, &[a.clone(), b.clone()]).map(Value::from),
@@ -73,19 +182,25 @@ fn concatenated(state: &State<'_, '_>, values: &[Value]) -> Outcome<String> {
                 reserve(state, text.len())?;
                 out.push_str(text);
             }
-            None => out.push_str(&text::str(value)?),
+            None => out.push_str(&text::str(state, value)?),
         }
     }
     Ok(out)
 }
 
 /// `a % b`: formatting where `a` is text; a tuple is several operands.
-fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Outcome<Value> {
+pub(super) fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Outcome<Value> {
     if left.kind() == ValueKind::String {
+        let places = string(&left)?.replace("%%", "").matches(['%', '*']).count();
+        let optional = matches!(right.kind(), ValueKind::Map | ValueKind::Seq);
         let mut args = vec![left];
         match right.is_tuple() {
             true => args.extend(right.try_iter()?),
+            false if optional && places == 0 => {}
             false => args.push(right),
+        }
+        if args.len() > places + 1 {
+            return Err(fail("not all arguments converted during string formatting"));
         }
         return state.apply_filter("format", &args);
     }
@@ -126,7 +241,8 @@ fn numbers(a: &Value, b: &Value) -> Option<Numbers> {
     }
 }
 
-fn real(value: &Value) -> Option<f64> {
+/// A number, or a flag as 0 or 1.
+pub(super) fn real(value: &Value) -> Option<f64> {
     match value.kind() {
         ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
         _ => f64::try_from(value.clone()).ok(),

@@ -1,11 +1,17 @@
-//! Jinja's filters of lists and dicts where minijinja's do not do as Python does.
+//! Jinja's filters of lists and dicts.
 
-use minijinja::value::ValueKind;
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, State, Value};
 
-use super::arguments::{bind, flag, required, string};
+use super::arguments::{bind, flag, given, required, string};
 use super::filters::add_all;
-use super::value::{generator, is_generator, items, list, reserve};
+use super::operators::{self, order};
+use super::value::{charge, generator, is_generator, items, list, reserve, weight};
 use super::{Outcome, fail, methods, text};
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
@@ -15,32 +21,59 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
             ("count", length),
             ("dictsort", dictsort),
             ("first", first),
+            ("groupby", groupby),
             ("items", pairs),
             ("join", join),
             ("last", last),
             ("length", length),
             ("list", |state, value, _| list(items(state, value)?)),
             ("map", map),
+            ("max", |state, value, args| extreme(state, value, args, Ordering::Greater)),
+            ("min", |state, value, args| extreme(state, value, args, Ordering::Less)),
             ("reject", |state, value, args| select(state, value, args, Of::Item, false)),
             ("rejectattr", |state, value, args| select(state, value, args, Of::Attribute, false)),
             ("reverse", reverse),
             ("select", |state, value, args| select(state, value, args, Of::Item, true)),
             ("selectattr", |state, value, args| select(state, value, args, Of::Attribute, true)),
+            ("sort", sorted),
+            ("sum", sum),
+            ("unique", unique),
         ],
     );
 }
 
-/// Sorts as Python does: values of different kinds cannot be.
-pub(super) fn sort_values(values: &mut [Value]) -> Outcome<()> {
-    let mut comparable = true;
-    values.sort_by(|a, b| {
-        comparable &= a.kind() == b.kind();
-        a.cmp(b)
-    });
-    match comparable {
-        true => Ok(()),
-        false => Err(fail("values of different kinds cannot be sorted")),
+/// Sorts values as Python does.
+pub(super) fn sort(state: &State<'_, '_>, values: &mut Vec<Value>) -> Outcome<()> {
+    let keyed = values.drain(..).map(|value| (value.clone(), value)).collect();
+    values.extend(sort_keyed(state, keyed, false)?.into_iter().map(|(_, value)| value));
+    Ok(())
+}
+
+/// Sorts pairs by their first value; equal ones stay in order. A merge sort that, as Python's, asks
+/// only which is less, and that may fail at it.
+fn sort_keyed(
+    state: &State<'_, '_>,
+    mut pairs: Vec<(Value, Value)>,
+    reverse: bool,
+) -> Outcome<Vec<(Value, Value)>> {
+    if pairs.len() < 2 {
+        return Ok(pairs);
     }
+    let right = pairs.split_off(pairs.len() / 2);
+    let mut left = sort_keyed(state, pairs, reverse)?.into_iter().peekable();
+    let mut right = sort_keyed(state, right, reverse)?.into_iter().peekable();
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    while let (Some((a, _)), Some((b, _))) = (left.peek(), right.peek()) {
+        state.consume_fuel(1)?;
+        let (a, b) = if reverse { (a, b) } else { (b, a) };
+        let next = match order(state, a, b)? {
+            Some(Ordering::Less) => right.next(),
+            _ => left.next(),
+        };
+        merged.extend(next);
+    }
+    merged.extend(left.chain(right));
+    Ok(merged)
 }
 
 fn length(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
@@ -92,35 +125,120 @@ fn dictsort(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome
     if value.kind() != ValueKind::Map {
         return Err(fail("dictsort: a mapping is expected"));
     }
-    let mut sorted = Vec::new();
+    let mut keyed = Vec::new();
     for pair in methods::pairs(value, items(state, value)?)? {
         let key = pair.get_item_by_index(place)?;
-        let folded = key.as_str().filter(|_| !flag(case_sensitive.as_ref()));
-        let key = folded.map(|text| Value::from(text.to_lowercase())).unwrap_or(key);
-        sorted.push((key, pair));
+        keyed.push((folded(key, case_sensitive.as_ref()), pair));
     }
-    let mut comparable = true;
-    sorted.sort_by(|(a, _), (b, _)| {
-        comparable &= a.kind() == b.kind();
-        if flag(reverse.as_ref()) { b.cmp(a) } else { a.cmp(b) }
+    let keyed = sort_keyed(state, keyed, flag(reverse.as_ref()))?;
+    list(keyed.into_iter().map(|(_, pair)| pair).collect())
+}
+
+fn sorted(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [reverse, case_sensitive, paths] = bind(args, ["reverse", "case_sensitive", "attribute"])?;
+    let mut keyed = Vec::new();
+    for item in items(state, value)? {
+        // Several attributes may be given: "age,name".
+        let keys = match given(paths.clone()).as_ref().map(|paths| (paths, paths.as_str())) {
+            None => vec![item.clone()],
+            Some((_, Some(paths))) => paths
+                .split(',')
+                .map(|path| attribute(&item, &Value::from(path), None))
+                .collect::<Outcome<_>>()?,
+            Some((index, None)) => vec![attribute(&item, index, None)?],
+        };
+        let keys = keys.into_iter().map(|key| folded(key, case_sensitive.as_ref())).collect();
+        keyed.push((list(keys)?, item));
+    }
+    let keyed = sort_keyed(state, keyed, flag(reverse.as_ref()))?;
+    list(keyed.into_iter().map(|(_, item)| item).collect())
+}
+
+fn unique(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [case_sensitive, path] = bind(args, ["case_sensitive", "attribute"])?;
+    let mut seen = HashSet::new();
+    let mut kept = Vec::new();
+    for item in items(state, value)? {
+        let key = folded(keyed_by(&item, path.as_ref())?, case_sensitive.as_ref());
+        if matches!(key.kind(), ValueKind::Map | ValueKind::Seq) && !key.is_tuple() {
+            return Err(fail("unique: lists and dicts cannot be told apart"));
+        }
+        charge(state, &key)?;
+        if seen.insert(key) {
+            kept.push(item);
+        }
+    }
+    Ok(generator(kept))
+}
+
+fn extreme(
+    state: &State<'_, '_>,
+    value: &Value,
+    args: &[Value],
+    wanted: Ordering,
+) -> Outcome<Value> {
+    let [case_sensitive, path] = bind(args, ["case_sensitive", "attribute"])?;
+    let mut best: Option<(Value, Value)> = None;
+    for item in items(state, value)? {
+        let key = folded(keyed_by(&item, path.as_ref())?, case_sensitive.as_ref());
+        let better = match &best {
+            None => true,
+            Some((known, _)) => order(state, &key, known)? == Some(wanted),
+        };
+        if better {
+            best = Some((key, item));
+        }
+    }
+    Ok(best.map_or(Value::UNDEFINED, |(_, item)| item))
+}
+
+fn sum(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [path, start] = bind(args, ["attribute", "start"])?;
+    let path = given(path);
+    let mut all = vec![start.unwrap_or_else(|| Value::from(0))];
+    for item in items(state, value)? {
+        all.push(keyed_by(&item, path.as_ref())?);
+    }
+    operators::sum(state, &all)
+}
+
+fn groupby(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [path, default, case_sensitive] = bind(args, ["attribute", "default", "case_sensitive"])?;
+    let path = required(path, "attribute")?;
+    let mut keyed = Vec::new();
+    for item in items(state, value)? {
+        let key = attribute(&item, &path, default.as_ref())?;
+        keyed.push((folded(key, case_sensitive.as_ref()), item));
+    }
+    let keyed = sort_keyed(state, keyed, false)?;
+    let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
+    for (key, item) in keyed {
+        match groups.last_mut() {
+            Some((known, group)) if operators::compare(state, known, "==", &key)? => {
+                group.push(item);
+            }
+            _ => groups.push((key, vec![item])),
+        }
+    }
+    let groups = groups.into_iter().map(|(key, group)| {
+        // The name of a group is that of its first item, in its own case.
+        let grouper = match group.first() {
+            Some(item) => attribute(item, &path, default.as_ref())?,
+            None => key,
+        };
+        Ok(Value::from_object(Group { grouper, list: list(group)? }))
     });
-    match comparable {
-        true => list(sorted.into_iter().map(|(_, pair)| pair).collect()),
-        false => Err(fail("values of different kinds cannot be sorted")),
-    }
+    list(groups.collect::<Outcome<_>>()?)
 }
 
 fn join(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [between, path] = bind(args, ["d", "attribute"])?;
-    let between = between.as_ref().map_or_else(|| Ok(String::new()), text::str)?;
+    let between =
+        between.map_or_else(|| Ok(String::new()), |between| text::str(state, &between))?;
     let mut joined = String::new();
     for (index, item) in items(state, value)?.into_iter().enumerate() {
-        let item = match &path {
-            Some(path) => attribute(&item, path, None)?,
-            None => item,
-        };
-        let item = text::str(&item)?;
-        reserve(state, item.len() + between.len())?;
+        let item = text::str(state, &keyed_by(&item, path.as_ref())?)?;
+        reserve(state, between.len())?;
         if index > 0 {
             joined.push_str(&between);
         }
@@ -139,6 +257,10 @@ fn map(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Valu
             for item in &mut mapped {
                 call[0] = std::mem::take(item);
                 *item = state.apply_filter(filter, &call)?;
+                // Text that a filter made: the engine does not see it.
+                if item.as_str().is_some() {
+                    state.consume_fuel(weight(state, item)?)?;
+                }
             }
         }
         None => {
@@ -175,10 +297,7 @@ fn select(
     };
     let mut kept = Vec::new();
     for item in items_if_any(state, value)? {
-        let tested = match path {
-            Some(path) => attribute(&item, path, None)?,
-            None => item.clone(),
-        };
+        let tested = keyed_by(&item, path)?;
         let passes = match args.split_first() {
             None => tested.is_true(),
             Some((test, rest)) => {
@@ -198,6 +317,18 @@ fn items_if_any(state: &State<'_, '_>, value: &Value) -> Outcome<Vec<Value>> {
     if value.is_true() { items(state, value) } else { Ok(Vec::new()) }
 }
 
+fn keyed_by(item: &Value, path: Option<&Value>) -> Outcome<Value> {
+    path.map_or_else(|| Ok(item.clone()), |path| attribute(item, path, None))
+}
+
+/// Text in lower case, unless case matters.
+fn folded(key: Value, case_sensitive: Option<&Value>) -> Value {
+    match key.as_str() {
+        Some(text) if !flag(case_sensitive) => Value::from(text.to_lowercase()),
+        _ => key,
+    }
+}
+
 /// `value.a.0.b` by the path `"a.0.b"`.
 fn attribute(value: &Value, path: &Value, default: Option<&Value>) -> Outcome<Value> {
     let Some(path) = path.as_str() else { return value.get_item(path) };
@@ -213,4 +344,42 @@ fn attribute(value: &Value, path: &Value, default: Option<&Value>) -> Outcome<Va
         }
     }
     Ok(value)
+}
+
+/// What `groupby` makes: a pair whose members have names.
+#[derive(Debug)]
+struct Group {
+    grouper: Value,
+    list: Value,
+}
+
+impl Object for Group {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match key.as_usize()? {
+            0 => Some(self.grouper.clone()),
+            1 => Some(self.list.clone()),
+            _ => None,
+        }
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        match key {
+            "grouper" => Some(self.grouper.clone()),
+            "list" => Some(self.list.clone()),
+            _ => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(2)
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |value| text::repr(value).map_err(|_| fmt::Error);
+        write!(f, "({}, {})", part(&self.grouper)?, part(&self.list)?)
+    }
 }

@@ -1,10 +1,11 @@
 //! Jinja's tests (`value is name`), with Python's ideas of what is what.
 
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Value};
+use minijinja::{Environment, State, Value};
 
+use super::operators::{compare, modulo};
 use super::value::is_generator;
-use super::{Outcome, fail};
+use super::{Outcome, text};
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     let is_string = |value: &Value| value.kind() == ValueKind::String;
@@ -27,24 +28,47 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_test("float", |value: &Value| {
         value.kind() == ValueKind::Number && !value.is_integer()
     });
-    environment.add_test("lower", |value: &Value| -> Outcome<bool> {
-        let text = super::text::str(value)?;
-        Ok(text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase))
-    });
-    environment.add_test("upper", |value: &Value| -> Outcome<bool> {
-        let text = super::text::str(value)?;
-        Ok(text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase))
-    });
-    environment.add_test("in", |value: &Value, container: &Value| -> Outcome<bool> {
-        match (container.as_str(), value.as_str()) {
-            (Some(text), Some(part)) => Ok(text.contains(part)),
-            (Some(_), None) => Err(fail("only text can be in text")),
-            _ if container.kind() == ValueKind::Map => {
-                Ok(container.try_iter()?.any(|key| key == *value))
-            }
-            _ if container.is_none() => Err(fail("'NoneType' object is not iterable")),
-            _ => Ok(container.try_iter()?.any(|item| item == *value)),
+    for (name, asks_for_upper) in [("lower", false), ("upper", true)] {
+        environment.add_test(name, move |state: &State<'_, '_>, value: &Value| -> Outcome<bool> {
+            let text = text::str(state, value)?;
+            let upper = text.chars().any(char::is_uppercase);
+            let lower = text.chars().any(char::is_lowercase);
+            Ok(if asks_for_upper { upper && !lower } else { lower && !upper })
+        });
+    }
+    for (operator, names) in [
+        ("==", ["==", "eq", "equalto"]),
+        ("!=", ["!=", "ne", "ne"]),
+        ("<", ["<", "lt", "lessthan"]),
+        ("<=", ["<=", "le", "le"]),
+        (">", [">", "gt", "greaterthan"]),
+        (">=", [">=", "ge", "ge"]),
+        ("in", ["in", "in", "in"]),
+    ] {
+        for name in names {
+            environment.add_test(name, move |state: &State<'_, '_>, a: &Value, b: &Value| {
+                compare(state, a, operator, b)
+            });
         }
+    }
+    let divided = |state: &mut State<'_, '_>, value: &Value, by: Value, rest: i64| {
+        let rest = Value::from(rest);
+        modulo(state, value.clone(), by).and_then(|found| compare(state, &found, "==", &rest))
+    };
+    environment.add_test("odd", move |state: &mut State<'_, '_>, value: Value| {
+        divided(state, &value, Value::from(2), 1)
+    });
+    environment.add_test("even", move |state: &mut State<'_, '_>, value: Value| {
+        divided(state, &value, Value::from(2), 0)
+    });
+    environment
+        .add_test("divisibleby", move |state: &mut State<'_, '_>, value: Value, by: Value| {
+            divided(state, &value, by, 0)
+        });
+    environment.add_test("sameas", |state: &State<'_, '_>, a: &Value, b: &Value| {
+        // Equal numbers, texts and constants are the same object in Python, as long as they are
+        // small; of containers nobody can tell.
+        Ok::<_, minijinja::Error>(a.kind() == b.kind() && compare(state, a, "==", b)?)
     });
     for name in ["startingwith", "endingwith", "int", "safe"] {
         environment.remove_test(name);

@@ -2,19 +2,21 @@
 
 use std::fmt::Write;
 
-use minijinja::Value;
 use minijinja::value::ValueKind;
+use minijinja::{State, Value};
 
-use super::value::MAX_DEPTH;
-use super::{Outcome, fail};
+use super::value::{MAX_DEPTH, reserve};
+use super::{MAX_OUTPUT, Outcome, fail};
 
-/// `str(value)`.
-pub(super) fn str(value: &Value) -> Outcome<String> {
-    match value.kind() {
-        ValueKind::Undefined => Ok(String::new()),
-        ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
-        _ => repr(value),
-    }
+/// `str(value)`, paid for.
+pub(super) fn str(state: &State<'_, '_>, value: &Value) -> Outcome<String> {
+    let text = match value.kind() {
+        ValueKind::Undefined => String::new(),
+        ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
+        _ => repr(value)?,
+    };
+    reserve(state, text.len())?;
+    Ok(text)
 }
 
 /// `repr(value)`.
@@ -25,8 +27,8 @@ pub(super) fn repr(value: &Value) -> Outcome<String> {
 }
 
 fn write_repr(out: &mut String, value: &Value, depth: usize) -> Outcome<()> {
-    if depth > MAX_DEPTH {
-        return Err(fail("the value is nested too deeply to be printed"));
+    if depth > MAX_DEPTH || out.len() > MAX_OUTPUT {
+        return Err(fail("the value is too large to be printed"));
     }
     let depth = depth + 1;
     match value.kind() {

@@ -12,12 +12,15 @@ use super::{Outcome, fail, methods, text};
 
 /// How deep lists and dicts may be nested. The engine recurses into them.
 pub(super) const MAX_DEPTH: usize = 200;
-
-/// How many values lists and dicts may hold in all, those inside of those counted.
-const MAX_VALUES: usize = 1 << 20;
+/// How much a value may weigh: as much as one rendering can pay for.
+const MAX_WEIGHT: u64 = super::FUEL;
 
 /// JSON as Python's `json.loads` gives it to a template.
-pub(super) fn from_json(json: &Json) -> Outcome<Value> {
+pub(super) fn from_json(json: &Json, depth: usize) -> Outcome<Value> {
+    if depth > MAX_DEPTH {
+        return Err(too_large());
+    }
+    let value = |json: &Json| from_json(json, depth + 1);
     Ok(match json {
         Json::Null => Value::from(()),
         Json::Bool(value) => Value::from(*value),
@@ -27,24 +30,24 @@ pub(super) fn from_json(json: &Json) -> Outcome<Value> {
             (.., float) => Value::from(float.unwrap_or(f64::NAN)),
         },
         Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => {
-            let items: Vec<_> = items.iter().map(from_json).collect::<Outcome<_>>()?;
-            list(items)?
-        }
+        Json::Array(items) => list(items.iter().map(value).collect::<Outcome<_>>()?)?,
         Json::Object(entries) => {
-            let keys: Vec<Arc<str>> = entries.keys().map(|key| key.as_str().into()).collect();
-            let values: Vec<_> = entries.values().map(from_json).collect::<Outcome<_>>()?;
-            let extent = Extent::over(&values)?;
-            let values = keys.iter().cloned().zip(values).collect();
-            Value::from_object(Dict { keys, values, extent })
+            let entries = entries.iter().map(|(key, json)| Ok((Value::from(&**key), value(json)?)));
+            dict(entries.collect::<Outcome<_>>()?)?
         }
     })
 }
 
-/// A list, if its items are not nested too deeply.
+/// A list, if it is not too large.
 pub(super) fn list(items: Vec<Value>) -> Outcome<Value> {
-    let extent = Extent::over(&items)?;
-    Ok(Value::from_object(List { items, extent }))
+    let size = Size::around(&items, None)?;
+    Ok(Value::from_object(List { items, size }))
+}
+
+fn dict(entries: Vec<(Value, Value)>) -> Outcome<Value> {
+    let size = Size::around(entries.iter().flat_map(|(key, value)| [key, value]), None)?;
+    let keys = entries.iter().map(|(key, _)| key.clone()).collect();
+    Ok(Value::from_object(Dict { keys, values: entries.into_iter().collect(), size }))
 }
 
 /// What Python has as an iterator: it is true, has no length, and can be gone through once.
@@ -75,24 +78,37 @@ pub(super) fn is_generator(value: &Value) -> bool {
     value.downcast_object_ref::<Generator>().is_some()
 }
 
-/// The right side of a `{% set %}`. Only there can a loop build on what it built before, so here
-/// is where nesting is bounded, and where the engine's lazy slices and sums become lists.
-pub(super) fn assigned(state: &State<'_, '_>, value: Value) -> Outcome<Value> {
+/// A list, dict or tuple that the template wrote, or the right side of a `{% set %}`. Here the
+/// engine's containers, lazy slices and repetitions become ours, whose size is known and bounded.
+pub(super) fn built(state: &State<'_, '_>, value: Value) -> Outcome<Value> {
     match value.kind() {
-        ValueKind::Seq | ValueKind::Iterable
-            if !value.is_tuple()
-                && !is_generator(&value)
-                && value.downcast_object_ref::<List>().is_none() =>
-        {
-            let items = items(state, &value)?;
-            list(items)
-        }
-        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
-            let extent = Extent::of(&value, 0)?;
-            state.consume_fuel(extent.depth as u64)?;
+        _ if is_generator(&value) || Size::known(&value).is_some() => Ok(value),
+        ValueKind::Seq | ValueKind::Iterable if value.is_tuple() => {
+            Size::of(&value, Some(state), 0)?;
             Ok(value)
         }
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items = items(state, &value)?;
+            Size::around(&items, Some(state))?;
+            list(items)
+        }
+        ValueKind::Map if !is_namespace(&value) => {
+            let keys = items(state, &value)?;
+            let entries = keys.into_iter().map(|key| {
+                let value = value.get_item(&key)?;
+                Ok((key, value))
+            });
+            dict(entries.collect::<Outcome<_>>()?)
+        }
         _ => Ok(value),
+    }
+}
+
+/// The value of an attribute of a namespace: no namespace, which could be the same.
+pub(super) fn attribute(state: &State<'_, '_>, value: Value) -> Outcome<Value> {
+    match is_namespace(&value) {
+        true => Err(in_namespace()),
+        false => built(state, value),
     }
 }
 
@@ -104,94 +120,106 @@ pub(super) fn iterated(state: &State<'_, '_>, value: &Value) -> Outcome<Value> {
     }
 }
 
-/// How far a value goes: what printing and comparing it costs.
-#[derive(Debug, Clone, Copy)]
-struct Extent {
-    /// Levels of lists and dicts.
-    depth: usize,
-    /// Values in all of them; one that stands in several places counts each time.
-    values: usize,
+/// Pays for going through all of a value: comparing, hashing or sorting it.
+pub(super) fn charge(state: &State<'_, '_>, value: &Value) -> Outcome<()> {
+    state.consume_fuel(weight(state, value)?)
 }
 
-impl Extent {
-    /// Of a list or dict of these values.
-    fn over(values: &[Value]) -> Outcome<Self> {
-        match Self::around(values, 1)? {
-            Self { depth, .. } if depth > MAX_DEPTH => Err(too_deep()),
-            Self { values, .. } if values > MAX_VALUES => {
-                Err(fail(format!("a list or dict holds more than {MAX_VALUES} values in all")))
-            }
-            all => Ok(all),
-        }
-    }
-
-    /// Of a value that lies `level` levels deep itself.
-    fn of(value: &Value, level: usize) -> Outcome<Self> {
-        if let Some(list) = value.downcast_object_ref::<List>() {
-            return Ok(list.extent);
-        }
-        if let Some(dict) = value.downcast_object_ref::<Dict>() {
-            return Ok(dict.extent);
-        }
-        if level > MAX_DEPTH {
-            return Err(too_deep());
-        }
-        let values: Vec<_> = match value.kind() {
-            ValueKind::Seq | ValueKind::Iterable if !is_generator(value) => {
-                value.try_iter()?.checked().collect::<Outcome<_>>()?
-            }
-            // A namespace can hold itself.
-            ValueKind::Map if is_namespace(value) && level == 0 => {
-                return Ok(Self { depth: 1, values: 1 });
-            }
-            ValueKind::Map if is_namespace(value) => {
-                return Err(fail("a namespace cannot be put into another value"));
-            }
-            ValueKind::Map => {
-                let entries = value.try_iter()?.checked();
-                entries.map(|key| value.get_item(&key?)).collect::<Outcome<_>>()?
-            }
-            // Long texts count for more.
-            _ => {
-                let length = value.as_str().map_or(0, str::len);
-                return Ok(Self { depth: 0, values: 1 + length / 64 });
-            }
-        };
-        Self::around(&values, level + 1)
-    }
-
-    /// Of what holds these values, which lie `level` levels deep.
-    fn around(values: &[Value], level: usize) -> Outcome<Self> {
-        let mut all = Self { depth: 0, values: 1 };
-        for value in values {
-            let Self { depth, values } = Self::of(value, level)?;
-            all.depth = all.depth.max(depth);
-            all.values = all.values.saturating_add(values);
-        }
-        all.depth += 1;
-        Ok(all)
-    }
+/// How much work it is to go through all of a value.
+pub(super) fn weight(state: &State<'_, '_>, value: &Value) -> Outcome<u64> {
+    Size::of(value, Some(state), 0).map(|size| size.weight)
 }
 
-/// The engine keeps the type to itself; only maps of text by text print with this name.
-fn is_namespace(value: &Value) -> bool {
+/// The engine keeps the type to itself.
+pub(super) fn is_namespace(value: &Value) -> bool {
     value.as_object().is_some_and(|object| object.type_name().ends_with("::Namespace"))
 }
 
-fn too_deep() -> minijinja::Error {
-    fail(format!("lists and dicts are nested more than {MAX_DEPTH} deep"))
+fn too_large() -> minijinja::Error {
+    fail(format!("a list or dict is too large, or is nested more than {MAX_DEPTH} deep"))
+}
+
+fn in_namespace() -> minijinja::Error {
+    fail("a namespace cannot be put into another value")
+}
+
+/// What bounds the work of going through a value in which others may occur many times.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    /// Levels of lists and dicts.
+    depth: usize,
+    /// Values in it, each as often as it occurs, and 64-byte pieces of text.
+    weight: u64,
+}
+
+impl Size {
+    /// Of a container with these values.
+    fn around<'a>(
+        values: impl IntoIterator<Item = &'a Value>,
+        state: Option<&State<'_, '_>>,
+    ) -> Outcome<Self> {
+        Self::sum(values.into_iter().map(|value| Self::of(value, state, 1)))
+    }
+
+    fn sum(sizes: impl Iterator<Item = Outcome<Self>>) -> Outcome<Self> {
+        let mut total = Self { depth: 1, weight: 1 };
+        for size in sizes {
+            let size = size?;
+            total.depth = total.depth.max(size.depth + 1);
+            total.weight = total.weight.saturating_add(size.weight);
+            if total.depth > MAX_DEPTH || total.weight > MAX_WEIGHT {
+                return Err(too_large());
+            }
+        }
+        Ok(total)
+    }
+
+    /// Of a value that lies `level` levels deep. Only tuples have to be gone through, and what the
+    /// engine has not made a list yet; that is paid for.
+    fn of(value: &Value, state: Option<&State<'_, '_>>, level: usize) -> Outcome<Self> {
+        if let Some(size) = Self::known(value) {
+            return Ok(size);
+        }
+        if level > MAX_DEPTH {
+            return Err(too_large());
+        }
+        let paid = |item: &Value| {
+            state.map_or(Ok(()), |state| state.consume_fuel(1))?;
+            Self::of(item, state, level + 1)
+        };
+        match value.kind() {
+            ValueKind::Seq | ValueKind::Iterable => {
+                Self::sum(value.try_iter()?.checked().map(|item| paid(&item?)))
+            }
+            ValueKind::Map if is_namespace(value) && level > 0 => Err(in_namespace()),
+            ValueKind::Map if is_namespace(value) => Ok(Self { depth: 1, weight: 1 }),
+            ValueKind::Map => {
+                Self::sum(value.try_iter()?.checked().map(|key| paid(&value.get_item(&key?)?)))
+            }
+            _ => Ok(Self {
+                depth: 0,
+                weight: 1 + value.as_bytes().map_or(0, <[u8]>::len) as u64 / 64,
+            }),
+        }
+    }
+
+    fn known(value: &Value) -> Option<Self> {
+        let list = value.downcast_object_ref::<List>().map(|list| list.size);
+        let dict = value.downcast_object_ref::<Dict>().map(|dict| dict.size);
+        list.or(dict).or_else(|| is_generator(value).then_some(Self { depth: 0, weight: 1 }))
+    }
 }
 
 #[derive(Debug)]
 struct Dict {
-    keys: Vec<Arc<str>>,
-    values: HashMap<Arc<str>, Value>,
-    extent: Extent,
+    keys: Vec<Value>,
+    values: HashMap<Value, Value>,
+    size: Size,
 }
 
 impl Object for Dict {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.values.get(key.as_str()?).cloned()
+        self.values.get(key).cloned()
     }
 
     /// `dict.name`, where Python finds the method before the key.
@@ -201,12 +229,12 @@ impl Object for Dict {
                 let dict = Value::from_dyn_object(Arc::clone(self));
                 Some(Value::from_object(Method { of: dict, name: key.to_owned() }))
             }
-            false => self.values.get(key).cloned(),
+            false => self.values.get(&Value::from(key)).cloned(),
         }
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.keys.iter().map(|key| Value::from(Arc::clone(key))).collect())
+        Enumerator::Values(self.keys.clone())
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
@@ -221,7 +249,7 @@ impl Object for Dict {
 #[derive(Debug)]
 struct List {
     items: Vec<Value>,
-    extent: Extent,
+    size: Size,
 }
 
 impl Object for List {
