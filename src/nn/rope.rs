@@ -194,7 +194,7 @@ pub(crate) struct Rope {
 
 impl Rope {
     /// For one position per row and token; `positions` is `(batch, tokens)` flattened, and padding
-    /// may have any position. Rows without a position of their own past `lengths` go by those.
+    /// may have any position. `lengths` has the length of each row, by which its frequencies go.
     pub(crate) fn new(
         config: &RopeConfig,
         positions: &[u32],
