@@ -29,6 +29,8 @@ pub struct TokenBatch {
     ids: Vec<u32>,
     /// 1 for a token, 0 for padding, `(rows, tokens)`.
     attention_mask: Vec<u8>,
+    /// Which of two texts a token is of, `(rows, tokens)`.
+    type_ids: Vec<u32>,
 }
 
 impl TokenBatch {
@@ -65,7 +67,8 @@ impl TokenBatch {
         if let Some(row) = attention_mask.chunks(tokens).position(|row| !row.contains(&1)) {
             return Err(Error::input(format!("row {row} is empty: it holds nothing but padding")));
         }
-        Ok(Self { rows, tokens, ids, attention_mask })
+        let type_ids = vec![0; ids.len()];
+        Ok(Self { rows, tokens, ids, attention_mask, type_ids })
     }
 
     /// Rows of different lengths, padded with `pad_id` to the longest.
@@ -93,6 +96,20 @@ impl TokenBatch {
         Self::new(rows.len(), ids, mask)
     }
 
+    /// The same batch with token types: 1 for the second of two texts, one row after the other.
+    /// They are 0 everywhere unless set; models without a table of them take no notice.
+    ///
+    /// # Errors
+    ///
+    /// When there are not as many as ids.
+    pub fn with_type_ids(self, type_ids: Vec<u32>) -> Result<Self> {
+        if type_ids.len() != self.ids.len() {
+            let (types, ids) = (type_ids.len(), self.ids.len());
+            return Err(Error::input(format!("{types} token types for {ids} ids")));
+        }
+        Ok(Self { type_ids, ..self })
+    }
+
     /// The number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -115,5 +132,11 @@ impl TokenBatch {
     #[must_use]
     pub fn attention_mask(&self) -> &[u8] {
         &self.attention_mask
+    }
+
+    /// Which of two texts each token is of, one row after the other.
+    #[must_use]
+    pub fn type_ids(&self) -> &[u32] {
+        &self.type_ids
     }
 }

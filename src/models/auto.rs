@@ -6,9 +6,17 @@ use crate::error::{Error, Result};
 use crate::models::CausalLm;
 use crate::models::decoder::Decoder;
 use crate::models::decoder::families::{FAMILIES, Family};
+use crate::models::encoder;
+use crate::models::encoder::{
+    Head, Headed, MaskedHead, SequenceHead, SpanHead, TextEncoder, TokenHead,
+};
+use crate::models::heads::{
+    Encoder, MaskedLm, QuestionAnswerer, SequenceClassifier, TokenClassifier,
+};
 use crate::models::raw_config::RawConfig;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
+use crate::weights::Weights;
 
 /// Reads `config.json` (or GGUF metadata) and builds whatever it names.
 #[derive(Debug)]
@@ -52,4 +60,147 @@ impl AutoModel {
             })?;
         Ok(Arc::new(Decoder::load(family, &raw, files, options)?))
     }
+
+    /// An encoder without a head: hidden vectors.
+    ///
+    /// # Errors
+    ///
+    /// When the source cannot be opened, its architecture is none of ours, its config asks for
+    /// something unsupported, or its weights are missing, broken or of the wrong shape.
+    pub fn encoder(
+        source: impl Into<ModelSource>,
+        options: &LoadOptions,
+    ) -> Result<Arc<dyn Encoder>> {
+        Self::encoder_from(&source.into().open()?, options)
+    }
+
+    /// As [`encoder`](Self::encoder), from a source that is open already.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn encoder_from(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<dyn Encoder>> {
+        Ok(Arc::new(text_encoder(files, &RawConfig::read(files)?, options)?.0))
+    }
+
+    /// An encoder with a sequence-classification head.
+    ///
+    /// # Errors
+    ///
+    /// As for [`encoder`](Self::encoder), and when the checkpoint has no such head.
+    pub fn sequence_classifier(
+        source: impl Into<ModelSource>,
+        options: &LoadOptions,
+    ) -> Result<Arc<dyn SequenceClassifier>> {
+        Self::sequence_classifier_from(&source.into().open()?, options)
+    }
+
+    /// As [`sequence_classifier`](Self::sequence_classifier), from a source that is open already.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn sequence_classifier_from(
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Arc<dyn SequenceClassifier>> {
+        Ok(Arc::new(headed::<SequenceHead>(files, options)?))
+    }
+
+    /// An encoder with a token-classification head.
+    ///
+    /// # Errors
+    ///
+    /// As for [`encoder`](Self::encoder), and when the checkpoint has no such head.
+    pub fn token_classifier(
+        source: impl Into<ModelSource>,
+        options: &LoadOptions,
+    ) -> Result<Arc<dyn TokenClassifier>> {
+        Self::token_classifier_from(&source.into().open()?, options)
+    }
+
+    /// As [`token_classifier`](Self::token_classifier), from a source that is open already.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn token_classifier_from(
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Arc<dyn TokenClassifier>> {
+        Ok(Arc::new(headed::<TokenHead>(files, options)?))
+    }
+
+    /// An encoder with a question-answering head.
+    ///
+    /// # Errors
+    ///
+    /// As for [`encoder`](Self::encoder), and when the checkpoint has no such head.
+    pub fn question_answerer(
+        source: impl Into<ModelSource>,
+        options: &LoadOptions,
+    ) -> Result<Arc<dyn QuestionAnswerer>> {
+        Self::question_answerer_from(&source.into().open()?, options)
+    }
+
+    /// As [`question_answerer`](Self::question_answerer), from a source that is open already.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn question_answerer_from(
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Arc<dyn QuestionAnswerer>> {
+        Ok(Arc::new(headed::<SpanHead>(files, options)?))
+    }
+
+    /// An encoder with a masked-language-model head.
+    ///
+    /// # Errors
+    ///
+    /// As for [`encoder`](Self::encoder), and when the checkpoint has no such head.
+    pub fn masked_lm(
+        source: impl Into<ModelSource>,
+        options: &LoadOptions,
+    ) -> Result<Arc<dyn MaskedLm>> {
+        Self::masked_lm_from(&source.into().open()?, options)
+    }
+
+    /// As [`masked_lm`](Self::masked_lm), from a source that is open already.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn masked_lm_from(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<dyn MaskedLm>> {
+        Ok(Arc::new(headed::<MaskedHead>(files, options)?))
+    }
+}
+
+fn headed<H: Head>(files: &ModelFiles, options: &LoadOptions) -> Result<Headed<H>> {
+    let raw = RawConfig::read(files)?;
+    let (body, weights) = text_encoder(files, &raw, options)?;
+    Headed::load(body, &raw, &weights)
+}
+
+fn text_encoder(
+    files: &ModelFiles,
+    raw: &RawConfig,
+    options: &LoadOptions,
+) -> Result<(TextEncoder, Weights)> {
+    let name = raw.model_type()?;
+    let names = |family: &encoder::families::Family| match files.gguf() {
+        None => family.model_types,
+        Some(_) => family.gguf_architectures,
+    };
+    let families = encoder::families::FAMILIES;
+    let family = families.iter().find(|family| names(family).contains(&name)).ok_or_else(|| {
+        let known: Vec<_> = families.iter().flat_map(|family| names(family)).copied().collect();
+        let origin = files.origin();
+        Error::unsupported(format!(
+            "{origin} is of the architecture {name:?}, which is no encoder here; supported are {}",
+            known.join(", ")
+        ))
+    })?;
+    TextEncoder::load(family, raw, files, options)
 }

@@ -1,6 +1,8 @@
 //! Models: config, immutable weights and a forward pass; all state lives in a cache.
 
 pub mod decoder;
+pub mod encoder;
+pub mod heads;
 
 mod auto;
 mod raw_config;

@@ -1,7 +1,7 @@
 //! `config.json` or GGUF metadata, under Hugging Face names either way.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Map;
 use serde_json::Value;
@@ -28,6 +28,11 @@ impl RawConfig {
         let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
         let fields = serde_json::from_str(&text).map_err(|error| Error::malformed(&path, error))?;
         Ok(Self { origin: path, fields })
+    }
+
+    /// The file.
+    pub(crate) fn origin(&self) -> &Path {
+        &self.origin
     }
 
     /// The architecture: `model_type` of a config.json, `general.architecture` of a GGUF file.
@@ -86,6 +91,19 @@ impl RawConfig {
             |value| value.as_array()?.iter().map(Value::as_str).collect(),
             "a list of texts",
         )
+    }
+
+    /// An object that names texts by number, from 0 on and none left out, where there is one:
+    /// `id2label`.
+    pub(crate) fn numbered_texts(&self, field: &str) -> Result<Option<Vec<String>>> {
+        let numbered = |value: &Value| -> Option<Vec<String>> {
+            let mut texts = vec![None; value.as_object()?.len()];
+            for (number, text) in value.as_object()? {
+                *texts.get_mut(number.parse::<usize>().ok()?)? = Some(text.as_str()?.to_owned());
+            }
+            texts.into_iter().collect::<Option<Vec<_>>>().filter(|texts| !texts.is_empty())
+        };
+        self.read_as(field, numbered, "an object with a text for each number from 0 on")
     }
 
     /// The same config with another default for a field than its common one.

@@ -18,6 +18,8 @@ pub enum Activation {
     Relu,
     /// `x sigmoid(x)`, also called swish: Llama, Mistral, Qwen, Phi-3.
     Silu,
+    /// The hyperbolic tangent: the poolers of encoders.
+    Tanh,
 }
 
 impl Activation {
@@ -32,6 +34,7 @@ impl Activation {
             Self::GeluTanh => x.gelu(),
             Self::Relu => x.relu(),
             Self::Silu => x.silu(),
+            Self::Tanh => x.tanh(),
         }?)
     }
 }
@@ -46,8 +49,9 @@ impl FromStr for Activation {
             "gelu_fast" | "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
             "relu" => Ok(Self::Relu),
             "silu" | "swish" => Ok(Self::Silu),
+            "tanh" => Ok(Self::Tanh),
             _ => Err(Error::unsupported(format!(
-                "the activation {name:?}; gelu, gelu_pytorch_tanh, relu and silu are supported"
+                "the activation {name:?}; gelu, gelu_pytorch_tanh, relu, silu and tanh are supported"
             ))),
         }
     }

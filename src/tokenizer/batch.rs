@@ -86,10 +86,8 @@ pub enum Padding {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BatchEncoding {
-    /// Ids and attention mask, `(rows, tokens)`.
+    /// Ids, attention mask and token types, `(rows, tokens)` each.
     pub tokens: TokenBatch,
-    /// `token_type_ids`, one row after the other: `(rows, tokens)`.
-    pub type_ids: Vec<u32>,
     /// Each row with everything known about it, padding included.
     pub encodings: Vec<Encoding>,
 }
@@ -146,11 +144,9 @@ pub(super) fn pad(
     }
     let ids = rows.iter().flat_map(|row| row.ids.iter().copied()).collect();
     let mask = rows.iter().flat_map(|row| row.attention_mask.iter().copied()).collect();
-    Ok(BatchEncoding {
-        tokens: TokenBatch::new(rows.len(), ids, mask)?,
-        type_ids: rows.iter().flat_map(|row| row.type_ids.iter().copied()).collect(),
-        encodings: rows,
-    })
+    let type_ids = rows.iter().flat_map(|row| row.type_ids.iter().copied()).collect();
+    let tokens = TokenBatch::new(rows.len(), ids, mask)?.with_type_ids(type_ids)?;
+    Ok(BatchEncoding { tokens, encodings: rows })
 }
 
 struct PadToken {

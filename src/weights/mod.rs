@@ -61,6 +61,7 @@ pub struct Weights {
     names: NameTable,
     scope: String,
     heads: Option<HeadCounts>,
+    prefix: Option<&'static str>,
     plan: LoadPlan,
 }
 
@@ -94,7 +95,14 @@ impl Weights {
     pub fn open(files: &ModelFiles, names: NameTable, options: &LoadOptions) -> Result<Self> {
         let store = Store::open(files)?;
         let plan = LoadPlan::new(&store, options);
-        Ok(Self { store: Arc::new(store), names, scope: String::new(), heads: None, plan })
+        Ok(Self {
+            store: Arc::new(store),
+            names,
+            scope: String::new(),
+            heads: None,
+            prefix: None,
+            plan,
+        })
     }
 
     /// The weights under a name: `weights.scope("layers").scope(3)` reads `layers.3.*`.
@@ -110,13 +118,20 @@ impl Weights {
         Self { heads: Some(heads), ..self.clone() }
     }
 
+    /// Tensors may be stored with or without this before their names: checkpoints of a base model
+    /// leave out what those with a head put there, `base_model_prefix` in transformers.
+    #[must_use]
+    pub(crate) fn base_model_prefix(&self, prefix: &'static str) -> Self {
+        Self { prefix: Some(prefix), ..self.clone() }
+    }
+
     /// Whether the checkpoint holds a tensor of our name, or a module of it with a `weight`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         let name = self.path(name);
         [format!("{name}.weight"), name]
             .iter()
-            .any(|name| self.store.contains(&self.names.resolve(name).name))
+            .any(|name| self.find(&self.names.resolve(name).name).is_some())
     }
 
     /// The names that the checkpoint itself gives its tensors.
@@ -204,7 +219,7 @@ impl Weights {
     fn stored(&self, name: &str, shape: &[usize]) -> Result<(StoredTensor<'_>, f32)> {
         let ours = self.path(name);
         let resolved = self.names.resolve(&ours);
-        let Some(stored) = self.store.tensor(&resolved.name) else {
+        let Some(stored) = self.find(&resolved.name) else {
             return Err(Error::MissingTensor {
                 tensor: ours,
                 stored_as: resolved.name,
@@ -246,6 +261,16 @@ impl Weights {
             Elements::Other(_) => Err(stored.unreadable()),
             _ => Ok((stored, plus)),
         }
+    }
+
+    /// The tensor of that name, with the base model's prefix or without it.
+    fn find(&self, name: &str) -> Option<StoredTensor<'_>> {
+        self.store.tensor(name).or_else(|| {
+            let prefix = self.prefix?;
+            let bare = name.strip_prefix(prefix).and_then(|name| name.strip_prefix('.'));
+            let with_prefix = || self.store.tensor(&format!("{prefix}.{name}"));
+            bare.map_or_else(with_prefix, |bare| self.store.tensor(bare))
+        })
     }
 
     /// 8-bit floats that come with scales mean something else without them.

@@ -1,0 +1,106 @@
+//! BERT (<https://arxiv.org/abs/1810.04805>), and what was distilled or trained on from it: MiniLM,
+//! BGE, E5, GTE. The families beside it are written as "BERT, except …".
+//!
+//! Config: `configuration_bert.py` of transformers, with its defaults.
+
+use crate::error::{Error, Result};
+use crate::models::encoder::config::{
+    AttentionConfig, EmbeddingsConfig, EncoderConfig, HeadPooling, HeadsConfig, LayerConfig,
+    MaskedOutput, NormPlace, Positions, Projection, RelativePositions, TransformConfig,
+};
+use crate::models::encoder::families::Family;
+use crate::models::raw_config::RawConfig;
+use crate::nn::activation::Activation;
+use crate::nn::mlp::MlpConfig;
+use crate::nn::norm::NormConfig;
+use crate::weights::Bias;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["bert"],
+    gguf_architectures: &["bert"],
+    prefix: "bert",
+    config,
+    safetensors: &[],
+    gguf: &[],
+};
+
+/// Every layer alike, tables of positions and of two token types, biases everywhere.
+pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
+    if !matches!(raw.text("position_embedding_type")?, None | Some("absolute")) {
+        return Err(raw.refuse("position_embedding_type", "only \"absolute\" is supported"));
+    }
+    for flag in ["is_decoder", "add_cross_attention"] {
+        if raw.flag(flag, false)? {
+            return Err(raw.refuse(flag, "an encoder looks both ways"));
+        }
+    }
+    let hidden_size = raw.optional_size("hidden_size")?.unwrap_or(768);
+    let positions = raw.optional_size("max_position_embeddings")?.unwrap_or(512);
+    let norm = NormConfig::Layer { eps: raw.number("layer_norm_eps", 1e-12)? };
+    let activation = activation(raw, "hidden_act", "gelu")?;
+    let heads = raw.optional_size("num_attention_heads")?.unwrap_or(12);
+    if !hidden_size.is_multiple_of(heads) {
+        let reason = format!("it should divide `hidden_size`, which is {hidden_size}");
+        return Err(raw.refuse("num_attention_heads", reason));
+    }
+    let head_dim = hidden_size / heads;
+    let inner = raw.optional_size("intermediate_size")?.unwrap_or(3072);
+    let layer = |number: usize| LayerConfig {
+        scope: number.to_string(),
+        norms: NormPlace::After,
+        norm,
+        attention: AttentionConfig {
+            heads,
+            head_dim,
+            scale: (head_dim as f64).powf(-0.5),
+            rope: None,
+            window: None,
+            qkv_bias: Bias::Present,
+            output_bias: Bias::Present,
+        },
+        mlp: MlpConfig::Plain { hidden: inner, activation, bias: Bias::Present },
+    };
+    let layers = raw.optional_size("num_hidden_layers")?.unwrap_or(12);
+    Ok(EncoderConfig {
+        vocab_size: raw.optional_size("vocab_size")?.unwrap_or(30522),
+        hidden_size,
+        max_positions: positions,
+        embeddings: EmbeddingsConfig {
+            size: hidden_size,
+            positions: Positions::FromZero { rows: positions },
+            token_types: raw.optional_size("type_vocab_size")?.unwrap_or(2),
+            projection: Projection::None,
+            norm,
+        },
+        layers: (0..layers).map(layer).collect(),
+        ropes: Vec::new(),
+        relative: RelativePositions::None,
+        convolution: None,
+        final_norm: None,
+        heads: HeadsConfig {
+            pooling: HeadPooling::First,
+            sequence: transform(hidden_size, Activation::Tanh, None),
+            token: None,
+            masked: transform(hidden_size, activation, Some(norm)),
+            masked_output: match raw.flag("tie_word_embeddings", true)? {
+                true => MaskedOutput::TiedToEmbedding,
+                false => MaskedOutput::Own,
+            },
+        },
+    })
+}
+
+/// A linear layer with a bias, an activation and perhaps a norm.
+pub(super) fn transform(
+    size: usize,
+    activation: Activation,
+    norm: Option<NormConfig>,
+) -> TransformConfig {
+    TransformConfig { size, activation, norm, bias: Bias::Present }
+}
+
+/// The activation in a field, or the family's default.
+pub(super) fn activation(raw: &RawConfig, field: &str, default: &str) -> Result<Activation> {
+    let name = raw.text(field)?.unwrap_or(default);
+    name.parse().map_err(|error: Error| raw.refuse(field, error.to_string()))
+}

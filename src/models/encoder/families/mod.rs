@@ -1,0 +1,29 @@
+//! Encoder families: data, one file each, written as "BERT, except …".
+
+mod bert;
+
+use crate::error::Result;
+use crate::models::encoder::config::EncoderConfig;
+use crate::models::raw_config::RawConfig;
+use crate::weights::names::Rule;
+
+/// An encoder family: how its config is read and what its tensors are called.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// `model_type` in config.json.
+    pub(crate) model_types: &'static [&'static str],
+    /// `general.architecture` in GGUF metadata.
+    pub(crate) gguf_architectures: &'static [&'static str],
+    /// What checkpoints with a head put before the names of the base model's tensors:
+    /// `base_model_prefix` in transformers.
+    pub(crate) prefix: &'static str,
+    /// Reads the config.
+    pub(crate) config: fn(&RawConfig) -> Result<EncoderConfig>,
+    /// Names that differ from BERT's in Hugging Face checkpoints.
+    pub(crate) safetensors: &'static [Rule],
+    /// Names that differ from the common ones in GGUF files.
+    pub(crate) gguf: &'static [Rule],
+}
+
+/// Every encoder family there is. Adding one is a file and a line here.
+pub(crate) const FAMILIES: &[&Family] = &[&bert::FAMILY];

@@ -1,0 +1,261 @@
+//! What is put on top of an encoder.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::batch::TokenBatch;
+use crate::error::{Error, Result};
+use crate::models::ModelLimits;
+use crate::models::encoder::TextEncoder;
+use crate::models::encoder::config::{HeadPooling, MaskedOutput, TransformConfig};
+use crate::models::heads::{
+    Labels, MaskedLm, QuestionAnswerer, SequenceClassifier, TextModel, TokenClassifier,
+};
+use crate::models::raw_config::RawConfig;
+use crate::nn::activation::Activation;
+use crate::nn::norm::Norm;
+use crate::weights::{Bias, Linear, Weights};
+
+/// An encoder and a head.
+#[derive(Debug)]
+pub(crate) struct Headed<H> {
+    body: TextEncoder,
+    head: H,
+}
+
+/// Pool, transform, project.
+#[derive(Debug)]
+pub(crate) struct SequenceHead {
+    labels: Labels,
+    transform: Transform,
+    out: Linear,
+}
+
+/// Project each token.
+#[derive(Debug)]
+pub(crate) struct TokenHead {
+    labels: Labels,
+    transform: Option<Transform>,
+    out: Linear,
+}
+
+/// As a token head with two labels.
+#[derive(Debug)]
+pub(crate) struct SpanHead {
+    transform: Option<Transform>,
+    out: Linear,
+}
+
+/// Transform, then project to the vocabulary.
+#[derive(Debug)]
+pub(crate) struct MaskedHead {
+    transform: Transform,
+    out: Linear,
+    bias: Tensor,
+}
+
+/// A linear layer, an activation and perhaps a norm.
+#[derive(Debug)]
+struct Transform {
+    dense: Linear,
+    activation: Activation,
+    norm: Option<Norm>,
+}
+
+/// A head that is read beside its encoder.
+pub(crate) trait Head: Sized {
+    /// Our name for the tensor that only checkpoints with this head have.
+    const MARK: &'static str;
+    /// What the head is called.
+    const NAME: &'static str;
+
+    fn load(body: &TextEncoder, raw: &RawConfig, weights: &Weights) -> Result<Self>;
+}
+
+impl<H: Head> Headed<H> {
+    pub(crate) fn load(body: TextEncoder, raw: &RawConfig, weights: &Weights) -> Result<Self> {
+        if !weights.contains(H::MARK) {
+            let made_for = raw.texts("architectures")?.unwrap_or_default().join(", ");
+            let name = H::NAME;
+            return Err(Error::unsupported(format!(
+                "{}: the checkpoint is a {made_for:?} and has no {name} head; choose one that was \
+                 trained for it",
+                raw.origin().display()
+            )));
+        }
+        let head = H::load(&body, raw, weights)?;
+        Ok(Self { body, head })
+    }
+}
+
+impl Head for SequenceHead {
+    const MARK: &'static str = "sequence.out";
+    const NAME: &'static str = "sequence-classification";
+
+    fn load(body: &TextEncoder, raw: &RawConfig, weights: &Weights) -> Result<Self> {
+        let config = &body.config.heads;
+        let labels = Labels::read(raw)?;
+        let weights = weights.scope("sequence");
+        let (size, hidden) = (config.sequence.size, body.config.hidden_size);
+        Ok(Self {
+            transform: Transform::load(&weights, hidden, &config.sequence)?,
+            out: weights.linear("out", size, labels.names.len(), Bias::IfStored)?,
+            labels,
+        })
+    }
+}
+
+impl Head for TokenHead {
+    const MARK: &'static str = "token.out";
+    const NAME: &'static str = "token-classification";
+
+    fn load(body: &TextEncoder, raw: &RawConfig, weights: &Weights) -> Result<Self> {
+        let labels = Labels::read(raw)?;
+        let (transform, out) = each_token(body, &weights.scope("token"), labels.names.len())?;
+        Ok(Self { labels, transform, out })
+    }
+}
+
+impl Head for SpanHead {
+    const MARK: &'static str = "spans.out";
+    const NAME: &'static str = "question-answering";
+
+    fn load(body: &TextEncoder, _raw: &RawConfig, weights: &Weights) -> Result<Self> {
+        let (transform, out) = each_token(body, &weights.scope("spans"), 2)?;
+        Ok(Self { transform, out })
+    }
+}
+
+impl Head for MaskedHead {
+    const MARK: &'static str = "masked.dense";
+    const NAME: &'static str = "masked-language-model";
+
+    fn load(body: &TextEncoder, _raw: &RawConfig, weights: &Weights) -> Result<Self> {
+        let config = &body.config.heads;
+        let weights = weights.scope("masked");
+        let (vocab, size) = (body.config.vocab_size, config.masked.size);
+        Ok(Self {
+            transform: Transform::load(&weights, body.config.hidden_size, &config.masked)?,
+            out: match config.masked_output {
+                MaskedOutput::Own => weights.linear("out", size, vocab, Bias::Absent)?,
+                MaskedOutput::TiedToEmbedding => body.embeddings.words.as_linear(),
+            },
+            bias: weights.tensor("bias", &[vocab])?,
+        })
+    }
+}
+
+impl<H> TextModel for Headed<H>
+where
+    Self: std::fmt::Debug + Send + Sync,
+{
+    fn limits(&self) -> ModelLimits {
+        self.body.limits()
+    }
+
+    fn device(&self) -> &Device {
+        self.body.device()
+    }
+}
+
+impl SequenceClassifier for Headed<SequenceHead> {
+    fn labels(&self) -> &Labels {
+        &self.head.labels
+    }
+
+    fn classify(&self, batch: &TokenBatch) -> Result<Tensor> {
+        self.device().with_context(|| {
+            let (packed, hidden) = self.body.hidden(batch)?;
+            let pooled = match self.body.config.heads.pooling {
+                HeadPooling::First => packed.firsts(&hidden)?,
+                HeadPooling::Mean => packed.means(&hidden)?,
+            };
+            let logits = self.head.out.forward(&self.head.transform.forward(&pooled)?)?;
+            Ok(logits.to_dtype(DType::F32)?)
+        })
+    }
+}
+
+impl TokenClassifier for Headed<TokenHead> {
+    fn labels(&self) -> &Labels {
+        &self.head.labels
+    }
+
+    fn classify_tokens(&self, batch: &TokenBatch) -> Result<Tensor> {
+        let TokenHead { transform, out, .. } = &self.head;
+        each_tokens_logits(&self.body, batch, transform.as_ref(), out)
+    }
+}
+
+impl QuestionAnswerer for Headed<SpanHead> {
+    fn spans(&self, batch: &TokenBatch) -> Result<(Tensor, Tensor)> {
+        let SpanHead { transform, out } = &self.head;
+        let logits = each_tokens_logits(&self.body, batch, transform.as_ref(), out)?;
+        let side = |side: usize| logits.narrow(2, side, 1)?.squeeze(2)?.contiguous();
+        Ok((side(0)?, side(1)?))
+    }
+}
+
+impl MaskedLm for Headed<MaskedHead> {
+    fn predict(&self, batch: &TokenBatch, places: &[(usize, usize)]) -> Result<Tensor> {
+        self.device().with_context(|| {
+            let (packed, hidden) = self.body.hidden(batch)?;
+            if places.is_empty() {
+                let vocab = self.limits().vocab;
+                return Ok(Tensor::zeros((0, vocab), DType::F32, self.device())?);
+            }
+            let asked = hidden.index_select(&packed.places(places, self.device())?, 0)?;
+            let logits = self.head.out.forward(&self.head.transform.forward(&asked)?)?;
+            Ok(logits.broadcast_add(&self.head.bias)?.to_dtype(DType::F32)?)
+        })
+    }
+}
+
+impl Transform {
+    /// Reads `dense`, and `norm` where there is one, from the scope.
+    fn load(weights: &Weights, hidden: usize, config: &TransformConfig) -> Result<Self> {
+        Ok(Self {
+            dense: weights.linear("dense", hidden, config.size, config.bias)?,
+            activation: config.activation,
+            norm: match config.norm {
+                Some(norm) => Some(Norm::load(weights, "norm", config.size, norm)?),
+                None => None,
+            },
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.activation.forward(&self.dense.forward(x)?)?;
+        self.norm.as_ref().map_or_else(|| Ok(x.clone()), |norm| norm.forward(&x))
+    }
+}
+
+/// The transform of each token, where the family has one, and the projection to so many logits.
+fn each_token(
+    body: &TextEncoder,
+    weights: &Weights,
+    logits: usize,
+) -> Result<(Option<Transform>, Linear)> {
+    let hidden = body.config.hidden_size;
+    let (transform, size) = match &body.config.heads.token {
+        Some(config) => (Some(Transform::load(weights, hidden, config)?), config.size),
+        None => (None, hidden),
+    };
+    Ok((transform, weights.linear("out", size, logits, Bias::IfStored)?))
+}
+
+/// `(batch, tokens, logits)` in f32.
+fn each_tokens_logits(
+    body: &TextEncoder,
+    batch: &TokenBatch,
+    transform: Option<&Transform>,
+    out: &Linear,
+) -> Result<Tensor> {
+    body.device.with_context(|| {
+        let (packed, hidden) = body.hidden(batch)?;
+        let hidden = match transform {
+            Some(transform) => transform.forward(&hidden)?,
+            None => hidden,
+        };
+        packed.unpack(&out.forward(&hidden)?)
+    })
+}

@@ -1,0 +1,163 @@
+//! One configurable encoder for all families whose tokens look both ways.
+
+pub mod config;
+
+pub(crate) mod families;
+
+mod attention;
+mod convolution;
+mod embeddings;
+mod heads;
+mod layer;
+mod names;
+mod packed;
+mod pass;
+mod relative;
+
+use candle_core::{Device, Tensor};
+
+pub use config::EncoderConfig;
+pub(crate) use heads::{Head, Headed, MaskedHead, SequenceHead, SpanHead, TokenHead};
+
+use crate::batch::TokenBatch;
+use crate::error::{Error, Result};
+use crate::models::ModelLimits;
+use crate::models::heads::{Encoder, TextModel};
+use crate::models::raw_config::RawConfig;
+use crate::nn::norm::Norm;
+use crate::options::LoadOptions;
+use crate::source::ModelFiles;
+use crate::weights::Weights;
+use crate::weights::names::NameTable;
+use config::RelativePositions;
+use convolution::Convolution;
+use embeddings::Embeddings;
+use families::Family;
+use layer::Layer;
+use packed::Packed;
+use pass::{Pass, Relative};
+use relative::{Buckets, DistanceVectors};
+
+/// An encoder, made of what its [`EncoderConfig`] says.
+#[derive(Debug)]
+pub struct TextEncoder {
+    config: EncoderConfig,
+    device: Device,
+    embeddings: Embeddings,
+    relative: Relative,
+    layers: Vec<Layer>,
+    convolution: Option<Convolution>,
+    final_norm: Option<Norm>,
+}
+
+impl TextEncoder {
+    /// Reads a model of a known family from an opened source; the weights, which heads may be read
+    /// from, come with it.
+    pub(crate) fn load(
+        family: &Family,
+        raw: &RawConfig,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<(Self, Weights)> {
+        let names = match files.gguf() {
+            None => NameTable { base: names::BERT_NAMES, own: family.safetensors },
+            Some(_) => NameTable { base: names::GGUF_NAMES, own: family.gguf },
+        };
+        let config = (family.config)(raw)?;
+        let weights = Weights::open(files, names, options)?.base_model_prefix(family.prefix);
+        let hidden = config.hidden_size;
+        let relative = match &config.relative {
+            RelativePositions::None => Relative::None,
+            RelativePositions::Buckets { buckets, max_distance } => {
+                let heads = config.layers.first().map_or(0, |layer| layer.attention.heads);
+                Relative::Buckets(Buckets::load(&weights, heads, *buckets, *max_distance)?)
+            }
+            RelativePositions::Disentangled(relative) => {
+                Relative::Disentangled(DistanceVectors::load(&weights, &config, relative)?)
+            }
+        };
+        let mut layers: Vec<Layer> = Vec::with_capacity(config.layers.len());
+        for (number, layer) in config.layers.iter().enumerate() {
+            let same = config.layers[..number].iter().position(|other| other.scope == layer.scope);
+            layers.push(match same {
+                Some(same) => layers[same].clone(),
+                None => {
+                    let scope = weights.scope("layers").scope(&layer.scope);
+                    Layer::load(&scope, hidden, layer, &config.relative)?
+                }
+            });
+        }
+        let convolution =
+            |convolution| Convolution::load(&weights.scope("convolution"), hidden, convolution);
+        let model = Self {
+            embeddings: Embeddings::load(&weights.scope("embed"), &config)?,
+            relative,
+            layers,
+            convolution: config.convolution.as_ref().map(convolution).transpose()?,
+            final_norm: match config.final_norm {
+                Some(norm) => Some(Norm::load(&weights, "final_norm", hidden, norm)?),
+                None => None,
+            },
+            device: weights.device().clone(),
+            config,
+        };
+        Ok((model, weights))
+    }
+
+    /// What the model is made of.
+    #[must_use]
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// The batch without its padding, and its hidden vectors after the last layer,
+    /// `(packed tokens, hidden)`.
+    fn hidden(&self, batch: &TokenBatch) -> Result<(Packed, Tensor)> {
+        let vocab = self.config.vocab_size;
+        if let Some(id) = batch.ids().iter().find(|&&id| id as usize >= vocab) {
+            return Err(Error::input(format!("token id {id} in a vocabulary of {vocab}")));
+        }
+        let packed = Packed::new(batch);
+        let (tokens, limit) = (packed.longest(), self.config.max_positions);
+        if tokens > limit {
+            return Err(Error::ContextOverflow { tokens, limit });
+        }
+        let pass = Pass::new(&packed, &self.config, &self.relative, &self.device)?;
+        let embedded = self.embeddings.forward(&packed, &self.device)?;
+        let mut x = embedded.clone();
+        for (number, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x, &pass)?;
+            if let (0, Some(convolution)) = (number, &self.convolution) {
+                x = convolution.forward(&embedded, &x, &pass)?;
+            }
+        }
+        if let Some(norm) = &self.final_norm {
+            x = norm.forward(&x)?;
+        }
+        Ok((packed, x))
+    }
+}
+
+impl TextModel for TextEncoder {
+    fn limits(&self) -> ModelLimits {
+        ModelLimits { vocab: self.config.vocab_size, context: self.config.max_positions }
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+impl Encoder for TextEncoder {
+    fn hidden_size(&self) -> usize {
+        self.config.hidden_size
+    }
+
+    fn encode(&self, batch: &TokenBatch) -> Result<Tensor> {
+        // One hand-over to candle's threads for the whole pass, instead of one per operation.
+        self.device.with_context(|| {
+            let (packed, hidden) = self.hidden(batch)?;
+            packed.unpack(&hidden)
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! What a model that understands text gives: hidden vectors, or a head's answer about them.
+//!
+//! Each trait is one head of transformers' `AutoModelFor…`. Padding changes no row's result, on
+//! whichever side it is; what is returned at padding means nothing.
+
+use std::fmt;
+
+use candle_core::{Device, Tensor};
+
+use crate::batch::TokenBatch;
+use crate::error::Result;
+use crate::models::ModelLimits;
+use crate::models::raw_config::RawConfig;
+
+/// What all models of this module have. Weights are immutable and there is no other state.
+pub trait TextModel: fmt::Debug + Send + Sync {
+    /// The sizes a caller must respect.
+    fn limits(&self) -> ModelLimits;
+
+    /// Where the weights live.
+    fn device(&self) -> &Device;
+}
+
+/// Ids in, one hidden vector per token out: `AutoModel`.
+pub trait Encoder: TextModel {
+    /// The length of a hidden vector.
+    fn hidden_size(&self) -> usize;
+
+    /// The hidden vectors after the last layer, `(batch, tokens, hidden)` in f32.
+    ///
+    /// # Errors
+    ///
+    /// When an id or token type is outside the vocabulary, or a row is longer than the model.
+    fn encode(&self, batch: &TokenBatch) -> Result<Tensor>;
+}
+
+/// One answer for a whole text or pair of texts: `AutoModelForSequenceClassification`.
+pub trait SequenceClassifier: TextModel {
+    /// What the logits stand for.
+    fn labels(&self) -> &Labels;
+
+    /// Logits `(batch, labels)` in f32.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Encoder::encode`].
+    fn classify(&self, batch: &TokenBatch) -> Result<Tensor>;
+}
+
+/// One answer for each token: `AutoModelForTokenClassification`.
+pub trait TokenClassifier: TextModel {
+    /// What the logits stand for.
+    fn labels(&self) -> &Labels;
+
+    /// Logits `(batch, tokens, labels)` in f32.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Encoder::encode`].
+    fn classify_tokens(&self, batch: &TokenBatch) -> Result<Tensor>;
+}
+
+/// Where an answer lies in a text: `AutoModelForQuestionAnswering`.
+pub trait QuestionAnswerer: TextModel {
+    /// Logits of an answer's first and of its last token, `(batch, tokens)` each, in f32.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Encoder::encode`].
+    fn spans(&self, batch: &TokenBatch) -> Result<(Tensor, Tensor)>;
+}
+
+/// Which id a token should be: `AutoModelForMaskedLM`.
+pub trait MaskedLm: TextModel {
+    /// Logits at the given places, each a row and a column of the batch: `(places, vocab)` in f32.
+    /// Only these are computed; a whole batch's would take gigabytes.
+    ///
+    /// # Errors
+    ///
+    /// When a place is outside the batch or is padding, and as for [`Encoder::encode`].
+    fn predict(&self, batch: &TokenBatch, places: &[(usize, usize)]) -> Result<Tensor>;
+}
+
+/// What the logits of a classifier stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Labels {
+    /// The names, in the order of the logits: `id2label`, or `LABEL_0` and so on.
+    pub names: Vec<String>,
+    /// `problem_type` of the config, where it says.
+    pub problem_type: Option<ProblemType>,
+    /// `function_to_apply` of the config, where it says: `sigmoid`, `softmax` or `none`.
+    pub function_to_apply: Option<String>,
+}
+
+/// What a classifier was trained to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProblemType {
+    /// `multi_label_classification`: each label is true or false by itself.
+    MultiLabel,
+    /// `regression`: logits are the answer.
+    Regression,
+    /// `single_label_classification`: one label is the right one.
+    SingleLabel,
+}
+
+impl Labels {
+    /// The number of each label whose name is `name`, in any case; the lowest where several are.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|label| label.eq_ignore_ascii_case(name))
+    }
+
+    /// Reads `id2label`, `num_labels` (two where neither is there), `problem_type` and
+    /// `function_to_apply`.
+    pub(crate) fn read(raw: &RawConfig) -> Result<Self> {
+        let names = match raw.numbered_texts("id2label")? {
+            Some(names) => names,
+            None => {
+                let count = raw.optional_size("num_labels")?.unwrap_or(2);
+                if count > MOST_LABELS {
+                    return Err(raw.refuse("num_labels", "so many labels have no names here"));
+                }
+                (0..count).map(|label| format!("LABEL_{label}")).collect()
+            }
+        };
+        let problem_type = match raw.text("problem_type")? {
+            None => None,
+            Some("multi_label_classification") => Some(ProblemType::MultiLabel),
+            Some("regression") => Some(ProblemType::Regression),
+            Some("single_label_classification") => Some(ProblemType::SingleLabel),
+            Some(_) => {
+                let known = "regression, single_label_classification and \
+                             multi_label_classification are known";
+                return Err(raw.refuse("problem_type", known));
+            }
+        };
+        let function_to_apply = raw.text("function_to_apply")?.map(str::to_owned);
+        Ok(Self { names, problem_type, function_to_apply })
+    }
+}
+
+/// No classifier has more labels than this without naming them.
+const MOST_LABELS: usize = 1 << 20;
