@@ -102,6 +102,18 @@ fn several_sequences_are_several_records() {
     assert_eq!(pipeline.run_with("The cat sat", &options).unwrap().len(), 3);
 }
 
+/// Two prompts of two records each, not four records for the first prompt.
+#[test]
+fn the_model_may_ask_for_several_sequences() {
+    let Checkpoint { folder, .. } = checkpoint("text-generation");
+    let file = folder.path().join("generation_config.json");
+    fs::write(file, r#"{"num_return_sequences": 2, "max_new_tokens": 4}"#).unwrap();
+    let pipeline = Pipeline::text_generation(folder.path()).build().unwrap();
+    let options = TextGenerationOptions::default();
+    let records = pipeline.run_batch(["The cat sat", "It"], &options).unwrap();
+    assert_eq!(records.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+}
+
 /// The command-line face: JSON on stdout, one clear line and exit code 2 for a wrong request, 1 for
 /// a failed run.
 #[test]

@@ -85,11 +85,11 @@ impl TextGenerationPipeline {
             .into_iter()
             .map(|prompt| self.prepare(prompt.into(), options))
             .collect::<Result<Vec<_>>>()?;
-        let returned = options.generation.num_return_sequences.unwrap_or(1).max(1);
+        let config = self.config(options)?;
+        let returned = config.num_return_sequences.unwrap_or(1).max(1);
         let mut records = Vec::with_capacity(prepared.len());
         for batch in prepared.chunks(options.batch_size.unwrap_or(1).max(1)) {
             let rows: Vec<_> = batch.iter().map(|prepared| prepared.ids.clone()).collect();
-            let config = self.config(options)?;
             let outputs =
                 generation::generate_batch(&self.model, Some(&self.tokenizer), &rows, &config)?;
             for (prepared, outputs) in batch.iter().zip(outputs.chunks(returned)) {
