@@ -113,6 +113,24 @@ impl RawConfig {
         config
     }
 
+    /// The same config with other names for fields, from one to the other where they are there.
+    pub(crate) fn renamed(&self, names: &[(&str, &str)]) -> Self {
+        let mut config = self.clone();
+        for (from, to) in names {
+            if let Some(value) = config.fields.get(*from).cloned() {
+                config.fields.insert((*to).to_owned(), value);
+            }
+        }
+        config
+    }
+
+    /// The same config without a field.
+    pub(crate) fn without(&self, field: &str) -> Self {
+        let mut config = self.clone();
+        config.fields.shift_remove(field);
+        config
+    }
+
     /// An object inside this one, where there is one, read with the same methods.
     pub(crate) fn section(&self, field: &str) -> Result<Option<Self>> {
         let fields = self.read_as(field, Value::as_object, "an object")?;
@@ -214,6 +232,9 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
     let has = |tensor: &str| file.tensors().contains_key(tensor);
     if let Some(embedding) = file.tensors().get("token_embd.weight") {
         fields.insert("vocab_size".to_owned(), embedding.shape.first().copied().into());
+    }
+    if let Some(types) = file.tensors().get("token_types.weight") {
+        fields.insert("type_vocab_size".to_owned(), types.shape.first().copied().into());
     }
     fields.insert("model_type".to_owned(), architecture.into());
     fields.insert("tie_word_embeddings".to_owned(), (!has("output.weight")).into());

@@ -15,6 +15,11 @@ pub enum NormConfig {
         /// Added to the variance.
         eps: f64,
     },
+    /// Mean and variance, with weight and without bias: ModernBERT.
+    LayerWithoutBias {
+        /// Added to the variance.
+        eps: f64,
+    },
     /// Root mean square, with weight: Llama and what descends from it.
     /// <https://arxiv.org/abs/1910.07467>
     Rms {
@@ -43,6 +48,10 @@ impl Norm {
             NormConfig::Layer { eps } => {
                 let bias = weights.tensor(&format!("{name}.bias"), &[size])?;
                 Self { eps: eps as f32, weight, bias: Some(bias) }
+            }
+            NormConfig::LayerWithoutBias { eps } => {
+                let bias = Some(weight.zeros_like()?);
+                Self { eps: eps as f32, weight, bias }
             }
             NormConfig::Rms { eps } => Self { eps: eps as f32, weight, bias: None },
         })

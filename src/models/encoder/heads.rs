@@ -126,7 +126,7 @@ impl Head for SpanHead {
 }
 
 impl Head for MaskedHead {
-    const MARK: &'static str = "masked.dense";
+    const MARK: &'static str = "masked.bias";
     const NAME: &'static str = "masked-language-model";
 
     fn load(body: &TextEncoder, _raw: &RawConfig, weights: &Weights) -> Result<Self> {

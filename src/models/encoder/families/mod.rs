@@ -1,6 +1,14 @@
 //! Encoder families: data, one file each, written as "BERT, except …".
 
+mod albert;
 mod bert;
+mod deberta;
+mod distilbert;
+mod electra;
+mod modernbert;
+mod mpnet;
+mod nomic;
+mod roberta;
 
 use crate::error::Result;
 use crate::models::encoder::config::EncoderConfig;
@@ -26,4 +34,14 @@ pub(crate) struct Family {
 }
 
 /// Every encoder family there is. Adding one is a file and a line here.
-pub(crate) const FAMILIES: &[&Family] = &[&bert::FAMILY];
+pub(crate) const FAMILIES: &[&Family] = &[
+    &albert::FAMILY,
+    &bert::FAMILY,
+    &deberta::FAMILY,
+    &distilbert::FAMILY,
+    &electra::FAMILY,
+    &modernbert::FAMILY,
+    &mpnet::FAMILY,
+    &nomic::FAMILY,
+    &roberta::FAMILY,
+];

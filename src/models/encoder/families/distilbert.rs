@@ -1,0 +1,46 @@
+//! DistilBERT (<https://arxiv.org/abs/1910.01108>): BERT, except that there are no token types, sizes
+//! and tensors have names of their own, and the classifier's first layer is followed by a ReLU.
+
+use crate::error::Result;
+use crate::models::encoder::config::EncoderConfig;
+use crate::models::encoder::families::{Family, bert};
+use crate::models::raw_config::RawConfig;
+use crate::nn::activation::Activation;
+use crate::weights::names::renamed;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["distilbert"],
+    gguf_architectures: &[],
+    prefix: "distilbert",
+    config,
+    safetensors: &[
+        renamed("layers.*.attn.q", "transformer.layer.*.attention.q_lin"),
+        renamed("layers.*.attn.k", "transformer.layer.*.attention.k_lin"),
+        renamed("layers.*.attn.v", "transformer.layer.*.attention.v_lin"),
+        renamed("layers.*.attn.o", "transformer.layer.*.attention.out_lin"),
+        renamed("layers.*.attn_norm", "transformer.layer.*.sa_layer_norm"),
+        renamed("layers.*.mlp.up", "transformer.layer.*.ffn.lin1"),
+        renamed("layers.*.mlp.down", "transformer.layer.*.ffn.lin2"),
+        renamed("layers.*.mlp_norm", "transformer.layer.*.output_layer_norm"),
+        renamed("sequence.dense", "pre_classifier"),
+        renamed("masked.dense", "vocab_transform"),
+        renamed("masked.norm", "vocab_layer_norm"),
+        renamed("masked.out", "vocab_projector"),
+        renamed("masked.bias", "vocab_projector.bias"),
+    ],
+    gguf: &[],
+};
+
+fn config(raw: &RawConfig) -> Result<EncoderConfig> {
+    let raw = raw.renamed(&[
+        ("activation", "hidden_act"),
+        ("dim", "hidden_size"),
+        ("hidden_dim", "intermediate_size"),
+        ("n_heads", "num_attention_heads"),
+        ("n_layers", "num_hidden_layers"),
+    ]);
+    let mut config = bert::config(&raw.with_default("num_hidden_layers", 6))?;
+    config.embeddings.token_types = 0;
+    config.heads.sequence.activation = Activation::Relu;
+    Ok(config)
+}

@@ -1,0 +1,112 @@
+//! ModernBERT (<https://arxiv.org/abs/2412.13663>): BERT, except that positions are rotary, norms
+//! stand before each half, MLPs are gated, nothing has a bias, two layers in three attend to a
+//! window only, and every head begins with the same layer.
+
+use crate::error::Result;
+use crate::models::encoder::config::{
+    EncoderConfig, HeadPooling, NormPlace, Positions, TransformConfig,
+};
+use crate::models::encoder::families::{Family, bert};
+use crate::models::raw_config::RawConfig;
+use crate::nn::mlp::MlpConfig;
+use crate::nn::norm::NormConfig;
+use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
+use crate::weights::Bias;
+use crate::weights::names::{Part, part, renamed};
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["modernbert"],
+    gguf_architectures: &[],
+    prefix: "model",
+    config,
+    safetensors: &[
+        renamed("embed.words", "embeddings.tok_embeddings"),
+        renamed("embed.norm", "embeddings.norm"),
+        part("layers.*.attn.q", "layers.*.attn.Wqkv", Part::Query),
+        part("layers.*.attn.k", "layers.*.attn.Wqkv", Part::Key),
+        part("layers.*.attn.v", "layers.*.attn.Wqkv", Part::Value),
+        renamed("layers.*.attn.o", "layers.*.attn.Wo"),
+        renamed("layers.*.attn_norm", "layers.*.attn_norm"),
+        part("layers.*.mlp.gate", "layers.*.mlp.Wi", Part::Gate),
+        part("layers.*.mlp.up", "layers.*.mlp.Wi", Part::Up),
+        renamed("layers.*.mlp.down", "layers.*.mlp.Wo"),
+        renamed("layers.*.mlp_norm", "layers.*.mlp_norm"),
+        renamed("sequence.dense", "head.dense"),
+        renamed("sequence.norm", "head.norm"),
+        renamed("token.dense", "head.dense"),
+        renamed("token.norm", "head.norm"),
+        renamed("spans.dense", "head.dense"),
+        renamed("spans.norm", "head.norm"),
+        renamed("spans.out", "classifier"),
+        renamed("masked.dense", "head.dense"),
+        renamed("masked.norm", "head.norm"),
+        renamed("masked.out", "decoder"),
+        renamed("masked.bias", "decoder.bias"),
+    ],
+    gguf: &[],
+};
+
+fn config(raw: &RawConfig) -> Result<EncoderConfig> {
+    let raw = raw
+        .renamed(&[("hidden_activation", "hidden_act")])
+        .with_default("vocab_size", 50368)
+        .with_default("intermediate_size", 1152)
+        .with_default("num_hidden_layers", 22)
+        .with_default("max_position_embeddings", 8192);
+    let mut config = bert::config(&raw)?;
+    let eps = raw.number("norm_eps", 1e-5)?;
+    let norm = match raw.flag("norm_bias", false)? {
+        true => NormConfig::Layer { eps },
+        false => NormConfig::LayerWithoutBias { eps },
+    };
+    config.embeddings.positions = Positions::None;
+    config.embeddings.token_types = 0;
+    config.embeddings.norm = norm;
+    config.final_norm = Some(norm);
+
+    let head_dim = config.hidden_size / raw.optional_size("num_attention_heads")?.unwrap_or(12);
+    let rope = |theta| RopeConfig {
+        theta,
+        rotary_dim: head_dim,
+        pairing: RopePairing::Halves,
+        scaling: RopeScaling::None,
+    };
+    let theta = raw.number("global_rope_theta", 160_000.0)?;
+    config.ropes = vec![rope(theta), rope(raw.number("local_rope_theta", theta)?)];
+    if head_dim % 2 != 0 || config.ropes.iter().any(|rope| rope.theta <= 1.0) {
+        let reason = "rotating needs an even number of channels per head and a base above 1";
+        return Err(raw.refuse("num_attention_heads", reason));
+    }
+    let every = raw.optional_size("global_attn_every_n_layers")?.unwrap_or(3);
+    let window = raw.optional_size("local_attention")?.unwrap_or(128) / 2;
+    let bias = Bias::from(raw.flag("attention_bias", false)?);
+    for (number, layer) in config.layers.iter_mut().enumerate() {
+        let local = !number.is_multiple_of(every);
+        layer.norms = if number == 0 { NormPlace::BeforeMlpOnly } else { NormPlace::Before };
+        layer.norm = norm;
+        layer.attention.qkv_bias = bias;
+        layer.attention.output_bias = bias;
+        layer.attention.rope = Some(usize::from(local));
+        layer.attention.window = local.then_some(window);
+        layer.mlp = MlpConfig::Gated {
+            hidden: raw.size("intermediate_size")?,
+            activation: bert::activation(&raw, "hidden_act", "gelu")?,
+            bias: Bias::from(raw.flag("mlp_bias", false)?),
+        };
+    }
+    let head = TransformConfig {
+        size: config.hidden_size,
+        activation: bert::activation(&raw, "classifier_activation", "gelu")?,
+        norm: Some(norm),
+        bias: Bias::from(raw.flag("classifier_bias", false)?),
+    };
+    config.heads.pooling = match raw.text("classifier_pooling")? {
+        None | Some("cls") => HeadPooling::First,
+        Some("mean") => HeadPooling::Mean,
+        Some(_) => return Err(raw.refuse("classifier_pooling", "it should be cls or mean")),
+    };
+    config.heads.sequence = head.clone();
+    config.heads.token = Some(head.clone());
+    config.heads.masked = head;
+    Ok(config)
+}

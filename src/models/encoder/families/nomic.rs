@@ -1,0 +1,93 @@
+//! NomicBERT (<https://arxiv.org/abs/2402.01613>): BERT, except that positions are rotary, MLPs are
+//! gated, and query, key and value are fused. Its reference is remote code,
+//! `modeling_hf_nomic_bert.py` of nomic-ai/nomic-bert-2048.
+
+use crate::error::Result;
+use crate::models::encoder::config::{EncoderConfig, Positions};
+use crate::models::encoder::families::{Family, bert};
+use crate::models::raw_config::RawConfig;
+use crate::nn::activation::Activation;
+use crate::nn::mlp::MlpConfig;
+use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
+use crate::weights::Bias;
+use crate::weights::names::{Part, part, renamed};
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["nomic_bert"],
+    gguf_architectures: &["nomic-bert"],
+    prefix: "bert",
+    config,
+    safetensors: &[
+        renamed("embed.norm", "emb_ln"),
+        part("layers.*.attn.q", "encoder.layers.*.attn.Wqkv", Part::Query),
+        part("layers.*.attn.k", "encoder.layers.*.attn.Wqkv", Part::Key),
+        part("layers.*.attn.v", "encoder.layers.*.attn.Wqkv", Part::Value),
+        renamed("layers.*.attn.o", "encoder.layers.*.attn.out_proj"),
+        renamed("layers.*.attn_norm", "encoder.layers.*.norm1"),
+        renamed("layers.*.mlp.gate", "encoder.layers.*.mlp.fc12"),
+        renamed("layers.*.mlp.up", "encoder.layers.*.mlp.fc11"),
+        renamed("layers.*.mlp.down", "encoder.layers.*.mlp.fc2"),
+        renamed("layers.*.mlp_norm", "encoder.layers.*.norm2"),
+    ],
+    gguf: &[
+        part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
+        part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
+        part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
+    ],
+};
+
+fn config(raw: &RawConfig) -> Result<EncoderConfig> {
+    let raw = raw.renamed(&[
+        ("layer_norm_epsilon", "layer_norm_eps"),
+        ("n_embd", "hidden_size"),
+        ("n_head", "num_attention_heads"),
+        ("n_inner", "intermediate_size"),
+        ("n_layer", "num_hidden_layers"),
+        ("n_positions", "max_position_embeddings"),
+        ("rotary_emb_base", "rope_theta"),
+    ]);
+    for flag in ["prenorm", "use_rms_norm", "rotary_emb_interleaved", "parallel_block", "causal"] {
+        if raw.flag(flag, false)? {
+            return Err(raw.refuse(flag, "no published model has it, and it is not supported"));
+        }
+    }
+    for number in ["rotary_scaling_factor", "moe_every_n_layers", "rotary_emb_scale_base"] {
+        if raw.number(number, 0.0)? != 0.0 {
+            return Err(raw.refuse(number, "it is not supported yet"));
+        }
+    }
+    if raw.number("rotary_emb_fraction", 1.0)? != 1.0 {
+        return Err(raw.refuse("rotary_emb_fraction", "only 1 is supported"));
+    }
+    let activation = match raw.text("activation_function")? {
+        None | Some("swiglu") => Activation::Silu,
+        Some("geglu") => Activation::Gelu,
+        Some(_) => return Err(raw.refuse("activation_function", "it should be swiglu or geglu")),
+    };
+    let raw = raw.with_default("layer_norm_eps", 1e-12);
+    let mut config = bert::config(&raw)?;
+    config.embeddings.positions = Positions::None;
+    let heads = raw.optional_size("num_attention_heads")?.unwrap_or(12);
+    let rope = RopeConfig {
+        theta: raw.number("rope_theta", 10_000.0)?,
+        rotary_dim: config.hidden_size / heads,
+        pairing: RopePairing::Halves,
+        scaling: RopeScaling::None,
+    };
+    if !rope.rotary_dim.is_multiple_of(2) || rope.theta <= 1.0 {
+        let reason = "rotating needs an even number of channels per head and a base above 1";
+        return Err(raw.refuse("rope_theta", reason));
+    }
+    config.ropes = vec![rope];
+    for layer in &mut config.layers {
+        layer.attention.rope = Some(0);
+        layer.attention.qkv_bias = Bias::IfStored;
+        layer.attention.output_bias = Bias::IfStored;
+        layer.mlp = MlpConfig::Gated {
+            hidden: raw.optional_size("intermediate_size")?.unwrap_or(3072),
+            activation,
+            bias: Bias::IfStored,
+        };
+    }
+    Ok(config)
+}
