@@ -21,6 +21,11 @@ use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result};
 const GOLDENS: &str = "tests/goldens/weights";
 const BLOCKS: [&str; 10] =
     ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"];
+/// Read, and kept as Q8_0.
+const READ_ONLY_BLOCKS: [&str; 13] = [
+    "iq1_m", "iq1_s", "iq2_s", "iq2_xs", "iq2_xxs", "iq3_s", "iq3_xxs", "iq4_nl", "iq4_xs",
+    "mxfp4", "nvfp4", "tq1_0", "tq2_0",
+];
 
 fn cpu() -> LoadOptions {
     LoadOptions::default().device(Device::Cpu)
@@ -72,7 +77,7 @@ fn projection(rows: usize, columns: usize, options: &LoadOptions) -> Result<Weig
 fn blocks_dequantize_bit_for_bit_as_in_python() -> Result<()> {
     let expected = folder(&[("model.safetensors", &golden("quants.safetensors"))], &cpu())?;
     let dense = quants(&cpu().dtype(Precision::F32))?;
-    for name in BLOCKS {
+    for name in BLOCKS.into_iter().chain(READ_ONLY_BLOCKS) {
         let (name, shape) = (format!("{name}.weight"), [3, 512]);
         let expected = expected.tensor(&name, &shape)?;
         assert_eq!(bits(&dense.tensor(&name, &shape)?), bits(&expected), "{name}");
@@ -235,6 +240,25 @@ fn blocks_of_a_gguf_file_stay_or_are_quantized_anew() -> Result<()> {
     assert_eq!(precisions(&cpu().dtype(Precision::BF16))?, ("bf16", "bf16"));
     let both = cpu().dtype(Precision::F32).quantize(QuantLevel::Q4K);
     assert_eq!(precisions(&both)?, ("q4_k", "f32"));
+    Ok(())
+}
+
+#[test]
+fn blocks_that_nobody_multiplies_become_q8_0() -> Result<()> {
+    let (kept, dense) = (quants(&cpu())?, quants(&cpu().dtype(Precision::F32))?);
+    let ids = Tensor::new(&[0_u32, 1, 2], &Device::Cpu)?;
+    for name in READ_ONLY_BLOCKS {
+        let table = kept.embedding(name, 3, 512)?;
+        assert_eq!(table.precision(), "q8_0");
+        let expected = values(&dense.tensor(&format!("{name}.weight"), &[3, 512])?);
+        let found = values(&table.forward(&ids)?);
+        let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>();
+        let error = squares(&mut found.iter().zip(&expected).map(|(x, y)| x - y));
+        let error = (error / squares(&mut expected.iter().copied())).sqrt();
+        // What docs/loading.md says it adds.
+        assert!(error < 0.006, "{name}: {error}");
+        assert_eq!(kept.linear(name, 512, 3, Bias::Absent)?.precision(), "q8_0");
+    }
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::error::Result;
+use crate::source::ggml::GgmlType;
+use crate::weights::blocks;
 
 /// What a stored tensor is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub(super) enum Elements {
     BF16,
     /// ggml's blocks of quantized weights, along the rows.
     Blocks(GgmlDType),
+    /// Blocks that [`blocks`] reads and nobody multiplies.
+    ReadOnlyBlocks(GgmlType),
     F16,
     F32,
     F64,
@@ -33,6 +37,7 @@ impl Elements {
             Self::F16 | Self::BF16 => (1, 2),
             Self::F8E4M3 => (1, 1),
             Self::Blocks(kind) => (kind.block_size(), kind.type_size()),
+            Self::ReadOnlyBlocks(kind) => (kind.weights, kind.bytes),
             Self::Other(_) => return None,
         })
     }
@@ -50,6 +55,11 @@ impl Elements {
                 let blocks = kind.from_data(Cow::Borrowed(&bytes[..length]));
                 if let CpuStorage::F32(values) = blocks.dequantize(out.len())? {
                     out.copy_from_slice(&values);
+                }
+            }
+            Self::ReadOnlyBlocks(kind) => {
+                if let Some(read) = blocks::reader(*kind) {
+                    read(bytes, out);
                 }
             }
             Self::Other(_) => {}
@@ -81,6 +91,7 @@ impl Elements {
             Self::BF16 => "bf16",
             Self::F8E4M3 => "f8_e4m3",
             Self::Blocks(kind) => block_name(*kind),
+            Self::ReadOnlyBlocks(kind) => kind.name,
             Self::Other(name) => name,
         }
     }

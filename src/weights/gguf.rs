@@ -5,6 +5,7 @@ use candle_core::quantized::GgmlDType;
 use crate::error::Result;
 use crate::source::ggml::GgmlType;
 use crate::source::gguf::{GgufFile, GgufTensor};
+use crate::weights::blocks;
 use crate::weights::elements::Elements;
 use crate::weights::store::{Entry, Store};
 
@@ -37,9 +38,10 @@ fn elements(ggml_type: u32) -> Elements {
         14 => Elements::Blocks(GgmlDType::Q6K),
         28 => Elements::F64,
         30 => Elements::BF16,
-        other => Elements::Other(match GgmlType::from_number(other) {
-            Some(kind) => kind.name.to_owned(),
-            None => format!("number {other}, which ggml does not have"),
-        }),
+        other => match GgmlType::from_number(other) {
+            Some(kind) if blocks::reader(kind).is_some() => Elements::ReadOnlyBlocks(kind),
+            Some(kind) => Elements::Other(kind.name.to_owned()),
+            None => Elements::Other(format!("number {other}, which ggml does not have")),
+        },
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../../docs/loading.md")]
 
+mod blocks;
 mod convert;
 mod elements;
 mod embedding;

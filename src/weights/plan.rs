@@ -42,10 +42,12 @@ impl LoadPlan {
         }
     }
 
-    /// The blocks that a tensor is already in and may stay in.
+    /// The blocks that a tensor is already in and may stay in; Q8_0, which adds the least error,
+    /// for those that nobody multiplies.
     pub(super) fn kept_blocks(&self, stored: &Elements) -> Option<GgmlDType> {
         match stored {
             Elements::Blocks(kind) if self.keep_blocks => Some(*kind),
+            Elements::ReadOnlyBlocks(_) if self.keep_blocks => Some(GgmlDType::Q8_0),
             _ => None,
         }
     }
