@@ -31,6 +31,7 @@
 //! | floor | module | |
 //! |---|---|---|
 //! | 7 | [`pipeline`] | tasks |
+//! | 6 | [`embeddings`] | sentence embeddings, search |
 //! | 6 | [`generation`] | the step loop, sampling, stopping, streams |
 //! | 5 | [`models`] | [`CausalLm`](models::CausalLm), `AutoModel`, the decoder |
 //! | 4 | [`nn`] | attention, cache, rope, norms |
@@ -40,6 +41,7 @@
 //! How it is built and extended is told in the [`guide`].
 
 pub mod batch;
+pub mod embeddings;
 pub mod error;
 pub mod generation;
 pub mod guide;

@@ -45,6 +45,9 @@ struct Case {
     types: Vec<Vec<u32>>,
 }
 
+/// One thing that is to hold of every folder.
+type Check = fn(&Encoder) -> Outcome;
+
 fn main() {
     let mut trials = Vec::new();
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders");
@@ -52,7 +55,7 @@ fn main() {
         fs::read_dir(goldens).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
     assert!(!folders.is_empty(), "tests/goldens/encoders is empty");
-    let checks: [(&str, fn(&Encoder) -> Outcome); 5] = [
+    let checks: [(&str, Check); 5] = [
         ("reference", reference),
         ("padded_row_is_row_alone", padded_row_is_row_alone),
         ("threads", threads),

@@ -16,6 +16,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("weights", 3),
     ("nn", 4),
     ("models", 5),
+    ("embeddings", 6),
     ("generation", 6),
     ("pipeline", 7),
 ];

@@ -1,0 +1,66 @@
+//! From the vectors of a text's tokens to one.
+
+use crate::error::{Error, Result};
+
+/// How the vectors of a text's tokens become one: `pooling_mode_…` of sentence-transformers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pooling {
+    First,
+    Last,
+    Max,
+    Mean,
+    MeanSqrtLength,
+    /// Weighted by position, from 1 on.
+    WeightedMean,
+}
+
+impl Pooling {
+    pub(super) fn parse(name: &str) -> Result<Self> {
+        Ok(match name {
+            "cls" => Self::First,
+            "lasttoken" => Self::Last,
+            "max" => Self::Max,
+            "mean" => Self::Mean,
+            "mean_sqrt_len_tokens" => Self::MeanSqrtLength,
+            "weightedmean" => Self::WeightedMean,
+            _ => return Err(Error::unsupported(format!("the pooling mode {name:?}"))),
+        })
+    }
+
+    /// Of at least one token.
+    pub(super) fn pool(self, tokens: &[&[f32]]) -> Vec<f32> {
+        let size = tokens.first().map_or(0, |token| token.len());
+        let sum = |weight: fn(usize) -> f32| {
+            let mut sum = vec![0.0; size];
+            for (place, token) in tokens.iter().enumerate() {
+                sum.iter_mut().zip(*token).for_each(|(sum, x)| *sum += weight(place) * x);
+            }
+            sum
+        };
+        let divided =
+            |sum: Vec<f32>, by: f32| sum.into_iter().map(|sum| sum / by).collect::<Vec<f32>>();
+        let count = tokens.len() as f32;
+        match self {
+            Self::First => tokens.first().map_or_else(Vec::new, |token| token.to_vec()),
+            Self::Last => tokens.last().map_or_else(Vec::new, |token| token.to_vec()),
+            Self::Max => {
+                let mut max = vec![f32::NEG_INFINITY; size];
+                for token in tokens {
+                    max.iter_mut().zip(*token).for_each(|(max, x)| *max = max.max(*x));
+                }
+                max
+            }
+            Self::Mean => divided(sum(|_| 1.0), count),
+            Self::MeanSqrtLength => divided(sum(|_| 1.0), count.sqrt()),
+            Self::WeightedMean => {
+                divided(sum(|place| (place + 1) as f32), count * (count + 1.0) / 2.0)
+            }
+        }
+    }
+}
+
+/// Makes the length 1, as `torch.nn.functional.normalize` does.
+pub(super) fn normalize(vector: &mut [f32]) {
+    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+    vector.iter_mut().for_each(|x| *x /= length);
+}
