@@ -45,6 +45,7 @@ pub mod embeddings;
 pub mod error;
 pub mod generation;
 pub mod guide;
+mod kernels;
 pub mod models;
 pub mod nn;
 pub mod options;

@@ -4,6 +4,7 @@
 //! tensor ever exists a second time in another dtype.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor, WithDType};
@@ -13,7 +14,9 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use crate::error::{Error, Result};
+use crate::kernels::packed::{BlockFormat, Packed};
 use crate::weights::elements::Elements;
+use crate::weights::linear::Matrix;
 use crate::weights::store::StoredTensor;
 
 /// The tensor in `dtype` (f32, f16 or bf16), each element plus `plus`.
@@ -30,27 +33,57 @@ pub(super) fn dense(
     }
 }
 
-/// The tensor as blocks of `kind`; stored blocks of that kind are taken as they are. Its rows must
-/// be whole blocks.
+/// The matrix as blocks of `kind`; stored blocks of that kind are taken as they are. Its rows must
+/// be whole blocks. On the CPU they are packed for its kernels.
 pub(super) fn blocks(
     stored: &StoredTensor<'_>,
     kind: GgmlDType,
     device: &Device,
-) -> Result<QTensor> {
-    let storage = if stored.elements == Elements::Blocks(kind) {
+) -> Result<Matrix> {
+    let bytes;
+    let pieces = if stored.elements == Elements::Blocks(kind) {
         check_scales(stored)?;
-        let bytes = match stored.pieces.as_slice() {
+        stored.pieces.as_slice()
+    } else {
+        bytes = quantize(stored, kind)?;
+        stored.release();
+        &[bytes.as_slice()]
+    };
+    let packed = match (packed_format(kind), stored.shape.as_slice()) {
+        (Some(format), &[rows, columns]) if device.is_cpu() => {
+            Packed::new(format, rows, columns, pieces)
+        }
+        _ => None,
+    };
+    let matrix = if let Some(packed) = packed {
+        Matrix::Packed(Arc::new(packed))
+    } else {
+        let bytes = match pieces {
             [whole] => Cow::Borrowed(*whole),
             pieces => Cow::Owned(pieces.concat()),
         };
-        QStorage::from_data(bytes, device, kind)?
-    } else {
-        let bytes = quantize(stored, kind)?;
-        stored.release();
-        QStorage::from_data(Cow::Owned(bytes), device, kind)?
+        let storage = QStorage::from_data(bytes, device, kind)?;
+        Matrix::Quantized(Arc::new(QTensor::new(storage, stored.shape.as_slice())?))
     };
     stored.release();
-    Ok(QTensor::new(storage, stored.shape.as_slice())?)
+    Ok(matrix)
+}
+
+/// The format of our kernels for a block type of candle's.
+fn packed_format(kind: GgmlDType) -> Option<BlockFormat> {
+    Some(match kind {
+        GgmlDType::Q2K => BlockFormat::Q2K,
+        GgmlDType::Q3K => BlockFormat::Q3K,
+        GgmlDType::Q4_0 => BlockFormat::Q4_0,
+        GgmlDType::Q4_1 => BlockFormat::Q4_1,
+        GgmlDType::Q4K => BlockFormat::Q4K,
+        GgmlDType::Q5_0 => BlockFormat::Q5_0,
+        GgmlDType::Q5_1 => BlockFormat::Q5_1,
+        GgmlDType::Q5K => BlockFormat::Q5K,
+        GgmlDType::Q6K => BlockFormat::Q6K,
+        GgmlDType::Q8_0 => BlockFormat::Q8_0,
+        _ => return None,
+    })
 }
 
 fn collect<T: Float>(stored: &StoredTensor<'_>, plus: f32, device: &Device) -> Result<Tensor> {

@@ -1,8 +1,5 @@
 //! A table of vectors, one for each id.
 
-use std::sync::Arc;
-
-use candle_core::quantized::QTensor;
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
@@ -27,8 +24,8 @@ impl Embedding {
         Ok(Self { table: Matrix::Dense(table.contiguous()?), compute })
     }
 
-    pub(super) fn quantized(table: QTensor, compute: DType) -> Self {
-        Self { table: Matrix::Quantized(Arc::new(table)), compute }
+    pub(super) fn blocks(table: Matrix, compute: DType) -> Self {
+        Self { table, compute }
     }
 
     /// Ids are below this.
@@ -74,6 +71,14 @@ impl Embedding {
         }
         let vectors = match &self.table {
             Matrix::Dense(table) => table.index_select(&ids, 0)?,
+            Matrix::Packed(table) => {
+                let mut vectors = vec![0.0; ids.elem_count() * self.hidden()];
+                let rows = vectors.chunks_exact_mut(self.hidden().max(1));
+                for (id, vector) in ids.to_vec1::<u32>()?.into_iter().zip(rows) {
+                    table.row(id as usize, vector);
+                }
+                Tensor::from_vec(vectors, (ids.elem_count(), self.hidden()), ids.device())?
+            }
             Matrix::Quantized(table) => table.embedding(&ids)?,
         };
         Ok(vectors.to_dtype(self.compute)?.reshape(shape)?)
@@ -89,10 +94,13 @@ impl Embedding {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use candle_core::Device;
-    use candle_core::quantized::GgmlDType;
+    use candle_core::quantized::{GgmlDType, QTensor};
 
     use super::*;
+    use crate::kernels::packed::{BlockFormat, Packed};
 
     #[test]
     fn looks_up_rows_and_serves_as_a_head() -> Result<()> {
@@ -100,8 +108,12 @@ mod tests {
         let table = Tensor::arange(0_f32, 3.0 * 32.0, cpu)?.reshape((3, 32))?;
         let ids = Tensor::new(&[[2_u32, 0]], cpu)?;
         let dense = Embedding::new(table.to_dtype(DType::BF16)?, DType::F32)?;
-        let blocks = Embedding::quantized(QTensor::quantize(&table, GgmlDType::Q8_0)?, DType::F32);
-        for embedding in [dense, blocks] {
+        let stored = QTensor::quantize(&table, GgmlDType::Q8_0)?;
+        let packed = Packed::new(BlockFormat::Q8_0, 3, 32, &[&stored.data()?]).unwrap();
+        let [blocks, packed] =
+            [Matrix::Quantized(Arc::new(stored)), Matrix::Packed(Arc::new(packed))]
+                .map(|table| Embedding::blocks(table, DType::F32));
+        for embedding in [dense, blocks, packed] {
             let vectors = embedding.forward(&ids)?;
             assert_eq!((vectors.dims(), vectors.dtype()), ([1, 2, 32].as_slice(), DType::F32));
             let vectors = vectors.flatten_all()?.to_vec1::<f32>()?;
@@ -109,6 +121,7 @@ mod tests {
             let head = embedding.as_linear();
             assert_eq!((head.in_features(), head.out_features()), (32, 3));
             assert_eq!(head.bytes(), embedding.bytes());
+            assert_eq!(head.precision(), embedding.precision());
             let outside = Tensor::new(&[3_u32], cpu)?;
             assert!(embedding.forward(&outside).unwrap_err().is_caller_error());
         }

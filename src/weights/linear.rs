@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
-use candle_core::{DType, Tensor};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use candle_core::{CpuStorage, DType, Storage, Tensor};
 
 use crate::error::{Error, Result};
+use crate::kernels::activations::Activations;
+use crate::kernels::dense::{self, Dense};
+use crate::kernels::packed::{self, Packed, Product};
 use crate::weights::elements::block_name;
 
 /// `y = x Wᵀ + b`, whatever the weights are made of. Cloning shares them.
@@ -20,6 +22,9 @@ pub struct Linear {
 #[derive(Debug, Clone)]
 pub(super) enum Matrix {
     Dense(Tensor),
+    /// Blocks on the CPU, arranged for its kernels.
+    Packed(Arc<Packed>),
+    /// Blocks elsewhere, multiplied by candle.
     Quantized(Arc<QTensor>),
 }
 
@@ -93,16 +98,18 @@ impl Linear {
 }
 
 impl Matrix {
-    pub(super) fn dims(&self) -> &[usize] {
+    pub(super) fn dims(&self) -> [usize; 2] {
         match self {
-            Self::Dense(weight) => weight.dims(),
-            Self::Quantized(weight) => weight.shape().dims(),
+            Self::Dense(weight) => [weight.dims()[0], weight.dims()[1]],
+            Self::Packed(weight) => weight.dims(),
+            Self::Quantized(weight) => [weight.shape().dims()[0], weight.shape().dims()[1]],
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Dense(weight) => weight.elem_count() * weight.dtype().size_in_bytes(),
+            Self::Packed(weight) => weight.bytes(),
             Self::Quantized(weight) => weight.storage_size_in_bytes(),
         }
     }
@@ -110,6 +117,7 @@ impl Matrix {
     pub(super) fn precision(&self) -> &'static str {
         match self {
             Self::Dense(weight) => weight.dtype().as_str(),
+            Self::Packed(weight) => weight.format().name(),
             Self::Quantized(weight) => block_name(weight.dtype()),
         }
     }
@@ -118,9 +126,23 @@ impl Matrix {
     fn multiply(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Dense(weight) if weight.device().is_cpu() => {
-                multiply_on_cpu(&x.to_dtype(DType::F32)?.contiguous()?, weight)
+                let x = x.to_dtype(DType::F32)?.contiguous()?;
+                let [rows, columns] = self.dims();
+                let mut out = vec![0.0; x.dim(0)? * rows];
+                with_dense(weight, |weight| {
+                    with_f32(&x, |x| dense::multiply(x, columns, weight, &mut out))
+                })??;
+                Ok(Tensor::from_vec(out, (x.dim(0)?, rows), x.device())?)
             }
             Self::Dense(weight) => Ok(x.to_dtype(weight.dtype())?.matmul(&weight.t()?)?),
+            Self::Packed(weight) => {
+                let x = x.to_dtype(DType::F32)?.contiguous()?;
+                let [rows, columns] = weight.dims();
+                let mut out = vec![0.0; x.dim(0)? * rows];
+                let activations = with_f32(&x, |x| Activations::quantize(x, columns))?;
+                packed::multiply(&activations, &mut [Product { weight, out: &mut out }]);
+                Ok(Tensor::from_vec(out, (x.dim(0)?, rows), x.device())?)
+            }
             Self::Quantized(weight) => {
                 let x = x.to_dtype(DType::F32)?.contiguous()?;
                 Ok(x.apply_op1_no_bwd(weight.as_ref())?)
@@ -129,36 +151,28 @@ impl Matrix {
     }
 }
 
-/// By chunks of the weight's rows, for two reasons: candle widens a 16-bit weight whole for every
-/// product, and multiplies a single row on one thread.
-fn multiply_on_cpu(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let (out_features, in_features) = weight.dims2()?;
-    let widened = weight.dtype() != DType::F32;
-    let few = x.dim(0)? <= FEW_ROWS;
-    if !few && !widened {
-        return Ok(x.matmul(&weight.t()?)?);
-    }
-    let elements = if few { FEW_ROWS_CHUNK } else { MANY_ROWS_CHUNK };
-    let chunk = (elements / in_features.max(1)).max(1);
-    let product = |start: usize| -> Result<Tensor> {
-        let rows = weight.narrow(0, start, chunk.min(out_features - start))?;
-        Ok(x.matmul(&rows.to_dtype(DType::F32)?.t()?)?)
-    };
-    let starts = (0..out_features).step_by(chunk);
-    let columns: Vec<_> = if few {
-        starts.collect::<Vec<_>>().into_par_iter().map(product).collect::<Result<_>>()?
-    } else {
-        starts.map(product).collect::<Result<_>>()?
-    };
-    Ok(Tensor::cat(&columns, 1)?)
+/// The elements of a contiguous f32 tensor on the CPU.
+fn with_f32<T>(x: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    with_dense(x, |x| match x {
+        Dense::F32(x) => Ok(work(x)),
+        _ => Err(Error::input("activations in f32 are expected")),
+    })?
 }
 
-/// Up to so many rows, products are too small to be worth splitting inside.
-const FEW_ROWS: usize = 4;
-/// Weights of a chunk that one thread multiplies; below what candle would spread over threads.
-const FEW_ROWS_CHUNK: usize = 48 << 10;
-/// Weights of a chunk that all threads multiply: 4 MiB in f32.
-const MANY_ROWS_CHUNK: usize = 1 << 20;
+/// The elements of a contiguous dense tensor on the CPU.
+fn with_dense<T>(tensor: &Tensor, work: impl FnOnce(Dense<'_>) -> T) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let range = layout.contiguous_offsets();
+    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, range) else {
+        return Err(Error::input("a contiguous tensor on the CPU is expected"));
+    };
+    Ok(work(match storage {
+        CpuStorage::BF16(values) => Dense::BF16(&values[start..end]),
+        CpuStorage::F16(values) => Dense::F16(&values[start..end]),
+        CpuStorage::F32(values) => Dense::F32(&values[start..end]),
+        _ => return Err(Error::input(format!("no arithmetic in {:?}", tensor.dtype()))),
+    }))
+}
 
 #[cfg(test)]
 mod tests {
@@ -166,6 +180,7 @@ mod tests {
     use candle_core::quantized::GgmlDType;
 
     use super::*;
+    use crate::kernels::packed::BlockFormat;
 
     /// Numbers that look random and are exact in bf16 and f16.
     fn numbers(length: usize, seed: usize) -> Vec<f32> {
@@ -227,6 +242,27 @@ mod tests {
         close(&values(linear.forward(&x)?)?, &values(dense.forward(&x)?)?, 0.15);
         let half = linear.forward(&x.to_dtype(DType::BF16)?)?;
         assert_eq!(half.dtype(), DType::BF16);
+        Ok(())
+    }
+
+    #[test]
+    fn packed_blocks_multiply_like_candles() -> Result<()> {
+        let cpu = &Device::Cpu;
+        let weight = Tensor::from_vec(numbers(48 * 256, 3), (48, 256), cpu)?;
+        let quantized = QTensor::quantize(&weight, GgmlDType::Q4K)?;
+        let packed = Packed::new(BlockFormat::Q4K, 48, 256, &[&quantized.data()?]).unwrap();
+        let values = |weight, rows| -> Result<Vec<f32>> {
+            let x = Tensor::from_vec(numbers(rows * 256, 4), (1, rows, 256), cpu)?;
+            let y = Linear { weight, bias: None }.forward(&x.to_dtype(DType::BF16)?)?;
+            assert_eq!((y.dims(), y.dtype()), ([1, rows, 48].as_slice(), DType::BF16));
+            Ok(y.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?)
+        };
+        let (quantized, packed) = (Arc::new(quantized), Arc::new(packed));
+        // Both round activations, and results to bf16, which has steps of a quarter here.
+        for rows in [1, 3, 11] {
+            let candle = values(Matrix::Quantized(Arc::clone(&quantized)), rows)?;
+            close(&values(Matrix::Packed(Arc::clone(&packed)), rows)?, &candle, 0.5);
+        }
         Ok(())
     }
 

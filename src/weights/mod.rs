@@ -158,9 +158,7 @@ impl Weights {
             self.stored(&format!("{name}.weight"), &[out_features, in_features])?;
         let plan = &self.plan;
         let weight = match plan.linear_blocks(&stored.elements, in_features) {
-            Some(kind) => {
-                Matrix::Quantized(Arc::new(convert::blocks(&stored, kind, &plan.device)?))
-            }
+            Some(kind) => convert::blocks(&stored, kind, &plan.device)?,
             None => Matrix::Dense(convert::dense(&stored, plan.dense, plus, &plan.device)?),
         };
         let bias_name = format!("{name}.bias");
@@ -184,7 +182,7 @@ impl Weights {
         match plan.kept_blocks(&stored.elements) {
             Some(kind) => {
                 let table = convert::blocks(&stored, kind, &plan.device)?;
-                Ok(Embedding::quantized(table, plan.compute))
+                Ok(Embedding::blocks(table, plan.compute))
             }
             None => {
                 let table = convert::dense(&stored, plan.dense, plus, &plan.device)?;

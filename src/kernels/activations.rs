@@ -1,0 +1,152 @@
+//! Activations rounded to 8 bits, once for all weights they are multiplied with.
+#![expect(unsafe_code, reason = "vector instructions")]
+
+use crate::kernels::tier::Tier;
+
+/// Values rounded together.
+pub(crate) const GROUP: usize = 32;
+/// Groups with nothing larger count as zeros: 127 divided by it would be infinite.
+const SMALLEST: f32 = 1e-36;
+
+/// Rows of activations in 8 bits: `x` is about `value * scale`, with one scale for 32 values.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Activations {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    /// Row by row, between -127 and 127.
+    pub(super) values: Vec<i8>,
+    pub(super) groups: Vec<Group>,
+}
+
+/// What products need to know of 32 activations.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct Group {
+    pub(super) scale: f32,
+    /// Of the 32 rounded activations, times `scale`.
+    pub(super) sum: f32,
+    /// The same of the first 16 and of the last.
+    pub(super) halves: [f32; 2],
+}
+
+impl Activations {
+    /// Rounds rows of `columns` values, a multiple of 32, to the nearest 127th of the largest of
+    /// each 32.
+    pub(crate) fn quantize(x: &[f32], columns: usize) -> Self {
+        Self::quantize_on(Tier::best(), x, columns)
+    }
+
+    fn quantize_on(tier: Tier, x: &[f32], columns: usize) -> Self {
+        assert!(columns > 0 && columns.is_multiple_of(GROUP) && x.len().is_multiple_of(columns));
+        let mut values = vec![0; x.len()];
+        let mut groups = vec![Group::default(); x.len() / GROUP];
+        let work = x.as_chunks::<GROUP>().0.iter().zip(values.as_chunks_mut::<GROUP>().0);
+        for ((x, values), group) in work.zip(&mut groups) {
+            *group = match tier {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the tier says that the processor has these instructions.
+                Tier::Avx2 => unsafe { avx2::quantize(x, values) },
+                _ => quantize(x, values),
+            };
+        }
+        Self { rows: x.len() / columns, columns, values, groups }
+    }
+
+    /// The groups of one row.
+    pub(super) fn row_groups(&self, row: usize) -> &[Group] {
+        let groups = self.columns / GROUP;
+        &self.groups[row * groups..][..groups]
+    }
+
+    pub(super) fn row(&self, row: usize) -> &[i8] {
+        &self.values[row * self.columns..][..self.columns]
+    }
+}
+
+fn quantize(x: &[f32; GROUP], values: &mut [i8; GROUP]) -> Group {
+    let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    let inverse = if largest > SMALLEST { 127.0 / largest } else { 0.0 };
+    let mut sums = [0_i32; 2];
+    for (i, (x, value)) in x.iter().zip(values).enumerate() {
+        *value = (x * inverse).round_ties_even() as i8;
+        sums[i / 16] += i32::from(*value);
+    }
+    group(largest, sums)
+}
+
+fn group(largest: f32, sums: [i32; 2]) -> Group {
+    let scale = largest / 127.0;
+    Group {
+        scale,
+        sum: scale * (sums[0] + sums[1]) as f32,
+        halves: sums.map(|sum| scale * sum as f32),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    use super::{GROUP, Group, SMALLEST, group};
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn quantize(x: &[f32; GROUP], values: &mut [i8; GROUP]) -> Group {
+        // SAFETY: 32 floats are four vectors of eight.
+        let x: [__m256; 4] =
+            std::array::from_fn(|i| unsafe { _mm256_loadu_ps(x.as_ptr().add(8 * i)) });
+        let sign = _mm256_set1_ps(-0.0);
+        let magnitude = |x| _mm256_andnot_ps(sign, x);
+        let largest = _mm256_max_ps(
+            _mm256_max_ps(magnitude(x[0]), magnitude(x[1])),
+            _mm256_max_ps(magnitude(x[2]), magnitude(x[3])),
+        );
+        let four = _mm_max_ps(_mm256_castps256_ps128(largest), _mm256_extractf128_ps::<1>(largest));
+        let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+        let largest = _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+        let inverse = if largest > SMALLEST { 127.0 / largest } else { 0.0 };
+        let inverse = _mm256_set1_ps(inverse);
+        let rounded = x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse)));
+        // Packing works within halves of 128 bits; the permutation puts the fours in order again.
+        let words = _mm256_packs_epi32(rounded[0], rounded[1]);
+        let more = _mm256_packs_epi32(rounded[2], rounded[3]);
+        let bytes = _mm256_packs_epi16(words, more);
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        let bytes = _mm256_permutevar8x32_epi32(bytes, order);
+        // SAFETY: 32 bytes are one vector.
+        unsafe { _mm256_storeu_si256(values.as_mut_ptr().cast(), bytes) };
+        let sum = |a, b| {
+            let eight = _mm256_add_epi32(a, b);
+            let four =
+                _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256::<1>(eight));
+            let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
+        };
+        group(largest, [sum(rounded[0], rounded[1]), sum(rounded[2], rounded[3])])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tier_rounds_alike_to_a_254th_of_the_largest() {
+        let x: Vec<f32> = (0..96).map(|i| ((i * 37 % 61) as f32 - 30.0) * 0.13).collect();
+        let x = [x, vec![0.0; 32], vec![1e-30; 32], vec![-3e38; 32]].concat();
+        let [best, plain] =
+            [Tier::best(), Tier::Scalar].map(|tier| Activations::quantize_on(tier, &x, 64));
+        assert_eq!((best.rows, best.values), (3, plain.values.clone()));
+        for (i, group) in plain.groups.iter().enumerate() {
+            let other = best.groups[i];
+            assert_eq!(
+                (group.scale, group.sum, group.halves),
+                (other.scale, other.sum, other.halves)
+            );
+            for (x, value) in x[32 * i..].iter().zip(&plain.values[32 * i..32 * i + 32]) {
+                assert!((x - f32::from(*value) * group.scale).abs() <= 0.501 * group.scale);
+            }
+            let split = group.halves[0] + group.halves[1];
+            assert!((split - group.sum).abs() <= group.scale * 0.01);
+        }
+    }
+}

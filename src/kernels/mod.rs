@@ -1,0 +1,17 @@
+//! CPU kernels on plain slices: matrix products with packed weights. They know no model and no file.
+//!
+//! Each kernel has a plain scalar twin, which runs where the processor has nothing better and which
+//! the tests hold the others against. What a processor can do is asked at run time ([`tier`]).
+//!
+//! | kernel | weights | activations | error against f64 |
+//! |---|---|---|---|
+//! | [`packed`] | blocks of 2 to 8 bits, exact | 8 bits per 32 values | that of rounding activations to 1/254 of the largest of 32 |
+//! | [`dense`] | f32, f16, bf16, exact | f32 | below `1e-6` of the sum of the products' magnitudes |
+
+pub(crate) mod activations;
+pub(crate) mod dense;
+pub(crate) mod packed;
+pub(crate) mod pool;
+
+mod shared;
+mod tier;

@@ -1,0 +1,334 @@
+//! Products with weights in ggml's block formats, packed by eight rows.
+//!
+//! Weights keep their exact values and at most 1.04 times their bytes. Activations are rounded to 8
+//! bits, 32 at a time; products and their sums over 16 or 32 columns are exact integers.
+#![expect(unsafe_code, reason = "vector instructions, and threads that write to one slice")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod layout;
+mod scalar;
+
+use half::f16;
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+
+pub(crate) use layout::BlockFormat;
+
+use crate::kernels::activations::Activations;
+use crate::kernels::pool;
+use crate::kernels::shared::Shared;
+use crate::kernels::tier::Tier;
+use layout::{Layout, Meaning, ROWS, RowPiece};
+
+/// A weight of shape `(rows, columns)`, packed.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    format: BlockFormat,
+    rows: usize,
+    columns: usize,
+    bytes: Vec<u8>,
+}
+
+/// A product to be computed: `(x rows, weight rows)`, row by row.
+#[derive(Debug)]
+pub(crate) struct Product<'a> {
+    pub(crate) weight: &'a Packed,
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Packed {
+    /// Packs rows as they lie in a file, in pieces of whole rows; `None` where they are not as many
+    /// bytes as the shape takes, or rows are not whole blocks.
+    pub(crate) fn new(
+        format: BlockFormat,
+        rows: usize,
+        columns: usize,
+        pieces: &[&[u8]],
+    ) -> Option<Self> {
+        let layout = format.layout();
+        let row_bytes = columns / format.columns() * layout.stored;
+        let stored: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let whole = columns > 0
+            && columns.is_multiple_of(format.columns())
+            && rows.checked_mul(row_bytes) == Some(stored)
+            && pieces.iter().all(|piece| piece.len().is_multiple_of(row_bytes));
+        if !whole {
+            return None;
+        }
+        let starts: Vec<&[u8]> =
+            pieces.iter().flat_map(|piece| piece.chunks_exact(row_bytes)).collect();
+        let group_bytes = columns / format.columns() * layout.block();
+        let mut bytes = vec![0; rows.div_ceil(ROWS) * group_bytes];
+        bytes.par_chunks_mut(group_bytes).enumerate().for_each(|(group, packed)| {
+            for (row, stored) in starts[group * ROWS..].iter().take(ROWS).enumerate() {
+                let blocks =
+                    stored.chunks_exact(layout.stored).zip(packed.chunks_exact_mut(layout.block()));
+                for (stored, packed) in blocks {
+                    for piece in 0..layout.pieces {
+                        let decoded = layout::decode(format, stored, piece);
+                        layout::write(layout, packed, piece, row, &decoded);
+                    }
+                }
+            }
+        });
+        Some(Self { format, rows, columns, bytes })
+    }
+
+    pub(crate) fn format(&self) -> BlockFormat {
+        self.format
+    }
+
+    pub(crate) fn dims(&self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The values of one row.
+    pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
+        let layout = self.format.layout();
+        let group = self.group(row / ROWS);
+        for (i, out) in out.chunks_exact_mut(32).enumerate() {
+            let block = &group[i / layout.pieces * layout.block()..][..layout.block()];
+            let piece = layout::read(layout, block, i % layout.pieces, row % ROWS);
+            let values = Values::new(layout, &piece);
+            for (column, value) in out.iter_mut().enumerate() {
+                let half = column / 16;
+                *value = values.scale[half] * values.quant(column) as f32 + values.minimum[half];
+            }
+        }
+    }
+
+    fn group(&self, group: usize) -> &[u8] {
+        let bytes = self.columns / self.format.columns() * self.format.layout().block();
+        &self.bytes[group * bytes..][..bytes]
+    }
+}
+
+/// Multiplies the same activations with several weights, in one hand-over to the threads.
+///
+/// Error against f64: that of rounding the activations, and of a sum in f32 per 32 columns.
+pub(crate) fn multiply(x: &Activations, products: &mut [Product<'_>]) {
+    multiply_on(Tier::best(), x, products);
+}
+
+fn multiply_on(tier: Tier, x: &Activations, products: &mut [Product<'_>]) {
+    let mut groups = 0;
+    let mut parts = Vec::with_capacity(products.len());
+    for Product { weight, out } in products {
+        assert_eq!((weight.columns, x.rows * weight.rows), (x.columns, out.len()));
+        parts.push((groups, &**weight, Shared::new(out)));
+        groups += weight.rows.div_ceil(ROWS);
+    }
+    // Small enough that a slow thread is not waited for long, and large enough to be worth it.
+    let work = ROWS * x.columns * x.rows;
+    let grain = (groups / (4 * pool::threads())).clamp(1, 64).max(SMALLEST_WORK / work.max(1));
+    pool::for_each(groups, grain, |range| {
+        #[cfg(target_arch = "x86_64")]
+        let mut pieces = Vec::new();
+        for group in range {
+            let Some((first, weight, out)) = parts.iter().rfind(|(first, ..)| *first <= group)
+            else {
+                continue;
+            };
+            let group = group - first;
+            let rows = (weight.rows - group * ROWS).min(ROWS);
+            let bytes = weight.group(group);
+            let mut write = |row: usize, sums: &[f32; ROWS]| {
+                // SAFETY: every group of every row is written by the one thread that got it.
+                unsafe { out.write(row * weight.rows + group * ROWS, &sums[..rows]) };
+            };
+            match tier {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the tier says that the processor has these instructions.
+                Tier::Avx2 => unsafe {
+                    avx2::multiply(weight.format, bytes, x, &mut pieces, &mut write);
+                },
+                _ => scalar::multiply(weight.format, bytes, x, &mut write),
+            }
+        }
+    });
+}
+
+/// Products of numbers that one thread does in less time than a hand-over takes.
+const SMALLEST_WORK: usize = 1 << 15;
+
+/// What a piece of a row stands for: `scale * quant + minimum`, for each half.
+struct Values {
+    words: [u32; 8],
+    signed: bool,
+    scale: [f32; 2],
+    minimum: [f32; 2],
+}
+
+impl Values {
+    fn new(layout: Layout, piece: &RowPiece) -> Self {
+        let [d, m] = piece.head.map(|bits| f16::from_bits(bits).to_f32());
+        let [a, b] = piece.factors;
+        let (scale, minimum) = match layout.meaning {
+            Meaning::Offset(offset) => ([d; 2], [-d * f32::from(offset); 2]),
+            Meaning::Minimum => ([d; 2], [m; 2]),
+            Meaning::Factors(offset) => {
+                let scale = [a, b].map(|factor| d * f32::from(factor.cast_signed()));
+                (scale, scale.map(|scale| -scale * f32::from(offset)))
+            }
+            Meaning::FactorAndMinimum => ([d * f32::from(a); 2], [-(m * f32::from(b)); 2]),
+            Meaning::Nibbles => (
+                [a, b].map(|factor| d * f32::from(factor & 15)),
+                [a, b].map(|factor| -(m * f32::from(factor >> 4))),
+            ),
+        };
+        Self { words: piece.words, signed: layout.low_bits == 8, scale, minimum }
+    }
+
+    fn quant(&self, column: usize) -> i32 {
+        let byte = self.words[column / 4].to_le_bytes()[column % 4];
+        if self.signed { i32::from(byte.cast_signed()) } else { i32::from(byte) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+
+    fn random(length: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as f32 / u32::MAX as f32 - 0.5
+        };
+        (0..length).map(|_| next() + next() * next()).collect()
+    }
+
+    fn ggml(format: BlockFormat) -> GgmlDType {
+        match format {
+            BlockFormat::Q2K => GgmlDType::Q2K,
+            BlockFormat::Q3K => GgmlDType::Q3K,
+            BlockFormat::Q4_0 => GgmlDType::Q4_0,
+            BlockFormat::Q4_1 => GgmlDType::Q4_1,
+            BlockFormat::Q4K => GgmlDType::Q4K,
+            BlockFormat::Q5_0 => GgmlDType::Q5_0,
+            BlockFormat::Q5_1 => GgmlDType::Q5_1,
+            BlockFormat::Q5K => GgmlDType::Q5K,
+            BlockFormat::Q6K => GgmlDType::Q6K,
+            BlockFormat::Q8_0 => GgmlDType::Q8_0,
+        }
+    }
+
+    /// Packed weights, and the values that candle says the same bytes stand for.
+    fn weight(format: BlockFormat, rows: usize, columns: usize) -> (Packed, Vec<f32>) {
+        let values = Tensor::from_vec(random(rows * columns, 7), (rows, columns), &Device::Cpu);
+        let kind = ggml(format);
+        let tensor = QTensor::quantize(&values.unwrap(), kind).unwrap();
+        // Random bits reach every quant and factor; only the f16 scales must be finite.
+        let mut bytes = tensor.data().unwrap().into_owned();
+        let noise = random(bytes.len(), 3);
+        let heads: &[usize] = match format {
+            BlockFormat::Q2K => &[80, 81, 82, 83],
+            BlockFormat::Q3K => &[108, 109],
+            BlockFormat::Q6K => &[208, 209],
+            BlockFormat::Q4_0 | BlockFormat::Q5_0 | BlockFormat::Q8_0 => &[0, 1],
+            _ => &[0, 1, 2, 3],
+        };
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            if !heads.contains(&(i % format.stored_bytes())) {
+                *byte = (noise[i] * 997.0) as i32 as u8;
+            }
+        }
+        let row_bytes = bytes.len() / rows;
+        let (first, rest) = bytes.split_at(row_bytes);
+        let packed = Packed::new(format, rows, columns, &[first, rest]).unwrap();
+        assert!(packed.bytes() * 100 <= bytes.len() * 104 * rows.next_multiple_of(ROWS) / rows);
+        let storage = QStorage::from_data(bytes.into(), &Device::Cpu, kind).unwrap();
+        let stored = QTensor::new(storage, (rows, columns)).unwrap();
+        let values = stored.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap();
+        (packed, values.to_vec1().unwrap())
+    }
+
+    #[test]
+    fn rows_are_what_the_file_says() {
+        for format in BlockFormat::ALL {
+            let (packed, values) = weight(format, 11, 512);
+            for (row, expected) in values.chunks(512).enumerate() {
+                let mut found = vec![0.0; 512];
+                packed.row(row, &mut found);
+                for (found, expected) in found.iter().zip(expected) {
+                    let allowed = 1e-6 * expected.abs().max(1e-3);
+                    assert!(
+                        (found - expected).abs() <= allowed * 100.0,
+                        "{format:?} {found} {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_tier_and_shape_agrees_with_f64() {
+        for format in BlockFormat::ALL {
+            for (rows, blocks) in [(1, 1), (7, 3), (8, 2), (41, 1), (200, 2)] {
+                let columns = blocks * format.columns();
+                let (packed, values) = weight(format, rows, columns);
+                for batch in [1, 2, 3, 4, 5, 9, 17] {
+                    let x = Activations::quantize(&random(batch * columns, 5), columns);
+                    let mut best = vec![0.0; batch * rows];
+                    let mut plain = best.clone();
+                    for (tier, out) in [(Tier::best(), &mut best), (Tier::Scalar, &mut plain)] {
+                        multiply_on(tier, &x, &mut [Product { weight: &packed, out }]);
+                    }
+                    for (at, (best, plain)) in best.iter().zip(&plain).enumerate() {
+                        let (i, row) = (at / rows, at % rows);
+                        let (mut expected, mut size) = (0.0_f64, 0.0_f64);
+                        for column in 0..columns {
+                            let scale = x.row_groups(i)[column / 32].scale;
+                            let x = f64::from(x.row(i)[column]) * f64::from(scale);
+                            let product = x * f64::from(values[row * columns + column]);
+                            expected += product;
+                            size += product.abs();
+                        }
+                        for (tier, found) in [("best", best), ("scalar", plain)] {
+                            assert!(
+                                (f64::from(*found) - expected).abs() <= 2e-6 * size,
+                                "{format:?} {rows}x{columns}, {batch}: {tier} {found}, {expected}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn several_products_at_once_are_each_alone() {
+        let formats = [BlockFormat::Q4K, BlockFormat::Q6K, BlockFormat::Q8_0];
+        let weights = formats.map(|format| weight(format, 100, 256).0);
+        let x = Activations::quantize(&random(3 * 256, 1), 256);
+        let mut together = weights.each_ref().map(|_| vec![0.0; 300]);
+        let products = weights.iter().zip(&mut together);
+        let mut products: Vec<_> = products.map(|(weight, out)| Product { weight, out }).collect();
+        multiply(&x, &mut products);
+        for (weight, together) in weights.iter().zip(&together) {
+            let mut alone = vec![0.0; 300];
+            multiply(&x, &mut [Product { weight, out: &mut alone }]);
+            assert_eq!(&alone, together);
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_number_of_rows_is_refused() {
+        let bytes = vec![0; 36];
+        assert!(Packed::new(BlockFormat::Q4_0, 2, 32, &[&bytes]).is_some());
+        assert!(Packed::new(BlockFormat::Q4_0, 3, 32, &[&bytes]).is_none());
+        assert!(Packed::new(BlockFormat::Q4_0, 2, 33, &[&bytes]).is_none());
+        assert!(Packed::new(BlockFormat::Q4_0, 2, 32, &[&bytes[..20], &bytes[20..]]).is_none());
+        assert!(Packed::new(BlockFormat::Q4_0, 0, 0, &[]).is_none());
+    }
+}
