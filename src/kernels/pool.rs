@@ -2,7 +2,7 @@
 //!
 //! rayon puts its threads to sleep between two products and takes tens of microseconds to wake
 //! them. Here a thread that has just worked looks out for more for [`SPINS`] turns before it
-//! sleeps, so that while a model is computing a hand-over takes well under two microseconds, and
+//! sleeps, so that while a model is computing a hand-over costs no system call, and
 //! none spins while nothing is computed.
 //!
 //! Any number of callers may come at once: one gets the threads, the others compute on their own.
