@@ -2,6 +2,8 @@
 
 #[doc = include_str!("../docs/adding-a-model.md")]
 pub mod adding_a_model {}
+#[doc = include_str!("../docs/adding-a-task.md")]
+pub mod adding_a_task {}
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}
 #[doc = include_str!("../docs/goldens.md")]

@@ -1,5 +1,6 @@
-//! Options out of JSON, by their Hugging Face names.
+//! Options and items out of JSON, by their Hugging Face names.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -16,4 +17,35 @@ pub(super) fn take<T: DeserializeOwned>(
             serde_json::from_value(value).map(Some).map_err(|error| Error::option(name, error))
         }
     }
+}
+
+/// Reads options whose fields all have defaults. Each is first read alone, so that an error names
+/// the option it is about.
+pub(super) fn options<T: DeserializeOwned>(options: Map<String, Value>) -> Result<T> {
+    for (name, value) in &options {
+        let alone = Map::from_iter([(name.clone(), value.clone())]);
+        serde_json::from_value::<T>(Value::Object(alone))
+            .map_err(|error| Error::option(name, error))?;
+    }
+    serde_json::from_value(Value::Object(options)).map_err(|error| Error::option("options", error))
+}
+
+/// Moves the named options into an object of their own, for options that Python passes on.
+pub(super) fn nest(options: &mut Map<String, Value>, into: &str, names: &[&str]) {
+    let moved: Map<_, _> =
+        names.iter().filter_map(|&name| Some((name.to_owned(), options.remove(name)?))).collect();
+    if !moved.is_empty() {
+        options.insert(into.to_owned(), Value::Object(moved));
+    }
+}
+
+/// One item, or each of a list of them.
+pub(super) fn item<T: DeserializeOwned>(value: &Value, expected: &str) -> Result<T> {
+    serde_json::from_value(value.clone())
+        .map_err(|error| Error::input(format!("expected {expected}: {error}")))
+}
+
+/// A result as JSON.
+pub(super) fn output<T: Serialize>(output: T) -> Result<Value> {
+    serde_json::to_value(output).map_err(Error::input)
 }

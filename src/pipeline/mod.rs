@@ -15,14 +15,47 @@
 //! give JSON in the shapes of the Python pipelines.
 
 mod builder;
+mod characters;
+mod feature_extraction;
+mod fill_mask;
+mod flow;
 mod json;
+mod question_answering;
+mod scores;
 mod tasks;
+mod text_classification;
 mod text_generation;
+mod text_ranking;
+mod token_classification;
+mod tokenize;
+mod warning;
+mod zero_shot_classification;
 
 pub use builder::PipelineBuilder;
+pub use feature_extraction::{
+    FeatureExtractionOptions, FeatureExtractionPipeline, Features, Pooling,
+};
+pub use fill_mask::{FillMaskOptions, FillMaskPipeline, Filling};
+pub use question_answering::{
+    Answer, Question, QuestionAnsweringOptions, QuestionAnsweringPipeline,
+};
 pub use tasks::{Pipeline, Task};
+pub use text_classification::{
+    LabelScore, ScoreFunction, TextClassificationOptions, TextClassificationPipeline, TextOrPair,
+    TopK,
+};
 pub use text_generation::{
     Generated, LongGeneration, Prompt, TextGenerationOptions, TextGenerationPipeline,
+};
+pub use text_ranking::{Ranked, TextRankingOptions, TextRankingPipeline};
+pub use token_classification::{
+    AggregationStrategy, Entity, TextOrWords, TokenClassificationOptions,
+    TokenClassificationPipeline,
+};
+pub use tokenize::{TextTruncation, TokenizerOptions};
+pub use warning::on_warning;
+pub use zero_shot_classification::{
+    ZeroShotClassification, ZeroShotClassificationOptions, ZeroShotClassificationPipeline,
 };
 
 use serde_json::{Map, Value};

@@ -9,7 +9,14 @@ use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 use crate::pipeline::PipelineBuilder;
 use crate::pipeline::TaskPipeline;
+use crate::pipeline::feature_extraction::FeatureExtractionPipeline;
+use crate::pipeline::fill_mask::FillMaskPipeline;
+use crate::pipeline::question_answering::QuestionAnsweringPipeline;
+use crate::pipeline::text_classification::TextClassificationPipeline;
 use crate::pipeline::text_generation::TextGenerationPipeline;
+use crate::pipeline::text_ranking::TextRankingPipeline;
+use crate::pipeline::token_classification::TokenClassificationPipeline;
+use crate::pipeline::zero_shot_classification::ZeroShotClassificationPipeline;
 use crate::source::ModelSource;
 
 /// Expands the table to [`Task`], its names, the [`Pipeline`] enum and what dispatches over it.
@@ -87,8 +94,23 @@ macro_rules! tasks {
 }
 
 tasks! {
+    /// Gives the hidden vectors of texts.
+    FeatureExtraction(FeatureExtractionPipeline), "feature-extraction", aliases [];
+    /// Says which tokens fit where a text has a mask.
+    FillMask(FillMaskPipeline), "fill-mask", aliases [];
+    /// Answers questions from texts.
+    QuestionAnswering(QuestionAnsweringPipeline), "question-answering", aliases [];
+    /// Says which label fits a text or a pair of texts.
+    TextClassification(TextClassificationPipeline), "text-classification",
+        aliases ["sentiment-analysis"];
     /// Continues a text or a chat with a decoder-only language model.
     TextGeneration(TextGenerationPipeline), "text-generation", aliases [];
+    /// Orders documents by how well they answer a query.
+    TextRanking(TextRankingPipeline), "text-ranking", aliases [];
+    /// Finds the entities of texts.
+    TokenClassification(TokenClassificationPipeline), "token-classification", aliases ["ner"];
+    /// Says which of any labels fits a text.
+    ZeroShotClassification(ZeroShotClassificationPipeline), "zero-shot-classification", aliases [];
 }
 
 impl Pipeline {
@@ -97,6 +119,58 @@ impl Pipeline {
     pub fn text_generation(
         source: impl Into<ModelSource>,
     ) -> PipelineBuilder<TextGenerationPipeline> {
+        PipelineBuilder::new(source)
+    }
+
+    /// Gives the hidden vectors of texts.
+    #[must_use]
+    pub fn feature_extraction(
+        source: impl Into<ModelSource>,
+    ) -> PipelineBuilder<FeatureExtractionPipeline> {
+        PipelineBuilder::new(source)
+    }
+
+    /// Says which tokens fit where a text has a mask.
+    #[must_use]
+    pub fn fill_mask(source: impl Into<ModelSource>) -> PipelineBuilder<FillMaskPipeline> {
+        PipelineBuilder::new(source)
+    }
+
+    /// Answers questions from texts.
+    #[must_use]
+    pub fn question_answering(
+        source: impl Into<ModelSource>,
+    ) -> PipelineBuilder<QuestionAnsweringPipeline> {
+        PipelineBuilder::new(source)
+    }
+
+    /// Says which label fits a text or a pair of texts.
+    #[must_use]
+    pub fn text_classification(
+        source: impl Into<ModelSource>,
+    ) -> PipelineBuilder<TextClassificationPipeline> {
+        PipelineBuilder::new(source)
+    }
+
+    /// Orders documents by how well they answer a query.
+    #[must_use]
+    pub fn text_ranking(source: impl Into<ModelSource>) -> PipelineBuilder<TextRankingPipeline> {
+        PipelineBuilder::new(source)
+    }
+
+    /// Finds the entities of texts.
+    #[must_use]
+    pub fn token_classification(
+        source: impl Into<ModelSource>,
+    ) -> PipelineBuilder<TokenClassificationPipeline> {
+        PipelineBuilder::new(source)
+    }
+
+    /// Says which of any labels fits a text.
+    #[must_use]
+    pub fn zero_shot_classification(
+        source: impl Into<ModelSource>,
+    ) -> PipelineBuilder<ZeroShotClassificationPipeline> {
         PipelineBuilder::new(source)
     }
 }

@@ -5,7 +5,9 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
+use tokenizers::Decoder;
 use tokenizers::InputSequence;
+use tokenizers::ModelWrapper;
 use tokenizers::PostProcessor;
 use tokenizers::PostProcessorWrapper;
 use tokenizers::processors::template::TemplateProcessing;
@@ -34,6 +36,25 @@ impl Backend {
 
     pub(super) fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
         guarded(|| self.0.decode(ids, skip_special_tokens)).map_err(Error::tokenizer)
+    }
+
+    /// The text of tokens; with spaces between them where there is no decoder, as in transformers.
+    pub(super) fn join(&self, tokens: Vec<String>) -> Result<String> {
+        guarded(|| match self.0.get_decoder() {
+            Some(decoder) => decoder.decode(tokens),
+            None => Ok(tokens.join(" ")),
+        })
+        .map_err(Error::tokenizer)
+    }
+
+    pub(super) fn marks_continued_words(&self) -> bool {
+        match self.0.get_model() {
+            ModelWrapper::WordPiece(model) => !model.continuing_subword_prefix.is_empty(),
+            ModelWrapper::BPE(model) => {
+                model.continuing_subword_prefix.as_ref().is_some_and(|prefix| !prefix.is_empty())
+            }
+            _ => false,
+        }
     }
 
     pub(super) fn token_to_id(&self, token: &str) -> Option<u32> {

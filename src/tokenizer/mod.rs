@@ -256,6 +256,21 @@ impl Tokenizer {
         self.shared.backend.id_to_token(id)
     }
 
+    /// The text of tokens as the vocabulary spells them: Python's `convert_tokens_to_string`.
+    ///
+    /// # Errors
+    ///
+    /// When the tokenizer's decoder fails, which only a broken file can bring about.
+    pub fn tokens_to_string(&self, tokens: Vec<String>) -> Result<String> {
+        self.shared.backend.join(tokens)
+    }
+
+    /// Whether the vocabulary marks tokens that continue a word, as WordPiece does with `##`.
+    #[must_use]
+    pub fn marks_continued_words(&self) -> bool {
+        self.shared.backend.marks_continued_words()
+    }
+
     /// The number of tokens, added ones included: Python's `len(tokenizer)`. A model may have more
     /// rows in its embedding.
     #[must_use]

@@ -1,0 +1,118 @@
+//! From logits of begins and ends to answers.
+
+use crate::pipeline::characters::Characters;
+use crate::pipeline::question_answering::{Answer, QuestionAnsweringOptions};
+use crate::pipeline::scores::softmax;
+use crate::tokenizer::Encoding;
+
+/// Reads the answers of one question.
+pub(super) struct Reader<'a> {
+    pub(super) context: &'a Characters,
+    /// Which text of a row is the context.
+    pub(super) sequence: usize,
+    pub(super) cls: Option<u32>,
+    pub(super) options: &'a QuestionAnsweringOptions,
+}
+
+struct Span {
+    start: usize,
+    end: usize,
+    score: f32,
+}
+
+impl Reader<'_> {
+    pub(super) fn answers(&self, windows: &[(Encoding, (Vec<f32>, Vec<f32>))]) -> Vec<Answer> {
+        let mut answers: Vec<Answer> = Vec::new();
+        let mut least_null = 1_000_000_f64;
+        for (row, (starts, ends)) in windows {
+            for span in self.spans(row, starts, ends, &mut least_null) {
+                let (start, end) = self.characters(row, &span);
+                let text = self.context.slice(start, end);
+                let same =
+                    |answer: &&mut Answer| answer.answer.to_lowercase() == text.to_lowercase();
+                match answers.iter_mut().find(same) {
+                    Some(answer) => answer.score += f64::from(span.score),
+                    None => answers.push(Answer {
+                        score: f64::from(span.score),
+                        start,
+                        end,
+                        answer: text.to_owned(),
+                    }),
+                }
+            }
+        }
+        if self.options.handle_impossible_answer == Some(true) {
+            answers.push(Answer { score: least_null, start: 0, end: 0, answer: String::new() });
+        }
+        answers.sort_by(|a, b| b.score.total_cmp(&a.score));
+        answers.truncate(self.top_k());
+        answers
+    }
+
+    /// The best spans of a window, best first.
+    fn spans(
+        &self,
+        row: &Encoding,
+        starts: &[f32],
+        ends: &[f32],
+        least_null: &mut f64,
+    ) -> Vec<Span> {
+        // The classification token stays: some models point to it where there is no answer.
+        let may_answer = |token: usize| {
+            row.sequence_ids[token] == Some(self.sequence) || Some(row.ids[token]) == self.cls
+        };
+        let probabilities = |logits: &[f32]| {
+            let logit = |(token, &logit)| if may_answer(token) { logit } else { -10000.0 };
+            softmax(&logits.iter().enumerate().map(logit).collect::<Vec<_>>())
+        };
+        let (mut starts, mut ends) = (probabilities(starts), probabilities(ends));
+        if starts.is_empty() || ends.is_empty() {
+            return Vec::new();
+        }
+        if self.options.handle_impossible_answer == Some(true) {
+            *least_null = least_null.min(f64::from(starts[0] * ends[0]));
+        }
+        (starts[0], ends[0]) = (0.0, 0.0);
+        let longest = self.options.max_answer_len.unwrap_or(15);
+        let mut spans: Vec<Span> = Vec::new();
+        for (start, &begins) in starts.iter().enumerate() {
+            let reach = start.saturating_add(longest).min(ends.len());
+            spans.extend((start..reach).map(|end| Span { start, end, score: begins * ends[end] }));
+        }
+        // Aligned to words, some of them become one.
+        let wanted = match self.aligns() {
+            true => self.top_k().saturating_mul(2).saturating_add(10),
+            false => self.top_k(),
+        };
+        spans.sort_by(|a, b| b.score.total_cmp(&a.score));
+        spans.truncate(wanted);
+        spans.retain(|span| may_answer(span.start) && may_answer(span.end));
+        spans
+    }
+
+    /// Where a span stands in the context.
+    fn characters(&self, row: &Encoding, span: &Span) -> (usize, usize) {
+        let word = |token: usize| {
+            let word = row.word_ids[token]?;
+            let is_of_word = |other: &usize| {
+                row.word_ids[*other] == Some(word)
+                    && row.sequence_ids[*other] == Some(self.sequence)
+            };
+            let first = (0..row.len()).find(is_of_word)?;
+            let last = (0..row.len()).rfind(is_of_word)?;
+            Some((row.offsets[first].0, row.offsets[last].1))
+        };
+        match (self.aligns(), word(span.start), word(span.end)) {
+            (true, Some((start, _)), Some((_, end))) => (start, end),
+            _ => (row.offsets[span.start].0, row.offsets[span.end].1),
+        }
+    }
+
+    fn aligns(&self) -> bool {
+        self.options.align_to_words.unwrap_or(true)
+    }
+
+    fn top_k(&self) -> usize {
+        self.options.top_k.unwrap_or(1)
+    }
+}

@@ -1,0 +1,225 @@
+//! From scores of tokens to entities.
+
+use serde::Serialize;
+use serde::Serializer;
+use serde::ser::SerializeMap;
+
+use crate::error::{Error, Result};
+use crate::models::heads::Labels;
+use crate::pipeline::characters::Characters;
+use crate::pipeline::scores::{argmax, softmax};
+use crate::pipeline::token_classification::AggregationStrategy;
+use crate::tokenizer::{Encoding, Tokenizer};
+
+/// A labelled token, or several of one label. As JSON it is the record of the Python pipeline, with
+/// `entity` and `index` for a token and `entity_group` for a group.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Entity {
+    /// The label; of a group without `B-` or `I-`.
+    pub label: String,
+    /// A probability; of a group its tokens' mean.
+    pub score: f32,
+    /// Of a single token: its place in the row.
+    pub index: Option<usize>,
+    /// As the tokenizer puts it back together.
+    pub word: String,
+    /// The first character.
+    pub start: usize,
+    /// The character after the last.
+    pub end: usize,
+}
+
+impl Entity {
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+impl Serialize for Entity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut record = serializer.serialize_map(None)?;
+        match self.index {
+            Some(_) => record.serialize_entry("entity", &self.label)?,
+            None => record.serialize_entry("entity_group", &self.label)?,
+        }
+        record.serialize_entry("score", &self.score)?;
+        if let Some(index) = self.index {
+            record.serialize_entry("index", &index)?;
+        }
+        record.serialize_entry("word", &self.word)?;
+        record.serialize_entry("start", &self.start)?;
+        record.serialize_entry("end", &self.end)?;
+        record.end()
+    }
+}
+
+/// A token before it has one label.
+struct Piece {
+    word: String,
+    scores: Vec<f32>,
+    start: usize,
+    end: usize,
+    index: usize,
+    continues_word: bool,
+}
+
+/// Reads the entities of one window.
+pub(super) struct Reader<'a> {
+    pub(super) tokenizer: &'a Tokenizer,
+    pub(super) labels: &'a Labels,
+    pub(super) strategy: AggregationStrategy,
+    pub(super) text: &'a Characters,
+    /// Where in the text each word of a list begins.
+    pub(super) word_starts: Option<&'a [usize]>,
+    /// The caller's offsets.
+    pub(super) offsets: Option<&'a [(usize, usize)]>,
+}
+
+impl Reader<'_> {
+    pub(super) fn entities(&self, row: &Encoding, logits: &[f32]) -> Result<Vec<Entity>> {
+        let pieces = self.pieces(row, logits)?;
+        let tokens = match self.strategy {
+            AggregationStrategy::None | AggregationStrategy::Simple => {
+                pieces.into_iter().map(|piece| self.labelled(piece)).collect()
+            }
+            _ => {
+                let words = pieces.chunk_by(|_, next| next.continues_word);
+                words.map(|word| self.word(word)).collect::<Result<Vec<_>>>()?
+            }
+        };
+        if self.strategy == AggregationStrategy::None {
+            return Ok(tokens);
+        }
+        let groups = tokens.chunk_by(|last, next| {
+            let (begins, name) = tag(&next.label);
+            !begins && name == tag(&last.label).1
+        });
+        groups.map(|group| self.group(group)).collect()
+    }
+
+    fn pieces(&self, row: &Encoding, logits: &[f32]) -> Result<Vec<Piece>> {
+        let count = self.labels.names.len();
+        let unknown = self.tokenizer.unk_token().map(|token| token.id);
+        let knows_words = self.tokenizer.marks_continued_words();
+        let mut pieces = Vec::new();
+        for (index, scores) in logits.chunks(count.max(1)).take(row.len()).enumerate() {
+            if row.special_tokens_mask[index] != 0 {
+                continue;
+            }
+            let (mut start, mut end) = match self.offsets {
+                None => row.offsets[index],
+                Some(offsets) => *offsets.get(index).ok_or_else(|| {
+                    let reason = format!("{} offsets for {} tokens", offsets.len(), row.len());
+                    Error::option("offset_mapping", reason)
+                })?,
+            };
+            if let (Some(starts), Some(word)) = (self.word_starts, row.word_ids[index]) {
+                let begin = starts.get(word as usize).copied().unwrap_or(0);
+                start += begin;
+                end += begin;
+            }
+            let surface = self.text.slice(start, end);
+            let mut word = row.tokens[index].clone();
+            let mut continues_word = match knows_words {
+                true => word.chars().count() != surface.chars().count(),
+                false => start > 0 && !self.text.slice(start - 1, start + 1).contains(' '),
+            };
+            if Some(row.ids[index]) == unknown {
+                word = surface.to_owned();
+                continues_word = false;
+            }
+            pieces.push(Piece { word, scores: softmax(scores), start, end, index, continues_word });
+        }
+        Ok(pieces)
+    }
+
+    fn labelled(&self, piece: Piece) -> Entity {
+        let best = argmax(&piece.scores);
+        Entity {
+            label: self.name(best),
+            score: piece.scores[best],
+            index: Some(piece.index),
+            word: piece.word,
+            start: piece.start,
+            end: piece.end,
+        }
+    }
+
+    fn word(&self, pieces: &[Piece]) -> Result<Entity> {
+        let ([first, .., last] | [first @ last]) = pieces else {
+            return Err(Error::input("a word without tokens"));
+        };
+        let scores = match self.strategy {
+            AggregationStrategy::First => first.scores.clone(),
+            AggregationStrategy::Average => {
+                let sum = |label| pieces.iter().map(|piece| piece.scores[label]).sum::<f32>();
+                (0..first.scores.len()).map(|label| sum(label) / pieces.len() as f32).collect()
+            }
+            _ => {
+                let tops: Vec<f32> =
+                    pieces.iter().map(|piece| piece.scores[argmax(&piece.scores)]).collect();
+                pieces[argmax(&tops)].scores.clone()
+            }
+        };
+        let best = argmax(&scores);
+        Ok(Entity {
+            label: self.name(best),
+            score: scores[best],
+            index: None,
+            word: self.joined(pieces.iter().map(|piece| &piece.word))?,
+            start: first.start,
+            end: last.end,
+        })
+    }
+
+    fn group(&self, tokens: &[Entity]) -> Result<Entity> {
+        let ([first, .., last] | [first @ last]) = tokens else {
+            return Err(Error::input("a group without tokens"));
+        };
+        let name = first.label.split_once('-').map_or(first.label.as_str(), |(_, name)| name);
+        Ok(Entity {
+            label: name.to_owned(),
+            score: tokens.iter().map(|token| token.score).sum::<f32>() / tokens.len() as f32,
+            index: None,
+            word: self.joined(tokens.iter().map(|token| &token.word))?,
+            start: first.start,
+            end: last.end,
+        })
+    }
+
+    fn joined<'t>(&self, tokens: impl Iterator<Item = &'t String>) -> Result<String> {
+        self.tokenizer.tokens_to_string(tokens.cloned().collect())
+    }
+
+    fn name(&self, label: usize) -> String {
+        self.labels.names.get(label).cloned().unwrap_or_else(|| format!("LABEL_{label}"))
+    }
+}
+
+/// Whether a label begins an entity, and the entity's name.
+fn tag(label: &str) -> (bool, &str) {
+    match label.strip_prefix("B-") {
+        Some(name) => (true, name),
+        None => (false, label.strip_prefix("I-").unwrap_or(label)),
+    }
+}
+
+/// Of entities that overlap where windows do, the longer, then the surer.
+pub(super) fn without_overlaps(mut entities: Vec<Entity>) -> Vec<Entity> {
+    entities.sort_by_key(|entity| entity.start);
+    let mut kept: Vec<Entity> = Vec::with_capacity(entities.len());
+    for entity in entities {
+        match kept.last_mut() {
+            Some(last) if last.start <= entity.start && entity.start < last.end => {
+                let rank = |one: &Entity| one.end.saturating_sub(one.start);
+                let (new, old) = (rank(&entity), rank(last));
+                if new > old || (new == old && entity.score > last.score) {
+                    *last = entity;
+                }
+            }
+            _ => kept.push(entity),
+        }
+    }
+    kept
+}

@@ -1,0 +1,150 @@
+//! From a text to a row of the model, with nothing cut in silence.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::models::heads::TextModel;
+use crate::pipeline::warning::warn;
+use crate::tokenizer::{
+    EncodeOptions, Encoding, TextInput, Tokenizer, Truncation, TruncationStrategy,
+};
+
+/// How texts become tokens: the keyword arguments of Python's tokenizers that pipelines pass on.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TokenizerOptions {
+    /// Whether special tokens are put around a text. Default: `true`.
+    pub add_special_tokens: Option<bool>,
+    /// The most tokens of a row. Default: the tokenizer's `model_max_length`, or what the model
+    /// can read. Given without `truncation`, it turns that on, as in transformers.
+    pub max_length: Option<usize>,
+    /// Accepted and not needed: rows are padded as batches need it, and padding changes no result.
+    pub padding: Option<Value>,
+    /// Which text is cut where a row is too long. Default: none, and a row longer than the model is
+    /// an error.
+    #[serde(deserialize_with = "truncation")]
+    pub truncation: Option<TextTruncation>,
+}
+
+/// Which text of a row is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextTruncation {
+    /// None: `false`, `do_not_truncate`.
+    Off,
+    /// As [`TruncationStrategy`] says: `true`, `longest_first`, `only_first`, `only_second`.
+    On(TruncationStrategy),
+}
+
+fn truncation<'de, D: Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<Option<TextTruncation>, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::Null => None,
+        Value::Bool(false) => Some(TextTruncation::Off),
+        Value::Bool(true) => Some(TextTruncation::On(TruncationStrategy::LongestFirst)),
+        Value::String(name) => Some(match name.as_str() {
+            "do_not_truncate" => TextTruncation::Off,
+            "longest_first" => TextTruncation::On(TruncationStrategy::LongestFirst),
+            "only_first" => TextTruncation::On(TruncationStrategy::OnlyFirst),
+            "only_second" => TextTruncation::On(TruncationStrategy::OnlySecond),
+            _ => return Err(serde::de::Error::custom(TRUNCATIONS)),
+        }),
+        _ => return Err(serde::de::Error::custom(TRUNCATIONS)),
+    })
+}
+
+const TRUNCATIONS: &str =
+    "should be true, false, longest_first, only_first, only_second or do_not_truncate";
+
+/// Makes rows of texts for one call, and says at its end how many were cut.
+pub(super) struct Rows {
+    tokenizer: Tokenizer,
+    /// The most tokens the model reads.
+    context: usize,
+    options: TokenizerOptions,
+    cut: AtomicUsize,
+}
+
+impl Rows {
+    pub(super) fn new(
+        tokenizer: &Tokenizer,
+        model: &(impl TextModel + ?Sized),
+        options: &TokenizerOptions,
+    ) -> Self {
+        Self {
+            tokenizer: tokenizer.clone(),
+            context: model.limits().context,
+            options: options.clone(),
+            cut: AtomicUsize::new(0),
+        }
+    }
+
+    /// The row of one text or pair.
+    pub(super) fn row(&self, input: TextInput<'_>) -> Result<Encoding> {
+        let strategy = match self.options.truncation {
+            Some(TextTruncation::On(strategy)) => Some(strategy),
+            None => self.options.max_length.map(|_| TruncationStrategy::LongestFirst),
+            Some(TextTruncation::Off) => None,
+        };
+        let mut row = self.windows(input, strategy.map(|kind| (kind, 0)))?;
+        let first = row.swap_remove(0);
+        if !row.is_empty() && self.cut.fetch_add(1, Ordering::Relaxed) == 0 {
+            warn(&format!("a text is cut to {} tokens: the rest is not read", first.len()));
+        }
+        Ok(first)
+    }
+
+    /// The windows of a text, `stride` tokens of which overlap.
+    pub(super) fn windows(
+        &self,
+        input: TextInput<'_>,
+        cut: Option<(TruncationStrategy, usize)>,
+    ) -> Result<Vec<Encoding>> {
+        let special = self.options.add_special_tokens.unwrap_or(true);
+        let mut encode = EncodeOptions::default().add_special_tokens(special);
+        if let Some((strategy, stride)) = cut {
+            let to = Truncation::to(self.longest()).strategy(strategy).stride(stride);
+            encode = encode.truncation(to);
+        }
+        let mut first = self.tokenizer.encode_with(input, &encode)?;
+        let rest = std::mem::take(&mut first.overflowing);
+        let windows: Vec<_> = std::iter::once(first).chain(rest).collect();
+        for window in &windows {
+            if window.is_empty() {
+                return Err(Error::input("the text is empty: it has no tokens"));
+            }
+            if window.len() > self.context {
+                let (tokens, limit) = (window.len(), self.context);
+                let reason = format!(
+                    "a text of {tokens} tokens is longer than the {limit} that the model reads: \
+                     set `truncation` to cut it, or split it"
+                );
+                return Err(Error::option("truncation", reason));
+            }
+        }
+        Ok(windows)
+    }
+
+    /// The most tokens of a row that may be cut.
+    pub(super) fn longest(&self) -> usize {
+        let limit = self.options.max_length.or_else(|| self.tokenizer.model_max_length());
+        limit.unwrap_or(self.context)
+    }
+
+    pub(super) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        let cut = *self.cut.get_mut();
+        if cut > 1 {
+            warn(&format!("{cut} texts were cut to at most {} tokens", self.longest()));
+        }
+    }
+}

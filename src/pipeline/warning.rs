@@ -1,0 +1,19 @@
+//! What a caller should know about a call that still gave a result.
+
+use std::sync::OnceLock;
+
+static HOOK: OnceLock<Box<dyn Fn(&str) + Send + Sync>> = OnceLock::new();
+
+/// Decides, once per program, where warnings of pipelines go: texts that were cut, targets that are
+/// no token. By default they are printed on stderr. Returns whether this was the first call; later
+/// ones change nothing.
+pub fn on_warning(hook: impl Fn(&str) + Send + Sync + 'static) -> bool {
+    HOOK.set(Box::new(hook)).is_ok()
+}
+
+pub(super) fn warn(message: &str) {
+    match HOOK.get() {
+        Some(hook) => hook(message),
+        None => eprintln!("warning: {message}"),
+    }
+}
