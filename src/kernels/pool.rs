@@ -114,7 +114,8 @@ impl Pool {
         // borrow only in type: below, nobody is let in any more and all who came in are waited for.
         unsafe {
             let job: *const (dyn Fn() + Sync + '_) = job;
-            *shared.job.get() = Some(std::mem::transmute::<_, *const Job>(job));
+            *shared.job.get() =
+                Some(std::mem::transmute::<*const (dyn Fn() + Sync + '_), *const Job>(job));
         }
         let open = (shared.state.load(Ordering::Relaxed) & !(NEXT - 1)).wrapping_add(NEXT) | OPEN;
         shared.state.store(open, Ordering::SeqCst);

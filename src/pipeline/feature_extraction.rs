@@ -1,8 +1,10 @@
 //! `feature-extraction`: the hidden vectors of a text.
 //!
 //! Mirrors `pipelines/feature_extraction.py` of transformers 4.57. `pooling` and `normalize` are
-//! ours: one vector per text. (For a model made for embeddings, which brings its own pooling, use
-//! sentence similarity.)
+//! ours: one vector per text. For a model made for embeddings, which brings its own pooling, there is
+//! [`SentenceEmbedder`](crate::embeddings::SentenceEmbedder).
+//!
+//! In a batch Python returns the vectors of padding too; here a text's own tokens alone have any.
 
 use std::sync::Arc;
 

@@ -121,7 +121,7 @@ impl QuestionAnsweringPipeline {
         let longest = options
             .max_seq_len
             .unwrap_or_else(|| self.tokenizer.model_max_length().unwrap_or(usize::MAX).min(384));
-        let stride = options.doc_stride.unwrap_or((longest / 2).min(128));
+        let stride = options.doc_stride.unwrap_or_else(|| (longest / 2).min(128));
         if stride > longest {
             let reason = format!("{stride} is more than the {longest} of `max_seq_len`");
             return Err(Error::option("doc_stride", reason));

@@ -47,6 +47,7 @@ macro_rules! tasks {
         /// A loaded pipeline whose task was chosen at run time.
         #[derive(Debug)]
         #[non_exhaustive]
+        #[expect(clippy::large_enum_variant, reason = "half a kilobyte beside a model is nothing")]
         pub enum Pipeline { $($(#[$doc])* $variant($pipeline)),+ }
 
         impl Pipeline {

@@ -173,11 +173,6 @@ impl TaskPipeline for TextClassificationPipeline {
             false => json::output(scores),
         };
         match input {
-            // A pair inside two lists, which transformers once took.
-            Value::Array(items) if pair_of_lists(items).is_some() => {
-                let pair = pair_of_lists(items).ok_or_else(|| Error::input(INPUTS))?;
-                one(self.run_with(pair, &options)?)
-            }
             Value::Array(items) => {
                 let inputs = items.iter().map(text_or_pair).collect::<Result<Vec<_>>>()?;
                 let outputs = self.run_batch(inputs, &options)?;
@@ -206,12 +201,6 @@ fn text_or_pair(value: &Value) -> Result<TextOrPair> {
         }
         _ => Err(Error::input(INPUTS)),
     }
-}
-
-fn pair_of_lists(items: &[Value]) -> Option<TextOrPair> {
-    let [Value::Array(pair)] = items else { return None };
-    let [Value::String(first), Value::String(second)] = pair.as_slice() else { return None };
-    Some(TextOrPair::Pair(first.clone(), second.clone()))
 }
 
 struct Classify {

@@ -167,6 +167,11 @@ impl Work for Label {
                 let rows = encode(TextInput::Text(&text))?;
                 Ok(((Characters::new(text), None), rows))
             }
+            TextOrWords::Words(_) if self.rows.tokenizer().joins_words() => Err(Error::option(
+                "is_split_into_words",
+                "this tokenizer tells words by the spaces between them; give it text, or set \
+                     `add_prefix_space` in its tokenizer_config.json",
+            )),
             TextOrWords::Words(words) => {
                 let parts: Vec<&str> = words.iter().map(String::as_str).collect();
                 let rows = encode(TextInput::Words(&parts))?;

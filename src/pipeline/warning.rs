@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-static HOOK: OnceLock<Box<dyn Fn(&str) + Send + Sync>> = OnceLock::new();
+type Hook = Box<dyn Fn(&str) + Send + Sync>;
+
+static HOOK: OnceLock<Hook> = OnceLock::new();
 
 /// Decides, once per program, where warnings of pipelines go: texts that were cut, targets that are
 /// no token. By default they are printed on stderr. Returns whether this was the first call; later

@@ -10,6 +10,7 @@ use tokenizers::InputSequence;
 use tokenizers::ModelWrapper;
 use tokenizers::PostProcessor;
 use tokenizers::PostProcessorWrapper;
+use tokenizers::PreTokenizerWrapper;
 use tokenizers::processors::template::TemplateProcessing;
 
 use crate::error::Error;
@@ -45,6 +46,13 @@ impl Backend {
             None => Ok(tokens.join(" ")),
         })
         .map_err(Error::tokenizer)
+    }
+
+    pub(super) fn joins_words(&self) -> bool {
+        matches!(
+            self.0.get_pre_tokenizer(),
+            Some(PreTokenizerWrapper::ByteLevel(bytes)) if !bytes.add_prefix_space
+        )
     }
 
     pub(super) fn marks_continued_words(&self) -> bool {

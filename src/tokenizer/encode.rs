@@ -180,7 +180,10 @@ pub(super) fn encode(
     let (mut first, mut second) = match input {
         TextInput::Text(text) => (backend.split(InputSequence::from(text))?, None),
         TextInput::Pair(first, second) => {
-            (backend.split(first.into())?, Some(backend.split(second.into())?))
+            let mut second = backend.split(second.into())?;
+            // Before it is cut: templates set this in the first window only.
+            second.set_type_ids(vec![1; second.len()]);
+            (backend.split(first.into())?, Some(second))
         }
         TextInput::Words(words) => (backend.split(InputSequence::from(words))?, None),
     };

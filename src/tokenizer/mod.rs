@@ -271,6 +271,13 @@ impl Tokenizer {
         self.shared.backend.marks_continued_words()
     }
 
+    /// Whether words given one by one would lose the spaces that mark their beginnings, as with the
+    /// byte-level BPE of RoBERTa unless it was made with `add_prefix_space`.
+    #[must_use]
+    pub fn joins_words(&self) -> bool {
+        self.shared.backend.joins_words()
+    }
+
     /// The number of tokens, added ones included: Python's `len(tokenizer)`. A model may have more
     /// rows in its embedding.
     #[must_use]

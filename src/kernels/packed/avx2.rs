@@ -158,7 +158,7 @@ fn add<F: Format, const M: usize>(
         let mut pairs = [_mm256_setzero_si256(); M];
         for (step, j) in (word..word + F::TOGETHER).enumerate() {
             let quants = piece.quants[j];
-            for i in 0..M {
+            for (i, sum) in pairs.iter_mut().enumerate() {
                 // SAFETY: the caller's rows and columns are there (asserted above), so these four
                 // bytes are.
                 let x = unsafe { values.add(i * x.columns + 4 * j).cast::<i32>().read_unaligned() };
@@ -168,7 +168,7 @@ fn add<F: Format, const M: usize>(
                 } else {
                     _mm256_maddubs_epi16(quants, x)
                 };
-                pairs[i] = if step == 0 { products } else { _mm256_add_epi16(pairs[i], products) };
+                *sum = if step == 0 { products } else { _mm256_add_epi16(*sum, products) };
             }
         }
         for i in 0..M {

@@ -14,6 +14,9 @@ pub(super) struct Reader<'a> {
     pub(super) options: &'a QuestionAnsweringOptions,
 }
 
+/// A window of the context, and the logits of begins and ends.
+pub(super) type Window = (Encoding, (Vec<f32>, Vec<f32>));
+
 struct Span {
     start: usize,
     end: usize,
@@ -21,7 +24,7 @@ struct Span {
 }
 
 impl Reader<'_> {
-    pub(super) fn answers(&self, windows: &[(Encoding, (Vec<f32>, Vec<f32>))]) -> Vec<Answer> {
+    pub(super) fn answers(&self, windows: &[Window]) -> Vec<Answer> {
         let mut answers: Vec<Answer> = Vec::new();
         let mut least_null = 1_000_000_f64;
         for (row, (starts, ends)) in windows {
