@@ -12,8 +12,8 @@ mod checkpoint_files;
 use std::fs;
 use std::path::Path;
 
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
-use candle_core::{DType, Device, Module, Tensor};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device, Tensor};
 use checkpoint_files::{f32_bytes, safetensors, scratch};
 use sconce::weights::{Bias, NameTable, Weights};
 use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result};
@@ -189,13 +189,18 @@ fn quantizing_in_parallel_is_quantizing() -> Result<()> {
     // More than one chunk, and a ragged last one.
     let (rows, columns) = (270, 256);
     let dense = Tensor::from_vec(numbers(rows * columns), (rows, columns), &Device::Cpu)?;
-    let x = Tensor::from_vec(numbers(2 * columns), (2, columns), &Device::Cpu)?;
+    // Each row picks a column of the weight.
+    let x = Tensor::eye(columns, DType::F32, &Device::Cpu)?;
     for &level in QuantLevel::ALL {
         let weights = projection(rows, columns, &cpu().quantize(level))?;
         let linear = weights.linear("proj", columns, rows, Bias::Absent)?;
         assert_eq!(linear.precision(), level.name());
-        let serial = QMatMul::from_qtensor(QTensor::quantize(&dense, ggml(level))?)?;
-        assert_eq!(values(&linear.forward(&x)?), values(&serial.forward(&x)?), "{level}");
+        let serial = QTensor::quantize(&dense, ggml(level))?.dequantize(&Device::Cpu)?.t()?;
+        let pairs = values(&linear.forward(&x)?).into_iter().zip(values(&serial));
+        for (parallel, serial) in pairs {
+            // A step of the coarsest level is a hundred times this.
+            assert!((parallel - serial).abs() < 1e-5, "{level}: {parallel} {serial}");
+        }
         // Only linear layers are quantized.
         assert_eq!(weights.embedding("proj", rows, columns)?.precision(), "f32");
     }
@@ -270,7 +275,8 @@ fn every_kind_of_blocks_multiplies_and_looks_up() -> Result<()> {
     for name in BLOCKS {
         let (table, expected) = (kept.embedding(name, 3, 512)?, dense.embedding(name, 3, 512)?);
         assert_eq!(table.precision(), name);
-        assert_eq!(bits(&table.forward(&ids)?), bits(&expected.forward(&ids)?), "{name}");
+        // Equal but for the sign of zeros.
+        assert_eq!(values(&table.forward(&ids)?), values(&expected.forward(&ids)?), "{name}");
         let linear = kept.linear(name, 512, 3, Bias::Absent)?;
         assert_eq!((linear.precision(), linear.bytes()), (name, table.as_linear().bytes()));
         let expected = values(&dense.linear(name, 512, 3, Bias::Absent)?.forward(&x)?);
