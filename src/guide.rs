@@ -6,6 +6,8 @@ pub mod adding_a_model {}
 pub mod adding_a_task {}
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}
+#[doc = include_str!("../docs/benchmarks.md")]
+pub mod benchmarks {}
 #[doc = include_str!("../docs/goldens.md")]
 pub mod goldens {}
 #[doc = include_str!("../docs/style.md")]
