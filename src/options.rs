@@ -86,6 +86,10 @@ impl FromStr for Precision {
 /// | `Q4_1`, `Q4K`, `Q4_0` | 5.0, 4.5, 4.5 | 32, 256, 32 |
 /// | `Q3K` | 3.44 | 256 |
 /// | `Q2K` | 2.63 | 256 |
+///
+/// Python's `int8` and `int4` are names for `Q8_0` and `Q4K`, see its `FromStr`.
+/// Blocks are made byte for byte as llama.cpp's `llama-quantize` makes them without an importance
+/// matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the variants are the table above")]
@@ -161,8 +165,16 @@ impl FromStr for QuantLevel {
     type Err = Error;
 
     /// Accepts a level's [`name`](Self::name) in any case, with or without underscores: `q4_k`,
-    /// `Q4K`, `q8_0`, `q80`.
+    /// `Q4K`, `q8_0`, `q80`; and what Python's libraries call their schemes, for the level that
+    /// does the same job: `int8` and `8bit` are `Q8_0` (8 bits and a scale for 32 weights, where
+    /// bitsandbytes has one for a row), `int4`, `4bit` and `nf4` are `Q4K` (4 bits, and a scale and a
+    /// minimum for 32 weights, where `nf4` has a scale for 64).
     fn from_str(name: &str) -> Result<Self, Error> {
+        match name.to_ascii_lowercase().as_str() {
+            "int8" | "8bit" => return Ok(Self::Q8_0),
+            "int4" | "4bit" | "nf4" => return Ok(Self::Q4K),
+            _ => {}
+        }
         let plain = |text: &str| text.to_ascii_lowercase().replace('_', "");
         Self::ALL.iter().copied().find(|level| plain(level.name()) == plain(name)).ok_or_else(
             || {
@@ -170,5 +182,22 @@ impl FromStr for QuantLevel {
                 Error::option("quantize", format!("{name:?} is none of {}", known.join(", ")))
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_have_several_names() {
+        let level = |name: &str| name.parse::<QuantLevel>().unwrap();
+        for &each in QuantLevel::ALL {
+            assert_eq!(level(each.name()), each);
+            assert_eq!(level(&each.name().to_ascii_uppercase().replace('_', "")), each);
+        }
+        assert_eq!((level("int8"), level("8bit")), (QuantLevel::Q8_0, QuantLevel::Q8_0));
+        assert_eq!((level("int4"), level("NF4")), (QuantLevel::Q4K, QuantLevel::Q4K));
+        assert!("int3".parse::<QuantLevel>().unwrap_err().is_caller_error());
     }
 }

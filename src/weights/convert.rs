@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::kernels::packed::{BlockFormat, Packed};
 use crate::weights::elements::Elements;
 use crate::weights::linear::Matrix;
+use crate::weights::quantize;
 use crate::weights::store::StoredTensor;
 
 /// The tensor in `dtype` (f32, f16 or bf16), each element plus `plus`.
@@ -45,7 +46,7 @@ pub(super) fn blocks(
         check_scales(stored)?;
         stored.pieces.as_slice()
     } else {
-        bytes = quantize(stored, kind)?;
+        bytes = quantized(stored, kind)?;
         stored.release();
         &[bytes.as_slice()]
     };
@@ -115,7 +116,7 @@ fn collect<T: Float>(stored: &StoredTensor<'_>, plus: f32, device: &Device) -> R
     Ok(tensor)
 }
 
-fn quantize(stored: &StoredTensor<'_>, kind: GgmlDType) -> Result<Vec<u8>> {
+fn quantized(stored: &StoredTensor<'_>, kind: GgmlDType) -> Result<Vec<u8>> {
     let (weights, size) = (kind.block_size(), kind.type_size());
     let mut blocks = vec![0_u8; stored.elements_count() / weights * size];
     let mut rest = blocks.as_mut_slice();
@@ -132,11 +133,7 @@ fn quantize(stored: &StoredTensor<'_>, kind: GgmlDType) -> Result<Vec<u8>> {
                 if !finite(scratch, f32::is_finite) {
                     return Err(not_finite(stored, "f32"));
                 }
-                let mut quantized = kind.cpu_zeros(scratch.len());
-                quantized.from_float(scratch);
-                let quantized = QTensor::new(QStorage::Cpu(quantized), scratch.len())?;
-                out.copy_from_slice(&quantized.data()?);
-                Ok(())
+                quantize::quantize(kind, scratch, out)
             },
         )?;
     }

@@ -9,6 +9,7 @@ mod linear;
 pub(crate) mod names;
 mod pickle;
 mod plan;
+mod quantize;
 mod safetensors;
 mod store;
 mod torch;

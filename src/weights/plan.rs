@@ -53,10 +53,23 @@ impl LoadPlan {
     }
 }
 
-/// The level itself; Q8_0, the most faithful with small blocks, where a row does not divide into
-/// its 256-weight blocks; nothing where it does not even divide into 32.
+/// The level itself; where a row does not divide into its blocks of 256 weights, the nearest with
+/// blocks of 32; nothing where it does not even divide into these.
 fn level_for_rows(level: QuantLevel, row: usize) -> Option<GgmlDType> {
-    [level.ggml(), GgmlDType::Q8_0].into_iter().find(|kind| row.is_multiple_of(kind.block_size()))
+    [level.ggml(), smaller_blocks(level)]
+        .into_iter()
+        .find(|kind| row.is_multiple_of(kind.block_size()))
+}
+
+/// As `llama-quantize` falls back, but for IQ4_NL, in whose place is Q4_0.
+fn smaller_blocks(level: QuantLevel) -> GgmlDType {
+    match level {
+        QuantLevel::Q2K | QuantLevel::Q3K => GgmlDType::Q4_0,
+        QuantLevel::Q4K => GgmlDType::Q5_0,
+        QuantLevel::Q5K => GgmlDType::Q5_1,
+        QuantLevel::Q6K => GgmlDType::Q8_0,
+        level => level.ggml(),
+    }
 }
 
 /// The dtype of most of the checkpoint, as far as there is arithmetic for it.
@@ -88,7 +101,7 @@ mod tests {
     fn rows_that_do_not_divide_fall_back() {
         let kind = |level, row| level_for_rows(level, row);
         assert_eq!(kind(QuantLevel::Q4K, 512), Some(GgmlDType::Q4K));
-        assert_eq!(kind(QuantLevel::Q4K, 576), Some(GgmlDType::Q8_0));
+        assert_eq!(kind(QuantLevel::Q4K, 576), Some(GgmlDType::Q5_0));
         assert_eq!(kind(QuantLevel::Q4_0, 576), Some(GgmlDType::Q4_0));
         assert_eq!(kind(QuantLevel::Q4_0, 100), None);
     }
