@@ -118,6 +118,8 @@ fn eight_threads_chat_at_once() {
 }
 
 fn check_low_level(model: &Arc<dyn CausalLm>) {
+    // `model.num_parameters()` in transformers.
+    assert_eq!(model.parameters(), 134_515_008);
     let new_tokens = REFERENCE.max_new_tokens;
     for case in &REFERENCE.cases {
         let ids = low_level(model, case, new_tokens);

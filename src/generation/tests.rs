@@ -16,10 +16,12 @@ use crate::generation::{
     FinishReason, GenerationConfig, TextStream, TokenStream, generate, generate_batch,
     generate_from, generate_text,
 };
+use crate::models::heads::TextModel;
 use crate::models::{CausalLm, LogitsAt, ModelLimits};
 use crate::nn::cache::KvCache;
 use crate::source::ModelSource;
 use crate::tokenizer::Tokenizer;
+use crate::weights::Inventory;
 
 #[derive(Debug, Default)]
 struct Table {
@@ -33,7 +35,7 @@ struct Table {
     fails_at: Option<usize>,
 }
 
-impl CausalLm for Table {
+impl TextModel for Table {
     fn limits(&self) -> ModelLimits {
         ModelLimits::new(self.next.len(), self.context)
     }
@@ -42,6 +44,12 @@ impl CausalLm for Table {
         &Device::Cpu
     }
 
+    fn inventory(&self) -> &Inventory {
+        unreachable!("nobody asks a table what it is made of")
+    }
+}
+
+impl CausalLm for Table {
     fn new_cache(&self) -> KvCache {
         KvCache::new(0)
     }

@@ -5,29 +5,24 @@ pub mod encoder;
 pub mod heads;
 
 mod auto;
+mod memory;
 mod raw_config;
 
-use std::fmt;
-
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 pub use auto::AutoModel;
+pub use memory::Memory;
 
 use crate::batch::TokenBatch;
 use crate::error::Result;
+use crate::models::heads::TextModel;
 use crate::nn::cache::KvCache;
 
 /// A decoder-only language model: ids in, next-token logits out.
 ///
 /// Weights are immutable and all state lives in the cache, so one model serves any number of
 /// conversations at once.
-pub trait CausalLm: fmt::Debug + Send + Sync {
-    /// The sizes a caller must respect.
-    fn limits(&self) -> ModelLimits;
-
-    /// Where the weights live.
-    fn device(&self) -> &Device;
-
+pub trait CausalLm: TextModel {
     /// An empty cache of the right shape; it grows as tokens come.
     fn new_cache(&self) -> KvCache;
 

@@ -24,7 +24,7 @@ impl Embedding {
         Ok(Self { table: Matrix::Dense(table.contiguous()?), compute })
     }
 
-    pub(super) fn blocks(table: Matrix, compute: DType) -> Self {
+    pub(super) fn of(table: Matrix, compute: DType) -> Self {
         Self { table, compute }
     }
 
@@ -112,7 +112,7 @@ mod tests {
         let packed = Packed::new(BlockFormat::Q8_0, 3, 32, &[&stored.data()?]).unwrap();
         let [blocks, packed] =
             [Matrix::Quantized(Arc::new(stored)), Matrix::Packed(Arc::new(packed))]
-                .map(|table| Embedding::blocks(table, DType::F32));
+                .map(|table| Embedding::of(table, DType::F32));
         for embedding in [dense, blocks, packed] {
             let vectors = embedding.forward(&ids)?;
             assert_eq!((vectors.dims(), vectors.dtype()), ([1, 2, 32].as_slice(), DType::F32));

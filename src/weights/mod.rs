@@ -5,6 +5,7 @@ mod convert;
 mod elements;
 mod embedding;
 mod gguf;
+mod inventory;
 mod linear;
 pub(crate) mod names;
 mod pickle;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 pub use embedding::Embedding;
+pub use inventory::{Inventory, Item, Role};
 pub use linear::Linear;
 pub use names::NameTable;
 
@@ -27,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::elements::Elements;
+use crate::weights::inventory::Notes;
 use crate::weights::linear::Matrix;
 use crate::weights::names::{HeadCounts, How};
 use crate::weights::plan::LoadPlan;
@@ -65,6 +68,7 @@ pub struct Weights {
     heads: Option<HeadCounts>,
     prefix: Option<&'static str>,
     plan: LoadPlan,
+    notes: Arc<Notes>,
 }
 
 /// Whether a linear layer has a bias.
@@ -104,6 +108,7 @@ impl Weights {
             heads: None,
             prefix: None,
             plan,
+            notes: Arc::default(),
         })
     }
 
@@ -162,6 +167,7 @@ impl Weights {
             Some(kind) => convert::blocks(&stored, kind, &plan.device)?,
             None => Matrix::Dense(convert::dense(&stored, plan.dense, plus, &plan.device)?),
         };
+        self.notes.add(Item::matrix(self.path(name), Role::Linear, &weight));
         let bias_name = format!("{name}.bias");
         let bias = match bias {
             Bias::Absent => None,
@@ -180,16 +186,12 @@ impl Weights {
     pub fn embedding(&self, name: &str, vocab: usize, hidden: usize) -> Result<Embedding> {
         let (stored, plus) = self.stored(&format!("{name}.weight"), &[vocab, hidden])?;
         let plan = &self.plan;
-        match plan.kept_blocks(&stored.elements) {
-            Some(kind) => {
-                let table = convert::blocks(&stored, kind, &plan.device)?;
-                Ok(Embedding::blocks(table, plan.compute))
-            }
-            None => {
-                let table = convert::dense(&stored, plan.dense, plus, &plan.device)?;
-                Embedding::new(table, plan.compute)
-            }
-        }
+        let table = match plan.kept_blocks(&stored.elements) {
+            Some(kind) => convert::blocks(&stored, kind, &plan.device)?,
+            None => Matrix::Dense(convert::dense(&stored, plan.dense, plus, &plan.device)?),
+        };
+        self.notes.add(Item::matrix(self.path(name), Role::Embedding, &table));
+        Ok(Embedding::of(table, plan.compute))
     }
 
     /// The tensor of exactly that name, `attn_norm.weight` say: nothing is appended. Always dense
@@ -200,7 +202,21 @@ impl Weights {
     /// As for [`linear`](Self::linear).
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let (stored, plus) = self.stored(name, shape)?;
-        convert::dense(&stored, self.plan.compute, plus, &self.plan.device)
+        let tensor = convert::dense(&stored, self.plan.compute, plus, &self.plan.device)?;
+        self.notes.add(Item {
+            name: self.path(name),
+            role: Role::Tensor,
+            shape: shape.to_vec(),
+            precision: tensor.dtype().as_str(),
+            bytes: tensor.elem_count() * tensor.dtype().size_in_bytes(),
+        });
+        Ok(tensor)
+    }
+
+    /// What has been loaded so far, from all scopes of the checkpoint.
+    #[must_use]
+    pub fn inventory(&self) -> Inventory {
+        self.notes.inventory()
     }
 
     /// Where tensors are put.

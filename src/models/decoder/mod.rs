@@ -14,6 +14,7 @@ pub use config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
+use crate::models::heads::TextModel;
 use crate::models::raw_config::RawConfig;
 use crate::models::{CausalLm, LogitsAt, ModelLimits};
 use crate::nn::Step;
@@ -23,7 +24,7 @@ use crate::nn::rope::RopePairing;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::names::NameTable;
-use crate::weights::{Bias, Embedding, Linear, Weights};
+use crate::weights::{Bias, Embedding, Inventory, Linear, Weights};
 use families::Family;
 use layer::Layer;
 
@@ -32,10 +33,13 @@ use layer::Layer;
 pub struct Decoder {
     config: DecoderConfig,
     device: Device,
+    /// Of activations and of the cache.
+    dtype: DType,
     embedding: Embedding,
     layers: Vec<Layer>,
     final_norm: Norm,
     head: Linear,
+    inventory: Inventory,
 }
 
 impl Decoder {
@@ -68,8 +72,16 @@ impl Decoder {
         let layer = |(i, layer)| Layer::load(&scope.scope(i), hidden_size, layer);
         let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
         let final_norm = Norm::load(&weights, "final_norm", hidden_size, config.final_norm)?;
-        let device = weights.device().clone();
-        Ok(Self { config, device, embedding, layers, final_norm, head })
+        Ok(Self {
+            config,
+            device: weights.device().clone(),
+            dtype: weights.dtype(),
+            embedding,
+            layers,
+            final_norm,
+            head,
+            inventory: weights.inventory(),
+        })
     }
 
     /// What the model is made of.
@@ -140,7 +152,7 @@ impl Decoder {
     }
 }
 
-impl CausalLm for Decoder {
+impl TextModel for Decoder {
     fn limits(&self) -> ModelLimits {
         ModelLimits { vocab: self.config.vocab_size, context: self.config.max_positions }
     }
@@ -149,6 +161,18 @@ impl CausalLm for Decoder {
         &self.device
     }
 
+    fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    fn cache_bytes_per_token(&self) -> usize {
+        let channels = |layer: &LayerConfig| layer.attention.kv_heads * layer.attention.head_dim;
+        let both: usize = self.config.layers.iter().map(|layer| 2 * channels(layer)).sum();
+        both * self.dtype.size_in_bytes()
+    }
+}
+
+impl CausalLm for Decoder {
     fn new_cache(&self) -> KvCache {
         KvCache::new(self.config.layers.len())
     }

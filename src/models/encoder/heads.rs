@@ -13,7 +13,7 @@ use crate::models::heads::{
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
 use crate::nn::norm::Norm;
-use crate::weights::{Bias, Linear, Weights};
+use crate::weights::{Bias, Inventory, Linear, Weights};
 
 /// An encoder and a head.
 #[derive(Debug)]
@@ -83,7 +83,9 @@ impl<H: Head> Headed<H> {
             )));
         }
         let head = H::load(&body, raw, weights)?;
-        Ok(Self { body, head })
+        // With the head's own.
+        let inventory = weights.inventory();
+        Ok(Self { body: TextEncoder { inventory, ..body }, head })
     }
 }
 
@@ -154,6 +156,10 @@ where
 
     fn device(&self) -> &Device {
         self.body.device()
+    }
+
+    fn inventory(&self) -> &Inventory {
+        self.body.inventory()
     }
 }
 

@@ -27,8 +27,8 @@ use crate::models::raw_config::RawConfig;
 use crate::nn::norm::Norm;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
-use crate::weights::Weights;
 use crate::weights::names::NameTable;
+use crate::weights::{Inventory, Weights};
 use config::RelativePositions;
 use convolution::Convolution;
 use embeddings::Embeddings;
@@ -48,6 +48,7 @@ pub struct TextEncoder {
     layers: Vec<Layer>,
     convolution: Option<Convolution>,
     final_norm: Option<Norm>,
+    inventory: Inventory,
 }
 
 impl TextEncoder {
@@ -99,6 +100,7 @@ impl TextEncoder {
                 None => None,
             },
             device: weights.device().clone(),
+            inventory: weights.inventory(),
             config,
         };
         Ok((model, weights))
@@ -145,6 +147,10 @@ impl TextModel for TextEncoder {
 
     fn device(&self) -> &Device {
         &self.device
+    }
+
+    fn inventory(&self) -> &Inventory {
+        &self.inventory
     }
 }
 
