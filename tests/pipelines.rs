@@ -14,9 +14,11 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 
 use sconce::pipeline::{
-    FeatureExtractionOptions, Features, FillMaskOptions, Pipeline, Pooling, Task,
-    TextClassificationOptions, TextGenerationOptions, TextGenerationPipeline,
+    FeatureExtractionOptions, Features, FillMaskOptions, Pipeline, Pooling,
+    SentenceSimilarityOptions, Task, TextClassificationOptions, TextGenerationOptions,
+    TextGenerationPipeline, TextTruncation, TruncationReport,
 };
+use sconce::tokenizer::TruncationStrategy;
 use sconce::{LoadOptions, ModelSource};
 
 /// A copy of a tiny checkpoint with the golden's own files in it.
@@ -88,6 +90,11 @@ fn text_pipeline(name: &str) -> (tempfile::TempDir, Pipeline, Vec<Value>) {
         (&tokenizer, "tokenizer_config.json"),
     ] {
         fs::copy(from.join(file), folder.path().join(file)).unwrap();
+    }
+    for (file, text) in read["files"].as_object().into_iter().flatten() {
+        let file = folder.path().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text.as_str().unwrap()).unwrap();
     }
     let task: Task = read["task"].as_str().unwrap().parse().unwrap();
     let source = ModelSource::directory(folder.path());
@@ -236,6 +243,31 @@ fn streams_and_threads_give_what_each_gives_alone() {
             });
         }
     });
+}
+
+/// Which texts were cut is told beside the outputs, also where the first ones are tokenized at once
+/// and the later ones on a thread.
+#[test]
+fn cut_inputs_are_reported_by_number() {
+    let (_folder, pipeline, _) = text_pipeline("classify-wordpiece");
+    let Pipeline::TextClassification(pipeline) = pipeline else { panic!() };
+    let long = "It was good and bad. ".repeat(40);
+    let report = TruncationReport::default();
+    let mut options = TextClassificationOptions::default();
+    options.truncation_report = Some(report.clone());
+    options.tokenizer.truncation = Some(TextTruncation::On(TruncationStrategy::LongestFirst));
+    let texts = ["good", long.as_str()].repeat(1500);
+    let outputs = pipeline.run_batch(texts, &options).unwrap();
+    assert_eq!(outputs.len(), 3000);
+    assert_eq!(report.inputs(), (0..3000).filter(|number| number % 2 == 1).collect::<Vec<_>>());
+
+    let (_folder, pipeline, _) = text_pipeline("similarity");
+    let Pipeline::SentenceSimilarity(pipeline) = pipeline else { panic!() };
+    let report = TruncationReport::default();
+    let mut options = SentenceSimilarityOptions::default();
+    options.truncation_report = Some(report.clone());
+    pipeline.run("good", ["bad", long.as_str()], &options).unwrap();
+    assert_eq!(report.inputs(), [2]);
 }
 
 /// An item that cannot be used gives an error in its place; the others are answered.

@@ -15,29 +15,33 @@
 
 mod modules;
 mod pooling;
+pub(crate) mod prompts;
 mod quantize;
 mod search;
 
 use std::sync::Arc;
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 pub use quantize::{EmbeddingPrecision, QuantizedEmbeddings, Ranges};
 pub use search::{Hit, Pair, Similarity, community_detection, paraphrase_mining, semantic_search};
 
+use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::models::AutoModel;
 use crate::models::heads::Encoder;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
-use crate::tokenizer::{BatchOptions, TextInput, Tokenizer, Truncation};
+use crate::tokenizer::{EncodeOptions, Encoding, Tokenizer, Truncation};
 use modules::Modules;
 
 /// Texts in, one vector each out: the modules of a sentence-transformers repository, or mean
 /// pooling for one that is none.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SentenceEmbedder {
     tokenizer: Tokenizer,
     encoder: Arc<dyn Encoder>,
-    modules: Modules,
+    modules: Arc<Modules>,
     max_seq_length: usize,
 }
 
@@ -139,7 +143,7 @@ impl SentenceEmbedder {
         let context = encoder.limits().context;
         let stated = modules.max_seq_length.or_else(|| tokenizer.model_max_length());
         let max_seq_length = stated.unwrap_or(context).min(context);
-        Ok(Self { tokenizer, encoder, modules, max_seq_length })
+        Ok(Self { tokenizer, encoder, modules: Arc::new(modules), max_seq_length })
     }
 
     /// The most tokens of a text that are looked at, special tokens included.
@@ -156,7 +160,7 @@ impl SentenceEmbedder {
 
     /// The names and texts of the model's own prompts.
     pub fn prompts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.modules.prompts.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+        self.modules.prompts.named.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
     /// The similarity that the model was trained for.
@@ -171,68 +175,53 @@ impl SentenceEmbedder {
     ///
     /// When there is no prompt of that name, an option is out of range, or as
     /// [`Encoder::encode`].
-    pub fn embed<T: AsRef<str>>(&self, texts: &[T], options: &EmbedOptions) -> Result<Embeddings> {
-        let prompt = self.prompt(options)?;
-        let dimension = self.truncated_dimension(options)?;
+    pub fn embed<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        options: &EmbedOptions,
+    ) -> Result<Embeddings> {
+        let call = self.prepare(options)?;
         if options.batch_size == 0 {
             return Err(Error::option("batch_size", "0 texts make no batch"));
         }
-        let texts: Vec<String> = texts.iter().map(|text| self.prepare(prompt, text)).collect();
-        let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|&number| std::cmp::Reverse(texts[number].len()));
-        let batching = BatchOptions::default().truncation(Truncation::to(self.max_seq_length));
-        let mut vectors = vec![Vec::new(); texts.len()];
-        let mut truncated = Vec::new();
+        let row = |text: &T| {
+            let row = call.encode(text.as_ref())?;
+            Ok((row.ids, !row.overflowing.is_empty()))
+        };
+        let rows = texts.par_iter().map(row).collect::<Result<Vec<(Vec<u32>, bool)>>>()?;
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&number| std::cmp::Reverse(rows[number].0.len()));
+        let mut vectors = vec![Vec::new(); rows.len()];
         for numbers in order.chunks(options.batch_size) {
-            let inputs: Vec<_> =
-                numbers.iter().map(|&number| TextInput::from(&texts[number])).collect();
-            let batch = self.tokenizer.encode_batch_with(&inputs, &batching)?;
-            let cut = numbers.iter().zip(&batch.encodings);
-            truncated.extend(
-                cut.filter(|(_, row)| !row.overflowing.is_empty()).map(|(&number, _)| number),
-            );
-            let hidden = self.encoder.encode(&batch.tokens)?;
-            for (&number, vector) in numbers.iter().zip(self.modules.run(&hidden, &batch.tokens)?) {
-                let mut vector = vector;
-                vector.truncate(dimension);
-                if options.normalize {
-                    pooling::normalize(&mut vector);
-                }
+            let ids: Vec<_> = numbers.iter().map(|&number| rows[number].0.clone()).collect();
+            let batch = TokenBatch::padded(&ids, 0, PaddingSide::Right)?;
+            for (&number, vector) in numbers.iter().zip(call.vectors(&batch)?) {
                 vectors[number] = vector;
             }
         }
-        truncated.sort_unstable();
+        let truncated = (0..rows.len()).filter(|&number| rows[number].1).collect();
         Ok(Embeddings { vectors, truncated })
     }
 
-    fn prepare(&self, prompt: &str, text: &impl AsRef<str>) -> String {
-        let text = format!("{prompt}{}", text.as_ref());
-        if self.modules.lower_case { text.to_lowercase() } else { text }
-    }
-
-    fn prompt<'a>(&'a self, options: &'a EmbedOptions) -> Result<&'a str> {
-        let Modules { prompts, default_prompt, includes_prompt, .. } = &self.modules;
-        let name = options.prompt_name.as_ref().or(default_prompt.as_ref());
-        let prompt = match (&options.prompt, name) {
-            (Some(prompt), _) => prompt,
-            (None, None) => "",
-            (None, Some(name)) => {
-                let found = prompts.iter().find(|(known, _)| known == name);
-                &found.map(|(_, text)| text).ok_or_else(|| {
-                    let known: Vec<_> = prompts.iter().map(|(name, _)| name.as_str()).collect();
-                    let known = known.join(", ");
-                    Error::option(
-                        "prompt_name",
-                        format!("{name:?} is none of the model's: {known}"),
-                    )
-                })?[..]
-            }
+    /// Checks the options and settles what they leave open.
+    pub(crate) fn prepare(&self, options: &EmbedOptions) -> Result<Call> {
+        let modules = &self.modules;
+        let prompt =
+            modules.prompts.choose(options.prompt.as_deref(), options.prompt_name.as_deref())?;
+        let mut call = Call {
+            dimension: self.truncated_dimension(options)?,
+            normalize: options.normalize,
+            prompt: prompt.to_owned(),
+            skipped: 0,
+            embedder: self.clone(),
         };
-        if !includes_prompt && !prompt.is_empty() {
-            let reason = "this model's pooling leaves the prompt out, which is not supported yet";
-            return Err(Error::option("prompt", reason));
+        if !modules.includes_prompt && !prompt.is_empty() {
+            let alone = call.encode("")?;
+            // As in the reference: a special token behind the prompt comes behind the text.
+            let closing = alone.special_tokens_mask.last().copied().unwrap_or(0);
+            call.skipped = alone.len() - usize::from(closing == 1);
         }
-        Ok(prompt)
+        Ok(call)
     }
 
     fn truncated_dimension(&self, options: &EmbedOptions) -> Result<usize> {
@@ -241,5 +230,46 @@ impl SentenceEmbedder {
             0 => Err(Error::option("truncate_dim", "no numbers would be left")),
             dimension => Ok(dimension.min(whole)),
         }
+    }
+}
+
+/// What one call does with each text and each batch.
+#[derive(Debug)]
+pub(crate) struct Call {
+    embedder: SentenceEmbedder,
+    dimension: usize,
+    normalize: bool,
+    prompt: String,
+    /// Tokens of the prompt that are not pooled.
+    skipped: usize,
+}
+
+impl Call {
+    /// The row of a text; what is cut off is its `overflowing`.
+    pub(crate) fn encode(&self, text: &str) -> Result<Encoding> {
+        let SentenceEmbedder { tokenizer, modules, max_seq_length, .. } = &self.embedder;
+        let mut text = format!("{}{text}", self.prompt);
+        if modules.lower_case {
+            text = text.to_lowercase();
+        }
+        let options = EncodeOptions::default().truncation(Truncation::to(*max_seq_length));
+        let row = tokenizer.encode_with(&text, &options)?;
+        match row.is_empty() {
+            true => Err(Error::input("the text is empty: it has no tokens")),
+            false => Ok(row),
+        }
+    }
+
+    /// One vector per row.
+    pub(crate) fn vectors(&self, batch: &TokenBatch) -> Result<Vec<Vec<f32>>> {
+        let SentenceEmbedder { encoder, modules, .. } = &self.embedder;
+        let mut vectors = modules.run(&encoder.encode(batch)?, batch, self.skipped)?;
+        for vector in &mut vectors {
+            vector.truncate(self.dimension);
+            if self.normalize {
+                pooling::normalize(vector);
+            }
+        }
+        Ok(vectors)
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::batch::TokenBatch;
 use crate::embeddings::pooling;
 use crate::embeddings::pooling::Pooling;
+use crate::embeddings::prompts::Prompts;
 use crate::embeddings::search::Similarity;
 use crate::error::{Error, Result};
 use crate::nn::activation::Activation;
@@ -23,8 +24,8 @@ pub(super) struct Modules {
     pooling: Vec<Pooling>,
     steps: Vec<Step>,
     pub(super) dimension: usize,
-    pub(super) prompts: Vec<(String, String)>,
-    pub(super) default_prompt: Option<String>,
+    pub(super) prompts: Prompts,
+    /// Whether the tokens of a prompt are pooled too.
     pub(super) includes_prompt: bool,
     pub(super) similarity: Similarity,
     pub(super) truncate_dim: Option<usize>,
@@ -76,15 +77,15 @@ impl Modules {
             json(files, "config_sentence_transformers.json")?.unwrap_or_default();
         let transformer: TransformerSettings =
             json(files, "sentence_bert_config.json")?.unwrap_or_default();
-        let prompts = settings.prompts.into_iter();
+        // As in the reference, every model knows these two.
+        let mut prompts =
+            Map::from_iter(["query", "document"].map(|name| (name.into(), "".into())));
+        prompts.extend(settings.prompts);
         let mut modules = Self {
             pooling: vec![Pooling::Mean],
             steps: Vec::new(),
             dimension: hidden,
-            prompts: prompts
-                .filter_map(|(name, text)| Some((name, text.as_str()?.to_owned())))
-                .collect(),
-            default_prompt: settings.default_prompt_name,
+            prompts: Prompts::new(prompts, settings.default_prompt_name),
             includes_prompt: true,
             similarity: match settings.similarity_fn_name {
                 Some(name) => name.parse()?,
@@ -114,8 +115,14 @@ impl Modules {
         Ok(modules)
     }
 
-    /// One vector for each row of the batch; `hidden` is `(batch, tokens, hidden)`.
-    pub(super) fn run(&self, hidden: &Tensor, batch: &TokenBatch) -> Result<Vec<Vec<f32>>> {
+    /// One vector for each row of the batch, whose first `skipped` tokens are not looked at;
+    /// `hidden` is `(batch, tokens, hidden)`.
+    pub(super) fn run(
+        &self,
+        hidden: &Tensor,
+        batch: &TokenBatch,
+        skipped: usize,
+    ) -> Result<Vec<Vec<f32>>> {
         let (_, tokens, size) = hidden.dims3()?;
         let device = hidden.device();
         let values = hidden.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
@@ -124,7 +131,7 @@ impl Modules {
             .map(|(row, mask)| {
                 let kept = row.chunks(size).zip(mask).filter(|(_, mask)| **mask == 1);
                 let kept: Vec<_> = kept.map(|(token, _)| token).collect();
-                self.pooling.iter().flat_map(|pooling| pooling.pool(&kept)).collect()
+                self.pooling.iter().flat_map(|pooling| pooling.pool(&kept, skipped)).collect()
             })
             .collect();
         for step in &self.steps {

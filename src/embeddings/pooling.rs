@@ -27,10 +27,12 @@ impl Pooling {
         })
     }
 
-    /// Of at least one token.
-    pub(super) fn pool(self, tokens: &[&[f32]]) -> Vec<f32> {
+    /// Of at least one token, without the first `skipped`; the last is always looked at.
+    pub(super) fn pool(self, tokens: &[&[f32]], skipped: usize) -> Vec<f32> {
+        let skipped = skipped.min(tokens.len().saturating_sub(1));
+        let tokens = &tokens[skipped..];
         let size = tokens.first().map_or(0, |token| token.len());
-        let sum = |weight: fn(usize) -> f32| {
+        let sum = |weight: &dyn Fn(usize) -> f32| {
             let mut sum = vec![0.0; size];
             for (place, token) in tokens.iter().enumerate() {
                 sum.iter_mut().zip(*token).for_each(|(sum, x)| *sum += weight(place) * x);
@@ -40,6 +42,7 @@ impl Pooling {
         let divided =
             |sum: Vec<f32>, by: f32| sum.into_iter().map(|sum| sum / by).collect::<Vec<f32>>();
         let count = tokens.len() as f32;
+        let weight = |place: usize| (skipped + place + 1) as f32;
         match self {
             Self::First => tokens.first().map_or_else(Vec::new, |token| token.to_vec()),
             Self::Last => tokens.last().map_or_else(Vec::new, |token| token.to_vec()),
@@ -50,11 +53,9 @@ impl Pooling {
                 }
                 max
             }
-            Self::Mean => divided(sum(|_| 1.0), count),
-            Self::MeanSqrtLength => divided(sum(|_| 1.0), count.sqrt()),
-            Self::WeightedMean => {
-                divided(sum(|place| (place + 1) as f32), count * (count + 1.0) / 2.0)
-            }
+            Self::Mean => divided(sum(&|_| 1.0), count),
+            Self::MeanSqrtLength => divided(sum(&|_| 1.0), count.sqrt()),
+            Self::WeightedMean => divided(sum(&weight), (0..tokens.len()).map(weight).sum()),
         }
     }
 }

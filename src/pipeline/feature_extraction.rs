@@ -22,6 +22,7 @@ use crate::pipeline::flow::{Flow, Work};
 use crate::pipeline::json;
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
+use crate::pipeline::truncation::TruncationReport;
 use crate::source::ModelFiles;
 use crate::tokenizer::{Encoding, TextInput, Tokenizer};
 
@@ -40,6 +41,9 @@ pub struct FeatureExtractionOptions {
     pub return_tensors: Option<bool>,
     /// How texts become tokens. In JSON `truncation` may stand beside it.
     pub tokenize_kwargs: TokenizerOptions,
+    /// Gets the numbers of the inputs that are cut.
+    #[serde(skip)]
+    pub truncation_report: Option<TruncationReport>,
 }
 
 /// From a vector per token to one per text.
@@ -142,7 +146,8 @@ impl FeatureExtractionPipeline {
             pooling,
             normalize,
         };
-        Flow::new(work, texts.into_iter().map(Into::into), options.batch_size)
+        let texts = texts.into_iter().map(Into::into);
+        Flow::new(work, texts, options.batch_size, options.truncation_report.as_ref())
     }
 
     /// The length of a vector.
@@ -171,13 +176,7 @@ impl TaskPipeline for FeatureExtractionPipeline {
             }
         }
         let options = json::options(options)?;
-        match input {
-            Value::String(text) => json::output(self.run_with(text.as_str(), &options)?),
-            _ => {
-                let texts: Vec<String> = json::item(input, "a text or a list of texts")?;
-                json::output(self.run_batch(texts, &options)?)
-            }
-        }
+        json::texts(input, |texts| self.run_batch(texts, &options))
     }
 }
 

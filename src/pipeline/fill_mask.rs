@@ -18,6 +18,7 @@ use crate::pipeline::flow::{Flow, Work};
 use crate::pipeline::json;
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
+use crate::pipeline::truncation::TruncationReport;
 use crate::pipeline::warning::warn;
 use crate::source::ModelFiles;
 use crate::tokenizer::{EncodeOptions, Encoding, TextInput, Tokenizer};
@@ -37,6 +38,9 @@ pub struct FillMaskOptions {
     pub tokenizer_kwargs: TokenizerOptions,
     /// How many tokens per mask, best first; with fewer targets, all of them. Default: 5.
     pub top_k: Option<usize>,
+    /// Gets the numbers of the inputs that are cut.
+    #[serde(skip)]
+    pub truncation_report: Option<TruncationReport>,
 }
 
 fn targets<'de, D: Deserializer<'de>>(
@@ -136,7 +140,8 @@ impl FillMaskPipeline {
             targets,
             top_k,
         };
-        Flow::new(work, texts.into_iter().map(Into::into), options.batch_size)
+        let texts = texts.into_iter().map(Into::into);
+        Flow::new(work, texts, options.batch_size, options.truncation_report.as_ref())
     }
 
     /// The token that stands for what is to be guessed, to be put into texts.

@@ -15,6 +15,8 @@ use rayon::prelude::*;
 
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
+use crate::pipeline::truncation::TruncationReport;
+use crate::pipeline::warning::warn;
 use crate::tokenizer::Encoding;
 
 /// What one task does with an item. All of it works through `&self`.
@@ -29,7 +31,8 @@ pub(super) trait Work: Send + Sync + 'static {
     /// About how many bytes of text an item has.
     fn size(item: &Self::Item) -> usize;
 
-    /// The rows to run: one, or the windows of a long text.
+    /// The rows to run: one, or the windows of a long text. Where one has `overflowing`, the item
+    /// counts as cut.
     fn prepare(&self, item: Self::Item) -> Result<(Self::Kept, Vec<Encoding>)>;
 
     /// Runs the model; one result per row of the batch, whose padding is on the right.
@@ -48,6 +51,10 @@ pub(super) struct Flow<W: Work, I> {
     stage: Stage<W>,
     ready: VecDeque<Result<W::Output>>,
     progress: ProgressBar,
+    /// Items whose rows have come so far, and how many of them were cut.
+    seen: usize,
+    cut: usize,
+    report: Option<TruncationReport>,
 }
 
 type Prepared<W> = Result<(<W as Work>::Kept, Vec<Encoding>)>;
@@ -68,6 +75,7 @@ impl<W: Work, I: Iterator<Item = W::Item>> Flow<W, I> {
         work: W,
         items: impl IntoIterator<IntoIter = I>,
         batch_size: Option<usize>,
+        report: Option<&TruncationReport>,
     ) -> Result<Self> {
         if batch_size == Some(0) {
             return Err(Error::option("batch_size", "should be at least 1"));
@@ -79,6 +87,9 @@ impl<W: Work, I: Iterator<Item = W::Item>> Flow<W, I> {
             stage: Stage::Start,
             ready: VecDeque::new(),
             progress: ProgressBar::hidden(),
+            seen: 0,
+            cut: 0,
+            report: report.cloned(),
         })
     }
 
@@ -148,12 +159,18 @@ impl<W: Work, I: Iterator<Item = W::Item>> Flow<W, I> {
         let mut items = Vec::with_capacity(prepared.len());
         let mut rows = Vec::new();
         for (number, item) in prepared.into_iter().enumerate() {
+            if let Ok((_, encodings)) = &item
+                && let Some(row) = encodings.iter().find(|row| !row.overflowing.is_empty())
+            {
+                self.note_cut(self.seen + number, row.len());
+            }
             items.push(item.map(|(kept, encodings)| {
                 let count = encodings.len();
                 rows.extend(encodings.into_iter().map(|encoding| (number, encoding)));
                 (kept, count)
             }));
         }
+        self.seen += items.len();
         let encodings: Vec<&Encoding> = rows.iter().map(|(_, encoding)| encoding).collect();
         let results = match self.results(&encodings) {
             Ok(results) => results,
@@ -171,6 +188,16 @@ impl<W: Work, I: Iterator<Item = W::Item>> Flow<W, I> {
             self.ready.push_back(output);
         }
         self.progress.inc(self.ready.len() as u64);
+    }
+
+    fn note_cut(&mut self, item: usize, tokens: usize) {
+        if self.cut == 0 {
+            warn(&format!("text {item} is cut to {tokens} tokens: the rest is not read"));
+        }
+        self.cut += 1;
+        if let Some(report) = &self.report {
+            report.add(item);
+        }
     }
 
     /// One result per row, in the order of the rows.
@@ -204,6 +231,10 @@ impl<W: Work, I: Iterator<Item = W::Item>> Iterator for Flow<W, I> {
             }
             let Some(prepared) = self.next_prepared() else {
                 self.progress.finish_and_clear();
+                let cut = std::mem::take(&mut self.cut);
+                if cut > 1 {
+                    warn(&format!("{cut} of {} texts were cut", self.seen));
+                }
                 return None;
             };
             self.run(prepared);

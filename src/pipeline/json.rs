@@ -45,6 +45,17 @@ pub(super) fn item<T: DeserializeOwned>(value: &Value, expected: &str) -> Result
         .map_err(|error| Error::input(format!("expected {expected}: {error}")))
 }
 
+/// A text gives one output, a list of texts a list of them.
+pub(super) fn texts<T: Serialize>(
+    input: &Value,
+    run_batch: impl FnOnce(Vec<String>) -> Result<Vec<T>>,
+) -> Result<Value> {
+    match input {
+        Value::String(text) => output(run_batch(vec![text.clone()])?.pop()),
+        _ => output(run_batch(item(input, "a text or a list of texts")?)?),
+    }
+}
+
 /// A result as JSON.
 pub(super) fn output<T: Serialize>(output: T) -> Result<Value> {
     serde_json::to_value(output).map_err(Error::input)

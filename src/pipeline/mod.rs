@@ -16,22 +16,26 @@
 
 mod builder;
 mod characters;
+mod classify;
 mod feature_extraction;
 mod fill_mask;
 mod flow;
 mod json;
 mod question_answering;
 mod scores;
+mod sentence_similarity;
 mod tasks;
 mod text_classification;
 mod text_generation;
 mod text_ranking;
 mod token_classification;
 mod tokenize;
+mod truncation;
 mod warning;
 mod zero_shot_classification;
 
 pub use builder::PipelineBuilder;
+pub use classify::TextOrPair;
 pub use feature_extraction::{
     FeatureExtractionOptions, FeatureExtractionPipeline, Features, Pooling,
 };
@@ -39,10 +43,10 @@ pub use fill_mask::{FillMaskOptions, FillMaskPipeline, Filling};
 pub use question_answering::{
     Answer, Question, QuestionAnsweringOptions, QuestionAnsweringPipeline,
 };
+pub use sentence_similarity::{SentenceSimilarityOptions, SentenceSimilarityPipeline};
 pub use tasks::{Pipeline, Task};
 pub use text_classification::{
-    LabelScore, ScoreFunction, TextClassificationOptions, TextClassificationPipeline, TextOrPair,
-    TopK,
+    LabelScore, ScoreFunction, TextClassificationOptions, TextClassificationPipeline, TopK,
 };
 pub use text_generation::{
     Generated, LongGeneration, Prompt, TextGenerationOptions, TextGenerationPipeline,
@@ -53,6 +57,7 @@ pub use token_classification::{
     TokenClassificationPipeline,
 };
 pub use tokenize::{TextTruncation, TokenizerOptions};
+pub use truncation::TruncationReport;
 pub use warning::on_warning;
 pub use zero_shot_classification::{
     ZeroShotClassification, ZeroShotClassificationOptions, ZeroShotClassificationPipeline,

@@ -133,7 +133,8 @@ impl QuestionAnsweringPipeline {
             options: options.clone(),
             stride,
         };
-        Flow::new(work, questions, options.batch_size)
+        // Windows take a long context in, and a question is never cut: nothing to report.
+        Flow::new(work, questions, options.batch_size, None)
     }
 }
 

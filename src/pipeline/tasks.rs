@@ -12,6 +12,7 @@ use crate::pipeline::TaskPipeline;
 use crate::pipeline::feature_extraction::FeatureExtractionPipeline;
 use crate::pipeline::fill_mask::FillMaskPipeline;
 use crate::pipeline::question_answering::QuestionAnsweringPipeline;
+use crate::pipeline::sentence_similarity::SentenceSimilarityPipeline;
 use crate::pipeline::text_classification::TextClassificationPipeline;
 use crate::pipeline::text_generation::TextGenerationPipeline;
 use crate::pipeline::text_ranking::TextRankingPipeline;
@@ -101,6 +102,9 @@ tasks! {
     FillMask(FillMaskPipeline), "fill-mask", aliases [];
     /// Answers questions from texts.
     QuestionAnswering(QuestionAnsweringPipeline), "question-answering", aliases [];
+    /// Gives one vector per text, and says how alike texts are.
+    SentenceSimilarity(SentenceSimilarityPipeline), "sentence-similarity",
+        aliases ["embeddings"];
     /// Says which label fits a text or a pair of texts.
     TextClassification(TextClassificationPipeline), "text-classification",
         aliases ["sentiment-analysis"];
@@ -142,6 +146,14 @@ impl Pipeline {
     pub fn question_answering(
         source: impl Into<ModelSource>,
     ) -> PipelineBuilder<QuestionAnsweringPipeline> {
+        PipelineBuilder::new(source)
+    }
+
+    /// Gives one vector per text, and says how alike texts are.
+    #[must_use]
+    pub fn sentence_similarity(
+        source: impl Into<ModelSource>,
+    ) -> PipelineBuilder<SentenceSimilarityPipeline> {
         PipelineBuilder::new(source)
     }
 

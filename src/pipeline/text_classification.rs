@@ -7,28 +7,21 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::models::AutoModel;
 use crate::models::heads::{Labels, ProblemType, SequenceClassifier};
 use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
-use crate::pipeline::flow::{Flow, Work};
+use crate::pipeline::classify::Classify;
+use crate::pipeline::classify::TextOrPair;
+use crate::pipeline::flow::Flow;
 use crate::pipeline::json;
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
+use crate::pipeline::truncation::TruncationReport;
 use crate::source::ModelFiles;
-use crate::tokenizer::{Encoding, TextInput, Tokenizer};
-
-/// A text, or two that are read together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TextOrPair {
-    /// One text.
-    Text(String),
-    /// Two texts: `{"text": …, "text_pair": …}`.
-    Pair(String, String),
-}
+use crate::tokenizer::Tokenizer;
 
 /// A label and how sure the model is of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -57,6 +50,9 @@ pub struct TextClassificationOptions {
     /// How many labels, best first. Default: the best one.
     #[serde(deserialize_with = "top_k")]
     pub top_k: Option<TopK>,
+    /// Gets the numbers of the inputs that are cut.
+    #[serde(skip)]
+    pub truncation_report: Option<TruncationReport>,
 }
 
 /// How many labels.
@@ -137,12 +133,14 @@ impl TextClassificationPipeline {
         inputs: I,
         options: &TextClassificationOptions,
     ) -> Result<impl Iterator<Item = Result<Vec<LabelScore>>> + use<T, I>> {
+        let (model, call) = (Arc::clone(&self.model), options.clone());
         let work = Classify {
             rows: Rows::new(&self.tokenizer, &*self.model, &options.tokenizer),
             model: Arc::clone(&self.model),
-            options: options.clone(),
+            output: move |logits| label_scores(logits, model.labels(), &call),
         };
-        Flow::new(work, inputs.into_iter().map(Into::into), options.batch_size)
+        let inputs = inputs.into_iter().map(Into::into);
+        Flow::new(work, inputs, options.batch_size, options.truncation_report.as_ref())
     }
 
     /// The names of the labels, in the order of the logits.
@@ -203,58 +201,35 @@ fn text_or_pair(value: &Value) -> Result<TextOrPair> {
     }
 }
 
-struct Classify {
-    rows: Rows,
-    model: Arc<dyn SequenceClassifier>,
-    options: TextClassificationOptions,
-}
-
-impl Work for Classify {
-    type Item = TextOrPair;
-    type Kept = ();
-    type Row = Vec<f32>;
-    type Output = Vec<LabelScore>;
-
-    fn size(item: &TextOrPair) -> usize {
-        item.size()
+/// The labels that the options ask for, with their scores.
+fn label_scores(
+    logits: Vec<f32>,
+    labels: &Labels,
+    options: &TextClassificationOptions,
+) -> Vec<LabelScore> {
+    let default = || match labels.problem_type {
+        Some(ProblemType::Regression) => ScoreFunction::None,
+        Some(ProblemType::MultiLabel) => ScoreFunction::Sigmoid,
+        _ if logits.len() == 1 => ScoreFunction::Sigmoid,
+        _ => ScoreFunction::Softmax,
+    };
+    let scores = options.function_to_apply.unwrap_or_else(default).apply(logits);
+    let name =
+        |label: usize| labels.names.get(label).cloned().unwrap_or_else(|| format!("LABEL_{label}"));
+    let mut scored: Vec<_> = scores
+        .into_iter()
+        .enumerate()
+        .map(|(label, score)| LabelScore { label: name(label), score })
+        .collect();
+    if options.top_k.is_none() && options.return_all_scores == Some(true) {
+        return scored;
     }
-
-    fn prepare(&self, item: TextOrPair) -> Result<((), Vec<Encoding>)> {
-        Ok(((), vec![self.rows.row(item.as_input())?]))
+    scored.sort_by(|a, b| b.score.total_cmp(&a.score));
+    match options.top_k.unwrap_or(TopK::Best(1)) {
+        TopK::All => {}
+        TopK::Best(count) => scored.truncate(count),
     }
-
-    fn forward(&self, batch: &TokenBatch, _: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
-        scores::rows(&self.model.classify(batch)?)
-    }
-
-    fn finish(&self, (): (), rows: Vec<(Encoding, Vec<f32>)>) -> Result<Vec<LabelScore>> {
-        let logits = rows.into_iter().next().map(|(_, logits)| logits).unwrap_or_default();
-        let labels = self.model.labels();
-        let default = || match labels.problem_type {
-            Some(ProblemType::Regression) => ScoreFunction::None,
-            Some(ProblemType::MultiLabel) => ScoreFunction::Sigmoid,
-            _ if logits.len() == 1 => ScoreFunction::Sigmoid,
-            _ => ScoreFunction::Softmax,
-        };
-        let scores = self.options.function_to_apply.unwrap_or_else(default).apply(logits);
-        let name = |label: usize| {
-            labels.names.get(label).cloned().unwrap_or_else(|| format!("LABEL_{label}"))
-        };
-        let mut scored: Vec<_> = scores
-            .into_iter()
-            .enumerate()
-            .map(|(label, score)| LabelScore { label: name(label), score })
-            .collect();
-        if self.options.top_k.is_none() && self.options.return_all_scores == Some(true) {
-            return Ok(scored);
-        }
-        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
-        match self.options.top_k.unwrap_or(TopK::Best(1)) {
-            TopK::All => {}
-            TopK::Best(count) => scored.truncate(count),
-        }
-        Ok(scored)
-    }
+    scored
 }
 
 impl ScoreFunction {
@@ -264,40 +239,5 @@ impl ScoreFunction {
             Self::Sigmoid => logits.into_iter().map(scores::sigmoid).collect(),
             Self::Softmax => scores::softmax(&logits),
         }
-    }
-}
-
-impl TextOrPair {
-    /// Bytes of text.
-    pub(super) fn size(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Pair(first, second) => first.len() + second.len(),
-        }
-    }
-
-    pub(super) fn as_input(&self) -> TextInput<'_> {
-        match self {
-            Self::Text(text) => TextInput::Text(text),
-            Self::Pair(first, second) => TextInput::Pair(first, second),
-        }
-    }
-}
-
-impl From<&str> for TextOrPair {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for TextOrPair {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<(&str, &str)> for TextOrPair {
-    fn from((first, second): (&str, &str)) -> Self {
-        Self::Pair(first.to_owned(), second.to_owned())
     }
 }

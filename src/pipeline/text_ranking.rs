@@ -2,25 +2,28 @@
 //!
 //! Mirrors `CrossEncoder.rank` and `CrossEncoder.predict` of sentence-transformers 5.
 
+use std::fs;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::batch::TokenBatch;
+use crate::embeddings::prompts::Prompts;
 use crate::error::{Error, Result};
 use crate::models::AutoModel;
 use crate::models::heads::SequenceClassifier;
 use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
-use crate::pipeline::flow::{Flow, Work};
+use crate::pipeline::classify::{Classify, TextOrPair};
+use crate::pipeline::flow::Flow;
 use crate::pipeline::json;
 use crate::pipeline::scores;
-use crate::pipeline::text_classification::{ScoreFunction, TextOrPair};
+use crate::pipeline::text_classification::ScoreFunction;
 use crate::pipeline::tokenize::{Rows, TextTruncation, TokenizerOptions};
+use crate::pipeline::truncation::TruncationReport;
 use crate::source::ModelFiles;
-use crate::tokenizer::{Encoding, Tokenizer, TruncationStrategy};
+use crate::tokenizer::{Tokenizer, TruncationStrategy};
 
 /// Call options of [`TextRankingPipeline`].
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -30,12 +33,25 @@ pub struct TextRankingOptions {
     /// From logits to scores: `activation_fn`. Default: as the model's config says, else sigmoid
     /// for a single logit and none for several.
     pub activation_fn: Option<ScoreFunction>,
+    /// Whether the scores of a pair are made to add up to 1, after `activation_fn`; with a single
+    /// label they are all 1 then. Default: `false`.
+    pub apply_softmax: Option<bool>,
     /// The most rows of a forward pass. Default: as many as fit a budget of tokens.
     pub batch_size: Option<usize>,
+    /// The most tokens of a pair; what is longer is cut, the longer text first. Default: the
+    /// tokenizer's `model_max_length`, or what the model can read.
+    pub max_length: Option<usize>,
+    /// Put before the query. Wins over `prompt_name`.
+    pub prompt: Option<String>,
+    /// One of the model's own prompts. Default: its `default_prompt_name`, if any.
+    pub prompt_name: Option<String>,
     /// Whether each ranked record has the document's text. Default: `false`.
     pub return_documents: Option<bool>,
     /// How many documents, best first. Default: all.
     pub top_k: Option<usize>,
+    /// Gets the numbers of the pairs that are cut.
+    #[serde(skip)]
+    pub truncation_report: Option<TruncationReport>,
 }
 
 /// A document's place in a ranking.
@@ -57,6 +73,9 @@ pub struct TextRankingPipeline {
     model: Arc<dyn SequenceClassifier>,
     tokenizer: Tokenizer,
     activation: ScoreFunction,
+    prompts: Prompts,
+    /// `max_seq_length` of sentence_bert_config.json.
+    max_length: Option<usize>,
 }
 
 impl TextRankingPipeline {
@@ -119,13 +138,26 @@ impl TextRankingPipeline {
         options: &TextRankingOptions,
     ) -> Result<impl Iterator<Item = Result<Vec<f32>>> + use<T, I>> {
         let cut = TextTruncation::On(TruncationStrategy::LongestFirst);
-        let rows = TokenizerOptions { truncation: Some(cut), ..Default::default() };
-        let work = Score {
+        let max_length = options.max_length.or(self.max_length);
+        let rows = TokenizerOptions { truncation: Some(cut), max_length, ..Default::default() };
+        let activation = options.activation_fn.unwrap_or(self.activation);
+        let apply_softmax = options.apply_softmax == Some(true);
+        let work = Classify {
             rows: Rows::new(&self.tokenizer, &*self.model, &rows),
             model: Arc::clone(&self.model),
-            activation: options.activation_fn.unwrap_or(self.activation),
+            output: move |logits| {
+                let scores = activation.apply(logits);
+                if apply_softmax { scores::softmax(&scores) } else { scores }
+            },
         };
-        Flow::new(work, pairs.into_iter().map(Into::into), options.batch_size)
+        let (prompt, name) = (options.prompt.as_deref(), options.prompt_name.as_deref());
+        let prompt = self.prompts.choose(prompt, name)?.to_owned();
+        let prompted = move |pair: T| match pair.into() {
+            TextOrPair::Text(text) => TextOrPair::Text(prompt.clone() + &text),
+            TextOrPair::Pair(query, text) => TextOrPair::Pair(prompt.clone() + &query, text),
+        };
+        let pairs = pairs.into_iter().map(prompted);
+        Flow::new(work, pairs, options.batch_size, options.truncation_report.as_ref())
     }
 }
 
@@ -135,12 +167,15 @@ impl TaskPipeline for TextRankingPipeline {
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let tokenizer = Tokenizer::from_files(files)?;
         let model = AutoModel::sequence_classifier_from(files, options)?;
-        let activation = match activation(files)? {
+        let settings = Settings::read(files)?;
+        let activation = match settings.activation()? {
             Some(activation) => activation,
             None if model.labels().names.len() == 1 => ScoreFunction::Sigmoid,
             None => ScoreFunction::None,
         };
-        Ok(Self { model, tokenizer, activation })
+        let max_length = settings.max_length();
+        let prompts = settings.prompts();
+        Ok(Self { model, tokenizer, activation, prompts, max_length })
     }
 
     /// Takes `{"query": …, "documents": […]}` and ranks; or a pair or a list of pairs, and scores.
@@ -174,52 +209,63 @@ impl TaskPipeline for TextRankingPipeline {
     }
 }
 
-/// The activation that the model's config names by the path of its class in torch.
-fn activation(files: &ModelFiles) -> Result<Option<ScoreFunction>> {
-    let Some(path) = files.optional("config.json")? else { return Ok(None) };
-    let text = std::fs::read_to_string(&path).map_err(Error::read(&path))?;
-    let config: Value =
-        serde_json::from_str(&text).map_err(|error| Error::malformed(&path, error))?;
-    let named = config
-        .pointer("/sentence_transformers/activation_fn")
-        .or_else(|| config.get("sbert_ce_default_activation_function"))
-        .and_then(Value::as_str);
-    match named.map(|path| path.rsplit('.').next().unwrap_or(path)) {
-        None => Ok(None),
-        Some("Identity") => Ok(Some(ScoreFunction::None)),
-        Some("Sigmoid") => Ok(Some(ScoreFunction::Sigmoid)),
-        Some(other) => Err(Error::unsupported(format!(
-            "the activation function {other:?}; Identity and Sigmoid are supported"
-        ))),
-    }
+/// What sentence-transformers keeps beside a model.
+struct Settings {
+    config: Value,
+    own: Value,
+    transformer: Value,
 }
 
-struct Score {
-    rows: Rows,
-    model: Arc<dyn SequenceClassifier>,
-    activation: ScoreFunction,
-}
-
-impl Work for Score {
-    type Item = TextOrPair;
-    type Kept = ();
-    type Row = Vec<f32>;
-    type Output = Vec<f32>;
-
-    fn size(item: &TextOrPair) -> usize {
-        item.size()
+impl Settings {
+    fn read(files: &ModelFiles) -> Result<Self> {
+        let read = |name: &str| -> Result<Value> {
+            let Some(path) = files.optional(name)? else { return Ok(Value::Null) };
+            let text = fs::read(&path).map_err(Error::read(&path))?;
+            serde_json::from_slice(&text).map_err(|error| Error::malformed(&path, error))
+        };
+        let modules = read("modules.json")?;
+        let kind = |module: &Value| module["type"].as_str().unwrap_or_default().to_owned();
+        let mut kinds = modules.as_array().into_iter().flatten().map(kind);
+        if let Some(other) = kinds.find(|kind| !kind.ends_with("Transformer")) {
+            return Err(Error::unsupported(format!(
+                "{}: the module {other:?}; what can rank is a Transformer with a \
+                 sequence-classification head, alone",
+                files.origin()
+            )));
+        }
+        // Without modules.json, sentence-transformers does not look at its other files.
+        let beside = |name: &str| if modules.is_null() { Ok(Value::Null) } else { read(name) };
+        Ok(Self {
+            config: read("config.json")?,
+            own: beside("config_sentence_transformers.json")?,
+            transformer: beside("sentence_bert_config.json")?,
+        })
     }
 
-    fn prepare(&self, item: TextOrPair) -> Result<((), Vec<Encoding>)> {
-        Ok(((), vec![self.rows.row(item.as_input())?]))
+    /// The activation, which is named by the path of its class in torch.
+    fn activation(&self) -> Result<Option<ScoreFunction>> {
+        let named = [
+            &self.own["activation_fn"],
+            &self.config["sentence_transformers"]["activation_fn"],
+            &self.config["sbert_ce_default_activation_function"],
+        ];
+        let named = named.into_iter().find_map(Value::as_str);
+        match named.map(|path| path.rsplit('.').next().unwrap_or(path)) {
+            None => Ok(None),
+            Some("Identity") => Ok(Some(ScoreFunction::None)),
+            Some("Sigmoid") => Ok(Some(ScoreFunction::Sigmoid)),
+            Some(other) => Err(Error::unsupported(format!(
+                "the activation function {other:?}; Identity and Sigmoid are supported"
+            ))),
+        }
     }
 
-    fn forward(&self, batch: &TokenBatch, _: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
-        scores::rows(&self.model.classify(batch)?)
+    fn max_length(&self) -> Option<usize> {
+        self.transformer["max_seq_length"].as_u64().and_then(|length| usize::try_from(length).ok())
     }
 
-    fn finish(&self, (): (), rows: Vec<(Encoding, Vec<f32>)>) -> Result<Vec<f32>> {
-        let logits = rows.into_iter().next().map(|(_, logits)| logits).unwrap_or_default();
-        Ok(self.activation.apply(logits))
+    fn prompts(&self) -> Prompts {
+        let named = self.own["prompts"].as_object().cloned().unwrap_or_default();
+        Prompts::new(named, self.own["default_prompt_name"].as_str().map(str::to_owned))
     }
 }

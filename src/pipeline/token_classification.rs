@@ -94,7 +94,8 @@ impl TokenClassificationPipeline {
         let rows = Rows::new(&self.tokenizer, &*self.model, &rows);
         options.check(rows.longest())?;
         let work = Label { rows, model: Arc::clone(&self.model), options: options.clone() };
-        Flow::new(work, inputs.into_iter().map(Into::into), options.batch_size)
+        let inputs = inputs.into_iter().map(Into::into);
+        Flow::new(work, inputs, options.batch_size, options.truncation_report.as_ref())
     }
 
     /// The names of the labels, in the order of the logits.
@@ -115,16 +116,10 @@ impl TaskPipeline for TokenClassificationPipeline {
     fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
         let options: TokenClassificationOptions = json::options(options)?;
         if options.is_split_into_words != Some(true) {
-            return match input {
-                Value::String(text) => json::output(self.run_with(text.as_str(), &options)?),
-                _ => {
-                    let texts: Vec<String> = json::item(input, "a text or a list of texts")?;
-                    if texts.is_empty() {
-                        return Err(Error::input("at least one text is needed"));
-                    }
-                    json::output(self.run_batch(texts, &options)?)
-                }
-            };
+            if input.as_array().is_some_and(Vec::is_empty) {
+                return Err(Error::input("at least one text is needed"));
+            }
+            return json::texts(input, |texts| self.run_batch(texts, &options));
         }
         let is_one = input.as_array().is_some_and(|items| !items.iter().all(Value::is_array));
         let texts: Vec<Vec<String>> = match is_one {

@@ -1,13 +1,10 @@
 //! From a text to a row of the model, with nothing cut in silence.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::models::heads::TextModel;
-use crate::pipeline::warning::warn;
 use crate::tokenizer::{
     EncodeOptions, Encoding, TextInput, Tokenizer, Truncation, TruncationStrategy,
 };
@@ -60,13 +57,12 @@ fn truncation<'de, D: Deserializer<'de>>(
 const TRUNCATIONS: &str =
     "should be true, false, longest_first, only_first, only_second or do_not_truncate";
 
-/// Makes rows of texts for one call, and says at its end how many were cut.
+/// Makes rows of texts for one call.
 pub(super) struct Rows {
     tokenizer: Tokenizer,
     /// The most tokens the model reads.
     context: usize,
     options: TokenizerOptions,
-    cut: AtomicUsize,
 }
 
 impl Rows {
@@ -79,11 +75,10 @@ impl Rows {
             tokenizer: tokenizer.clone(),
             context: model.limits().context,
             options: options.clone(),
-            cut: AtomicUsize::new(0),
         }
     }
 
-    /// The row of one text or pair.
+    /// The row of one text or pair. What is cut off is its `overflowing`.
     pub(super) fn row(&self, input: TextInput<'_>) -> Result<Encoding> {
         let strategy = match self.options.truncation {
             Some(TextTruncation::On(strategy)) => Some(strategy),
@@ -91,10 +86,9 @@ impl Rows {
             Some(TextTruncation::Off) => None,
         };
         let mut row = self.windows(input, strategy.map(|kind| (kind, 0)))?;
-        let first = row.swap_remove(0);
-        if !row.is_empty() && self.cut.fetch_add(1, Ordering::Relaxed) == 0 {
-            warn(&format!("a text is cut to {} tokens: the rest is not read", first.len()));
-        }
+        let rest = row.split_off(1);
+        let mut first = row.swap_remove(0);
+        first.overflowing = rest;
         Ok(first)
     }
 
@@ -137,14 +131,5 @@ impl Rows {
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
-    }
-}
-
-impl Drop for Rows {
-    fn drop(&mut self) {
-        let cut = *self.cut.get_mut();
-        if cut > 1 {
-            warn(&format!("{cut} texts were cut to at most {} tokens", self.longest()));
-        }
     }
 }

@@ -19,6 +19,7 @@ use crate::pipeline::flow::{Flow, Work};
 use crate::pipeline::json;
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TextTruncation, TokenizerOptions};
+use crate::pipeline::truncation::TruncationReport;
 use crate::pipeline::warning::warn;
 use crate::source::ModelFiles;
 use crate::tokenizer::{Encoding, TextInput, Tokenizer, TruncationStrategy};
@@ -38,6 +39,9 @@ pub struct ZeroShotClassificationOptions {
     pub hypothesis_template: Option<String>,
     /// Whether each label is judged by itself instead of against the others. Default: `false`.
     pub multi_label: Option<bool>,
+    /// Gets the numbers of the inputs that are cut.
+    #[serde(skip)]
+    pub truncation_report: Option<TruncationReport>,
 }
 
 fn labels<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<String>, D::Error> {
@@ -155,7 +159,8 @@ impl ZeroShotClassificationPipeline {
             contradiction: self.contradiction,
             entailment: self.entailment,
         };
-        Flow::new(work, texts.into_iter().map(Into::into), options.batch_size)
+        let texts = texts.into_iter().map(Into::into);
+        Flow::new(work, texts, options.batch_size, options.truncation_report.as_ref())
     }
 }
 
@@ -187,13 +192,7 @@ impl TaskPipeline for ZeroShotClassificationPipeline {
 
     fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
         let options = json::options(options)?;
-        match input {
-            Value::String(text) => json::output(self.run_with(text.as_str(), &options)?),
-            _ => {
-                let texts: Vec<String> = json::item(input, "a text or a list of texts")?;
-                json::output(self.run_batch(texts, &options)?)
-            }
-        }
+        json::texts(input, |texts| self.run_batch(texts, &options))
     }
 }
 

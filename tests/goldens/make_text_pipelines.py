@@ -1,22 +1,24 @@
 """Runs the Python pipelines for understanding text on tiny random models and writes what they return.
 
-    venv/bin/python tests/goldens/make_text_pipelines.py   # transformers==4.57.6 torch==2.9.1 sentence-transformers==5.7.0
+    venv/bin/python tests/goldens/make_text_pipelines.py [NAME ...]   # transformers==4.57.6 torch==2.9.1 sentence-transformers==5.7.0
 
 Writes tests/goldens/text_pipelines/<name>/: config.json and model.safetensors of one model, and golden.json: the task, the
-folder of `encoders/` whose tokenizer it has, and calls (input, options, output, or the error that Python raises).
-`text-ranking` is no task of transformers: its reference is sentence-transformers' CrossEncoder.
+folder of `encoders/` whose tokenizer it has, other files of the model, and calls (input, options, output, or the error that
+Python raises). `text-ranking` and `sentence-similarity` are no tasks of transformers: their reference is sentence-transformers'
+CrossEncoder and SentenceTransformer.
 """
 
 import copy
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy
 import torch
 import transformers
-from sentence_transformers import CrossEncoder
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers import pipeline
 from transformers.utils import logging
 
@@ -119,6 +121,34 @@ def calls_of_ranking():
     yield from [(["Who?", TEXT], {}), ([["Who?", TEXT], ["Where?", "Paris"]], {}), ([["Who?", TEXT], ["Where?", "Paris"]], {"batch_size": 1})]
 
 
+def calls_of_labelled_ranking():
+    """Three labels: pairs can be scored and not ranked."""
+    pairs = [["Who?", TEXT], ["Where?", "Paris"], ["", LONG]]
+    yield from ((pairs, options) for options in [{}, {"apply_softmax": True}, {"activation_fn": "sigmoid", "apply_softmax": True}])
+    yield {"query": "Who?", "documents": [TEXT, "Paris"]}, {}
+
+
+def calls_of_prompted_ranking():
+    rank = {"query": "Where does Wolfgang live?", "documents": [TEXT, "He lives in Paris.", LONG]}
+    yield from ((rank, options) for options in [
+        {}, {"prompt_name": "film"}, {"prompt": "the capital "}, {"prompt": ""}, {"prompt_name": "no such"}, {"prompt": "a ", "prompt_name": "film"},
+        {"max_length": 12}, {"max_length": 30, "prompt_name": "film"}, {"apply_softmax": True},
+    ])
+    yield [["Who?", TEXT], ["Where?", "Paris"]], {"prompt_name": "film"}
+
+
+def calls_of_similarity():
+    compare = {"source_sentence": "Where does Wolfgang live?", "sentences": [TEXT, "He lives in Paris.", "", ODD, LONG]}
+    yield from ((compare, options) for options in [
+        {}, {"prompt_name": "film"}, {"prompt": "a candle "}, {"truncate_dim": 5}, {"similarity_fn_name": "dot"}, {"similarity_fn_name": "euclidean"},
+        {"similarity_fn_name": "manhattan", "batch_size": 2}, {"similarity_fn_name": "nonsense"}, {"prompt_name": "no such"},
+    ])
+    yield from ((text, {}) for text in FEW)
+    yield from ((MANY, options) for options in [
+        {}, {"normalize_embeddings": True, "truncate_dim": 6}, {"precision": "ubinary"}, {"precision": "binary"}, {"precision": "int3"}, {"prompt_name": "film", "batch_size": 4},
+    ])
+
+
 NER = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "MISC"]
 NLI = ["contradiction", "neutral", "entailment"]
 
@@ -129,7 +159,9 @@ def table():
         yield f"classify-{kind}", "text-classification", kind, ["NEGATIVE", "NEUTRAL", "POSITIVE"], {}, calls_of_classification()
         yield f"zero-shot-{kind}", "zero-shot-classification", kind, NLI, {}, calls_of_zero_shot()
         yield f"tokens-{kind}", "token-classification", kind, NER, {}, calls_of_tokens()
-        yield f"questions-{kind}", "question-answering", kind, None, {}, calls_of_questions()
+        # This tokenizer numbers the second text 1, and is no class that hides it from the model.
+        types = {"type_vocab_size": 2} if kind == "unigram" else {}
+        yield f"questions-{kind}", "question-answering", kind, None, types, calls_of_questions()
         yield f"masks-{kind}", "fill-mask", kind, None, {}, calls_of_masks(mask)
         yield f"rank-{kind}", "text-ranking", kind, ["LABEL_0"], {}, calls_of_ranking()
     few = [(TEXT, {}), (TEXT, {"top_k": None}), (MANY, {}), ([TEXT], {"function_to_apply": "sigmoid"})]
@@ -143,12 +175,48 @@ def table():
     yield "rank-raw", "text-ranking", "wordpiece", ["LABEL_0"], {"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}}, calls_of_ranking()
     yield "features-wordpiece", "feature-extraction", "wordpiece", None, {}, calls_of_features()
     yield "features-unigram", "feature-extraction", "unigram", None, {}, calls_of_features()
+    yield "rank-labels", "text-ranking", "wordpiece", NLI, {}, calls_of_labelled_ranking()
+    yield "rank-prompts", "text-ranking", "wordpiece", ["LABEL_0"], {}, calls_of_prompted_ranking()
+    for name in ["similarity", "similarity-dot"]:
+        yield name, "sentence-similarity", "wordpiece", None, {}, calls_of_similarity()
+
+
+PROMPTS = {"film": "I love this film: ", "nothing": ""}
+POOLING = json.dumps({"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True, "include_prompt": True})
+
+
+def modules(*kinds):
+    modules = [("Transformer", ""), *[(kind, f"{number}_{kind}") for number, kind in enumerate(kinds, 1)]]
+    return json.dumps([{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (kind, path) in enumerate(modules)])
+
+
+# Files of sentence-transformers, by the golden's name.
+FILES = {
+    "rank-prompts": {
+        "modules.json": modules(),
+        "sentence_bert_config.json": json.dumps({"transformer_task": "sequence-classification", "max_seq_length": 50}),
+        "config_sentence_transformers.json": json.dumps({"model_type": "CrossEncoder", "prompts": PROMPTS, "default_prompt_name": "film", "activation_fn": "torch.nn.modules.linear.Identity"}),
+    },
+    "similarity": {
+        "config_sentence_transformers.json": json.dumps({"prompts": PROMPTS}),
+        "modules.json": modules("Pooling", "Normalize"),
+        "1_Pooling/config.json": POOLING,
+        "sentence_bert_config.json": json.dumps({"max_seq_length": 40, "do_lower_case": False}),
+    },
+    # The default prompt is not pooled.
+    "similarity-dot": {
+        "config_sentence_transformers.json": json.dumps({"prompts": PROMPTS, "default_prompt_name": "film", "similarity_fn_name": "dot"}),
+        "modules.json": modules("Pooling"),
+        "1_Pooling/config.json": POOLING.replace('"include_prompt": true', '"include_prompt": false'),
+    },
+}
 
 
 HEADS = {
     "text-classification": "ForSequenceClassification", "zero-shot-classification": "ForSequenceClassification",
     "text-ranking": "ForSequenceClassification", "token-classification": "ForTokenClassification",
     "question-answering": "ForQuestionAnswering", "fill-mask": "ForMaskedLM", "feature-extraction": "Model",
+    "sentence-similarity": "Model",
 }
 
 
@@ -156,9 +224,10 @@ def save_model(folder, task, kind, labels, extra, seed):
     tokenizer, family = KINDS[kind]
     vocabulary = json.loads((HERE / f"encoders/{tokenizer}/config.json").read_text())
     names = ["vocab_size", "max_position_embeddings", "type_vocab_size", "pad_token_id"]
+    extra = {name: vocabulary[name] for name in names} | extra
     config = getattr(transformers, family + "Config")(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
-        **{name: vocabulary[name] for name in names}, **({"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}} if labels else {}), **extra,
+        **({"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}} if labels else {}), **extra,
     )
     torch.manual_seed(seed)
     model = getattr(transformers, family + HEADS[task])(config)
@@ -175,12 +244,21 @@ def save_model(folder, task, kind, labels, extra, seed):
 
 def call(task, folder, given, options):
     if task == "text-ranking":
-        model = CrossEncoder(str(folder), device="cpu")
         options = dict(options)
+        model = CrossEncoder(str(folder), device="cpu", max_length=options.pop("max_length", None))
         named = {"none": torch.nn.Identity(), "sigmoid": torch.nn.Sigmoid()}
         if "activation_fn" in options:
             options["activation_fn"] = named[options["activation_fn"]]
         return model.rank(**given, **options) if isinstance(given, dict) else model.predict(given, **options)
+    if task == "sentence-similarity":
+        model = SentenceTransformer(str(folder), device="cpu")
+        if not isinstance(given, dict):
+            return model.encode(given, **options)
+        options = dict(options)
+        if "similarity_fn_name" in options:
+            model.similarity_fn_name = options.pop("similarity_fn_name")
+        source, sentences = model.encode([given["source_sentence"]], **options), model.encode(given["sentences"], **options)
+        return model.similarity(source, sentences)[0]
     # A fresh pipeline each time: some calls leave their options behind.
     runner = pipeline(task, model=str(folder), torch_dtype="float32", device="cpu")
     if task == "question-answering" and isinstance(given, dict):
@@ -204,6 +282,10 @@ def run(number, name, task, kind, labels, extra, calls):
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         tokenizer = save_model(folder, task, kind, labels, extra, 100 + number)
+        files = FILES.get(name, {})
+        for file, text in files.items():
+            (folder / file).parent.mkdir(exist_ok=True)
+            (folder / file).write_text(text)
         lines = []
         for given, options in calls:
             record = {"input": given, "options": copy.deepcopy(options)}
@@ -218,10 +300,13 @@ def run(number, name, task, kind, labels, extra, calls):
         for file in ["config.json", "model.safetensors"]:
             shutil.copy(folder / file, into / file)
     head = f'"made_with": "transformers 4.57.6, sentence-transformers 5.7.0",\n "task": "{task}",\n "tokenizer": "{tokenizer}"'
+    if files:
+        head += f',\n "files": {json.dumps(files)}'
     (into / "golden.json").write_text("{" + head + ',\n "calls": [\n  ' + ",\n  ".join(lines) + "\n ]}\n")
     print(name, len(lines), flush=True)
 
 
 if __name__ == "__main__":
     for number, golden in enumerate(table()):
-        run(number, *golden)
+        if golden[0] in (sys.argv[1:] or golden[0]):
+            run(number, *golden)

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::pipeline::truncation::TruncationReport;
 
 /// Call options of [`TokenClassificationPipeline`](super::TokenClassificationPipeline), by their
 /// Hugging Face names.
@@ -25,6 +26,9 @@ pub struct TokenClassificationOptions {
     /// Reads a long text in windows of the tokenizer's `model_max_length` that share this many
     /// tokens. Default: what does not fit is cut, with a warning.
     pub stride: Option<usize>,
+    /// Gets the numbers of the inputs that are cut.
+    #[serde(skip)]
+    pub truncation_report: Option<TruncationReport>,
 }
 
 /// How tokens are put together to entities. Labels are read as `B-NAME` (begins) and `I-NAME`

@@ -1,0 +1,76 @@
+//! What pipelines on a sequence classifier share: a text or a pair in, its logits out.
+
+use std::sync::Arc;
+
+use crate::batch::TokenBatch;
+use crate::error::Result;
+use crate::models::heads::SequenceClassifier;
+use crate::pipeline::flow::Work;
+use crate::pipeline::scores;
+use crate::pipeline::tokenize::Rows;
+use crate::tokenizer::{Encoding, TextInput};
+
+/// A text, or two that are read together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TextOrPair {
+    /// One text.
+    Text(String),
+    /// Two texts: `{"text": …, "text_pair": …}`.
+    Pair(String, String),
+}
+
+/// Classifies texts and makes an output of each one's logits.
+pub(super) struct Classify<F> {
+    pub(super) rows: Rows,
+    pub(super) model: Arc<dyn SequenceClassifier>,
+    pub(super) output: F,
+}
+
+impl<O, F: Fn(Vec<f32>) -> O + Send + Sync + 'static> Work for Classify<F> {
+    type Item = TextOrPair;
+    type Kept = ();
+    type Row = Vec<f32>;
+    type Output = O;
+
+    fn size(item: &TextOrPair) -> usize {
+        match item {
+            TextOrPair::Text(text) => text.len(),
+            TextOrPair::Pair(first, second) => first.len() + second.len(),
+        }
+    }
+
+    fn prepare(&self, item: TextOrPair) -> Result<((), Vec<Encoding>)> {
+        let input = match &item {
+            TextOrPair::Text(text) => TextInput::Text(text),
+            TextOrPair::Pair(first, second) => TextInput::Pair(first, second),
+        };
+        Ok(((), vec![self.rows.row(input)?]))
+    }
+
+    fn forward(&self, batch: &TokenBatch, _: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
+        scores::rows(&self.model.classify(batch)?)
+    }
+
+    fn finish(&self, (): (), rows: Vec<(Encoding, Vec<f32>)>) -> Result<O> {
+        let logits = rows.into_iter().next().map(|(_, logits)| logits).unwrap_or_default();
+        Ok((self.output)(logits))
+    }
+}
+
+impl From<&str> for TextOrPair {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for TextOrPair {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<(&str, &str)> for TextOrPair {
+    fn from((first, second): (&str, &str)) -> Self {
+        Self::Pair(first.to_owned(), second.to_owned())
+    }
+}
