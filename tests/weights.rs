@@ -309,13 +309,130 @@ fn missing_and_misshapen_tensors_are_named() -> Result<()> {
 }
 
 #[test]
-fn eight_bit_floats_load_unless_they_come_with_scales() -> Result<()> {
+fn eight_bit_floats_are_scaled_where_there_are_scales() -> Result<()> {
     let plain: (&str, &str, &[usize], &[u8]) = ("p.weight", "F8_E4M3", &[1, 2], &[0x38, 0xfe]);
-    let scale: (&str, &str, &[usize], &[u8]) = ("p.weight_scale_inv", "F32", &[1], &[0; 4]);
+    let scale = f32_bytes(&[0.5]);
+    let scale: (&str, &str, &[usize], &[u8]) = ("p.weight_scale_inv", "F32", &[1], &scale);
     let weights = folder(&[("model.safetensors", &safetensors(&[plain]))], &cpu())?;
     assert_eq!(values(&weights.tensor("p.weight", &[1, 2])?), [1.0, -448.0]);
     let weights = folder(&[("model.safetensors", &safetensors(&[plain, scale]))], &cpu())?;
-    let error = weights.linear("p", 2, 1, Bias::Absent).unwrap_err().to_string();
-    assert!(error.contains("weight_scale_inv"), "{error}");
+    assert_eq!(values(&weights.tensor("p.weight", &[1, 2])?), [0.5, -224.0]);
     Ok(())
+}
+
+/// `tests/goldens/weights/make_quantized.py` says how the checkpoints came about.
+#[test]
+fn checkpoints_that_python_quantized_are_what_python_makes_of_them() -> Result<()> {
+    let mut schemes = 0;
+    for entry in fs::read_dir(Path::new(GOLDENS).join("quantized")).unwrap() {
+        let path = entry.unwrap().path();
+        let expected = fs::read(path.join("expected.safetensors")).unwrap();
+        let expected = folder(&[("model.safetensors", &expected)], &cpu())?;
+        let expected = values(&expected.tensor("p.weight", &[32, 96])?);
+        let source = ModelSource::directory(&path);
+        let dense = open(&source, &cpu().dtype(Precision::F32))?;
+        assert!(dense.contains("p"), "{}", path.display());
+        let found = values(&dense.tensor("p.weight", &[32, 96])?);
+        for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_eq!(found, expected, "{} at {at}", path.display());
+        }
+        // Kept in few bits unless a dtype or a level is asked for.
+        let precision = |options: &LoadOptions| -> Result<_> {
+            Ok(open(&source, options)?.linear("p", 96, 32, Bias::Absent)?.precision())
+        };
+        assert_eq!(precision(&cpu())?, "q8_0");
+        assert_eq!(precision(&cpu().quantize(QuantLevel::Q4_1))?, "q4_1");
+        schemes += 1;
+    }
+    assert_eq!(schemes, 15);
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_read_of_a_quantized_checkpoint_is_named() {
+    let refused = |config: &str| {
+        let config = format!(r#"{{"quantization_config": {config}}}"#);
+        let files = [("config.json", config.as_bytes()), ("model.safetensors", &safetensors(&[]))];
+        folder(&files, &cpu()).unwrap_err().to_string()
+    };
+    for (config, expected) in [
+        (
+            r#"{"quant_method": "hqq"}"#,
+            r#"`quantization_config.quant_method` is "hqq"; bitsandbytes,"#,
+        ),
+        ("{}", r#"quant_method` is "missing""#),
+        (r#"{"quant_method": "gptq", "bits": 5}"#, r#"bits` is "5""#),
+        (
+            r#"{"quant_method": "gptq", "checkpoint_format": "marlin"}"#,
+            r#"format` is "marlin"; gptq"#,
+        ),
+        (r#"{"quant_method": "awq", "version": "gemv"}"#, r#"version` is "gemv"; gemm"#),
+        (r#"{"quant_method": "compressed-tensors", "format": "pack-quantized"}"#, "pack-quantized"),
+    ] {
+        let error = refused(config);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn quantized_checkpoints_whose_tensors_do_not_fit_are_refused() {
+    let read = |config: &str, tensors: &[(&str, &str, &[usize], &[u8])]| {
+        let config = format!(r#"{{"quantization_config": {config}}}"#);
+        let file = safetensors(tensors);
+        let files = [("config.json", config.as_bytes()), ("model.safetensors", &file)];
+        folder(&files, &cpu())
+            .and_then(|weights| weights.linear("p", 8, 8, Bias::Absent))
+            .unwrap_err()
+            .to_string()
+    };
+    let gptq = r#"{"quant_method": "gptq", "bits": 4}"#;
+    let (quants, zeros, scales) = ([0; 32], [0; 4], [0; 32]);
+    let quants: (&str, &str, &[usize], &[u8]) = ("p.qweight", "I32", &[1, 8], &quants);
+    let zeros: (&str, &str, &[usize], &[u8]) = ("p.qzeros", "I32", &[1, 1], &zeros);
+    let scales: (&str, &str, &[usize], &[u8]) = ("p.scales", "F32", &[1, 8], &scales);
+    let groups = [7_u8; 32];
+    let groups: (&str, &str, &[usize], &[u8]) = ("p.g_idx", "I32", &[8], &groups);
+    let few: (&str, &str, &[usize], &[u8]) = ("p.scales", "F32", &[1, 7], &[0; 28]);
+    let flat: (&str, &str, &[usize], &[u8]) = ("p.qweight", "I32", &[8], &[0; 32]);
+    for (tensors, expected) in [
+        (vec![quants, zeros], "p.scales"),
+        (vec![quants, zeros, few], "do not fit 8 inputs and 8 outputs of 4 bits"),
+        (vec![quants, zeros, scales, groups], "one of 1 groups"),
+        (vec![flat, zeros, scales], "p.qweight"),
+    ] {
+        let error = read(gptq, &tensors);
+        assert!(error.contains(expected), "{error}");
+    }
+    let bnb = r#"{"quant_method": "bitsandbytes"}"#;
+    let state = |text: &'static str| -> (&str, &str, Vec<usize>, &[u8]) {
+        ("p.weight.quant_state.bitsandbytes__nf4", "U8", vec![text.len()], text.as_bytes())
+    };
+    let codes = f32_bytes(&[0.0; 16]);
+    let bytes = [0; 32];
+    for (text, expected) in [
+        ("{", "EOF"),
+        (r#"{"blocksize": 64, "shape": [8, 9]}"#, "no 8 x 9 weights"),
+        (r#"{"blocksize": 64, "shape": [4294967296, 4294967296]}"#, "weights of 4 bits"),
+        (r#"{"blocksize": 0, "shape": [8, 8]}"#, "does not scale all blocks"),
+        (r#"{"blocksize": 32, "shape": [8, 8]}"#, "does not scale all blocks"),
+        (r#"{"blocksize": 64, "shape": [64]}"#, "is of no matrix"),
+    ] {
+        let state = state(text);
+        let error = read(
+            bnb,
+            &[
+                ("p.weight", "U8", &[32, 1], &bytes),
+                ("p.weight.absmax", "F32", &[1], &codes[..4]),
+                ("p.weight.quant_map", "F32", &[16], &codes),
+                (state.0, state.1, &state.2, state.3),
+            ],
+        );
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    let scale = f32_bytes(&[1.0; 3]);
+    let error = read(
+        r#"{"quant_method": "fp8"}"#,
+        &[("p.weight", "F8_E4M3", &[8, 8], &[0; 64]), ("p.weight_scale", "F32", &[3], &scale)],
+    );
+    assert!(error.contains("does not scale 8 x 8"), "{error}");
 }

@@ -42,24 +42,24 @@ pub(super) fn blocks(
     device: &Device,
 ) -> Result<Matrix> {
     let bytes;
-    let pieces = if stored.elements == Elements::Blocks(kind) {
+    let pieces: Vec<&[u8]> = if stored.elements == Elements::Blocks(kind) {
         check_scales(stored)?;
-        stored.pieces.as_slice()
+        stored.pieces.iter().map(Cow::as_ref).collect()
     } else {
         bytes = quantized(stored, kind)?;
         stored.release();
-        &[bytes.as_slice()]
+        vec![bytes.as_slice()]
     };
     let packed = match (packed_format(kind), stored.shape.as_slice()) {
         (Some(format), &[rows, columns]) if device.is_cpu() => {
-            Packed::new(format, rows, columns, pieces)
+            Packed::new(format, rows, columns, &pieces)
         }
         _ => None,
     };
     let matrix = if let Some(packed) = packed {
         Matrix::Packed(Arc::new(packed))
     } else {
-        let bytes = match pieces {
+        let bytes = match pieces.as_slice() {
             [whole] => Cow::Borrowed(*whole),
             pieces => Cow::Owned(pieces.concat()),
         };
@@ -179,9 +179,9 @@ struct Piece<'a> {
     chunk_bytes: usize,
 }
 
-fn chunks<'a>(stored: &StoredTensor<'a>) -> Result<Vec<Piece<'a>>> {
+fn chunks<'a>(stored: &'a StoredTensor<'_>) -> Result<Vec<Piece<'a>>> {
     let (weights, size) = stored.elements.unit().ok_or_else(|| stored.unreadable())?;
-    let piece = |&bytes: &&'a [u8]| Piece {
+    let piece = |bytes: &'a Cow<'_, [u8]>| Piece {
         bytes,
         elements: bytes.len() / size * weights,
         chunk_bytes: CHUNK / weights * size,

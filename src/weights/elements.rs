@@ -15,6 +15,8 @@ use crate::weights::blocks;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Elements {
     BF16,
+    /// f32 that a checkpoint holds in fewer bits, in a way that nobody multiplies.
+    Dequantized,
     /// ggml's blocks of quantized weights, along the rows.
     Blocks(GgmlDType),
     /// Blocks that [`blocks`] reads and nobody multiplies.
@@ -33,7 +35,7 @@ impl Elements {
     pub(super) fn unit(&self) -> Option<(usize, usize)> {
         Some(match self {
             Self::F64 => (1, 8),
-            Self::F32 => (1, 4),
+            Self::Dequantized | Self::F32 => (1, 4),
             Self::F16 | Self::BF16 => (1, 2),
             Self::F8E4M3 => (1, 1),
             Self::Blocks(kind) => (kind.block_size(), kind.type_size()),
@@ -46,10 +48,10 @@ impl Elements {
     pub(super) fn widen(&self, bytes: &[u8], out: &mut [f32]) -> Result<()> {
         match self {
             Self::F64 => each(bytes, out, |raw| f64::from_le_bytes(raw) as f32),
-            Self::F32 => each(bytes, out, f32::from_le_bytes),
+            Self::Dequantized | Self::F32 => each(bytes, out, f32::from_le_bytes),
             Self::F16 => f16_to_f32(bytes, out),
             Self::BF16 => each(bytes, out, |raw| bf16::from_le_bytes(raw).to_f32()),
-            Self::F8E4M3 => each(bytes, out, |[byte]| f8e4m3_to_f32(byte)),
+            Self::F8E4M3 => f8e4m3(bytes, out),
             Self::Blocks(kind) => {
                 let length = out.len() / kind.block_size() * kind.type_size();
                 let blocks = kind.from_data(Cow::Borrowed(&bytes[..length]));
@@ -86,7 +88,7 @@ impl Elements {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::F64 => "f64",
-            Self::F32 => "f32",
+            Self::Dequantized | Self::F32 => "f32",
             Self::F16 => "f16",
             Self::BF16 => "bf16",
             Self::F8E4M3 => "f8_e4m3",
@@ -134,6 +136,11 @@ fn f16_to_f32(bytes: &[u8], out: &mut [f32]) {
         }
         buffer.convert_to_f32_slice(out);
     }
+}
+
+/// 8-bit floats to f32.
+pub(super) fn f8e4m3(bytes: &[u8], out: &mut [f32]) {
+    each(bytes, out, |[byte]| f8e4m3_to_f32(byte));
 }
 
 /// <https://arxiv.org/abs/2209.05433>, the format E4M3: exponent bias 7, no infinities.

@@ -11,6 +11,7 @@ pub(crate) mod names;
 mod pickle;
 mod plan;
 mod quantize;
+mod quantized;
 mod safetensors;
 mod store;
 mod torch;
@@ -33,6 +34,7 @@ use crate::weights::inventory::Notes;
 use crate::weights::linear::Matrix;
 use crate::weights::names::{HeadCounts, How};
 use crate::weights::plan::LoadPlan;
+use crate::weights::quantized::Scheme;
 use crate::weights::store::{Store, StoredTensor};
 
 /// A checkpoint, seen through a name table, from inside one scope of the model.
@@ -67,6 +69,7 @@ pub struct Weights {
     scope: String,
     heads: Option<HeadCounts>,
     prefix: Option<&'static str>,
+    scheme: Scheme,
     plan: LoadPlan,
     notes: Arc<Notes>,
 }
@@ -107,6 +110,7 @@ impl Weights {
             scope: String::new(),
             heads: None,
             prefix: None,
+            scheme: Scheme::read(files)?,
             plan,
             notes: Arc::default(),
         })
@@ -186,7 +190,7 @@ impl Weights {
     pub fn embedding(&self, name: &str, vocab: usize, hidden: usize) -> Result<Embedding> {
         let (stored, plus) = self.stored(&format!("{name}.weight"), &[vocab, hidden])?;
         let plan = &self.plan;
-        let table = match plan.kept_blocks(&stored.elements) {
+        let table = match plan.kept_blocks(&stored.elements, hidden) {
             Some(kind) => convert::blocks(&stored, kind, &plan.device)?,
             None => Matrix::Dense(convert::dense(&stored, plan.dense, plus, &plan.device)?),
         };
@@ -235,14 +239,14 @@ impl Weights {
     fn stored(&self, name: &str, shape: &[usize]) -> Result<(StoredTensor<'_>, f32)> {
         let ours = self.path(name);
         let resolved = self.names.resolve(&ours);
-        let Some(stored) = self.find(&resolved.name) else {
+        let found = self.find(&resolved.name).map(|name| self.read(&name)).transpose()?;
+        let Some(stored) = found.flatten() else {
             return Err(Error::MissingTensor {
                 tensor: ours,
                 stored_as: resolved.name,
                 path: self.store.origin.clone(),
             });
         };
-        self.refuse_scaled(&stored)?;
         let rows = shape.first().copied().unwrap_or(1);
         let mut plus = 0.0;
         let stored = match resolved.how {
@@ -279,29 +283,25 @@ impl Weights {
         }
     }
 
-    /// The tensor of that name, with the base model's prefix or without it.
-    fn find(&self, name: &str) -> Option<StoredTensor<'_>> {
-        self.store.tensor(name).or_else(|| {
-            let prefix = self.prefix?;
-            let bare = name.strip_prefix(prefix).and_then(|name| name.strip_prefix('.'));
-            let with_prefix = || self.store.tensor(&format!("{prefix}.{name}"));
-            bare.map_or_else(with_prefix, |bare| self.store.tensor(bare))
-        })
+    /// What the checkpoint calls the tensor of that name: with the base model's prefix or without.
+    fn find(&self, name: &str) -> Option<String> {
+        let is_stored =
+            |name: &str| self.store.contains(name) || self.scheme.contains(&self.store, name);
+        if is_stored(name) {
+            return Some(name.to_owned());
+        }
+        let prefix = self.prefix?;
+        let bare = name.strip_prefix(prefix).and_then(|name| name.strip_prefix('.'));
+        let other = bare.map_or_else(|| format!("{prefix}.{name}"), str::to_owned);
+        is_stored(&other).then_some(other)
     }
 
-    /// 8-bit floats that come with scales mean something else without them.
-    fn refuse_scaled(&self, stored: &StoredTensor<'_>) -> Result<()> {
-        if stored.elements != Elements::F8E4M3 {
-            return Ok(());
-        }
-        let scales = ["_scale_inv", "_scale"].map(|ending| format!("{}{ending}", stored.name));
-        match scales.iter().find(|scales| self.store.contains(scales)) {
-            None => Ok(()),
-            Some(scales) => Err(Error::unsupported(format!(
-                "{:?} is quantized to 8-bit floats with scales in {scales:?}, which are not read yet",
-                stored.name
-            ))),
-        }
+    /// The tensor of that name, put together where it is stored as several.
+    fn read(&self, name: &str) -> Result<Option<StoredTensor<'_>>> {
+        Ok(match self.scheme.assemble(&self.store, name)? {
+            None => self.store.tensor(name),
+            assembled => assembled,
+        })
     }
 
     fn path(&self, name: &str) -> String {

@@ -37,17 +37,18 @@ impl LoadPlan {
     /// The blocks that a linear layer's rows of `row` weights, stored as `stored`, are kept in.
     pub(super) fn linear_blocks(&self, stored: &Elements, row: usize) -> Option<GgmlDType> {
         match self.quantize {
-            Some(level) => level_for_rows(level, row).or_else(|| self.kept_blocks(stored)),
-            None => self.kept_blocks(stored),
+            Some(level) => level_for_rows(level, row).or_else(|| self.kept_blocks(stored, row)),
+            None => self.kept_blocks(stored, row),
         }
     }
 
-    /// The blocks that a tensor is already in and may stay in; Q8_0, which adds the least error,
-    /// for those that nobody multiplies.
-    pub(super) fn kept_blocks(&self, stored: &Elements) -> Option<GgmlDType> {
+    /// The blocks that a tensor with rows of `row` weights is already in and may stay in; Q8_0, which
+    /// adds the least error, for those that nobody multiplies.
+    pub(super) fn kept_blocks(&self, stored: &Elements, row: usize) -> Option<GgmlDType> {
         match stored {
             Elements::Blocks(kind) if self.keep_blocks => Some(*kind),
             Elements::ReadOnlyBlocks(_) if self.keep_blocks => Some(GgmlDType::Q8_0),
+            Elements::Dequantized if self.keep_blocks => level_for_rows(QuantLevel::Q8_0, row),
             _ => None,
         }
     }

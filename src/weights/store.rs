@@ -1,5 +1,6 @@
 //! A checkpoint as a directory of named tensors in memory-mapped files, whatever its format.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
@@ -35,7 +36,7 @@ pub(super) struct Entry {
     pub(super) elements: Elements,
 }
 
-/// A tensor, or some of its rows, still in the file.
+/// A tensor, or some of its rows, still in the file unless its elements had to be reordered.
 #[derive(Debug)]
 pub(super) struct StoredTensor<'a> {
     pub(super) name: String,
@@ -43,8 +44,8 @@ pub(super) struct StoredTensor<'a> {
     pub(super) shape: Vec<usize>,
     pub(super) elements: Elements,
     /// Whole rows, in order; together they are the tensor.
-    pub(super) pieces: Vec<&'a [u8]>,
-    range: Range<usize>,
+    pub(super) pieces: Vec<Cow<'a, [u8]>>,
+    pub(super) range: Range<usize>,
 }
 
 impl Store {
@@ -86,7 +87,7 @@ impl Store {
             file,
             shape: entry.shape.clone(),
             elements: entry.elements.clone(),
-            pieces: vec![&file.bytes()[entry.range.clone()]],
+            pieces: vec![Cow::Borrowed(&file.bytes()[entry.range.clone()])],
             range: entry.range.clone(),
         })
     }
@@ -157,11 +158,15 @@ impl<'a> StoredTensor<'a> {
     /// dimension.
     pub(super) fn rows(mut self, ranges: &[Range<usize>]) -> Result<Self> {
         let rows = self.shape.first().copied().unwrap_or(1);
-        let (&[bytes], Some(row_bytes)) = (self.pieces.as_slice(), self.row_bytes(rows)) else {
+        let ([bytes], Some(row_bytes)) = (self.pieces.as_slice(), self.row_bytes(rows)) else {
             return Err(self.unreadable());
         };
-        let cut = |range: &Range<usize>| -> Option<&'a [u8]> {
-            bytes.get(range.start.checked_mul(row_bytes)?..range.end.checked_mul(row_bytes)?)
+        let cut = |range: &Range<usize>| -> Option<Cow<'a, [u8]>> {
+            let range = range.start.checked_mul(row_bytes)?..range.end.checked_mul(row_bytes)?;
+            Some(match bytes {
+                Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(range)?),
+                Cow::Owned(bytes) => Cow::Owned(bytes.get(range)?.to_vec()),
+            })
         };
         self.pieces = ranges.iter().map(cut).collect::<Option<_>>().ok_or_else(|| {
             let reason = format!("tensor {:?} has {rows} rows, not {ranges:?}", self.name);

@@ -1,0 +1,170 @@
+//! Checkpoints that Python quantized: one weight is several tensors, put together while loading.
+//!
+//! | `quant_method` | what a weight is stored as |
+//! |---|---|
+//! | `bitsandbytes` | 8 bits and a scale per row; or 4 bits (nf4, fp4), scales of blocks, which may be quantized again |
+//! | `gptq` | 2, 3, 4 or 8 bits, scale and zero point of groups, which `g_idx` may shuffle |
+//! | `awq` | 4 bits, scale and zero point of groups |
+//! | `fp8`, `fbgemm_fp8`, `compressed-tensors` | 8-bit floats or integers, scales of the tensor, of rows or of blocks |
+//!
+//! Each becomes the numbers that the Python library computes in float32, which are then treated
+//! like those of any checkpoint.
+
+mod bitsandbytes;
+mod grouped;
+mod parts;
+mod scaled;
+
+use std::borrow::Cow;
+
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::source::ModelFiles;
+use crate::weights::elements::Elements;
+use crate::weights::store::{Store, StoredTensor};
+use parts::Parts;
+
+/// What `quantization_config` in config.json says, as far as the tensors themselves do not.
+#[derive(Debug, Clone)]
+pub(super) enum Scheme {
+    Awq,
+    BitsAndBytes,
+    Gptq {
+        bits: u32,
+        /// Added to stored zero points: 1, but 0 in the format `gptq_v2`.
+        zero_offset: u32,
+    },
+    /// None, too: 8-bit floats with scales need no config.
+    Scaled {
+        /// Rows and columns that share a scale, where scales are neither one nor one per row.
+        block: [usize; 2],
+    },
+}
+
+#[derive(Deserialize)]
+struct Config {
+    quantization_config: Option<Fields>,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    quant_method: Option<String>,
+    #[serde(alias = "w_bit")]
+    bits: Option<u32>,
+    checkpoint_format: Option<String>,
+    format: Option<String>,
+    version: Option<String>,
+    weight_block_size: Option<[usize; 2]>,
+}
+
+impl Scheme {
+    /// Reads config.json, where there is one.
+    pub(super) fn read(files: &ModelFiles) -> Result<Self> {
+        let Some(path) = files.optional("config.json")? else {
+            return Ok(Self::Scaled { block: BLOCK });
+        };
+        let text = std::fs::read(&path).map_err(Error::read(&path))?;
+        let config: Config =
+            serde_json::from_slice(&text).map_err(|error| Error::malformed(&path, error))?;
+        let Some(fields) = config.quantization_config else {
+            return Ok(Self::Scaled { block: BLOCK });
+        };
+        let refuse = |field: &str, value: &str, known: &str| {
+            Err(Error::unsupported(format!(
+                "{}: `quantization_config.{field}` is {value:?}; {known} can be read",
+                path.display()
+            )))
+        };
+        let bits = fields.bits.unwrap_or(4);
+        match fields.quant_method.as_deref() {
+            Some("bitsandbytes") => Ok(Self::BitsAndBytes),
+            Some("gptq") => match (bits, fields.checkpoint_format.as_deref()) {
+                (2 | 3 | 4 | 8, None | Some("gptq")) => Ok(Self::Gptq { bits, zero_offset: 1 }),
+                (2 | 3 | 4 | 8, Some("gptq_v2")) => Ok(Self::Gptq { bits, zero_offset: 0 }),
+                (2 | 3 | 4 | 8, Some(other)) => {
+                    refuse("checkpoint_format", other, "gptq and gptq_v2")
+                }
+                _ => refuse("bits", &bits.to_string(), "2, 3, 4 and 8"),
+            },
+            Some("awq") => match (bits, fields.version.as_deref()) {
+                (4, None) => Ok(Self::Awq),
+                (4, Some(version)) if version.eq_ignore_ascii_case("gemm") => Ok(Self::Awq),
+                (4, Some(version)) => refuse("version", version, "gemm"),
+                _ => refuse("bits", &bits.to_string(), "4"),
+            },
+            Some("compressed-tensors") => match fields.format.as_deref() {
+                Some("float-quantized" | "int-quantized" | "naive-quantized") => {
+                    Ok(Self::Scaled { block: BLOCK })
+                }
+                format => refuse(
+                    "format",
+                    format.unwrap_or("missing"),
+                    "float-quantized, int-quantized and naive-quantized",
+                ),
+            },
+            Some("fp8" | "fbgemm_fp8") => {
+                Ok(Self::Scaled { block: fields.weight_block_size.unwrap_or(BLOCK) })
+            }
+            method => refuse(
+                "quant_method",
+                method.unwrap_or("missing"),
+                "bitsandbytes, gptq, awq, fp8, fbgemm_fp8 and compressed-tensors",
+            ),
+        }
+    }
+
+    /// Whether a weight of that name is there, in several tensors.
+    pub(super) fn contains(&self, store: &Store, name: &str) -> bool {
+        matches!(self, Self::Awq | Self::Gptq { .. })
+            && name
+                .strip_suffix("weight")
+                .is_some_and(|module| store.contains(&format!("{module}qweight")))
+    }
+
+    /// The weight of that name; `None` where it is not there or is one tensor, as it is.
+    pub(super) fn assemble<'a>(
+        &self,
+        store: &'a Store,
+        name: &str,
+    ) -> Result<Option<StoredTensor<'a>>> {
+        let Some(module) = name.strip_suffix("weight") else { return Ok(None) };
+        let parts = Parts { store, module };
+        match self {
+            Self::Awq => grouped::awq(&parts),
+            Self::BitsAndBytes => bitsandbytes::assemble(&parts),
+            Self::Gptq { bits, zero_offset } => grouped::gptq(&parts, *bits, *zero_offset),
+            Self::Scaled { block } => scaled::assemble(&parts, *block),
+        }
+    }
+}
+
+/// The default of `weight_block_size`.
+const BLOCK: [usize; 2] = [128, 128];
+
+/// A matrix whose rows `row` computes; `weight` is the tensor that tells file and name.
+fn matrix<'a>(
+    weight: StoredTensor<'a>,
+    shape: [usize; 2],
+    row: impl Fn(usize, &mut [f32]) + Sync,
+) -> StoredTensor<'a> {
+    let columns = shape[1].max(1);
+    let mut bytes = vec![0; shape[0] * shape[1] * size_of::<f32>()];
+    bytes.par_chunks_mut(columns * size_of::<f32>()).enumerate().for_each_init(
+        || vec![0.0; columns],
+        |values, (number, bytes)| {
+            row(number, values);
+            for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(values.iter()) {
+                *bytes = f32::to_le_bytes(*value);
+            }
+        },
+    );
+    StoredTensor {
+        shape: shape.to_vec(),
+        elements: Elements::Dequantized,
+        pieces: vec![Cow::Owned(bytes)],
+        ..weight
+    }
+}

@@ -1,0 +1,63 @@
+//! The tensors that make up one weight, with what they must hold checked.
+
+use crate::error::{Error, Result};
+use crate::weights::elements::Elements;
+use crate::weights::store::{Store, StoredTensor};
+
+/// The tensors of one module.
+pub(super) struct Parts<'a, 's> {
+    pub(super) store: &'a Store,
+    /// What their names begin with, the dot included.
+    pub(super) module: &'s str,
+}
+
+impl<'a> Parts<'a, '_> {
+    pub(super) fn find(&self, name: &str) -> Option<StoredTensor<'a>> {
+        self.store.tensor(&format!("{}{name}", self.module))
+    }
+
+    pub(super) fn require(&self, name: &str) -> Result<StoredTensor<'a>> {
+        self.find(name).ok_or_else(|| Error::MissingTensor {
+            tensor: format!("{}weight", self.module),
+            stored_as: format!("{}{name}", self.module),
+            path: self.store.origin.clone(),
+        })
+    }
+
+    /// The numbers of a tensor of floats.
+    pub(super) fn floats(&self, name: &str) -> Result<(Vec<f32>, Vec<usize>)> {
+        let tensor = self.require(name)?;
+        let (Some((1, _)), [bytes]) = (tensor.elements.unit(), tensor.pieces.as_slice()) else {
+            return Err(tensor.unreadable());
+        };
+        let mut values = vec![0.0; tensor.elements_count()];
+        tensor.elements.widen(bytes, &mut values)?;
+        Ok((values, tensor.shape.clone()))
+    }
+
+    /// The 32-bit integers of a matrix, and its shape.
+    pub(super) fn words(&self, name: &str) -> Result<(Vec<u32>, [usize; 2])> {
+        let tensor = self.require(name)?;
+        let (&[rows, columns], Some(bytes)) = (tensor.shape.as_slice(), raw(&tensor, "I32", 4))
+        else {
+            return Err(tensor.unreadable());
+        };
+        Ok((
+            bytes.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect(),
+            [rows, columns],
+        ))
+    }
+}
+
+/// The bytes of a tensor of integers of `size` bytes, called `kind` in the file.
+pub(super) fn raw<'t>(tensor: &'t StoredTensor<'_>, kind: &str, size: usize) -> Option<&'t [u8]> {
+    let [bytes] = tensor.pieces.as_slice() else { return None };
+    let whole = tensor.elements_count().checked_mul(size) == Some(bytes.len());
+    (whole && tensor.elements == Elements::Other(kind.to_owned())).then_some(&**bytes)
+}
+
+/// What is said when the parts of a weight do not fit each other.
+pub(super) fn misfit(tensor: &StoredTensor<'_>, what: &str) -> Error {
+    let reason = format!("tensor {:?} of shape {:?} {what}", tensor.name, tensor.shape);
+    Error::malformed(tensor.file.path(), reason)
+}
