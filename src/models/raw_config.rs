@@ -16,18 +16,24 @@ use crate::source::gguf::{GgufFile, GgufValue};
 pub(crate) struct RawConfig {
     origin: PathBuf,
     fields: Map<String, Value>,
+    /// A family's own names of fields, behind the common ones.
+    spellings: &'static [(&'static str, &'static str)],
 }
 
 impl RawConfig {
     /// Reads the config of an opened source.
     pub(crate) fn read(files: &ModelFiles) -> Result<Self> {
         if let Some(file) = files.gguf() {
-            return Ok(Self { origin: file.path().to_owned(), fields: from_gguf(file)? });
+            return Ok(Self {
+                origin: file.path().to_owned(),
+                fields: from_gguf(file)?,
+                spellings: &[],
+            });
         }
         let path = files.required("config.json", "the model's architecture and sizes")?;
         let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
         let fields = serde_json::from_str(&text).map_err(|error| Error::malformed(&path, error))?;
-        Ok(Self { origin: path, fields })
+        Ok(Self { origin: path, fields, spellings: &[] })
     }
 
     /// The file.
@@ -59,6 +65,11 @@ impl RawConfig {
     /// A number, or the default of the reference where it is missing or null.
     pub(crate) fn number(&self, field: &str, default: f64) -> Result<f64> {
         Ok(self.read_as(field, Value::as_f64, "a number")?.unwrap_or(default))
+    }
+
+    /// A number, where there is one.
+    pub(crate) fn optional_number(&self, field: &str) -> Result<Option<f64>> {
+        self.read_as(field, Value::as_f64, "a number")
     }
 
     /// A number that the model cannot do without.
@@ -113,17 +124,6 @@ impl RawConfig {
         config
     }
 
-    /// The same config with other names for fields, from one to the other where they are there.
-    pub(crate) fn renamed(&self, names: &[(&str, &str)]) -> Self {
-        let mut config = self.clone();
-        for (from, to) in names {
-            if let Some(value) = config.fields.get(*from).cloned() {
-                config.fields.insert((*to).to_owned(), value);
-            }
-        }
-        config
-    }
-
     /// The same config without a field.
     pub(crate) fn without(&self, field: &str) -> Self {
         let mut config = self.clone();
@@ -131,17 +131,49 @@ impl RawConfig {
         config
     }
 
+    /// The same config with another value of a field.
+    pub(crate) fn with(&self, field: &str, value: impl Into<Value>) -> Self {
+        let mut config = self.clone();
+        config.fields.insert(self.spelled(field).to_owned(), value.into());
+        config
+    }
+
+    /// The same config, whose family calls fields otherwise: pairs of the common name and its own,
+    /// which wins where both are there.
+    pub(crate) fn with_spellings(
+        &self,
+        spellings: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self { spellings, ..self.clone() }
+    }
+
+    /// Whether this is the metadata of a GGUF file, which leaves out what llama.cpp knows by itself.
+    pub(crate) fn is_gguf(&self) -> bool {
+        self.origin.extension().is_some_and(|extension| extension == "gguf")
+    }
+
     /// An object inside this one, where there is one, read with the same methods.
     pub(crate) fn section(&self, field: &str) -> Result<Option<Self>> {
         let fields = self.read_as(field, Value::as_object, "an object")?;
-        Ok(fields.map(|fields| Self { origin: self.origin.clone(), fields: fields.clone() }))
+        Ok(fields.map(|fields| Self {
+            origin: self.origin.clone(),
+            fields: fields.clone(),
+            spellings: &[],
+        }))
     }
 
     /// The error for a value that is well formed but means nothing here.
     pub(crate) fn refuse(&self, field: &str, reason: impl AsRef<str>) -> Error {
+        let field = self.spelled(field);
         let value = self.fields.get(field).map_or_else(|| "missing".to_owned(), Value::to_string);
         let reason = reason.as_ref();
         Error::unsupported(format!("{}: `{field}` is {value}; {reason}", self.origin.display()))
+    }
+
+    fn spelled<'a>(&self, field: &'a str) -> &'a str {
+        let own =
+            |&&(common, own): &&(&str, &str)| common == field && self.fields.contains_key(own);
+        self.spellings.iter().find(own).map_or(field, |&(_, own)| own)
     }
 
     fn required<T>(&self, value: Option<T>, field: &str) -> Result<T> {
@@ -154,6 +186,7 @@ impl RawConfig {
         convert: impl FnOnce(&'a Value) -> Option<T>,
         expected: &str,
     ) -> Result<Option<T>> {
+        let field = self.spelled(field);
         match self.fields.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => convert(value).map(Some).ok_or_else(|| {
@@ -176,15 +209,20 @@ const FIELDS: &[(&str, &str)] = &[
     ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
     ("attention.scale", "attention_multiplier"),
     ("attention.sliding_window", "sliding_window"),
+    ("attn_logit_softcapping", "attn_logit_softcapping"),
     ("block_count", "num_hidden_layers"),
     ("context_length", "max_position_embeddings"),
     ("embedding_length", "hidden_size"),
     ("embedding_scale", "embedding_multiplier"),
     ("feed_forward_length", "intermediate_size"),
+    ("final_logit_softcapping", "final_logit_softcapping"),
     ("logit_scale", "logits_scaling"),
     ("residual_scale", "residual_multiplier"),
     ("rope.dimension_count", "rotary_dim"),
     ("rope.freq_base", "rope_theta"),
+    ("rope.freq_base_swa", "rope_local_base_freq"),
+    ("use_parallel_residual", "use_parallel_residual"),
+    ("use_parallel_residual", "use_parallel_residual"),
     ("vocab_size", "vocab_size"),
 ];
 
@@ -238,7 +276,9 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
     }
     fields.insert("model_type".to_owned(), architecture.into());
     fields.insert("tie_word_embeddings".to_owned(), (!has("output.weight")).into());
-    fields.insert("attention_bias".to_owned(), has("blk.0.attn_q.bias").into());
+    let qkv_bias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias");
+    fields.insert("attention_bias".to_owned(), qkv_bias.into());
+    fields.insert("new_decoder_architecture".to_owned(), has("blk.0.attn_norm_2.weight").into());
     fields.insert("attention_output_bias".to_owned(), has("blk.0.attn_output.bias").into());
     fields.insert("mlp_bias".to_owned(), has("blk.0.ffn_down.bias").into());
     Ok(fields)

@@ -24,16 +24,30 @@ pub struct AttentionConfig {
     /// Which of the earlier tokens are attended to: a number into
     /// [`spans`](crate::models::decoder::DecoderConfig::spans).
     pub span: usize,
-    /// How queries and keys are rotated: a number into
-    /// [`ropes`](crate::models::decoder::DecoderConfig::ropes). `None`: not at all, as every fourth
-    /// layer of SmolLM3.
-    pub rope: Option<usize>,
+    /// How it tells where tokens stand.
+    pub positions: Positions,
+    /// Keeps scores between this and its negative, `cap * tanh(score / cap)`: Gemma 2.
+    pub score_cap: Option<f64>,
     /// How queries and keys are normed before they are rotated.
     pub qk_norm: QkNorm,
     /// Whether the query, key and value projections have biases.
     pub qkv_bias: Bias,
     /// Whether the output projection has a bias.
     pub output_bias: Bias,
+}
+
+/// How a layer tells where tokens stand, besides seeing only what comes before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Positions {
+    /// By a bias that scores get: a number into
+    /// [`alibis`](crate::models::decoder::DecoderConfig::alibis). The first Falcons.
+    Alibi(usize),
+    /// Not at all: every fourth layer of SmolLM3; GPT-2, whose embeddings say it already.
+    None,
+    /// By rotating queries and keys: a number into
+    /// [`ropes`](crate::models::decoder::DecoderConfig::ropes). Most families.
+    Rotary(usize),
 }
 
 /// How queries and keys are normed.
@@ -140,9 +154,9 @@ impl Attention {
             (_, Some(norm)) => norm.forward(&self.split(projected, heads)?)?,
             (_, None) => self.split(projected, heads)?,
         };
-        match self.config.rope {
-            Some(rope) => step.ropes[rope].forward(&heads),
-            None => Ok(heads),
+        match self.config.positions {
+            Positions::Rotary(rope) => step.ropes[rope].forward(&heads),
+            Positions::Alibi(_) | Positions::None => Ok(heads),
         }
     }
 
@@ -163,13 +177,19 @@ impl Attention {
         let queries = (queries.contiguous()? * scale)?;
         let queries = queries.reshape((rows, kv_heads, group, head_dim))?;
         let scores = queries.matmul(&keys.transpose(2, 3)?)?.to_dtype(DType::F32)?;
-        let scores = match &step.masks[span] {
+        let scores = match self.config.score_cap {
             None => scores,
-            Some(mask) => scores
-                .reshape((rows, heads, tokens, slots))?
-                .broadcast_add(mask)?
-                .reshape((rows, kv_heads, group, slots))?,
+            Some(cap) => soft_cap(&scores, cap)?,
         };
+        let alibi = match self.config.positions {
+            Positions::Alibi(alibi) => Some(&step.alibis[alibi]),
+            Positions::None | Positions::Rotary(_) => None,
+        };
+        let mut scores = scores.reshape((rows, heads, tokens, slots))?;
+        for bias in alibi.into_iter().chain(&step.masks[span]) {
+            scores = scores.broadcast_add(bias)?;
+        }
+        let scores = scores.reshape((rows, kv_heads, group, slots))?;
         let shares = ops::softmax_last_dim(&scores)?.to_dtype(values.dtype())?;
         let attended = shares.matmul(values)?;
         Ok(attended.reshape((rows, heads, tokens, head_dim))?)
@@ -180,4 +200,9 @@ impl Attention {
         let (rows, tokens, _) = x.dims3()?;
         Ok(x.reshape((rows, tokens, heads, self.config.head_dim))?.transpose(1, 2)?)
     }
+}
+
+/// `cap * tanh(x / cap)`.
+pub(crate) fn soft_cap(x: &Tensor, cap: f64) -> Result<Tensor> {
+    Ok(((x / cap)?.tanh()? * cap)?)
 }

@@ -1,6 +1,7 @@
 //! The pieces decoders and encoders are built from, written once and used by every family.
 
 pub mod activation;
+pub mod alibi;
 pub mod attention;
 pub mod cache;
 pub mod mlp;

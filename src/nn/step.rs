@@ -3,13 +3,14 @@
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
+use crate::nn::alibi::AlibiConfig;
 use crate::nn::attention::AttentionSpan;
 use crate::nn::cache::KvCache;
 use crate::nn::mask;
 use crate::nn::rope::{Rope, RopeConfig};
 
-/// What all layers of one forward pass share: one entry per distinct rope and span of the model,
-/// which layers name by number.
+/// What all layers of one forward pass share: one entry per distinct rope, span and
+/// ALiBi of the model, which layers name by number.
 #[derive(Debug)]
 pub(crate) struct Step {
     /// The first slot that this pass writes.
@@ -20,6 +21,8 @@ pub(crate) struct Step {
     /// Added to scores, `(batch, 1, tokens, slots)` in f32; `None` where every query sees every
     /// key.
     pub(crate) masks: Vec<Option<Tensor>>,
+    /// Added to scores, `(batch, heads, 1, slots)` in f32.
+    pub(crate) alibis: Vec<Tensor>,
 }
 
 impl Step {
@@ -31,6 +34,7 @@ impl Step {
         lengths: &[usize],
         ropes: &[RopeConfig],
         spans: &[AttentionSpan],
+        alibis: &[AlibiConfig],
         device: &Device,
     ) -> Result<Self> {
         let start = cache.tokens() - tokens;
@@ -41,11 +45,13 @@ impl Step {
             .collect();
         let rope = |config| Rope::new(config, &positions, lengths, device);
         let mask = |&span| mask::additive(cache.positions(), start, span, device);
+        let alibi = |alibi: &AlibiConfig| alibi.biases(cache.positions(), device);
         Ok(Self {
             start,
             capacity: cache.capacity(),
             ropes: ropes.iter().map(rope).collect::<Result<_>>()?,
             masks: spans.iter().map(mask).collect::<Result<_>>()?,
+            alibis: alibis.iter().map(alibi).collect::<Result<_>>()?,
         })
     }
 }

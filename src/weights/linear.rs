@@ -46,6 +46,11 @@ impl Linear {
         Ok(Self { weight: Matrix::Dense(weight.contiguous()?), bias })
     }
 
+    /// The same layer with a bias of `(out_features)`, in place of the one it has.
+    pub(crate) fn with_bias(self, bias: Tensor) -> Self {
+        Self { bias: Some(bias), ..self }
+    }
+
     /// The last dimension of what goes in.
     #[must_use]
     pub fn in_features(&self) -> usize {

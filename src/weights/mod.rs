@@ -32,7 +32,7 @@ use crate::source::ModelFiles;
 use crate::weights::elements::Elements;
 use crate::weights::inventory::Notes;
 use crate::weights::linear::Matrix;
-use crate::weights::names::{HeadCounts, How};
+use crate::weights::names::{HeadCounts, How, Resolved};
 use crate::weights::plan::LoadPlan;
 use crate::weights::quantized::Scheme;
 use crate::weights::store::{Store, StoredTensor};
@@ -68,7 +68,7 @@ pub struct Weights {
     names: NameTable,
     scope: String,
     heads: Option<HeadCounts>,
-    prefix: Option<&'static str>,
+    prefix: Option<String>,
     scheme: Scheme,
     plan: LoadPlan,
     notes: Arc<Notes>,
@@ -132,8 +132,8 @@ impl Weights {
     /// Tensors may be stored with or without this before their names: checkpoints of a base model
     /// leave out what those with a head put there, `base_model_prefix` in transformers.
     #[must_use]
-    pub(crate) fn base_model_prefix(&self, prefix: &'static str) -> Self {
-        Self { prefix: Some(prefix), ..self.clone() }
+    pub(crate) fn base_model_prefix(&self, prefix: &str) -> Self {
+        Self { prefix: Some(prefix.to_owned()), ..self.clone() }
     }
 
     /// Whether the checkpoint holds a tensor of our name, or a module of it with a `weight`.
@@ -142,7 +142,7 @@ impl Weights {
         let name = self.path(name);
         [format!("{name}.weight"), name]
             .iter()
-            .any(|name| self.find(&self.names.resolve(name).name).is_some())
+            .any(|name| self.find(&self.resolve(name).name).is_some())
     }
 
     /// The names that the checkpoint itself gives its tensors.
@@ -238,7 +238,7 @@ impl Weights {
     /// The tensor in its file, of that shape, and what is to be added to each of its elements.
     fn stored(&self, name: &str, shape: &[usize]) -> Result<(StoredTensor<'_>, f32)> {
         let ours = self.path(name);
-        let resolved = self.names.resolve(&ours);
+        let resolved = self.resolve(&ours);
         let found = self.find(&resolved.name).map(|name| self.read(&name)).transpose()?;
         let Some(stored) = found.flatten() else {
             return Err(Error::MissingTensor {
@@ -247,6 +247,7 @@ impl Weights {
                 path: self.store.origin.clone(),
             });
         };
+        let stored = if resolved.transposed { stored.transposed()? } else { stored };
         let rows = shape.first().copied().unwrap_or(1);
         let mut plus = 0.0;
         let stored = match resolved.how {
@@ -283,6 +284,10 @@ impl Weights {
         }
     }
 
+    fn resolve(&self, ours: &str) -> Resolved {
+        self.names.resolve(ours, |name| self.find(name).is_some())
+    }
+
     /// What the checkpoint calls the tensor of that name: with the base model's prefix or without.
     fn find(&self, name: &str) -> Option<String> {
         let is_stored =
@@ -290,7 +295,7 @@ impl Weights {
         if is_stored(name) {
             return Some(name.to_owned());
         }
-        let prefix = self.prefix?;
+        let prefix = self.prefix.as_deref()?;
         let bare = name.strip_prefix(prefix).and_then(|name| name.strip_prefix('.'));
         let other = bare.map_or_else(|| format!("{prefix}.{name}"), str::to_owned);
         is_stored(&other).then_some(other)

@@ -3,7 +3,8 @@
 //! A table maps our name on the left to how a checkpoint stores it on the right; `*` is a number,
 //! of a layer or an expert, and stands for the same number on both sides. A rule for `layers.*.attn.q`
 //! also holds for `layers.*.attn.q.weight` and `….bias`: the last part is carried over. A name that
-//! no rule knows is looked for as it is.
+//! no rule knows is looked for as it is. Several rules may know one name: the first counts whose tensor
+//! the checkpoint holds.
 
 use std::ops::Range;
 
@@ -23,10 +24,18 @@ impl NameTable {
         Self { base: &[], own: &[] }
     }
 
-    /// Where to find the tensor of our full name, such as `layers.3.attn.q.weight`.
-    pub(crate) fn resolve(&self, ours: &str) -> Resolved {
-        let known = self.own.iter().chain(self.base).find_map(|rule| rule.resolve(ours));
-        known.unwrap_or_else(|| Resolved { name: ours.to_owned(), how: How::Whole })
+    /// Where to find the tensor of our full name, such as `layers.3.attn.q.weight`, in a checkpoint
+    /// that holds what `is_stored` says.
+    pub(crate) fn resolve(&self, ours: &str, is_stored: impl Fn(&str) -> bool) -> Resolved {
+        let known = || self.own.iter().chain(self.base).filter_map(|rule| rule.resolve(ours));
+        known()
+            .find(|resolved| is_stored(&resolved.name))
+            .or_else(|| known().next())
+            .unwrap_or_else(|| Resolved {
+                name: ours.to_owned(),
+                how: How::Whole,
+                transposed: false,
+            })
     }
 }
 
@@ -35,6 +44,8 @@ impl NameTable {
 pub(crate) struct Rule {
     pub ours: &'static str,
     pub stored: Stored,
+    /// Whether matrices are stored as `(in_features, out_features)`: GPT-2's `Conv1D`.
+    transposed: bool,
 }
 
 /// How a checkpoint stores a tensor.
@@ -71,7 +82,6 @@ pub(crate) enum Part {
 pub(crate) enum Fused {
     /// All queries, all keys, all values; all gates, all ups: Phi-3, GGUF.
     Concatenated,
-    #[cfg_attr(not(test), expect(dead_code, reason = "no family with grouped rows yet"))]
     /// For each key-value head its queries, its key, its value: Falcon, GPT-NeoX, BLOOM. For each
     /// feature its gate, its up.
     Grouped,
@@ -102,6 +112,8 @@ pub(crate) struct FusedRows {
 pub(crate) struct Resolved {
     pub name: String,
     pub how: How,
+    /// Whether a matrix is to be transposed before `how`.
+    pub transposed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,12 +126,12 @@ pub(crate) enum How {
 
 /// Stored under another name.
 pub(crate) const fn renamed(ours: &'static str, theirs: &'static str) -> Rule {
-    Rule { ours, stored: Stored::As(theirs) }
+    Rule { ours, stored: Stored::As(theirs), transposed: false }
 }
 
 /// Some rows of a fused tensor.
 pub(crate) const fn rows(ours: &'static str, of: &'static str, part: Part, layout: Fused) -> Rule {
-    Rule { ours, stored: Stored::Rows { of, part, layout } }
+    Rule { ours, stored: Stored::Rows { of, part, layout }, transposed: false }
 }
 
 /// Some rows of a tensor that holds its parts one after the other.
@@ -129,16 +141,21 @@ pub(crate) const fn part(ours: &'static str, of: &'static str, part: Part) -> Ru
 
 /// Stored minus one.
 pub(crate) const fn plus_one(ours: &'static str, theirs: &'static str) -> Rule {
-    Rule { ours, stored: Stored::PlusOne(theirs) }
+    Rule { ours, stored: Stored::PlusOne(theirs), transposed: false }
 }
 
 #[cfg_attr(not(test), expect(dead_code, reason = "no family with stacked experts yet"))]
 /// One of a stack; `ours` has one `*` more than `of`.
 pub(crate) const fn expert(ours: &'static str, of: &'static str) -> Rule {
-    Rule { ours, stored: Stored::Expert { of } }
+    Rule { ours, stored: Stored::Expert { of }, transposed: false }
 }
 
 impl Rule {
+    /// The same rule where matrices are stored transposed.
+    pub(crate) const fn transposed(self) -> Self {
+        Self { transposed: true, ..self }
+    }
+
     fn resolve(&self, ours: &str) -> Option<Resolved> {
         let (numbers, parameter) = self.captures(ours)?;
         let (theirs, how) = match self.stored {
@@ -153,7 +170,7 @@ impl Rule {
             name => name,
         });
         let name = filled.chain(parameter).collect::<Vec<_>>().join(".");
-        Some(Resolved { name, how })
+        Some(Resolved { name, how, transposed: self.transposed })
     }
 
     /// The numbers that our pattern's `*` stand for, and the parameter that follows it.
@@ -236,7 +253,7 @@ mod tests {
     ];
 
     fn resolved(own: &'static [Rule], ours: &str) -> (String, How) {
-        let Resolved { name, how } = NameTable { base: BASE, own }.resolve(ours);
+        let Resolved { name, how, .. } = NameTable { base: BASE, own }.resolve(ours, |_| true);
         (name, how)
     }
 

@@ -188,6 +188,23 @@ impl<'a> StoredTensor<'a> {
         Ok(one)
     }
 
+    /// The matrix with rows and columns exchanged; what has another number of dimensions stays as
+    /// it is.
+    pub(super) fn transposed(self) -> Result<Self> {
+        let &[rows, columns] = self.shape.as_slice() else { return Ok(self) };
+        let ([bytes], Some((1, size))) = (self.pieces.as_slice(), self.elements.unit()) else {
+            return Err(self.unreadable());
+        };
+        let mut turned = Vec::with_capacity(bytes.len());
+        for column in 0..columns {
+            for row in 0..rows {
+                let at = (row * columns + column) * size;
+                turned.extend_from_slice(&bytes[at..at + size]);
+            }
+        }
+        Ok(Self { shape: vec![columns, rows], pieces: vec![Cow::Owned(turned)], ..self })
+    }
+
     /// Tells the system that the tensor's bytes have been used.
     pub(super) fn release(&self) {
         self.file.release(self.range.clone());

@@ -22,10 +22,14 @@ sys.path[1:1] = [str(llama_cpp()), str(llama_cpp() / "gguf-py")]
 
 import convert_hf_to_gguf
 import gguf
+from conversion import gemma, phi
 from conversion.base import TextModel
 
 # The converter knows a pre-tokenizer by the hash of what it makes of a text; ours is GPT-2's with another vocabulary.
 TextModel.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
+# These look for a SentencePiece vocabulary, which no tiny checkpoint has.
+for family in [gemma.GemmaModel, gemma.Gemma2Model, phi.Phi3MiniModel]:
+    family.set_vocab = TextModel._set_vocab_gpt2
 
 
 def convert(kind, folder, packed):

@@ -17,13 +17,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformers import (
+    FalconConfig,
+    Gemma2Config,
     Gemma3TextConfig,
     GemmaConfig,
+    GPT2Config,
+    GPTNeoXConfig,
     GraniteConfig,
     LlamaConfig,
     MistralConfig,
     Olmo2Config,
     Phi3Config,
+    PhiConfig,
     Qwen2Config,
     Qwen3Config,
     SmolLM3Config,
@@ -52,10 +57,16 @@ class Golden:
     generation_config: dict | None = None
     # Options that must change the logits when set to these values: proof that the golden sees them.
     matters: dict = field(default_factory=dict)
-    # How wide the random numbers are: attention must be peaked for positions to matter.
+    # Saved as the base model alone, whose tensors' names have no prefix.
+    base_model: bool = False
+    # How wide the random numbers are: attention must be peaked for positions to matter. With tied heads, small
+    # embeddings and a large gain of the last norm keep a model from repeating what it was told.
     norm_mean: float = 1.0
     attention_gain: float = 1.7
     embedding_gain: float = 0.5
+    logit_gain: float = 1.0
+    # What transformers takes by default is sdpa; eager adds Falcon's ALiBi twice.
+    attention: str = "eager"
     # Beyond so many tokens the reference's cached and uncached results differ (see docs/goldens.md).
     cache_exact_up_to: int | None = None
 
@@ -77,6 +88,8 @@ TINY = dict(
     pad_token_id=0,
 )
 
+IDS = ["bos_token_id", "eos_token_id", "pad_token_id"]
+
 
 def llama(name, **golden):
     options = TINY | golden.pop("options", {})
@@ -87,6 +100,27 @@ def llama(name, **golden):
 def family(name, config, options, **golden):
     golden.setdefault("matters", {"rope_theta": 10000.0})
     return Golden(name, config, TINY | options, **golden)
+
+
+def falcon(name, options=None, **golden):
+    base = {key: TINY[key] for key in ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"] + IDS}
+    golden.setdefault("matters", {"rope_theta": 100.0, "layer_norm_epsilon": 0.1})
+    golden.setdefault("attention_gain", 3.0)
+    golden.setdefault("embedding_gain", 0.05)
+    golden.setdefault("logit_gain", 20.0)
+    return Golden(name, FalconConfig, base | {"tie_word_embeddings": True} | (options or {}), **golden)
+
+
+def gpt2(name, options=None, **golden):
+    base = {key: TINY[key] for key in ["vocab_size", "num_hidden_layers", "num_attention_heads"] + IDS}
+    golden.setdefault("embedding_gain", 0.2)
+    return Golden(name, GPT2Config, base | dict(tie_word_embeddings=False, n_embd=32, n_positions=96, layer_norm_epsilon=1e-2) | (options or {}), **golden)
+
+
+def plain(name, config, options, **golden):
+    """A family whose heads all have their own keys and values, and whose config has no field for it."""
+    base = {key: value for key, value in TINY.items() if key not in ["num_key_value_heads", "head_dim", "rms_norm_eps"]}
+    return Golden(name, config, base | dict(layer_norm_eps=1e-2, tie_word_embeddings=False) | options, **golden)
 
 
 def scaled(name, scaling, original=None, **golden):
@@ -264,6 +298,65 @@ GOLDENS = [
     # The 4k models: plain rope, a window.
     family("phi3-tiny", Phi3Config, dict(sliding_window=9, tie_word_embeddings=False), gguf=()),
     family("gemma-tiny", GemmaConfig, dict(head_dim=10, tie_word_embeddings=False), norm_mean=0.0, embedding_gain=0.1, gguf=()),
+    # Caps low enough to be felt, the first of every two layers sliding. GGUF files scale queries by the size of heads, and know
+    # one base of ropes.
+    family(
+        "gemma2-tiny",
+        Gemma2Config,
+        dict(
+            head_dim=10,
+            num_hidden_layers=3,
+            sliding_window=7,
+            rope_theta=10000.0,
+            query_pre_attn_scalar=10,
+            attn_logit_softcapping=3.0,
+            final_logit_softcapping=20.0,
+        ),
+        norm_mean=0.0,
+        embedding_gain=0.05,
+        logit_gain=20.0,
+        matters={"sliding_window": 100, "attn_logit_softcapping": None, "final_logit_softcapping": None},
+    ),
+    # Caps are null: none. Another scale of queries.
+    family(
+        "gemma2-uncapped-tiny",
+        Gemma2Config,
+        dict(
+            sliding_window=7,
+            query_pre_attn_scalar=24,
+            tie_word_embeddings=False,
+            attn_logit_softcapping=None,
+            final_logit_softcapping=None,
+            layer_types=["full_attention", "sliding_attention"],
+        ),
+        norm_mean=0.0,
+        embedding_gain=0.1,
+        gguf=(),
+        matters={"query_pre_attn_scalar": 8, "sliding_window": 100},
+    ),
+    # 7B: one key-value head. The converter knows no other base than 10,000.
+    falcon("falcon-7b-tiny", config_json={"num_kv_heads": 1}),
+    # 40B: groups, a norm for each half.
+    falcon("falcon-40b-tiny", dict(new_decoder_architecture=True, num_kv_heads=2, bias=False)),
+    # RW: positions by ALiBi, which GGUF files cannot say; six heads, no power of two; biases, no parallel halves.
+    falcon(
+        "falcon-rw-tiny",
+        dict(
+            hidden_size=36,
+            ffn_hidden_size=50,
+            num_attention_heads=6,
+            alibi=True,
+            multi_query=False,
+            parallel_attn=False,
+            bias=True,
+            activation="gelu_new",
+        ),
+        gguf=(),
+        matters={"alibi": False},
+        attention="sdpa",
+    ),
+    # 11B: groups, one norm for both halves.
+    falcon("falcon-11b-tiny", dict(new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1, rope_theta=1000.0), gguf=()),
     family(
         "gemma3-tiny",
         Gemma3TextConfig,
@@ -292,6 +385,33 @@ GOLDENS = [
             tie_word_embeddings=False,embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.6, logits_scaling=0.5),
         matters={"embedding_multiplier": 1.0, "residual_multiplier": 1.0, "attention_multiplier": 0.35},
         embedding_gain=0.1,
+    ),
+    gpt2("gpt2-tiny", config_json={"n_ctx": 96}, matters={"layer_norm_epsilon": 1e-6}),
+    # The repository of a base model; each layer scales its scores otherwise.
+    gpt2(
+        "gpt2-base-tiny",
+        dict(tie_word_embeddings=True, n_inner=50, n_embd=40, num_hidden_layers=3, scale_attn_by_inverse_layer_idx=True, activation_function="relu"),
+        matters={"scale_attn_by_inverse_layer_idx": False},
+        logit_gain=5.0,
+        base_model=True,
+        gguf=(),
+    ),
+    # The converter knows no other base than 10,000.
+    plain("gpt-neox-tiny", GPTNeoXConfig, dict(rotary_pct=0.5, rotary_emb_base=10000), matters={"use_parallel_residual": False}),
+    plain(
+        "gpt-neox-sequential-tiny",
+        GPTNeoXConfig,
+        dict(use_parallel_residual=False, rotary_pct=1.0, rotary_emb_base=500, attention_bias=False, hidden_act="gelu_new"),
+        matters={"use_parallel_residual": True, "rope_theta": 100000},
+        gguf=(),
+    ),
+    plain("phi-tiny", PhiConfig, dict(rope_theta=10000.0, intermediate_size=128), matters={"partial_rotary_factor": 1.0}),
+    plain(
+        "phi-norms-tiny",
+        PhiConfig,
+        dict(qk_layernorm=True, num_key_value_heads=2, partial_rotary_factor=1.0),
+        matters={"partial_rotary_factor": 0.5},
+        gguf=(),
     ),
 ]
 

@@ -20,6 +20,9 @@ NEW_TOKENS = 40
 # The best logit leads the second by this much at every greedy step, so that rounding cannot change an id.
 MARGIN = 0.02
 DISTINCT = 12
+# What makes the scores.
+ATTENTION = ["q_proj", "k_proj", "query_key_value", "c_attn"]
+FINAL_NORMS = ["norm", "ln_f", "final_layer_norm", "final_layernorm"]
 
 
 def make(golden, folder):
@@ -63,7 +66,7 @@ def save_checkpoint(golden, folder, seed):
         total = sum(weight.nbytes for weight in model.parameters())
         model.save_pretrained(folder, max_shard_size=f"{total * 2 // 3 // 1000}KB")
     else:
-        model.save_pretrained(folder)
+        (model.base_model if golden.base_model else model).save_pretrained(folder)
     if golden.weights == "bin":
         (folder / "model.safetensors").unlink()
         names = model.state_dict()
@@ -87,21 +90,31 @@ def randomize(golden, model, seed):
     generator = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
         noise = torch.randn(weight.shape, generator=generator)
-        if weight.dim() == 1:
-            weight.data = golden.norm_mean + 0.2 * noise if "norm" in name else 0.1 * noise
-        elif "embed" in name:
+        if weight.dim() == 1 and name.endswith(".bias"):
+            weight.data = 0.1 * noise
+        elif weight.dim() == 1:
+            weight.data = golden.norm_mean + 0.2 * noise
+            if name.split(".")[1] in FINAL_NORMS and golden.logit_gain != 1.0:
+                # What the model multiplies by is 1 more where the mean is 0.
+                less = 1.0 - golden.norm_mean
+                weight.data = golden.logit_gain * (weight.data + less) - less
+        elif "embed" in name or ".wte" in name:
             weight.data = golden.embedding_gain * noise
+        elif ".wpe" in name:
+            weight.data = noise
         else:
-            gain = golden.attention_gain if "q_proj" in name or "k_proj" in name else 1.0
+            gain = golden.attention_gain if any(part in name for part in ATTENTION) else 1.0
             gain = 3.0 if "lm_head" in name else gain
-            weight.data = gain * noise / weight.shape[-1] ** 0.5
+            # GPT-2 holds its matrices transposed.
+            inputs = weight.shape[0] if ".c_" in name else weight.shape[-1]
+            weight.data = gain * noise / inputs**0.5
 
 
-def load(folder, **overrides):
+def load(golden, folder, **overrides):
     """A fresh model every time: some rope scalings remember what they have seen."""
     config = AutoConfig.from_pretrained(folder, **overrides)
     model = AutoModelForCausalLM.from_pretrained(
-        folder, config=config, dtype=torch.float32, attn_implementation="eager"
+        folder, config=config, dtype=torch.float32, attn_implementation=golden.attention
     )
     model.generation_config = GenerationConfig(pad_token_id=0, eos_token_id=None)
     return model.eval()
@@ -120,41 +133,41 @@ def expect(golden, folder):
     ]
     logits, margin = {}, float("inf")
     for case in cases:
-        left = all_logits(folder, case["rows"], "left")
-        right = all_logits(folder, case["rows"], "right")
+        left = all_logits(golden, folder, case["rows"], "left")
+        right = all_logits(golden, folder, case["rows"], "right")
         for row, (a, b) in enumerate(zip(left, right)):
             assert torch.allclose(a, b, rtol=0, atol=5e-5), f"{folder.name}: padding changes the logits"
             logits[f"{case['name']}.{row}"] = a.contiguous()
         if case["name"] != "long":
             # Where frequencies follow the longest row of a batch, what a row gives alone is what counts.
             batches = [[row] for row in case["rows"]] if golden.cache_exact_up_to else [case["rows"]]
-            runs = [greedy(folder, batch) for batch in batches]
+            runs = [greedy(golden, folder, batch) for batch in batches]
             case["greedy"] = [row for rows, _ in runs for row in rows]
             margin = min(margin, *(least for _, least in runs))
     if margin < MARGIN or len(set(cases[0]["greedy"][0])) < DISTINCT:
         raise Unsuitable(f"margin {margin}, {len(set(cases[0]['greedy'][0]))} distinct ids")
     expected = {"margin": margin, "cases": cases}
     if golden.cache_exact_up_to:
-        uncached, _ = greedy(folder, cases[0]["rows"], use_cache=False)
+        uncached, _ = greedy(golden, folder, cases[0]["rows"], use_cache=False)
         cases[0]["greedy_uncached"] = uncached
     if golden.generation_config:
         expected["stops"] = stops(golden, folder, cases[0])
     return expected, logits
 
 
-def all_logits(folder, rows, side):
+def all_logits(golden, folder, rows, side):
     """One forward pass over the padded batch; the logits of each row's own tokens."""
     ids, mask = pad(rows, side)
     positions = (mask.cumsum(-1) - 1).masked_fill(mask == 0, 1)
     with torch.no_grad():
-        logits = load(folder)(input_ids=ids, attention_mask=mask, position_ids=positions).logits
+        logits = load(golden, folder)(input_ids=ids, attention_mask=mask, position_ids=positions).logits
     return [logits[row][mask[row] == 1] for row in range(len(rows))]
 
 
-def greedy(folder, rows, **options):
+def greedy(golden, folder, rows, **options):
     """generate() on the left-padded batch: ids, and the smallest lead of a best logit."""
     ids, mask = pad(rows, "left")
-    out = load(folder).generate(
+    out = load(golden, folder).generate(
         ids,
         attention_mask=mask,
         do_sample=False,
@@ -196,7 +209,7 @@ def check_matters(golden, folder, logits):
     for option, value in golden.matters.items():
         ids = torch.tensor(prompts([40], 1, 2))
         with torch.no_grad():
-            other = load(folder, **{option: value})(input_ids=ids).logits[0]
+            other = load(golden, folder, **{option: value})(input_ids=ids).logits[0]
         change = (other - logits["long.0"]).abs().max().item()
         assert change > 0.1, f"{golden.name}: {option} changes the logits by {change} only"
 

@@ -19,8 +19,12 @@ pub(super) struct Layer {
     attention_norms: Norms,
     mlp: Mlp,
     mlp_norms: Norms,
+    residual: Residual,
     residual_scale: Option<f64>,
 }
+
+/// The norm before the MLP.
+const MLP_NORM: &str = "mlp_norm";
 
 /// The norms of one half; a layout has only those it uses.
 #[derive(Debug, Clone)]
@@ -35,7 +39,10 @@ impl Layer {
         let norms = |before: &str, after: &str| {
             Ok::<_, Error>(match config.residual {
                 Residual::PostNorm => Norms { before: None, after: norm(after)? },
-                Residual::PreNorm => Norms { before: norm(before)?, after: None },
+                Residual::Parallel if before == MLP_NORM => Norms { before: None, after: None },
+                Residual::Parallel | Residual::ParallelNorms | Residual::PreNorm => {
+                    Norms { before: norm(before)?, after: None }
+                }
                 Residual::Sandwich => Norms { before: norm(before)?, after: norm(after)? },
             })
         };
@@ -43,7 +50,8 @@ impl Layer {
             attention: Attention::load(&weights.scope("attn"), hidden, &config.attention)?,
             attention_norms: norms("attn_norm", "attn_post_norm")?,
             mlp: Mlp::load(&weights.scope("mlp"), hidden, &config.mlp)?,
-            mlp_norms: norms("mlp_norm", "mlp_post_norm")?,
+            mlp_norms: norms(MLP_NORM, "mlp_post_norm")?,
+            residual: config.residual,
             residual_scale: config.residual_scale,
         })
     }
@@ -53,14 +61,29 @@ impl Layer {
     /// x -+- norm - half -+-    x -+- norm - half - norm -+-    x -+- half - norm -+-
     ///    +---------------+        +----------------------+        +---------------+
     /// ```
-    /// first for attention, then for the MLP. `x` and the result are `(batch, tokens, hidden)`.
+    /// first for attention, then for the MLP; for the parallel ones
+    /// ```text
+    /// x -+- norm -+- attention -+-    x -+- norm - attention -+-
+    ///    |        +- MLP -------+        +- norm - MLP -------+
+    ///    +----------------------+        +--------------------+
+    /// ```
+    /// `x` and the result are `(batch, tokens, hidden)`.
     pub(super) fn forward(
         &self,
         x: &Tensor,
         step: &Step,
         cache: &mut LayerCache,
     ) -> Result<Tensor> {
-        let attended = self.attention.forward(&self.attention_norms.before(x)?, step, cache)?;
+        let normed = self.attention_norms.before(x)?;
+        let attended = self.attention.forward(&normed, step, cache)?;
+        match self.residual {
+            Residual::Parallel => return self.join(x, &(self.mlp.forward(&normed)? + attended)?),
+            Residual::ParallelNorms => {
+                let fed = self.mlp.forward(&self.mlp_norms.before(x)?)?;
+                return self.join(x, &(fed + attended)?);
+            }
+            Residual::PostNorm | Residual::PreNorm | Residual::Sandwich => {}
+        }
         let x = self.join(x, &self.attention_norms.after(attended)?)?;
         let fed = self.mlp.forward(&self.mlp_norms.before(&x)?)?;
         self.join(&x, &self.mlp_norms.after(fed)?)

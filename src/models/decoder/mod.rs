@@ -18,6 +18,7 @@ use crate::models::heads::TextModel;
 use crate::models::raw_config::RawConfig;
 use crate::models::{CausalLm, LogitsAt, ModelLimits};
 use crate::nn::Step;
+use crate::nn::attention::soft_cap;
 use crate::nn::cache::KvCache;
 use crate::nn::norm::Norm;
 use crate::nn::rope::RopePairing;
@@ -36,6 +37,7 @@ pub struct Decoder {
     /// Of activations and of the cache.
     dtype: DType,
     embedding: Embedding,
+    positions: Option<Embedding>,
     layers: Vec<Layer>,
     final_norm: Norm,
     head: Linear,
@@ -61,13 +63,27 @@ impl Decoder {
             }
         };
         let config = (family.config)(raw, pairing)?;
-        let weights = Weights::open(files, names, options)?;
+        // Checkpoints of a base model leave out the prefix that those with a head have.
+        let prefix = names.resolve("embed", |_| false).name;
+        let prefix = prefix.split('.').next().unwrap_or_default();
+        let weights = Weights::open(files, names, options)?.base_model_prefix(prefix);
         let DecoderConfig { vocab_size, hidden_size, .. } = config;
         let embedding = weights.embedding("embed", vocab_size, hidden_size)?;
         let head = match config.head {
-            HeadWeights::Own => weights.linear("head", hidden_size, vocab_size, Bias::Absent)?,
-            HeadWeights::TiedToEmbedding => embedding.as_linear(),
+            HeadWeights::Own => {
+                weights.linear("head", hidden_size, vocab_size, config.head_bias)?
+            }
+            HeadWeights::TiedToEmbedding => match config.head_bias {
+                Bias::Absent => embedding.as_linear(),
+                Bias::IfStored | Bias::Present => {
+                    embedding.as_linear().with_bias(weights.tensor("head.bias", &[vocab_size])?)
+                }
+            },
         };
+        let positions = config
+            .learned_positions
+            .map(|positions| weights.embedding("positions", positions, hidden_size))
+            .transpose()?;
         let scope = weights.scope("layers");
         let layer = |(i, layer)| Layer::load(&scope.scope(i), hidden_size, layer);
         let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
@@ -77,6 +93,7 @@ impl Decoder {
             device: weights.device().clone(),
             dtype: weights.dtype(),
             embedding,
+            positions,
             layers,
             final_norm,
             head,
@@ -127,11 +144,18 @@ impl Decoder {
         for from in (0..tokens).step_by(CHUNK) {
             let to = (from + CHUNK).min(tokens);
             cache.extend(rows, &columns(batch.attention_mask(), from, to));
-            let DecoderConfig { ropes, spans, .. } = &self.config;
-            let step = Step::new(cache, to - from, &lengths, ropes, spans, &self.device)?;
+            let DecoderConfig { ropes, spans, alibis, .. } = &self.config;
+            let step = Step::new(cache, to - from, &lengths, ropes, spans, alibis, &self.device)?;
             let mut x = self.embedding.forward(&ids.narrow(1, from, to - from)?)?;
             if let Some(scale) = self.config.embedding_scale {
                 x = (x * scale)?;
+            }
+            if let Some(positions) = &self.positions {
+                let rows = cache.positions().iter();
+                let ids = rows.flat_map(|row| row[start + from..].iter().map(|id| id.unwrap_or(0)));
+                let ids =
+                    Tensor::from_iter(ids, &self.device)?.reshape((batch.rows(), to - from))?;
+                x = (x + positions.forward(&ids)?)?;
             }
             for (layer, cache) in self.layers.iter().zip(cache.layers_mut()) {
                 x = layer.forward(&x, &step, cache)?;
@@ -147,6 +171,9 @@ impl Decoder {
         let mut logits = logits.to_dtype(DType::F32)?;
         if let Some(scale) = self.config.logit_scale {
             logits = (logits * scale)?;
+        }
+        if let Some(cap) = self.config.logit_cap {
+            logits = soft_cap(&logits, cap)?;
         }
         Ok(logits)
     }

@@ -9,7 +9,7 @@ use crate::models::decoder::families::Family;
 use crate::models::decoder::rope_config;
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
-use crate::nn::attention::{AttentionConfig, AttentionSpan, QkNorm};
+use crate::nn::attention::{AttentionConfig, AttentionSpan, Positions, QkNorm};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
 use crate::nn::rope::RopePairing;
@@ -35,10 +35,14 @@ pub(super) fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderCon
         embedding_scale: None,
         final_norm: layer.norm,
         layers: vec![layer; raw.size("num_hidden_layers")?],
+        learned_positions: None,
         ropes: vec![rope],
+        alibis: Vec::new(),
         spans: vec![AttentionSpan::Full],
         head: head(raw, false)?,
+        head_bias: Bias::Absent,
         logit_scale: None,
+        logit_cap: None,
     })
 }
 
@@ -76,7 +80,8 @@ fn layer(raw: &RawConfig) -> Result<LayerConfig> {
             head_dim,
             scale: (head_dim as f64).powf(-0.5),
             span: 0,
-            rope: Some(0),
+            positions: Positions::Rotary(0),
+            score_cap: None,
             qk_norm: QkNorm::None,
             qkv_bias: attention_bias.into(),
             output_bias: raw.flag("attention_output_bias", attention_bias)?.into(),

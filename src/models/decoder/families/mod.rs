@@ -1,11 +1,16 @@
 //! Decoder families: data, one file each, written as "Llama, except …".
 
+mod falcon;
 mod gemma;
+mod gemma2;
 mod gemma3;
+mod gpt2;
+mod gpt_neox;
 mod granite;
 mod llama;
 mod mistral;
 mod olmo2;
+mod phi;
 mod phi3;
 mod qwen2;
 mod qwen3;
@@ -38,12 +43,17 @@ pub(crate) struct Family {
 
 /// Every decoder family there is. Adding one is a file and a line here.
 pub(crate) const FAMILIES: &[&Family] = &[
+    &falcon::FAMILY,
     &gemma::FAMILY,
+    &gemma2::FAMILY,
     &gemma3::FAMILY,
+    &gpt2::FAMILY,
+    &gpt_neox::FAMILY,
     &granite::FAMILY,
     &llama::FAMILY,
     &mistral::FAMILY,
     &olmo2::FAMILY,
+    &phi::FAMILY,
     &phi3::FAMILY,
     &qwen2::FAMILY,
     &qwen3::FAMILY,

@@ -7,6 +7,7 @@ use crate::models::decoder::families::Family;
 use crate::models::decoder::families::llama;
 use crate::models::decoder::families::qwen2;
 use crate::models::raw_config::RawConfig;
+use crate::nn::attention::Positions;
 use crate::nn::rope::RopePairing;
 
 pub(super) const FAMILY: Family = Family {
@@ -32,7 +33,9 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
             Some(rotated) => rotated[i] != 0.0,
             None => !(i + 1).is_multiple_of(interval),
         };
-        layer.attention.rope = rotates.then_some(0);
+        if !rotates {
+            layer.attention.positions = Positions::None;
+        }
     }
     qwen2::slide(&raw, &mut config)?;
     Ok(config)

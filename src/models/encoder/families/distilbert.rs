@@ -32,12 +32,12 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn config(raw: &RawConfig) -> Result<EncoderConfig> {
-    let raw = raw.renamed(&[
-        ("activation", "hidden_act"),
-        ("dim", "hidden_size"),
-        ("hidden_dim", "intermediate_size"),
-        ("n_heads", "num_attention_heads"),
-        ("n_layers", "num_hidden_layers"),
+    let raw = raw.with_spellings(&[
+        ("hidden_act", "activation"),
+        ("hidden_size", "dim"),
+        ("intermediate_size", "hidden_dim"),
+        ("num_attention_heads", "n_heads"),
+        ("num_hidden_layers", "n_layers"),
     ]);
     let mut config = bert::config(&raw.with_default("num_hidden_layers", 6))?;
     config.embeddings.token_types = 0;

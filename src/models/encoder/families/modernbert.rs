@@ -48,7 +48,7 @@ pub(super) const FAMILY: Family = Family {
 
 fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     let raw = raw
-        .renamed(&[("hidden_activation", "hidden_act")])
+        .with_spellings(&[("hidden_act", "hidden_activation")])
         .with_default("vocab_size", 50368)
         .with_default("intermediate_size", 1152)
         .with_default("num_hidden_layers", 22)

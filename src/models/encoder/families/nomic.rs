@@ -37,14 +37,14 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn config(raw: &RawConfig) -> Result<EncoderConfig> {
-    let raw = raw.renamed(&[
-        ("layer_norm_epsilon", "layer_norm_eps"),
-        ("n_embd", "hidden_size"),
-        ("n_head", "num_attention_heads"),
-        ("n_inner", "intermediate_size"),
-        ("n_layer", "num_hidden_layers"),
-        ("n_positions", "max_position_embeddings"),
-        ("rotary_emb_base", "rope_theta"),
+    let raw = raw.with_spellings(&[
+        ("layer_norm_eps", "layer_norm_epsilon"),
+        ("hidden_size", "n_embd"),
+        ("num_attention_heads", "n_head"),
+        ("intermediate_size", "n_inner"),
+        ("num_hidden_layers", "n_layer"),
+        ("max_position_embeddings", "n_positions"),
+        ("rope_theta", "rotary_emb_base"),
     ]);
     for flag in ["prenorm", "use_rms_norm", "rotary_emb_interleaved", "parallel_block", "causal"] {
         if raw.flag(flag, false)? {

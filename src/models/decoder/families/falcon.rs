@@ -1,0 +1,103 @@
+//! Falcon: Llama, except that query, key and value are stored fused, group by group; that norms are layer
+//! norms and the MLP has no gate; and that there are three shapes of layers:
+//! - 7B: one key-value head for all, both halves take the same normed input;
+//! - `new_decoder_architecture` (40B, 180B, 11B): grouped key-value heads, halves in parallel with norms
+//!   of their own (11B: with one);
+//! - without `parallel_attn` (RW 1B, 7B): halves one after the other, all heads with keys and values.
+//!
+//! `alibi` tells positions by biases instead of rope. GGUF files cannot say that.
+
+use crate::error::Result;
+use crate::models::decoder::config::{DecoderConfig, Residual};
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::llama;
+use crate::models::raw_config::RawConfig;
+use crate::nn::alibi::AlibiConfig;
+use crate::nn::attention::Positions;
+use crate::nn::mlp::MlpConfig;
+use crate::nn::norm::NormConfig;
+use crate::nn::rope::RopePairing;
+use crate::weights::names::{Fused, Part, part, renamed, rows};
+
+const QKV: &str = "transformer.h.*.self_attention.query_key_value";
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["falcon"],
+    gguf_architectures: &["falcon"],
+    gguf_pairing: RopePairing::Halves,
+    config,
+    safetensors: &[
+        renamed("embed", "transformer.word_embeddings"),
+        renamed("final_norm", "transformer.ln_f"),
+        renamed("layers.*.attn_norm", "transformer.h.*.ln_attn"),
+        renamed("layers.*.attn_norm", "transformer.h.*.input_layernorm"),
+        rows("layers.*.attn.q", QKV, Part::Query, Fused::Grouped),
+        rows("layers.*.attn.k", QKV, Part::Key, Fused::Grouped),
+        rows("layers.*.attn.v", QKV, Part::Value, Fused::Grouped),
+        renamed("layers.*.attn.o", "transformer.h.*.self_attention.dense"),
+        renamed("layers.*.mlp_norm", "transformer.h.*.ln_mlp"),
+        renamed("layers.*.mlp_norm", "transformer.h.*.post_attention_layernorm"),
+        renamed("layers.*.mlp.up", "transformer.h.*.mlp.dense_h_to_4h"),
+        renamed("layers.*.mlp.down", "transformer.h.*.mlp.dense_4h_to_h"),
+    ],
+    gguf: &[
+        renamed("layers.*.attn_norm", "blk.*.attn_norm_2"),
+        renamed("layers.*.attn_norm", "blk.*.attn_norm"),
+        renamed("layers.*.mlp_norm", "blk.*.attn_norm"),
+        part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
+        part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
+        part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
+    ],
+};
+
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let raw = raw.with_spellings(&[
+        ("attention_bias", "bias"),
+        ("hidden_act", "activation"),
+        ("layer_norm_eps", "layer_norm_epsilon"),
+        ("mlp_bias", "bias"),
+    ]);
+    let grouped = raw.flag("new_decoder_architecture", false)?;
+    let kv_heads = match raw.optional_size("num_key_value_heads")? {
+        Some(kv_heads) if raw.is_gguf() => kv_heads,
+        _ if !grouped && raw.flag("multi_query", true)? => 1,
+        _ => match raw.optional_size("num_kv_heads")? {
+            Some(kv_heads) => kv_heads,
+            None => raw.size("num_attention_heads")?,
+        },
+    };
+    let wide = raw.optional_size("ffn_hidden_size")?.unwrap_or(4 * raw.size("hidden_size")?);
+    let raw = raw.with("num_key_value_heads", kv_heads).with("intermediate_size", wide);
+    let residual = match (grouped, raw.flag("parallel_attn", true)?) {
+        (false, false) => Residual::PreNorm,
+        (true, false) => {
+            let reason = "`new_decoder_architecture` needs it";
+            return Err(raw.refuse("parallel_attn", reason));
+        }
+        (true, true) if raw.number("num_ln_in_parallel_attn", 2.0)? == 2.0 => {
+            Residual::ParallelNorms
+        }
+        (_, true) => Residual::Parallel,
+    };
+    let mut config = llama::config(&raw, pairing)?;
+    config.head = llama::head(&raw, true)?;
+    config.final_norm = NormConfig::Layer { eps: raw.number("layer_norm_eps", 1e-5)? };
+    let alibi = raw.flag("alibi", false)?;
+    if alibi {
+        let attention = &config.layers[0].attention;
+        config.alibis = vec![AlibiConfig { heads: attention.heads, scale: attention.scale }];
+    }
+    for layer in &mut config.layers {
+        layer.residual = residual;
+        layer.norm = config.final_norm;
+        layer.mlp = MlpConfig::Plain {
+            hidden: raw.size("intermediate_size")?,
+            activation: llama::activation(&raw, "hidden_act", "gelu")?,
+            bias: raw.flag("mlp_bias", false)?.into(),
+        };
+        if alibi {
+            layer.attention.positions = Positions::Alibi(0);
+        }
+    }
+    Ok(config)
+}

@@ -1,0 +1,87 @@
+//! GPT-2: Llama, except that positions are learned and not rotated, norms are layer norms, the MLP has no
+//! gate, everything has biases, the head is tied, and checkpoints hold query, key and value fused and
+//! matrices transposed (`Conv1D`). Repositories of the base model leave out `transformer.`.
+
+use crate::error::Result;
+use crate::models::decoder::config::DecoderConfig;
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::llama;
+use crate::models::raw_config::RawConfig;
+use crate::nn::attention::Positions;
+use crate::nn::mlp::MlpConfig;
+use crate::nn::norm::NormConfig;
+use crate::nn::rope::RopePairing;
+use crate::weights::Bias;
+use crate::weights::names::{Part, part, renamed};
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["gpt2"],
+    gguf_architectures: &["gpt2"],
+    gguf_pairing: RopePairing::Halves,
+    config,
+    safetensors: &[
+        renamed("embed", "transformer.wte"),
+        renamed("positions", "transformer.wpe"),
+        renamed("final_norm", "transformer.ln_f"),
+        renamed("layers.*.attn_norm", "transformer.h.*.ln_1"),
+        part("layers.*.attn.q", "transformer.h.*.attn.c_attn", Part::Query).transposed(),
+        part("layers.*.attn.k", "transformer.h.*.attn.c_attn", Part::Key).transposed(),
+        part("layers.*.attn.v", "transformer.h.*.attn.c_attn", Part::Value).transposed(),
+        renamed("layers.*.attn.o", "transformer.h.*.attn.c_proj").transposed(),
+        renamed("layers.*.mlp_norm", "transformer.h.*.ln_2"),
+        renamed("layers.*.mlp.up", "transformer.h.*.mlp.c_fc").transposed(),
+        renamed("layers.*.mlp.down", "transformer.h.*.mlp.c_proj").transposed(),
+    ],
+    gguf: &[
+        renamed("positions", "position_embd"),
+        part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
+        part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
+        part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
+    ],
+};
+
+/// The fields that are called otherwise, `attribute_map` of transformers' `GPT2Config`.
+const SPELLINGS: &[(&str, &str)] = &[
+    ("hidden_act", "activation_function"),
+    ("hidden_size", "n_embd"),
+    ("intermediate_size", "n_inner"),
+    ("layer_norm_eps", "layer_norm_epsilon"),
+    ("max_position_embeddings", "n_positions"),
+    ("num_attention_heads", "n_head"),
+    ("num_hidden_layers", "n_layer"),
+];
+
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let raw = raw.with_spellings(SPELLINGS).with_default("max_position_embeddings", 1024);
+    let hidden = match raw.optional_size("intermediate_size")? {
+        Some(hidden) => hidden,
+        None => 4 * raw.size("hidden_size")?,
+    };
+    let raw = raw.with("intermediate_size", hidden);
+    let mut config = llama::config(&raw, pairing)?;
+    config.head = llama::head(&raw, true)?;
+    let eps = raw.number("layer_norm_eps", 1e-5)?;
+    config.final_norm = NormConfig::Layer { eps };
+    config.ropes.clear();
+    config.learned_positions = Some(config.max_positions);
+    let scaled = raw.flag("scale_attn_weights", true)?;
+    let by_layer = raw.flag("scale_attn_by_inverse_layer_idx", false)?;
+    for (i, layer) in config.layers.iter_mut().enumerate() {
+        layer.norm = NormConfig::Layer { eps };
+        layer.attention.positions = Positions::None;
+        layer.attention.qkv_bias = Bias::Present;
+        layer.attention.output_bias = Bias::Present;
+        if !scaled {
+            layer.attention.scale = 1.0;
+        }
+        if by_layer {
+            layer.attention.scale /= (i + 1) as f64;
+        }
+        layer.mlp = MlpConfig::Plain {
+            hidden,
+            activation: llama::activation(&raw, "hidden_act", "gelu_new")?,
+            bias: Bias::Present,
+        };
+    }
+    Ok(config)
+}

@@ -1,0 +1,53 @@
+//! Phi-1, 1.5 and 2: Llama, except that attention and MLP take the same input through one layer norm, rope
+//! is partial, the MLP has no gate, everything has biases, the output head too, and each query and key
+//! head may be layer-normed.
+
+use crate::error::Result;
+use crate::models::decoder::config::{DecoderConfig, Residual};
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::llama;
+use crate::models::raw_config::RawConfig;
+use crate::nn::attention::QkNorm;
+use crate::nn::mlp::MlpConfig;
+use crate::nn::norm::NormConfig;
+use crate::nn::rope::RopePairing;
+use crate::weights::Bias;
+use crate::weights::names::renamed;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["phi"],
+    gguf_architectures: &["phi2"],
+    gguf_pairing: RopePairing::Halves,
+    config,
+    safetensors: &[
+        renamed("final_norm", "model.final_layernorm"),
+        renamed("layers.*.attn.o", "model.layers.*.self_attn.dense"),
+        renamed("layers.*.attn.q_norm", "model.layers.*.self_attn.q_layernorm"),
+        renamed("layers.*.attn.k_norm", "model.layers.*.self_attn.k_layernorm"),
+        renamed("layers.*.mlp.up", "model.layers.*.mlp.fc1"),
+        renamed("layers.*.mlp.down", "model.layers.*.mlp.fc2"),
+    ],
+    gguf: &[],
+};
+
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let raw = raw.with_default("partial_rotary_factor", 0.5);
+    let mut config = llama::config(&raw, pairing)?;
+    let norm = NormConfig::Layer { eps: raw.number("layer_norm_eps", 1e-5)? };
+    let qk_norm = raw.flag("qk_layernorm", false)?;
+    config.final_norm = norm;
+    config.head_bias = Bias::Present;
+    for layer in &mut config.layers {
+        layer.residual = Residual::Parallel;
+        layer.norm = norm;
+        layer.attention.qkv_bias = Bias::Present;
+        layer.attention.output_bias = Bias::Present;
+        layer.attention.qk_norm = if qk_norm { QkNorm::PerHead(norm) } else { QkNorm::None };
+        layer.mlp = MlpConfig::Plain {
+            hidden: raw.size("intermediate_size")?,
+            activation: llama::activation(&raw, "hidden_act", "gelu_new")?,
+            bias: Bias::Present,
+        };
+    }
+    Ok(config)
+}
