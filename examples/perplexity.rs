@@ -1,0 +1,184 @@
+//! What quantizing costs: perplexity of a text, and how far each level's predictions are from f32's.
+//!
+//! ```text
+//! cargo run --release --example perplexity -- [MODEL] [--text FILE] [--tokens 8192] [--levels q8_0,q4_k]
+//! ```
+//!
+//! The text goes through the model in windows that do not overlap; the first token of each is not
+//! predicted. `docs/quantization.md` holds the table it prints.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Parser;
+use sconce::models::{AutoModel, CausalLm, LogitsAt};
+use sconce::tokenizer::Tokenizer;
+use sconce::{LoadOptions, ModelSource, Precision, QuantLevel, TokenBatch};
+
+#[path = "../tests/support/packages.rs"]
+mod packages;
+
+#[derive(Parser)]
+#[command(about = "Compare quantization levels by perplexity and KL divergence")]
+struct Arguments {
+    /// A Hub id, a folder (`./folder`) or a GGUF file; by default SmolLM2-135M-Instruct (Q4_1, out of
+    /// a Python package)
+    model: Option<String>,
+    /// Text in UTF-8; by default the beginning of enwik8 (Wikipedia), out of a Python package
+    #[arg(long)]
+    text: Option<PathBuf>,
+    /// Of the text
+    #[arg(long, default_value_t = 8192)]
+    tokens: usize,
+    /// Of a window
+    #[arg(long, default_value_t = 512)]
+    context: usize,
+    /// By default bf16 and all levels; `file` is the model as it is stored
+    #[arg(long, value_delimiter = ',')]
+    levels: Vec<String>,
+    /// Quantize the output head, too
+    #[arg(long)]
+    head: bool,
+    /// Print the token ids, one window a line, and stop
+    #[arg(long)]
+    ids: bool,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let source = match &arguments.model {
+        Some(model) => ModelSource::from(model),
+        None => ModelSource::gguf(packages::smollm2_gguf()?),
+    };
+    let files = source.open()?;
+    let text = match &arguments.text {
+        Some(file) => fs::read_to_string(file)?,
+        None => {
+            // Enough for the tokens, and whole characters.
+            let bytes = fs::read(packages::enwik8()?)?;
+            let enough = &bytes[..bytes.len().min(8 * arguments.tokens)];
+            enough.utf8_chunks().next().map_or("", |chunk| chunk.valid()).to_owned()
+        }
+    };
+    let ids = Tokenizer::from_files(&files)?.encode(&text)?.ids;
+    let ids = &ids[..ids.len().min(arguments.tokens)];
+    let windows: Vec<_> =
+        ids.chunks(arguments.context.max(2)).filter(|ids| ids.len() > 1).collect();
+    if arguments.ids {
+        for window in windows {
+            let words: Vec<_> = window.iter().map(ToString::to_string).collect();
+            println!("{}", words.join(" "));
+        }
+        return Ok(());
+    }
+
+    let reference =
+        AutoModel::causal_lm_from(&files, &LoadOptions::default().dtype(Precision::F32))?;
+    let names: Vec<String> = if arguments.levels.is_empty() {
+        let levels = QuantLevel::ALL.iter().map(|level| level.name());
+        ["bf16"].into_iter().chain(levels).map(str::to_owned).collect()
+    } else {
+        arguments.levels.clone()
+    };
+    let mut rows = vec![Row::new("f32", reference)];
+    for name in &names {
+        let mut options = LoadOptions::default();
+        if name != "file" {
+            match name.parse::<Precision>() {
+                Ok(dtype) => options.dtype = Some(dtype),
+                Err(_) => options = options.dtype(Precision::F32).quantize(name.parse()?),
+            }
+        }
+        if arguments.head {
+            options.skip_modules = Some(Vec::new());
+        }
+        rows.push(Row::new(name, AutoModel::causal_lm_from(&files, &options)?));
+    }
+    for (number, window) in windows.iter().enumerate() {
+        eprint!("\rwindow {} of {}", number + 1, windows.len());
+        measure(window, &mut rows)?;
+    }
+    eprintln!();
+    print(&rows);
+    Ok(())
+}
+
+/// A level's model and its sums over all predicted tokens.
+struct Row {
+    name: String,
+    model: std::sync::Arc<dyn CausalLm>,
+    tokens: usize,
+    /// Of `-ln` of the probability of the token that came.
+    surprise: f64,
+    /// From f32's distribution to this one, in nats.
+    divergence: f64,
+    /// Tokens whose likeliest successor is f32's.
+    agreed: usize,
+}
+
+impl Row {
+    fn new(name: &str, model: std::sync::Arc<dyn CausalLm>) -> Self {
+        let name = name.to_owned();
+        Self { name, model, tokens: 0, surprise: 0.0, divergence: 0.0, agreed: 0 }
+    }
+}
+
+fn measure(window: &[u32], rows: &mut [Row]) -> Result<(), Box<dyn Error>> {
+    let batch = TokenBatch::single(window)?;
+    let mut reference: Vec<Vec<f32>> = Vec::new();
+    for row in rows {
+        let mut cache = row.model.new_cache();
+        let logits = row.model.forward(&batch, &mut cache, LogitsAt::EveryToken)?.squeeze(0)?;
+        let is_reference = reference.is_empty();
+        for (at, &next) in window[1..].iter().enumerate() {
+            let mut logs = logits.get(at)?.to_vec1::<f32>()?;
+            log_softmax(&mut logs);
+            row.tokens += 1;
+            row.surprise -= f64::from(logs[next as usize]);
+            if is_reference {
+                row.agreed += 1;
+                reference.push(logs);
+            } else {
+                let expected = &reference[at];
+                let terms = expected.iter().zip(&logs);
+                row.divergence += terms.map(|(p, q)| f64::from(p.exp() * (p - q))).sum::<f64>();
+                row.agreed += usize::from(likeliest(expected) == likeliest(&logs));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn log_softmax(logits: &mut [f32]) {
+    let most = logits.iter().fold(f32::NEG_INFINITY, |most, &logit| most.max(logit));
+    let sum: f64 = logits.iter().map(|logit| f64::from((logit - most).exp())).sum();
+    let shift = most + sum.ln() as f32;
+    logits.iter_mut().for_each(|logit| *logit -= shift);
+}
+
+fn likeliest(logs: &[f32]) -> Option<usize> {
+    (0..logs.len()).max_by(|&a, &b| logs[a].total_cmp(&logs[b]))
+}
+
+fn print(rows: &[Row]) {
+    println!(
+        "| level | weights | bits per weight | perplexity | more than f32 | KL divergence | same first choice |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    let perplexity = |row: &Row| (row.surprise / row.tokens.max(1) as f64).exp();
+    for row in rows {
+        let memory = row.model.memory();
+        let tokens = row.tokens.max(1) as f64;
+        println!(
+            "| {} | {:.1} MB | {:.2} | {:.3} | {:+.2} % | {:.5} | {:.1} % |",
+            row.name,
+            memory.weights as f64 / 1e6,
+            8.0 * memory.weights as f64 / memory.parameters as f64,
+            perplexity(row),
+            100.0 * (perplexity(row) / perplexity(&rows[0]) - 1.0),
+            row.divergence / tokens,
+            100.0 * row.agreed as f64 / tokens,
+        );
+    }
+}
