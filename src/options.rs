@@ -14,8 +14,8 @@ use crate::error::Error;
 pub struct LoadOptions {
     /// Where weights live and arithmetic happens. `None`: the best device this build supports.
     pub device: Option<Device>,
-    /// The dtype of dense weights and of the arithmetic. `None`: f32 on the CPU, as stored on a
-    /// GPU and beside quantized layers; a GGUF file keeps its blocks. `Some` makes a GGUF file dense (it is dequantized, as
+    /// The dtype of dense weights and, on a GPU, of the arithmetic, which is f32 on the CPU. `None`:
+    /// as stored; a GGUF file keeps its blocks. `Some` makes a GGUF file dense (it is dequantized, as
     /// transformers does it).
     pub dtype: Option<Precision>,
     /// Quantize the linear layers while they are read. `None`: leave them as they are.

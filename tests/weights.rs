@@ -163,7 +163,7 @@ fn dtypes_on_the_cpu() -> Result<()> {
     let wide = folder(&[("model.safetensors", &file)], &cpu())?;
     let expected = values(&wide.linear("proj", 3, 2, Bias::Present)?.forward(&x)?);
     for (dtype, precision, bytes) in [
-        (None, "f32", 24),
+        (None, "bf16", 12),
         (Some(Precision::F32), "f32", 24),
         (Some(Precision::F16), "f16", 12),
         (Some(Precision::BF16), "bf16", 12),

@@ -1,10 +1,16 @@
 //! Activations rounded to 8 bits, once for all weights they are multiplied with.
-#![expect(unsafe_code, reason = "vector instructions")]
+#![expect(unsafe_code, reason = "vector instructions, and threads that write to one slice")]
 
+use crate::kernels::pool;
+use crate::kernels::shared::Shared;
 use crate::kernels::tier::Tier;
 
+/// Up to so many rows, weights are unpacked where they are multiplied.
+pub(super) const FEW: usize = 4;
 /// Values rounded together.
 pub(crate) const GROUP: usize = 32;
+/// Groups that one thread rounds in about the time that a hand-over takes.
+const SMALLEST_PART: usize = 256;
 /// Groups with nothing larger count as zeros: 127 divided by it would be infinite.
 const SMALLEST: f32 = 1e-36;
 
@@ -15,6 +21,8 @@ pub(crate) struct Activations {
     pub(super) columns: usize,
     /// Row by row, between -127 and 127.
     pub(super) values: Vec<i8>,
+    /// The same plus 128; only where there are more than [`FEW`] rows.
+    pub(super) raised: Vec<u8>,
     pub(super) groups: Vec<Group>,
 }
 
@@ -27,6 +35,8 @@ pub(super) struct Group {
     pub(super) sum: f32,
     /// The same of the first 16 and of the last.
     pub(super) halves: [f32; 2],
+    /// Of the 32 rounded activations.
+    pub(super) total: i32,
 }
 
 impl Activations {
@@ -38,18 +48,29 @@ impl Activations {
 
     fn quantize_on(tier: Tier, x: &[f32], columns: usize) -> Self {
         assert!(columns > 0 && columns.is_multiple_of(GROUP) && x.len().is_multiple_of(columns));
+        let rows = x.len() / columns;
         let mut values = vec![0; x.len()];
         let mut groups = vec![Group::default(); x.len() / GROUP];
-        let work = x.as_chunks::<GROUP>().0.iter().zip(values.as_chunks_mut::<GROUP>().0);
-        for ((x, values), group) in work.zip(&mut groups) {
-            *group = match tier {
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: the tier says that the processor has these instructions.
-                Tier::Avx2 => unsafe { avx2::quantize(x, values) },
-                _ => quantize(x, values),
-            };
-        }
-        Self { rows: x.len() / columns, columns, values, groups }
+        let (shared_values, shared_groups) = (Shared::new(&mut values), Shared::new(&mut groups));
+        pool::for_each(x.len() / GROUP, SMALLEST_PART, |range| {
+            let (start, length) = (range.start * GROUP, range.len() * GROUP);
+            // SAFETY: ranges do not overlap, and each is given out once.
+            let values = unsafe { shared_values.part(start, length) };
+            // SAFETY: as above.
+            let groups = unsafe { shared_groups.part(range.start, range.len()) };
+            let work = x[start..start + length].as_chunks::<GROUP>().0.iter();
+            let work = work.zip(values.as_chunks_mut::<GROUP>().0);
+            for ((x, values), group) in work.zip(groups) {
+                *group = match tier {
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: the tier says that the processor has these instructions.
+                    Tier::Avx2 => unsafe { avx2::quantize(x, values) },
+                    _ => quantize(x, values),
+                };
+            }
+        });
+        let raised = if rows > FEW { raised(&values) } else { Vec::new() };
+        Self { rows, columns, values, raised, groups }
     }
 
     /// The groups of one row.
@@ -58,9 +79,14 @@ impl Activations {
         &self.groups[row * groups..][..groups]
     }
 
-    pub(super) fn row(&self, row: usize) -> &[i8] {
-        &self.values[row * self.columns..][..self.columns]
+    /// Rounded activation number `column` of a row.
+    pub(super) fn value(&self, row: usize, column: usize) -> i32 {
+        i32::from(self.values[row * self.columns + column])
     }
+}
+
+fn raised(values: &[i8]) -> Vec<u8> {
+    values.iter().map(|value| value.cast_unsigned() ^ 0x80).collect()
 }
 
 fn quantize(x: &[f32; GROUP], values: &mut [i8; GROUP]) -> Group {
@@ -80,6 +106,7 @@ fn group(largest: f32, sums: [i32; 2]) -> Group {
         scale,
         sum: scale * (sums[0] + sums[1]) as f32,
         halves: sums.map(|sum| scale * sum as f32),
+        total: sums[0] + sums[1],
     }
 }
 
@@ -142,8 +169,9 @@ mod tests {
                 (group.scale, group.sum, group.halves),
                 (other.scale, other.sum, other.halves)
             );
-            for (x, value) in x[32 * i..].iter().zip(&plain.values[32 * i..32 * i + 32]) {
-                assert!((x - f32::from(*value) * group.scale).abs() <= 0.501 * group.scale);
+            for (j, x) in x[32 * i..32 * i + 32].iter().enumerate() {
+                let value = plain.value(i / 2, i % 2 * 32 + j) as f32;
+                assert!((x - value * group.scale).abs() <= 0.501 * group.scale);
             }
             let split = group.halves[0] + group.halves[1];
             assert!((split - group.sum).abs() <= group.scale * 0.01);

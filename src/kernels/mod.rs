@@ -1,4 +1,5 @@
-//! CPU kernels on plain slices: matrix products with packed weights. They know no model and no file.
+//! CPU kernels on plain slices: matrix products with packed weights, attention, norms. They know no
+//! model and no file.
 //!
 //! Each kernel has a plain scalar twin, which runs where the processor has nothing better and which
 //! the tests hold the others against. What a processor can do is asked at run time ([`tier`]).
@@ -7,11 +8,20 @@
 //! |---|---|---|---|
 //! | [`packed`] | blocks of 2 to 8 bits, exact | 8 bits per 32 values | that of rounding activations to 1/254 of the largest of 32 |
 //! | [`dense`] | f32, f16, bf16, exact | f32 | below `1e-6` of the sum of the products' magnitudes |
+//! | [`attention`] | cached keys and values, f32 or f16, exact | f32 | below `1e-5` of the largest value |
+//! | [`norm`], [`rope`], [`gate`] | f32 | f32 | below `3e-6`, `2e-5` and `1e-6`, relatively |
 
 pub(crate) mod activations;
+pub(crate) mod attention;
 pub(crate) mod dense;
+pub(crate) mod gate;
+pub(crate) mod norm;
 pub(crate) mod packed;
 pub(crate) mod pool;
+pub(crate) mod residual;
+pub(crate) mod rope;
 
+mod exp;
 mod shared;
 mod tier;
+mod tile;

@@ -3,27 +3,62 @@
 
 use std::cell::UnsafeCell;
 
+use crate::kernels::pool;
+
 /// A slice that several threads write to, each its own elements.
-pub(super) struct Shared<'a>(&'a [UnsafeCell<f32>]);
+pub(super) struct Shared<'a, T>(&'a [UnsafeCell<T>]);
 
-// SAFETY: the only access is `write`, whose callers promise not to touch an element twice.
-unsafe impl Sync for Shared<'_> {}
+// SAFETY: the only accesses are `write` and `part`, whose callers promise not to touch an element
+// twice.
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
-impl<'a> Shared<'a> {
-    pub(super) fn new(values: &'a mut [f32]) -> Self {
-        let values: *mut [f32] = values;
-        // SAFETY: `UnsafeCell<f32>` has the layout of `f32`, and the exclusive borrow lasts as long
+impl<'a, T: Copy> Shared<'a, T> {
+    pub(super) fn new(values: &'a mut [T]) -> Self {
+        let values: *mut [T] = values;
+        // SAFETY: `UnsafeCell<T>` has the layout of `T`, and the exclusive borrow lasts as long
         // as `'a`.
-        Self(unsafe { &*(values as *const [UnsafeCell<f32>]) })
+        Self(unsafe { &*(values as *const [UnsafeCell<T>]) })
     }
 
     /// # Safety
     ///
     /// No other thread may write to these elements meanwhile.
-    pub(super) unsafe fn write(&self, start: usize, values: &[f32]) {
+    pub(super) unsafe fn write(&self, start: usize, values: &[T]) {
         for (cell, value) in self.0[start..start + values.len()].iter().zip(values) {
             // SAFETY: the index is in bounds, and nobody else is at this element.
             unsafe { *cell.get() = *value };
         }
     }
+
+    /// # Safety
+    ///
+    /// Nobody else may touch these elements as long as the part lives.
+    #[expect(clippy::mut_from_ref, reason = "parts do not overlap, which the caller promises")]
+    pub(super) unsafe fn part(&self, start: usize, length: usize) -> &mut [T] {
+        let cells: *const [UnsafeCell<T>] = &raw const self.0[start..start + length];
+        // SAFETY: `UnsafeCell<T>` has the layout of `T`, and the part is the caller's alone.
+        unsafe { &mut *(cells as *mut [T]) }
+    }
 }
+
+/// Calls `work` with the number of each row of `width` in `out` and the row, on all threads.
+/// `cost` is about how many numbers a row takes to be computed.
+pub(super) fn each_row(
+    out: &mut [f32],
+    width: usize,
+    cost: usize,
+    work: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let rows = out.len() / width.max(1);
+    let out = Shared::new(out);
+    let grain = (rows / (4 * pool::threads())).max(SMALLEST_WORK / cost.max(1));
+    pool::for_each(rows, grain, |range| {
+        for row in range {
+            // SAFETY: rows do not overlap, and each is given out once.
+            work(row, unsafe { out.part(row * width, width) });
+        }
+    });
+}
+
+/// Numbers that one thread computes in less time than a hand-over takes.
+const SMALLEST_WORK: usize = 1 << 13;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
+use crate::kernels::gate::Gate;
 
 /// An activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +37,15 @@ impl Activation {
             Self::Silu => x.silu(),
             Self::Tanh => x.tanh(),
         }?)
+    }
+
+    /// The kernel that applies it to a gate on the CPU.
+    pub(crate) fn kernel(self) -> Option<Gate> {
+        match self {
+            Self::GeluTanh => Some(Gate::GeluTanh),
+            Self::Silu => Some(Gate::Silu),
+            Self::Gelu | Self::Relu | Self::Tanh => None,
+        }
     }
 }
 

@@ -4,10 +4,12 @@ use candle_core::{DType, Tensor};
 use candle_nn::ops;
 
 use crate::error::Result;
-use crate::nn::Step;
-use crate::nn::cache::LayerCache;
+use crate::kernels::attention::{self, Sight};
+use crate::nn::cache::{LayerCache, with_cached};
 use crate::nn::norm::{Norm, NormConfig};
+use crate::nn::{Step, Views};
 use crate::weights::names::HeadCounts;
+use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Linear, Weights};
 
 /// The shape of a layer's attention.
@@ -127,6 +129,84 @@ impl Attention {
         step: &Step,
         cache: &mut LayerCache,
     ) -> Result<Tensor> {
+        match &step.views {
+            Views::Masks(masks) => {
+                let mask = masks[self.config.span].as_ref();
+                self.forward_tensors(x, step, mask, cache)
+            }
+            Views::Sights(sights) => {
+                let sights = &sights[self.config.span];
+                let dims = x.dims3()?;
+                let rows = x.contiguous()?;
+                let y = with_f32(&rows, |x| self.forward_rows(x, step, sights, cache))??;
+                Ok(Tensor::from_vec(y, dims, x.device())?)
+            }
+        }
+    }
+
+    /// With kernels, on the CPU: `x` and the result are `(batch, tokens, hidden)`.
+    fn forward_rows(
+        &self,
+        x: &[f32],
+        step: &Step,
+        sights: &[Sight],
+        cache: &mut LayerCache,
+    ) -> Result<Vec<f32>> {
+        let AttentionConfig { heads, kv_heads, head_dim, .. } = self.config;
+        let [mut queries, mut keys, values] =
+            Linear::forward_rows([&self.query, &self.key, &self.value], x)?;
+        for (projected, norm, heads) in
+            [(&mut queries, &self.query_norm, heads), (&mut keys, &self.key_norm, kv_heads)]
+        {
+            if let Some(norm) = norm {
+                *projected = norm.forward_rows(projected)?;
+            }
+            if let Positions::Rotary(rope) = self.config.positions {
+                step.ropes[rope].rotate_rows(projected, heads, head_dim)?;
+            }
+        }
+        let tokens = sights.first().map_or(0, |sight| sight.slots.len());
+        let shape = [sights.len(), tokens, kv_heads, head_dim];
+        let (keys, values) =
+            cache.append_rows([&keys, &values], shape, step.start, step.capacity)?;
+        let mut attended = vec![0.0; queries.len()];
+        let alibi = match self.config.positions {
+            Positions::Alibi(alibi) => Some(&step.alibis[alibi]),
+            Positions::None | Positions::Rotary(_) => None,
+        };
+        let mut attend = |biases: Option<&[f32]>| {
+            let attention = attention::Attention {
+                heads,
+                kv_heads,
+                head_dim,
+                capacity: keys.dims()[2],
+                scale: self.config.scale as f32,
+                cap: self.config.score_cap.map(|cap| cap as f32),
+                biases: biases.map(|biases| (biases, step.start + tokens)),
+                sights,
+            };
+            with_cached(keys, |keys| {
+                with_cached(values, |values| {
+                    attention::attend(&attention, &queries, keys, values, &mut attended);
+                })
+            })
+        };
+        match alibi {
+            Some(alibi) => with_f32(alibi, |biases| attend(Some(biases)))??,
+            None => attend(None)?,
+        }?;
+        let [y] = Linear::forward_rows([&self.output], &attended)?;
+        Ok(y)
+    }
+
+    /// With candle's operations, on any device.
+    fn forward_tensors(
+        &self,
+        x: &Tensor,
+        step: &Step,
+        mask: Option<&Tensor>,
+        cache: &mut LayerCache,
+    ) -> Result<Tensor> {
         let AttentionConfig { heads, kv_heads, .. } = self.config;
         let (rows, tokens, _) = x.dims3()?;
         let queries = self.project(&self.query, self.query_norm.as_ref(), x, heads, step)?;
@@ -134,7 +214,7 @@ impl Attention {
         let values = self.split(self.value.forward(x)?, kv_heads)?;
         let (keys, values) = cache.append(&keys, &values, step.start, step.capacity)?;
 
-        let attended = self.attend(&queries, &keys, &values, step)?;
+        let attended = self.attend(&queries, &keys, &values, step, mask)?;
         let joined = attended.transpose(1, 2)?.reshape((rows, tokens, ()))?;
         self.output.forward(&joined)
     }
@@ -168,8 +248,9 @@ impl Attention {
         keys: &Tensor,
         values: &Tensor,
         step: &Step,
+        mask: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let AttentionConfig { heads, kv_heads, head_dim, scale, span, .. } = self.config;
+        let AttentionConfig { heads, kv_heads, head_dim, scale, .. } = self.config;
         let (rows, _, tokens, _) = queries.dims4()?;
         let slots = keys.dim(2)?;
         // The queries of one group are rows of one matrix product, so keys are not repeated.
@@ -186,7 +267,7 @@ impl Attention {
             Positions::None | Positions::Rotary(_) => None,
         };
         let mut scores = scores.reshape((rows, heads, tokens, slots))?;
-        for bias in alibi.into_iter().chain(&step.masks[span]) {
+        for bias in alibi.into_iter().chain(mask) {
             scores = scores.broadcast_add(bias)?;
         }
         let scores = scores.reshape((rows, kv_heads, group, slots))?;
@@ -205,4 +286,93 @@ impl Attention {
 /// `cap * tanh(x / cap)`.
 pub(crate) fn soft_cap(x: &Tensor, cap: f64) -> Result<Tensor> {
     Ok(((x / cap)?.tanh()? * cap)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::nn::alibi::AlibiConfig;
+    use crate::nn::cache::KvCache;
+    use crate::nn::mask;
+    use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
+
+    fn random(shape: (usize, usize), seed: usize) -> Tensor {
+        let values =
+            (0..shape.0 * shape.1).map(|at| ((at * 7919 + seed) % 1009) as f32 / 504.0 - 1.0);
+        Tensor::from_iter(values, &Device::Cpu).unwrap().reshape(shape).unwrap()
+    }
+
+    /// Kernels and candle's operations, which serve GPUs, give the same for every way to attend.
+    #[test]
+    fn kernels_do_what_tensors_do() -> Result<()> {
+        let (hidden, heads, kv_heads, head_dim) = (24, 4, 2, 8);
+        let rope = |pairing| {
+            let scaling = RopeScaling::None;
+            RopeConfig { theta: 100.0, rotary_dim: 6, pairing, scaling }
+        };
+        let ropes = [rope(RopePairing::Adjacent), rope(RopePairing::Halves)];
+        let spans = [AttentionSpan::Full, AttentionSpan::Sliding { window: 3 }];
+        let alibis = [AlibiConfig { heads, scale: 1.0 }];
+        for (span, positions, score_cap) in [
+            (0, Positions::None, None),
+            (1, Positions::Rotary(0), Some(2.0)),
+            (0, Positions::Rotary(1), None),
+            (0, Positions::Alibi(0), Some(3.0)),
+        ] {
+            let linear =
+                |out: usize, from: usize, seed| Linear::new(random((out, from), seed), None);
+            let attention = Attention {
+                query: linear(heads * head_dim, hidden, 1)?,
+                key: linear(kv_heads * head_dim, hidden, 2)?,
+                value: linear(kv_heads * head_dim, hidden, 3)?,
+                output: linear(hidden, heads * head_dim, 4)?,
+                query_norm: None,
+                key_norm: None,
+                config: AttentionConfig {
+                    heads,
+                    kv_heads,
+                    head_dim,
+                    scale: 0.3,
+                    span,
+                    positions,
+                    score_cap,
+                    qk_norm: QkNorm::None,
+                    qkv_bias: Bias::Absent,
+                    output_bias: Bias::Absent,
+                },
+            };
+            let mut cache = KvCache::new(2);
+            for (tokens, padding) in [(7, vec![0, 1, 9, 13]), (1, vec![]), (2, vec![2])] {
+                let mut mask = vec![1; 2 * tokens];
+                padding.iter().for_each(|&at: &usize| mask[at] = 0);
+                cache.extend(2, &mask);
+                let lengths = cache.row_lengths();
+                let new =
+                    || Step::new(&cache, tokens, &lengths, &ropes, &spans, &alibis, &Device::Cpu);
+                let (kernels, mut tensors) = (new()?, new()?);
+                let masks = spans.iter().map(|&span| {
+                    mask::additive(cache.positions(), kernels.start, span, &Device::Cpu)
+                });
+                tensors.views = Views::Masks(masks.collect::<Result<_>>()?);
+                let x = random((2 * tokens, hidden), tokens).reshape((2, tokens, hidden))?;
+                let [first, second] = cache.layers_mut() else { unreachable!() };
+                let found = attention.forward(&x, &kernels, first)?.reshape(((), hidden))?;
+                let expected = attention.forward(&x, &tensors, second)?.reshape(((), hidden))?;
+                let (found, expected) = (found.to_vec2::<f32>()?, expected.to_vec2::<f32>()?);
+                for ((found, expected), _) in
+                    found.iter().zip(&expected).zip(&mask).filter(|(_, mask)| **mask == 1)
+                {
+                    for (found, expected) in found.iter().zip(expected) {
+                        assert!(
+                            (found - expected).abs() < 1e-4,
+                            "{positions:?}: {found} {expected}"
+                        );
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }

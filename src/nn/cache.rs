@@ -1,8 +1,11 @@
 //! Keys and values of the tokens a generation has seen.
 
-use candle_core::Tensor;
+use candle_core::{CpuStorage, DType, Device, Tensor};
 
 use crate::error::{Error, Result};
+use crate::kernels::attention::{self, Buffer, Cached};
+use crate::kernels::dense::Dense;
+use crate::weights::slices::{modify, with_dense};
 
 /// Keys and values of the tokens a generation has seen, layer by layer.
 ///
@@ -190,36 +193,90 @@ impl LayerCache {
     ) -> Result<(Tensor, Tensor)> {
         let (rows, _, tokens, _) = keys.dims4()?;
         let end = start + tokens;
-        let (old_keys, old_values) = match self.buffers.take() {
-            Some((keys, values)) if keys.dim(0)? == rows => (Some(keys), Some(values)),
-            _ => (None, None),
-        };
+        let (old_keys, old_values) = self.take(rows);
         let keys = write(old_keys, keys, start, capacity)?;
         let values = write(old_values, values, start, capacity)?;
         let views = (keys.narrow(2, 0, end)?, values.narrow(2, 0, end)?);
         self.buffers = Some((keys, values));
         Ok(views)
     }
+
+    /// As [`append`](Self::append) on the CPU, from the order in which they are computed; `shape`
+    /// is `(rows, tokens, kv_heads, head_dim)`. Returns the whole buffers,
+    /// `(rows, kv_heads, capacity, head_dim)`.
+    pub(crate) fn append_rows(
+        &mut self,
+        [keys, values]: [&[f32]; 2],
+        shape: [usize; 4],
+        start: usize,
+        capacity: usize,
+    ) -> Result<(&Tensor, &Tensor)> {
+        let (old_keys, old_values) = self.take(shape[0]);
+        let write = |buffer, new: &[f32]| -> Result<Tensor> {
+            let buffer = room(buffer, shape, start, capacity, (DType::F32, &Device::Cpu))?;
+            let slots = buffer.dims()[2];
+            modify(&buffer, |storage| {
+                let buffer = match storage {
+                    CpuStorage::F16(buffer) => Buffer::F16(buffer),
+                    CpuStorage::F32(buffer) => Buffer::F32(buffer),
+                    _ => return,
+                };
+                attention::store(new, shape, start, slots, buffer);
+            })?;
+            Ok(buffer)
+        };
+        let buffers = (write(old_keys, keys)?, write(old_values, values)?);
+        let (keys, values) = self.buffers.insert(buffers);
+        Ok((keys, values))
+    }
+
+    /// The buffers, if they are of so many rows.
+    fn take(&mut self, rows: usize) -> (Option<Tensor>, Option<Tensor>) {
+        let buffers = self.buffers.take().filter(|(keys, _)| keys.dims()[0] == rows);
+        buffers.unzip()
+    }
 }
 
 /// Writes `new` into the slots of `buffer` from `start`; into a larger copy where they do not fit.
 fn write(buffer: Option<Tensor>, new: &Tensor, start: usize, capacity: usize) -> Result<Tensor> {
     let (rows, heads, tokens, head_dim) = new.dims4()?;
+    let shape = [rows, tokens, heads, head_dim];
+    let buffer = room(buffer, shape, start, capacity, (new.dtype(), new.device()))?;
+    buffer.slice_set(&new.contiguous()?, 2, start)?;
+    Ok(buffer)
+}
+
+/// The buffer if it holds slots up to the new tokens, else a larger copy; `shape` is
+/// `(rows, tokens, heads, head_dim)` of what is new.
+fn room(
+    buffer: Option<Tensor>,
+    [rows, tokens, heads, head_dim]: [usize; 4],
+    start: usize,
+    capacity: usize,
+    (dtype, device): (DType, &Device),
+) -> Result<Tensor> {
     let end = start + tokens;
     let held = buffer.as_ref().map_or(0, |buffer| buffer.dims()[2]);
-    let buffer = match buffer {
+    Ok(match buffer {
         Some(buffer) if held >= end => buffer,
         old => {
             let slots = capacity.max(end).max(2 * held).max(SMALLEST);
-            let larger = Tensor::zeros((rows, heads, slots, head_dim), new.dtype(), new.device())?;
+            let larger = Tensor::zeros((rows, heads, slots, head_dim), dtype, device)?;
             if let Some(old) = old.filter(|_| start > 0) {
                 larger.slice_set(&old.narrow(2, 0, start)?.contiguous()?, 2, 0)?;
             }
             larger
         }
-    };
-    buffer.slice_set(&new.contiguous()?, 2, start)?;
-    Ok(buffer)
+    })
+}
+
+/// Calls `work` with the elements of a buffer on the CPU.
+pub(super) fn with_cached<T>(buffer: &Tensor, work: impl FnOnce(Cached<'_>) -> T) -> Result<T> {
+    with_dense(buffer, |values| match values {
+        Dense::F16(values) => Ok(work(Cached::F16(values))),
+        Dense::F32(values) => Ok(work(Cached::F32(values))),
+        Dense::BF16(_) => Err(Error::input("a cache in f16 or f32 is expected")),
+    })?
 }
 
 /// Slots allocated at the least.

@@ -1,9 +1,39 @@
-//! Which keys a query may attend to.
+//! Which keys a query may attend to: as ranges of slots on the CPU, as masks elsewhere.
 
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
+use crate::kernels::attention::Sight;
 use crate::nn::attention::AttentionSpan;
+
+/// For each row what its queries in the slots from `start` on see: the same row's tokens that are
+/// not after the query and within its span.
+pub(super) fn sights(
+    positions: &[Vec<Option<u32>>],
+    start: usize,
+    span: AttentionSpan,
+) -> Vec<Sight> {
+    let sight = |row: &Vec<Option<u32>>| {
+        // Positions grow along a row, so what a later query sees begins no earlier.
+        let mut first = 0;
+        let slots = row.iter().enumerate().skip(start).map(|(slot, query)| {
+            let Some(query) = *query else { return 0..0 };
+            let covered = |key: Option<u32>| key.is_some_and(|key| span.covers(query, key));
+            while first < slot && !covered(row[first]) {
+                first += 1;
+            }
+            first..slot + 1
+        });
+        let slots = slots.collect();
+        let hidden = if row.contains(&None) {
+            row.iter().map(Option::is_none).collect()
+        } else {
+            Vec::new()
+        };
+        Sight { slots, hidden }
+    };
+    positions.iter().map(sight).collect()
+}
 
 /// What is added to the scores of the queries in the slots from `start` on: 0 where the key is of
 /// the same row, no padding, not after the query and within its span, else a value that leaves it

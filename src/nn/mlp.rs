@@ -1,9 +1,11 @@
 //! The feed-forward half of a layer.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::error::Result;
+use crate::kernels::gate;
 use crate::nn::activation::Activation;
+use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Linear, Weights};
 
 /// The shape of a layer's feed-forward half.
@@ -58,6 +60,16 @@ impl Mlp {
 
     /// `x: (batch, tokens, hidden)`, the same shape back.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if let (Some(gate), Some(kernel)) = (&self.gate, self.activation.kernel())
+            && x.device().is_cpu()
+            && x.dtype() == DType::F32
+        {
+            let rows = x.contiguous()?;
+            let [mut inner, up] = with_f32(&rows, |x| Linear::forward_rows([gate, &self.up], x))??;
+            gate::apply(kernel, &mut inner, &up);
+            let [y] = Linear::forward_rows([&self.down], &inner)?;
+            return Ok(Tensor::from_vec(y, x.shape(), x.device())?);
+        }
         let up = self.up.forward(x)?;
         let inner = match &self.gate {
             Some(gate) => (self.activation.forward(&gate.forward(x)?)? * up)?,

@@ -9,6 +9,7 @@ pub mod norm;
 pub mod rope;
 
 mod mask;
+pub(crate) mod residual;
 mod step;
 
-pub(crate) use step::Step;
+pub(crate) use step::{Step, Views};

@@ -1,10 +1,12 @@
 //! Normalization over the last dimension, accumulated in f32.
 
-use candle_core::Tensor;
+use candle_core::{D, DType, Tensor};
 use candle_nn::ops;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::kernels::norm;
 use crate::weights::Weights;
+use crate::weights::slices::with_f32;
 
 /// Which normalization.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,9 +66,34 @@ impl Norm {
     /// When the last dimension is not `size`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.contiguous()?;
+        if x.device().is_cpu() && x.dtype() == DType::F32 && x.dim(D::Minus1)? == self.size() {
+            let y = with_f32(&x, |x| self.forward_rows(x))??;
+            return Ok(Tensor::from_vec(y, x.shape(), x.device())?);
+        }
         Ok(match &self.bias {
             None => ops::rms_norm(&x, &self.weight, self.eps)?,
             Some(bias) => ops::layer_norm(&x, &self.weight, bias, self.eps)?,
         })
+    }
+
+    /// Rows of `size`, the same back, on the CPU.
+    pub(crate) fn forward_rows(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let size = self.size();
+        if size == 0 || !x.len().is_multiple_of(size) {
+            return Err(Error::input(format!("{} numbers into a norm of {size}", x.len())));
+        }
+        let mut y = vec![0.0; x.len()];
+        with_f32(&self.weight, |weight| match &self.bias {
+            None => {
+                norm::rms(x, weight, self.eps, &mut y);
+                Ok(())
+            }
+            Some(bias) => with_f32(bias, |bias| norm::layer(x, weight, bias, self.eps, &mut y)),
+        })??;
+        Ok(y)
+    }
+
+    fn size(&self) -> usize {
+        self.weight.elem_count()
     }
 }

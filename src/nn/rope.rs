@@ -11,6 +11,8 @@ use candle_core::{Device, Tensor};
 use candle_nn::rotary_emb;
 
 use crate::error::Result;
+use crate::kernels::rope::{self, Pairs};
+use crate::weights::slices::with_f32;
 
 /// Rotary position embeddings of one kind of layer.
 #[derive(Debug, Clone, PartialEq)]
@@ -235,6 +237,18 @@ impl Rope {
             return Ok(Tensor::cat(&[&rotated, &kept], 3)?);
         }
         self.rotate(x)
+    }
+
+    /// Rotates queries or keys in place, `(batch, tokens, heads, head_dim)`, on the CPU.
+    pub(crate) fn rotate_rows(&self, x: &mut [f32], heads: usize, head_dim: usize) -> Result<()> {
+        let pairing = match self.pairing {
+            RopePairing::Adjacent => Pairs::Adjacent,
+            RopePairing::Halves => Pairs::Halves,
+        };
+        let pairs = self.rotary_dim / 2;
+        with_f32(&self.cos, |cos| {
+            with_f32(&self.sin, |sin| rope::rotate(x, heads, head_dim, [cos, sin], pairs, pairing))
+        })?
     }
 
     fn rotate(&self, x: &Tensor) -> Result<Tensor> {

@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
+use crate::kernels::attention::Sight;
 use crate::nn::alibi::AlibiConfig;
 use crate::nn::attention::AttentionSpan;
 use crate::nn::cache::KvCache;
@@ -18,11 +19,19 @@ pub(crate) struct Step {
     /// Slots the cache should have room for.
     pub(crate) capacity: usize,
     pub(crate) ropes: Vec<Rope>,
-    /// Added to scores, `(batch, 1, tokens, slots)` in f32; `None` where every query sees every
-    /// key.
-    pub(crate) masks: Vec<Option<Tensor>>,
+    pub(crate) views: Views,
     /// Added to scores, `(batch, heads, 1, slots)` in f32.
     pub(crate) alibis: Vec<Tensor>,
+}
+
+/// What queries see, one entry per span.
+#[derive(Debug)]
+pub(crate) enum Views {
+    /// Added to scores, `(batch, 1, tokens, slots)` in f32; `None` where every query sees every
+    /// key. For any device.
+    Masks(Vec<Option<Tensor>>),
+    /// For each row; for kernels on the CPU.
+    Sights(Vec<Vec<Sight>>),
 }
 
 impl Step {
@@ -45,12 +54,18 @@ impl Step {
             .collect();
         let rope = |config| Rope::new(config, &positions, lengths, device);
         let mask = |&span| mask::additive(cache.positions(), start, span, device);
+        let views = if device.is_cpu() {
+            let sights = |&span| mask::sights(cache.positions(), start, span);
+            Views::Sights(spans.iter().map(sights).collect())
+        } else {
+            Views::Masks(spans.iter().map(mask).collect::<Result<_>>()?)
+        };
         let alibi = |alibi: &AlibiConfig| alibi.biases(cache.positions(), device);
         Ok(Self {
             start,
             capacity: cache.capacity(),
             ropes: ropes.iter().map(rope).collect::<Result<_>>()?,
-            masks: spans.iter().map(mask).collect::<Result<_>>()?,
+            views,
             alibis: alibis.iter().map(alibi).collect::<Result<_>>()?,
         })
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
-use candle_core::{CpuStorage, DType, Storage, Tensor};
+use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
 use crate::kernels::activations::Activations;
-use crate::kernels::dense::{self, Dense};
+use crate::kernels::dense;
 use crate::kernels::packed::{self, Packed, Product};
 use crate::weights::elements::block_name;
+use crate::weights::slices::{with_dense, with_f32};
 
 /// `y = x Wᵀ + b`, whatever the weights are made of. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -93,12 +94,60 @@ impl Linear {
                 return Err(Error::input(format!("{dims:?} into {in_features} features")));
             }
         }
+        if x.device().is_cpu() {
+            let rows = x.to_dtype(DType::F32)?.contiguous()?;
+            let [y] = with_f32(&rows, |x| Self::forward_rows([self], x))??;
+            return Ok(Tensor::from_vec(y, shape, x.device())?.to_dtype(x.dtype())?);
+        }
         let rows = x.reshape(((), in_features))?;
         let y = self.weight.multiply(&rows)?.to_dtype(x.dtype())?.reshape(shape)?;
         match &self.bias {
             Some(bias) => Ok(y.broadcast_add(&bias.to_dtype(y.dtype())?)?),
             None => Ok(y),
         }
+    }
+
+    /// Rows of `in_features`, the same for all layers, to rows of each one's `out_features`, on the
+    /// CPU. Packed layers round their activations once and are multiplied together.
+    pub(crate) fn forward_rows<const N: usize>(
+        layers: [&Self; N],
+        x: &[f32],
+    ) -> Result<[Vec<f32>; N]> {
+        let in_features = layers.first().map_or(0, |layer| layer.in_features());
+        let fits = layers.iter().all(|layer| layer.in_features() == in_features);
+        if !fits || in_features == 0 || !x.len().is_multiple_of(in_features) {
+            return Err(Error::input(format!("{} numbers into {in_features} features", x.len())));
+        }
+        let rows = x.len() / in_features;
+        let mut outs = layers.map(|layer| vec![0.0; rows * layer.out_features()]);
+        let mut products = Vec::with_capacity(N);
+        for (layer, out) in layers.iter().zip(&mut outs) {
+            match &layer.weight {
+                Matrix::Dense(weight) => {
+                    with_dense(weight, |weight| dense::multiply(x, in_features, weight, out))?;
+                }
+                Matrix::Packed(weight) => products.push(Product { weight, out }),
+                Matrix::Quantized(weight) => {
+                    let x = Tensor::from_slice(x, (rows, in_features), &weight.device())?;
+                    let y = x.apply_op1_no_bwd(weight.as_ref())?;
+                    *out = y.flatten_all()?.to_vec1()?;
+                }
+            }
+        }
+        if !products.is_empty() {
+            packed::multiply(&Activations::quantize(x, in_features), &mut products);
+        }
+        drop(products);
+        for (layer, out) in layers.iter().zip(&mut outs) {
+            let Some(bias) = &layer.bias else { continue };
+            let bias = bias.to_dtype(DType::F32)?;
+            with_f32(&bias, |bias| {
+                for out in out.chunks_exact_mut(bias.len().max(1)) {
+                    out.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
+                }
+            })?;
+        }
+        Ok(outs)
     }
 }
 
@@ -127,56 +176,17 @@ impl Matrix {
         }
     }
 
-    /// `(rows, in_features)` to `(rows, out_features)`, in any dtype.
+    /// `(rows, in_features)` to `(rows, out_features)`, in any dtype, on a GPU.
     fn multiply(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Dense(weight) if weight.device().is_cpu() => {
-                let x = x.to_dtype(DType::F32)?.contiguous()?;
-                let [rows, columns] = self.dims();
-                let mut out = vec![0.0; x.dim(0)? * rows];
-                with_dense(weight, |weight| {
-                    with_f32(&x, |x| dense::multiply(x, columns, weight, &mut out))
-                })??;
-                Ok(Tensor::from_vec(out, (x.dim(0)?, rows), x.device())?)
-            }
             Self::Dense(weight) => Ok(x.to_dtype(weight.dtype())?.matmul(&weight.t()?)?),
-            Self::Packed(weight) => {
-                let x = x.to_dtype(DType::F32)?.contiguous()?;
-                let [rows, columns] = weight.dims();
-                let mut out = vec![0.0; x.dim(0)? * rows];
-                let activations = with_f32(&x, |x| Activations::quantize(x, columns))?;
-                packed::multiply(&activations, &mut [Product { weight, out: &mut out }]);
-                Ok(Tensor::from_vec(out, (x.dim(0)?, rows), x.device())?)
-            }
+            Self::Packed(_) => Err(Error::input("packed weights are multiplied on the CPU")),
             Self::Quantized(weight) => {
                 let x = x.to_dtype(DType::F32)?.contiguous()?;
                 Ok(x.apply_op1_no_bwd(weight.as_ref())?)
             }
         }
     }
-}
-
-/// The elements of a contiguous f32 tensor on the CPU.
-fn with_f32<T>(x: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
-    with_dense(x, |x| match x {
-        Dense::F32(x) => Ok(work(x)),
-        _ => Err(Error::input("activations in f32 are expected")),
-    })?
-}
-
-/// The elements of a contiguous dense tensor on the CPU.
-fn with_dense<T>(tensor: &Tensor, work: impl FnOnce(Dense<'_>) -> T) -> Result<T> {
-    let (storage, layout) = tensor.storage_and_layout();
-    let range = layout.contiguous_offsets();
-    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, range) else {
-        return Err(Error::input("a contiguous tensor on the CPU is expected"));
-    };
-    Ok(work(match storage {
-        CpuStorage::BF16(values) => Dense::BF16(&values[start..end]),
-        CpuStorage::F16(values) => Dense::F16(&values[start..end]),
-        CpuStorage::F32(values) => Dense::F32(&values[start..end]),
-        _ => return Err(Error::input(format!("no arithmetic in {:?}", tensor.dtype()))),
-    }))
 }
 
 #[cfg(test)]

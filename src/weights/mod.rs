@@ -13,6 +13,7 @@ mod plan;
 mod quantize;
 mod quantized;
 mod safetensors;
+pub(crate) mod slices;
 mod store;
 mod torch;
 
@@ -170,7 +171,10 @@ impl Weights {
         let names = ModuleNames { ours: &self.path(name), stored: &stored.name };
         let weight = match plan.linear_blocks(&stored.elements, in_features, names) {
             Some(kind) => convert::blocks(&stored, kind, &plan.device)?,
-            None => Matrix::Dense(convert::dense(&stored, plan.dense, plus, &plan.device)?),
+            None => {
+                let dtype = plan.dense(&stored.elements);
+                Matrix::Dense(convert::dense(&stored, dtype, plus, &plan.device)?)
+            }
         };
         self.notes.add(Item::matrix(self.path(name), Role::Linear, &weight));
         let bias_name = format!("{name}.bias");
@@ -193,7 +197,10 @@ impl Weights {
         let plan = &self.plan;
         let table = match plan.kept_blocks(&stored.elements, hidden) {
             Some(kind) => convert::blocks(&stored, kind, &plan.device)?,
-            None => Matrix::Dense(convert::dense(&stored, plan.dense, plus, &plan.device)?),
+            None => {
+                let dtype = plan.dense(&stored.elements);
+                Matrix::Dense(convert::dense(&stored, dtype, plus, &plan.device)?)
+            }
         };
         self.notes.add(Item::matrix(self.path(name), Role::Embedding, &table));
         Ok(Embedding::of(table, plan.compute))

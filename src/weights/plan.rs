@@ -13,8 +13,8 @@ pub(super) struct LoadPlan {
     pub(super) device: Device,
     /// Of activations and small tensors. The CPU computes in f32 whatever the weights are.
     pub(super) compute: DType,
-    /// Of matrices that are not quantized.
-    pub(super) dense: DType,
+    /// Of matrices that are not quantized; `None`: what each is stored in, which loses nothing.
+    dense: Option<DType>,
     keep_blocks: bool,
     quantize: Option<QuantLevel>,
     skip_modules: Option<Vec<String>>,
@@ -24,16 +24,25 @@ impl LoadPlan {
     pub(super) fn new(store: &Store, options: &LoadOptions) -> Self {
         let device = options.device.clone().unwrap_or_else(best_device);
         let dense = match options.dtype {
-            Some(Precision::BF16) => DType::BF16,
-            Some(Precision::F16) => DType::F16,
-            Some(Precision::F32) => DType::F32,
-            None if device.is_cpu() && options.quantize.is_none() => DType::F32,
-            Some(Precision::AsStored) | None => as_stored(store),
+            Some(Precision::BF16) => Some(DType::BF16),
+            Some(Precision::F16) => Some(DType::F16),
+            Some(Precision::F32) => Some(DType::F32),
+            None if device.is_cpu() => None,
+            Some(Precision::AsStored) | None => Some(as_stored(store)),
         };
-        let compute = if device.is_cpu() { DType::F32 } else { dense };
+        let compute = dense.filter(|_| !device.is_cpu()).unwrap_or(DType::F32);
         let keep_blocks = options.dtype.is_none();
         let LoadOptions { quantize, skip_modules, .. } = options.clone();
         Self { device, compute, dense, keep_blocks, quantize, skip_modules }
+    }
+
+    /// The dtype of a matrix that is not quantized, stored as `stored`.
+    pub(super) fn dense(&self, stored: &Elements) -> DType {
+        self.dense.unwrap_or(match stored {
+            Elements::BF16 | Elements::F8E4M3 => DType::BF16,
+            Elements::F16 => DType::F16,
+            _ => DType::F32,
+        })
     }
 
     /// The blocks that a linear layer's rows of `row` weights, stored as `stored`, are kept in.

@@ -289,7 +289,7 @@ mod tests {
                         let (mut expected, mut size) = (0.0_f64, 0.0_f64);
                         for column in 0..columns {
                             let scale = x.row_groups(i)[column / 32].scale;
-                            let x = f64::from(x.row(i)[column]) * f64::from(scale);
+                            let x = f64::from(x.value(i, column)) * f64::from(scale);
                             let product = x * f64::from(values[row * columns + column]);
                             expected += product;
                             size += product.abs();

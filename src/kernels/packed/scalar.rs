@@ -19,10 +19,12 @@ pub(super) fn multiply(
             for row in 0..ROWS {
                 let values = Values::new(layout, &layout::read(layout, block, piece, row));
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let (group, x) = (x.row_groups(i)[at], &x.row(i)[at * 32..][..32]);
+                    let group = x.row_groups(i)[at];
                     for half in 0..2 {
                         let columns = half * 16..half * 16 + 16;
-                        let dot: i32 = columns.map(|at| values.quant(at) * i32::from(x[at])).sum();
+                        let dot: i32 = columns
+                            .map(|column| values.quant(column) * x.value(i, at * 32 + column))
+                            .sum();
                         sums[row] += dot as f32 * (values.scale[half] * group.scale)
                             + values.minimum[half] * group.halves[half];
                     }

@@ -10,6 +10,7 @@ use crate::nn::attention::Attention;
 use crate::nn::cache::LayerCache;
 use crate::nn::mlp::Mlp;
 use crate::nn::norm::Norm;
+use crate::nn::residual;
 use crate::weights::Weights;
 
 /// One attention half and one feed-forward half.
@@ -90,10 +91,7 @@ impl Layer {
     }
 
     fn join(&self, x: &Tensor, half: &Tensor) -> Result<Tensor> {
-        Ok(match self.residual_scale {
-            Some(scale) => (x + (half * scale)?)?,
-            None => (x + half)?,
-        })
+        residual::join(x, half, self.residual_scale)
     }
 }
 

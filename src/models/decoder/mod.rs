@@ -207,8 +207,7 @@ impl CausalLm for Decoder {
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
         self.check(batch, cache)?;
         let before = cache.tokens();
-        // One hand-over to candle's threads for the whole pass, instead of one per operation.
-        let outcome = self.device.with_context(|| self.forward_checked(batch, cache, at));
+        let outcome = self.forward_checked(batch, cache, at);
         if outcome.is_err() {
             cache.truncate(before)?;
         }

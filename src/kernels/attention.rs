@@ -1,0 +1,565 @@
+//! Attention straight over a cache: no copies for grouped heads, no matrix of scores.
+//!
+//! Softmax runs along with the scores (<https://arxiv.org/abs/2205.14135>): queries of one group of
+//! heads go over the keys [`TILE`] at a time, and what has been summed is scaled whenever a larger
+//! score comes. Keys that no query of a block sees are not read. Where there are fewer blocks than
+//! threads can use, as in decoding, several share the keys of one block and their sums are joined.
+//!
+//! Sums are in f32: the error against f64 is below `1e-5` of the largest value.
+
+#![expect(unsafe_code, reason = "threads that write to one slice")]
+
+use std::ops::Range;
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use crate::kernels::exp::{exp, tanh};
+use crate::kernels::pool;
+use crate::kernels::shared::Shared;
+use crate::kernels::tier::{Tier, tiered};
+use crate::kernels::tile::{Into, Rows, product};
+
+/// Keys or values of a layer, `(rows, kv_heads, capacity, head_dim)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cached<'a> {
+    F16(&'a [f16]),
+    F32(&'a [f32]),
+}
+
+/// The same, to be written.
+#[derive(Debug)]
+pub(crate) enum Buffer<'a> {
+    F16(&'a mut [f16]),
+    F32(&'a mut [f32]),
+}
+
+/// Writes keys or values, `(rows, tokens, kv_heads, head_dim)`, into a buffer of
+/// `(rows, kv_heads, capacity, head_dim)` from a slot on. In f16 what is beyond its range becomes
+/// its largest number.
+pub(crate) fn store(
+    new: &[f32],
+    [rows, tokens, heads, head_dim]: [usize; 4],
+    start: usize,
+    capacity: usize,
+    buffer: Buffer<'_>,
+) {
+    assert_eq!(new.len(), rows * tokens * heads * head_dim);
+    assert!(start + tokens <= capacity);
+    let places = new.chunks_exact(head_dim.max(1)).enumerate().map(|(number, vector)| {
+        let (token, head) = (number / heads, number % heads);
+        let (row, slot) = (token / tokens, start + token % tokens);
+        (((row * heads + head) * capacity + slot) * head_dim, vector)
+    });
+    match buffer {
+        Buffer::F16(buffer) => {
+            let largest = f16::MAX.to_f32();
+            let mut within = vec![0.0; head_dim];
+            for (at, vector) in places {
+                let values = within.iter_mut().zip(vector);
+                values.for_each(|(within, value)| *within = value.clamp(-largest, largest));
+                buffer[at..at + head_dim].convert_from_f32_slice(&within);
+            }
+        }
+        Buffer::F32(buffer) => {
+            for (at, vector) in places {
+                buffer[at..at + head_dim].copy_from_slice(vector);
+            }
+        }
+    }
+}
+
+/// What the queries of one row see.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sight {
+    /// For each query the slots it sees, apart from hidden ones.
+    pub(crate) slots: Vec<Range<usize>>,
+    /// Whether each slot is hidden from all, as padding is; empty where none is.
+    pub(crate) hidden: Vec<bool>,
+}
+
+/// How queries attend.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attention<'a> {
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) head_dim: usize,
+    /// Slots that the cache has room for.
+    pub(crate) capacity: usize,
+    /// Multiplies scores.
+    pub(crate) scale: f32,
+    /// Scores become `cap * tanh(score / cap)`.
+    pub(crate) cap: Option<f32>,
+    /// Added to scores, `(rows, heads, slots)`.
+    pub(crate) biases: Option<(&'a [f32], usize)>,
+    /// One for each row.
+    pub(crate) sights: &'a [Sight],
+}
+
+/// `queries: (rows, tokens, heads, head_dim)`, and so is `out`. A query that sees nothing gets
+/// zeros.
+pub(crate) fn attend(
+    attention: &Attention<'_>,
+    queries: &[f32],
+    keys: Cached<'_>,
+    values: Cached<'_>,
+    out: &mut [f32],
+) {
+    attend_on(Tier::best(), attention, queries, keys, values, out);
+}
+
+fn attend_on(
+    tier: Tier,
+    attention: &Attention<'_>,
+    queries: &[f32],
+    keys: Cached<'_>,
+    values: Cached<'_>,
+    out: &mut [f32],
+) {
+    let Attention { heads, kv_heads, head_dim, sights, .. } = *attention;
+    attention.check(queries.len(), keys.len(), values.len());
+    assert_eq!(out.len(), queries.len());
+    let (group, tokens) = (heads / kv_heads, sights.first().map_or(0, |sight| sight.slots.len()));
+    let block = (QUERIES / group).clamp(1, tokens.max(1));
+    let blocks = tokens.div_ceil(block);
+    let units = sights.len() * kv_heads * blocks;
+    let most = sights.iter().flat_map(|sight| &sight.slots).map(Range::len).max().unwrap_or(0);
+    let wanted = (4 * pool::threads()).div_ceil(units.max(1));
+    let parts = wanted.min(most / SMALLEST_PART).max(1);
+    let unit = |number: usize| {
+        let (row, rest) = (number / (kv_heads * blocks), number % (kv_heads * blocks));
+        let (kv_head, start) = (rest / blocks, rest % blocks * block);
+        Unit { row, kv_head, tokens: start..tokens.min(start + block) }
+    };
+    // Each part's results: for each of its queries sums, the largest score and the sum of shares.
+    let width = head_dim.next_multiple_of(8) + 2;
+    let part_size = block * group * width;
+    let mut partial = vec![0.0; if parts > 1 { units * parts * part_size } else { 0 }];
+    let (shared_out, shared_partial) = (Shared::new(out), Shared::new(&mut partial));
+    let work = block * group * head_dim * (most / parts).max(1);
+    let grain = (SMALLEST_WORK / work.max(1)).max(1);
+    pool::for_each(units * parts, grain, |range| {
+        let mut scratch = Scratch::default();
+        for number in range {
+            let unit = unit(number / parts);
+            unit.run(
+                tier,
+                attention,
+                [keys, values],
+                queries,
+                (number % parts, parts),
+                &mut scratch,
+            );
+            for (query, sums) in scratch.sums.chunks_exact(width).enumerate() {
+                if parts > 1 {
+                    let start = number * part_size + query * width;
+                    // SAFETY: each part of each unit has its own place, and one thread.
+                    unsafe { shared_partial.part(start, width) }.copy_from_slice(sums);
+                } else {
+                    let at = unit.query(attention, query) * head_dim;
+                    // SAFETY: each query is in one unit, which one thread got.
+                    finish(sums, unsafe { shared_out.part(at, head_dim) });
+                }
+            }
+        }
+    });
+    if parts > 1 {
+        for number in 0..units {
+            let unit = unit(number);
+            for query in 0..unit.tokens.len() * group {
+                let start = number * parts * part_size + query * width;
+                let at = unit.query(attention, query) * head_dim;
+                join(&partial[start..], part_size, parts, width, &mut out[at..at + head_dim]);
+            }
+        }
+    }
+}
+
+/// Queries that go over the keys together.
+const QUERIES: usize = 48;
+/// Keys at a time.
+const TILE: usize = 64;
+/// Keys that are worth a thread's while.
+const SMALLEST_PART: usize = 128;
+/// Products of numbers that one thread does in less time than a hand-over takes.
+const SMALLEST_WORK: usize = 1 << 15;
+
+impl Attention<'_> {
+    /// That everything is as large as it says: kernels rely on it.
+    fn check(&self, queries: usize, keys: usize, values: usize) {
+        let Attention { heads, kv_heads, head_dim, capacity, sights, .. } = *self;
+        assert!(kv_heads > 0 && head_dim > 0 && heads.is_multiple_of(kv_heads));
+        let tokens = sights.first().map_or(0, |sight| sight.slots.len());
+        assert_eq!(queries, sights.len() * tokens * heads * head_dim);
+        assert!(keys == values && keys == sights.len() * kv_heads * capacity * head_dim);
+        for sight in sights {
+            assert_eq!(sight.slots.len(), tokens);
+            let end = sight.slots.iter().map(|slots| slots.end).max().unwrap_or(0);
+            assert!(end <= capacity && (sight.hidden.is_empty() || end <= sight.hidden.len()));
+            if let Some((biases, slots)) = self.biases {
+                assert!(end <= slots && biases.len() == sights.len() * heads * slots);
+            }
+        }
+    }
+}
+
+impl Cached<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::F16(values) => values.len(),
+            Self::F32(values) => values.len(),
+        }
+    }
+
+    /// Some of its rows of `width`, as f32, each `stride` after the one before.
+    fn widen(&self, rows: Range<usize>, width: usize, stride: usize, out: &mut [f32]) {
+        let range = rows.start * width..rows.end * width;
+        match self {
+            Self::F16(values) => {
+                let rows = values[range].chunks_exact(width);
+                for (out, row) in out.chunks_exact_mut(stride).zip(rows) {
+                    row.convert_to_f32_slice(&mut out[..width]);
+                }
+            }
+            Self::F32(values) => {
+                let rows = values[range].chunks_exact(width);
+                for (out, row) in out.chunks_exact_mut(stride).zip(rows) {
+                    out[..width].copy_from_slice(row);
+                }
+            }
+        }
+    }
+}
+
+/// The queries of one group of heads in some tokens of a row.
+struct Unit {
+    row: usize,
+    kv_head: usize,
+    tokens: Range<usize>,
+}
+
+/// What a thread needs beside its results.
+#[derive(Default)]
+struct Scratch {
+    queries: Vec<f32>,
+    /// Keys of a tile, as they lie in the cache.
+    keys: Vec<f32>,
+    /// The same, `(head_dim, TILE)`.
+    turned: Vec<f32>,
+    values: Vec<f32>,
+    /// Scores of a tile, `(queries, TILE)`, then shares.
+    scores: Vec<f32>,
+    /// For each query: sums of values, the largest score, the sum of shares.
+    sums: Vec<f32>,
+}
+
+impl Unit {
+    /// The number of a query among all, in the order of the queries' tensor.
+    fn query(&self, attention: &Attention<'_>, number: usize) -> usize {
+        let Attention { heads, kv_heads, sights, .. } = *attention;
+        let group = heads / kv_heads;
+        let token = self.row * sights[self.row].slots.len() + self.tokens.start + number / group;
+        token * heads + self.kv_head * group + number % group
+    }
+
+    /// Part `part` of `parts` of the keys; results are in the scratch's sums.
+    fn run(
+        &self,
+        tier: Tier,
+        attention: &Attention<'_>,
+        [keys, values]: [Cached<'_>; 2],
+        queries: &[f32],
+        (part, parts): (usize, usize),
+        scratch: &mut Scratch,
+    ) {
+        let Attention { heads, kv_heads, head_dim, capacity, scale, cap, .. } = *attention;
+        let (group, sight) = (heads / kv_heads, &attention.sights[self.row]);
+        let count = self.tokens.len() * group;
+        let stride = head_dim.next_multiple_of(8);
+        let width = stride + 2;
+        scratch.queries.clear();
+        for number in 0..count {
+            let at = self.query(attention, number) * head_dim;
+            scratch.queries.extend(queries[at..at + head_dim].iter().map(|query| query * scale));
+        }
+        scratch.sums.clear();
+        scratch.sums.resize(count * width, 0.0);
+        for sums in scratch.sums.chunks_exact_mut(width) {
+            sums[stride] = f32::NEG_INFINITY;
+        }
+        scratch.scores.resize(count * TILE, 0.0);
+        scratch.keys.resize(TILE * head_dim, 0.0);
+        scratch.turned.resize(head_dim * TILE, 0.0);
+        scratch.values.resize(TILE * stride, 0.0);
+
+        let seen = sight.slots[self.tokens.clone()].iter().filter(|slots| !slots.is_empty());
+        let first = seen.clone().map(|slots| slots.start).min().unwrap_or(0);
+        let end = seen.map(|slots| slots.end).max().unwrap_or(0);
+        let each = (end - first).div_ceil(parts).next_multiple_of(TILE);
+        let (first, end) = (first + part * each, end.min(first + (part + 1) * each));
+        let head = (self.row * kv_heads + self.kv_head) * capacity;
+        for start in (first..end).step_by(TILE) {
+            let slots = start..end.min(start + TILE);
+            let cached = head + slots.start..head + slots.end;
+            keys.widen(cached.clone(), head_dim, head_dim, &mut scratch.keys);
+            turn(tier, &scratch.keys, head_dim, &mut scratch.turned);
+            let queries = Rows { values: &scratch.queries, stride: head_dim };
+            let turned = Rows { values: &scratch.turned, stride: TILE };
+            let shape = [count, head_dim, slots.len().next_multiple_of(8)];
+            product(tier, queries, turned, shape, &mut scratch.scores, TILE, Into::Write);
+            let rows =
+                scratch.scores.chunks_exact_mut(TILE).zip(scratch.sums.chunks_exact_mut(width));
+            for (number, (scores, sums)) in rows.enumerate() {
+                let scores = &mut scores[..slots.len()];
+                if let Some(cap) = cap {
+                    soft_cap(tier, scores, cap);
+                }
+                if let Some((biases, length)) = attention.biases {
+                    let head = self.row * heads + self.kv_head * group + number % group;
+                    let biases = &biases[head * length + slots.start..][..slots.len()];
+                    scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
+                }
+                hide(
+                    scores,
+                    &slots,
+                    &sight.slots[self.tokens.start + number / group],
+                    &sight.hidden,
+                );
+                soften(tier, scores, sums, stride);
+            }
+            values.widen(cached, head_dim, stride, &mut scratch.values);
+            let shares = Rows { values: &scratch.scores, stride: TILE };
+            let values = Rows { values: &scratch.values, stride };
+            let shape = [count, slots.len(), stride];
+            product(tier, shares, values, shape, &mut scratch.sums, width, Into::Add);
+        }
+    }
+}
+
+/// Scores of slots that are not seen become minus infinity.
+fn hide(scores: &mut [f32], slots: &Range<usize>, seen: &Range<usize>, hidden: &[bool]) {
+    if seen.start > slots.start || seen.end < slots.end {
+        for (score, slot) in scores.iter_mut().zip(slots.clone()) {
+            if !seen.contains(&slot) {
+                *score = f32::NEG_INFINITY;
+            }
+        }
+    }
+    if !hidden.is_empty() {
+        for (score, hidden) in scores.iter_mut().zip(&hidden[slots.clone()]) {
+            if *hidden {
+                *score = f32::NEG_INFINITY;
+            }
+        }
+    }
+}
+
+tiered! {
+    fn soft_cap(scores: &mut [f32], cap: f32) {
+        for score in scores {
+            *score = cap * tanh(*score / cap);
+        }
+    }
+}
+
+tiered! {
+    /// Scores become shares relative to the largest so far, and what has been summed is scaled.
+    fn soften(scores: &mut [f32], sums: &mut [f32], stride: usize) {
+        let mut lanes = [f32::NEG_INFINITY; 8];
+        let (whole, rest) = scores.as_chunks::<8>();
+        for scores in whole.iter().map(<[f32; 8]>::as_slice).chain([rest]) {
+            for (lane, score) in lanes.iter_mut().zip(scores) {
+                *lane = if *score > *lane { *score } else { *lane };
+            }
+        }
+        let before = sums[stride];
+        let largest = lanes.iter().fold(before, |largest, lane| largest.max(*lane));
+        if largest == f32::NEG_INFINITY {
+            scores.fill(0.0);
+            return;
+        }
+        let mut lanes = [0.0_f32; 8];
+        let (whole, rest) = scores.as_chunks_mut::<8>();
+        for scores in whole {
+            for (lane, score) in lanes.iter_mut().zip(scores) {
+                *score = exp(*score - largest);
+                *lane += *score;
+            }
+        }
+        for (lane, score) in lanes.iter_mut().zip(rest) {
+            *score = exp(*score - largest);
+            *lane += *score;
+        }
+        if largest > before {
+            let shrink = exp(before - largest);
+            for sum in sums.iter_mut() {
+                *sum *= shrink;
+            }
+            sums[stride] = largest;
+        }
+        sums[stride + 1] += lanes.iter().sum::<f32>();
+    }
+}
+
+tiered! {
+    /// `(TILE, head_dim)` to `(head_dim, TILE)`.
+    fn turn(keys: &[f32], head_dim: usize, turned: &mut [f32]) {
+        let whole = head_dim / 8 * 8;
+        for slot in (0..TILE).step_by(8) {
+            for channel in (0..whole).step_by(8) {
+                let mut block = [[0.0_f32; 8]; 8];
+                for (i, row) in block.iter_mut().enumerate() {
+                    row.copy_from_slice(&keys[(slot + i) * head_dim + channel..][..8]);
+                }
+                for i in 0..8 {
+                    let column: [f32; 8] = std::array::from_fn(|j| block[j][i]);
+                    turned[(channel + i) * TILE + slot..][..8].copy_from_slice(&column);
+                }
+            }
+        }
+        for (slot, keys) in keys.chunks_exact(head_dim).enumerate() {
+            for (channel, key) in keys.iter().enumerate().skip(whole) {
+                turned[channel * TILE + slot] = *key;
+            }
+        }
+    }
+}
+
+/// Sums of values become their mean.
+fn finish(sums: &[f32], out: &mut [f32]) {
+    let total = sums[sums.len() - 1];
+    let factor = if total > 0.0 { 1.0 / total } else { 0.0 };
+    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * factor);
+}
+
+/// Joins what parts of the keys have given a query.
+fn join(partial: &[f32], part_size: usize, parts: usize, width: usize, out: &mut [f32]) {
+    let each = || (0..parts).map(|part| &partial[part * part_size..][..width]);
+    let largest = each().map(|sums| sums[width - 2]).fold(f32::NEG_INFINITY, f32::max);
+    out.fill(0.0);
+    let mut total = 0.0;
+    for sums in each().filter(|sums| sums[width - 1] > 0.0) {
+        let share = exp(sums[width - 2] - largest);
+        total += share * sums[width - 1];
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out += share * sum);
+    }
+    if total > 0.0 {
+        out.iter_mut().for_each(|out| *out /= total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn random(length: usize, seed: usize) -> Vec<f32> {
+        (0..length).map(|at| ((at * 7919 + seed * 101) % 1009) as f32 / 252.0 - 2.0).collect()
+    }
+
+    /// The same in f64, one query at a time.
+    fn expected(
+        attention: &Attention<'_>,
+        queries: &[f32],
+        keys: &[f32],
+        values: &[f32],
+    ) -> Vec<f32> {
+        let Attention { heads, kv_heads, head_dim, capacity, sights, .. } = *attention;
+        let tokens = sights[0].slots.len();
+        let mut out = Vec::new();
+        for (at, query) in queries.chunks_exact(head_dim).enumerate() {
+            let (row, token, head) = (at / heads / tokens, at / heads % tokens, at % heads);
+            let kv = (row * kv_heads + head / (heads / kv_heads)) * capacity;
+            let seen = sights[row].slots[token].clone();
+            let hidden = &sights[row].hidden;
+            let seen: Vec<_> = seen.filter(|&slot| hidden.is_empty() || !hidden[slot]).collect();
+            let scores = seen.iter().map(|slot| {
+                let key = &keys[(kv + slot) * head_dim..][..head_dim];
+                let products = query.iter().zip(key).map(|(q, k)| f64::from(*q) * f64::from(*k));
+                let mut score = products.sum::<f64>() * f64::from(attention.scale);
+                if let Some(cap) = attention.cap {
+                    score = f64::from(cap) * (score / f64::from(cap)).tanh();
+                }
+                if let Some((biases, slots)) = attention.biases {
+                    score += f64::from(biases[(row * heads + head) * slots + slot]);
+                }
+                score
+            });
+            let shares: Vec<f64> = scores.map(f64::exp).collect();
+            let total: f64 = shares.iter().sum();
+            out.extend((0..head_dim).map(|channel| {
+                let value = |slot: &usize| f64::from(values[(kv + slot) * head_dim + channel]);
+                let sum: f64 =
+                    seen.iter().zip(&shares).map(|(slot, share)| share * value(slot)).sum();
+                if total > 0.0 { (sum / total) as f32 } else { 0.0 }
+            }));
+        }
+        out
+    }
+
+    #[test]
+    fn every_tier_shape_and_mask_agrees_with_f64() {
+        for (heads, kv_heads, head_dim, start, tokens, window, capped) in [
+            (1, 1, 1, 0, 1, None, false),
+            (3, 1, 5, 0, 9, None, true),
+            (4, 2, 8, 70, 3, Some(20), false),
+            (9, 3, 64, 0, 130, None, false),
+            (6, 2, 16, 1000, 1, None, true),
+            (2, 2, 24, 600, 1, Some(500), false),
+            (8, 1, 40, 30, 70, Some(64), true),
+        ] {
+            let (rows, end) = (2, start + tokens);
+            let capacity = end + 13;
+            let sight = |row: usize| Sight {
+                slots: (start..end)
+                    .map(|slot| {
+                        window.map_or(0, |window| (slot + 1_usize).saturating_sub(window))..slot + 1
+                    })
+                    .collect(),
+                hidden: if row == 0 {
+                    Vec::new()
+                } else {
+                    (0..end).map(|slot| slot % 3 == 1 || slot < 2).collect()
+                },
+            };
+            let sights = [sight(0), sight(1)];
+            let biases = random(rows * heads * end, 4);
+            let queries = random(rows * tokens * heads * head_dim, 1);
+            let keys = random(rows * kv_heads * capacity * head_dim, 2);
+            let values = random(rows * kv_heads * capacity * head_dim, 3);
+            let attention = Attention {
+                heads,
+                kv_heads,
+                head_dim,
+                capacity,
+                sights: &sights,
+                scale: 0.5 / (head_dim as f32).sqrt(),
+                cap: capped.then_some(3.0),
+                biases: capped.then_some((&biases, end)),
+            };
+            let half =
+                |values: &[f32]| -> Vec<f16> { values.iter().map(|x| f16::from_f32(*x)).collect() };
+            let (half_keys, half_values) = (half(&keys), half(&values));
+            let wide = |values: &[f16]| -> Vec<f32> { values.iter().map(|x| x.to_f32()).collect() };
+            for tier in [Tier::best(), Tier::Scalar] {
+                for halves in [false, true] {
+                    let (cached, expected) = if halves {
+                        let expected =
+                            expected(&attention, &queries, &wide(&half_keys), &wide(&half_values));
+                        ([Cached::F16(&half_keys), Cached::F16(&half_values)], expected)
+                    } else {
+                        let expected = expected(&attention, &queries, &keys, &values);
+                        ([Cached::F32(&keys), Cached::F32(&values)], expected)
+                    };
+                    let mut found = vec![f32::NAN; queries.len()];
+                    attend_on(tier, &attention, &queries, cached[0], cached[1], &mut found);
+                    for (found, expected) in found.iter().zip(expected) {
+                        assert!(
+                            (found - expected).abs() < 2e-5,
+                            "{heads} {head_dim} {tokens}: {found} {expected}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Few rows of activations: weights are unpacked where they are multiplied.
+//!
+//! Unsigned quants of `b` bits times activations of 8 bits make sums of pairs below
+//! `2 * 127 * (2^b - 1)`, so that eight (4 bits), four (5 bits) or two (6 bits) of them fit 16 bits
+//! and are added before they are widened. Signed quants are made unsigned by giving their sign to
+//! the activations: two products of at most `128 * 127` fit.
+
+use std::arch::x86_64::*;
+
+use crate::kernels::activations::Activations;
+use crate::kernels::packed::avx2::unpack::{Piece, unpack};
+use crate::kernels::packed::avx2::{Format, activations, array, word, words};
+use crate::kernels::packed::layout::{Meaning, ROWS};
+
+/// Multiplies `M` rows of activations, all there are.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn multiply<F: Format, const M: usize>(
+    group: &[u8],
+    x: &Activations,
+    write: &mut impl FnMut(usize, &[f32; ROWS]),
+) {
+    assert_eq!(x.rows, M);
+    let mut sums = [_mm256_setzero_ps(); M];
+    for (number, block) in group.chunks_exact(F::LAYOUT.block()).enumerate() {
+        for piece in 0..F::LAYOUT.pieces {
+            let at = number * F::LAYOUT.pieces + piece;
+            add::<F, M>(&unpack::<F>(block, piece), x, at, &mut sums);
+        }
+    }
+    for (row, sums) in sums.into_iter().enumerate() {
+        write(row, &array(sums));
+    }
+}
+
+/// Adds the products of piece number `at` with `M` rows of activations.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add<F: Format, const M: usize>(
+    piece: &Piece,
+    x: &Activations,
+    at: usize,
+    sums: &mut [__m256; M],
+) {
+    for (row, sums) in sums.iter_mut().enumerate() {
+        let (x, group) = activations(x, row, at);
+        let total = dot::<F>(piece, x);
+        let total = match F::OFFSET {
+            0 => total,
+            offset => _mm256_sub_epi32(total, _mm256_set1_epi32(offset * group.total)),
+        };
+        let scale = _mm256_mul_ps(piece.scale, _mm256_set1_ps(group.scale));
+        *sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), scale, *sums);
+        if F::HALVES {
+            for half in 0..2 {
+                let sum = _mm256_set1_ps(group.halves[half]);
+                *sums = _mm256_fmadd_ps(piece.minimum[half], sum, *sums);
+            }
+        } else if !matches!(F::LAYOUT.meaning, Meaning::Offset(_)) {
+            *sums = _mm256_fmadd_ps(piece.minimum[0], _mm256_set1_ps(group.sum), *sums);
+        }
+    }
+}
+
+/// `quants · factors` with 32 activations.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot<F: Format>(piece: &Piece, x: *const i8) -> __m256i {
+    let mut total = _mm256_setzero_si256();
+    let mut pairs = _mm256_setzero_si256();
+    words!(WORD {
+        let (quants, x) = (piece.quants[WORD], word(x, WORD));
+        let products = if F::SIGNED {
+            _mm256_maddubs_epi16(_mm256_abs_epi8(quants), _mm256_sign_epi8(x, quants))
+        } else {
+            _mm256_maddubs_epi16(quants, x)
+        };
+        pairs = if WORD.is_multiple_of(F::TOGETHER) { products } else { _mm256_add_epi16(pairs, products) };
+        if (WORD + 1).is_multiple_of(F::TOGETHER) {
+            let factor = match (F::FACTORS, F::HALVES) {
+                (false, _) => _mm256_set1_epi16(1),
+                (true, false) => piece.factors[0],
+                (true, true) => piece.factors[WORD / 4],
+            };
+            total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, factor));
+        }
+    });
+    total
+}

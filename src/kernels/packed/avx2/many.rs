@@ -1,0 +1,229 @@
+//! Many rows of activations: weights are unpacked once for all of them.
+//!
+//! Here quants are signed, from `-2^(b-1)` on, and activations unsigned, 128 too large: then the
+//! quants are the operand that may come from memory, and what the 128 make too much is known
+//! beforehand. Sums of pairs are at most `2 * 255 * 2^(b-1)`, of which eight (4 bits), four (5 bits)
+//! or two (6 bits) fit 16 bits. Quants of 8 bits are multiplied as with few rows.
+
+use std::arch::x86_64::*;
+
+use crate::kernels::activations::Activations;
+use crate::kernels::packed::avx2::unpack::{self, halves, unpack, vector};
+use crate::kernels::packed::avx2::{Format, activations, array, word, words};
+use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
+
+/// 32 columns of eight rows: `scale * (quants · factors - correction) + minimum`.
+#[derive(Clone, Copy)]
+pub(in crate::kernels::packed) struct Piece {
+    quants: [__m256i; 8],
+    /// As in [`unpack::Piece`].
+    factors: [__m256i; 2],
+    /// The quants' products with factors and 128.
+    correction: __m256i,
+    scale: __m256,
+    /// Of each half; only the first where both are one.
+    minimum: [__m256; 2],
+}
+
+/// Whether a format's pieces have minima, one for each half or one for both, or none.
+#[derive(PartialEq, Eq)]
+enum Minima {
+    Halves,
+    None,
+    One,
+}
+
+const fn minima<F: Format>() -> Minima {
+    match F::LAYOUT.meaning {
+        Meaning::FactorAndMinimum | Meaning::Minimum => Minima::One,
+        Meaning::Factors(_) | Meaning::Offset(_) => Minima::None,
+        Meaning::Nibbles => Minima::Halves,
+    }
+}
+
+/// What unsigned quants are too large by to be signed.
+const fn bias<F: Format>() -> i8 {
+    match F::LAYOUT.meaning {
+        Meaning::Factors(offset) => offset as i8,
+        Meaning::Nibbles => 0,
+        _ if F::LAYOUT.high_bits == 1 => 16,
+        _ => 8,
+    }
+}
+
+/// Multiplies eight rows with all activations. `pieces` is scratch.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn multiply<F: Format>(
+    group: &[u8],
+    x: &Activations,
+    pieces: &mut Vec<Piece>,
+    write: &mut impl FnMut(usize, &[f32; ROWS]),
+) {
+    if F::SIGNED {
+        return bytes(group, x, write);
+    }
+    pieces.clear();
+    for block in group.chunks_exact(F::LAYOUT.block()) {
+        for piece in 0..F::LAYOUT.pieces {
+            pieces.push(signed::<F>(&unpack::<F>(block, piece)));
+        }
+    }
+    let mut row = 0;
+    while row < x.rows {
+        row += match x.rows - row {
+            1 => rows::<F, 1>(pieces, x, row, write),
+            2 => rows::<F, 2>(pieces, x, row, write),
+            3 => rows::<F, 3>(pieces, x, row, write),
+            _ => rows::<F, 4>(pieces, x, row, write),
+        };
+    }
+}
+
+/// Multiplies `M` rows from `row`.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn rows<F: Format, const M: usize>(
+    pieces: &[Piece],
+    x: &Activations,
+    row: usize,
+    write: &mut impl FnMut(usize, &[f32; ROWS]),
+) -> usize {
+    assert!(row + M <= x.rows && x.raised.len() == x.values.len());
+    let mut sums = [_mm256_setzero_ps(); M];
+    for (at, piece) in pieces.iter().enumerate() {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let (values, group) = activations(x, row + i, at);
+            // SAFETY: it points into `values`, and there are as many of both (asserted above).
+            let raised = unsafe {
+                x.raised.as_ptr().offset(values.offset_from(x.values.as_ptr())).cast::<i8>()
+            };
+            let total = dot::<F>(piece, |number| word(raised, number));
+            let total = _mm256_sub_epi32(total, piece.correction);
+            let scale = _mm256_mul_ps(piece.scale, _mm256_set1_ps(group.scale));
+            *sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), scale, *sums);
+            match minima::<F>() {
+                Minima::None => {}
+                Minima::One => {
+                    let sum = _mm256_set1_ps(group.sum);
+                    *sums = _mm256_fmadd_ps(piece.minimum[0], sum, *sums);
+                }
+                Minima::Halves => {
+                    for half in 0..2 {
+                        let sum = _mm256_set1_ps(group.halves[half]);
+                        *sums = _mm256_fmadd_ps(piece.minimum[half], sum, *sums);
+                    }
+                }
+            }
+        }
+    }
+    for (i, sums) in sums.into_iter().enumerate() {
+        write(row + i, &array(sums));
+    }
+    M
+}
+
+/// `quants · factors` with the eight words of 32 activations.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot<F: Format>(piece: &Piece, x: impl Fn(usize) -> __m256i) -> __m256i {
+    let together = F::TOGETHER;
+    let mut total = _mm256_setzero_si256();
+    let mut pairs = _mm256_setzero_si256();
+    words!(WORD {
+        let products = _mm256_maddubs_epi16(x(WORD), piece.quants[WORD]);
+        pairs = if WORD.is_multiple_of(together) { products } else { _mm256_add_epi16(pairs, products) };
+        if (WORD + 1).is_multiple_of(together) {
+            let factor = match (F::FACTORS, F::HALVES) {
+                (false, _) => _mm256_set1_epi16(1),
+                (true, false) => piece.factors[0],
+                (true, true) => piece.factors[WORD / 4],
+            };
+            let sums = _mm256_madd_epi16(pairs, factor);
+            total = if WORD < together { sums } else { _mm256_add_epi32(total, sums) };
+        }
+    });
+    total
+}
+
+/// Makes quants signed.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn signed<F: Format>(from: &unpack::Piece) -> Piece {
+    let bias = const { bias::<F>() };
+    let quants = from.quants.map(|quants| _mm256_sub_epi8(quants, _mm256_set1_epi8(bias)));
+    let raise = _mm256_mul_ps(from.scale, _mm256_set1_ps(f32::from(bias)));
+    let minimum = match F::LAYOUT.meaning {
+        Meaning::Minimum => [_mm256_add_ps(from.minimum[0], raise), from.minimum[1]],
+        Meaning::FactorAndMinimum => {
+            let factor = _mm256_and_si256(from.factors[0], _mm256_set1_epi32(0xffff));
+            let factor = _mm256_cvtepi32_ps(factor);
+            [_mm256_fmadd_ps(raise, factor, from.minimum[0]), from.minimum[1]]
+        }
+        _ => from.minimum,
+    };
+    corrected::<F>(quants, from, from.scale, minimum)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn corrected<F: Format>(
+    quants: [__m256i; 8],
+    from: &unpack::Piece,
+    scale: __m256,
+    minimum: [__m256; 2],
+) -> Piece {
+    let correction = _mm256_setzero_si256();
+    let piece = Piece { quants, factors: from.factors, correction, scale, minimum };
+    Piece { correction: dot::<F>(&piece, |_| _mm256_set1_epi8(-128)), ..piece }
+}
+
+/// Multiplies Q8_0 as [`few`](super::few) does, without unpacking.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn bytes(group: &[u8], x: &Activations, write: &mut impl FnMut(usize, &[f32; ROWS])) {
+    let mut row = 0;
+    while row < x.rows {
+        row += match x.rows - row {
+            1 => rows_of_bytes::<1>(group, x, row, write),
+            2 => rows_of_bytes::<2>(group, x, row, write),
+            3 => rows_of_bytes::<3>(group, x, row, write),
+            _ => rows_of_bytes::<4>(group, x, row, write),
+        };
+    }
+}
+
+/// Multiplies `M` rows from `row`.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn rows_of_bytes<const M: usize>(
+    group: &[u8],
+    x: &Activations,
+    row: usize,
+    write: &mut impl FnMut(usize, &[f32; ROWS]),
+) -> usize {
+    assert!(row + M <= x.rows);
+    let layout = BlockFormat::Q8_0.layout();
+    let ones = _mm256_set1_epi16(1);
+    let mut sums = [_mm256_setzero_ps(); M];
+    for (at, block) in group.chunks_exact(layout.block()).enumerate() {
+        let mut totals = [_mm256_setzero_si256(); M];
+        words!(WORD {
+            // SAFETY: a block is as long as its layout says, which has eight vectors.
+            let quants = unsafe { vector(block, layout.head() + 32 * WORD) };
+            let sizes = _mm256_abs_epi8(quants);
+            for (i, total) in totals.iter_mut().enumerate() {
+                let x = word(activations(x, row + i, at).0, WORD);
+                let pairs = _mm256_maddubs_epi16(sizes, _mm256_sign_epi8(x, quants));
+                *total = _mm256_add_epi32(*total, _mm256_madd_epi16(pairs, ones));
+            }
+        });
+        // SAFETY: as above: scales of eight rows come first.
+        let scale = unsafe { halves(block, 0) };
+        for (i, (total, sums)) in totals.iter().zip(&mut sums).enumerate() {
+            let (_, group) = activations(x, row + i, at);
+            let scale = _mm256_mul_ps(scale, _mm256_set1_ps(group.scale));
+            *sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(*total), scale, *sums);
+        }
+    }
+    for (i, sums) in sums.into_iter().enumerate() {
+        write(row + i, &array(sums));
+    }
+    M
+}

@@ -1,0 +1,215 @@
+//! Small matrix products whose right side lies in the cache: what larger ones are made of.
+#![expect(unsafe_code, reason = "vector instructions")]
+
+use crate::kernels::tier::Tier;
+
+/// A matrix in a slice: rows of which each begins `stride` after the one before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) stride: usize,
+}
+
+/// Whether a product is written or added to what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Into {
+    Add,
+    Write,
+}
+
+/// `left`, `(rows, depth)`, times `right`, `(depth, columns)`, into `out`, rows of `stride`. Columns
+/// are a multiple of 8. Each row gives the same bits whatever rows are with it.
+pub(super) fn product(
+    tier: Tier,
+    left: Rows<'_>,
+    right: Rows<'_>,
+    [rows, depth, columns]: [usize; 3],
+    out: &mut [f32],
+    stride: usize,
+    into: Into,
+) {
+    let fits = |length: usize, stride: usize, rows: usize, width: usize| {
+        rows == 0 || (width <= stride && (rows - 1) * stride + width <= length)
+    };
+    assert!(columns.is_multiple_of(8));
+    assert!(fits(left.values.len(), left.stride, rows, depth));
+    assert!(fits(right.values.len(), right.stride, depth, columns));
+    assert!(fits(out.len(), stride, rows, columns));
+    match tier {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier says that the processor has these instructions, and all three matrices
+        // are as large as the shape says (asserted above).
+        Tier::Avx2 => unsafe {
+            avx2::product(left, right, [rows, depth, columns], out, stride, into);
+        },
+        _ => scalar(left, right, [rows, depth, columns], out, stride, into),
+    }
+}
+
+fn scalar(
+    left: Rows<'_>,
+    right: Rows<'_>,
+    [rows, depth, columns]: [usize; 3],
+    out: &mut [f32],
+    stride: usize,
+    into: Into,
+) {
+    for row in 0..rows {
+        let out = &mut out[row * stride..][..columns];
+        if into == Into::Write {
+            out.fill(0.0);
+        }
+        for at in 0..depth {
+            let factor = left.values[row * left.stride + at];
+            for (out, right) in out.iter_mut().zip(&right.values[at * right.stride..]) {
+                *out += factor * right;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    use super::{Into, Rows};
+
+    /// A part of the matrices: `depth` numbers of rows of the left one, and the first of some
+    /// columns of the others.
+    #[derive(Clone, Copy)]
+    struct Part {
+        left: *const f32,
+        left_stride: usize,
+        right: *const f32,
+        right_stride: usize,
+        depth: usize,
+        out: *mut f32,
+        stride: usize,
+        into: Into,
+    }
+
+    /// # Safety
+    ///
+    /// The matrices must be as large as the shape says.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn product(
+        left: Rows<'_>,
+        right: Rows<'_>,
+        [rows, depth, columns]: [usize; 3],
+        out: &mut [f32],
+        stride: usize,
+        into: Into,
+    ) {
+        for column in (0..columns).step_by(16) {
+            let wide = columns - column >= 16;
+            for row in (0..rows).step_by(6) {
+                let part = Part {
+                    left: left.values.as_ptr().wrapping_add(row * left.stride),
+                    left_stride: left.stride,
+                    right: right.values.as_ptr().wrapping_add(column),
+                    right_stride: right.stride,
+                    depth,
+                    out: out.as_mut_ptr().wrapping_add(row * stride + column),
+                    stride,
+                    into,
+                };
+                // SAFETY: so many rows, and eight or sixteen columns, are left (the caller's
+                // promise).
+                unsafe {
+                    match (rows - row, wide) {
+                        (1, true) => part.multiply::<1, 2>(),
+                        (2, true) => part.multiply::<2, 2>(),
+                        (3, true) => part.multiply::<3, 2>(),
+                        (4, true) => part.multiply::<4, 2>(),
+                        (5, true) => part.multiply::<5, 2>(),
+                        (_, true) => part.multiply::<6, 2>(),
+                        (1, false) => part.multiply::<1, 1>(),
+                        (2, false) => part.multiply::<2, 1>(),
+                        (3, false) => part.multiply::<3, 1>(),
+                        (4, false) => part.multiply::<4, 1>(),
+                        (5, false) => part.multiply::<5, 1>(),
+                        (_, false) => part.multiply::<6, 1>(),
+                    }
+                }
+            }
+        }
+    }
+
+    impl Part {
+        /// # Safety
+        ///
+        /// There must be `M` rows and `8 N` columns.
+        #[inline]
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn multiply<const M: usize, const N: usize>(self) {
+            let mut sums = [[_mm256_setzero_ps(); N]; M];
+            for at in 0..self.depth {
+                let mut right = [_mm256_setzero_ps(); N];
+                for (n, right) in right.iter_mut().enumerate() {
+                    // SAFETY: the caller's promise; row `at` is one of `depth`.
+                    *right =
+                        unsafe { _mm256_loadu_ps(self.right.add(at * self.right_stride + 8 * n)) };
+                }
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: as above.
+                    let left = unsafe { *self.left.add(m * self.left_stride + at) };
+                    let left = _mm256_set1_ps(left);
+                    for (sum, right) in sums.iter_mut().zip(right) {
+                        *sum = _mm256_fmadd_ps(left, right, *sum);
+                    }
+                }
+            }
+            for (m, sums) in sums.iter().enumerate() {
+                for (n, sum) in sums.iter().enumerate() {
+                    // SAFETY: as above.
+                    unsafe {
+                        let out = self.out.add(m * self.stride + 8 * n);
+                        let sum = match self.into {
+                            Into::Add => _mm256_add_ps(*sum, _mm256_loadu_ps(out)),
+                            Into::Write => *sum,
+                        };
+                        _mm256_storeu_ps(out, sum);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tier_and_shape_agrees_with_f64() {
+        let numbers = |length: usize, seed: usize| -> Vec<f32> {
+            (0..length).map(|at| ((at * 7919 + seed * 101) % 1009) as f32 / 1009.0 - 0.5).collect()
+        };
+        for (rows, depth, columns) in [(1, 1, 8), (5, 7, 24), (6, 64, 16), (13, 33, 40)] {
+            let (left, right) = (numbers(rows * (depth + 3), 1), numbers(depth * (columns + 1), 2));
+            let before = numbers(rows * (columns + 2), 3);
+            for tier in [Tier::best(), Tier::Scalar] {
+                for into in [Into::Add, Into::Write] {
+                    let mut out = before.clone();
+                    let left_rows = Rows { values: &left, stride: depth + 3 };
+                    let right_rows = Rows { values: &right, stride: columns + 1 };
+                    let shape = [rows, depth, columns];
+                    product(tier, left_rows, right_rows, shape, &mut out, columns + 2, into);
+                    for (at, (found, before)) in out.iter().zip(&before).enumerate() {
+                        let (row, column) = (at / (columns + 2), at % (columns + 2));
+                        if column >= columns {
+                            assert_eq!(found, before);
+                            continue;
+                        }
+                        let start = if into == Into::Add { f64::from(*before) } else { 0.0 };
+                        let expected = (0..depth).fold(start, |sum, at| {
+                            let left = f64::from(left[row * (depth + 3) + at]);
+                            sum + left * f64::from(right[at * (columns + 1) + column])
+                        });
+                        assert!((f64::from(*found) - expected).abs() < 1e-5);
+                    }
+                }
+            }
+        }
+    }
+}
