@@ -2,14 +2,15 @@
 //! memory, at any precision.
 //!
 //! ```text
-//! cargo run --release --example inspect -- [MODEL] [--dtype bf16] [--quantize q4_k]
+//! cargo run --release --example inspect -- [MODEL] [--dtype bf16] [--quantize q4_k] [--save TO]
 //! ```
 
 use std::error::Error;
+use std::path::PathBuf;
 
 use clap::Parser;
 use sconce::models::AutoModel;
-use sconce::{LoadOptions, ModelSource, Precision, QuantLevel};
+use sconce::{LoadOptions, ModelSource, Precision, QuantLevel, weights};
 
 #[path = "../tests/support/packages.rs"]
 mod packages;
@@ -27,6 +28,9 @@ struct Arguments {
     /// Quantize while loading: q8_0, q4_k, int8, int4, …
     #[arg(long)]
     quantize: Option<QuantLevel>,
+    /// Save the quantized model: to a folder, or of a GGUF file to a file that ends in .gguf
+    #[arg(long)]
+    save: Option<PathBuf>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -38,9 +42,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut options = LoadOptions::default();
     options.dtype = arguments.dtype;
     options.quantize = arguments.quantize;
-    let model = AutoModel::causal_lm(source, &options)?;
+    let files = source.open()?;
+    let model = AutoModel::causal_lm_from(&files, &options)?;
     println!("{}\n", model.inventory());
     println!("{}", model.memory());
     println!("context          {:>14} tokens", model.limits().context);
+    if let Some(to) = &arguments.save {
+        weights::save(&files, model.inventory(), to)?;
+        println!("saved to {}", to.display());
+    }
     Ok(())
 }

@@ -32,6 +32,14 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A local file or folder could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
 
     // --- the checkpoint: its files are missing, broken or not what they claim -----------------
     /// A file is there but does not say what it should.
@@ -152,6 +160,11 @@ impl Error {
     pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Read { path, source }
+    }
+
+    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Write { path, source }
     }
 
     pub(crate) fn malformed(path: impl AsRef<Path>, reason: impl ToString) -> Self {

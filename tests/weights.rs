@@ -14,9 +14,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use checkpoint_files::{f32_bytes, safetensors, scratch};
-use sconce::models::AutoModel;
+use sconce::models::{AutoModel, CausalLm, LogitsAt};
 use sconce::weights::{Bias, NameTable, Weights};
-use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result};
+use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result, TokenBatch, weights};
 
 const GOLDENS: &str = "tests/goldens/weights";
 const BLOCKS: [&str; 10] =
@@ -250,6 +250,74 @@ fn modules_that_are_skipped_stay_as_they_are_stored() -> Result<()> {
     assert_eq!(model("gemma3", attention)?, ["f32", "q8_0", "f32", "f32", "q8_0"]);
     assert_eq!(model("llama-bf16", q8())?, ["bf16", "q8_0", "q8_0", "q8_0"]);
     Ok(())
+}
+
+#[test]
+fn what_was_quantized_is_saved_and_loaded_bit_for_bit() -> Result<()> {
+    let logits = |model: &dyn CausalLm| -> Result<_> {
+        let batch = TokenBatch::single(&[5, 1, 17, 3])?;
+        Ok(bits(&model.forward(&batch, &mut model.new_cache(), LogitsAt::EveryToken)?))
+    };
+    let there = scratch();
+    let sources = [
+        ("folder", ModelSource::directory("tests/goldens/gemma3-tiny")),
+        ("file.gguf", ModelSource::gguf("tests/goldens/llama-gqa-tiny/model.gguf")),
+    ];
+    for (name, source) in sources {
+        let files = source.open()?;
+        let options = cpu().quantize(QuantLevel::Q4_1).skip_modules(["layers.1"]);
+        let model = AutoModel::causal_lm_from(&files, &options)?;
+        let to = there.path().join(name);
+        weights::save(&files, model.inventory(), &to)?;
+        let error = weights::save(&files, model.inventory(), &to).unwrap_err();
+        assert!(error.to_string().contains("exists already") && error.is_caller_error());
+
+        let source = match name {
+            "folder" => ModelSource::directory(&to),
+            _ => ModelSource::gguf(&to),
+        };
+        let loaded = AutoModel::causal_lm(source.clone(), &cpu())?;
+        assert_eq!(loaded.inventory().to_string(), model.inventory().to_string());
+        assert!(loaded.inventory().to_string().contains("q4_1"));
+        assert_eq!(logits(&*loaded)?, logits(&*model)?, "{name}");
+        // What came out goes in again.
+        let again = there.path().join(format!("again-{name}"));
+        weights::save(&source.open()?, loaded.inventory(), &again)?;
+        let file = |folder: &Path| match folder.is_dir() {
+            true => fs::read(folder.join("model.safetensors")).unwrap(),
+            false => fs::read(folder).unwrap(),
+        };
+        assert!(file(&again) == file(&to), "{name}");
+        let other = there.path().join(if name == "folder" { "other.gguf" } else { "other" });
+        assert!(weights::save(&files, model.inventory(), other).unwrap_err().is_caller_error());
+    }
+    let files = ModelSource::directory("tests/goldens/gpt2-tiny").open()?;
+    let model = AutoModel::causal_lm_from(&files, &cpu())?;
+    let error = weights::save(&files, model.inventory(), there.path().join("gpt2")).unwrap_err();
+    assert!(error.to_string().contains("c_attn.weight"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn blocks_that_their_metadata_misdescribes_are_refused() {
+    for (blocks, expected) in [
+        (r#"{"p.weight": {"type": "q4_1", "shape": [2, 64]}}"#, "is not [2, 64] in blocks of Q4_1"),
+        (r#"{"p.weight": {"type": "q4_1", "shape": [64]}}"#, "is not [64]"),
+        (r#"{"p.weight": {"type": "q9", "shape": [1, 32]}}"#, "unknown type \"q9\""),
+        ("[", "sconce.blocks"),
+    ] {
+        let metadata = serde_json::json!({"sconce.blocks": blocks});
+        let header = serde_json::json!({
+            "__metadata__": metadata,
+            "p.weight": {"dtype": "U8", "shape": [1, 20], "data_offsets": [0, 20]},
+        });
+        let header = header.to_string();
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend(header.as_bytes());
+        file.extend([0; 20]);
+        let error = folder(&[("model.safetensors", &file)], &cpu()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]

@@ -17,6 +17,11 @@ impl GgmlType {
         TYPES.iter().copied().find(|kind| kind.number == number)
     }
 
+    /// The type of that name, in any case.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        TYPES.iter().copied().find(|kind| kind.name.eq_ignore_ascii_case(name))
+    }
+
     /// The bytes of a tensor; `None` where its rows are no whole blocks or it is impossibly large.
     pub(crate) fn length(self, shape: &[usize]) -> Option<usize> {
         let elements =

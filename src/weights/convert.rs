@@ -116,7 +116,8 @@ fn collect<T: Float>(stored: &StoredTensor<'_>, plus: f32, device: &Device) -> R
     Ok(tensor)
 }
 
-fn quantized(stored: &StoredTensor<'_>, kind: GgmlDType) -> Result<Vec<u8>> {
+/// The tensor's blocks of `kind`, which its rows must divide into.
+pub(super) fn quantized(stored: &StoredTensor<'_>, kind: GgmlDType) -> Result<Vec<u8>> {
     let (weights, size) = (kind.block_size(), kind.type_size());
     let mut blocks = vec![0_u8; stored.elements_count() / weights * size];
     let mut rest = blocks.as_mut_slice();

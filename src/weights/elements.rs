@@ -8,6 +8,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::error::Result;
+use crate::options::QuantLevel;
 use crate::source::ggml::GgmlType;
 use crate::weights::blocks;
 
@@ -118,6 +119,11 @@ pub(super) fn block_name(kind: GgmlDType) -> &'static str {
         GgmlDType::Q6K => "q6_k",
         GgmlDType::Q8K => "q8_k",
     }
+}
+
+/// The blocks of that name, as [`block_name`] gives it.
+pub(super) fn kind_of_blocks(name: &str) -> Option<GgmlDType> {
+    QuantLevel::ALL.iter().map(|level| level.ggml()).find(|kind| block_name(*kind) == name)
 }
 
 fn each<const N: usize>(bytes: &[u8], out: &mut [f32], widen: impl Fn([u8; N]) -> f32) {

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use crate::weights::linear::Matrix;
-
 /// What a model is made of: every layer, table and tensor it loaded, under the model's own names.
 ///
 /// Printed, it is the tree of modules that `print(model)` shows in Python, layers that are alike
@@ -22,6 +20,8 @@ pub struct Inventory {
 pub struct Item {
     /// The model's name for it, such as `layers.0.attn.q` or `layers.0.attn_norm.weight`.
     pub name: String,
+    /// The checkpoint's name for the tensor that it is, or is a part of.
+    pub stored_as: String,
     /// What it is used for.
     pub role: Role,
     /// Its shape: `(out_features, in_features)` of a linear layer, `(vocab, hidden)` of a table.
@@ -30,6 +30,8 @@ pub struct Item {
     pub precision: &'static str,
     /// The memory it takes.
     pub bytes: usize,
+    /// Whether it is that tensor, or whole rows of it, and was not put together or transposed.
+    pub(super) used_as_stored: bool,
 }
 
 /// What a weight is used for.
@@ -49,16 +51,6 @@ impl Item {
     #[must_use]
     pub fn parameters(&self) -> usize {
         self.shape.iter().product()
-    }
-
-    pub(super) fn matrix(name: String, role: Role, matrix: &Matrix) -> Self {
-        Self {
-            name,
-            role,
-            shape: matrix.dims().to_vec(),
-            precision: matrix.precision(),
-            bytes: matrix.bytes(),
-        }
     }
 }
 
@@ -224,7 +216,8 @@ mod tests {
         let notes = Notes::default();
         let add = |name: &str, role, shape: &[usize], precision, bytes| {
             let (name, shape) = (name.to_owned(), shape.to_vec());
-            notes.add(Item { name, role, shape, precision, bytes });
+            let (stored_as, used_as_stored) = (name.clone(), true);
+            notes.add(Item { name, stored_as, role, shape, precision, bytes, used_as_stored });
         };
         add("embed", Role::Embedding, &[8, 4], "bf16", 64);
         for layer in 0..3 {

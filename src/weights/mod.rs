@@ -13,10 +13,12 @@ mod plan;
 mod quantize;
 mod quantized;
 mod safetensors;
+mod save;
 pub(crate) mod slices;
 mod store;
 mod torch;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ pub use embedding::Embedding;
 pub use inventory::{Inventory, Item, Role};
 pub use linear::Linear;
 pub use names::NameTable;
+pub use save::save;
 
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
@@ -176,7 +179,7 @@ impl Weights {
                 Matrix::Dense(convert::dense(&stored, dtype, plus, &plan.device)?)
             }
         };
-        self.notes.add(Item::matrix(self.path(name), Role::Linear, &weight));
+        self.note(name, Role::Linear, &stored, weight.precision(), weight.bytes());
         let bias_name = format!("{name}.bias");
         let bias = match bias {
             Bias::Absent => None,
@@ -202,7 +205,7 @@ impl Weights {
                 Matrix::Dense(convert::dense(&stored, dtype, plus, &plan.device)?)
             }
         };
-        self.notes.add(Item::matrix(self.path(name), Role::Embedding, &table));
+        self.note(name, Role::Embedding, &stored, table.precision(), table.bytes());
         Ok(Embedding::of(table, plan.compute))
     }
 
@@ -215,13 +218,8 @@ impl Weights {
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let (stored, plus) = self.stored(name, shape)?;
         let tensor = convert::dense(&stored, self.plan.compute, plus, &self.plan.device)?;
-        self.notes.add(Item {
-            name: self.path(name),
-            role: Role::Tensor,
-            shape: shape.to_vec(),
-            precision: tensor.dtype().as_str(),
-            bytes: tensor.elem_count() * tensor.dtype().size_in_bytes(),
-        });
+        let bytes = tensor.elem_count() * tensor.dtype().size_in_bytes();
+        self.note(name, Role::Tensor, &stored, tensor.dtype().as_str(), bytes);
         Ok(tensor)
     }
 
@@ -241,6 +239,25 @@ impl Weights {
     #[must_use]
     pub fn dtype(&self) -> DType {
         self.plan.compute
+    }
+
+    fn note(
+        &self,
+        name: &str,
+        role: Role,
+        stored: &StoredTensor<'_>,
+        precision: &'static str,
+        bytes: usize,
+    ) {
+        self.notes.add(Item {
+            name: self.path(name),
+            stored_as: stored.name.clone(),
+            role,
+            shape: stored.shape.clone(),
+            precision,
+            bytes,
+            used_as_stored: stored.pieces.iter().all(|piece| matches!(piece, Cow::Borrowed(_))),
+        });
     }
 
     /// The tensor in its file, of that shape, and what is to be added to each of its elements.

@@ -6,6 +6,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use crate::error::{Error, Result};
 use crate::source::mapped::MappedFile;
 use crate::weights::elements::Elements;
+use crate::weights::save::blocks_of;
 use crate::weights::store::{Directory, Entry, Format};
 
 pub(super) const FORMAT: Format =
@@ -25,8 +26,26 @@ fn read(file: &MappedFile, number: usize) -> Result<Directory> {
         );
         return Err(Error::malformed(file.path(), reason));
     }
+    let mut blocks = blocks_of(metadata.metadata().as_ref())
+        .map_err(|reason| Error::malformed(file.path(), reason))?;
     let entry = |(name, info): (String, &TensorInfo)| {
         let (start, end) = info.data_offsets;
+        let range = data + start..data + end;
+        if let Some((shape, kind)) = blocks.remove(&name) {
+            let count = shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
+            let fits = count.is_some_and(|count| {
+                count / kind.block_size() * kind.type_size() == range.len()
+                    && shape.last().is_some_and(|row| row.is_multiple_of(kind.block_size()))
+            });
+            if !fits {
+                let reason = format!("tensor {name:?} is not {shape:?} in blocks of {kind:?}");
+                return Err(Error::malformed(file.path(), reason));
+            }
+            return Ok((
+                name,
+                Entry { file: number, range, shape, elements: Elements::Blocks(kind) },
+            ));
+        }
         let elements = match info.dtype {
             Dtype::F64 => Elements::F64,
             Dtype::F32 => Elements::F32,
@@ -35,15 +54,9 @@ fn read(file: &MappedFile, number: usize) -> Result<Directory> {
             Dtype::F8_E4M3 => Elements::F8E4M3,
             other => Elements::Other(other.to_string()),
         };
-        let entry = Entry {
-            file: number,
-            range: data + start..data + end,
-            shape: info.shape.clone(),
-            elements,
-        };
-        (name, entry)
+        Ok((name, Entry { file: number, range, shape: info.shape.clone(), elements }))
     };
-    Ok(metadata.tensors().into_iter().map(entry).collect())
+    metadata.tensors().into_iter().map(entry).collect()
 }
 
 /// The header's text, and where the tensors begin.

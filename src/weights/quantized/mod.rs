@@ -105,6 +105,8 @@ impl Scheme {
                     "float-quantized, int-quantized and naive-quantized",
                 ),
             },
+            // What `save` writes: the tensors themselves tell.
+            Some("sconce") => Ok(Self::Scaled { block: BLOCK }),
             Some("fp8" | "fbgemm_fp8") => {
                 Ok(Self::Scaled { block: fields.weight_block_size.unwrap_or(BLOCK) })
             }

@@ -1,0 +1,165 @@
+//! A folder like a repository's, with blocks in `model.safetensors`.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use candle_core::quantized::GgmlDType;
+use safetensors::tensor::View;
+use safetensors::{Dtype, serialize_to_file};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::source::ModelFiles;
+use crate::weights::elements::{Elements, block_name, kind_of_blocks};
+use crate::weights::save::{bytes, in_place_of, length};
+use crate::weights::store::Store;
+
+/// In the metadata of `model.safetensors`: which tensors are blocks, in JSON.
+const KEY: &str = "sconce.blocks";
+
+/// What a tensor of bytes stands for.
+#[derive(Debug, Serialize, Deserialize)]
+struct Blocks {
+    r#type: String,
+    shape: Vec<usize>,
+}
+
+/// What a repository may hold beside its weights.
+const FILES: &[&str] = &[
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "spm.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+];
+
+pub(super) fn save(
+    files: &ModelFiles,
+    store: &Store,
+    blocks: &BTreeMap<String, Option<GgmlDType>>,
+    to: &Path,
+) -> Result<()> {
+    fs::create_dir_all(to).map_err(Error::write(to))?;
+    in_place_of(&to.join("model.safetensors"), |path| weights(store, blocks, path))?;
+    for name in FILES {
+        if let Some(from) = files.optional(name)? {
+            let copy = to.join(name);
+            fs::copy(from, &copy).map_err(Error::write(&copy))?;
+        }
+    }
+    let path = files.required("config.json", "what the model is")?;
+    let text = fs::read(&path).map_err(Error::read(&path))?;
+    let mut config: Value =
+        serde_json::from_slice(&text).map_err(|error| Error::malformed(&path, error))?;
+    // So that other programs do not take bytes for weights.
+    config["quantization_config"] = json!({"quant_method": "sconce"});
+    let copy = to.join("config.json");
+    fs::write(&copy, format!("{config:#}\n")).map_err(Error::write(&copy))
+}
+
+/// A tensor that is made when its turn to be written comes.
+struct Tensor<'a> {
+    store: &'a Store,
+    name: &'a str,
+    kind: Option<GgmlDType>,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    length: usize,
+    failure: &'a RefCell<Option<Error>>,
+}
+
+impl View for Tensor<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(bytes(self.store, self.name, self.kind).unwrap_or_else(|error| {
+            self.failure.borrow_mut().get_or_insert(error);
+            vec![0; self.length]
+        }))
+    }
+
+    fn data_len(&self) -> usize {
+        self.length
+    }
+}
+
+fn weights(store: &Store, blocks: &BTreeMap<String, Option<GgmlDType>>, to: &Path) -> Result<()> {
+    let failure = RefCell::new(None);
+    let mut tensors = Vec::with_capacity(blocks.len());
+    let mut kinds = BTreeMap::new();
+    for (name, &kind) in blocks {
+        let Some(stored) = store.tensor(name) else { continue };
+        // Blocks that were saved before stay blocks.
+        let held = match (kind, &stored.elements) {
+            (None, Elements::Blocks(held)) => Some(*held),
+            (kind, _) => kind,
+        };
+        let (dtype, shape, length) = match held {
+            Some(held) => {
+                let length = length(held, &stored.shape);
+                let rows = stored.shape.first().copied().unwrap_or(1).max(1);
+                let blocks =
+                    Blocks { r#type: block_name(held).to_owned(), shape: stored.shape.clone() };
+                kinds.insert(name, blocks);
+                (Dtype::U8, vec![rows, length / rows], length)
+            }
+            None => {
+                let length = stored.pieces.iter().map(|piece| piece.len()).sum();
+                let dtype = match stored.elements {
+                    Elements::F64 => Dtype::F64,
+                    Elements::F32 => Dtype::F32,
+                    Elements::F16 => Dtype::F16,
+                    Elements::BF16 => Dtype::BF16,
+                    Elements::F8E4M3 => Dtype::F8_E4M3,
+                    _ => return Err(stored.unreadable()),
+                };
+                (dtype, stored.shape.clone(), length)
+            }
+        };
+        tensors.push((name, Tensor { store, name, kind, dtype, shape, length, failure: &failure }));
+    }
+    let kinds = serde_json::to_string(&kinds).map_err(|error| Error::malformed(to, error))?;
+    let metadata = HashMap::from([(KEY.to_owned(), kinds)]);
+    let outcome = serialize_to_file(tensors, Some(metadata), to)
+        .map_err(|error| Error::write(to)(std::io::Error::other(error)));
+    match failure.into_inner() {
+        Some(error) => Err(error),
+        None => outcome,
+    }
+}
+
+/// The shape and type of each tensor of blocks that the metadata of a safetensors file tells.
+pub(in crate::weights) fn blocks_of(
+    metadata: Option<&HashMap<String, String>>,
+) -> std::result::Result<BTreeMap<String, (Vec<usize>, GgmlDType)>, String> {
+    let Some(text) = metadata.and_then(|metadata| metadata.get(KEY)) else {
+        return Ok(BTreeMap::new());
+    };
+    let blocks: BTreeMap<String, Blocks> =
+        serde_json::from_str(text).map_err(|error| format!("{KEY}: {error}"))?;
+    let known = |(name, Blocks { r#type, shape })| match kind_of_blocks(&r#type) {
+        Some(kind) => Ok((name, (shape, kind))),
+        None => Err(format!("{KEY}: {name:?} is of the unknown type {:?}", r#type)),
+    };
+    blocks.into_iter().map(known).collect()
+}
