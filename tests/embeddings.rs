@@ -14,7 +14,8 @@ use sconce::embeddings::{
     EmbedOptions, EmbeddingPrecision, QuantizedEmbeddings, Ranges, SentenceEmbedder, Similarity,
     community_detection, paraphrase_mining, semantic_search,
 };
-use sconce::{Error, LoadOptions};
+use sconce::tokenizer::Tokenizer;
+use sconce::{Error, LoadOptions, ModelSource};
 
 #[path = "support/packages.rs"]
 mod packages;
@@ -38,6 +39,8 @@ struct Expected {
 struct Case {
     name: String,
     options: Options,
+    /// Where they are not the common ones.
+    texts: Option<Vec<String>>,
     vectors: Vec<Vec<f32>>,
 }
 
@@ -46,6 +49,7 @@ struct Options {
     #[serde(default)]
     normalize_embeddings: bool,
     truncate_dim: Option<usize>,
+    prompt: Option<String>,
     prompt_name: Option<String>,
 }
 
@@ -105,15 +109,50 @@ fn modules_prompts_and_options() {
         let mut options =
             EmbedOptions::default().normalize(case.options.normalize_embeddings).batch_size(3);
         options.truncate_dim = case.options.truncate_dim;
+        options.prompt = case.options.prompt.clone();
         options.prompt_name = case.options.prompt_name.clone();
-        let found = embedder.embed(&expected.texts, &options).unwrap();
+        let texts = case.texts.as_ref().unwrap_or(&expected.texts);
+        let found = embedder.embed(texts, &options).unwrap();
         for (number, (found, expected)) in found.vectors.iter().zip(&case.vectors).enumerate() {
             close(&format!("{}, text {number}", case.name), found, expected, 1e-4);
         }
         // "Where does Wolfgang live?" twelve times.
         assert!(found.truncated.contains(&5), "{}: {:?}", case.name, found.truncated);
-        let alone = embedder.embed(&expected.texts[3..4], &options).unwrap();
+        let alone = embedder.embed(&texts[3..4], &options).unwrap();
         close(&case.name, &alone.vectors[0], &found.vectors[3], 1e-5);
+    }
+}
+
+/// Weights, pooling and tokenizer of one GGUF file, as llama.cpp's converter writes them, give what
+/// the folder it was made from gives.
+#[test]
+fn gguf_files_give_the_vectors_of_their_folders() {
+    let texts = expected().texts;
+    for (name, pooling) in [("bert-tiny", "cls"), ("roberta-tiny", "mean"), ("nomic-tiny", "mean")]
+    {
+        let encoder = goldens().join("encoders").join(name);
+        let folder = tempfile::tempdir().unwrap();
+        copy(&encoder, folder.path());
+        copy(&goldens().join("embeddings").join(pooling), folder.path());
+        let gguf = ModelSource::gguf(encoder.join("model.gguf"));
+        let tokenizer = Tokenizer::load(&gguf).unwrap();
+        let original = Tokenizer::load(ModelSource::directory(folder.path())).unwrap();
+        for text in &texts {
+            let ids = |tokenizer: &Tokenizer| tokenizer.encode(text).unwrap().ids;
+            assert_eq!(ids(&tokenizer), ids(&original), "{name}: {text:?}");
+        }
+        let embed = |source: ModelSource| {
+            let embedder = SentenceEmbedder::load(source, &LoadOptions::default()).unwrap();
+            embedder.embed(&texts, &EmbedOptions::default()).unwrap()
+        };
+        let (found, wanted) = (embed(gguf), embed(ModelSource::directory(folder.path())));
+        // The folder has a shorter `max_seq_length`, which the file cannot say.
+        let whole = (0..texts.len()).filter(|number| !wanted.truncated.contains(number));
+        for number in whole {
+            let (found, wanted) = (&found.vectors[number], &wanted.vectors[number]);
+            close(&format!("{name}, text {number}"), found, wanted, 1e-5);
+        }
+        assert!(wanted.truncated.contains(&5) && wanted.truncated.len() < 3, "{name}");
     }
 }
 

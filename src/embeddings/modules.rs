@@ -82,7 +82,7 @@ impl Modules {
             Map::from_iter(["query", "document"].map(|name| (name.into(), "".into())));
         prompts.extend(settings.prompts);
         let mut modules = Self {
-            pooling: vec![Pooling::Mean],
+            pooling: vec![gguf_pooling(files)?.unwrap_or(Pooling::Mean)],
             steps: Vec::new(),
             dimension: hidden,
             prompts: Prompts::new(prompts, settings.default_prompt_name),
@@ -221,6 +221,23 @@ impl Modules {
         self.dimension = dense.out_features;
         self.steps.push(Step::Dense(linear, activation));
         Ok(())
+    }
+}
+
+/// What a GGUF file says, `<architecture>.pooling_type`: `enum llama_pooling_type` of llama.cpp.
+fn gguf_pooling(files: &ModelFiles) -> Result<Option<Pooling>> {
+    let Some(file) = files.gguf() else { return Ok(None) };
+    let architecture = file.string("general.architecture").unwrap_or_default();
+    match file.integer(&format!("{architecture}.pooling_type")) {
+        None | Some(0) => Ok(None),
+        Some(1) => Ok(Some(Pooling::Mean)),
+        Some(2) => Ok(Some(Pooling::First)),
+        Some(3) => Ok(Some(Pooling::Last)),
+        Some(other) => {
+            let origin = files.origin();
+            let reason = "it gives no embeddings; use it for text-ranking";
+            Err(Error::unsupported(format!("{origin} has the pooling type {other}: {reason}")))
+        }
     }
 }
 

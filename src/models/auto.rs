@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::models::CausalLm;
-use crate::models::decoder::Decoder;
 use crate::models::decoder::families::{FAMILIES, Family};
+use crate::models::decoder::{Decoder, Purpose};
 use crate::models::encoder;
 use crate::models::encoder::{
     Head, Headed, MaskedHead, SequenceHead, SpanHead, TextEncoder, TokenHead,
@@ -43,25 +43,14 @@ impl AutoModel {
     /// As there.
     pub fn causal_lm_from(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<dyn CausalLm>> {
         let raw = RawConfig::read(files)?;
-        let name = raw.model_type()?;
-        let names = |family: &Family| match files.gguf() {
-            None => family.model_types,
-            Some(_) => family.gguf_architectures,
-        };
-        let family =
-            FAMILIES.iter().find(|family| names(family).contains(&name)).ok_or_else(|| {
-                let known: Vec<_> =
-                    FAMILIES.iter().flat_map(|family| names(family)).copied().collect();
-                let origin = files.origin();
-                Error::unsupported(format!(
-                    "{origin} is of the architecture {name:?}; supported are {}",
-                    known.join(", ")
-                ))
-            })?;
-        Ok(Arc::new(Decoder::load(family, &raw, files, options)?))
+        let family = decoder_family(files, &raw)?.ok_or_else(|| {
+            let known = FAMILIES.iter().flat_map(|family| decoder_names(family, files));
+            unknown(files, &raw, "a decoder", known)
+        })?;
+        Ok(Arc::new(Decoder::load(family, &raw, files, options, Purpose::Logits)?))
     }
 
-    /// An encoder without a head: hidden vectors.
+    /// An encoder without a head, or a decoder without one: hidden vectors.
     ///
     /// # Errors
     ///
@@ -80,7 +69,13 @@ impl AutoModel {
     ///
     /// As there.
     pub fn encoder_from(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<dyn Encoder>> {
-        Ok(Arc::new(text_encoder(files, &RawConfig::read(files)?, options)?.0))
+        let raw = RawConfig::read(files)?;
+        Ok(match decoder_family(files, &raw)? {
+            Some(family) => {
+                Arc::new(Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?)
+            }
+            None => Arc::new(text_encoder(files, &raw, options)?.0),
+        })
     }
 
     /// An encoder with a sequence-classification head.
@@ -195,12 +190,33 @@ fn text_encoder(
     };
     let families = encoder::families::FAMILIES;
     let family = families.iter().find(|family| names(family).contains(&name)).ok_or_else(|| {
-        let known: Vec<_> = families.iter().flat_map(|family| names(family)).copied().collect();
-        let origin = files.origin();
-        Error::unsupported(format!(
-            "{origin} is of the architecture {name:?}, which is no encoder here; supported are {}",
-            known.join(", ")
-        ))
+        unknown(files, raw, "an encoder", families.iter().flat_map(|family| names(family)))
     })?;
     TextEncoder::load(family, raw, files, options)
+}
+
+fn decoder_names(family: &Family, files: &ModelFiles) -> &'static [&'static str] {
+    match files.gguf() {
+        None => family.model_types,
+        Some(_) => family.gguf_architectures,
+    }
+}
+
+fn decoder_family(files: &ModelFiles, raw: &RawConfig) -> Result<Option<&'static Family>> {
+    let name = raw.model_type()?;
+    let named = |family: &&&Family| decoder_names(family, files).contains(&name);
+    Ok(FAMILIES.iter().find(named).copied())
+}
+
+fn unknown<'a>(
+    files: &ModelFiles,
+    raw: &RawConfig,
+    wanted: &str,
+    known: impl Iterator<Item = &'a &'static str>,
+) -> Error {
+    let (origin, name) = (files.origin(), raw.model_type().unwrap_or_default());
+    let known = known.copied().collect::<Vec<_>>().join(", ");
+    Error::unsupported(format!(
+        "{origin} is of the architecture {name:?}, which is not known as {wanted}; supported are {known}"
+    ))
 }

@@ -62,6 +62,16 @@ impl RawConfig {
         self.read_as(field, size, "a positive whole number")
     }
 
+    /// The number of layers, for each of which memory is taken before any weight is looked for.
+    pub(crate) fn layers(&self) -> Result<Option<usize>> {
+        match self.optional_size("num_hidden_layers")? {
+            Some(layers) if layers > MOST_LAYERS => {
+                Err(self.refuse("num_hidden_layers", "no model has so many"))
+            }
+            layers => Ok(layers),
+        }
+    }
+
     /// A number, or the default of the reference where it is missing or null.
     pub(crate) fn number(&self, field: &str, default: f64) -> Result<f64> {
         Ok(self.read_as(field, Value::as_f64, "a number")?.unwrap_or(default))
@@ -170,6 +180,11 @@ impl RawConfig {
         Error::unsupported(format!("{}: `{field}` is {value}; {reason}", self.origin.display()))
     }
 
+    /// The error for a field that the model cannot do without.
+    pub(crate) fn missing(&self, field: &str) -> Error {
+        Error::malformed(&self.origin, format!("has no field `{}`", self.spelled(field)))
+    }
+
     fn spelled<'a>(&self, field: &'a str) -> &'a str {
         let own =
             |&&(common, own): &&(&str, &str)| common == field && self.fields.contains_key(own);
@@ -177,7 +192,7 @@ impl RawConfig {
     }
 
     fn required<T>(&self, value: Option<T>, field: &str) -> Result<T> {
-        value.ok_or_else(|| Error::malformed(&self.origin, format!("has no field `{field}`")))
+        value.ok_or_else(|| self.missing(field))
     }
 
     fn read_as<'a, T>(
@@ -196,6 +211,9 @@ impl RawConfig {
         }
     }
 }
+
+/// No model has more layers, or is near it.
+const MOST_LAYERS: usize = 1 << 12;
 
 /// No size of a model is near this; what is above would overflow products of sizes.
 const MAX_SIZE: usize = 1 << 31;

@@ -1,5 +1,5 @@
-"""Makes `embeddings/`: module folders for the tiny BERT of `encoders/`, what sentence-transformers computes with them, and, with a
-folder of all-MiniLM-L6-v2 as argument, the vectors it gives 500 texts.
+"""Makes `embeddings/`: module folders for the tiny BERT of `encoders/`, whole folders of decoders that embed, what
+sentence-transformers computes with them, and, with a folder of all-MiniLM-L6-v2 as argument, the vectors it gives 500 texts.
 
     venv/bin/python tests/goldens/make_embeddings.py PATH/TO/all-MiniLM-L6-v2   # sentence-transformers==5.7.0
 """
@@ -17,6 +17,10 @@ import torch
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer, util
 from sentence_transformers.util import quantize_embeddings
+from tokenizers import processors
+from transformers import AutoModel, MistralConfig, Qwen3Config
+
+import encoder_tokenizers
 
 torch.set_num_threads(1)
 HERE = Path(__file__).parent
@@ -31,6 +35,8 @@ TEXTS = [
     "🕯️ bougies",
     "the wall",
 ]
+# A decoder has no special tokens around an empty text, so nothing to embed.
+DECODER_TEXTS = [text or "a" for text in TEXTS]
 MODES = ["cls", "max", "mean", "mean_sqrt_len", "weightedmean", "lasttoken"]
 FLAGS = {"cls": "cls_token", "max": "max_tokens", "mean": "mean_tokens", "mean_sqrt_len": "mean_sqrt_len_tokens",
          "weightedmean": "weightedmean_tokens", "lasttoken": "lasttoken"}
@@ -44,6 +50,16 @@ GOLDENS = PLAIN | {
     "named": (["mean"], None, True, {"prompts": {"query": "the query: ", "passage": "a passage: "}}, {}, {"prompt_name": "passage"}),
     "matryoshka": (["mean"], None, True, {}, {}, {"truncate_dim": 10}),
     "matryoshka-normalized": (["mean"], None, True, {}, {}, {"truncate_dim": 10, "normalize_embeddings": True}),
+    "unpooled-prompt": (["mean"], None, True, {"prompts": {"query": "the query: "}, "default_prompt_name": "query"}, {}, {}),
+}
+INSTRUCT = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
+# name: config, tokenizer class, padding side, what its config says of special tokens, encode options.
+DECODERS = {
+    # As Qwen/Qwen3-Embedding-0.6B: the tokenizer's own template ends texts, the base model is stored without a prefix.
+    "qwen3-embedding": (Qwen3Config, "Qwen2Tokenizer", "left", {}, {"prompt_name": "query"}),
+    # As intfloat/e5-mistral-7b-instruct: add_eos_token ends texts, queries are told what to do.
+    "e5-mistral": (MistralConfig, "LlamaTokenizer", "left", {"add_bos_token": True, "add_eos_token": True}, {"prompt": "Instruct: find\nQuery: "}),
+    "e5-mistral-right": (MistralConfig, "LlamaTokenizer", "right", {"add_bos_token": True, "add_eos_token": True}, {}),
 }
 
 
@@ -51,6 +67,7 @@ def main(minilm=None):
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     cases = [make(name, *golden) for name, golden in GOLDENS.items()]
+    cases += [make_decoder(name, *golden) for name, golden in DECODERS.items()]
     head = {package: version(package) for package in ["sentence-transformers", "transformers", "torch"]}
     result = {"made_with": head, "texts": TEXTS, "cases": cases} | tools()
     (FOLDER / "expected.json").write_text(json.dumps(result) + "\n")
@@ -63,7 +80,7 @@ def make(name, modes, dense, normalize, settings, transformer, options):
     (folder / "1_Pooling").mkdir(parents=True)
     size = 32 * len(modes)
     modules = [("Transformer", ""), ("Pooling", "1_Pooling")]
-    write(folder / "1_Pooling/config.json", {"word_embedding_dimension": 32} | {f"pooling_mode_{FLAGS[mode]}": mode in modes for mode in MODES})
+    write_pooling(folder, modes, include_prompt=name != "unpooled-prompt")
     if dense:
         (folder / "2_Dense").mkdir()
         write(folder / "2_Dense/config.json", {"in_features": size, "out_features": 24, "bias": True, "activation_function": dense})
@@ -72,7 +89,7 @@ def make(name, modes, dense, normalize, settings, transformer, options):
         modules.append(("Dense", "2_Dense"))
     if normalize:
         modules.append(("Normalize", f"{len(modules)}_Normalize"))
-    write(folder / "modules.json", [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (kind, path) in enumerate(modules)])
+    write_modules(folder, modules)
     if settings:
         write(folder / "config_sentence_transformers.json", settings)
     write(folder / "sentence_bert_config.json", {"max_seq_length": 40, "do_lower_case": False} | transformer)
@@ -80,9 +97,49 @@ def make(name, modes, dense, normalize, settings, transformer, options):
         whole = Path(whole)
         for source in [HERE / "encoders/bert-tiny", folder]:
             shutil.copytree(source, whole, dirs_exist_ok=True)
-        model = SentenceTransformer(str(whole), device="cpu")
-        vectors = model.encode(TEXTS, **options)
+        return encoded(name, whole, TEXTS, options)
+
+
+def encoded(name, folder, texts, options):
+    vectors = SentenceTransformer(str(folder), device="cpu").encode(texts, **options)
     return {"name": name, "options": options, "vectors": [[float(f"{x:.8g}") for x in row] for row in vectors.tolist()]}
+
+
+def write_pooling(folder, modes, **more):
+    write(folder / "1_Pooling/config.json", {"word_embedding_dimension": 32} | {f"pooling_mode_{FLAGS[mode]}": mode in modes for mode in MODES} | more)
+
+
+def write_modules(folder, modules):
+    write(folder / "modules.json", [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (kind, path) in enumerate(modules)])
+
+
+def make_decoder(name, config_class, tokenizer_class, side, special, options):
+    folder = FOLDER / name
+    (folder / "1_Pooling").mkdir(parents=True)
+    tokenizer, _ = encoder_tokenizers.bytes_()
+    if special:
+        tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    else:
+        tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B:1 </s>:1", special_tokens=[("</s>", 2)])
+    (folder / "tokenizer.json").write_text(tokenizer.to_str())
+    tokens = {"pad_token": "</s>" if special else "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    write(folder / "tokenizer_config.json", {"tokenizer_class": tokenizer_class, "padding_side": side, "clean_up_tokenization_spaces": False, "model_max_length": 64} | tokens | special)
+    write_pooling(folder, ["lasttoken"], include_prompt=True)
+    write_modules(folder, [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")])
+    write(folder / "config_sentence_transformers.json", {"prompts": {"query": INSTRUCT, "document": ""}, "default_prompt_name": None, "similarity_fn_name": "cosine"})
+    window = {"sliding_window": 9} if config_class is MistralConfig else {}
+    config = config_class(
+        vocab_size=encoder_tokenizers.VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48, head_dim=8,
+        max_position_embeddings=64, rope_theta=100.0, bos_token_id=0, eos_token_id=2, tie_word_embeddings=config_class is Qwen3Config, **window,
+    )
+    torch.manual_seed(len(name))
+    model = AutoModel.from_config(config, attn_implementation="eager").eval()
+    for key, weight in model.named_parameters():
+        noise = torch.randn(weight.shape)
+        weight.data = 1 + 0.2 * noise if "norm" in key else (0.7 if "embed" in key else 1.5 / weight.shape[-1] ** 0.5) * noise
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    return encoded(name, folder, DECODER_TEXTS, options) | {"texts": DECODER_TEXTS}
 
 
 def tools():

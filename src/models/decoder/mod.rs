@@ -14,7 +14,7 @@ pub use config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
-use crate::models::heads::TextModel;
+use crate::models::heads::{Encoder, TextModel};
 use crate::models::raw_config::RawConfig;
 use crate::models::{CausalLm, LogitsAt, ModelLimits};
 use crate::nn::Step;
@@ -44,6 +44,15 @@ pub struct Decoder {
     inventory: Inventory,
 }
 
+/// What a decoder is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Its hidden states: a checkpoint without a head will do.
+    HiddenStates,
+    /// The logits of the next token.
+    Logits,
+}
+
 impl Decoder {
     /// Reads a model of a known family from an opened source.
     pub(crate) fn load(
@@ -51,6 +60,7 @@ impl Decoder {
         raw: &RawConfig,
         files: &ModelFiles,
         options: &LoadOptions,
+        purpose: Purpose,
     ) -> Result<Self> {
         let (pairing, names) = match files.gguf() {
             None => {
@@ -70,6 +80,7 @@ impl Decoder {
         let DecoderConfig { vocab_size, hidden_size, .. } = config;
         let embedding = weights.embedding("embed", vocab_size, hidden_size)?;
         let head = match config.head {
+            _ if purpose == Purpose::HiddenStates => embedding.as_linear(),
             HeadWeights::Own => {
                 weights.linear("head", hidden_size, vocab_size, config.head_bias)?
             }
@@ -124,14 +135,32 @@ impl Decoder {
         Ok(())
     }
 
-    /// The forward pass of a checked batch, which goes through the layers in chunks, so that
-    /// scores take memory in proportion to the context and not to its square.
+    /// The forward pass of a checked batch.
     fn forward_checked(
         &self,
         batch: &TokenBatch,
         cache: &mut KvCache,
         at: LogitsAt,
     ) -> Result<Tensor> {
+        let hidden = self.through_layers(batch, cache)?;
+        let hidden = match at {
+            LogitsAt::EveryToken => hidden,
+            LogitsAt::LastToken => last_tokens(&hidden, batch)?,
+        };
+        let logits = self.head.forward(&self.final_norm.forward(&hidden)?)?;
+        let mut logits = logits.to_dtype(DType::F32)?;
+        if let Some(scale) = self.config.logit_scale {
+            logits = (logits * scale)?;
+        }
+        if let Some(cap) = self.config.logit_cap {
+            logits = soft_cap(&logits, cap)?;
+        }
+        Ok(logits)
+    }
+
+    /// What comes out of the last layer, `(batch, tokens, hidden)`. Tokens go through the layers in
+    /// chunks, so that scores take memory in proportion to the context and not to its square.
+    fn through_layers(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Tensor> {
         let (rows, tokens) = (batch.rows(), batch.tokens());
         let start = cache.tokens();
         cache.reserve(start + tokens);
@@ -162,20 +191,7 @@ impl Decoder {
             }
             outputs.push(x);
         }
-        let hidden = Tensor::cat(&outputs, 1)?;
-        let hidden = match at {
-            LogitsAt::EveryToken => hidden,
-            LogitsAt::LastToken => last_tokens(&hidden, batch)?,
-        };
-        let logits = self.head.forward(&self.final_norm.forward(&hidden)?)?;
-        let mut logits = logits.to_dtype(DType::F32)?;
-        if let Some(scale) = self.config.logit_scale {
-            logits = (logits * scale)?;
-        }
-        if let Some(cap) = self.config.logit_cap {
-            logits = soft_cap(&logits, cap)?;
-        }
-        Ok(logits)
+        Ok(Tensor::cat(&outputs, 1)?)
     }
 }
 
@@ -196,6 +212,22 @@ impl TextModel for Decoder {
         let channels = |layer: &LayerConfig| layer.attention.kv_heads * layer.attention.head_dim;
         let both: usize = self.config.layers.iter().map(|layer| 2 * channels(layer)).sum();
         both * self.dtype.size_in_bytes()
+    }
+}
+
+/// Its hidden states, each of which has seen the tokens before it: Qwen3-Embedding, E5-Mistral.
+impl Encoder for Decoder {
+    fn hidden_size(&self) -> usize {
+        self.config.hidden_size
+    }
+
+    fn encode(&self, batch: &TokenBatch) -> Result<Tensor> {
+        let mut cache = self.new_cache();
+        self.check(batch, &cache)?;
+        self.device.with_context(|| {
+            let hidden = self.through_layers(batch, &mut cache)?;
+            Ok(self.final_norm.forward(&hidden)?.to_dtype(DType::F32)?)
+        })
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderCon
         max_positions,
         embedding_scale: None,
         final_norm: layer.norm,
-        layers: vec![layer; raw.size("num_hidden_layers")?],
+        layers: vec![layer; raw.layers()?.ok_or_else(|| raw.missing("num_hidden_layers"))?],
         learned_positions: None,
         ropes: vec![rope],
         alibis: Vec::new(),

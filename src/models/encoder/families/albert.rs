@@ -58,6 +58,10 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     let groups = raw.optional_size("num_hidden_groups")?.unwrap_or(1);
     let inner = raw.optional_size("inner_group_num")?.unwrap_or(1);
     let layers = config.layers.len();
+    if groups > layers || inner > 64 {
+        let reason = "there are no more groups than layers, and few layers in a group";
+        return Err(raw.refuse("num_hidden_groups", reason));
+    }
     let Some(layer) = config.layers.first().cloned() else { return Ok(config) };
     // Layer `i` of the config is group `i / (layers / groups)`, whose layers follow one another.
     config.layers = (0..layers)

@@ -60,7 +60,7 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         },
         mlp: MlpConfig::Plain { hidden: inner, activation, bias: Bias::Present },
     };
-    let layers = raw.optional_size("num_hidden_layers")?.unwrap_or(12);
+    let layers = raw.layers()?.unwrap_or(12);
     Ok(EncoderConfig {
         vocab_size: raw.optional_size("vocab_size")?.unwrap_or(30522),
         hidden_size,
