@@ -10,10 +10,14 @@
 //! | [`dense`] | f32, f16, bf16, exact | f32 | below `1e-6` of the sum of the products' magnitudes |
 //! | [`attention`] | cached keys and values, f32 or f16, exact | f32 | below `1e-5` of the largest value |
 //! | [`norm`], [`rope`], [`gate`] | f32 | f32 | below `3e-6`, `2e-5` and `1e-6`, relatively |
+//! | [`elementwise`] | | f32 | GELU: below `5e-7`, `4e-7` of a larger result |
+//! | [`encoder_attention`] | | f32 | below `1e-5` of the largest value |
 
 pub(crate) mod activations;
 pub(crate) mod attention;
 pub(crate) mod dense;
+pub(crate) mod elementwise;
+pub(crate) mod encoder_attention;
 pub(crate) mod gate;
 pub(crate) mod norm;
 pub(crate) mod packed;

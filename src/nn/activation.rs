@@ -2,10 +2,12 @@
 
 use std::str::FromStr;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
+use crate::kernels::elementwise;
 use crate::kernels::gate::Gate;
+use crate::weights::slices::with_f32;
 
 /// An activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +33,7 @@ impl Activation {
     /// When the device fails.
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {
-            Self::Gelu => x.gelu_erf(),
+            Self::Gelu => return gelu(x),
             Self::GeluTanh => x.gelu(),
             Self::Relu => x.relu(),
             Self::Silu => x.silu(),
@@ -47,6 +49,16 @@ impl Activation {
             Self::Gelu | Self::Relu | Self::Tanh => None,
         }
     }
+}
+
+/// By a kernel of our own where it can be.
+fn gelu(x: &Tensor) -> Result<Tensor> {
+    if !x.device().is_cpu() || x.dtype() != DType::F32 || !x.is_contiguous() {
+        return Ok(x.gelu_erf()?);
+    }
+    let mut out = with_f32(x, <[f32]>::to_vec)?;
+    elementwise::gelu(&mut out);
+    Ok(Tensor::from_vec(out, x.shape(), x.device())?)
 }
 
 impl FromStr for Activation {

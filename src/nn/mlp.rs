@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::error::Result;
+use crate::kernels::elementwise;
 use crate::kernels::gate;
 use crate::nn::activation::Activation;
 use crate::weights::slices::with_f32;
@@ -67,6 +68,17 @@ impl Mlp {
             let rows = x.contiguous()?;
             let [mut inner, up] = with_f32(&rows, |x| Linear::forward_rows([gate, &self.up], x))??;
             gate::apply(kernel, &mut inner, &up);
+            let [y] = Linear::forward_rows([&self.down], &inner)?;
+            return Ok(Tensor::from_vec(y, x.shape(), x.device())?);
+        }
+        if self.gate.is_none()
+            && self.activation == Activation::Gelu
+            && x.device().is_cpu()
+            && x.dtype() == DType::F32
+        {
+            let rows = x.contiguous()?;
+            let [mut inner] = with_f32(&rows, |x| Linear::forward_rows([&self.up], x))??;
+            elementwise::gelu(&mut inner);
             let [y] = Linear::forward_rows([&self.down], &inner)?;
             return Ok(Tensor::from_vec(y, x.shape(), x.device())?);
         }

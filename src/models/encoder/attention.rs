@@ -7,10 +7,13 @@ use candle_nn::ops;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::error::Result;
+use crate::kernels::encoder_attention;
+use crate::kernels::encoder_attention::{Bias, Vectors};
 use crate::models::encoder::config::{AttentionConfig, RelativePositions};
 use crate::models::encoder::pass::Pass;
 use crate::models::encoder::relative::Disentangled;
 use crate::weights::names::HeadCounts;
+use crate::weights::slices::with_f32;
 use crate::weights::{Linear, Weights};
 
 /// The attention half of a layer.
@@ -53,9 +56,60 @@ impl Attention {
         })
     }
 
-    /// `x: (packed tokens, hidden)`, the same shape back. Rows are taken one by one, by several
-    /// threads, so that none sees another.
+    /// `x: (packed tokens, hidden)`, the same shape back.
     pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let has_kernel =
+            x.device().is_cpu() && x.dtype() == DType::F32 && self.disentangled.is_none();
+        let attended =
+            if has_kernel { self.by_kernel(x, pass)? } else { self.row_by_row(x, pass)? };
+        self.output.forward(&attended)
+    }
+
+    fn by_kernel(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let AttentionConfig { heads, head_dim, scale, rope, window, .. } = self.config;
+        let (tokens, width) = (x.dim(0)?, heads * head_dim);
+        let layers = [&self.query, &self.key, &self.value];
+        let [queries, keys, values] =
+            with_f32(&x.contiguous()?, |x| Linear::forward_rows(layers, x))??;
+        // What is rotated has a head's tokens one after the other.
+        let rotated = |values: Vec<f32>| -> Result<Vec<f32>> {
+            if rope.is_none() {
+                return Ok(values);
+            }
+            let values = Tensor::from_vec(values, (tokens, width), x.device())?;
+            Ok(self.rotated(values, pass)?.flatten_all()?.to_vec1()?)
+        };
+        let (queries, keys) = (rotated(queries)?, rotated(keys)?);
+        let across = |values| Vectors { values, token_stride: width, head_stride: head_dim };
+        let vectors = |values| match rope {
+            None => across(values),
+            Some(_) => Vectors { values, token_stride: head_dim, head_stride: tokens * head_dim },
+        };
+        let mut out = vec![0.0; tokens * width];
+        let mut attend = |bias: Option<Bias<'_>>| {
+            let attention = encoder_attention::Attention {
+                queries: vectors(&queries),
+                keys: vectors(&keys),
+                values: across(&values),
+                heads,
+                head_dim,
+                scale: scale as f32,
+                bias,
+            };
+            encoder_attention::attend(attention, &pass.rows, &mut out);
+        };
+        match pass.bias(window) {
+            None => attend(None),
+            Some(bias) => {
+                let (of, longest, _) = bias.dims3()?;
+                with_f32(bias, |values| attend(Some(Bias { values, longest, per_head: of > 1 })))?;
+            }
+        }
+        Ok(Tensor::from_vec(out, (tokens, width), x.device())?)
+    }
+
+    /// Rows are taken one by one, by several threads, so that none sees another.
+    fn row_by_row(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
         let queries = self.rotated((self.query.forward(x)? * self.config.scale)?, pass)?;
         let keys = self.rotated(self.key.forward(x)?, pass)?;
         let values = self.split(&self.value.forward(x)?)?;
@@ -85,7 +139,7 @@ impl Attention {
             true => pass.rows.par_iter().map(attend).collect::<Result<Vec<_>>>()?,
             false => pass.rows.iter().map(attend).collect::<Result<Vec<_>>>()?,
         };
-        self.output.forward(&Tensor::cat(&rows, 0)?)
+        Ok(Tensor::cat(&rows, 0)?)
     }
 
     /// Queries or keys, `(heads, packed tokens, head_dim)`.
