@@ -166,16 +166,13 @@ impl TaskPipeline for FeatureExtractionPipeline {
     }
 
     fn call(&self, input: &Value, mut options: Map<String, Value>) -> Result<Value> {
-        if let Some(truncation) = options.remove("truncation") {
-            let kwargs = options.entry("tokenize_kwargs").or_insert_with(|| Map::new().into());
-            let kwargs = kwargs.as_object_mut();
-            let kwargs = kwargs.ok_or_else(|| Error::option("tokenize_kwargs", "is no object"))?;
-            if kwargs.insert("truncation".to_owned(), truncation).is_some() {
-                let reason = "stands both beside and in `tokenize_kwargs`";
-                return Err(Error::option("truncation", reason));
-            }
+        let beside: TokenizerOptions = json::options(json::split(&mut options, &["truncation"]))?;
+        let mut options: FeatureExtractionOptions = json::options(options)?;
+        let within = &mut options.tokenize_kwargs.truncation;
+        if within.is_some() && beside.truncation.is_some() {
+            return Err(Error::option("truncation", "stands both beside and in `tokenize_kwargs`"));
         }
-        let options = json::options(options)?;
+        *within = within.or(beside.truncation);
         json::texts(input, |texts| self.run_batch(texts, &options))
     }
 }

@@ -30,13 +30,9 @@ pub(super) fn options<T: DeserializeOwned>(options: Map<String, Value>) -> Resul
     serde_json::from_value(Value::Object(options)).map_err(|error| Error::option("options", error))
 }
 
-/// Moves the named options into an object of their own, for options that Python passes on.
-pub(super) fn nest(options: &mut Map<String, Value>, into: &str, names: &[&str]) {
-    let moved: Map<_, _> =
-        names.iter().filter_map(|&name| Some((name.to_owned(), options.remove(name)?))).collect();
-    if !moved.is_empty() {
-        options.insert(into.to_owned(), Value::Object(moved));
-    }
+/// Takes the named options out, for options that Python passes on.
+pub(super) fn split(options: &mut Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+    names.iter().filter_map(|&name| Some((name.to_owned(), options.remove(name)?))).collect()
 }
 
 /// One item, or each of a list of them.

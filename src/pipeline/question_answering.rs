@@ -232,7 +232,9 @@ impl Work for Ask {
                 Error::InvalidOption { option, reason } if option == "stride" => {
                     Error::option("doc_stride", reason)
                 }
-                Error::InvalidOption { option, reason } if option == "truncation" => {
+                Error::InvalidOption { option, reason }
+                    if option == "truncation" || option == "max_length" =>
+                {
                     Error::option("max_seq_len", reason)
                 }
                 other => other,

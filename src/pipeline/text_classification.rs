@@ -46,6 +46,7 @@ pub struct TextClassificationOptions {
     /// With `true` and without `top_k`, all labels in the model's order. Deprecated in transformers.
     pub return_all_scores: Option<bool>,
     /// How texts become tokens; in JSON these stand beside the other options.
+    #[serde(skip)]
     pub tokenizer: TokenizerOptions,
     /// How many labels, best first. Default: the best one.
     #[serde(deserialize_with = "top_k")]
@@ -159,12 +160,10 @@ impl TaskPipeline for TextClassificationPipeline {
     }
 
     fn call(&self, input: &Value, mut options: Map<String, Value>) -> Result<Value> {
-        json::nest(
-            &mut options,
-            "tokenizer",
-            &["add_special_tokens", "max_length", "padding", "truncation"],
-        );
-        let options: TextClassificationOptions = json::options(options)?;
+        let names = ["add_special_tokens", "max_length", "padding", "truncation"];
+        let tokenizer = json::options(json::split(&mut options, &names))?;
+        let mut options: TextClassificationOptions = json::options(options)?;
+        options.tokenizer = tokenizer;
         let is_legacy = options.top_k.is_none();
         let one = |mut scores: Vec<LabelScore>| match is_legacy && scores.len() == 1 {
             true => json::output(scores.pop()),

@@ -1,0 +1,81 @@
+//! Marks the people, places and organizations of a text: in colour on a terminal (unless `NO_COLOR`
+//! is set), in brackets elsewhere.
+//!
+//! ```text
+//! cargo run --release --example ner -- "Angela Merkel lives in Berlin."
+//! ```
+
+use std::env;
+use std::error::Error;
+use std::io::{IsTerminal, stdout};
+
+use clap::Parser;
+use sconce::Pipeline;
+use sconce::pipeline::{AggregationStrategy, Entity, TokenClassificationOptions};
+
+#[path = "support/models.rs"]
+mod models;
+#[path = "../tests/support/packages.rs"]
+mod packages;
+
+#[derive(Parser)]
+struct Arguments {
+    /// A Hub id, a folder or a GGUF file; by default BERT trained on CoNLL-2003
+    #[arg(long)]
+    model: Option<String>,
+    /// The text
+    #[arg(
+        default_value = "Angela Merkel lives in Berlin, and Hugging Face Inc. is a company in New York City!"
+    )]
+    text: String,
+}
+
+const MODEL: &str = "dbmdz/bert-large-cased-finetuned-conll03-english";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments { model, text } = Arguments::parse();
+    let model = models::named_or_tiny(model.as_deref(), MODEL, "tokens-wordpiece")?;
+    let tagger = Pipeline::token_classification(model.source.clone()).build()?;
+    let mut options = TokenClassificationOptions::default();
+    options.aggregation_strategy = Some(AggregationStrategy::Average);
+    let entities = tagger.run_with(text.as_str(), &options)?;
+    let is_coloured = stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
+    println!("{}\n", marked(&text, &entities, is_coloured));
+    for entity in &entities {
+        println!("{:>5.1} % {:<6} {}", 100.0 * entity.score, entity.label, entity.word);
+    }
+    Ok(())
+}
+
+/// The text with its entities marked.
+fn marked(text: &str, entities: &[Entity], is_coloured: bool) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let mut marked = String::new();
+    let mut at = 0;
+    for entity in entities {
+        let (start, end) = (entity.start.max(at), entity.end.min(characters.len()));
+        if start >= end {
+            continue;
+        }
+        let words: String = characters[start..end].iter().collect();
+        marked.extend(&characters[at..start]);
+        let label = &entity.label;
+        marked += &match is_coloured {
+            true => format!("\x1b[{}m{words}\x1b[0m", colour(label)),
+            false => format!("[{words}]({label})"),
+        };
+        at = end;
+    }
+    marked.extend(&characters[at..]);
+    marked
+}
+
+/// Black on a background of its own for each kind.
+fn colour(label: &str) -> &'static str {
+    match label {
+        "PER" => "30;46",
+        "LOC" => "30;42",
+        "ORG" => "30;43",
+        _ => "30;45",
+    }
+}

@@ -1,0 +1,59 @@
+//! Answers a question from a text of any length.
+//!
+//! ```text
+//! cargo run --release --example question_answering -- "Where does Wolfgang live?" --context @letter.txt
+//! ```
+
+use std::error::Error;
+use std::fs;
+
+use clap::Parser;
+use sconce::Pipeline;
+use sconce::pipeline::{Question, QuestionAnsweringOptions};
+
+#[path = "support/models.rs"]
+mod models;
+#[path = "../tests/support/packages.rs"]
+mod packages;
+
+#[derive(Parser)]
+struct Arguments {
+    /// A Hub id, a folder or a GGUF file; by default DistilBERT trained on SQuAD
+    #[arg(long)]
+    model: Option<String>,
+    /// The text, or @FILE
+    #[arg(long, default_value = CONTEXT)]
+    context: String,
+    /// How many answers
+    #[arg(long, default_value_t = 3)]
+    top_k: usize,
+    #[arg(default_value = "Where does Wolfgang live?")]
+    question: String,
+}
+
+const MODEL: &str = "distilbert/distilbert-base-cased-distilled-squad";
+
+const CONTEXT: &str = "Angela Merkel lives in Berlin. Wolfgang has moved: he lives in Paris, the capital of \
+                       France, since 1999, and loves the light of the candle on his wall.";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments { model, context, top_k, question } = Arguments::parse();
+    let context = match context.strip_prefix('@') {
+        Some(file) => fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?,
+        None => context,
+    };
+    let model = models::named_or_tiny(model.as_deref(), MODEL, "questions-wordpiece")?;
+    let reader = Pipeline::question_answering(model.source.clone()).build()?;
+    let mut options = QuestionAnsweringOptions::default();
+    options.top_k = Some(top_k);
+    let answers = reader.run_with(Question::new(question.as_str(), context), &options)?;
+    println!("{question}");
+    if answers.is_empty() {
+        println!("        no words of the text can answer it");
+    }
+    for answer in answers {
+        let place = format!("characters {} to {}", answer.start, answer.end);
+        println!("{:>5.1} % {}  ({place})", 100.0 * answer.score, answer.answer);
+    }
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! Encoder configs and folders that lie, and requests that make no sense: each is an error that says
+//! what to do, or a model that runs; never a panic, and never memory by a config's word alone.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use sconce::batch::{PaddingSide, TokenBatch};
+use sconce::models::AutoModel;
+use sconce::pipeline::{Pipeline, Task};
+use sconce::{LoadOptions, ModelSource};
+
+fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
+}
+
+/// A copy of a folder's files.
+fn copied(from: &Path) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    folder
+}
+
+/// The model of one text-pipeline golden with its tokenizer.
+fn model(golden: &str) -> tempfile::TempDir {
+    let from = goldens().join("text_pipelines").join(golden);
+    let folder = copied(&from);
+    let record: Value =
+        serde_json::from_slice(&fs::read(from.join("golden.json")).unwrap()).unwrap();
+    let tokenizer = goldens().join("encoders").join(record["tokenizer"].as_str().unwrap());
+    for file in ["tokenizer.json", "tokenizer_config.json"] {
+        fs::copy(tokenizer.join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+fn json_file(path: &Path) -> Map<String, Value> {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn load(task: &str, folder: &Path) -> sconce::Result<Pipeline> {
+    Pipeline::load(task.parse().unwrap(), ModelSource::directory(folder), LoadOptions::default())
+}
+
+/// Every field of every family's config, set to what it should not be: loading fails, or a small
+/// batch runs or fails.
+#[test]
+fn configs_that_lie() {
+    let lies = [
+        json!(0),
+        json!(-1),
+        json!(1),
+        json!(3),
+        json!(2_147_483_647u64),
+        json!(1u64 << 40),
+        json!(u64::MAX),
+        json!(1e300),
+        json!(0.5),
+        json!("text"),
+        json!([]),
+        json!({}),
+        json!(true),
+        json!(false),
+        Value::Null,
+    ];
+    for entry in fs::read_dir(goldens().join("encoders")).unwrap() {
+        let golden = entry.unwrap().path();
+        let folder = copied(&golden);
+        let options = LoadOptions::default();
+        let has_head = AutoModel::sequence_classifier(folder.path(), &options).is_ok();
+        let file = folder.path().join("config.json");
+        let config = json_file(&file);
+        for field in config.keys() {
+            for lie in &lies {
+                let mut lying = config.clone();
+                lying.insert(field.clone(), lie.clone());
+                fs::write(&file, serde_json::to_vec(&lying).unwrap()).unwrap();
+                let batch = TokenBatch::padded(&[vec![5, 6, 7], vec![8]], 0, PaddingSide::Right);
+                let batch = batch.unwrap();
+                match AutoModel::sequence_classifier(folder.path(), &options) {
+                    Ok(classifier) => drop(classifier.classify(&batch)),
+                    Err(_) if has_head => {}
+                    Err(_) => {
+                        let encoder = AutoModel::encoder(folder.path(), &options);
+                        drop(encoder.map(|encoder| encoder.encode(&batch)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Each task of models without its head, and of folders without a file: the message names what is
+/// missing.
+#[test]
+fn folders_that_lack_something() {
+    let needs = |task: &str, golden: &str, expected: &str| {
+        let folder = model(golden);
+        let error = load(task, folder.path()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{task} with {golden}: {error}");
+    };
+    for golden in ["features-wordpiece", "features-unigram"] {
+        needs("text-classification", golden, "no sequence-classification head");
+        needs("zero-shot-classification", golden, "no sequence-classification head");
+        needs("text-ranking", golden, "no sequence-classification head");
+        needs("token-classification", golden, "no token-classification head");
+        needs("question-answering", golden, "no question-answering head");
+        needs("fill-mask", golden, "no masked-language-model head");
+    }
+    needs("text-generation", "features-wordpiece", "is not known as a decoder");
+    needs("zero-shot-classification", "classify-single", "natural language inference");
+    for (file, expected) in [
+        ("config.json", "config.json"),
+        ("model.safetensors", "model.safetensors"),
+        ("tokenizer.json", "tokenizer"),
+    ] {
+        let folder = model("masks-wordpiece");
+        fs::remove_file(folder.path().join(file)).unwrap();
+        let error = load("fill-mask", folder.path()).unwrap_err().to_string();
+        assert!(error.contains(expected), "without {file}: {error}");
+    }
+    let folder = model("masks-wordpiece");
+    let file = folder.path().join("tokenizer_config.json");
+    let mut config = json_file(&file);
+    config.remove("mask_token");
+    // The class BertTokenizer would have one by default.
+    config.insert("tokenizer_class".to_owned(), json!("PreTrainedTokenizerFast"));
+    fs::write(&file, serde_json::to_vec(&config).unwrap()).unwrap();
+    let error = load("fill-mask", folder.path()).unwrap_err().to_string();
+    assert!(error.contains("mask_token"), "{error}");
+}
+
+/// Label sets that name other labels than there are, or no labels.
+#[test]
+fn label_sets_that_lie() {
+    for labels in [
+        json!({"0": "a"}),
+        json!({"0": "a", "1": "b", "2": "c", "3": "d"}),
+        json!({"1": "a", "2": "b", "3": "c"}),
+        json!({"0": "a", "0 ": "b", "x": "c"}),
+        json!({}),
+        json!(["a", "b", "c"]),
+        json!({"0": 1, "1": 2, "2": 3}),
+        json!({"18446744073709551615": "a"}),
+    ] {
+        let folder = model("classify-wordpiece");
+        let file = folder.path().join("config.json");
+        let mut config = json_file(&file);
+        config.insert("id2label".to_owned(), labels.clone());
+        fs::write(&file, serde_json::to_vec(&config).unwrap()).unwrap();
+        let error = load("text-classification", folder.path()).unwrap_err().to_string();
+        assert!(error.contains("id2label") || error.contains("shape"), "{labels}: {error}");
+    }
+}
+
+/// Options by a wrong name, type or value: the caller's error, which names the option.
+#[test]
+fn requests_that_make_no_sense() {
+    let question = json!({"question": "Who?", "context": "Angela Merkel lives in Berlin."});
+    let rank = json!({"query": "Who?", "documents": ["good"]});
+    type Wrong<'a> = &'a [(&'a str, Value)];
+    let table: [(&str, Value, Wrong<'_>); 8] = [
+        (
+            "classify-wordpiece",
+            json!("good"),
+            &[
+                ("top_k", json!(-1)),
+                ("top_k", json!("all")),
+                ("function_to_apply", json!("tanh")),
+                ("truncation", json!("nonsense")),
+                ("max_length", json!(0)),
+                ("batch_size", json!(0)),
+                ("topk", json!(1)),
+                ("return_all_scores", json!("yes")),
+            ],
+        ),
+        (
+            "zero-shot-wordpiece",
+            json!("good"),
+            &[
+                ("candidate_labels", json!([])),
+                ("candidate_labels", json!(7)),
+                ("candidate_labels", json!(",")),
+                ("hypothesis_template", json!("no place")),
+                ("hypothesis_template", json!("{name}")),
+                ("multi_label", json!(1)),
+            ],
+        ),
+        (
+            "tokens-wordpiece",
+            json!("good"),
+            &[
+                ("aggregation_strategy", json!("best")),
+                ("stride", json!(-1)),
+                ("stride", json!(1u64 << 40)),
+                ("ignore_labels", json!("O")),
+                ("offset_mapping", json!("x")),
+                ("grouped_entities", json!(true)),
+            ],
+        ),
+        (
+            "questions-wordpiece",
+            question,
+            &[
+                ("top_k", json!(0)),
+                ("max_answer_len", json!(0)),
+                ("doc_stride", json!(1u64 << 40)),
+                ("max_seq_len", json!(1)),
+                ("max_seq_len", json!(-3)),
+                ("handle_impossible_answer", json!("no")),
+                ("speed", json!(1)),
+            ],
+        ),
+        (
+            "masks-wordpiece",
+            json!("a [MASK]."),
+            &[
+                ("top_k", json!(1u64 << 40)),
+                ("top_k", json!(-1)),
+                ("targets", json!([])),
+                ("targets", json!(7)),
+                ("tokenizer_kwargs", json!({"speed": 1})),
+                ("tokenizer_kwargs", json!(7)),
+            ],
+        ),
+        (
+            "features-wordpiece",
+            json!("good"),
+            &[
+                ("pooling", json!("sum")),
+                ("normalize", json!(true)),
+                ("tokenize_kwargs", json!(7)),
+                ("truncation", json!("x")),
+            ],
+        ),
+        (
+            "rank-wordpiece",
+            rank,
+            &[
+                ("top_k", json!(-1)),
+                ("activation_fn", json!("relu")),
+                ("max_length", json!(1)),
+                ("prompt_name", json!("query")),
+                ("return_documents", json!(3)),
+            ],
+        ),
+        (
+            "similarity",
+            json!(["good", "bad"]),
+            &[
+                ("truncate_dim", json!(0)),
+                ("truncate_dim", json!(-4)),
+                ("precision", json!("int3")),
+                ("prompt_name", json!("no such")),
+                ("batch_size", json!(0)),
+                ("normalize_embeddings", json!("x")),
+            ],
+        ),
+    ];
+    for (golden, input, wrong) in &table {
+        let folder = model(golden);
+        let record = json_file(&goldens().join("text_pipelines").join(golden).join("golden.json"));
+        let task: Task = record["task"].as_str().unwrap().parse().unwrap();
+        let pipeline = load(task.name(), folder.path()).unwrap();
+        let mut good = Map::new();
+        if task == Task::ZeroShotClassification {
+            good.insert("candidate_labels".to_owned(), json!(["film", "wall"]));
+        }
+        pipeline.call(input, good.clone()).unwrap();
+        for (option, value) in *wrong {
+            let mut options = good.clone();
+            options.insert((*option).to_owned(), value.clone());
+            let error = pipeline.call(input, options).unwrap_err();
+            assert!(error.is_caller_error(), "{golden}, {option} {value}: {error:?}");
+            assert!(error.to_string().contains(option), "{golden}, {option} {value}: {error}");
+        }
+        for input in [json!(7), json!(null), json!({"speed": 1}), json!([1, 2]), json!([["a"]])] {
+            let error = pipeline.call(&input, good.clone()).unwrap_err();
+            assert!(error.is_caller_error(), "{golden}, {input}: {error:?}");
+        }
+    }
+}
