@@ -14,7 +14,7 @@ pub use auto::AutoModel;
 pub use memory::Memory;
 
 use crate::batch::TokenBatch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::heads::TextModel;
 use crate::nn::cache::KvCache;
 
@@ -37,6 +37,33 @@ pub trait CausalLm: TextModel {
     /// When the rows differ in number from the cache's, an id is outside the vocabulary, or the
     /// context would overflow. The cache is then as it was before.
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor>;
+
+    /// As [`forward`](Self::forward) for every token, with what happens inside: hidden states and
+    /// attention of all layers. For looking into a model; slower, and memory grows with the square
+    /// of the tokens.
+    ///
+    /// # Errors
+    ///
+    /// As there, and for a model that does not tell.
+    fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
+        let _ = (batch, cache);
+        Err(Error::unsupported("this model does not tell what happens inside it"))
+    }
+}
+
+/// What happens inside a model: `output_hidden_states` and `output_attentions` of transformers.
+/// What stands at padding means nothing.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Trace {
+    /// Logits of every token, `(batch, tokens, vocab)` in f32.
+    pub logits: Tensor,
+    /// What goes into each layer, and last what comes out of the final norm:
+    /// `(batch, tokens, hidden)`, one more than there are layers.
+    pub hidden_states: Vec<Tensor>,
+    /// How each layer's queries share their attention among the cache's slots, earlier ones included:
+    /// `(batch, heads, tokens, slots)` in f32; the shares of a query add up to 1.
+    pub attentions: Vec<Tensor>,
 }
 
 /// Which positions' logits a forward pass returns.

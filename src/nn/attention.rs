@@ -271,8 +271,11 @@ impl Attention {
             scores = scores.broadcast_add(bias)?;
         }
         let scores = scores.reshape((rows, kv_heads, group, slots))?;
-        let shares = ops::softmax_last_dim(&scores)?.to_dtype(values.dtype())?;
-        let attended = shares.matmul(values)?;
+        let shares = ops::softmax_last_dim(&scores)?;
+        if let Some(record) = &step.shares {
+            record.borrow_mut().push(shares.reshape((rows, heads, tokens, slots))?);
+        }
+        let attended = shares.to_dtype(values.dtype())?.matmul(values)?;
         Ok(attended.reshape((rows, heads, tokens, head_dim))?)
     }
 

@@ -1,5 +1,7 @@
 //! What all layers of one forward pass share.
 
+use std::cell::RefCell;
+
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
@@ -22,6 +24,9 @@ pub(crate) struct Step {
     pub(crate) views: Views,
     /// Added to scores, `(batch, heads, 1, slots)` in f32.
     pub(crate) alibis: Vec<Tensor>,
+    /// Where layers put the shares of their attention, `(batch, heads, tokens, slots)`; asked for
+    /// by [`recording`](Self::recording).
+    pub(crate) shares: Option<RefCell<Vec<Tensor>>>,
 }
 
 /// What queries see, one entry per span.
@@ -67,6 +72,20 @@ impl Step {
             ropes: ropes.iter().map(rope).collect::<Result<_>>()?,
             views,
             alibis: alibis.iter().map(alibi).collect::<Result<_>>()?,
+            shares: None,
         })
+    }
+
+    /// The same, but layers tell what they attend to, which kernels never write down.
+    pub(crate) fn recording(
+        mut self,
+        cache: &KvCache,
+        spans: &[AttentionSpan],
+        device: &Device,
+    ) -> Result<Self> {
+        let mask = |&span| mask::additive(cache.positions(), self.start, span, device);
+        self.views = Views::Masks(spans.iter().map(mask).collect::<Result<_>>()?);
+        self.shares = Some(RefCell::default());
+        Ok(self)
     }
 }

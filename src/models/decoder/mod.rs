@@ -16,7 +16,7 @@ use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::models::heads::{Encoder, TextModel};
 use crate::models::raw_config::RawConfig;
-use crate::models::{CausalLm, LogitsAt, ModelLimits};
+use crate::models::{CausalLm, LogitsAt, ModelLimits, Trace};
 use crate::nn::Step;
 use crate::nn::attention::soft_cap;
 use crate::nn::cache::KvCache;
@@ -135,19 +135,41 @@ impl Decoder {
         Ok(())
     }
 
+    /// A forward pass that leaves the cache as it was where it fails.
+    fn pass(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        at: LogitsAt,
+        record: Option<&mut Record>,
+    ) -> Result<Tensor> {
+        self.check(batch, cache)?;
+        let before = cache.tokens();
+        let outcome = self.forward_checked(batch, cache, at, record);
+        if outcome.is_err() {
+            cache.truncate(before)?;
+        }
+        outcome
+    }
+
     /// The forward pass of a checked batch.
     fn forward_checked(
         &self,
         batch: &TokenBatch,
         cache: &mut KvCache,
         at: LogitsAt,
+        mut record: Option<&mut Record>,
     ) -> Result<Tensor> {
-        let hidden = self.through_layers(batch, cache)?;
+        let hidden = self.through_layers(batch, cache, record.as_deref_mut())?;
         let hidden = match at {
             LogitsAt::EveryToken => hidden,
             LogitsAt::LastToken => last_tokens(&hidden, batch)?,
         };
-        let logits = self.head.forward(&self.final_norm.forward(&hidden)?)?;
+        let hidden = self.final_norm.forward(&hidden)?;
+        let logits = self.head.forward(&hidden)?;
+        if let Some(record) = record {
+            record.hidden_states.push(hidden);
+        }
         let mut logits = logits.to_dtype(DType::F32)?;
         if let Some(scale) = self.config.logit_scale {
             logits = (logits * scale)?;
@@ -160,7 +182,13 @@ impl Decoder {
 
     /// What comes out of the last layer, `(batch, tokens, hidden)`. Tokens go through the layers in
     /// chunks, so that scores take memory in proportion to the context and not to its square.
-    fn through_layers(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Tensor> {
+    fn through_layers(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        mut record: Option<&mut Record>,
+    ) -> Result<Tensor> {
+        let chunk = if record.is_some() { batch.tokens() } else { CHUNK };
         let (rows, tokens) = (batch.rows(), batch.tokens());
         let start = cache.tokens();
         cache.reserve(start + tokens);
@@ -169,12 +197,16 @@ impl Decoder {
         };
         let lengths = lengths(batch, cache);
         let ids = Tensor::from_slice(batch.ids(), (rows, tokens), &self.device)?;
-        let mut outputs = Vec::with_capacity(tokens.div_ceil(CHUNK));
-        for from in (0..tokens).step_by(CHUNK) {
-            let to = (from + CHUNK).min(tokens);
+        let mut outputs = Vec::with_capacity(tokens.div_ceil(chunk));
+        for from in (0..tokens).step_by(chunk) {
+            let to = (from + chunk).min(tokens);
             cache.extend(rows, &columns(batch.attention_mask(), from, to));
             let DecoderConfig { ropes, spans, alibis, .. } = &self.config;
             let step = Step::new(cache, to - from, &lengths, ropes, spans, alibis, &self.device)?;
+            let step = match &record {
+                Some(_) => step.recording(cache, spans, &self.device)?,
+                None => step,
+            };
             let mut x = self.embedding.forward(&ids.narrow(1, from, to - from)?)?;
             if let Some(scale) = self.config.embedding_scale {
                 x = (x * scale)?;
@@ -187,7 +219,13 @@ impl Decoder {
                 x = (x + positions.forward(&ids)?)?;
             }
             for (layer, cache) in self.layers.iter().zip(cache.layers_mut()) {
+                if let Some(record) = &mut record {
+                    record.hidden_states.push(x.clone());
+                }
                 x = layer.forward(&x, &step, cache)?;
+            }
+            if let (Some(record), Some(shares)) = (&mut record, step.shares) {
+                record.attentions = shares.into_inner();
             }
             outputs.push(x);
         }
@@ -225,7 +263,7 @@ impl Encoder for Decoder {
         let mut cache = self.new_cache();
         self.check(batch, &cache)?;
         self.device.with_context(|| {
-            let hidden = self.through_layers(batch, &mut cache)?;
+            let hidden = self.through_layers(batch, &mut cache, None)?;
             Ok(self.final_norm.forward(&hidden)?.to_dtype(DType::F32)?)
         })
     }
@@ -237,14 +275,22 @@ impl CausalLm for Decoder {
     }
 
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
-        self.check(batch, cache)?;
-        let before = cache.tokens();
-        let outcome = self.forward_checked(batch, cache, at);
-        if outcome.is_err() {
-            cache.truncate(before)?;
-        }
-        outcome
+        self.pass(batch, cache, at, None)
     }
+
+    fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
+        let mut record = Record::default();
+        let logits = self.pass(batch, cache, LogitsAt::EveryToken, Some(&mut record))?;
+        let Record { hidden_states, attentions } = record;
+        Ok(Trace { logits, hidden_states, attentions })
+    }
+}
+
+/// What a pass is asked to write down, as [`Trace`] tells it.
+#[derive(Default)]
+struct Record {
+    hidden_states: Vec<Tensor>,
+    attentions: Vec<Tensor>,
 }
 
 /// Tokens that go through the layers together: enough to fill the matrix kernels.
