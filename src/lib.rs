@@ -58,7 +58,7 @@ pub use candle_core::{DType, Device, Tensor};
 
 pub use batch::TokenBatch;
 pub use error::{Error, Result};
-pub use options::{LoadOptions, Precision, QuantLevel};
+pub use options::{CachePrecision, LoadOptions, Precision, QuantLevel};
 pub use pipeline::{Pipeline, Task};
 pub use source::ModelSource;
 

@@ -24,6 +24,9 @@ pub struct LoadOptions {
     /// checkpoint's name, each with all that is in it (`layers.0`, `mlp.down`, `lm_head`). `None`: the
     /// output head, as in bitsandbytes (`llm_int8_skip_modules`); an empty list: none.
     pub skip_modules: Option<Vec<String>>,
+    /// What keys and values are kept in on the CPU. `None`: f32. On a GPU they have the dtype of the
+    /// arithmetic.
+    pub cache: Option<CachePrecision>,
 }
 
 impl LoadOptions {
@@ -54,6 +57,24 @@ impl LoadOptions {
         self.skip_modules = Some(modules.into_iter().map(Into::into).collect());
         self
     }
+
+    /// Sets [`cache`](Self::cache).
+    #[must_use]
+    pub fn cache(mut self, precision: CachePrecision) -> Self {
+        self.cache = Some(precision);
+        self
+    }
+}
+
+/// What keys and values are kept in on the CPU; both are computed with in f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CachePrecision {
+    /// Half the memory and, far into a context, half the time; rounds to 11 bits, and what is beyond
+    /// 65,504 to that.
+    F16,
+    /// Exact.
+    F32,
 }
 
 /// The dtype of dense weights, by its Hugging Face name.

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use candle_nn::ops;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::attention::{self, Sight};
 use crate::nn::cache::{LayerCache, with_cached};
 use crate::nn::norm::{Norm, NormConfig};
@@ -103,6 +103,10 @@ impl Attention {
     /// Reads `q`, `k`, `v` and `o`, and `q_norm` and `k_norm` where there are such, from the scope.
     pub(crate) fn load(weights: &Weights, hidden: usize, config: &AttentionConfig) -> Result<Self> {
         let AttentionConfig { heads, kv_heads, head_dim, .. } = *config;
+        if kv_heads == 0 || head_dim == 0 || !heads.is_multiple_of(kv_heads) {
+            let reason = format!("{heads} heads of {head_dim} channels that share {kv_heads}");
+            return Err(Error::unsupported(reason));
+        }
         let weights = &weights.with_heads(HeadCounts { heads, kv_heads, head_dim });
         let queries = heads * head_dim;
         let keys = kv_heads * head_dim;
@@ -346,7 +350,7 @@ mod tests {
                     output_bias: Bias::Absent,
                 },
             };
-            let mut cache = KvCache::new(2);
+            let mut cache = KvCache::new(2, DType::F32);
             for (tokens, padding) in [(7, vec![0, 1, 9, 13]), (1, vec![]), (2, vec![2])] {
                 let mut mask = vec![1; 2 * tokens];
                 padding.iter().for_each(|&at: &usize| mask[at] = 0);

@@ -25,15 +25,18 @@ pub struct KvCache {
 }
 
 /// `(rows, kv_heads, capacity, head_dim)`; allocated by the first append.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LayerCache {
     buffers: Option<(Tensor, Tensor)>,
+    /// Of the buffers on the CPU, f16 or f32; elsewhere they have the dtype of activations.
+    dtype: DType,
 }
 
 impl KvCache {
-    pub(crate) fn new(layers: usize) -> Self {
+    /// For so many layers; on the CPU in f16 or f32, elsewhere in the dtype of activations.
+    pub(crate) fn new(layers: usize, dtype: DType) -> Self {
         Self {
-            layers: (0..layers).map(|_| LayerCache::default()).collect(),
+            layers: (0..layers).map(|_| LayerCache { buffers: None, dtype }).collect(),
             positions: Vec::new(),
             slots: 0,
             reserved: 0,
@@ -174,7 +177,7 @@ impl KvCache {
                 Some((keys, values)) if self.slots > 0 => Some((map(keys)?, map(values)?)),
                 _ => None,
             };
-            Ok(LayerCache { buffers })
+            Ok(LayerCache { buffers, dtype: layer.dtype })
         };
         self.layers.iter().map(map_layer).collect()
     }
@@ -212,8 +215,9 @@ impl LayerCache {
         capacity: usize,
     ) -> Result<(&Tensor, &Tensor)> {
         let (old_keys, old_values) = self.take(shape[0]);
+        let dtype = self.dtype;
         let write = |buffer, new: &[f32]| -> Result<Tensor> {
-            let buffer = room(buffer, shape, start, capacity, (DType::F32, &Device::Cpu))?;
+            let buffer = room(buffer, shape, start, capacity, (dtype, &Device::Cpu))?;
             let slots = buffer.dims()[2];
             modify(&buffer, |storage| {
                 let buffer = match storage {

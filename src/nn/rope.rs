@@ -10,7 +10,7 @@ use std::f64::consts::PI;
 use candle_core::{Device, Tensor};
 use candle_nn::rotary_emb;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::rope::{self, Pairs};
 use crate::weights::slices::with_f32;
 
@@ -245,7 +245,12 @@ impl Rope {
             RopePairing::Adjacent => Pairs::Adjacent,
             RopePairing::Halves => Pairs::Halves,
         };
-        let pairs = self.rotary_dim / 2;
+        let (pairs, width) = (self.rotary_dim / 2, heads * head_dim);
+        let tokens = self.cos.elem_count() / pairs.max(1);
+        if 2 * pairs > head_dim || width == 0 || x.len() != tokens * width {
+            let reason = format!("{pairs} pairs of channels in {heads} heads of {head_dim}");
+            return Err(Error::input(reason));
+        }
         with_f32(&self.cos, |cos| {
             with_f32(&self.sin, |sin| rope::rotate(x, heads, head_dim, [cos, sin], pairs, pairing))
         })?

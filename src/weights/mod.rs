@@ -260,6 +260,11 @@ impl Weights {
         });
     }
 
+    /// The dtype of keys and values.
+    pub(crate) fn cache_dtype(&self) -> DType {
+        self.plan.cache
+    }
+
     /// The tensor in its file, of that shape, and what is to be added to each of its elements.
     fn stored(&self, name: &str, shape: &[usize]) -> Result<(StoredTensor<'_>, f32)> {
         let ours = self.path(name);

@@ -4,7 +4,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::utils;
 use candle_core::{DType, Device};
 
-use crate::options::{LoadOptions, Precision, QuantLevel};
+use crate::options::{CachePrecision, LoadOptions, Precision, QuantLevel};
 use crate::weights::elements::Elements;
 use crate::weights::store::Store;
 
@@ -15,6 +15,8 @@ pub(super) struct LoadPlan {
     pub(super) compute: DType,
     /// Of matrices that are not quantized; `None`: what each is stored in, which loses nothing.
     dense: Option<DType>,
+    /// Of keys and values.
+    pub(super) cache: DType,
     keep_blocks: bool,
     quantize: Option<QuantLevel>,
     skip_modules: Option<Vec<String>>,
@@ -32,8 +34,13 @@ impl LoadPlan {
         };
         let compute = dense.filter(|_| !device.is_cpu()).unwrap_or(DType::F32);
         let keep_blocks = options.dtype.is_none();
+        let cache = match options.cache {
+            _ if !device.is_cpu() => compute,
+            Some(CachePrecision::F16) => DType::F16,
+            Some(CachePrecision::F32) | None => DType::F32,
+        };
         let LoadOptions { quantize, skip_modules, .. } = options.clone();
-        Self { device, compute, dense, keep_blocks, quantize, skip_modules }
+        Self { device, compute, dense, cache, keep_blocks, quantize, skip_modules }
     }
 
     /// The dtype of a matrix that is not quantized, stored as `stored`.

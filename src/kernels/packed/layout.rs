@@ -158,39 +158,88 @@ pub(super) struct RowPiece {
 
 const FOURS: u32 = 0x0101_0101;
 
-/// Writes a row's piece into the packed block of its eight rows.
-pub(super) fn write(layout: Layout, block: &mut [u8], piece: usize, row: usize, from: &RowPiece) {
-    let mut put = |at: usize, word: u32| {
-        for (byte, more) in block[at..at + 4].iter_mut().zip(word.to_le_bytes()) {
-            *byte |= more;
+/// Packs up to eight rows, as they are stored, into their group; rows that are not there stay zeros.
+pub(super) fn pack(format: BlockFormat, stored: &[&[u8]], group: &mut [u8]) {
+    // With the format known while compiling, its layout is no decision in the loops.
+    macro_rules! each {
+        ($($name:ident),*) => {
+            match format {
+                $(BlockFormat::$name => pack_as(BlockFormat::$name, stored, group),)*
+            }
+        };
+    }
+    each!(Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0);
+}
+
+#[inline(always)]
+fn pack_as(format: BlockFormat, stored: &[&[u8]], group: &mut [u8]) {
+    let layout = format.layout();
+    for (number, packed) in group.chunks_exact_mut(layout.block()).enumerate() {
+        for piece in 0..layout.pieces {
+            let mut decoded = [RowPiece::default(); ROWS];
+            for (decoded, stored) in decoded.iter_mut().zip(stored) {
+                let block = &stored[number * layout.stored..][..layout.stored];
+                *decoded = decode(format, block, piece);
+            }
+            write(layout, packed, piece, &decoded);
         }
-    };
+    }
+}
+
+/// Writes a piece of eight rows into their packed block.
+#[inline(always)]
+fn write(layout: Layout, block: &mut [u8], piece: usize, rows: &[RowPiece; ROWS]) {
     let start = layout.head() + piece * layout.piece();
     let (low, high) = layout.bits();
-    for (j, word) in from.words.iter().enumerate() {
-        let vector = |number: usize| start + number * 4 * ROWS + 4 * row;
+    // Word by word, so that eight rows are a vector.
+    let words: [[u32; ROWS]; 8] =
+        std::array::from_fn(|j| std::array::from_fn(|row| rows[row].words[j]));
+    let mut put = |at: usize, vector: [u32; ROWS]| {
+        let bytes = block[start + at..start + at + 4 * ROWS].as_chunks_mut::<4>().0;
+        bytes.iter_mut().zip(vector).for_each(|(out, word)| *out = word.to_le_bytes());
+    };
+    for n in 0..layout.low_bits {
         match layout.low_bits {
-            2 => put(vector(j % 2) + low, (word & (3 * FOURS)) << (j / 2 * 2)),
-            4 => put(vector(j % 4) + low, (word & (15 * FOURS)) << (j / 4 * 4)),
-            _ => put(vector(j) + low, *word),
+            2 => put(low + 32 * n, joined::<2>(&words, n, 2, 0)),
+            4 => put(low + 32 * n, joined::<4>(&words, n, 4, 0)),
+            _ => put(low + 32 * n, words[n]),
         }
-        let rest = word >> layout.low_bits.min(7);
+    }
+    for n in 0..layout.high_bits {
         match layout.high_bits {
-            0 => {}
-            1 => put(vector(0) + high, (rest & FOURS) << j),
-            _ => put(vector(j / 4) + high, (rest & (3 * FOURS)) << (j % 4 * 2)),
+            1 => put(high, joined::<1>(&words, 0, 1, layout.low_bits)),
+            _ => put(high + 32 * n, joined::<2>(&words, 4 * n, 1, layout.low_bits)),
         }
     }
-    if piece == 0 {
-        for (number, value) in from.head.iter().take(layout.head() / (2 * ROWS)).enumerate() {
-            let at = number * 2 * ROWS + 2 * row;
-            block[at..at + 2].copy_from_slice(&value.to_le_bytes());
+    for (row, from) in rows.iter().enumerate() {
+        if piece == 0 {
+            for (number, value) in from.head.iter().take(layout.head() / (2 * ROWS)).enumerate() {
+                let at = number * 2 * ROWS + 2 * row;
+                block[at..at + 2].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        if layout.factors() > 0 {
+            block[start + row] = from.factors[0];
+            block[start + ROWS + row] = from.factors[1];
         }
     }
-    if layout.factors() > 0 {
-        block[start + row] = from.factors[0];
-        block[start + ROWS + row] = from.factors[1];
+}
+
+/// `BITS` of each byte, from bit `shift` on, of as many words as they fill: from `first`, `step` apart.
+#[inline(always)]
+fn joined<const BITS: usize>(
+    words: &[[u32; ROWS]; 8],
+    first: usize,
+    step: usize,
+    shift: usize,
+) -> [u32; ROWS] {
+    let mut joined = [0; ROWS];
+    for i in 0..8 / BITS {
+        for (joined, word) in joined.iter_mut().zip(words[first + i * step]) {
+            *joined |= (word >> shift & (((1 << BITS) - 1) * FOURS)) << (i * BITS);
+        }
     }
+    joined
 }
 
 /// Reads what [`write`] has written.
@@ -225,65 +274,65 @@ pub(super) fn read(layout: Layout, block: &[u8], piece: usize, row: usize) -> Ro
 }
 
 /// Reads a piece of a block as it is stored in a file; layouts as in ggml's `ggml-quants.c`.
-pub(super) fn decode(format: BlockFormat, block: &[u8], piece: usize) -> RowPiece {
+#[inline(always)]
+fn decode(format: BlockFormat, block: &[u8], piece: usize) -> RowPiece {
     let half = |at: usize| u16::from_le_bytes([block[at], block[at + 1]]);
-    let nibbles = |at: usize| -> [u8; 32] {
-        std::array::from_fn(|i| block[at + i % 16] >> (i / 16 * 4) & 15)
+    let word =
+        |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+    // Bits of each of 32 bytes.
+    let bits = |at: usize, shift: usize, mask: u32| -> [u32; 8] {
+        std::array::from_fn(|j| word(at + 4 * j) >> shift & (mask * FOURS))
     };
-    let fifth = |at: usize, mut quants: [u8; 32]| -> [u8; 32] {
-        for (i, quant) in quants.iter_mut().enumerate() {
-            *quant |= (block[at + i / 8] >> (i % 8) & 1) << 4;
-        }
-        quants
+    let nibbles = |at: usize| -> [u32; 8] {
+        std::array::from_fn(|j| word(at + 4 * (j % 4)) >> (j / 4 * 4) & (15 * FOURS))
     };
-    let twos = |at: usize| -> [u8; 32] {
-        std::array::from_fn(|i| block[at + 32 * (piece / 4) + i] >> (piece % 4 * 2) & 3)
+    // With a fifth bit from 32 bits.
+    let fifth = |at: usize, words: [u32; 8]| -> [u32; 8] {
+        let high = word(at);
+        // Multiplying puts bit i of four into byte i.
+        std::array::from_fn(|j| {
+            words[j] | ((high >> (4 * j) & 15).wrapping_mul(0x0020_4081) & FOURS) << 4
+        })
     };
-    let fours = |at: usize| -> [u8; 32] {
-        std::array::from_fn(|i| block[at + 32 * (piece / 2) + i] >> (piece % 2 * 4) & 15)
+    let with = |low: [u32; 8], high: [u32; 8], shift: usize| -> [u32; 8] {
+        std::array::from_fn(|j| low[j] | high[j] << shift)
     };
-    let (quants, head, factors) = match format {
+    let (words, head, factors) = match format {
         BlockFormat::Q4_0 => (nibbles(2), [half(0), 0], [0; 2]),
         BlockFormat::Q4_1 => (nibbles(4), [half(0), half(2)], [0; 2]),
         BlockFormat::Q5_0 => (fifth(2, nibbles(6)), [half(0), 0], [0; 2]),
         BlockFormat::Q5_1 => (fifth(4, nibbles(8)), [half(0), half(2)], [0; 2]),
-        BlockFormat::Q8_0 => (std::array::from_fn(|i| block[2 + i]), [half(0), 0], [0; 2]),
+        BlockFormat::Q8_0 => (std::array::from_fn(|j| word(2 + 4 * j)), [half(0), 0], [0; 2]),
         BlockFormat::Q2K => {
-            (twos(16), [half(80), half(82)], [block[2 * piece], block[2 * piece + 1]])
+            let words = bits(16 + 32 * (piece / 4), piece % 4 * 2, 3);
+            (words, [half(80), half(82)], [block[2 * piece], block[2 * piece + 1]])
         }
         BlockFormat::Q3K => {
-            let mut quants = twos(32);
-            for (i, quant) in quants.iter_mut().enumerate() {
-                *quant |= (block[i] >> piece & 1) << 2;
-            }
+            let low = bits(32 + 32 * (piece / 4), piece % 4 * 2, 3);
             let scale = |i: usize| {
                 let low = block[96 + i % 8] >> (i / 8 * 4) & 15;
                 let high = block[104 + i % 4] >> (i / 4 * 2) & 3;
                 (low | high << 4).wrapping_sub(32)
             };
-            (quants, [half(108), 0], [scale(2 * piece), scale(2 * piece + 1)])
+            let factors = [scale(2 * piece), scale(2 * piece + 1)];
+            (with(low, bits(0, piece, 1), 2), [half(108), 0], factors)
         }
-        BlockFormat::Q4K => (fours(16), [half(0), half(2)], six_bits(&block[4..16], piece)),
+        BlockFormat::Q4K => {
+            let words = bits(16 + 32 * (piece / 2), piece % 2 * 4, 15);
+            (words, [half(0), half(2)], six_bits(&block[4..16], piece))
+        }
         BlockFormat::Q5K => {
-            let mut quants = fours(48);
-            for (i, quant) in quants.iter_mut().enumerate() {
-                *quant |= (block[16 + i] >> piece & 1) << 4;
-            }
-            (quants, [half(0), half(2)], six_bits(&block[4..16], piece))
+            let low = bits(48 + 32 * (piece / 2), piece % 2 * 4, 15);
+            let words = with(low, bits(16, piece, 1), 4);
+            (words, [half(0), half(2)], six_bits(&block[4..16], piece))
         }
         BlockFormat::Q6K => {
             let (part, quarter) = (piece / 4, piece % 4);
-            let quants = std::array::from_fn(|i| {
-                let low = block[64 * part + 32 * (quarter % 2) + i] >> (quarter / 2 * 4) & 15;
-                let high = block[128 + 32 * part + i] >> (quarter * 2) & 3;
-                low | high << 4
-            });
-            (quants, [half(208), 0], [block[192 + 2 * piece], block[192 + 2 * piece + 1]])
+            let low = bits(64 * part + 32 * (quarter % 2), quarter / 2 * 4, 15);
+            let words = with(low, bits(128 + 32 * part, quarter * 2, 3), 4);
+            (words, [half(208), 0], [block[192 + 2 * piece], block[192 + 2 * piece + 1]])
         }
     };
-    let words = std::array::from_fn(|j| {
-        u32::from_le_bytes([quants[4 * j], quants[4 * j + 1], quants[4 * j + 2], quants[4 * j + 3]])
-    });
     RowPiece { words, head, factors }
 }
 

@@ -61,16 +61,8 @@ impl Packed {
         let group_bytes = columns / format.columns() * layout.block();
         let mut bytes = vec![0; rows.div_ceil(ROWS) * group_bytes];
         bytes.par_chunks_mut(group_bytes).enumerate().for_each(|(group, packed)| {
-            for (row, stored) in starts[group * ROWS..].iter().take(ROWS).enumerate() {
-                let blocks =
-                    stored.chunks_exact(layout.stored).zip(packed.chunks_exact_mut(layout.block()));
-                for (stored, packed) in blocks {
-                    for piece in 0..layout.pieces {
-                        let decoded = layout::decode(format, stored, piece);
-                        layout::write(layout, packed, piece, row, &decoded);
-                    }
-                }
-            }
+            let stored = &starts[group * ROWS..rows.min((group + 1) * ROWS)];
+            layout::pack(format, stored, packed);
         });
         Some(Self { format, rows, columns, bytes })
     }

@@ -34,8 +34,8 @@ use layer::Layer;
 pub struct Decoder {
     config: DecoderConfig,
     device: Device,
-    /// Of activations and of the cache.
-    dtype: DType,
+    /// Of keys and values.
+    cache_dtype: DType,
     embedding: Embedding,
     positions: Option<Embedding>,
     layers: Vec<Layer>,
@@ -102,7 +102,7 @@ impl Decoder {
         Ok(Self {
             config,
             device: weights.device().clone(),
-            dtype: weights.dtype(),
+            cache_dtype: weights.cache_dtype(),
             embedding,
             positions,
             layers,
@@ -249,7 +249,7 @@ impl TextModel for Decoder {
     fn cache_bytes_per_token(&self) -> usize {
         let channels = |layer: &LayerConfig| layer.attention.kv_heads * layer.attention.head_dim;
         let both: usize = self.config.layers.iter().map(|layer| 2 * channels(layer)).sum();
-        both * self.dtype.size_in_bytes()
+        both * self.cache_dtype.size_in_bytes()
     }
 }
 
@@ -271,7 +271,7 @@ impl Encoder for Decoder {
 
 impl CausalLm for Decoder {
     fn new_cache(&self) -> KvCache {
-        KvCache::new(self.config.layers.len())
+        KvCache::new(self.config.layers.len(), self.cache_dtype)
     }
 
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {

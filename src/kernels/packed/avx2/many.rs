@@ -91,11 +91,8 @@ fn rows<F: Format, const M: usize>(
     let mut sums = [_mm256_setzero_ps(); M];
     for (at, piece) in pieces.iter().enumerate() {
         for (i, sums) in sums.iter_mut().enumerate() {
-            let (values, group) = activations(x, row + i, at);
-            // SAFETY: it points into `values`, and there are as many of both (asserted above).
-            let raised = unsafe {
-                x.raised.as_ptr().offset(values.offset_from(x.values.as_ptr())).cast::<i8>()
-            };
+            let (_, group) = activations(x, row + i, at);
+            let raised = x.raised.as_ptr().wrapping_add((row + i) * x.columns + at * 32).cast();
             let total = dot::<F>(piece, |number| word(raised, number));
             let total = _mm256_sub_epi32(total, piece.correction);
             let scale = _mm256_mul_ps(piece.scale, _mm256_set1_ps(group.scale));

@@ -110,7 +110,7 @@ fn activations(x: &Activations, row: usize, at: usize) -> (*const i8, &Group) {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn word(x: *const i8, number: usize) -> __m256i {
-    // SAFETY: `x` is from `activations`, which has eight words.
+    // SAFETY: callers give a piece of a row of activations, signed or raised, which is eight words.
     _mm256_set1_epi32(unsafe { x.add(4 * number).cast::<i32>().read_unaligned() })
 }
 
