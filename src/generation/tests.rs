@@ -63,7 +63,7 @@ impl CausalLm for Table {
         }
         calls.push((batch.rows(), batch.tokens()));
         thread::sleep(self.delay);
-        cache.extend(batch.rows(), batch.attention_mask());
+        cache.extend(batch.rows(), batch.ids(), batch.attention_mask());
         assert!(cache.row_lengths().into_iter().all(|length| length <= self.context));
         let last = batch.ids().chunks(batch.tokens()).map(|row| row[batch.tokens() - 1] as usize);
         let logits: Vec<f32> = last.flat_map(|id| self.next[id].clone()).collect();

@@ -127,10 +127,11 @@ impl RawConfig {
         self.read_as(field, numbered, "an object with a text for each number from 0 on")
     }
 
-    /// The same config with another default for a field than its common one.
+    /// The same config with another default for a field than its common one, where it is missing; a
+    /// null says "none", as it does to the reference.
     pub(crate) fn with_default(&self, field: &str, value: impl Into<Value>) -> Self {
         let mut config = self.clone();
-        config.fields.entry(field).or_insert_with(|| value.into());
+        config.fields.entry(self.spelled(field)).or_insert_with(|| value.into());
         config
     }
 
@@ -232,6 +233,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("context_length", "max_position_embeddings"),
     ("embedding_length", "hidden_size"),
     ("embedding_scale", "embedding_multiplier"),
+    ("expert_count", "num_experts"),
+    ("expert_feed_forward_length", "moe_intermediate_size"),
+    ("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
+    ("expert_used_count", "num_experts_per_tok"),
     ("feed_forward_length", "intermediate_size"),
     ("final_logit_softcapping", "final_logit_softcapping"),
     ("logit_scale", "logits_scaling"),
@@ -284,6 +289,14 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
     }
     if !rope.is_empty() {
         fields.insert("rope_scaling".to_owned(), rope.into());
+    }
+    // Phi-3's converter says "no window" so.
+    if fields.get("sliding_window").is_some_and(|window| *window == 0) {
+        fields.remove("sliding_window");
+    }
+    // As llama.cpp has it.
+    if let Some(heads) = fields.get("num_attention_heads").cloned() {
+        fields.entry("num_key_value_heads").or_insert(heads);
     }
     let has = |tensor: &str| file.tensors().contains_key(tensor);
     if let Some(embedding) = file.tensors().get("token_embd.weight") {

@@ -354,7 +354,7 @@ mod tests {
             for (tokens, padding) in [(7, vec![0, 1, 9, 13]), (1, vec![]), (2, vec![2])] {
                 let mut mask = vec![1; 2 * tokens];
                 padding.iter().for_each(|&at: &usize| mask[at] = 0);
-                cache.extend(2, &mask);
+                cache.extend(2, &vec![0; 2 * tokens], &mask);
                 let lengths = cache.row_lengths();
                 let new =
                     || Step::new(&cache, tokens, &lengths, &ropes, &spans, &alibis, &Device::Cpu);

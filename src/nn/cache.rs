@@ -20,6 +20,10 @@ pub struct KvCache {
     layers: Vec<LayerCache>,
     /// For each row, the position of each slot's token; `None` for padding.
     positions: Vec<Vec<Option<u32>>>,
+    /// For each row, the id in each slot.
+    ids: Vec<Vec<u32>>,
+    /// For each row, its length when the last keys and values were computed.
+    computed_at: Vec<usize>,
     slots: usize,
     reserved: usize,
 }
@@ -38,6 +42,8 @@ impl KvCache {
         Self {
             layers: (0..layers).map(|_| LayerCache { buffers: None, dtype }).collect(),
             positions: Vec::new(),
+            ids: Vec::new(),
+            computed_at: Vec::new(),
             slots: 0,
             reserved: 0,
         }
@@ -88,6 +94,7 @@ impl KvCache {
         }
         self.slots = tokens;
         self.positions.iter_mut().for_each(|row| row.truncate(tokens));
+        self.ids.iter_mut().for_each(|row| row.truncate(tokens));
         if tokens == 0 {
             self.clear();
         }
@@ -98,6 +105,8 @@ impl KvCache {
     pub fn clear(&mut self) {
         self.slots = 0;
         self.positions.clear();
+        self.ids.clear();
+        self.computed_at.clear();
     }
 
     /// Keeps the given rows in the given order; a row may be named several times, as beams need.
@@ -119,6 +128,8 @@ impl KvCache {
             tensor.narrow(2, 0, slots)?.contiguous()?.index_select(&index, 0)
         })?;
         self.positions = rows.iter().map(|&row| self.positions[row].clone()).collect();
+        self.ids = rows.iter().map(|&row| self.ids[row].clone()).collect();
+        self.computed_at = rows.iter().map(|&row| self.computed_at[row]).collect();
         Ok(())
     }
 
@@ -132,6 +143,8 @@ impl KvCache {
             layers: self
                 .map_layers(|tensor| tensor.narrow(2, 0, self.slots)?.force_contiguous())?,
             positions: self.positions.clone(),
+            ids: self.ids.clone(),
+            computed_at: self.computed_at.clone(),
             slots: self.slots,
             reserved: self.reserved,
         })
@@ -139,9 +152,13 @@ impl KvCache {
 
     /// Notes that the batch's tokens are about to be appended; `mask` is 1 for tokens, 0 for
     /// padding, one row after the other. Undone by [`truncate`](Self::truncate).
-    pub(crate) fn extend(&mut self, rows: usize, mask: &[u8]) {
+    pub(crate) fn extend(&mut self, rows: usize, ids: &[u32], mask: &[u8]) {
         self.positions.resize_with(rows, Vec::new);
+        self.ids.resize_with(rows, Vec::new);
         let tokens = mask.len() / rows;
+        for (row, ids) in self.ids.iter_mut().zip(ids.chunks(tokens)) {
+            row.extend(ids);
+        }
         for (row, mask) in self.positions.iter_mut().zip(mask.chunks(tokens)) {
             let mut next = next_position(row);
             row.extend(mask.iter().map(|&mask| {
@@ -152,6 +169,22 @@ impl KvCache {
             }));
         }
         self.slots += tokens;
+    }
+
+    /// For each row, the ids in its slots, and 1 for each that is a token, 0 for padding.
+    pub(crate) fn history(&self) -> impl Iterator<Item = (&[u32], Vec<u8>)> {
+        let mask = |row: &[Option<u32>]| row.iter().map(|slot| slot.is_some().into()).collect();
+        self.ids.iter().zip(&self.positions).map(move |(ids, row)| (ids.as_slice(), mask(row)))
+    }
+
+    /// For each row, its length when the last keys and values were computed.
+    pub(crate) fn computed_at(&self) -> &[usize] {
+        &self.computed_at
+    }
+
+    /// Notes that all keys and values have been computed for rows of these lengths.
+    pub(crate) fn note_computed(&mut self, lengths: Vec<usize>) {
+        self.computed_at = lengths;
     }
 
     /// For each row, the position of each slot's token; `None` for padding.

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::kernels::elementwise;
 use crate::kernels::gate;
 use crate::nn::activation::Activation;
+use crate::nn::experts::{Experts, ExpertsConfig};
 use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Linear, Weights};
 
@@ -13,6 +14,8 @@ use crate::weights::{Bias, Linear, Weights};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum MlpConfig {
+    /// Some of many gated ones: Mixtral, Qwen2-MoE, Qwen3-MoE.
+    Experts(ExpertsConfig),
     /// `down(act(gate(x)) * up(x))`: Llama and what descends from it.
     Gated {
         /// Width between the projections, `intermediate_size`.
@@ -35,7 +38,14 @@ pub enum MlpConfig {
 
 /// The feed-forward half of a layer.
 #[derive(Debug, Clone)]
-pub(crate) struct Mlp {
+pub(crate) enum Mlp {
+    Dense(Dense),
+    Experts(Experts),
+}
+
+/// One MLP that all tokens go through.
+#[derive(Debug, Clone)]
+pub(crate) struct Dense {
     gate: Option<Linear>,
     up: Linear,
     down: Linear,
@@ -43,23 +53,57 @@ pub(crate) struct Mlp {
 }
 
 impl Mlp {
-    /// Reads `gate`, `up` and `down` from the scope.
+    /// Reads `gate`, `up` and `down`, or what [`Experts::load`] does, from the scope.
     pub(crate) fn load(weights: &Weights, size: usize, config: &MlpConfig) -> Result<Self> {
-        let (MlpConfig::Gated { hidden, activation, bias }
-        | MlpConfig::Plain { hidden, activation, bias }) = *config;
-        let gate = match config {
-            MlpConfig::Gated { .. } => Some(weights.linear("gate", size, hidden, bias)?),
-            MlpConfig::Plain { .. } => None,
-        };
+        Ok(match *config {
+            MlpConfig::Experts(ref config) => Self::Experts(Experts::load(weights, size, config)?),
+            MlpConfig::Gated { hidden, activation, bias } => {
+                Self::Dense(Dense::gated(weights, size, hidden, activation, bias)?)
+            }
+            MlpConfig::Plain { hidden, activation, bias } => {
+                Self::Dense(Dense::plain(weights, size, hidden, activation, bias)?)
+            }
+        })
+    }
+
+    /// `x: (batch, tokens, hidden)`, the same shape back.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Dense(dense) => dense.forward(x),
+            Self::Experts(experts) => experts.forward(x),
+        }
+    }
+}
+
+impl Dense {
+    /// Reads `gate`, `up` and `down` from the scope.
+    pub(crate) fn gated(
+        weights: &Weights,
+        size: usize,
+        hidden: usize,
+        activation: Activation,
+        bias: Bias,
+    ) -> Result<Self> {
+        let gate = Some(weights.linear("gate", size, hidden, bias)?);
+        Ok(Self { gate, ..Self::plain(weights, size, hidden, activation, bias)? })
+    }
+
+    fn plain(
+        weights: &Weights,
+        size: usize,
+        hidden: usize,
+        activation: Activation,
+        bias: Bias,
+    ) -> Result<Self> {
         Ok(Self {
-            gate,
+            gate: None,
             up: weights.linear("up", size, hidden, bias)?,
             down: weights.linear("down", hidden, size, bias)?,
             activation,
         })
     }
 
-    /// `x: (batch, tokens, hidden)`, the same shape back.
+    /// `x: (.., hidden)`, the same shape back.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if let (Some(gate), Some(kernel)) = (&self.gate, self.activation.kernel())
             && x.device().is_cpu()

@@ -73,6 +73,7 @@ pub struct Weights {
     scope: String,
     heads: Option<HeadCounts>,
     prefix: Option<String>,
+    part: Option<&'static str>,
     scheme: Scheme,
     plan: LoadPlan,
     notes: Arc<Notes>,
@@ -114,6 +115,7 @@ impl Weights {
             scope: String::new(),
             heads: None,
             prefix: None,
+            part: None,
             scheme: Scheme::read(files)?,
             plan,
             notes: Arc::default(),
@@ -138,6 +140,13 @@ impl Weights {
     #[must_use]
     pub(crate) fn base_model_prefix(&self, prefix: &str) -> Self {
         Self { prefix: Some(prefix.to_owned()), ..self.clone() }
+    }
+
+    /// The model is a part of a larger one, which the checkpoint is of: tensors are also looked for in
+    /// the part of that name, as both generations of multimodal checkpoints have it.
+    #[must_use]
+    pub(crate) fn part_of_more(&self, part: &'static str) -> Self {
+        Self { part: Some(part), ..self.clone() }
     }
 
     /// Whether the checkpoint holds a tensor of our name, or a module of it with a `weight`.
@@ -305,9 +314,13 @@ impl Weights {
                 stored.rows(&fused.ranges())?
             }
         };
-        if stored.shape != shape {
+        // GGUF files leave out dimensions of one.
+        let dims = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+        let squeezed = stored.shape.len() < shape.len() && dims(&stored.shape) == dims(shape);
+        if stored.shape != shape && !squeezed {
             return Err(mismatch(&stored, shape.to_vec()));
         }
+        let stored = StoredTensor { shape: shape.to_vec(), ..stored };
         match stored.elements {
             Elements::Other(_) => Err(stored.unreadable()),
             _ => Ok((stored, plus)),
@@ -318,17 +331,21 @@ impl Weights {
         self.names.resolve(ours, |name| self.find(name).is_some())
     }
 
-    /// What the checkpoint calls the tensor of that name: with the base model's prefix or without.
+    /// What the checkpoint calls the tensor of that name: with the base model's prefix or without, or
+    /// as that of a part.
     fn find(&self, name: &str) -> Option<String> {
-        let is_stored =
-            |name: &str| self.store.contains(name) || self.scheme.contains(&self.store, name);
-        if is_stored(name) {
-            return Some(name.to_owned());
+        let mut names = vec![name.to_owned()];
+        if let Some(prefix) = self.prefix.as_deref() {
+            let bare = name.strip_prefix(prefix).and_then(|name| name.strip_prefix('.'));
+            names.push(bare.map_or_else(|| format!("{prefix}.{name}"), str::to_owned));
         }
-        let prefix = self.prefix.as_deref()?;
-        let bare = name.strip_prefix(prefix).and_then(|name| name.strip_prefix('.'));
-        let other = bare.map_or_else(|| format!("{prefix}.{name}"), str::to_owned);
-        is_stored(&other).then_some(other)
+        if let Some(part) = self.part {
+            names.push(format!("{part}.{name}"));
+            names.extend(name.strip_prefix("model.").map(|bare| format!("model.{part}.{bare}")));
+        }
+        names
+            .into_iter()
+            .find(|name| self.store.contains(name) || self.scheme.contains(&self.store, name))
     }
 
     /// The tensor of that name, put together where it is stored as several.

@@ -144,7 +144,6 @@ pub(crate) const fn plus_one(ours: &'static str, theirs: &'static str) -> Rule {
     Rule { ours, stored: Stored::PlusOne(theirs), transposed: false }
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "no family with stacked experts yet"))]
 /// One of a stack; `ours` has one `*` more than `of`.
 pub(crate) const fn expert(ours: &'static str, of: &'static str) -> Rule {
     Rule { ours, stored: Stored::Expert { of }, transposed: false }

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,17 @@ def convert(kind, folder, packed):
             check_packed(part, packed)
     elif kind == "blocks":
         run_converter(folder, "dense.gguf", "--outtype", "f32")
-        pack(folder / "dense.gguf", folder / "model.gguf", packed)
-        (folder / "dense.gguf").unlink()
+        with rewriting(folder) as (tensors, writer):
+            pack(tensors, writer, packed)
+    elif kind == "experts-apart":
+        run_converter(folder, "dense.gguf", "--outtype", "f32")
+        with rewriting(folder) as (tensors, writer):
+            for tensor in tensors:
+                if "_exps." not in tensor.name:
+                    writer.add_tensor(tensor.name, tensor.data)
+                    continue
+                for number, expert in enumerate(tensor.data):
+                    writer.add_tensor(tensor.name.replace("_exps.", f".{number}."), expert)
 
 
 def list_layers(folder):
@@ -110,16 +120,27 @@ def random_blocks(kind, rows, random):
     return blocks.reshape(len(rows), -1)
 
 
-def pack(dense, into, packed):
-    """Copies a GGUF file, with the packed bytes in place of every row they stand for."""
-    reader = gguf.GGUFReader(dense)
-    writer = gguf.GGUFWriter(into, "llama")
+@contextmanager
+def rewriting(folder):
+    """The tensors of dense.gguf, and a writer of model.gguf, with the same metadata, that replaces it."""
+    reader = gguf.GGUFReader(folder / "dense.gguf")
+    writer = gguf.GGUFWriter(folder / "model.gguf", "llama")
     for key, field in reader.fields.items():
         if key.startswith("GGUF.") or key == "general.architecture":
             continue
         kind, inner = field.types[0], field.types[-1] if len(field.types) > 1 else None
         writer.add_key_value(key, field.contents(), kind, inner)
-    for tensor in reader.tensors:
+    yield reader.tensors, writer
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    (folder / "dense.gguf").unlink()
+
+
+def pack(tensors, writer, packed):
+    """Copies tensors, with the packed bytes in place of every row they stand for."""
+    for tensor in tensors:
         rows = [packed.get(row.tobytes()) for row in np.atleast_2d(tensor.data)]
         if None in rows:
             writer.add_tensor(tensor.name, tensor.data)
@@ -127,10 +148,6 @@ def pack(dense, into, packed):
         kind = rows[0][0]
         assert all(row[0] == kind for row in rows), tensor.name
         writer.add_tensor(tensor.name, np.stack([row[1] for row in rows]), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 def check_packed(file, packed):

@@ -26,11 +26,14 @@ from transformers import (
     GraniteConfig,
     LlamaConfig,
     MistralConfig,
+    MixtralConfig,
     Olmo2Config,
     Phi3Config,
     PhiConfig,
     Qwen2Config,
+    Qwen2MoeConfig,
     Qwen3Config,
+    Qwen3MoeConfig,
     SmolLM3Config,
     Starcoder2Config,
 )
@@ -50,7 +53,8 @@ class Golden:
     # safetensors, sharded (two of them), bin (pytorch_model.bin), or None: only the GGUF files are kept.
     weights: str | None = "safetensors"
     dtype: str = "float32"
-    # f32 (model.gguf) and q8_0-split (two parts), both as the converter writes them; blocks: `block_types` below.
+    # f32 (model.gguf) and q8_0-split (two parts), both as the converter writes them; experts-apart: a tensor for
+    # each expert, as in files of 2023; blocks: `block_types` below.
     gguf: tuple = ("f32",)
     # Tensor name endings and the ggml block type each gets in blocks.gguf.
     block_types: dict = field(default_factory=dict)
@@ -121,6 +125,19 @@ def plain(name, config, options, **golden):
     """A family whose heads all have their own keys and values, and whose config has no field for it."""
     base = {key: value for key, value in TINY.items() if key not in ["num_key_value_heads", "head_dim", "rms_norm_eps"]}
     return Golden(name, config, base | dict(layer_norm_eps=1e-2, tie_word_embeddings=False) | options, **golden)
+
+
+def mixtral(name, weights="safetensors", gguf=("f32",), **options):
+    sizes = dict(intermediate_size=24, num_local_experts=5, num_experts_per_tok=2, sliding_window=None, tie_word_embeddings=False)
+    matters = {"num_experts_per_tok": 1} | ({"sliding_window": None} if "sliding_window" in options else {})
+    return family(name, MixtralConfig, sizes | options, weights=weights, gguf=gguf, matters=matters, logit_gain=1.5)
+
+
+def moe(name, config, options, **golden):
+    sizes = dict(intermediate_size=40, moe_intermediate_size=16, num_experts=6, num_experts_per_tok=2, tie_word_embeddings=False)
+    golden.setdefault("matters", {"num_experts_per_tok": 1})
+    golden.setdefault("logit_gain", 2.5)
+    return family(name, config, sizes | options, **golden)
 
 
 def scaled(name, scaling, original=None, **golden):
@@ -294,9 +311,71 @@ GOLDENS = [
         ),
         matters={"rope_scaling": None},
     ),
+    # Two of five experts; and the layout of 2023, a tensor for each expert.
+    mixtral("mixtral-tiny"),
+    mixtral("mixtral-apart-tiny", weights=None, gguf=("experts-apart",)),
+    mixtral("mixtral-window-tiny", sliding_window=7, num_local_experts=4, gguf=()),
+    moe("qwen2-moe-tiny", Qwen2MoeConfig, dict(shared_expert_intermediate_size=20)),
+    # Layers without experts, by either field; shares of the chosen; no biases. With windows the reference's
+    # cached and uncached results differ: its mask does not fit the shortened cache.
+    moe(
+        "qwen2-moe-mixed-tiny",
+        Qwen2MoeConfig,
+        dict(
+            shared_expert_intermediate_size=20,
+            num_hidden_layers=4,
+            decoder_sparse_step=2,
+            mlp_only_layers=[3],
+            norm_topk_prob=True,
+            qkv_bias=False,
+        ),
+        matters={"norm_topk_prob": False},
+        gguf=(),
+    ),
+    moe("qwen3-moe-tiny", Qwen3MoeConfig, dict(norm_topk_prob=True), matters={"norm_topk_prob": False}),
+    moe(
+        "qwen3-moe-mixed-tiny",
+        Qwen3MoeConfig,
+        dict(mlp_only_layers=[0], attention_bias=True, use_sliding_window=True, sliding_window=7),
+        matters={"norm_topk_prob": True, "sliding_window": 100},
+        gguf=(),
+    ),
+    family("qwen3-tiny", Qwen3Config, dict(head_dim=10), embedding_gain=0.1, logit_gain=5.0, weights=None),
     family("qwen3-bias-tiny", Qwen3Config, dict(attention_bias=True, tie_word_embeddings=False), gguf=()),
     # The 4k models: plain rope, a window.
     family("phi3-tiny", Phi3Config, dict(sliding_window=9, tie_word_embeddings=False), gguf=()),
+    # The 128k models: other factors, and a new start, beyond the original context.
+    family(
+        "phi3-longrope-tiny",
+        Phi3Config,
+        dict(
+            max_position_embeddings=96,
+            original_max_position_embeddings=24,
+            rope_scaling={"type": "longrope", "short_factor": [1.0, 1.1, 1.3, 1.5], "long_factor": [1.0, 2.0, 4.0, 9.0]},
+        ),
+        attention="sdpa",
+        cache_exact_up_to=24,
+        embedding_gain=0.1,
+        logit_gain=5.0,
+        matters={"original_max_position_embeddings": 64},
+    ),
+    family(
+        "phi3-gguf-tiny",
+        Phi3Config,
+        dict(sliding_window=9, tie_word_embeddings=False, original_max_position_embeddings=128),
+        weights=None,
+    ),
+    # The converter drops heads that are not tied, and knows no other base than 10,000.
+    family(
+        "gemma-gguf-tiny",
+        GemmaConfig,
+        dict(head_dim=10, rope_theta=10000.0),
+        norm_mean=0.0,
+        embedding_gain=0.05,
+        logit_gain=20.0,
+        weights=None,
+        matters={"rms_norm_eps": 1e-6},
+    ),
     family("gemma-tiny", GemmaConfig, dict(head_dim=10, tie_word_embeddings=False), norm_mean=0.0, embedding_gain=0.1, gguf=()),
     # Caps low enough to be felt, the first of every two layers sliding. GGUF files scale queries by the size of heads, and know
     # one base of ropes.
@@ -375,7 +454,53 @@ GOLDENS = [
         gguf=(),
         embedding_gain=0.1,
     ),
+    # As GGUF files know it: every sixth layer sees everything, heads scale queries, bases are 1,000,000 and 10,000.
+    family(
+        "gemma3-gguf-tiny",
+        Gemma3TextConfig,
+        dict(
+            hidden_size=24,
+            intermediate_size=32,
+            num_hidden_layers=7,
+            sliding_window=7,
+            query_pre_attn_scalar=8,
+            rope_theta=1000000.0,
+            rope_scaling={"rope_type": "linear", "factor": 8.0},
+        ),
+        norm_mean=0.0,
+        embedding_gain=0.05,
+        logit_gain=20.0,
+        weights=None,
+        matters={"sliding_window": 100},
+    ),
     family("starcoder2-full-tiny", Starcoder2Config, dict(sliding_window=None, tie_word_embeddings=False)),
+    # What the real ones have, off.
+    family(
+        "starcoder2-bare-tiny",
+        Starcoder2Config,
+        dict(sliding_window=7, use_bias=False),
+        embedding_gain=0.1,
+        logit_gain=5.0,
+        matters={"sliding_window": None},
+        gguf=(),
+    ),
+    family("olmo2-bias-tiny", Olmo2Config, dict(attention_bias=True, tie_word_embeddings=False), gguf=()),
+    family(
+        "granite-bias-tiny",
+        GraniteConfig,
+        dict(attention_bias=True, mlp_bias=True, embedding_multiplier=1.0, attention_multiplier=0.3, tie_word_embeddings=True),
+        embedding_gain=0.1,
+        logit_gain=5.0,
+        gguf=(),
+    ),
+    # Layers that do not rotate have the window; they are named one by one.
+    family(
+        "smollm3-window-tiny",
+        SmolLM3Config,
+        dict(use_sliding_window=True, sliding_window=7, no_rope_layers=[1, 0], tie_word_embeddings=False),
+        matters={"no_rope_layers": [1, 1]},
+        gguf=(),
+    ),
     family("smollm3-four-tiny", SmolLM3Config, dict(num_hidden_layers=4)),
     family("olmo2-tiny", Olmo2Config, dict(tie_word_embeddings=False)),
     family(

@@ -17,6 +17,9 @@ pub struct DecoderConfig {
     pub hidden_size: usize,
     /// The most tokens that a context may hold.
     pub max_positions: usize,
+    /// A conversation that grows beyond so many tokens is computed again from its first one, so that it
+    /// gives what it gives at once: Phi-3, whose rope changes there. Others keep the keys they have.
+    pub recomputed_beyond: Option<usize>,
     /// Multiplies embeddings: `sqrt(hidden_size)` in Gemma, `embedding_multiplier` in Granite.
     pub embedding_scale: Option<f64>,
     /// One entry per layer: patterns such as "every sixth" are spelled out by the family.

@@ -8,6 +8,8 @@ mod layer;
 mod names;
 mod rope_config;
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Tensor};
 
 pub use config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
@@ -76,7 +78,10 @@ impl Decoder {
         // Checkpoints of a base model leave out the prefix that those with a head have.
         let prefix = names.resolve("embed", |_| false).name;
         let prefix = prefix.split('.').next().unwrap_or_default();
-        let weights = Weights::open(files, names, options)?.base_model_prefix(prefix);
+        let mut weights = Weights::open(files, names, options)?.base_model_prefix(prefix);
+        if raw.section("text_config")?.is_some() {
+            weights = weights.part_of_more("language_model");
+        }
         let DecoderConfig { vocab_size, hidden_size, .. } = config;
         let embedding = weights.embedding("embed", vocab_size, hidden_size)?;
         let head = match config.head {
@@ -141,9 +146,23 @@ impl Decoder {
         batch: &TokenBatch,
         cache: &mut KvCache,
         at: LogitsAt,
-        record: Option<&mut Record>,
+        mut record: Option<&mut Record>,
     ) -> Result<Tensor> {
         self.check(batch, cache)?;
+        if let Some(whole) = self.whole(batch, cache)? {
+            let mut fresh = self.new_cache();
+            fresh.reserve(cache.capacity());
+            let logits = self.pass(&whole, &mut fresh, at, record.as_deref_mut())?;
+            *cache = fresh;
+            let (told, new) = (whole.tokens() - batch.tokens(), batch.tokens());
+            if let Some(record) = record {
+                record.leave_out(told)?;
+            }
+            return Ok(match at {
+                LogitsAt::LastToken => logits,
+                LogitsAt::EveryToken => logits.narrow(1, told, new)?,
+            });
+        }
         let before = cache.tokens();
         let outcome = self.forward_checked(batch, cache, at, record);
         if outcome.is_err() {
@@ -192,22 +211,20 @@ impl Decoder {
         let (rows, tokens) = (batch.rows(), batch.tokens());
         let start = cache.tokens();
         cache.reserve(start + tokens);
-        let columns = |values: &[u8], from: usize, to: usize| -> Vec<u8> {
-            values.chunks(tokens).flat_map(|row| &row[from..to]).copied().collect()
-        };
         let lengths = lengths(batch, cache);
-        let ids = Tensor::from_slice(batch.ids(), (rows, tokens), &self.device)?;
         let mut outputs = Vec::with_capacity(tokens.div_ceil(chunk));
         for from in (0..tokens).step_by(chunk) {
             let to = (from + chunk).min(tokens);
-            cache.extend(rows, &columns(batch.attention_mask(), from, to));
+            let ids = columns(batch.ids(), tokens, from..to);
+            cache.extend(rows, &ids, &columns(batch.attention_mask(), tokens, from..to));
             let DecoderConfig { ropes, spans, alibis, .. } = &self.config;
             let step = Step::new(cache, to - from, &lengths, ropes, spans, alibis, &self.device)?;
             let step = match &record {
                 Some(_) => step.recording(cache, spans, &self.device)?,
                 None => step,
             };
-            let mut x = self.embedding.forward(&ids.narrow(1, from, to - from)?)?;
+            let mut x =
+                self.embedding.forward(&Tensor::from_vec(ids, (rows, to - from), &self.device)?)?;
             if let Some(scale) = self.config.embedding_scale {
                 x = (x * scale)?;
             }
@@ -229,6 +246,7 @@ impl Decoder {
             }
             outputs.push(x);
         }
+        cache.note_computed(lengths);
         Ok(Tensor::cat(&outputs, 1)?)
     }
 }
@@ -269,6 +287,27 @@ impl Encoder for Decoder {
     }
 }
 
+impl Decoder {
+    /// What has to be computed instead of the batch where cached keys and values are no longer those
+    /// that its rows need: all that was told so far.
+    fn whole(&self, batch: &TokenBatch, cache: &KvCache) -> Result<Option<TokenBatch>> {
+        let Some(limit) = self.config.recomputed_beyond else { return Ok(None) };
+        let lengths = lengths(batch, cache);
+        let mut rows = cache.computed_at().iter().zip(&lengths);
+        if rows.all(|(&before, &now)| (before > limit) == (now > limit)) {
+            return Ok(None);
+        }
+        let (mut ids, mut mask) = (Vec::new(), Vec::new());
+        let new = batch.ids().chunks(batch.tokens());
+        let new = new.zip(batch.attention_mask().chunks(batch.tokens()));
+        for ((old_ids, old_mask), (new_ids, new_mask)) in cache.history().zip(new) {
+            ids.extend(old_ids.iter().chain(new_ids));
+            mask.extend(old_mask.iter().chain(new_mask));
+        }
+        TokenBatch::new(batch.rows(), ids, mask).map(Some)
+    }
+}
+
 impl CausalLm for Decoder {
     fn new_cache(&self) -> KvCache {
         KvCache::new(self.config.layers.len(), self.cache_dtype)
@@ -293,8 +332,26 @@ struct Record {
     attentions: Vec<Tensor>,
 }
 
+impl Record {
+    /// Forgets what was written down for the first tokens, but for their keys.
+    fn leave_out(&mut self, tokens: usize) -> Result<()> {
+        for hidden in &mut self.hidden_states {
+            *hidden = hidden.narrow(1, tokens, hidden.dim(1)? - tokens)?;
+        }
+        for shares in &mut self.attentions {
+            *shares = shares.narrow(2, tokens, shares.dim(2)? - tokens)?;
+        }
+        Ok(())
+    }
+}
+
 /// Tokens that go through the layers together: enough to fill the matrix kernels.
 const CHUNK: usize = 512;
+
+/// Some columns of a table of rows that are `width` wide.
+fn columns<T: Copy>(values: &[T], width: usize, range: Range<usize>) -> Vec<T> {
+    values.chunks(width).flat_map(|row| &row[range.clone()]).copied().collect()
+}
 
 /// The hidden state of each row's last token that is not padding, `(batch, hidden)`.
 fn last_tokens(hidden: &Tensor, batch: &TokenBatch) -> Result<Tensor> {

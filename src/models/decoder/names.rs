@@ -1,6 +1,6 @@
 //! What our tensors are called in checkpoints: the two base tables of all decoders.
 
-use crate::weights::names::{Rule, renamed};
+use crate::weights::names::{Rule, expert, renamed};
 
 /// Hugging Face checkpoints of Llama and of what descends from it.
 pub(super) const LLAMA_NAMES: &[Rule] = &[
@@ -38,4 +38,16 @@ pub(super) const GGUF_NAMES: &[Rule] = &[
     renamed("layers.*.mlp.gate", "blk.*.ffn_gate"),
     renamed("layers.*.mlp.up", "blk.*.ffn_up"),
     renamed("layers.*.mlp.down", "blk.*.ffn_down"),
+    renamed("layers.*.mlp.router", "blk.*.ffn_gate_inp"),
+    expert("layers.*.mlp.experts.*.gate", "blk.*.ffn_gate_exps"),
+    expert("layers.*.mlp.experts.*.up", "blk.*.ffn_up_exps"),
+    expert("layers.*.mlp.experts.*.down", "blk.*.ffn_down_exps"),
+    // As files of 2023 have it.
+    renamed("layers.*.mlp.experts.*.gate", "blk.*.ffn_gate.*"),
+    renamed("layers.*.mlp.experts.*.up", "blk.*.ffn_up.*"),
+    renamed("layers.*.mlp.experts.*.down", "blk.*.ffn_down.*"),
+    renamed("layers.*.mlp.shared_gate", "blk.*.ffn_gate_inp_shexp"),
+    renamed("layers.*.mlp.shared.gate", "blk.*.ffn_gate_shexp"),
+    renamed("layers.*.mlp.shared.up", "blk.*.ffn_up_shexp"),
+    renamed("layers.*.mlp.shared.down", "blk.*.ffn_down_shexp"),
 ];

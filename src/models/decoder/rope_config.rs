@@ -14,11 +14,19 @@ pub(super) fn read(
 ) -> Result<(RopeConfig, usize)> {
     let max_positions = raw.optional_size("max_position_embeddings")?.unwrap_or(2048);
     let section = match raw.section("rope_parameters")? {
-        Some(section) => Some(section),
+        // Where layers differ, there is a section for each type of them.
+        Some(section) => Some(section.section("full_attention")?.unwrap_or(section)),
         None => raw.section("rope_scaling")?,
     };
     let mut theta = raw.number("rope_theta", 10_000.0)?;
-    let partial = raw.number("partial_rotary_factor", 1.0)?;
+    let partial = match section.as_ref() {
+        Some(section) => section.optional_number("partial_rotary_factor")?,
+        None => None,
+    };
+    let partial = match partial {
+        Some(partial) => partial,
+        None => raw.number("partial_rotary_factor", 1.0)?,
+    };
     let rotary_dim = match raw.optional_size("rotary_dim")? {
         Some(dim) => dim,
         None => (head_dim as f64 * partial) as usize,
@@ -84,12 +92,15 @@ fn scaled(
         }
         "longrope" | "su" => {
             // Phi-3 states both contexts; their ratio then counts, whatever `factor` says.
-            let factor = match raw.optional_size("original_max_position_embeddings")? {
+            let mut original = raw.optional_size("original_max_position_embeddings")?;
+            if original.is_none() && raw.section("rope_parameters")?.is_some() {
+                original = section.optional_size("original_max_position_embeddings")?;
+            }
+            let factor = match original {
                 Some(original) => max_positions as f64 / original as f64,
                 None => section.number("factor", 1.0)?,
             };
-            let original =
-                raw.optional_size("original_max_position_embeddings")?.unwrap_or(max_positions);
+            let original = original.unwrap_or(max_positions);
             let default = match factor > 1.0 {
                 true => (1.0 + factor.ln() / (original as f64).ln()).sqrt(),
                 false => 1.0,

@@ -31,7 +31,10 @@ pub(super) const FINAL_NORM: Rule = plus_one("final_norm", "model.norm");
 
 /// What all Gemmas share.
 pub(super) fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
-    let raw = raw.with_default("head_dim", 256);
+    let raw = raw
+        .with_default("head_dim", 256)
+        .with_default("max_position_embeddings", 8192)
+        .with_default("num_key_value_heads", 16);
     let mut config = llama::config(&raw, pairing)?;
     config.head = llama::head(&raw, true)?;
     config.embedding_scale = Some((config.hidden_size as f64).sqrt());

@@ -49,6 +49,7 @@ pub(super) fn sandwich(
     pairing: RopePairing,
     layers_of_27b: usize,
 ) -> Result<DecoderConfig> {
+    let raw = &raw.with_default("num_key_value_heads", 4);
     let mut config = gemma::config(raw, pairing)?;
     config.logit_cap = raw.optional_number("final_logit_softcapping")?;
     let hidden_size = config.hidden_size;

@@ -6,10 +6,12 @@
 use crate::error::{Error, Result};
 use crate::models::decoder::config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
 use crate::models::decoder::families::Family;
+use crate::models::decoder::families::experts;
 use crate::models::decoder::rope_config;
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
 use crate::nn::attention::{AttentionConfig, AttentionSpan, Positions, QkNorm};
+use crate::nn::experts::ExpertShares;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
 use crate::nn::rope::RopePairing;
@@ -19,10 +21,20 @@ pub(super) const FAMILY: Family = Family {
     model_types: &["llama"],
     gguf_architectures: &["llama"],
     gguf_pairing: RopePairing::Adjacent,
-    config,
+    config: stored,
     safetensors: &[],
     gguf: &[],
 };
+
+/// GGUF files of Mixtral say `llama` too, and how many experts there are.
+fn stored(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let mut config = config(raw, pairing)?;
+    if raw.is_gguf() && raw.number("num_experts", 0.0)? > 0.0 {
+        let mixture = experts::read(raw, "intermediate_size", ExpertShares::OfChosen)?;
+        experts::spread(&mut config, &mixture, |_| true);
+    }
+    Ok(config)
+}
 
 /// Every layer alike, attending to everything, rotated as the config says.
 pub(super) fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
@@ -32,6 +44,7 @@ pub(super) fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderCon
         vocab_size: raw.size("vocab_size")?,
         hidden_size: raw.size("hidden_size")?,
         max_positions,
+        recomputed_beyond: None,
         embedding_scale: None,
         final_norm: layer.norm,
         layers: vec![layer; raw.layers()?.ok_or_else(|| raw.missing("num_hidden_layers"))?],

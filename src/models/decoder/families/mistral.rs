@@ -15,6 +15,10 @@ pub(super) const FAMILY: Family =
     Family { model_types: &["mistral"], gguf_architectures: &[], config, ..llama::FAMILY };
 
 fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let raw = &raw
+        .with_default("max_position_embeddings", 131_072)
+        .with_default("num_key_value_heads", 8)
+        .with_default("sliding_window", 4096);
     let mut config = llama::config(raw, pairing)?;
     if let Some(window) = raw.optional_size("sliding_window")? {
         spans::slide(raw, &mut config, window, |_| true)?;

@@ -1,5 +1,6 @@
 //! Decoder families: data, one file each, written as "Llama, except …".
 
+mod experts;
 mod falcon;
 mod gemma;
 mod gemma2;
@@ -9,11 +10,14 @@ mod gpt_neox;
 mod granite;
 mod llama;
 mod mistral;
+mod mixtral;
 mod olmo2;
 mod phi;
 mod phi3;
 mod qwen2;
+mod qwen2_moe;
 mod qwen3;
+mod qwen3_moe;
 mod smollm3;
 mod spans;
 mod starcoder2;
@@ -52,11 +56,14 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &granite::FAMILY,
     &llama::FAMILY,
     &mistral::FAMILY,
+    &mixtral::FAMILY,
     &olmo2::FAMILY,
     &phi::FAMILY,
     &phi3::FAMILY,
     &qwen2::FAMILY,
+    &qwen2_moe::FAMILY,
     &qwen3::FAMILY,
+    &qwen3_moe::FAMILY,
     &smollm3::FAMILY,
     &starcoder2::FAMILY,
 ];

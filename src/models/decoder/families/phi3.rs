@@ -1,8 +1,8 @@
 //! Phi-3, 3.5 and 4 (mini, medium): Llama, except that query, key and value are stored fused, as are gate
 //! and up; that rope may be partial; and that layers may attend to a sliding window.
 //!
-//! `longrope` (the 128k models) is refused: transformers starts a Phi-3 conversation again with the
-//! other set of factors when it grows beyond the original context, which nothing here does yet.
+//! With `longrope` (the 128k models) a conversation that grows beyond the original context is computed
+//! again with the other set of factors: `prepare_inputs_for_generation` in transformers' modeling_phi3.py.
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
@@ -35,10 +35,14 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
-    let raw = raw.with_default("rms_norm_eps", 1e-5);
+    let raw = raw.with_default("max_position_embeddings", 4096).with_default("rms_norm_eps", 1e-5);
+    let raw = match raw.section("rope_parameters")? {
+        Some(_) => raw,
+        None => raw.with_default("original_max_position_embeddings", 4096),
+    };
     let mut config = llama::config(&raw, pairing)?;
-    if matches!(config.ropes[0].scaling, RopeScaling::LongRope { .. }) {
-        return Err(raw.refuse("rope_scaling", "Phi-3 with longrope is not supported yet"));
+    if let RopeScaling::LongRope { original_positions, .. } = config.ropes[0].scaling {
+        config.recomputed_beyond = Some(original_positions);
     }
     if let Some(window) = raw.optional_size("sliding_window")? {
         spans::slide(&raw, &mut config, window, |_| true)?;

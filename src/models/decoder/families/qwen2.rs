@@ -19,6 +19,8 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let raw =
+        &raw.with_default("max_position_embeddings", 32768).with_default("num_key_value_heads", 32);
     let mut config = llama::config(raw, pairing)?;
     for layer in &mut config.layers {
         layer.attention.qkv_bias = Bias::Present;
@@ -33,7 +35,8 @@ pub(super) fn slide(raw: &RawConfig, config: &mut DecoderConfig) -> Result<()> {
     if !raw.flag("use_sliding_window", false)? {
         return Ok(());
     }
-    let window = raw.optional_size("sliding_window")?.unwrap_or(4096);
+    let raw = &raw.with_default("sliding_window", 4096);
+    let Some(window) = raw.optional_size("sliding_window")? else { return Ok(()) };
     let first = raw.number("max_window_layers", 28.0)?;
     spans::slide(raw, config, window, |layer| layer as f64 >= first)
 }

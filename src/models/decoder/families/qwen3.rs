@@ -19,7 +19,11 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
-    let mut config = llama::config(&raw.with_default("head_dim", 128), pairing)?;
+    let raw = &raw
+        .with_default("head_dim", 128)
+        .with_default("max_position_embeddings", 32768)
+        .with_default("num_key_value_heads", 32);
+    let mut config = llama::config(raw, pairing)?;
     for layer in &mut config.layers {
         layer.attention.qk_norm = QkNorm::PerHead(layer.norm);
     }

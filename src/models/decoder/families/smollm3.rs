@@ -1,11 +1,12 @@
 //! SmolLM3: Llama, except that every fourth layer does not rotate queries and keys, the base is
-//! 2,000,000, the head is tied, and windows are as in Qwen2.
+//! 2,000,000, the head is tied, and that with `use_sliding_window` the layers that do not rotate attend
+//! to a window.
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
 use crate::models::decoder::families::Family;
 use crate::models::decoder::families::llama;
-use crate::models::decoder::families::qwen2;
+use crate::models::decoder::families::spans;
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::Positions;
 use crate::nn::rope::RopePairing;
@@ -19,7 +20,10 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
-    let raw = raw.with_default("rope_theta", 2_000_000.0);
+    let raw = raw
+        .with_default("max_position_embeddings", 32768)
+        .with_default("num_key_value_heads", 4)
+        .with_default("rope_theta", 2_000_000.0);
     let mut config = llama::config(&raw, pairing)?;
     config.head = llama::head(&raw, true)?;
     let interval = raw.optional_size("no_rope_layer_interval")?.unwrap_or(4);
@@ -28,15 +32,19 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
     if rotated.as_ref().is_some_and(|rotated| rotated.len() != config.layers.len()) {
         return Err(raw.refuse("no_rope_layers", "there should be one number per layer"));
     }
+    let rotates = |layer: usize| match &rotated {
+        Some(rotated) => rotated[layer] != 0.0,
+        None => !(layer + 1).is_multiple_of(interval),
+    };
     for (i, layer) in config.layers.iter_mut().enumerate() {
-        let rotates = match &rotated {
-            Some(rotated) => rotated[i] != 0.0,
-            None => !(i + 1).is_multiple_of(interval),
-        };
-        if !rotates {
+        if !rotates(i) {
             layer.attention.positions = Positions::None;
         }
     }
-    qwen2::slide(&raw, &mut config)?;
+    if let (true, Some(window)) =
+        (raw.flag("use_sliding_window", false)?, raw.optional_size("sliding_window")?)
+    {
+        spans::slide(&raw, &mut config, window, |layer| !rotates(layer))?;
+    }
     Ok(config)
 }

@@ -26,6 +26,8 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let raw =
+        &raw.with_default("max_position_embeddings", 4096).with_default("num_key_value_heads", 2);
     let mut config = llama::config(raw, pairing)?;
     config.head = llama::head(raw, true)?;
     let eps = raw.number("layer_norm_eps", raw.number("norm_epsilon", 1e-5)?)?;

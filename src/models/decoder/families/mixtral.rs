@@ -1,0 +1,46 @@
+//! Mixtral 8x7B, 8x22B: Mistral, except that each layer has experts in place of the MLP, of which a token
+//! takes two; that there is no window by default; and that the base of the rope is 1,000,000.
+//!
+//! GGUF files of Mixtral models say `llama`.
+
+use crate::error::Result;
+use crate::models::decoder::config::DecoderConfig;
+use crate::models::decoder::families::Family;
+use crate::models::decoder::families::experts;
+use crate::models::decoder::families::llama;
+use crate::models::decoder::families::spans;
+use crate::models::raw_config::RawConfig;
+use crate::nn::experts::ExpertShares;
+use crate::nn::rope::RopePairing;
+use crate::weights::names::renamed;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["mixtral"],
+    gguf_architectures: &[],
+    config,
+    safetensors: &[
+        renamed("layers.*.mlp.router", "model.layers.*.block_sparse_moe.gate"),
+        renamed("layers.*.mlp.experts.*.gate", "model.layers.*.block_sparse_moe.experts.*.w1"),
+        renamed("layers.*.mlp.experts.*.up", "model.layers.*.block_sparse_moe.experts.*.w3"),
+        renamed("layers.*.mlp.experts.*.down", "model.layers.*.block_sparse_moe.experts.*.w2"),
+    ],
+    ..llama::FAMILY
+};
+
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    let raw = raw
+        .with_spellings(&[("num_experts", "num_local_experts")])
+        .with_default("max_position_embeddings", 131_072)
+        .with_default("num_experts", 8)
+        .with_default("num_experts_per_tok", 2)
+        .with_default("num_key_value_heads", 8)
+        .with_default("rms_norm_eps", 1e-5)
+        .with_default("rope_theta", 1_000_000.0);
+    let mut config = llama::config(&raw, pairing)?;
+    let mixture = experts::read(&raw, "intermediate_size", ExpertShares::OfChosen)?;
+    experts::spread(&mut config, &mixture, |_| true);
+    if let Some(window) = raw.optional_size("sliding_window")? {
+        spans::slide(&raw, &mut config, window, |_| true)?;
+    }
+    Ok(config)
+}
