@@ -10,5 +10,7 @@ pub mod architecture {}
 pub mod benchmarks {}
 #[doc = include_str!("../docs/goldens.md")]
 pub mod goldens {}
+#[doc = include_str!("../docs/quantization.md")]
+pub mod quantization {}
 #[doc = include_str!("../docs/style.md")]
 pub mod style {}
