@@ -155,6 +155,7 @@ impl KvCache {
     pub(crate) fn extend(&mut self, rows: usize, ids: &[u32], mask: &[u8]) {
         self.positions.resize_with(rows, Vec::new);
         self.ids.resize_with(rows, Vec::new);
+        self.computed_at.resize(rows, 0);
         let tokens = mask.len() / rows;
         for (row, ids) in self.ids.iter_mut().zip(ids.chunks(tokens)) {
             row.extend(ids);
