@@ -1,7 +1,5 @@
 //! The modules of a sentence-transformers repository: `modules.json` and the folders it names.
 
-use std::fs;
-
 use candle_core::{DType, Tensor};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -14,7 +12,7 @@ use crate::embeddings::search::Similarity;
 use crate::error::{Error, Result};
 use crate::nn::activation::Activation;
 use crate::options::LoadOptions;
-use crate::source::{ModelFiles, ModelSource};
+use crate::source::{ModelFiles, ModelSource, json};
 use crate::weights::{Bias, Linear, NameTable, Weights};
 
 /// What comes after the encoder, and the settings around it.
@@ -74,9 +72,9 @@ struct DenseSettings {
 impl Modules {
     pub(super) fn read(files: &ModelFiles, hidden: usize, options: &LoadOptions) -> Result<Self> {
         let settings: Settings =
-            json(files, "config_sentence_transformers.json")?.unwrap_or_default();
+            json::optional(files, "config_sentence_transformers.json")?.unwrap_or_default();
         let transformer: TransformerSettings =
-            json(files, "sentence_bert_config.json")?.unwrap_or_default();
+            json::optional(files, "sentence_bert_config.json")?.unwrap_or_default();
         // As in the reference, every model knows these two.
         let mut prompts =
             Map::from_iter(["query", "document"].map(|name| (name.into(), "".into())));
@@ -95,7 +93,7 @@ impl Modules {
             max_seq_length: transformer.max_seq_length,
             lower_case: transformer.do_lower_case,
         };
-        let entries: Vec<Entry> = json(files, "modules.json")?.unwrap_or_default();
+        let entries: Vec<Entry> = json::optional(files, "modules.json")?.unwrap_or_default();
         for entry in entries {
             let origin = files.origin();
             match entry.kind.rsplit('.').next().unwrap_or_default() {
@@ -251,17 +249,7 @@ const POOLING_FLAGS: &[(&str, &str)] = &[
     ("pooling_mode_lasttoken", "lasttoken"),
 ];
 
-fn json<T: DeserializeOwned>(files: &ModelFiles, name: &str) -> Result<Option<T>> {
-    match files.optional(name)? {
-        None => Ok(None),
-        Some(path) => {
-            let text = fs::read(&path).map_err(Error::read(&path))?;
-            serde_json::from_slice(&text).map(Some).map_err(|error| Error::malformed(&path, error))
-        }
-    }
-}
-
 fn required<T: DeserializeOwned>(files: &ModelFiles, name: &str) -> Result<T> {
     files.required(name, "the settings of a module")?;
-    json(files, name)?.ok_or_else(|| Error::input(format!("{name} is gone")))
+    json::optional(files, name)?.ok_or_else(|| Error::input(format!("{name} is gone")))
 }

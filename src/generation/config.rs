@@ -1,13 +1,13 @@
 //! Generation options, stacked in layers.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::source::json;
 
 /// Declares every option once: the field, its setter, its place in
 /// [`GenerationConfig::overlaid`] and its JSON name. After `=` stands the value that JSON's `null`
@@ -194,10 +194,8 @@ impl GenerationConfig {
     /// When the file cannot be read, is not a JSON object, or a value is of the wrong type.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = fs::read(path).map_err(Error::read(path))?;
-        let json: Map<String, Value> =
-            serde_json::from_slice(&text).map_err(|error| Error::malformed(path, error))?;
-        let mut config = Self::from_map(&json).map_err(|error| Error::malformed(path, error))?;
+        let options: Map<String, Value> = json::read(path)?;
+        let mut config = Self::from_map(&options).map_err(|error| Error::malformed(path, error))?;
         if config.max_length == Some(20) {
             config.max_length = None;
         }

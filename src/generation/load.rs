@@ -1,12 +1,10 @@
 //! What a checkpoint says about generation.
 
-use std::fs;
-
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::generation::config::GenerationConfig;
-use crate::source::ModelFiles;
+use crate::source::{ModelFiles, json};
 use crate::tokenizer::Tokenizer;
 
 /// Options that a config.json without a generation_config.json beside it may hold.
@@ -33,9 +31,7 @@ impl GenerationConfig {
             return Self::from_file(path);
         }
         let Some(path) = files.optional("config.json")? else { return Ok(Self::default()) };
-        let text = fs::read(&path).map_err(Error::read(&path))?;
-        let fields: Map<String, Value> =
-            serde_json::from_slice(&text).map_err(|error| Error::malformed(&path, error))?;
+        let fields: Map<String, Value> = json::read(&path)?;
         let mut config = Self::default();
         for (name, value) in fields.iter().filter(|(name, _)| IN_CONFIG.contains(&name.as_str())) {
             config.set(name, value).map_err(|error| Error::malformed(&path, error))?;

@@ -2,7 +2,6 @@
 //!
 //! Mirrors `CrossEncoder.rank` and `CrossEncoder.predict` of sentence-transformers 5.
 
-use std::fs;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +22,7 @@ use crate::pipeline::text_classification::ScoreFunction;
 use crate::pipeline::tokenize::{Rows, TextTruncation, TokenizerOptions};
 use crate::pipeline::truncation::TruncationReport;
 use crate::source::ModelFiles;
+use crate::source::json as json_file;
 use crate::tokenizer::{Tokenizer, TruncationStrategy};
 
 /// Call options of [`TextRankingPipeline`].
@@ -219,9 +219,7 @@ struct Settings {
 impl Settings {
     fn read(files: &ModelFiles) -> Result<Self> {
         let read = |name: &str| -> Result<Value> {
-            let Some(path) = files.optional(name)? else { return Ok(Value::Null) };
-            let text = fs::read(&path).map_err(Error::read(&path))?;
-            serde_json::from_slice(&text).map_err(|error| Error::malformed(&path, error))
+            Ok(json_file::optional(files, name)?.unwrap_or_default())
         };
         let modules = read("modules.json")?;
         let kind = |module: &Value| module["type"].as_str().unwrap_or_default().to_owned();

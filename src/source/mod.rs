@@ -8,6 +8,7 @@ pub mod gguf;
 pub mod hub;
 
 pub(crate) mod ggml;
+pub(crate) mod json;
 pub(crate) mod mapped;
 
 mod directory;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::source::ModelFiles;
 use crate::source::mapped::MappedFile;
+use crate::source::{ModelFiles, json};
 use crate::weights::elements::Elements;
 use crate::weights::gguf;
 use crate::weights::safetensors;
@@ -243,8 +243,7 @@ struct Index {
 }
 
 fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
-    let text = std::fs::read(path).map_err(Error::read(path))?;
-    let index: Index = serde_json::from_slice(&text).map_err(|e| Error::malformed(path, e))?;
+    let index: Index = json::read(path)?;
     for (tensor, shard) in &index.weight_map {
         let mut components = Path::new(shard).components();
         if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::source::ModelFiles;
+use crate::source::{ModelFiles, json};
 use crate::weights::elements::{Elements, block_name, kind_of_blocks};
 use crate::weights::save::{bytes, in_place_of, length};
 use crate::weights::store::Store;
@@ -62,9 +62,7 @@ pub(super) fn save(
         }
     }
     let path = files.required("config.json", "what the model is")?;
-    let text = fs::read(&path).map_err(Error::read(&path))?;
-    let mut config: Value =
-        serde_json::from_slice(&text).map_err(|error| Error::malformed(&path, error))?;
+    let mut config: Value = json::read(&path)?;
     // So that other programs do not take bytes for weights.
     config["quantization_config"] = json!({"quant_method": "sconce"});
     let copy = to.join("config.json");
