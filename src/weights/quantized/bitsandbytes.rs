@@ -23,9 +23,8 @@ pub(super) fn assemble<'a>(parts: &Parts<'a, '_>) -> Result<Option<StoredTensor<
 /// `int8_vectorwise_dequant`.
 fn eight_bits<'a>(parts: &Parts<'a, '_>) -> Result<StoredTensor<'a>> {
     let weight = parts.require("weight")?;
-    let source = parts.require("weight")?;
     let (largest, shape) = parts.floats("SCB")?;
-    let (&[rows, columns], Some(bytes)) = (source.shape.as_slice(), raw(&source, "I8", 1)) else {
+    let (&[rows, columns], Some(bytes)) = (weight.shape.as_slice(), raw(&weight, "I8", 1)) else {
         return Err(weight.unreadable());
     };
     if shape != [rows] {
@@ -36,7 +35,7 @@ fn eight_bits<'a>(parts: &Parts<'a, '_>) -> Result<StoredTensor<'a>> {
     {
         return Err(misfit(&format, "asks for an arrangement other than row by row"));
     }
-    Ok(matrix(weight, [rows, columns], |row, out| {
+    Ok(matrix(&weight, [rows, columns], |row, out| {
         for (value, &byte) in out.iter_mut().zip(&bytes[row * columns..]) {
             *value = f32::from(byte.cast_signed()) * largest[row] * (1.0 / 127.0);
         }
@@ -57,13 +56,12 @@ struct State {
 /// quantized twice. `dequantize_4bit` with a state of float32.
 fn four_bits<'a>(parts: &Parts<'a, '_>, state: &StoredTensor<'_>) -> Result<StoredTensor<'a>> {
     let weight = parts.require("weight")?;
-    let source = parts.require("weight")?;
     let text = raw(state, "U8", 1).ok_or_else(|| state.unreadable())?;
     let fields: State = serde_json::from_slice(text).map_err(|error| {
         Error::malformed(state.file.path(), format!("{:?}: {error}", state.name))
     })?;
     let (codes, _) = parts.floats("weight.quant_map")?;
-    let [bytes] = source.pieces.as_slice() else { return Err(weight.unreadable()) };
+    let [bytes] = weight.pieces.as_slice() else { return Err(weight.unreadable()) };
     let &[rows, columns] = fields.shape.as_slice() else {
         return Err(misfit(state, "is of no matrix"));
     };
@@ -75,7 +73,7 @@ fn four_bits<'a>(parts: &Parts<'a, '_>, state: &StoredTensor<'_>) -> Result<Stor
     if fields.blocksize == 0 || scales.len() < count.div_ceil(fields.blocksize) {
         return Err(misfit(&parts.require("weight.absmax")?, "does not scale all blocks"));
     }
-    Ok(matrix(weight, [rows, columns], |row, out| {
+    Ok(matrix(&weight, [rows, columns], |row, out| {
         for (column, value) in out.iter_mut().enumerate() {
             let at = row * columns + column;
             let byte = bytes[at / 2];

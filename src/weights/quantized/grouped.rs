@@ -24,7 +24,7 @@ pub(super) fn gptq<'a>(
     };
     let columns: Vec<u32> = (0..outputs as u32).collect();
     let zeros = scales.zeros(bits, &columns, zero_offset);
-    Ok(Some(matrix(weight, [outputs, inputs], |output, row| {
+    Ok(Some(matrix(&weight, [outputs, inputs], |output, row| {
         let word = |number: usize| words.get(number * outputs + output).copied().unwrap_or(0);
         for (input, (value, &group)) in row.iter_mut().zip(&groups).enumerate() {
             let at = group * outputs + output;
@@ -43,7 +43,7 @@ pub(super) fn awq<'a>(parts: &Parts<'a, '_>) -> Result<Option<StoredTensor<'a>>>
     let order: Vec<u32> =
         (0..outputs as u32).map(|at| at / 8 * 8 + ORDER[at as usize % 8]).collect();
     let zeros = scales.zeros(4, &order, 0);
-    Ok(Some(matrix(weight, [outputs, inputs], |output, row| {
+    Ok(Some(matrix(&weight, [outputs, inputs], |output, row| {
         for (input, value) in row.iter_mut().enumerate() {
             let word = words[input * columns + output / 8];
             let at = input / scales.group_size * outputs + output;

@@ -22,7 +22,7 @@ use rayon::slice::ParallelSliceMut;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::source::ModelFiles;
+use crate::source::{ModelFiles, json};
 use crate::weights::elements::Elements;
 use crate::weights::store::{Store, StoredTensor};
 use parts::Parts;
@@ -66,9 +66,7 @@ impl Scheme {
         let Some(path) = files.optional("config.json")? else {
             return Ok(Self::Scaled { block: BLOCK });
         };
-        let text = std::fs::read(&path).map_err(Error::read(&path))?;
-        let config: Config =
-            serde_json::from_slice(&text).map_err(|error| Error::malformed(&path, error))?;
+        let config: Config = json::read(&path)?;
         let Some(fields) = config.quantization_config else {
             return Ok(Self::Scaled { block: BLOCK });
         };
@@ -146,9 +144,9 @@ impl Scheme {
 /// The default of `weight_block_size`.
 const BLOCK: [usize; 2] = [128, 128];
 
-/// A matrix whose rows `row` computes; `weight` is the tensor that tells file and name.
+/// A matrix whose rows `row` computes from `weight` and what goes with it.
 fn matrix<'a>(
-    weight: StoredTensor<'a>,
+    weight: &StoredTensor<'a>,
     shape: [usize; 2],
     row: impl Fn(usize, &mut [f32]) + Sync,
 ) -> StoredTensor<'a> {
@@ -167,6 +165,8 @@ fn matrix<'a>(
         shape: shape.to_vec(),
         elements: Elements::Dequantized,
         pieces: vec![Cow::Owned(bytes)],
-        ..weight
+        name: weight.name.clone(),
+        file: weight.file,
+        range: weight.range.clone(),
     }
 }

@@ -41,9 +41,8 @@ pub(super) fn assemble<'a>(
         }
     };
     let per_row = columns.div_ceil(wide.max(1));
-    let source = parts.require("weight")?;
-    let [bytes] = source.pieces.as_slice() else { return Err(weight.unreadable()) };
-    Ok(Some(matrix(weight, [rows, columns], |row, out| {
+    let [bytes] = weight.pieces.as_slice() else { return Err(weight.unreadable()) };
+    Ok(Some(matrix(&weight, [rows, columns], |row, out| {
         let bytes = &bytes[row * columns..][..columns];
         if integers {
             for (value, &byte) in out.iter_mut().zip(bytes) {
