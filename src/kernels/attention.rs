@@ -11,63 +11,12 @@
 
 use std::ops::Range;
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-
+use crate::kernels::cached::Cached;
 use crate::kernels::exp::{exp, tanh};
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
 use crate::kernels::tier::{Tier, tiered};
 use crate::kernels::tile::{Into, Rows, product};
-
-/// Keys or values of a layer, `(rows, kv_heads, capacity, head_dim)`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Cached<'a> {
-    F16(&'a [f16]),
-    F32(&'a [f32]),
-}
-
-/// The same, to be written.
-#[derive(Debug)]
-pub(crate) enum Buffer<'a> {
-    F16(&'a mut [f16]),
-    F32(&'a mut [f32]),
-}
-
-/// Writes keys or values, `(rows, tokens, kv_heads, head_dim)`, into a buffer of
-/// `(rows, kv_heads, capacity, head_dim)` from a slot on. In f16 what is beyond its range becomes
-/// its largest number.
-pub(crate) fn store(
-    new: &[f32],
-    [rows, tokens, heads, head_dim]: [usize; 4],
-    start: usize,
-    capacity: usize,
-    buffer: Buffer<'_>,
-) {
-    assert_eq!(new.len(), rows * tokens * heads * head_dim);
-    assert!(start + tokens <= capacity);
-    let places = new.chunks_exact(head_dim.max(1)).enumerate().map(|(number, vector)| {
-        let (token, head) = (number / heads, number % heads);
-        let (row, slot) = (token / tokens, start + token % tokens);
-        (((row * heads + head) * capacity + slot) * head_dim, vector)
-    });
-    match buffer {
-        Buffer::F16(buffer) => {
-            let largest = f16::MAX.to_f32();
-            let mut within = vec![0.0; head_dim];
-            for (at, vector) in places {
-                let values = within.iter_mut().zip(vector);
-                values.for_each(|(within, value)| *within = value.clamp(-largest, largest));
-                buffer[at..at + head_dim].convert_from_f32_slice(&within);
-            }
-        }
-        Buffer::F32(buffer) => {
-            for (at, vector) in places {
-                buffer[at..at + head_dim].copy_from_slice(vector);
-            }
-        }
-    }
-}
 
 /// What the queries of one row see.
 #[derive(Debug, Clone, Default)]
@@ -137,7 +86,7 @@ fn attend_on(
     let mut partial = vec![0.0; if parts > 1 { units * parts * part_size } else { 0 }];
     let (shared_out, shared_partial) = (Shared::new(out), Shared::new(&mut partial));
     let work = block * group * head_dim * (most / parts).max(1);
-    let grain = (SMALLEST_WORK / work.max(1)).max(1);
+    let grain = (pool::SMALLEST_WORK / work.max(1)).max(1);
     pool::for_each(units * parts, grain, |range| {
         let mut scratch = Scratch::default();
         for number in range {
@@ -181,9 +130,6 @@ const QUERIES: usize = 48;
 const TILE: usize = 64;
 /// Keys that are worth a thread's while.
 const SMALLEST_PART: usize = 128;
-/// Products of numbers that one thread does in less time than a hand-over takes.
-const SMALLEST_WORK: usize = 1 << 15;
-
 impl Attention<'_> {
     /// That everything is as large as it says: kernels rely on it.
     fn check(&self, queries: usize, keys: usize, values: usize) {
@@ -198,34 +144,6 @@ impl Attention<'_> {
             assert!(end <= capacity && (sight.hidden.is_empty() || end <= sight.hidden.len()));
             if let Some((biases, slots)) = self.biases {
                 assert!(end <= slots && biases.len() == sights.len() * heads * slots);
-            }
-        }
-    }
-}
-
-impl Cached<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Self::F16(values) => values.len(),
-            Self::F32(values) => values.len(),
-        }
-    }
-
-    /// Some of its rows of `width`, as f32, each `stride` after the one before.
-    fn widen(&self, rows: Range<usize>, width: usize, stride: usize, out: &mut [f32]) {
-        let range = rows.start * width..rows.end * width;
-        match self {
-            Self::F16(values) => {
-                let rows = values[range].chunks_exact(width);
-                for (out, row) in out.chunks_exact_mut(stride).zip(rows) {
-                    row.convert_to_f32_slice(&mut out[..width]);
-                }
-            }
-            Self::F32(values) => {
-                let rows = values[range].chunks_exact(width);
-                for (out, row) in out.chunks_exact_mut(stride).zip(rows) {
-                    out[..width].copy_from_slice(row);
-                }
             }
         }
     }
@@ -450,6 +368,8 @@ fn join(partial: &[f32], part_size: usize, parts: usize, width: usize, out: &mut
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
+
     use super::*;
 
     fn random(length: usize, seed: usize) -> Vec<f32> {

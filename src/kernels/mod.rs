@@ -15,6 +15,7 @@
 
 pub(crate) mod activations;
 pub(crate) mod attention;
+pub(crate) mod cached;
 pub(crate) mod dense;
 pub(crate) mod elementwise;
 pub(crate) mod encoder_attention;

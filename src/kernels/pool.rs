@@ -43,6 +43,15 @@ pub(crate) fn threads() -> usize {
     global().workers.len() + 1
 }
 
+/// The `grain` for `count` steps of `work` products of numbers each: small enough that a slow thread
+/// is not waited for long, and large enough to be worth a hand-over.
+pub(crate) fn grain(count: usize, work: usize) -> usize {
+    (count / (4 * threads())).clamp(1, 64).max(SMALLEST_WORK / work.max(1))
+}
+
+/// Products of numbers that one thread does in less time than a hand-over takes.
+pub(crate) const SMALLEST_WORK: usize = 1 << 15;
+
 fn global() -> &'static Pool {
     static POOL: OnceLock<Pool> = OnceLock::new();
     POOL.get_or_init(|| {

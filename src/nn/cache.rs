@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, DType, Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::kernels::attention::{self, Buffer, Cached};
+use crate::kernels::cached::{self, Buffer, Cached};
 use crate::kernels::dense::Dense;
 use crate::weights::slices::{modify, with_dense};
 
@@ -259,7 +259,7 @@ impl LayerCache {
                     CpuStorage::F32(buffer) => Buffer::F32(buffer),
                     _ => return,
                 };
-                attention::store(new, shape, start, slots, buffer);
+                cached::store(new, shape, start, slots, buffer);
             })?;
             Ok(buffer)
         };

@@ -105,26 +105,12 @@ impl Dense {
 
     /// `x: (.., hidden)`, the same shape back.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if let (Some(gate), Some(kernel)) = (&self.gate, self.activation.kernel())
-            && x.device().is_cpu()
-            && x.dtype() == DType::F32
-        {
+        if x.device().is_cpu() && x.dtype() == DType::F32 {
             let rows = x.contiguous()?;
-            let [mut inner, up] = with_f32(&rows, |x| Linear::forward_rows([gate, &self.up], x))??;
-            gate::apply(kernel, &mut inner, &up);
-            let [y] = Linear::forward_rows([&self.down], &inner)?;
-            return Ok(Tensor::from_vec(y, x.shape(), x.device())?);
-        }
-        if self.gate.is_none()
-            && self.activation == Activation::Gelu
-            && x.device().is_cpu()
-            && x.dtype() == DType::F32
-        {
-            let rows = x.contiguous()?;
-            let [mut inner] = with_f32(&rows, |x| Linear::forward_rows([&self.up], x))??;
-            elementwise::gelu(&mut inner);
-            let [y] = Linear::forward_rows([&self.down], &inner)?;
-            return Ok(Tensor::from_vec(y, x.shape(), x.device())?);
+            if let Some(inner) = with_f32(&rows, |x| self.inner_rows(x))?? {
+                let [y] = Linear::forward_rows([&self.down], &inner)?;
+                return Ok(Tensor::from_vec(y, x.shape(), x.device())?);
+            }
         }
         let up = self.up.forward(x)?;
         let inner = match &self.gate {
@@ -132,5 +118,25 @@ impl Dense {
             None => self.activation.forward(&up)?,
         };
         self.down.forward(&inner)
+    }
+
+    /// What goes into `down`, by kernels; `None` where there is none for the activation.
+    fn inner_rows(&self, x: &[f32]) -> Result<Option<Vec<f32>>> {
+        Ok(match (&self.gate, self.activation) {
+            (Some(gate), activation) => match activation.kernel() {
+                None => None,
+                Some(kernel) => {
+                    let [mut inner, up] = Linear::forward_rows([gate, &self.up], x)?;
+                    gate::apply(kernel, &mut inner, &up);
+                    Some(inner)
+                }
+            },
+            (None, Activation::Gelu) => {
+                let [mut inner] = Linear::forward_rows([&self.up], x)?;
+                elementwise::gelu(&mut inner);
+                Some(inner)
+            }
+            (None, _) => None,
+        })
     }
 }

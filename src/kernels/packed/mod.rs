@@ -115,9 +115,7 @@ fn multiply_on(tier: Tier, x: &Activations, products: &mut [Product<'_>]) {
         parts.push((groups, &**weight, Shared::new(out)));
         groups += weight.rows.div_ceil(ROWS);
     }
-    // Small enough that a slow thread is not waited for long, and large enough to be worth it.
-    let work = ROWS * x.columns * x.rows;
-    let grain = (groups / (4 * pool::threads())).clamp(1, 64).max(SMALLEST_WORK / work.max(1));
+    let grain = pool::grain(groups, ROWS * x.columns * x.rows);
     pool::for_each(groups, grain, |range| {
         #[cfg(target_arch = "x86_64")]
         let mut pieces = Vec::new();
@@ -144,9 +142,6 @@ fn multiply_on(tier: Tier, x: &Activations, products: &mut [Product<'_>]) {
         }
     });
 }
-
-/// Products of numbers that one thread does in less time than a hand-over takes.
-const SMALLEST_WORK: usize = 1 << 15;
 
 /// What a piece of a row stands for: `scale * quant + minimum`, for each half.
 struct Values {

@@ -1,0 +1,149 @@
+//! Products with dense weights of f32, f16 or bf16, row by row as they lie in memory.
+//!
+//! Few rows of activations are multiplied straight from the weights: four rows of weights at a time,
+//! each a stream. For more rows, sixteen rows of weights are widened and transposed into a panel
+//! that stays in the cache while all activations pass by, six rows of them at a time.
+//!
+//! Sums are in f32, so the error against f64 is below `1e-6` of the sum of the products'
+//! magnitudes. A row of activations gives the same bits whatever rows are with it, up to
+//! [`FEW`] rows, and the same bits beyond.
+#![expect(unsafe_code, reason = "vector instructions, and threads that write to one slice")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod element;
+
+use half::{bf16, f16};
+
+use crate::kernels::pool;
+use crate::kernels::shared::Shared;
+use crate::kernels::tier::Tier;
+use element::Element;
+
+/// A weight of shape `(rows, columns)`, row by row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Dense<'a> {
+    BF16(&'a [bf16]),
+    F16(&'a [f16]),
+    F32(&'a [f32]),
+}
+
+/// `x`, rows of `columns`, times the transposed weight, into `out`: `(x rows, weight rows)`.
+pub(crate) fn multiply(x: &[f32], columns: usize, weight: Dense<'_>, out: &mut [f32]) {
+    multiply_on(Tier::best(), x, columns, weight, out);
+}
+
+fn multiply_on(tier: Tier, x: &[f32], columns: usize, weight: Dense<'_>, out: &mut [f32]) {
+    match weight {
+        Dense::BF16(weight) => multiply_as(tier, x, columns, weight, out),
+        Dense::F16(weight) => multiply_as(tier, x, columns, weight, out),
+        Dense::F32(weight) => multiply_as(tier, x, columns, weight, out),
+    }
+}
+
+fn multiply_as<T: Element>(tier: Tier, x: &[f32], columns: usize, weight: &[T], out: &mut [f32]) {
+    assert!(columns > 0 && x.len().is_multiple_of(columns) && weight.len().is_multiple_of(columns));
+    let (batch, rows) = (x.len() / columns, weight.len() / columns);
+    assert_eq!(out.len(), batch * rows);
+    let out = Shared::new(out);
+    let step = if batch <= FEW { ROWS } else { PANEL };
+    let steps = rows.div_ceil(step);
+    let grain = pool::grain(steps, step * columns * batch);
+    pool::for_each(steps, grain, |range| {
+        #[cfg(target_arch = "x86_64")]
+        let mut panel = Vec::new();
+        for start in range.map(|number| number * step) {
+            let weight = &weight[start * columns..rows.min(start + step) * columns];
+            let mut write = |row: usize, sums: &[f32]| {
+                // SAFETY: every step of every row is written by the one thread that got it.
+                unsafe { out.write(row * rows + start, sums) };
+            };
+            match tier {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the tier says that the processor has these instructions.
+                Tier::Avx2 if batch <= FEW => unsafe {
+                    avx2::few(x, columns, weight, &mut write);
+                },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                Tier::Avx2 => unsafe {
+                    avx2::many(x, columns, weight, &mut panel, &mut write);
+                },
+                _ => scalar(x, columns, weight, &mut write),
+            }
+        }
+    });
+}
+
+/// Up to so many rows of activations, weights are read once for all of them.
+const FEW: usize = 4;
+/// Rows of weights multiplied together with few rows of activations.
+const ROWS: usize = 4;
+/// Rows of weights in a panel.
+const PANEL: usize = 16;
+fn scalar<T: Element>(
+    x: &[f32],
+    columns: usize,
+    weight: &[T],
+    write: &mut impl FnMut(usize, &[f32]),
+) {
+    for (row, x) in x.chunks_exact(columns).enumerate() {
+        let mut sums = [0.0; PANEL];
+        for (sum, weight) in sums.iter_mut().zip(weight.chunks_exact(columns)) {
+            // Several sums, which are more exact and vectorize.
+            let mut parts = [0.0_f32; 8];
+            for (i, (x, weight)) in x.iter().zip(weight).enumerate() {
+                parts[i % 8] += x * weight.widen();
+            }
+            *sum = parts.iter().sum();
+        }
+        write(row, &sums[..weight.len() / columns]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::slice::HalfFloatSliceExt;
+
+    use super::*;
+
+    fn random(length: usize, seed: usize) -> Vec<f32> {
+        (0..length).map(|at| ((at * 7919 + seed * 101) % 1009) as f32 / 1009.0 - 0.5).collect()
+    }
+
+    #[test]
+    fn every_tier_type_and_shape_agrees_with_f64() {
+        for (rows, columns) in [(1, 1), (3, 7), (4, 8), (5, 19), (33, 40), (16, 130), (70, 300)] {
+            let values = random(rows * columns, 1);
+            let mut brain = vec![bf16::ZERO; values.len()];
+            brain.convert_from_f32_slice(&values);
+            let mut half = vec![f16::ZERO; values.len()];
+            half.convert_from_f32_slice(&values);
+            for weight in [Dense::F32(&values), Dense::BF16(&brain), Dense::F16(&half)] {
+                let value = |at: usize| match weight {
+                    Dense::F32(values) => values[at],
+                    Dense::BF16(values) => values[at].to_f32(),
+                    Dense::F16(values) => values[at].to_f32(),
+                };
+                for batch in [1, 2, 3, 4, 5, 6, 7, 13] {
+                    let x = random(batch * columns, 2);
+                    for tier in [Tier::best(), Tier::Scalar] {
+                        let mut out = vec![f32::NAN; batch * rows];
+                        multiply_on(tier, &x, columns, weight, &mut out);
+                        for (at, found) in out.iter().enumerate() {
+                            let (i, row) = (at / rows, at % rows);
+                            let products = (0..columns).map(|column| {
+                                f64::from(x[i * columns + column])
+                                    * f64::from(value(row * columns + column))
+                            });
+                            let expected: f64 = products.clone().sum();
+                            let size: f64 = products.map(f64::abs).sum();
+                            let error = (f64::from(*found) - expected).abs();
+                            assert!(error <= 1e-6 * size, "{rows}x{columns}, {batch}: {error}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
