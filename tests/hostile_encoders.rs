@@ -97,6 +97,39 @@ fn configs_that_lie() {
     }
 }
 
+/// ModernBERT as transformers 5 spells it is what it is as transformers 4 does.
+#[test]
+fn rope_parameters_of_transformers_5() {
+    let golden = goldens().join("encoders/modernbert-tiny");
+    let hidden = |folder: &Path| {
+        let encoder = AutoModel::encoder(folder, &LoadOptions::default()).unwrap();
+        let ids: Vec<u32> = (5..45).collect();
+        encoder.encode(&TokenBatch::single(&ids).unwrap()).unwrap().to_vec3::<f32>().unwrap()
+    };
+    let folder = copied(&golden);
+    let file = folder.path().join("config.json");
+    let mut config = json_file(&file);
+    let mut theta =
+        |field: &str| json!({"rope_type": "default", "rope_theta": config.remove(field)});
+    let (full, sliding) = (theta("global_rope_theta"), theta("local_rope_theta"));
+    config.remove("global_attn_every_n_layers");
+    let [one, other] = ["full_attention", "sliding_attention"];
+    config.insert("rope_parameters".to_owned(), json!({one: full, other: sliding}));
+    config.insert("layer_types".to_owned(), json!([one, other, other, one]));
+    fs::write(&file, serde_json::to_vec(&config).unwrap()).unwrap();
+    assert_eq!(hidden(folder.path()), hidden(&golden));
+    for (field, value, expected) in [
+        ("layer_types", json!([one, other]), "for each layer"),
+        ("rope_parameters", json!({one: {"rope_type": "yarn"}}), "without scaling"),
+    ] {
+        let mut lying = config.clone();
+        lying.insert(field.to_owned(), value);
+        fs::write(&file, serde_json::to_vec(&lying).unwrap()).unwrap();
+        let error = AutoModel::encoder(folder.path(), &LoadOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
 /// Each task of models without its head, and of folders without a file: the message names what is
 /// missing.
 #[test]

@@ -149,6 +149,12 @@ def make(name, config_class, options, tokenizer, kind):
 
     types = config.get("type_vocab_size", 2 if config_class is BertConfig else 0)
     padding = config.get("pad_token_id", 0) or 0
+    write_expected(folder, models, types, padding)
+    print(name, sum(file.stat().st_size for file in folder.iterdir()) // 1000, "kB")
+
+
+def write_expected(folder, models, types, padding):
+    """What each model says about the cases, into expected.json and expected.safetensors."""
     cases = [
         {"name": "plain", "rows": rows([11], 1)},
         {"name": "long", "rows": rows([60], 2)},
@@ -170,7 +176,6 @@ def make(name, config_class, options, tokenizer, kind):
     (folder / "expected.json").write_text(
         f'{{"made_with": {json.dumps(made_with)},\n "heads": {json.dumps(heads)},\n "padding_id": {padding},\n "cases": [\n  {lines}\n ]}}\n'
     )
-    print(name, sum(file.stat().st_size for file in folder.iterdir()) // 1000, "kB")
 
 
 def with_shared_weights(config):

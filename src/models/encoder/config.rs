@@ -190,6 +190,8 @@ pub struct HeadsConfig {
     pub masked: TransformConfig,
     /// Whose weights the masked language model's logits use.
     pub masked_output: MaskedOutput,
+    /// Whether a bias is added to them: always, but for NomicBERT.
+    pub masked_bias: Bias,
 }
 
 /// What a sequence classifier looks at.
@@ -215,7 +217,7 @@ pub struct TransformConfig {
     pub bias: Bias,
 }
 
-/// Whose weights the masked language model's logits use. There is always a bias beside them.
+/// Whose weights the masked language model's logits use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MaskedOutput {
     /// A matrix of its own.

@@ -6,7 +6,7 @@ use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::models::ModelLimits;
 use crate::models::encoder::TextEncoder;
-use crate::models::encoder::config::{HeadPooling, MaskedOutput, TransformConfig};
+use crate::models::encoder::config::{HeadPooling, HeadsConfig, MaskedOutput, TransformConfig};
 use crate::models::heads::{
     Labels, MaskedLm, QuestionAnswerer, SequenceClassifier, TextModel, TokenClassifier,
 };
@@ -50,7 +50,7 @@ pub(crate) struct SpanHead {
 pub(crate) struct MaskedHead {
     transform: Transform,
     out: Linear,
-    bias: Tensor,
+    bias: Option<Tensor>,
 }
 
 /// A linear layer, an activation and perhaps a norm.
@@ -63,17 +63,18 @@ struct Transform {
 
 /// A head that is read beside its encoder.
 pub(crate) trait Head: Sized {
-    /// Our name for the tensor that only checkpoints with this head have.
-    const MARK: &'static str;
     /// What the head is called.
     const NAME: &'static str;
+
+    /// Our name for a tensor that only checkpoints with this head have.
+    fn mark(config: &HeadsConfig) -> &'static str;
 
     fn load(body: &TextEncoder, raw: &RawConfig, weights: &Weights) -> Result<Self>;
 }
 
 impl<H: Head> Headed<H> {
     pub(crate) fn load(body: TextEncoder, raw: &RawConfig, weights: &Weights) -> Result<Self> {
-        if !weights.contains(H::MARK) {
+        if !weights.contains(H::mark(&body.config.heads)) {
             let made_for = raw.texts("architectures")?.unwrap_or_default().join(", ");
             let name = H::NAME;
             return Err(Error::unsupported(format!(
@@ -90,8 +91,11 @@ impl<H: Head> Headed<H> {
 }
 
 impl Head for SequenceHead {
-    const MARK: &'static str = "sequence.out";
     const NAME: &'static str = "sequence-classification";
+
+    fn mark(_config: &HeadsConfig) -> &'static str {
+        "sequence.out"
+    }
 
     fn load(body: &TextEncoder, raw: &RawConfig, weights: &Weights) -> Result<Self> {
         let config = &body.config.heads;
@@ -107,8 +111,11 @@ impl Head for SequenceHead {
 }
 
 impl Head for TokenHead {
-    const MARK: &'static str = "token.out";
     const NAME: &'static str = "token-classification";
+
+    fn mark(_config: &HeadsConfig) -> &'static str {
+        "token.out"
+    }
 
     fn load(body: &TextEncoder, raw: &RawConfig, weights: &Weights) -> Result<Self> {
         let labels = Labels::read(raw)?;
@@ -118,8 +125,11 @@ impl Head for TokenHead {
 }
 
 impl Head for SpanHead {
-    const MARK: &'static str = "spans.out";
     const NAME: &'static str = "question-answering";
+
+    fn mark(_config: &HeadsConfig) -> &'static str {
+        "spans.out"
+    }
 
     fn load(body: &TextEncoder, _raw: &RawConfig, weights: &Weights) -> Result<Self> {
         let (transform, out) = each_token(body, &weights.scope("spans"), 2)?;
@@ -128,8 +138,14 @@ impl Head for SpanHead {
 }
 
 impl Head for MaskedHead {
-    const MARK: &'static str = "masked.bias";
     const NAME: &'static str = "masked-language-model";
+
+    fn mark(config: &HeadsConfig) -> &'static str {
+        match config.masked_bias {
+            Bias::Present => "masked.bias",
+            _ => "masked.dense",
+        }
+    }
 
     fn load(body: &TextEncoder, _raw: &RawConfig, weights: &Weights) -> Result<Self> {
         let config = &body.config.heads;
@@ -141,7 +157,10 @@ impl Head for MaskedHead {
                 MaskedOutput::Own => weights.linear("out", size, vocab, Bias::Absent)?,
                 MaskedOutput::TiedToEmbedding => body.embeddings.words.as_linear(),
             },
-            bias: weights.tensor("bias", &[vocab])?,
+            bias: match config.masked_bias == Bias::Present || weights.contains("bias") {
+                true => Some(weights.tensor("bias", &[vocab])?),
+                false => None,
+            },
         })
     }
 }
@@ -211,7 +230,11 @@ impl MaskedLm for Headed<MaskedHead> {
             }
             let asked = hidden.index_select(&packed.places(places, self.device())?, 0)?;
             let logits = self.head.out.forward(&self.head.transform.forward(&asked)?)?;
-            Ok(logits.broadcast_add(&self.head.bias)?.to_dtype(DType::F32)?)
+            let logits = match &self.head.bias {
+                Some(bias) => logits.broadcast_add(bias)?,
+                None => logits,
+            };
+            Ok(logits.to_dtype(DType::F32)?)
         })
     }
 }

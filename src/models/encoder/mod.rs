@@ -65,7 +65,15 @@ impl TextEncoder {
             Some(_) => NameTable { base: names::GGUF_NAMES, own: family.gguf },
         };
         let config = (family.config)(raw)?;
-        let weights = Weights::open(files, names, options)?.base_model_prefix(family.prefix);
+        let weights = Weights::open(files, names, options)?;
+        let is_used = |prefix: &&&str| {
+            let mut names = weights.stored_names().filter_map(|name| name.strip_prefix(**prefix));
+            names.any(|name| name.starts_with('.'))
+        };
+        let weights = match family.prefixes.iter().find(is_used) {
+            Some(prefix) => weights.base_model_prefix(prefix),
+            None => weights,
+        };
         let hidden = config.hidden_size;
         let relative = match &config.relative {
             RelativePositions::None => Relative::None,

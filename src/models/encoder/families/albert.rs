@@ -10,7 +10,7 @@ use crate::weights::names::renamed;
 pub(super) const FAMILY: Family = Family {
     model_types: &["albert"],
     gguf_architectures: &[],
-    prefix: "albert",
+    prefixes: &["albert"],
     config,
     safetensors: &[
         renamed("embed.projection", "encoder.embedding_hidden_mapping_in"),

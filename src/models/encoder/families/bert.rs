@@ -18,7 +18,7 @@ use crate::weights::Bias;
 pub(super) const FAMILY: Family = Family {
     model_types: &["bert"],
     gguf_architectures: &["bert"],
-    prefix: "bert",
+    prefixes: &["bert"],
     config,
     safetensors: &[],
     gguf: &[],
@@ -86,6 +86,7 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
                 true => MaskedOutput::TiedToEmbedding,
                 false => MaskedOutput::Own,
             },
+            masked_bias: Bias::Present,
         },
     })
 }

@@ -14,7 +14,7 @@ use crate::weights::names::renamed;
 pub(super) const FAMILY: Family = Family {
     model_types: &["deberta-v2"],
     gguf_architectures: &[],
-    prefix: "deberta",
+    prefixes: &["deberta"],
     config,
     safetensors: &[
         renamed("embed.projection", "embeddings.embed_proj"),

@@ -11,7 +11,7 @@ use crate::weights::names::renamed;
 pub(super) const FAMILY: Family = Family {
     model_types: &["distilbert"],
     gguf_architectures: &[],
-    prefix: "distilbert",
+    prefixes: &["distilbert"],
     config,
     safetensors: &[
         renamed("layers.*.attn.q", "transformer.layer.*.attention.q_lin"),

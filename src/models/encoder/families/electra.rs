@@ -12,7 +12,7 @@ use crate::weights::names::renamed;
 pub(super) const FAMILY: Family = Family {
     model_types: &["electra"],
     gguf_architectures: &[],
-    prefix: "electra",
+    prefixes: &["electra"],
     config,
     safetensors: &[
         renamed("embed.projection", "embeddings_project"),

@@ -22,9 +22,9 @@ pub(crate) struct Family {
     pub(crate) model_types: &'static [&'static str],
     /// `general.architecture` in GGUF metadata.
     pub(crate) gguf_architectures: &'static [&'static str],
-    /// What checkpoints with a head put before the names of the base model's tensors:
+    /// What checkpoints with a head put before the names of the base model's tensors, one of these:
     /// `base_model_prefix` in transformers.
-    pub(crate) prefix: &'static str,
+    pub(crate) prefixes: &'static [&'static str],
     /// Reads the config.
     pub(crate) config: fn(&RawConfig) -> Result<EncoderConfig>,
     /// Names that differ from BERT's in Hugging Face checkpoints.
@@ -45,3 +45,11 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &nomic::FAMILY,
     &roberta::FAMILY,
 ];
+
+/// The base of a rope as transformers 5 spells it, which must not be scaled.
+fn plain_rope(section: &RawConfig, default: f64) -> Result<f64> {
+    match section.text("rope_type")? {
+        None | Some("default") => section.number("rope_theta", default),
+        Some(_) => Err(section.refuse("rope_type", "encoders are known without scaling only")),
+    }
+}

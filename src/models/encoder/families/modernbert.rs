@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::models::encoder::config::{
     EncoderConfig, HeadPooling, NormPlace, Positions, TransformConfig,
 };
-use crate::models::encoder::families::{Family, bert};
+use crate::models::encoder::families::{Family, bert, plain_rope};
 use crate::models::raw_config::RawConfig;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
@@ -17,7 +17,7 @@ use crate::weights::names::{Part, part, renamed};
 pub(super) const FAMILY: Family = Family {
     model_types: &["modernbert"],
     gguf_architectures: &[],
-    prefix: "model",
+    prefixes: &["model"],
     config,
     safetensors: &[
         renamed("embed.words", "embeddings.tok_embeddings"),
@@ -71,17 +71,39 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         pairing: RopePairing::Halves,
         scaling: RopeScaling::None,
     };
-    let theta = raw.number("global_rope_theta", 160_000.0)?;
-    config.ropes = vec![rope(theta), rope(raw.number("local_rope_theta", theta)?)];
+    let (global, local) = match raw.section("rope_parameters")? {
+        Some(sections) => {
+            let theta = |kind: &str, default: f64| match sections.section(kind)? {
+                Some(section) => plain_rope(&section, default),
+                None => Ok(default),
+            };
+            (theta("full_attention", 160_000.0)?, theta("sliding_attention", 10_000.0)?)
+        }
+        None => {
+            let theta = raw.number("global_rope_theta", 160_000.0)?;
+            (theta, raw.number("local_rope_theta", theta)?)
+        }
+    };
+    config.ropes = vec![rope(global), rope(local)];
     if head_dim % 2 != 0 || config.ropes.iter().any(|rope| rope.theta <= 1.0) {
         let reason = "rotating needs an even number of channels per head and a base above 1";
         return Err(raw.refuse("num_attention_heads", reason));
     }
     let every = raw.optional_size("global_attn_every_n_layers")?.unwrap_or(3);
+    // transformers 5 names the kind of each layer.
+    let kinds = raw.texts("layer_types")?.unwrap_or_default();
+    let known = |kind: &&str| ["full_attention", "sliding_attention"].contains(kind);
+    if !kinds.iter().all(known) || !(kinds.is_empty() || kinds.len() == config.layers.len()) {
+        let reason = "it should hold full_attention or sliding_attention for each layer";
+        return Err(raw.refuse("layer_types", reason));
+    }
     let window = raw.optional_size("local_attention")?.unwrap_or(128) / 2;
     let bias = Bias::from(raw.flag("attention_bias", false)?);
     for (number, layer) in config.layers.iter_mut().enumerate() {
-        let local = !number.is_multiple_of(every);
+        let local = match kinds.get(number) {
+            Some(kind) => *kind == "sliding_attention",
+            None => !number.is_multiple_of(every),
+        };
         layer.norms = if number == 0 { NormPlace::BeforeMlpOnly } else { NormPlace::Before };
         layer.norm = norm;
         layer.attention.qkv_bias = bias;

@@ -12,7 +12,7 @@ use crate::weights::names::renamed;
 pub(super) const FAMILY: Family = Family {
     model_types: &["mpnet"],
     gguf_architectures: &[],
-    prefix: "mpnet",
+    prefixes: &["mpnet"],
     config,
     safetensors: &[
         renamed("relative", "encoder.relative_attention_bias"),

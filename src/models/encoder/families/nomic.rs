@@ -1,10 +1,11 @@
 //! NomicBERT (<https://arxiv.org/abs/2402.01613>): BERT, except that positions are rotary, MLPs are
-//! gated, and query, key and value are fused. Its reference is remote code,
-//! `modeling_hf_nomic_bert.py` of nomic-ai/nomic-bert-2048.
+//! gated, and query, key and value are fused. Its references are remote code,
+//! `modeling_hf_nomic_bert.py` of nomic-ai/nomic-bert-2048, and the class that transformers 5 has:
+//! their configs differ, their tensors' names do not, but for the prefix.
 
 use crate::error::Result;
 use crate::models::encoder::config::{EncoderConfig, Positions};
-use crate::models::encoder::families::{Family, bert};
+use crate::models::encoder::families::{Family, bert, plain_rope};
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
 use crate::nn::mlp::MlpConfig;
@@ -15,7 +16,7 @@ use crate::weights::names::{Part, part, renamed};
 pub(super) const FAMILY: Family = Family {
     model_types: &["nomic_bert"],
     gguf_architectures: &["nomic-bert"],
-    prefix: "bert",
+    prefixes: &["bert", "nomic_bert"],
     config,
     safetensors: &[
         renamed("embed.norm", "emb_ln"),
@@ -28,6 +29,9 @@ pub(super) const FAMILY: Family = Family {
         renamed("layers.*.mlp.up", "encoder.layers.*.mlp.fc11"),
         renamed("layers.*.mlp.down", "encoder.layers.*.mlp.fc2"),
         renamed("layers.*.mlp_norm", "encoder.layers.*.norm2"),
+        renamed("masked.norm", "cls.predictions.transform.layer_norm"),
+        renamed("masked.bias", "cls.predictions.bias"),
+        renamed("masked.bias", "cls.predictions.decoder.bias"),
     ],
     gguf: &[
         part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
@@ -60,7 +64,8 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         return Err(raw.refuse("rotary_emb_fraction", "only 1 is supported"));
     }
     let activation = match raw.text("activation_function")? {
-        None | Some("swiglu") => Activation::Silu,
+        None => bert::activation(&raw, "hidden_act", "silu")?,
+        Some("swiglu") => Activation::Silu,
         Some("geglu") => Activation::Gelu,
         Some(_) => return Err(raw.refuse("activation_function", "it should be swiglu or geglu")),
     };
@@ -68,8 +73,12 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     let mut config = bert::config(&raw)?;
     config.embeddings.positions = Positions::None;
     let heads = raw.optional_size("num_attention_heads")?.unwrap_or(12);
+    let theta = match raw.section("rope_parameters")? {
+        Some(section) => plain_rope(&section, 1000.0)?,
+        None => raw.number("rope_theta", 10_000.0)?,
+    };
     let rope = RopeConfig {
-        theta: raw.number("rope_theta", 10_000.0)?,
+        theta,
         rotary_dim: config.hidden_size / heads,
         pairing: RopePairing::Halves,
         scaling: RopeScaling::None,
@@ -89,5 +98,8 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
             bias: Bias::IfStored,
         };
     }
+    config.heads.masked.activation = activation;
+    config.heads.masked.bias = Bias::IfStored;
+    config.heads.masked_bias = Bias::IfStored;
     Ok(config)
 }

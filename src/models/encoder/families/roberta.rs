@@ -12,7 +12,7 @@ use crate::weights::names::renamed;
 pub(super) const FAMILY: Family = Family {
     model_types: &["roberta", "xlm-roberta", "camembert"],
     gguf_architectures: &[],
-    prefix: "roberta",
+    prefixes: &["roberta"],
     config,
     safetensors: &[
         renamed("sequence.dense", "classifier.dense"),
