@@ -270,6 +270,40 @@ fn cut_inputs_are_reported_by_number() {
     assert_eq!(report.inputs(), [2]);
 }
 
+/// A caller of the JSON face is told what was cut, whatever the task.
+#[test]
+fn json_calls_report_what_was_cut() {
+    let long = "It was good and bad. ".repeat(40);
+    let masked = format!("The [MASK] of it. {long}");
+    let ranking = json!({"query": "good", "documents": ["bad", &long]});
+    let compared = json!({"source_sentence": &long, "sentences": ["bad", &long]});
+    for (golden, input, options, expected) in [
+        ("classify-wordpiece", json!(["good", &long]), json!({"truncation": true}), &[1][..]),
+        ("features-wordpiece", json!([&long, "good"]), json!({"truncation": true}), &[0]),
+        (
+            "masks-wordpiece",
+            json!([&masked, "A [MASK]."]),
+            json!({"tokenizer_kwargs": {"truncation": true}}),
+            &[0],
+        ),
+        ("rank-wordpiece", ranking, json!({}), &[1]),
+        ("similarity", compared, json!({}), &[0, 2]),
+        ("similarity", json!(["good", "bad"]), json!({}), &[]),
+    ] {
+        let (_folder, pipeline, _) = text_pipeline(golden);
+        let report = TruncationReport::default();
+        pipeline.call_reporting(&input, self::options(&options), &report).unwrap();
+        assert_eq!(report.inputs(), expected, "{golden}");
+    }
+    let Checkpoint { folder, .. } = checkpoint("text-generation");
+    let source = ModelSource::directory(folder.path());
+    let pipeline = Pipeline::load(Task::TextGeneration, source, LoadOptions::default()).unwrap();
+    let report = TruncationReport::default();
+    let options = json!({"truncation": true, "max_length": 9, "max_new_tokens": 2});
+    pipeline.call_reporting(&json!(["a", &long]), self::options(&options), &report).unwrap();
+    assert_eq!(report.inputs(), [1]);
+}
+
 /// An item that cannot be used gives an error in its place; the others are answered.
 #[test]
 fn a_stream_goes_on_after_a_bad_item() {

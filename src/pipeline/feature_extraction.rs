@@ -165,9 +165,15 @@ impl TaskPipeline for FeatureExtractionPipeline {
         Ok(Self { model: AutoModel::encoder_from(files, options)?, tokenizer })
     }
 
-    fn call(&self, input: &Value, mut options: Map<String, Value>) -> Result<Value> {
+    fn call(
+        &self,
+        input: &Value,
+        mut options: Map<String, Value>,
+        report: &TruncationReport,
+    ) -> Result<Value> {
         let beside: TokenizerOptions = json::options(json::split(&mut options, &["truncation"]))?;
         let mut options: FeatureExtractionOptions = json::options(options)?;
+        options.truncation_report = Some(report.clone());
         let within = &mut options.tokenize_kwargs.truncation;
         if within.is_some() && beside.truncation.is_some() {
             return Err(Error::option("truncation", "stands both beside and in `tokenize_kwargs`"));

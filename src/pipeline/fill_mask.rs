@@ -191,8 +191,14 @@ impl TaskPipeline for FillMaskPipeline {
         Ok(Self { model: AutoModel::masked_lm_from(files, options)?, tokenizer, mask })
     }
 
-    fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
-        let options = json::options(options)?;
+    fn call(
+        &self,
+        input: &Value,
+        options: Map<String, Value>,
+        report: &TruncationReport,
+    ) -> Result<Value> {
+        let mut options: FillMaskOptions = json::options(options)?;
+        options.truncation_report = Some(report.clone());
         let texts: Vec<String> = match input {
             Value::String(text) => vec![text.clone()],
             _ => json::item(input, "a text or a list of texts")?,

@@ -83,10 +83,16 @@ pub trait TaskPipeline: Sized + Send + Sync {
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self>;
 
     /// Runs the task on JSON, as the Python pipeline of that name is called: `input` is one item
-    /// or a list of them, `options` are its keyword arguments.
+    /// or a list of them, `options` are its keyword arguments. The report gets the numbers of the
+    /// inputs that are cut.
     ///
     /// # Errors
     ///
     /// When an option or the input has a wrong name, type or value, or the model fails.
-    fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value>;
+    fn call(
+        &self,
+        input: &Value,
+        options: Map<String, Value>,
+        report: &TruncationReport,
+    ) -> Result<Value>;
 }

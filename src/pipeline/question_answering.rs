@@ -28,6 +28,7 @@ use crate::pipeline::flow::{Flow, Work};
 use crate::pipeline::json;
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
+use crate::pipeline::truncation::TruncationReport;
 use crate::source::ModelFiles;
 use crate::tokenizer::{Encoding, TextInput, Tokenizer, TruncationStrategy};
 
@@ -146,7 +147,12 @@ impl TaskPipeline for QuestionAnsweringPipeline {
         Ok(Self { model: AutoModel::question_answerer_from(files, options)?, tokenizer })
     }
 
-    fn call(&self, input: &Value, mut options: Map<String, Value>) -> Result<Value> {
+    fn call(
+        &self,
+        input: &Value,
+        mut options: Map<String, Value>,
+        _report: &TruncationReport,
+    ) -> Result<Value> {
         if let Some(old) = options.remove("topk") {
             options.entry("top_k").or_insert(old);
         }

@@ -126,7 +126,12 @@ impl TaskPipeline for SentenceSimilarityPipeline {
 
     /// Takes `{"source_sentence": …, "sentences": […]}` and gives scores; or a text or a list of
     /// texts, and gives vectors.
-    fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
+    fn call(
+        &self,
+        input: &Value,
+        options: Map<String, Value>,
+        report: &TruncationReport,
+    ) -> Result<Value> {
         #[derive(Deserialize)]
         #[serde(untagged, deny_unknown_fields)]
         enum Input {
@@ -134,7 +139,8 @@ impl TaskPipeline for SentenceSimilarityPipeline {
             Text(String),
             Texts(Vec<String>),
         }
-        let options: SentenceSimilarityOptions = json::options(options)?;
+        let mut options: SentenceSimilarityOptions = json::options(options)?;
+        options.truncation_report = Some(report.clone());
         let precision: EmbeddingPrecision =
             options.precision.as_deref().unwrap_or("float32").parse()?;
         let expected = "{\"source_sentence\": …, \"sentences\": […]}, a text or a list of texts";

@@ -17,6 +17,7 @@ use crate::pipeline::text_classification::TextClassificationPipeline;
 use crate::pipeline::text_generation::TextGenerationPipeline;
 use crate::pipeline::text_ranking::TextRankingPipeline;
 use crate::pipeline::token_classification::TokenClassificationPipeline;
+use crate::pipeline::truncation::TruncationReport;
 use crate::pipeline::zero_shot_classification::ZeroShotClassificationPipeline;
 use crate::source::ModelSource;
 
@@ -83,7 +84,21 @@ macro_rules! tasks {
             ///
             /// When an option or the input has a wrong name, type or value, or the model fails.
             pub fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
-                match self { $(Self::$variant(pipeline) => pipeline.call(input, options)),+ }
+                self.call_reporting(input, options, &TruncationReport::default())
+            }
+
+            /// As [`call`](Self::call); the report gets the numbers of the inputs that are cut.
+            ///
+            /// # Errors
+            ///
+            /// As there.
+            pub fn call_reporting(
+                &self,
+                input: &Value,
+                options: Map<String, Value>,
+                report: &TruncationReport,
+            ) -> Result<Value> {
+                match self { $(Self::$variant(pipeline) => pipeline.call(input, options, report)),+ }
             }
         }
 

@@ -159,11 +159,17 @@ impl TaskPipeline for TextClassificationPipeline {
         Ok(Self { model: AutoModel::sequence_classifier_from(files, options)?, tokenizer })
     }
 
-    fn call(&self, input: &Value, mut options: Map<String, Value>) -> Result<Value> {
+    fn call(
+        &self,
+        input: &Value,
+        mut options: Map<String, Value>,
+        report: &TruncationReport,
+    ) -> Result<Value> {
         let names = ["add_special_tokens", "max_length", "padding", "truncation"];
         let tokenizer = json::options(json::split(&mut options, &names))?;
         let mut options: TextClassificationOptions = json::options(options)?;
         options.tokenizer = tokenizer;
+        options.truncation_report = Some(report.clone());
         let is_legacy = options.top_k.is_none();
         let one = |mut scores: Vec<LabelScore>| match is_legacy && scores.len() == 1 {
             true => json::output(scores.pop()),

@@ -18,6 +18,8 @@ use crate::models::{AutoModel, CausalLm};
 use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
+use crate::pipeline::truncation::TruncationReport;
+use crate::pipeline::warning::warn;
 use crate::source::ModelFiles;
 use crate::tokenizer::chat::{ChatOptions, Message};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
@@ -85,6 +87,10 @@ impl TextGenerationPipeline {
             .into_iter()
             .map(|prompt| self.prepare(prompt.into(), options))
             .collect::<Result<Vec<_>>>()?;
+        if let Some(report) = &options.truncation_report {
+            let cut = prepared.iter().enumerate().filter(|(_, prepared)| prepared.is_cut);
+            cut.for_each(|(number, _)| report.add(number));
+        }
         let config = self.config(options)?;
         let returned = config.num_return_sequences.unwrap_or(1).max(1);
         let mut records = Vec::with_capacity(prepared.len());
@@ -122,6 +128,9 @@ impl TextGenerationPipeline {
         options: &TextGenerationOptions,
     ) -> Result<TextStream> {
         let prepared = self.prepare(prompt.into(), options)?;
+        if let (true, Some(report)) = (prepared.is_cut, &options.truncation_report) {
+            report.add(0);
+        }
         let config = self.config(options)?;
         let plan = config.plan(&prepared.ids, self.model.limits(), Some(&self.tokenizer))?;
         let cache = self.model.new_cache();
@@ -160,8 +169,14 @@ impl TaskPipeline for TextGenerationPipeline {
         Ok(Self { model, tokenizer, defaults: stored.overlaid(&pipeline) })
     }
 
-    fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
-        let options = TextGenerationOptions::from_json(options)?;
+    fn call(
+        &self,
+        input: &Value,
+        options: Map<String, Value>,
+        report: &TruncationReport,
+    ) -> Result<Value> {
+        let mut options = TextGenerationOptions::from_json(options)?;
+        options.truncation_report = Some(report.clone());
         match input {
             Value::String(text) => json(self.run_with(text.as_str(), &options)?),
             Value::Array(items) if items.first().is_some_and(Value::is_object) => {
@@ -185,6 +200,8 @@ struct Prepared {
     ids: Vec<u32>,
     /// Whether the last message of a chat is continued.
     continues: bool,
+    /// Whether there were more ids.
+    is_cut: bool,
 }
 
 impl TextGenerationPipeline {
@@ -215,6 +232,7 @@ impl TextGenerationPipeline {
                 (self.tokenizer.encode_chat(messages, &chat)?.encoding.ids, continues)
             }
         };
+        let whole = ids.len();
         if options.truncation == Some(true) {
             let longest = options.generation.max_length;
             let longest = longest.or_else(|| self.tokenizer.model_max_length());
@@ -223,7 +241,11 @@ impl TextGenerationPipeline {
         if options.handle_long_generation == Some(LongGeneration::Hole) {
             self.make_room(&mut ids, options)?;
         }
-        Ok(Prepared { prompt, ids, continues })
+        let is_cut = ids.len() < whole;
+        if is_cut {
+            warn(&format!("a prompt of {whole} tokens is cut to {}", ids.len()));
+        }
+        Ok(Prepared { prompt, ids, continues, is_cut })
     }
 
     /// The `hole` of `handle_long_generation`: the prompt loses its beginning.

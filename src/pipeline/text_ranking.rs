@@ -179,7 +179,12 @@ impl TaskPipeline for TextRankingPipeline {
     }
 
     /// Takes `{"query": …, "documents": […]}` and ranks; or a pair or a list of pairs, and scores.
-    fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
+    fn call(
+        &self,
+        input: &Value,
+        options: Map<String, Value>,
+        report: &TruncationReport,
+    ) -> Result<Value> {
         #[derive(Deserialize)]
         #[serde(untagged, deny_unknown_fields)]
         enum Input {
@@ -187,7 +192,8 @@ impl TaskPipeline for TextRankingPipeline {
             Pair([String; 2]),
             Pairs(Vec<[String; 2]>),
         }
-        let options = json::options(options)?;
+        let mut options: TextRankingOptions = json::options(options)?;
+        options.truncation_report = Some(report.clone());
         let expected = "{\"query\": …, \"documents\": […]}, a pair of texts or a list of pairs";
         let score = |mut scores: Vec<f32>| match scores.len() {
             1 => json::output(scores.pop()),

@@ -24,6 +24,7 @@ use crate::pipeline::flow::{Flow, Work};
 use crate::pipeline::json;
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TextTruncation, TokenizerOptions};
+use crate::pipeline::truncation::TruncationReport;
 use crate::source::ModelFiles;
 use crate::tokenizer::{Encoding, TextInput, Tokenizer, TruncationStrategy};
 
@@ -113,8 +114,14 @@ impl TaskPipeline for TokenClassificationPipeline {
         Ok(Self { model: AutoModel::token_classifier_from(files, options)?, tokenizer })
     }
 
-    fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
-        let options: TokenClassificationOptions = json::options(options)?;
+    fn call(
+        &self,
+        input: &Value,
+        options: Map<String, Value>,
+        report: &TruncationReport,
+    ) -> Result<Value> {
+        let mut options: TokenClassificationOptions = json::options(options)?;
+        options.truncation_report = Some(report.clone());
         if options.is_split_into_words != Some(true) {
             if input.as_array().is_some_and(Vec::is_empty) {
                 return Err(Error::input("at least one text is needed"));

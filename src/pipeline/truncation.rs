@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// # Ok::<(), sconce::Error>(())
 /// ```
 ///
-/// Used for several calls it has the numbers of all of them. For a program that only wants to be
+/// Callers of JSON hand it to [`Pipeline::call_reporting`](crate::Pipeline::call_reporting). Used for
+/// several calls it has the numbers of all of them. For a program that only wants to be
 /// told, there is [`on_warning`](crate::pipeline::on_warning).
 #[derive(Debug, Clone, Default)]
 pub struct TruncationReport {

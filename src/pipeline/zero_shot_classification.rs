@@ -190,8 +190,14 @@ impl TaskPipeline for ZeroShotClassificationPipeline {
         Ok(Self { model, tokenizer, contradiction, entailment })
     }
 
-    fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
-        let options = json::options(options)?;
+    fn call(
+        &self,
+        input: &Value,
+        options: Map<String, Value>,
+        report: &TruncationReport,
+    ) -> Result<Value> {
+        let mut options: ZeroShotClassificationOptions = json::options(options)?;
+        options.truncation_report = Some(report.clone());
         json::texts(input, |texts| self.run_batch(texts, &options))
     }
 }

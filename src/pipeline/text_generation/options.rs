@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 use crate::generation::GenerationConfig;
 use crate::pipeline::json;
+use crate::pipeline::truncation::TruncationReport;
 
 /// Call options of [`TextGenerationPipeline`](super::TextGenerationPipeline), by their Hugging Face
 /// names. `None` leaves transformers' default, which each field tells.
@@ -42,6 +43,8 @@ pub struct TextGenerationOptions {
     /// Whether a prompt longer than `max_length` (of [`generation`](Self::generation)), or than the
     /// tokenizer's `model_max_length`, is cut to it. Default: `false`.
     pub truncation: Option<bool>,
+    /// Gets the numbers of the prompts that are cut.
+    pub truncation_report: Option<TruncationReport>,
     /// More variables for the chat template, such as `enable_thinking`. Default: none.
     pub template_variables: Map<String, Value>,
     /// Everything that `generate` takes: `max_new_tokens`, `do_sample`, `temperature`, …
@@ -84,6 +87,7 @@ impl TextGenerationOptions {
             stop_sequence: json::take(take, "stop_sequence")?,
             tools: json::take(take, "tools")?,
             truncation: json::take(take, "truncation")?,
+            truncation_report: None,
             template_variables: json::take(take, "chat_template_kwargs")?.unwrap_or_default(),
             generation: GenerationConfig::default(),
         };
