@@ -21,10 +21,12 @@ use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result, Tok
 const GOLDENS: &str = "tests/goldens/weights";
 const BLOCKS: [&str; 10] =
     ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"];
+/// Kept on the CPU, and unknown to candle.
+const IQ4_NL: &str = "iq4_nl";
 /// Read, and kept as Q8_0.
-const READ_ONLY_BLOCKS: [&str; 13] = [
-    "iq1_m", "iq1_s", "iq2_s", "iq2_xs", "iq2_xxs", "iq3_s", "iq3_xxs", "iq4_nl", "iq4_xs",
-    "mxfp4", "nvfp4", "tq1_0", "tq2_0",
+const READ_ONLY_BLOCKS: [&str; 12] = [
+    "iq1_m", "iq1_s", "iq2_s", "iq2_xs", "iq2_xxs", "iq3_s", "iq3_xxs", "iq4_xs", "mxfp4", "nvfp4",
+    "tq1_0", "tq2_0",
 ];
 
 fn cpu() -> LoadOptions {
@@ -77,7 +79,7 @@ fn projection(rows: usize, columns: usize, options: &LoadOptions) -> Result<Weig
 fn blocks_dequantize_bit_for_bit_as_in_python() -> Result<()> {
     let expected = folder(&[("model.safetensors", &golden("quants.safetensors"))], &cpu())?;
     let dense = quants(&cpu().dtype(Precision::F32))?;
-    for name in BLOCKS.into_iter().chain(READ_ONLY_BLOCKS) {
+    for name in BLOCKS.into_iter().chain([IQ4_NL]).chain(READ_ONLY_BLOCKS) {
         let (name, shape) = (format!("{name}.weight"), [3, 512]);
         let expected = expected.tensor(&name, &shape)?;
         assert_eq!(bits(&dense.tensor(&name, &shape)?), bits(&expected), "{name}");
@@ -332,6 +334,28 @@ fn blocks_of_a_gguf_file_stay_or_are_quantized_anew() -> Result<()> {
     assert_eq!(precisions(&cpu().dtype(Precision::BF16))?, ("bf16", "bf16"));
     let both = cpu().dtype(Precision::F32).quantize(QuantLevel::Q4K);
     assert_eq!(precisions(&both)?, ("q4_k", "f32"));
+    Ok(())
+}
+
+#[test]
+fn blocks_that_candle_does_not_know_stay_on_the_cpu() -> Result<()> {
+    let (kept, dense) = (quants(&cpu())?, quants(&cpu().dtype(Precision::F32))?);
+    let expected = dense.tensor("iq4_nl.weight", &[3, 512])?;
+    let table = kept.embedding(IQ4_NL, 3, 512)?;
+    let ids = Tensor::new(&[0_u32, 1, 2], &Device::Cpu)?;
+    assert_eq!(bits(&table.forward(&ids)?), bits(&expected));
+    let linear = kept.linear(IQ4_NL, 512, 3, Bias::Absent)?;
+    // Packed eight rows at a time.
+    assert_eq!((linear.precision(), linear.bytes()), (IQ4_NL, 8 * 512 / 32 * 18));
+    for rows in [1, 9] {
+        let x = Tensor::from_vec(numbers(rows * 512), (rows, 512), &Device::Cpu)?;
+        let (found, exact) = (linear.forward(&x)?, x.matmul(&expected.t()?)?);
+        let size = x.abs()?.matmul(&expected.abs()?.t()?)?;
+        for ((found, exact), size) in values(&found).iter().zip(values(&exact)).zip(values(&size)) {
+            // Activations are rounded to 8 bits.
+            assert!((found - exact).abs() < 0.004 * size, "{rows}: {found} {exact}");
+        }
+    }
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 //! model and no file.
 //!
 //! Each kernel has a plain scalar twin, which runs where the processor has nothing better and which
-//! the tests hold the others against. What a processor can do is asked at run time ([`tier`]).
+//! the tests hold the others against. What a processor can do is asked at run time ([`tier`]): AVX2,
+//! or NEON with or without products of bytes (`dotprod`, `i8mm`).
 //!
 //! | kernel | weights | activations | error against f64 |
 //! |---|---|---|---|
@@ -27,6 +28,8 @@ pub(crate) mod residual;
 pub(crate) mod rope;
 
 mod exp;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod shared;
 mod tier;
 mod tile;

@@ -76,7 +76,7 @@ mod tests {
             let x: Vec<f32> = (0..5 * width).map(|i| ((i * 37 % 61) as f32 - 25.0) * 0.3).collect();
             let weight: Vec<f32> = (0..width).map(|i| 1.0 + (i % 7) as f32 * 0.1).collect();
             let bias: Vec<f32> = (0..width).map(|i| (i % 5) as f32).collect();
-            for tier in [Tier::best(), Tier::Scalar] {
+            for tier in Tier::available() {
                 let (mut root, mut layer) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
                 rms_on(tier, &x, &weight, 1e-5, &mut root);
                 layer_on(tier, &x, &weight, &bias, 1e-5, &mut layer);

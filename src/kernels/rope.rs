@@ -84,7 +84,7 @@ mod tests {
         for (pairing, first, second) in
             [(Pairs::Adjacent, (2, 0), (2, 1)), (Pairs::Halves, (1, 0), (1, pairs))]
         {
-            for tier in [Tier::best(), Tier::Scalar] {
+            for tier in Tier::available() {
                 let mut found = x.clone();
                 rotate_on(tier, &mut found, heads, head_dim, [&cos, &sin], pairs, pairing);
                 for (number, (found, x)) in

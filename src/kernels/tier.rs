@@ -7,24 +7,50 @@ use std::sync::OnceLock;
 pub(super) enum Tier {
     /// x86-64 with AVX2, FMA and F16C: since 2013 (Intel) and 2015 (AMD).
     Avx2,
+    /// Arm with [`Self::NeonDot`] and products of 8-bit matrices: most since 2021.
+    NeonI8mm,
+    /// Arm with NEON and dot products of 8-bit numbers: most since 2018.
+    NeonDot,
+    /// Any 64-bit Arm.
+    Neon,
     /// What the compiler makes of plain Rust.
     Scalar,
 }
 
 impl Tier {
+    /// From best to worst, whatever processor they are for.
+    const ALL: [Self; 5] = [Self::Avx2, Self::NeonI8mm, Self::NeonDot, Self::Neon, Self::Scalar];
+
     /// The best this processor has.
     pub(super) fn best() -> Self {
         static BEST: OnceLock<Tier> = OnceLock::new();
-        *BEST.get_or_init(|| {
+        *BEST.get_or_init(|| Self::available().next().unwrap_or(Self::Scalar))
+    }
+
+    /// All this processor has, the best first.
+    pub(super) fn available() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|tier| tier.is_available())
+    }
+
+    fn is_available(self) -> bool {
+        match self {
             #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2")
-                && std::arch::is_x86_feature_detected!("fma")
-                && std::arch::is_x86_feature_detected!("f16c")
-            {
-                return Self::Avx2;
+            Self::Avx2 => {
+                std::arch::is_x86_feature_detected!("avx2")
+                    && std::arch::is_x86_feature_detected!("fma")
+                    && std::arch::is_x86_feature_detected!("f16c")
             }
-            Self::Scalar
-        })
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm => {
+                std::arch::is_aarch64_feature_detected!("i8mm") && Self::NeonDot.is_available()
+            }
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot => std::arch::is_aarch64_feature_detected!("dotprod"),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => true,
+            Self::Scalar => true,
+            _ => false,
+        }
     }
 }
 
@@ -33,7 +59,7 @@ impl Tier {
 macro_rules! tiered {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
-        #[expect(unsafe_code, reason = "instructions that the tier says are there")]
+        #[allow(unsafe_code, reason = "instructions that the tier says are there")]
         $vis fn $name(tier: crate::kernels::tier::Tier, $($argument: $type),*) {
             #[inline(always)]
             fn plain($($argument: $type),*) $body

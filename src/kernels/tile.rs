@@ -188,7 +188,7 @@ mod tests {
         for (rows, depth, columns) in [(1, 1, 8), (5, 7, 24), (6, 64, 16), (13, 33, 40)] {
             let (left, right) = (numbers(rows * (depth + 3), 1), numbers(depth * (columns + 1), 2));
             let before = numbers(rows * (columns + 2), 3);
-            for tier in [Tier::best(), Tier::Scalar] {
+            for tier in Tier::available() {
                 for into in [Into::Add, Into::Write] {
                     let mut out = before.clone();
                     let left_rows = Rows { values: &left, stride: depth + 3 };

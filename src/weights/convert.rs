@@ -14,9 +14,10 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use crate::error::{Error, Result};
-use crate::kernels::packed::{BlockFormat, Packed};
+use crate::kernels::packed::Packed;
 use crate::weights::elements::Elements;
 use crate::weights::linear::Matrix;
+use crate::weights::plan::Blocks;
 use crate::weights::quantize;
 use crate::weights::store::StoredTensor;
 
@@ -34,57 +35,45 @@ pub(super) fn dense(
     }
 }
 
-/// The matrix as blocks of `kind`; stored blocks of that kind are taken as they are. Its rows must
-/// be whole blocks. On the CPU they are packed for its kernels.
-pub(super) fn blocks(
-    stored: &StoredTensor<'_>,
-    kind: GgmlDType,
-    device: &Device,
-) -> Result<Matrix> {
-    let bytes;
-    let pieces: Vec<&[u8]> = if stored.elements == Elements::Blocks(kind) {
-        check_scales(stored)?;
-        stored.pieces.iter().map(Cow::as_ref).collect()
-    } else {
-        bytes = quantized(stored, kind)?;
-        stored.release();
-        vec![bytes.as_slice()]
+/// The matrix as blocks, whose rows must be whole ones; stored blocks of that kind are taken as they
+/// are. On the CPU they are packed for its kernels.
+pub(super) fn blocks(stored: &StoredTensor<'_>, blocks: Blocks, device: &Device) -> Result<Matrix> {
+    let elements = match blocks {
+        Blocks::AsStored => stored.elements.clone(),
+        Blocks::Of(kind) => Elements::Blocks(kind),
     };
-    let packed = match (packed_format(kind), stored.shape.as_slice()) {
+    let bytes;
+    let pieces: Vec<&[u8]> = match blocks {
+        Blocks::Of(kind) if stored.elements != elements => {
+            bytes = quantized(stored, kind)?;
+            stored.release();
+            vec![bytes.as_slice()]
+        }
+        _ => {
+            check_scales(stored)?;
+            stored.pieces.iter().map(Cow::as_ref).collect()
+        }
+    };
+    let packed = match (elements.packed(), stored.shape.as_slice()) {
         (Some(format), &[rows, columns]) if device.is_cpu() => {
             Packed::new(format, rows, columns, &pieces)
         }
         _ => None,
     };
-    let matrix = if let Some(packed) = packed {
-        Matrix::Packed(Arc::new(packed))
-    } else {
-        let bytes = match pieces.as_slice() {
-            [whole] => Cow::Borrowed(*whole),
-            pieces => Cow::Owned(pieces.concat()),
-        };
-        let storage = QStorage::from_data(bytes, device, kind)?;
-        Matrix::Quantized(Arc::new(QTensor::new(storage, stored.shape.as_slice())?))
+    let matrix = match (packed, elements) {
+        (Some(packed), _) => Matrix::Packed(Arc::new(packed)),
+        (None, Elements::Blocks(kind)) => {
+            let bytes = match pieces.as_slice() {
+                [whole] => Cow::Borrowed(*whole),
+                pieces => Cow::Owned(pieces.concat()),
+            };
+            let storage = QStorage::from_data(bytes, device, kind)?;
+            Matrix::Quantized(Arc::new(QTensor::new(storage, stored.shape.as_slice())?))
+        }
+        _ => return Err(stored.unreadable()),
     };
     stored.release();
     Ok(matrix)
-}
-
-/// The format of our kernels for a block type of candle's.
-fn packed_format(kind: GgmlDType) -> Option<BlockFormat> {
-    Some(match kind {
-        GgmlDType::Q2K => BlockFormat::Q2K,
-        GgmlDType::Q3K => BlockFormat::Q3K,
-        GgmlDType::Q4_0 => BlockFormat::Q4_0,
-        GgmlDType::Q4_1 => BlockFormat::Q4_1,
-        GgmlDType::Q4K => BlockFormat::Q4K,
-        GgmlDType::Q5_0 => BlockFormat::Q5_0,
-        GgmlDType::Q5_1 => BlockFormat::Q5_1,
-        GgmlDType::Q5K => BlockFormat::Q5K,
-        GgmlDType::Q6K => BlockFormat::Q6K,
-        GgmlDType::Q8_0 => BlockFormat::Q8_0,
-        _ => return None,
-    })
 }
 
 fn collect<T: Float>(stored: &StoredTensor<'_>, plus: f32, device: &Device) -> Result<Tensor> {

@@ -8,6 +8,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::error::Result;
+use crate::kernels::packed::BlockFormat;
 use crate::options::QuantLevel;
 use crate::source::ggml::GgmlType;
 use crate::weights::blocks;
@@ -20,7 +21,7 @@ pub(super) enum Elements {
     Dequantized,
     /// ggml's blocks of quantized weights, along the rows.
     Blocks(GgmlDType),
-    /// Blocks that [`blocks`] reads and nobody multiplies.
+    /// Blocks that [`blocks`] reads and candle does not multiply.
     ReadOnlyBlocks(GgmlType),
     F16,
     F32,
@@ -81,8 +82,30 @@ impl Elements {
                 GgmlDType::Q6K => &[208],
                 _ => &[],
             },
+            Self::ReadOnlyBlocks(kind) if kind.number == IQ4_NL => &[0],
             _ => &[],
         }
+    }
+
+    /// The format of our kernels for these blocks.
+    pub(super) fn packed(&self) -> Option<BlockFormat> {
+        Some(match self {
+            Self::Blocks(kind) => match kind {
+                GgmlDType::Q2K => BlockFormat::Q2K,
+                GgmlDType::Q3K => BlockFormat::Q3K,
+                GgmlDType::Q4_0 => BlockFormat::Q4_0,
+                GgmlDType::Q4_1 => BlockFormat::Q4_1,
+                GgmlDType::Q4K => BlockFormat::Q4K,
+                GgmlDType::Q5_0 => BlockFormat::Q5_0,
+                GgmlDType::Q5_1 => BlockFormat::Q5_1,
+                GgmlDType::Q5K => BlockFormat::Q5K,
+                GgmlDType::Q6K => BlockFormat::Q6K,
+                GgmlDType::Q8_0 => BlockFormat::Q8_0,
+                _ => return None,
+            },
+            Self::ReadOnlyBlocks(kind) if kind.number == IQ4_NL => BlockFormat::IQ4NL,
+            _ => return None,
+        })
     }
 
     /// As the error messages and the table of a loaded model call it.
@@ -99,6 +122,9 @@ impl Elements {
         }
     }
 }
+
+/// ggml's number for the one block type that our kernels know and candle does not.
+const IQ4_NL: u32 = 20;
 
 /// The name of a block type in the style of GGUF files, in lower case.
 pub(super) fn block_name(kind: GgmlDType) -> &'static str {

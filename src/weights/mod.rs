@@ -182,7 +182,7 @@ impl Weights {
         let plan = &self.plan;
         let names = ModuleNames { ours: &self.path(name), stored: &stored.name };
         let weight = match plan.linear_blocks(&stored.elements, in_features, names) {
-            Some(kind) => convert::blocks(&stored, kind, &plan.device)?,
+            Some(blocks) => convert::blocks(&stored, blocks, &plan.device)?,
             None => {
                 let dtype = plan.dense(&stored.elements);
                 Matrix::Dense(convert::dense(&stored, dtype, plus, &plan.device)?)
@@ -208,7 +208,7 @@ impl Weights {
         let (stored, plus) = self.stored(&format!("{name}.weight"), &[vocab, hidden])?;
         let plan = &self.plan;
         let table = match plan.kept_blocks(&stored.elements, hidden) {
-            Some(kind) => convert::blocks(&stored, kind, &plan.device)?,
+            Some(blocks) => convert::blocks(&stored, blocks, &plan.device)?,
             None => {
                 let dtype = plan.dense(&stored.elements);
                 Matrix::Dense(convert::dense(&stored, dtype, plus, &plan.device)?)

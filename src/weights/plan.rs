@@ -58,9 +58,10 @@ impl LoadPlan {
         stored: &Elements,
         row: usize,
         names: ModuleNames<'_>,
-    ) -> Option<GgmlDType> {
+    ) -> Option<Blocks> {
         let level = self.quantize.filter(|_| !self.skips(names));
-        level.and_then(|level| level_for_rows(level, row)).or_else(|| self.kept_blocks(stored, row))
+        let asked = level.and_then(|level| level_for_rows(level, row));
+        asked.map(Blocks::Of).or_else(|| self.kept_blocks(stored, row))
     }
 
     fn skips(&self, names: ModuleNames<'_>) -> bool {
@@ -75,15 +76,26 @@ impl LoadPlan {
     }
 
     /// The blocks that a tensor with rows of `row` weights is already in and may stay in; Q8_0, which
-    /// adds the least error, for those that nobody multiplies.
-    pub(super) fn kept_blocks(&self, stored: &Elements, row: usize) -> Option<GgmlDType> {
+    /// adds the least error, for those that nobody multiplies here.
+    pub(super) fn kept_blocks(&self, stored: &Elements, row: usize) -> Option<Blocks> {
         match stored {
-            Elements::Blocks(kind) if self.keep_blocks => Some(*kind),
-            Elements::ReadOnlyBlocks(_) if self.keep_blocks => Some(GgmlDType::Q8_0),
-            Elements::Dequantized if self.keep_blocks => level_for_rows(QuantLevel::Q8_0, row),
+            _ if !self.keep_blocks => None,
+            Elements::Blocks(_) => Some(Blocks::AsStored),
+            Elements::ReadOnlyBlocks(_) if self.device.is_cpu() && stored.packed().is_some() => {
+                Some(Blocks::AsStored)
+            }
+            Elements::ReadOnlyBlocks(_) => Some(Blocks::Of(GgmlDType::Q8_0)),
+            Elements::Dequantized => level_for_rows(QuantLevel::Q8_0, row).map(Blocks::Of),
             _ => None,
         }
     }
+}
+
+/// The blocks that a matrix is kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blocks {
+    AsStored,
+    Of(GgmlDType),
 }
 
 /// What a module is called.

@@ -10,9 +10,12 @@
 //!                                    low bits, then high bits, of 8 words of 8 rows
 //! ```
 
+use crate::kernels::packed::format::{Format, with_format};
+
 /// A block format of ggml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockFormat {
+    IQ4NL,
     Q2K,
     Q3K,
     Q4_0,
@@ -30,6 +33,8 @@ pub(crate) enum BlockFormat {
 pub(super) enum Meaning {
     /// `d (q - offset)`, for Q8_0 with signed quants and no offset.
     Offset(u8),
+    /// `d t`, with `t` from [`TABLE`].
+    Table,
     /// `d q + m`.
     Minimum,
     /// `d a (q - offset)` for the first 16 columns, with `b` for the others; both signed.
@@ -52,12 +57,17 @@ pub(super) struct Layout {
     pub(super) high_bits: usize,
 }
 
+/// What the quants of IQ4_NL stand for: `kvalues_iq4nl` of ggml's `ggml-common.h`.
+pub(super) const TABLE: [i8; 16] =
+    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
 /// Rows packed together.
 pub(super) const ROWS: usize = 8;
 
 impl BlockFormat {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
+        Self::IQ4NL,
         Self::Q2K,
         Self::Q3K,
         Self::Q4_0,
@@ -72,6 +82,7 @@ impl BlockFormat {
 
     pub(super) const fn layout(self) -> Layout {
         let (meaning, pieces, stored, low_bits, high_bits) = match self {
+            Self::IQ4NL => (Meaning::Table, 1, 18, 4, 0),
             Self::Q2K => (Meaning::Nibbles, 8, 84, 2, 0),
             Self::Q3K => (Meaning::Factors(4), 8, 110, 2, 1),
             Self::Q4_0 => (Meaning::Offset(8), 1, 18, 4, 0),
@@ -89,6 +100,7 @@ impl BlockFormat {
     /// Its name in the style of GGUF files, in lower case.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::IQ4NL => "iq4_nl",
             Self::Q2K => "q2_k",
             Self::Q3K => "q3_k",
             Self::Q4_0 => "q4_0",
@@ -106,25 +118,19 @@ impl BlockFormat {
     pub(crate) const fn columns(self) -> usize {
         self.layout().pieces * 32
     }
-
-    /// Bytes of one row's block in a file.
-    #[cfg(test)]
-    pub(crate) const fn stored_bytes(self) -> usize {
-        self.layout().stored
-    }
 }
 
 impl Layout {
     pub(super) const fn head(self) -> usize {
         match self.meaning {
-            Meaning::Offset(_) | Meaning::Factors(_) => 2 * ROWS,
+            Meaning::Offset(_) | Meaning::Factors(_) | Meaning::Table => 2 * ROWS,
             _ => 4 * ROWS,
         }
     }
 
     const fn factors(self) -> usize {
         match self.meaning {
-            Meaning::Offset(_) | Meaning::Minimum => 0,
+            Meaning::Offset(_) | Meaning::Minimum | Meaning::Table => 0,
             _ => 2 * ROWS,
         }
     }
@@ -160,26 +166,17 @@ const FOURS: u32 = 0x0101_0101;
 
 /// Packs up to eight rows, as they are stored, into their group; rows that are not there stay zeros.
 pub(super) fn pack(format: BlockFormat, stored: &[&[u8]], group: &mut [u8]) {
-    // With the format known while compiling, its layout is no decision in the loops.
-    macro_rules! each {
-        ($($name:ident),*) => {
-            match format {
-                $(BlockFormat::$name => pack_as(BlockFormat::$name, stored, group),)*
-            }
-        };
-    }
-    each!(Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0);
+    with_format!(format, F => pack_as::<F>(stored, group));
 }
 
-#[inline(always)]
-fn pack_as(format: BlockFormat, stored: &[&[u8]], group: &mut [u8]) {
-    let layout = format.layout();
+fn pack_as<F: Format>(stored: &[&[u8]], group: &mut [u8]) {
+    let layout = F::LAYOUT;
     for (number, packed) in group.chunks_exact_mut(layout.block()).enumerate() {
         for piece in 0..layout.pieces {
             let mut decoded = [RowPiece::default(); ROWS];
             for (decoded, stored) in decoded.iter_mut().zip(stored) {
                 let block = &stored[number * layout.stored..][..layout.stored];
-                *decoded = decode(format, block, piece);
+                *decoded = decode(F::FORMAT, block, piece);
             }
             write(layout, packed, piece, &decoded);
         }
@@ -298,7 +295,7 @@ fn decode(format: BlockFormat, block: &[u8], piece: usize) -> RowPiece {
         std::array::from_fn(|j| low[j] | high[j] << shift)
     };
     let (words, head, factors) = match format {
-        BlockFormat::Q4_0 => (nibbles(2), [half(0), 0], [0; 2]),
+        BlockFormat::IQ4NL | BlockFormat::Q4_0 => (nibbles(2), [half(0), 0], [0; 2]),
         BlockFormat::Q4_1 => (nibbles(4), [half(0), half(2)], [0; 2]),
         BlockFormat::Q5_0 => (fifth(2, nibbles(6)), [half(0), 0], [0; 2]),
         BlockFormat::Q5_1 => (fifth(4, nibbles(8)), [half(0), half(2)], [0; 2]),

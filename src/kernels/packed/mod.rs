@@ -6,7 +6,10 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod format;
 mod layout;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use half::f16;
@@ -19,7 +22,7 @@ use crate::kernels::activations::Activations;
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
 use crate::kernels::tier::Tier;
-use layout::{Layout, Meaning, ROWS, RowPiece};
+use layout::{Layout, Meaning, ROWS, RowPiece, TABLE};
 
 /// A weight of shape `(rows, columns)`, packed.
 #[derive(Debug)]
@@ -118,7 +121,9 @@ fn multiply_on(tier: Tier, x: &Activations, products: &mut [Product<'_>]) {
     let grain = pool::grain(groups, ROWS * x.columns * x.rows);
     pool::for_each(groups, grain, |range| {
         #[cfg(target_arch = "x86_64")]
-        let mut pieces = Vec::new();
+        let mut scratch = avx2::Scratch::default();
+        #[cfg(target_arch = "aarch64")]
+        let mut scratch = neon::Scratch::default();
         for group in range {
             let Some((first, weight, out)) = parts.iter().rfind(|(first, ..)| *first <= group)
             else {
@@ -135,7 +140,12 @@ fn multiply_on(tier: Tier, x: &Activations, products: &mut [Product<'_>]) {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the tier says that the processor has these instructions.
                 Tier::Avx2 => unsafe {
-                    avx2::multiply(weight.format, bytes, x, &mut pieces, &mut write);
+                    avx2::multiply(weight.format, bytes, x, &mut scratch, &mut write);
+                },
+                #[cfg(target_arch = "aarch64")]
+                // SAFETY: as above.
+                Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => unsafe {
+                    neon::multiply(tier, weight.format, bytes, x, &mut scratch, &mut write);
                 },
                 _ => scalar::multiply(weight.format, bytes, x, &mut write),
             }
@@ -146,7 +156,7 @@ fn multiply_on(tier: Tier, x: &Activations, products: &mut [Product<'_>]) {
 /// What a piece of a row stands for: `scale * quant + minimum`, for each half.
 struct Values {
     words: [u32; 8],
-    signed: bool,
+    quants: Quants,
     scale: [f32; 2],
     minimum: [f32; 2],
 }
@@ -157,6 +167,7 @@ impl Values {
         let [a, b] = piece.factors;
         let (scale, minimum) = match layout.meaning {
             Meaning::Offset(offset) => ([d; 2], [-d * f32::from(offset); 2]),
+            Meaning::Table => ([d; 2], [0.0; 2]),
             Meaning::Minimum => ([d; 2], [m; 2]),
             Meaning::Factors(offset) => {
                 let scale = [a, b].map(|factor| d * f32::from(factor.cast_signed()));
@@ -168,19 +179,36 @@ impl Values {
                 [a, b].map(|factor| -(m * f32::from(factor >> 4))),
             ),
         };
-        Self { words: piece.words, signed: layout.low_bits == 8, scale, minimum }
+        let quants = match layout.meaning {
+            Meaning::Table => Quants::Looked,
+            _ if layout.low_bits == 8 => Quants::Signed,
+            _ => Quants::Unsigned,
+        };
+        Self { words: piece.words, quants, scale, minimum }
     }
 
     fn quant(&self, column: usize) -> i32 {
         let byte = self.words[column / 4].to_le_bytes()[column % 4];
-        if self.signed { i32::from(byte.cast_signed()) } else { i32::from(byte) }
+        match self.quants {
+            Quants::Looked => i32::from(TABLE[usize::from(byte)]),
+            Quants::Signed => i32::from(byte.cast_signed()),
+            Quants::Unsigned => i32::from(byte),
+        }
     }
+}
+
+/// What the bytes of a piece stand for.
+enum Quants {
+    /// Up in [`TABLE`].
+    Looked,
+    Signed,
+    Unsigned,
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
     use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-    use candle_core::{Device, Tensor};
 
     use super::*;
 
@@ -195,8 +223,47 @@ mod tests {
         (0..length).map(|_| next() + next() * next()).collect()
     }
 
-    fn ggml(format: BlockFormat) -> GgmlDType {
-        match format {
+    /// Rows as a file has them: random bits reach every quant and factor, scales are near one.
+    fn stored(format: BlockFormat, rows: usize, columns: usize) -> Vec<u8> {
+        let heads: &[usize] = match format {
+            BlockFormat::Q2K => &[80, 82],
+            BlockFormat::Q3K => &[108],
+            BlockFormat::Q6K => &[208],
+            BlockFormat::IQ4NL | BlockFormat::Q4_0 | BlockFormat::Q5_0 | BlockFormat::Q8_0 => &[0],
+            _ => &[0, 2],
+        };
+        let size = format.layout().stored;
+        let noise = random(rows * columns / format.columns() * size, 3);
+        let mut bytes: Vec<u8> = noise.iter().map(|noise| (noise * 997.0) as i32 as u8).collect();
+        for block in bytes.chunks_exact_mut(size) {
+            for head in heads {
+                let scale = f16::from_f32(0.5 + f32::from(block[*head]) / 256.0);
+                block[*head..head + 2].copy_from_slice(&scale.to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    fn packed(format: BlockFormat, rows: usize, columns: usize) -> Packed {
+        let bytes = stored(format, rows, columns);
+        let (first, rest) = bytes.split_at(bytes.len() / rows);
+        let packed = Packed::new(format, rows, columns, &[first, rest]).unwrap();
+        assert!(packed.bytes() * 100 <= bytes.len() * 104 * rows.next_multiple_of(ROWS) / rows);
+        packed
+    }
+
+    /// What candle says the same bytes stand for.
+    fn values(format: BlockFormat, rows: usize, columns: usize) -> Vec<f32> {
+        let bytes = stored(format, rows, columns);
+        let kind = match format {
+            BlockFormat::IQ4NL => {
+                let value = |block: &[u8], at: usize| {
+                    let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
+                    scale * f32::from(TABLE[usize::from(block[2 + at % 16] >> (at / 16 * 4) & 15)])
+                };
+                let blocks = bytes.chunks_exact(18);
+                return blocks.flat_map(|block| (0..32).map(|at| value(block, at))).collect();
+            }
             BlockFormat::Q2K => GgmlDType::Q2K,
             BlockFormat::Q3K => GgmlDType::Q3K,
             BlockFormat::Q4_0 => GgmlDType::Q4_0,
@@ -207,43 +274,16 @@ mod tests {
             BlockFormat::Q5K => GgmlDType::Q5K,
             BlockFormat::Q6K => GgmlDType::Q6K,
             BlockFormat::Q8_0 => GgmlDType::Q8_0,
-        }
-    }
-
-    /// Packed weights, and the values that candle says the same bytes stand for.
-    fn weight(format: BlockFormat, rows: usize, columns: usize) -> (Packed, Vec<f32>) {
-        let values = Tensor::from_vec(random(rows * columns, 7), (rows, columns), &Device::Cpu);
-        let kind = ggml(format);
-        let tensor = QTensor::quantize(&values.unwrap(), kind).unwrap();
-        // Random bits reach every quant and factor; only the f16 scales must be finite.
-        let mut bytes = tensor.data().unwrap().into_owned();
-        let noise = random(bytes.len(), 3);
-        let heads: &[usize] = match format {
-            BlockFormat::Q2K => &[80, 81, 82, 83],
-            BlockFormat::Q3K => &[108, 109],
-            BlockFormat::Q6K => &[208, 209],
-            BlockFormat::Q4_0 | BlockFormat::Q5_0 | BlockFormat::Q8_0 => &[0, 1],
-            _ => &[0, 1, 2, 3],
         };
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            if !heads.contains(&(i % format.stored_bytes())) {
-                *byte = (noise[i] * 997.0) as i32 as u8;
-            }
-        }
-        let row_bytes = bytes.len() / rows;
-        let (first, rest) = bytes.split_at(row_bytes);
-        let packed = Packed::new(format, rows, columns, &[first, rest]).unwrap();
-        assert!(packed.bytes() * 100 <= bytes.len() * 104 * rows.next_multiple_of(ROWS) / rows);
         let storage = QStorage::from_data(bytes.into(), &Device::Cpu, kind).unwrap();
         let stored = QTensor::new(storage, (rows, columns)).unwrap();
-        let values = stored.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap();
-        (packed, values.to_vec1().unwrap())
+        stored.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
 
     #[test]
     fn rows_are_what_the_file_says() {
         for format in BlockFormat::ALL {
-            let (packed, values) = weight(format, 11, 512);
+            let (packed, values) = (packed(format, 11, 512), values(format, 11, 512));
             for (row, expected) in values.chunks(512).enumerate() {
                 let mut found = vec![0.0; 512];
                 packed.row(row, &mut found);
@@ -263,28 +303,30 @@ mod tests {
         for format in BlockFormat::ALL {
             for (rows, blocks) in [(1, 1), (7, 3), (8, 2), (41, 1), (200, 2)] {
                 let columns = blocks * format.columns();
-                let (packed, values) = weight(format, rows, columns);
+                let packed = packed(format, rows, columns);
+                let mut values = vec![0.0; rows * columns];
+                for (row, values) in values.chunks_exact_mut(columns).enumerate() {
+                    packed.row(row, values);
+                }
                 for batch in [1, 2, 3, 4, 5, 9, 17] {
                     let x = Activations::quantize(&random(batch * columns, 5), columns);
-                    let mut best = vec![0.0; batch * rows];
-                    let mut plain = best.clone();
-                    for (tier, out) in [(Tier::best(), &mut best), (Tier::Scalar, &mut plain)] {
-                        multiply_on(tier, &x, &mut [Product { weight: &packed, out }]);
-                    }
-                    for (at, (best, plain)) in best.iter().zip(&plain).enumerate() {
-                        let (i, row) = (at / rows, at % rows);
-                        let (mut expected, mut size) = (0.0_f64, 0.0_f64);
-                        for column in 0..columns {
-                            let scale = x.row_groups(i)[column / 32].scale;
-                            let x = f64::from(x.value(i, column)) * f64::from(scale);
-                            let product = x * f64::from(values[row * columns + column]);
-                            expected += product;
-                            size += product.abs();
-                        }
-                        for (tier, found) in [("best", best), ("scalar", plain)] {
+                    for tier in Tier::available() {
+                        let mut out = vec![0.0; batch * rows];
+                        let product = Product { weight: &packed, out: &mut out };
+                        multiply_on(tier, &x, &mut [product]);
+                        for (at, found) in out.iter().enumerate() {
+                            let (i, row) = (at / rows, at % rows);
+                            let (mut expected, mut size) = (0.0_f64, 0.0_f64);
+                            for column in 0..columns {
+                                let scale = x.row_groups(i)[column / 32].scale;
+                                let x = f64::from(x.value(i, column)) * f64::from(scale);
+                                let product = x * f64::from(values[row * columns + column]);
+                                expected += product;
+                                size += product.abs();
+                            }
                             assert!(
                                 (f64::from(*found) - expected).abs() <= 2e-6 * size,
-                                "{format:?} {rows}x{columns}, {batch}: {tier} {found}, {expected}"
+                                "{format:?} {rows}x{columns}, {batch}: {tier:?} {found}, {expected}"
                             );
                         }
                     }
@@ -296,7 +338,7 @@ mod tests {
     #[test]
     fn several_products_at_once_are_each_alone() {
         let formats = [BlockFormat::Q4K, BlockFormat::Q6K, BlockFormat::Q8_0];
-        let weights = formats.map(|format| weight(format, 100, 256).0);
+        let weights = formats.map(|format| packed(format, 100, 256));
         let x = Activations::quantize(&random(3 * 256, 1), 256);
         let mut together = weights.each_ref().map(|_| vec![0.0; 300]);
         let products = weights.iter().zip(&mut together);

@@ -9,7 +9,8 @@ use std::arch::x86_64::*;
 
 use crate::kernels::activations::Activations;
 use crate::kernels::packed::avx2::unpack::{Piece, unpack};
-use crate::kernels::packed::avx2::{Format, activations, array, word, words};
+use crate::kernels::packed::avx2::{activations, array, offset, together, word, words};
+use crate::kernels::packed::format::Format;
 use crate::kernels::packed::layout::{Meaning, ROWS};
 
 /// Multiplies `M` rows of activations, all there are.
@@ -44,7 +45,7 @@ fn add<F: Format, const M: usize>(
     for (row, sums) in sums.iter_mut().enumerate() {
         let (x, group) = activations(x, row, at);
         let total = dot::<F>(piece, x);
-        let total = match F::OFFSET {
+        let total = match const { offset::<F>() } {
             0 => total,
             offset => _mm256_sub_epi32(total, _mm256_set1_epi32(offset * group.total)),
         };
@@ -55,7 +56,7 @@ fn add<F: Format, const M: usize>(
                 let sum = _mm256_set1_ps(group.halves[half]);
                 *sums = _mm256_fmadd_ps(piece.minimum[half], sum, *sums);
             }
-        } else if !matches!(F::LAYOUT.meaning, Meaning::Offset(_)) {
+        } else if matches!(F::LAYOUT.meaning, Meaning::Minimum | Meaning::FactorAndMinimum) {
             *sums = _mm256_fmadd_ps(piece.minimum[0], _mm256_set1_ps(group.sum), *sums);
         }
     }
@@ -65,6 +66,7 @@ fn add<F: Format, const M: usize>(
 #[inline]
 #[target_feature(enable = "avx2")]
 fn dot<F: Format>(piece: &Piece, x: *const i8) -> __m256i {
+    let together = const { together::<F>() };
     let mut total = _mm256_setzero_si256();
     let mut pairs = _mm256_setzero_si256();
     words!(WORD {
@@ -74,8 +76,8 @@ fn dot<F: Format>(piece: &Piece, x: *const i8) -> __m256i {
         } else {
             _mm256_maddubs_epi16(quants, x)
         };
-        pairs = if WORD.is_multiple_of(F::TOGETHER) { products } else { _mm256_add_epi16(pairs, products) };
-        if (WORD + 1).is_multiple_of(F::TOGETHER) {
+        pairs = if WORD.is_multiple_of(together) { products } else { _mm256_add_epi16(pairs, products) };
+        if (WORD + 1).is_multiple_of(together) {
             let factor = match (F::FACTORS, F::HALVES) {
                 (false, _) => _mm256_set1_epi16(1),
                 (true, false) => piece.factors[0],

@@ -8,13 +8,21 @@
 use std::arch::x86_64::*;
 
 use crate::kernels::activations::Activations;
-use crate::kernels::packed::avx2::unpack::{self, halves, unpack, vector};
-use crate::kernels::packed::avx2::{Format, activations, array, word, words};
+use crate::kernels::packed::avx2::unpack::{self, halves, quants, unpack, vector};
+use crate::kernels::packed::avx2::{activations, array, together, word, words};
+use crate::kernels::packed::format::Format;
 use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
+
+/// What a thread unpacks into.
+#[derive(Default)]
+pub(in crate::kernels::packed) struct Scratch {
+    pieces: Vec<Piece>,
+    bytes: Vec<u8>,
+}
 
 /// 32 columns of eight rows: `scale * (quants · factors - correction) + minimum`.
 #[derive(Clone, Copy)]
-pub(in crate::kernels::packed) struct Piece {
+struct Piece {
     quants: [__m256i; 8],
     /// As in [`unpack::Piece`].
     factors: [__m256i; 2],
@@ -36,7 +44,7 @@ enum Minima {
 const fn minima<F: Format>() -> Minima {
     match F::LAYOUT.meaning {
         Meaning::FactorAndMinimum | Meaning::Minimum => Minima::One,
-        Meaning::Factors(_) | Meaning::Offset(_) => Minima::None,
+        Meaning::Factors(_) | Meaning::Offset(_) | Meaning::Table => Minima::None,
         Meaning::Nibbles => Minima::Halves,
     }
 }
@@ -51,16 +59,20 @@ const fn bias<F: Format>() -> i8 {
     }
 }
 
-/// Multiplies eight rows with all activations. `pieces` is scratch.
+/// Multiplies eight rows with all activations.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply<F: Format>(
     group: &[u8],
     x: &Activations,
-    pieces: &mut Vec<Piece>,
+    Scratch { pieces, bytes }: &mut Scratch,
     write: &mut impl FnMut(usize, &[f32; ROWS]),
 ) {
     if F::SIGNED {
-        return bytes(group, x, write);
+        if F::LAYOUT.low_bits == 8 {
+            return multiply_bytes(group, x, write);
+        }
+        widened::<F>(group, bytes);
+        return multiply_bytes(bytes, x, write);
     }
     pieces.clear();
     for block in group.chunks_exact(F::LAYOUT.block()) {
@@ -122,7 +134,7 @@ fn rows<F: Format, const M: usize>(
 #[inline]
 #[target_feature(enable = "avx2")]
 fn dot<F: Format>(piece: &Piece, x: impl Fn(usize) -> __m256i) -> __m256i {
-    let together = F::TOGETHER;
+    let together = const { together::<F>() };
     let mut total = _mm256_setzero_si256();
     let mut pairs = _mm256_setzero_si256();
     words!(WORD {
@@ -173,9 +185,25 @@ fn corrected<F: Format>(
     Piece { correction: dot::<F>(&piece, |_| _mm256_set1_epi8(-128)), ..piece }
 }
 
+/// Signed quants of fewer bits, rearranged as Q8_0.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn widened<F: Format>(group: &[u8], bytes: &mut Vec<u8>) {
+    let (from, to) = (F::LAYOUT, BlockFormat::Q8_0.layout());
+    assert!(from.pieces == 1 && from.head() == to.head());
+    bytes.resize(group.len() / from.block() * to.block(), 0);
+    for (block, out) in group.chunks_exact(from.block()).zip(bytes.chunks_exact_mut(to.block())) {
+        let (head, out) = out.split_at_mut(to.head());
+        head.copy_from_slice(&block[..from.head()]);
+        for (out, quants) in out.as_chunks_mut::<32>().0.iter_mut().zip(quants::<F>(block, 0)) {
+            // SAFETY: 32 bytes are one vector.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), quants) };
+        }
+    }
+}
+
 /// Multiplies Q8_0 as [`few`](super::few) does, without unpacking.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn bytes(group: &[u8], x: &Activations, write: &mut impl FnMut(usize, &[f32; ROWS])) {
+fn multiply_bytes(group: &[u8], x: &Activations, write: &mut impl FnMut(usize, &[f32; ROWS])) {
     let mut row = 0;
     while row < x.rows {
         row += match x.rows - row {

@@ -10,9 +10,10 @@ mod unpack;
 use std::arch::x86_64::*;
 
 use crate::kernels::activations::{Activations, FEW, Group};
-use crate::kernels::packed::layout::{BlockFormat, Layout, Meaning, ROWS};
+use crate::kernels::packed::format::{Format, with_format};
+use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
 
-pub(super) use many::Piece;
+pub(super) use many::Scratch;
 
 /// The block for each word of a piece, with its number as a constant.
 macro_rules! words {
@@ -28,61 +29,42 @@ macro_rules! words {
 }
 use words;
 
-/// A format, known while compiling.
-trait Format {
-    const LAYOUT: Layout;
-    /// Whether the halves of a piece have their own scales.
-    const HALVES: bool = matches!(Self::LAYOUT.meaning, Meaning::Factors(_) | Meaning::Nibbles);
-    const FACTORS: bool = !matches!(Self::LAYOUT.meaning, Meaning::Offset(_) | Meaning::Minimum);
-    const SIGNED: bool = Self::LAYOUT.low_bits == 8;
-    /// What all quants are too large by.
-    const OFFSET: i32 = match Self::LAYOUT.meaning {
+/// What all quants of a format are too large by.
+const fn offset<F: Format>() -> i32 {
+    match F::LAYOUT.meaning {
         Meaning::Offset(offset) => offset as i32,
         _ => 0,
-    };
-    /// Vectors of products that fit 16 bits together.
-    const TOGETHER: usize = match Self::LAYOUT.low_bits + Self::LAYOUT.high_bits {
-        2..=4 if Self::HALVES => 4,
+    }
+}
+
+/// Vectors of products that fit 16 bits together.
+const fn together<F: Format>() -> usize {
+    match F::LAYOUT.low_bits + F::LAYOUT.high_bits {
+        _ if F::SIGNED => 1,
+        2..=4 if F::HALVES => 4,
         2..=4 => 8,
         5 => 4,
-        6 => 2,
-        _ => 1,
-    };
+        _ => 2,
+    }
 }
 
-macro_rules! formats {
-    ($($name:ident),*) => {
-        mod formats {
-            $(pub(super) struct $name;)*
-        }
-        $(impl Format for formats::$name {
-            const LAYOUT: Layout = BlockFormat::$name.layout();
-        })*
-
-        /// Multiplies eight rows with all activations; `write` gets the sums of one row of
-        /// activations. `pieces` is scratch.
-        #[target_feature(enable = "avx2,fma,f16c")]
-        pub(super) fn multiply(
-            format: BlockFormat,
-            group: &[u8],
-            x: &Activations,
-            pieces: &mut Vec<Piece>,
-            write: &mut impl FnMut(usize, &[f32; ROWS]),
-        ) {
-            match format {
-                $(BlockFormat::$name => multiply_as::<formats::$name>(group, x, pieces, write),)*
-            }
-        }
-    };
+/// Multiplies eight rows with all activations; `write` gets the sums of one row of activations.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn multiply(
+    format: BlockFormat,
+    group: &[u8],
+    x: &Activations,
+    scratch: &mut Scratch,
+    write: &mut impl FnMut(usize, &[f32; ROWS]),
+) {
+    with_format!(format, F => multiply_as::<F>(group, x, scratch, write));
 }
-
-formats!(Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0);
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn multiply_as<F: Format>(
     group: &[u8],
     x: &Activations,
-    pieces: &mut Vec<Piece>,
+    scratch: &mut Scratch,
     write: &mut impl FnMut(usize, &[f32; ROWS]),
 ) {
     assert_eq!(group.len() / F::LAYOUT.block() * F::LAYOUT.pieces * 32, x.columns);
@@ -92,7 +74,7 @@ fn multiply_as<F: Format>(
         2 => few::multiply::<F, 2>(group, x, write),
         3 => few::multiply::<F, 3>(group, x, write),
         FEW => few::multiply::<F, 4>(group, x, write),
-        _ => many::multiply::<F>(group, x, pieces, write),
+        _ => many::multiply::<F>(group, x, scratch, write),
     }
 }
 

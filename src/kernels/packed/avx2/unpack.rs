@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::packed::avx2::{Format, words};
-use crate::kernels::packed::layout::Meaning;
+use crate::kernels::packed::avx2::words;
+use crate::kernels::packed::format::Format;
+use crate::kernels::packed::layout::{Meaning, TABLE};
 
 /// 32 columns of eight rows: `scale * (quants · factors - offset) + minimum`.
 #[derive(Clone, Copy)]
@@ -48,15 +49,18 @@ unsafe fn eight(block: &[u8], at: usize) -> __m128i {
     unsafe { _mm_loadl_epi64(block.as_ptr().add(at).cast()) }
 }
 
+/// The bytes of a piece, eight words of eight rows.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn unpack<F: Format>(block: &[u8], piece: usize) -> Piece {
+pub(super) fn quants<F: Format>(block: &[u8], piece: usize) -> [__m256i; 8] {
     let layout = F::LAYOUT;
     assert!(block.len() >= layout.block() && piece < layout.pieces);
     let start = layout.head() + piece * layout.piece();
     let (low, high) = layout.bits();
     let (low, high) = (start + low, start + high);
     let zero = _mm256_setzero_si256();
+    // SAFETY: sixteen bytes are one vector.
+    let table = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(TABLE.as_ptr().cast()) });
     let mut quants = [zero; 8];
     words!(WORD {
         // SAFETY: the block is as long as its layout says (asserted above), and only parts of the
@@ -91,14 +95,28 @@ pub(super) fn unpack<F: Format>(block: &[u8], piece: usize) -> Piece {
                 ),
             }
         };
-        quants[WORD] = _mm256_or_si256(bits, rest);
+        quants[WORD] = match layout.meaning {
+            Meaning::Table => _mm256_shuffle_epi8(table, bits),
+            _ => _mm256_or_si256(bits, rest),
+        };
     });
+    quants
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn unpack<F: Format>(block: &[u8], piece: usize) -> Piece {
+    let layout = F::LAYOUT;
+    let quants = quants::<F>(block, piece);
+    let start = layout.head() + piece * layout.piece();
+    let zero = _mm256_setzero_si256();
     let unused = _mm256_setzero_ps();
     let negative = |x| _mm256_sub_ps(_mm256_setzero_ps(), x);
-    // SAFETY: as above: heads are one or two vectors of f16, factors two times eight bytes.
+    // SAFETY: the block is as long as its layout says (asserted by `quants`): heads are one or two
+    // vectors of f16, factors two times eight bytes, and quants come after.
     let (d, factor) = unsafe { (halves(block, 0), [eight(block, start), eight(block, start + 8)]) };
     let (factors, minimum) = match layout.meaning {
-        Meaning::Offset(_) => ([zero; 2], [unused; 2]),
+        Meaning::Offset(_) | Meaning::Table => ([zero; 2], [unused; 2]),
         // SAFETY: as above.
         Meaning::Minimum => ([zero; 2], [unsafe { halves(block, 16) }, unused]),
         Meaning::Factors(offset) => {
