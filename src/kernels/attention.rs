@@ -16,7 +16,7 @@ use crate::kernels::exp::{exp, tanh};
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
 use crate::kernels::tier::{Tier, tiered};
-use crate::kernels::tile::{Into, Rows, product};
+use crate::kernels::tile::{Into, Rows, product, turn};
 
 /// What the queries of one row see.
 #[derive(Debug, Clone, Default)]
@@ -220,7 +220,8 @@ impl Unit {
             let slots = start..end.min(start + TILE);
             let cached = head + slots.start..head + slots.end;
             keys.widen(cached.clone(), head_dim, head_dim, &mut scratch.keys);
-            turn(tier, &scratch.keys, head_dim, &mut scratch.turned);
+            let rows = Rows { values: &scratch.keys, stride: head_dim };
+            turn(tier, rows, [TILE, head_dim], &mut scratch.turned, TILE);
             let queries = Rows { values: &scratch.queries, stride: head_dim };
             let turned = Rows { values: &scratch.turned, stride: TILE };
             let shape = [count, head_dim, slots.len().next_multiple_of(8)];
@@ -316,30 +317,6 @@ tiered! {
             sums[stride] = largest;
         }
         sums[stride + 1] += lanes.iter().sum::<f32>();
-    }
-}
-
-tiered! {
-    /// `(TILE, head_dim)` to `(head_dim, TILE)`.
-    fn turn(keys: &[f32], head_dim: usize, turned: &mut [f32]) {
-        let whole = head_dim / 8 * 8;
-        for slot in (0..TILE).step_by(8) {
-            for channel in (0..whole).step_by(8) {
-                let mut block = [[0.0_f32; 8]; 8];
-                for (i, row) in block.iter_mut().enumerate() {
-                    row.copy_from_slice(&keys[(slot + i) * head_dim + channel..][..8]);
-                }
-                for i in 0..8 {
-                    let column: [f32; 8] = std::array::from_fn(|j| block[j][i]);
-                    turned[(channel + i) * TILE + slot..][..8].copy_from_slice(&column);
-                }
-            }
-        }
-        for (slot, keys) in keys.chunks_exact(head_dim).enumerate() {
-            for (channel, key) in keys.iter().enumerate().skip(whole) {
-                turned[channel * TILE + slot] = *key;
-            }
-        }
     }
 }
 

@@ -43,7 +43,7 @@ fn gelu_part<const FMA: bool>(values: &mut [f32]) {
 
 /// `a b + c`, in one step where the processor has one.
 #[inline(always)]
-pub(super) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 

@@ -1,17 +1,17 @@
-//! Attention that looks both ways, over rows packed one after the other: no padding, no masks, no
-//! copies of heads, and scores of a few queries at a time.
+//! Attention that looks both ways, over rows packed one after the other: no padding, no masks, and
+//! scores of a few queries at a time.
 //!
 //! Sums are in f32: the error against f64 is below `1e-5` of the largest value.
 
-#![expect(unsafe_code, reason = "threads that write to one slice, processor features")]
+#![expect(unsafe_code, reason = "threads that write to one slice")]
 
 use std::ops::Range;
 
-use crate::kernels::elementwise::multiply_add;
 use crate::kernels::exp::exp;
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
-use crate::kernels::tier::Tier;
+use crate::kernels::tier::{Tier, tiered};
+use crate::kernels::tile::{Into, Rows, product, turn};
 
 /// Queries, keys or values of all tokens and heads: where the vector of a token and a head begins.
 #[derive(Debug, Clone, Copy)]
@@ -54,150 +54,120 @@ pub(crate) fn attend(attention: Attention<'_>, rows: &[Range<usize>], out: &mut 
 fn attend_on(tier: Tier, attention: Attention<'_>, rows: &[Range<usize>], out: &mut [f32]) {
     let Attention { heads, head_dim, .. } = attention;
     let out = Shared::new(out);
-    pool::for_each(rows.len() * heads, 1, |range| {
+    let work = 2 * head_dim * rows.iter().map(|row| row.len().pow(2)).sum::<usize>();
+    let units = rows.len() * heads;
+    pool::for_each(units, pool::grain(units, work / rows.len().max(1)), |range| {
         let mut room = Room::default();
         for number in range {
             let (row, head) = (&rows[number / heads], number % heads);
-            let write = |token: usize, values: &[f32]| {
+            one_head(tier, &attention, row, head, &mut room, |token, sums, by| {
                 // SAFETY: no other row and head writes to this part.
-                unsafe { out.write((token * heads + head) * head_dim, values) };
-            };
-            match tier {
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: the tier says that the processor has these features.
-                Tier::Avx2 => unsafe { head_avx2(&attention, row, head, &mut room, &write) },
-                _ => one_head::<false>(&attention, row, head, &mut room, &write),
-            }
+                let out = unsafe { out.part((token * heads + head) * head_dim, head_dim) };
+                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * by);
+            });
         }
     });
 }
 
-/// Memory that is used again for each row and head.
+/// Memory that is used again for each row and head. Widths are padded to a multiple of 8.
 #[derive(Default)]
 struct Room {
-    /// Keys, `(head_dim, tokens)`.
+    /// Keys, `(head_dim, tokens)`, times the scale.
     keys: Vec<f32>,
-    /// Scores of [`QUERIES`] queries, `(queries, tokens)`.
+    /// Values, `(tokens, head_dim)`.
+    values: Vec<f32>,
+    /// Scores of [`QUERIES`] queries, `(queries, tokens)`, then shares.
     scores: Vec<f32>,
+    /// Sums of values, `(queries, head_dim)`.
     sums: Vec<f32>,
 }
 
-/// Queries at a time: each key and value that is read is used so often.
-const QUERIES: usize = 4;
+/// Queries at a time: their scores stay in the first cache.
+const QUERIES: usize = 24;
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn head_avx2(
+/// `write` gets each token, the sums of its values and what they are multiplied by.
+fn one_head(
+    tier: Tier,
     attention: &Attention<'_>,
     row: &Range<usize>,
     head: usize,
     room: &mut Room,
-    write: &impl Fn(usize, &[f32]),
-) {
-    one_head::<true>(attention, row, head, room, write);
-}
-
-#[inline(always)]
-fn one_head<const FMA: bool>(
-    attention: &Attention<'_>,
-    row: &Range<usize>,
-    head: usize,
-    room: &mut Room,
-    write: &impl Fn(usize, &[f32]),
+    mut write: impl FnMut(usize, &[f32], f32),
 ) {
     let Attention { queries, keys, values, head_dim, scale, bias, .. } = *attention;
     let tokens = row.len();
-    let vector = |of: Vectors<'_>, place: usize| -> Range<usize> {
-        let start = (row.start + place) * of.token_stride + head * of.head_stride;
-        start..start + head_dim
+    if tokens == 0 {
+        return;
+    }
+    let start = |of: Vectors<'_>, place: usize| {
+        (row.start + place) * of.token_stride + head * of.head_stride
     };
-    let Room { keys: columns, scores, sums } = room;
-    columns.resize(head_dim * tokens, 0.0);
-    scores.resize(QUERIES * tokens, 0.0);
-    sums.resize(QUERIES * head_dim, 0.0);
+    let (width, channels) = (tokens.next_multiple_of(8), head_dim.next_multiple_of(8));
+    room.keys.resize(head_dim * width, 0.0);
+    room.values.resize(tokens * channels, 0.0);
+    room.scores.resize(QUERIES * width, 0.0);
+    room.sums.resize(QUERIES * channels, 0.0);
+    let rows = Rows { values: &keys.values[start(keys, 0)..], stride: keys.token_stride };
+    turn(tier, rows, [tokens, head_dim], &mut room.keys, width);
+    room.keys.iter_mut().for_each(|key| *key *= scale);
     for place in 0..tokens {
-        for (at, &key) in keys.values[vector(keys, place)].iter().enumerate() {
-            columns[at * tokens + place] = key;
-        }
+        let value = &values.values[start(values, place)..][..head_dim];
+        room.values[place * channels..][..head_dim].copy_from_slice(value);
     }
     for first in (0..tokens).step_by(QUERIES) {
         let count = QUERIES.min(tokens - first);
-        scores[..count * tokens].fill(0.0);
-        // The last block may have fewer queries; then its last one is computed several times.
-        let four: [&[f32]; QUERIES] = std::array::from_fn(|number| {
-            &queries.values[vector(queries, first + number.min(count - 1))]
-        });
-        if count == QUERIES {
-            let (one, rest) = scores.split_at_mut(tokens);
-            let (two, rest) = rest.split_at_mut(tokens);
-            let (three, four_) = rest.split_at_mut(tokens);
-            for at in 0..head_dim {
-                let column = &columns[at * tokens..][..tokens];
-                let [a, b, c, d] = four.map(|query| query[at] * scale);
-                let lines = one.iter_mut().zip(two.iter_mut());
-                let lines = lines.zip(three.iter_mut().zip(four_.iter_mut())).zip(column);
-                for (((one, two), (three, four)), &key) in lines {
-                    *one = multiply_add::<FMA>(a, key, *one);
-                    *two = multiply_add::<FMA>(b, key, *two);
-                    *three = multiply_add::<FMA>(c, key, *three);
-                    *four = multiply_add::<FMA>(d, key, *four);
-                }
-            }
-        } else {
-            for (scores, query) in scores.chunks_exact_mut(tokens).zip(four).take(count) {
-                for at in 0..head_dim {
-                    let query = query[at] * scale;
-                    for (score, &key) in scores.iter_mut().zip(&columns[at * tokens..][..tokens]) {
-                        *score = multiply_add::<FMA>(query, key, *score);
-                    }
-                }
-            }
-        }
-        for (number, scores) in scores.chunks_exact_mut(tokens).take(count).enumerate() {
+        let queries =
+            Rows { values: &queries.values[start(queries, first)..], stride: queries.token_stride };
+        let keys = Rows { values: &room.keys, stride: width };
+        let shape = [count, head_dim, width];
+        product(tier, queries, keys, shape, &mut room.scores, width, Into::Write);
+        let mut sums = [0.0; QUERIES];
+        let scores = room.scores.chunks_exact_mut(width);
+        for (number, (scores, sum)) in scores.zip(&mut sums).take(count).enumerate() {
+            let scores = &mut scores[..tokens];
             if let Some(bias) = bias {
                 let of_head = if bias.per_head { head * bias.longest } else { 0 };
                 let start = (of_head + first + number) * bias.longest;
                 let added = &bias.values[start..][..tokens];
                 scores.iter_mut().zip(added).for_each(|(score, added)| *score += added);
             }
-            softmax(scores);
+            soften(tier, scores, sum);
         }
-        sums[..count * head_dim].fill(0.0);
-        for place in 0..tokens {
-            let value = &values.values[vector(values, place)];
-            for number in 0..count {
-                let share = scores[number * tokens + place];
-                let sums = &mut sums[number * head_dim..][..head_dim];
-                for (sum, &value) in sums.iter_mut().zip(value) {
-                    *sum = multiply_add::<FMA>(share, value, *sum);
-                }
-            }
-        }
-        for (number, sums) in sums.chunks_exact(head_dim).take(count).enumerate() {
-            write(row.start + first + number, sums);
+        let shares = Rows { values: &room.scores, stride: width };
+        let values = Rows { values: &room.values, stride: channels };
+        let shape = [count, tokens, channels];
+        product(tier, shares, values, shape, &mut room.sums, channels, Into::Write);
+        let of_queries = room.sums.chunks_exact(channels).zip(sums).take(count);
+        for (number, (values, sum)) in of_queries.enumerate() {
+            write(row.start + first + number, values, 1.0 / sum);
         }
     }
 }
 
-#[inline(always)]
-fn softmax(scores: &mut [f32]) {
-    const LANES: usize = 16;
-    let mut most = [f32::NEG_INFINITY; LANES];
-    let mut parts = scores.chunks_exact(LANES);
-    for part in parts.by_ref() {
-        most.iter_mut().zip(part).for_each(|(most, score)| *most = most.max(*score));
-    }
-    let rest = parts.remainder().iter().copied();
-    let most = most.into_iter().chain(rest).fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = [0.0; LANES];
-    for part in scores.chunks_mut(LANES) {
-        for (score, sum) in part.iter_mut().zip(&mut sum) {
-            *score = exp(*score - most);
-            *sum += *score;
+tiered! {
+    /// Scores become shares relative to the largest; `sum` is that of all.
+    fn soften(scores: &mut [f32], sum: &mut f32) {
+        let mut most = [f32::NEG_INFINITY; 8];
+        let (whole, rest) = scores.as_chunks_mut::<8>();
+        for part in whole.iter() {
+            for (most, score) in most.iter_mut().zip(part) {
+                *most = if *score > *most { *score } else { *most };
+            }
         }
+        let most = most.iter().chain(rest.iter()).copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut lanes = [0.0_f32; 8];
+        for part in whole {
+            for (lane, score) in lanes.iter_mut().zip(part) {
+                *score = exp(*score - most);
+                *lane += *score;
+            }
+        }
+        for (lane, score) in lanes.iter_mut().zip(rest) {
+            *score = exp(*score - most);
+            *lane += *score;
+        }
+        *sum = lanes.iter().sum();
     }
-    let by = 1.0 / sum.iter().sum::<f32>();
-    scores.iter_mut().for_each(|score| *score *= by);
 }
 
 #[cfg(test)]
@@ -211,7 +181,7 @@ mod tests {
     /// Rows of ragged lengths, heads side by side or one after the other, with and without a bias.
     #[test]
     fn every_tier_and_shape_agrees_with_f64() {
-        let rows = [0..1, 1..8, 8..12, 12..53, 53..70];
+        let rows = [0..1, 1..8, 8..12, 12..53, 53..70, 70..70];
         let tokens = 70;
         for (heads, head_dim) in [(1, 1), (3, 5), (2, 8), (4, 32)] {
             let [queries, keys, values] =

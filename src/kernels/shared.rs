@@ -30,6 +30,12 @@ impl<'a, T: Copy> Shared<'a, T> {
         }
     }
 
+    /// Where `length` elements after `start` lie, of which some may be written to: those that no
+    /// other thread touches meanwhile.
+    pub(super) fn pointer(&self, start: usize, length: usize) -> *mut T {
+        UnsafeCell::raw_get(self.0[start..start + length].as_ptr())
+    }
+
     /// # Safety
     ///
     /// Nobody else may touch these elements as long as the part lives.

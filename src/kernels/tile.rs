@@ -1,7 +1,8 @@
 //! Small matrix products whose right side lies in the cache: what larger ones are made of.
+//! Matrices are turned here too.
 #![expect(unsafe_code, reason = "vector instructions")]
 
-use crate::kernels::tier::Tier;
+use crate::kernels::tier::{Tier, tiered};
 
 /// A matrix in a slice: rows of which each begins `stride` after the one before.
 #[derive(Debug, Clone, Copy)]
@@ -28,34 +29,61 @@ pub(super) fn product(
     stride: usize,
     into: Into,
 ) {
-    let fits = |length: usize, stride: usize, rows: usize, width: usize| {
-        rows == 0 || (width <= stride && (rows - 1) * stride + width <= length)
-    };
-    assert!(columns.is_multiple_of(8));
-    assert!(fits(left.values.len(), left.stride, rows, depth));
-    assert!(fits(right.values.len(), right.stride, depth, columns));
     assert!(fits(out.len(), stride, rows, columns));
-    match tier {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the tier says that the processor has these instructions, and all three matrices
-        // are as large as the shape says (asserted above).
-        Tier::Avx2 => unsafe {
-            avx2::product(left, right, [rows, depth, columns], out, stride, into);
-        },
-        _ => scalar(left, right, [rows, depth, columns], out, stride, into),
-    }
+    // SAFETY: `out` is as large as the shape says (asserted above), and ours alone.
+    unsafe { product_at(tier, left, right, [rows, depth, columns], out.as_mut_ptr(), stride, into) }
 }
 
-fn scalar(
+/// [`product`], where others write between the rows of `out`.
+///
+/// # Safety
+///
+/// `out` must point to `rows` rows of `columns` numbers, each `stride` after the one before, which
+/// nobody else touches meanwhile.
+pub(super) unsafe fn product_at(
+    tier: Tier,
     left: Rows<'_>,
     right: Rows<'_>,
     [rows, depth, columns]: [usize; 3],
-    out: &mut [f32],
+    out: *mut f32,
+    stride: usize,
+    into: Into,
+) {
+    assert!(columns.is_multiple_of(8));
+    assert!(fits(left.values.len(), left.stride, rows, depth));
+    assert!(fits(right.values.len(), right.stride, depth, columns));
+    match tier {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier says that the processor has these instructions; the left and the right
+        // matrix are as large as the shape says (asserted above), and `out` is (the caller's
+        // promise).
+        Tier::Avx2 => unsafe {
+            avx2::product(left, right, [rows, depth, columns], out, stride, into);
+        },
+        // SAFETY: as above.
+        _ => unsafe { scalar(left, right, [rows, depth, columns], out, stride, into) },
+    }
+}
+
+/// Whether `rows` of `width` numbers, each `stride` after the one before, lie in `length`.
+fn fits(length: usize, stride: usize, rows: usize, width: usize) -> bool {
+    rows == 0 || (width <= stride && (rows - 1) * stride + width <= length)
+}
+
+/// # Safety
+///
+/// As of [`product_at`].
+unsafe fn scalar(
+    left: Rows<'_>,
+    right: Rows<'_>,
+    [rows, depth, columns]: [usize; 3],
+    out: *mut f32,
     stride: usize,
     into: Into,
 ) {
     for row in 0..rows {
-        let out = &mut out[row * stride..][..columns];
+        // SAFETY: the caller's promise.
+        let out = unsafe { std::slice::from_raw_parts_mut(out.add(row * stride), columns) };
         if into == Into::Write {
             out.fill(0.0);
         }
@@ -63,6 +91,32 @@ fn scalar(
             let factor = left.values[row * left.stride + at];
             for (out, right) in out.iter_mut().zip(&right.values[at * right.stride..]) {
                 *out += factor * right;
+            }
+        }
+    }
+}
+
+tiered! {
+    /// `(rows, columns)` to `(columns, rows)`, rows of `stride`.
+    pub(super) fn turn(from: Rows<'_>, shape: [usize; 2], out: &mut [f32], stride: usize) {
+        let [rows, columns] = shape;
+        let (whole_rows, whole_columns) = (rows / 8 * 8, columns / 8 * 8);
+        for row in (0..whole_rows).step_by(8) {
+            for column in (0..whole_columns).step_by(8) {
+                let mut block = [[0.0_f32; 8]; 8];
+                for (i, values) in block.iter_mut().enumerate() {
+                    values.copy_from_slice(&from.values[(row + i) * from.stride + column..][..8]);
+                }
+                for i in 0..8 {
+                    let turned: [f32; 8] = std::array::from_fn(|j| block[j][i]);
+                    out[(column + i) * stride + row..][..8].copy_from_slice(&turned);
+                }
+            }
+        }
+        for row in 0..rows {
+            let rest = if row < whole_rows { whole_columns } else { 0 };
+            for column in rest..columns {
+                out[column * stride + row] = from.values[row * from.stride + column];
             }
         }
     }
@@ -96,7 +150,7 @@ mod avx2 {
         left: Rows<'_>,
         right: Rows<'_>,
         [rows, depth, columns]: [usize; 3],
-        out: &mut [f32],
+        out: *mut f32,
         stride: usize,
         into: Into,
     ) {
@@ -109,7 +163,7 @@ mod avx2 {
                     right: right.values.as_ptr().wrapping_add(column),
                     right_stride: right.stride,
                     depth,
-                    out: out.as_mut_ptr().wrapping_add(row * stride + column),
+                    out: out.wrapping_add(row * stride + column),
                     stride,
                     into,
                 };
@@ -143,19 +197,24 @@ mod avx2 {
         #[target_feature(enable = "avx2,fma")]
         unsafe fn multiply<const M: usize, const N: usize>(self) {
             let mut sums = [[_mm256_setzero_ps(); N]; M];
+            // The compiler must not know how rows lie, or it adds strides in the loop.
+            let left: [*const f32; M] = std::array::from_fn(|m| {
+                std::hint::black_box(self.left.wrapping_add(m * self.left_stride))
+            });
+            for m in 0..M {
+                _mm_prefetch::<_MM_HINT_T0>(self.out.wrapping_add(m * self.stride).cast());
+            }
+            let mut right = self.right;
             for at in 0..self.depth {
-                let mut right = [_mm256_setzero_ps(); N];
-                for (n, right) in right.iter_mut().enumerate() {
-                    // SAFETY: the caller's promise; row `at` is one of `depth`.
-                    *right =
-                        unsafe { _mm256_loadu_ps(self.right.add(at * self.right_stride + 8 * n)) };
-                }
-                for (m, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: the caller's promise; row `at` is one of `depth`.
+                let columns: [__m256; N] =
+                    std::array::from_fn(|n| unsafe { _mm256_loadu_ps(right.add(8 * n)) });
+                right = right.wrapping_add(self.right_stride);
+                for (left, sums) in left.iter().zip(&mut sums) {
                     // SAFETY: as above.
-                    let left = unsafe { *self.left.add(m * self.left_stride + at) };
-                    let left = _mm256_set1_ps(left);
-                    for (sum, right) in sums.iter_mut().zip(right) {
-                        *sum = _mm256_fmadd_ps(left, right, *sum);
+                    let left = _mm256_set1_ps(unsafe { *left.add(at) });
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = _mm256_fmadd_ps(left, column, *sum);
                     }
                 }
             }

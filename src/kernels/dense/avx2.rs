@@ -1,137 +1,133 @@
-//! Products of dense weights with AVX2: dot products for few rows of activations, panels for many.
+//! Products of dense weights with AVX2: dot products for few rows of activations, transposing for
+//! many.
 
 use std::arch::x86_64::*;
 
+use crate::kernels::dense::blocked::PANEL;
 use crate::kernels::dense::element::Element;
-use crate::kernels::dense::{PANEL, ROWS};
 
-/// Up to four rows of weights with up to four of activations.
+/// Rows of weights with up to four of activations; `write` gets the number of the row of activations,
+/// of that of weights, and the sum.
+///
+/// Four rows at a time, each from another quarter of them: four long streams keep the memory busier
+/// than one, and than four short ones, whose ends the processor does not see coming.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn few<T: Element>(
     x: &[f32],
     columns: usize,
     weight: &[T],
-    write: &mut impl FnMut(usize, &[f32]),
+    write: &mut impl FnMut(usize, usize, f32),
 ) {
-    if weight.len() == ROWS * columns {
+    let quarter = weight.len() / columns / 4;
+    let row = |row: usize| &weight[row * columns..][..columns];
+    for first in 0..quarter {
+        let rows = [0, 1, 2, 3].map(|part| row(part * quarter + first));
+        let mut write = |m: usize, n: usize, sum: f32| write(m, n * quarter + first, sum);
         match x.len() / columns {
-            1 => return dots::<T, ROWS, 1>(x, columns, weight, write),
-            2 => return dots::<T, ROWS, 2>(x, columns, weight, write),
-            _ => {}
+            1 => dots::<T, 1, 4, 2>(x, columns, rows, &mut write),
+            2 => dots::<T, 2, 4, 1>(x, columns, rows, &mut write),
+            3 => dots::<T, 3, 4, 1>(x, columns, rows, &mut write),
+            _ => {
+                let (two, rest) = x.split_at(2 * columns);
+                dots::<T, 2, 4, 1>(two, columns, rows, &mut write);
+                dots::<T, 2, 4, 1>(rest, columns, rows, &mut |m, n, sum| write(m + 2, n, sum));
+            }
         }
-        for (row, x) in x.chunks_exact(columns).enumerate() {
-            dots::<T, ROWS, 1>(x, columns, weight, &mut |_, sums| write(row, sums));
-        }
-        return;
     }
-    for (row, x) in x.chunks_exact(columns).enumerate() {
-        let mut sums = [0.0; ROWS];
-        for (sum, weight) in sums.iter_mut().zip(weight.chunks_exact(columns)) {
-            dots::<T, 1, 1>(x, columns, weight, &mut |_, one| *sum = one[0]);
+    for last in 4 * quarter..weight.len() / columns {
+        for (m, x) in x.chunks_exact(columns).enumerate() {
+            dots::<T, 1, 1, 2>(x, columns, [row(last)], &mut |_, _, sum| write(m, last, sum));
         }
-        write(row, &sums[..weight.len() / columns]);
     }
 }
 
+/// `N` rows of weights with `M` of activations, with `P` sums of each, so that one addition need not
+/// wait for the other.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn dots<T: Element, const N: usize, const M: usize>(
+fn dots<T: Element, const M: usize, const N: usize, const P: usize>(
     x: &[f32],
     columns: usize,
-    weight: &[T],
-    write: &mut impl FnMut(usize, &[f32]),
+    weight: [&[T]; N],
+    write: &mut impl FnMut(usize, usize, f32),
 ) {
-    assert!(x.len() >= M * columns && weight.len() >= N * columns);
-    let mut sums = [[[_mm256_setzero_ps(); 2]; N]; M];
-    let whole = columns / 8 * 8;
-    let mut at = 0;
-    while at < whole {
-        // Two sums each, so that one addition need not wait for the other.
-        for part in 0..2 {
-            if at >= whole {
-                break;
+    assert!(x.len() >= M * columns && weight.iter().all(|row| row.len() >= columns));
+    let mut sums = [[[_mm256_setzero_ps(); P]; N]; M];
+    let (steps, whole) = (columns / (8 * P) * 8 * P, columns / 8 * 8);
+    let mut add = |at: usize, part: usize| {
+        if size_of::<T>() == 2 && at.is_multiple_of(32) {
+            weight.iter().for_each(|row| ahead(row, at));
+        }
+        // SAFETY: rows are `columns` long (asserted above), and eight fit after `at`.
+        let weights = weight.map(|row| unsafe { T::load(row.as_ptr().add(at)) });
+        for (m, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: as above.
+            let x = unsafe { _mm256_loadu_ps(x.as_ptr().add(m * columns + at)) };
+            for (sums, weight) in sums.iter_mut().zip(weights) {
+                sums[part] = _mm256_fmadd_ps(x, weight, sums[part]);
             }
-            // SAFETY: rows are `columns` long (asserted above), and eight fit after `at`.
-            let weights: [__m256; N] =
-                std::array::from_fn(|n| unsafe { T::load(weight.as_ptr().add(n * columns + at)) });
-            for (m, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: as above.
-                let x = unsafe { _mm256_loadu_ps(x.as_ptr().add(m * columns + at)) };
-                for (sums, weight) in sums.iter_mut().zip(weights) {
-                    sums[part] = _mm256_fmadd_ps(x, weight, sums[part]);
-                }
-            }
-            at += 8;
+        }
+    };
+    for at in (0..steps).step_by(8 * P) {
+        for part in 0..P {
+            add(at + 8 * part, part);
         }
     }
-    for (m, sums) in sums.iter().enumerate() {
-        let mut out = [0.0; N];
-        for (n, (out, sums)) in out.iter_mut().zip(sums).enumerate() {
-            *out = total(_mm256_add_ps(sums[0], sums[1]));
+    for at in (steps..whole).step_by(8) {
+        add(at, 0);
+    }
+    for (m, sums) in sums.into_iter().enumerate() {
+        for (n, parts) in sums.into_iter().enumerate() {
+            let parts = parts.into_iter().reduce(|a, b| _mm256_add_ps(a, b));
+            let mut sum = parts.map_or(0.0, |sum| total(sum));
             for at in whole..columns {
-                *out += x[m * columns + at] * weight[n * columns + at].widen();
+                sum += x[m * columns + at] * weight[n][at].widen();
             }
+            write(m, n, sum);
         }
-        write(m, &out);
     }
 }
 
-/// Up to sixteen rows of weights with any number of activations.
+/// Has a cache line of 16-bit weights fetched that is due soon: they take more instructions than f32,
+/// so fewer loads are on their way at a time.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn ahead<T>(row: &[T], at: usize) {
+    const BYTES: usize = 768;
+    _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(at).wrapping_byte_add(BYTES).cast());
+}
+
+/// `panel[column][row]` of `columns` of up to sixteen rows of weights, which begin `stride` after
+/// each other; zeros for rows that are not there.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn many<T: Element>(
-    x: &[f32],
-    columns: usize,
+pub(super) fn transpose<T: Element>(
     weight: &[T],
-    panel: &mut Vec<f32>,
-    write: &mut impl FnMut(usize, &[f32]),
+    stride: usize,
+    columns: usize,
+    panel: &mut [f32],
 ) {
-    let rows = weight.len() / columns;
-    transpose(weight, columns, panel);
-    let batch = x.len() / columns;
-    let mut row = 0;
-    while row < batch {
-        let x = &x[row * columns..];
-        let mut put = |i: usize, sums: &[f32; PANEL]| write(row + i, &sums[..rows]);
-        row += match batch - row {
-            1 => tile::<1>(x, columns, panel, &mut put),
-            2 => tile::<2>(x, columns, panel, &mut put),
-            3 => tile::<3>(x, columns, panel, &mut put),
-            4 => tile::<4>(x, columns, panel, &mut put),
-            5 => tile::<5>(x, columns, panel, &mut put),
-            _ => tile::<6>(x, columns, panel, &mut put),
-        };
-    }
-}
-
-/// `panel[column][row]`, with zeros for rows that are not there.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn transpose<T: Element>(weight: &[T], columns: usize, panel: &mut Vec<f32>) {
-    let rows = weight.len() / columns;
-    panel.clear();
-    panel.resize(columns * PANEL, 0.0);
+    let rows = weight.len().saturating_sub(columns) / stride + 1;
+    assert!(weight.len() >= columns && panel.len() == columns * PANEL && rows <= PANEL);
     let whole = columns / 8 * 8;
-    for (row, weight) in weight.chunks_exact(columns).enumerate() {
-        for at in whole..columns {
-            panel[at * PANEL + row] = weight[at].widen();
-        }
-    }
-    for first in (0..rows).step_by(8) {
+    for first in (0..PANEL).step_by(8) {
         for at in (0..whole).step_by(8) {
             let block: [__m256; 8] = std::array::from_fn(|i| {
                 if first + i < rows {
                     // SAFETY: the row is there, and eight fit after `at`.
-                    unsafe { T::load(weight.as_ptr().add((first + i) * columns + at)) }
+                    unsafe { T::load(weight.as_ptr().add((first + i) * stride + at)) }
                 } else {
                     _mm256_setzero_ps()
                 }
             });
             for (i, column) in transposed(block).into_iter().enumerate() {
-                let out = &mut panel[(at + i) * PANEL + first..][..8];
-                // SAFETY: eight floats are one vector.
-                unsafe { _mm256_storeu_ps(out.as_mut_ptr(), column) };
+                // SAFETY: the panel has sixteen floats per column (asserted above).
+                unsafe {
+                    _mm256_storeu_ps(panel.as_mut_ptr().add((at + i) * PANEL + first), column)
+                }
             }
         }
     }
+    super::blocked::transpose(weight, stride, whole..columns, panel);
 }
 
 #[inline]
@@ -155,39 +151,6 @@ fn transposed(x: [__m256; 8]) -> [__m256; 8] {
             _mm256_permute2f128_ps::<0x31>(upper[i - 4], lower[i - 4])
         }
     })
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn tile<const M: usize>(
-    x: &[f32],
-    columns: usize,
-    panel: &[f32],
-    write: &mut impl FnMut(usize, &[f32; PANEL]),
-) -> usize {
-    assert!(x.len() >= M * columns && panel.len() >= columns * PANEL);
-    let mut sums = [[_mm256_setzero_ps(); 2]; M];
-    for at in 0..columns {
-        // SAFETY: the panel has sixteen floats per column (asserted above).
-        let weights: [__m256; 2] = std::array::from_fn(|half| unsafe {
-            _mm256_loadu_ps(panel.as_ptr().add(at * PANEL + 8 * half))
-        });
-        for (m, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: `M` rows of `columns` (asserted above).
-            let x = _mm256_set1_ps(unsafe { *x.get_unchecked(m * columns + at) });
-            sums[0] = _mm256_fmadd_ps(x, weights[0], sums[0]);
-            sums[1] = _mm256_fmadd_ps(x, weights[1], sums[1]);
-        }
-    }
-    for (m, sums) in sums.iter().enumerate() {
-        let mut out = [0.0; PANEL];
-        for (half, sums) in sums.iter().enumerate() {
-            // SAFETY: sixteen floats are two vectors.
-            unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(8 * half), *sums) };
-        }
-        write(m, &out);
-    }
-    M
 }
 
 #[inline]

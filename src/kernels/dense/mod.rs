@@ -1,8 +1,7 @@
 //! Products with dense weights of f32, f16 or bf16, row by row as they lie in memory.
 //!
-//! Few rows of activations are multiplied straight from the weights: four rows of weights at a time,
-//! each a stream. For more rows, sixteen rows of weights are widened and transposed into a panel
-//! that stays in the cache while all activations pass by, six rows of them at a time.
+//! Few rows of activations are multiplied straight from the weights, in long streams. For more rows,
+//! weights are widened and transposed into panels that stay in the cache ([`blocked`]).
 //!
 //! Sums are in f32, so the error against f64 is below `1e-6` of the sum of the products'
 //! magnitudes. A row of activations gives the same bits whatever rows are with it, up to
@@ -11,6 +10,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod blocked;
 mod element;
 
 use half::{bf16, f16};
@@ -45,59 +45,44 @@ fn multiply_as<T: Element>(tier: Tier, x: &[f32], columns: usize, weight: &[T], 
     assert!(columns > 0 && x.len().is_multiple_of(columns) && weight.len().is_multiple_of(columns));
     let (batch, rows) = (x.len() / columns, weight.len() / columns);
     assert_eq!(out.len(), batch * rows);
+    if batch > FEW {
+        return blocked::multiply(tier, x, columns, weight, out);
+    }
     let out = Shared::new(out);
-    let step = if batch <= FEW { ROWS } else { PANEL };
-    let steps = rows.div_ceil(step);
-    let grain = pool::grain(steps, step * columns * batch);
-    pool::for_each(steps, grain, |range| {
-        #[cfg(target_arch = "x86_64")]
-        let mut panel = Vec::new();
-        for start in range.map(|number| number * step) {
-            let weight = &weight[start * columns..rows.min(start + step) * columns];
-            let mut write = |row: usize, sums: &[f32]| {
-                // SAFETY: every step of every row is written by the one thread that got it.
-                unsafe { out.write(row * rows + start, sums) };
-            };
-            match tier {
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: the tier says that the processor has these instructions.
-                Tier::Avx2 if batch <= FEW => unsafe {
-                    avx2::few(x, columns, weight, &mut write);
-                },
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: as above.
-                Tier::Avx2 => unsafe {
-                    avx2::many(x, columns, weight, &mut panel, &mut write);
-                },
-                _ => scalar(x, columns, weight, &mut write),
-            }
+    pool::for_each(rows, pool::grain(rows, columns * batch).next_multiple_of(4), |range| {
+        let start = range.start;
+        let weight = &weight[start * columns..range.end * columns];
+        let mut write = |x: usize, row: usize, sum: f32| {
+            // SAFETY: every row is written by the one thread that got it.
+            unsafe { out.write(x * rows + start + row, &[sum]) };
+        };
+        match tier {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the tier says that the processor has these instructions.
+            Tier::Avx2 => unsafe { avx2::few(x, columns, weight, &mut write) },
+            _ => scalar(x, columns, weight, &mut write),
         }
     });
 }
 
 /// Up to so many rows of activations, weights are read once for all of them.
 const FEW: usize = 4;
-/// Rows of weights multiplied together with few rows of activations.
-const ROWS: usize = 4;
-/// Rows of weights in a panel.
-const PANEL: usize = 16;
+
 fn scalar<T: Element>(
     x: &[f32],
     columns: usize,
     weight: &[T],
-    write: &mut impl FnMut(usize, &[f32]),
+    write: &mut impl FnMut(usize, usize, f32),
 ) {
-    for (row, x) in x.chunks_exact(columns).enumerate() {
-        let mut sums = [0.0; PANEL];
-        for (sum, weight) in sums.iter_mut().zip(weight.chunks_exact(columns)) {
+    for (row, weight) in weight.chunks_exact(columns).enumerate() {
+        for (at, x) in x.chunks_exact(columns).enumerate() {
             // Several sums, which are more exact and vectorize.
             let mut parts = [0.0_f32; 8];
             for (i, (x, weight)) in x.iter().zip(weight).enumerate() {
                 parts[i % 8] += x * weight.widen();
             }
-            *sum = parts.iter().sum();
+            write(at, row, parts.iter().sum());
         }
-        write(row, &sums[..weight.len() / columns]);
     }
 }
 

@@ -12,6 +12,8 @@ mod layout;
 mod neon;
 mod scalar;
 
+use std::ops::Range;
+
 use half::f16;
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
@@ -85,7 +87,7 @@ impl Packed {
     /// The values of one row.
     pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
         let layout = self.format.layout();
-        let group = self.group(row / ROWS);
+        let group = self.groups(row / ROWS..row / ROWS + 1);
         for (i, out) in out.chunks_exact_mut(32).enumerate() {
             let block = &group[i / layout.pieces * layout.block()..][..layout.block()];
             let piece = layout::read(layout, block, i % layout.pieces, row % ROWS);
@@ -97,9 +99,9 @@ impl Packed {
         }
     }
 
-    fn group(&self, group: usize) -> &[u8] {
+    fn groups(&self, groups: Range<usize>) -> &[u8] {
         let bytes = self.columns / self.format.columns() * self.format.layout().block();
-        &self.bytes[group * bytes..][..bytes]
+        &self.bytes[groups.start * bytes..groups.end * bytes]
     }
 }
 
@@ -124,17 +126,18 @@ fn multiply_on(tier: Tier, x: &Activations, products: &mut [Product<'_>]) {
         let mut scratch = avx2::Scratch::default();
         #[cfg(target_arch = "aarch64")]
         let mut scratch = neon::Scratch::default();
-        for group in range {
-            let Some((first, weight, out)) = parts.iter().rfind(|(first, ..)| *first <= group)
-            else {
+        for (first, weight, out) in &parts {
+            let groups = range.start.max(*first) - first..range.end.max(*first) - first;
+            let groups = groups.start..groups.end.min(weight.rows.div_ceil(ROWS));
+            if groups.is_empty() {
                 continue;
-            };
-            let group = group - first;
-            let rows = (weight.rows - group * ROWS).min(ROWS);
-            let bytes = weight.group(group);
-            let mut write = |row: usize, sums: &[f32; ROWS]| {
+            }
+            let bytes = weight.groups(groups.clone());
+            let mut write = |row: usize, group: usize, sums: &[f32; ROWS]| {
+                let start = (groups.start + group) * ROWS;
+                let rows = (weight.rows - start).min(ROWS);
                 // SAFETY: every group of every row is written by the one thread that got it.
-                unsafe { out.write(row * weight.rows + group * ROWS, &sums[..rows]) };
+                unsafe { out.write(row * weight.rows + start, &sums[..rows]) };
             };
             match tier {
                 #[cfg(target_arch = "x86_64")]

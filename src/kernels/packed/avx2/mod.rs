@@ -48,33 +48,39 @@ const fn together<F: Format>() -> usize {
     }
 }
 
-/// Multiplies eight rows with all activations; `write` gets the sums of one row of activations.
+/// Multiplies groups of eight rows with all activations; `write` gets the number of the row of
+/// activations, of the group, and the sums.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(
     format: BlockFormat,
-    group: &[u8],
+    groups: &[u8],
     x: &Activations,
     scratch: &mut Scratch,
-    write: &mut impl FnMut(usize, &[f32; ROWS]),
+    write: &mut impl FnMut(usize, usize, &[f32; ROWS]),
 ) {
-    with_format!(format, F => multiply_as::<F>(group, x, scratch, write));
+    with_format!(format, F => multiply_as::<F>(groups, x, scratch, write));
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn multiply_as<F: Format>(
-    group: &[u8],
+    groups: &[u8],
     x: &Activations,
     scratch: &mut Scratch,
-    write: &mut impl FnMut(usize, &[f32; ROWS]),
+    write: &mut impl FnMut(usize, usize, &[f32; ROWS]),
 ) {
-    assert_eq!(group.len() / F::LAYOUT.block() * F::LAYOUT.pieces * 32, x.columns);
+    let bytes = x.columns / (F::LAYOUT.pieces * 32) * F::LAYOUT.block();
+    assert!(x.columns.is_multiple_of(F::LAYOUT.pieces * 32) && groups.len().is_multiple_of(bytes));
     match x.rows {
         0 => {}
-        1 => few::multiply::<F, 1>(group, x, write),
-        2 => few::multiply::<F, 2>(group, x, write),
-        3 => few::multiply::<F, 3>(group, x, write),
-        FEW => few::multiply::<F, 4>(group, x, write),
-        _ => many::multiply::<F>(group, x, scratch, write),
+        1 => few::multiply::<F, 1>(groups, bytes, x, write),
+        2 => few::multiply::<F, 2>(groups, bytes, x, write),
+        3 => few::multiply::<F, 3>(groups, bytes, x, write),
+        FEW => few::multiply::<F, 4>(groups, bytes, x, write),
+        _ => {
+            for (number, group) in groups.chunks_exact(bytes).enumerate() {
+                many::multiply::<F>(group, x, scratch, &mut |row, sums| write(row, number, sums));
+            }
+        }
     }
 }
 

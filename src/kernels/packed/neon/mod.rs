@@ -17,7 +17,8 @@ use unpack::{Piece, unpack};
 #[derive(Default)]
 pub(super) struct Scratch(Vec<Piece>);
 
-/// Multiplies eight rows with all activations; `write` gets the sums of one row of activations.
+/// Multiplies groups of eight rows with all activations; `write` gets the number of the row of
+/// activations, of the group, and the sums.
 ///
 /// # Safety
 ///
@@ -25,18 +26,26 @@ pub(super) struct Scratch(Vec<Piece>);
 pub(super) unsafe fn multiply(
     tier: Tier,
     format: BlockFormat,
-    group: &[u8],
+    groups: &[u8],
     x: &Activations,
     scratch: &mut Scratch,
-    write: &mut impl FnMut(usize, &[f32; ROWS]),
+    write: &mut impl FnMut(usize, usize, &[f32; ROWS]),
 ) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        with_format!(format, F => match tier {
-            Tier::NeonI8mm if x.rows > FEW => multiply_as::<F, Matrices>(group, x, scratch, write),
-            Tier::NeonI8mm | Tier::NeonDot => multiply_as::<F, Dots>(group, x, scratch, write),
-            _ => multiply_as::<F, Widening>(group, x, scratch, write),
-        });
+    let bytes = x.columns / format.columns() * format.layout().block();
+    for (number, group) in groups.chunks_exact(bytes).enumerate() {
+        let mut write = |row: usize, sums: &[f32; ROWS]| write(row, number, sums);
+        // SAFETY: the caller's promise.
+        unsafe {
+            with_format!(format, F => match tier {
+                Tier::NeonI8mm if x.rows > FEW => {
+                    multiply_as::<F, Matrices>(group, x, scratch, &mut write)
+                }
+                Tier::NeonI8mm | Tier::NeonDot => {
+                    multiply_as::<F, Dots>(group, x, scratch, &mut write)
+                }
+                _ => multiply_as::<F, Widening>(group, x, scratch, &mut write),
+            });
+        }
     }
 }
 

@@ -1,0 +1,165 @@
+//! Products of dense weights with many rows of activations, in blocks that stay in the caches.
+//!
+//! A thread takes a group of rows of weights and widens and transposes some hundred of their columns
+//! into panels of sixteen rows, which stay in its second cache while the activations pass by. Of
+//! these, six rows at a time stay in the first cache while the panels pass by ([`tile`]).
+//! The scheme is that of Goto and van de Geijn, *Anatomy of High-Performance Matrix
+//! Multiplication* (2008), with the sides swapped.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use crate::kernels::dense::element::Element;
+use crate::kernels::pool;
+use crate::kernels::shared::Shared;
+use crate::kernels::tier::Tier;
+use crate::kernels::tile::{self, Into, Rows};
+
+/// Rows of weights in a panel.
+pub(super) const PANEL: usize = 16;
+/// Columns of weights in a panel at most.
+const DEPTH: usize = 768;
+/// Numbers in a group of panels at most: half of a second cache of half a megabyte.
+const GROUP: usize = 6 * PANEL * DEPTH;
+/// Rows of activations that are worth making panels once more for.
+const CHUNK: usize = 192;
+/// Rows of activations that are multiplied together.
+const TILE: usize = 6;
+
+thread_local! {
+    static PANELS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(super) fn multiply<T: Element>(
+    tier: Tier,
+    x: &[f32],
+    columns: usize,
+    weight: &[T],
+    out: &mut [f32],
+) {
+    let (batch, rows) = (x.len() / columns, weight.len() / columns);
+    let depth = columns.div_ceil(columns.div_ceil(DEPTH)).next_multiple_of(8);
+    // Every thread gets several shares, so that a slow one is not waited for long.
+    let threads = pool::threads();
+    let wanted = 8 * threads;
+    let panels = rows.div_ceil(PANEL);
+    let chunks =
+        wanted.div_ceil(panels.div_ceil(GROUP / (PANEL * depth))).clamp(1, (batch / CHUNK).max(1));
+    let group = (panels * chunks).div_ceil(wanted).min(GROUP / (PANEL * depth)) * PANEL;
+    let chunk = batch.div_ceil(chunks).next_multiple_of(TILE);
+    // Threads at work on neighbouring groups would write to the same lines of the cache.
+    let apart = rows.div_ceil(group).div_ceil(threads);
+    let out = Shared::new(out);
+    pool::for_each(apart * threads * chunks, 1, |items| {
+        PANELS.with_borrow_mut(|panels| {
+            for item in items {
+                let (number, start) = (item / chunks, item % chunks * chunk);
+                let first = (number % threads * apart + number / threads) * group;
+                if first >= rows || start >= batch {
+                    continue;
+                }
+                let share = Share {
+                    tier,
+                    columns,
+                    depth,
+                    x: &x[start * columns..batch.min(start + chunk) * columns],
+                    weight: &weight[first * columns..rows.min(first + group) * columns],
+                    out: start * rows + first,
+                    stride: rows,
+                };
+                share.multiply(panels, &out);
+            }
+        });
+    });
+}
+
+/// Some rows of weights and some of activations.
+struct Share<'a, T> {
+    tier: Tier,
+    columns: usize,
+    /// Columns at a time.
+    depth: usize,
+    x: &'a [f32],
+    weight: &'a [T],
+    /// Where their products begin, and after how many the next row.
+    out: usize,
+    stride: usize,
+}
+
+impl<T: Element> Share<'_, T> {
+    fn multiply(&self, panels: &mut Vec<f32>, out: &Shared<'_, f32>) {
+        let rows = (self.weight.len() / self.columns).next_multiple_of(PANEL);
+        if panels.len() < rows * self.depth {
+            panels.resize(rows * self.depth, 0.0);
+        }
+        for start in (0..self.columns).step_by(self.depth) {
+            let end = self.columns.min(start + self.depth);
+            let panels = &mut panels[..rows * (end - start)];
+            self.fill(start..end, panels);
+            self.multiply_columns(start..end, panels, out);
+        }
+    }
+
+    fn fill(&self, columns: Range<usize>, panels: &mut [f32]) {
+        let weights = self.weight.chunks(PANEL * self.columns);
+        for (panel, weight) in panels.chunks_exact_mut(columns.len() * PANEL).zip(weights) {
+            let weight = &weight[columns.start..weight.len() - self.columns + columns.end];
+            match self.tier {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the tier says that the processor has these instructions.
+                Tier::Avx2 => unsafe {
+                    super::avx2::transpose(weight, self.columns, columns.len(), panel);
+                },
+                _ => transpose(weight, self.columns, 0..columns.len(), panel),
+            }
+        }
+    }
+
+    fn multiply_columns(&self, columns: Range<usize>, panels: &[f32], out: &Shared<'_, f32>) {
+        let into = if columns.start == 0 { Into::Write } else { Into::Add };
+        let rows = self.weight.len() / self.columns;
+        for (tile, x) in self.x.chunks(TILE * self.columns).enumerate() {
+            let batch = x.len() / self.columns;
+            let left = Rows { values: &x[columns.start..], stride: self.columns };
+            for (number, panel) in panels.chunks_exact(columns.len() * PANEL).enumerate() {
+                let right = Rows { values: panel, stride: PANEL };
+                let shape = [batch, columns.len(), PANEL];
+                let first = self.out + tile * TILE * self.stride + number * PANEL;
+                let width = PANEL.min(rows - number * PANEL);
+                if width == PANEL {
+                    // SAFETY: the products of these rows are this share's alone.
+                    unsafe {
+                        let out = out.pointer(first, (batch - 1) * self.stride + PANEL);
+                        tile::product_at(self.tier, left, right, shape, out, self.stride, into);
+                    }
+                    continue;
+                }
+                let mut products = [0.0; TILE * PANEL];
+                tile::product(self.tier, left, right, shape, &mut products, PANEL, Into::Write);
+                for (row, products) in products.chunks_exact(PANEL).take(batch).enumerate() {
+                    // SAFETY: as above.
+                    let out = unsafe { out.part(first + row * self.stride, width) };
+                    for (out, product) in out.iter_mut().zip(products) {
+                        *out = if into == Into::Add { *out + product } else { *product };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `panel[column][row]` of some columns of up to sixteen rows of weights, which begin `stride`
+/// after each other; zeros for rows that are not there.
+pub(super) fn transpose<T: Element>(
+    weight: &[T],
+    stride: usize,
+    columns: Range<usize>,
+    panel: &mut [f32],
+) {
+    for row in 0..PANEL {
+        for at in columns.clone() {
+            let value = weight.get(row * stride + at).map_or(0.0, |weight| weight.widen());
+            panel[at * PANEL + row] = value;
+        }
+    }
+}
