@@ -27,6 +27,10 @@ pub struct LoadOptions {
     /// What keys and values are kept in on the CPU. `None`: f32. On a GPU they have the dtype of the
     /// arithmetic.
     pub cache: Option<CachePrecision>,
+    /// How many threads the model computes on at most, the caller's among them. `None`: all that the
+    /// process may use, by `RAYON_NUM_THREADS`, else its processors and, on Linux, the quota of its
+    /// control group. Models share threads: a call that finds them taken goes on with its own alone.
+    pub threads: Option<usize>,
 }
 
 impl LoadOptions {
@@ -62,6 +66,13 @@ impl LoadOptions {
     #[must_use]
     pub fn cache(mut self, precision: CachePrecision) -> Self {
         self.cache = Some(precision);
+        self
+    }
+
+    /// Sets [`threads`](Self::threads).
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
         self
     }
 }

@@ -6,10 +6,11 @@
 //! none spins while nothing is computed.
 //!
 //! Any number of callers may come at once: one gets the threads, the others compute on their own.
-//! A thread that is late (the system runs something else on its core) is not waited for.
+//! A thread that is late (the system runs something else on its core) is not waited for. Who is to
+//! have fewer threads says so with [`with_limit`].
 #![expect(unsafe_code, reason = "lending a closure to threads that outlive it")]
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::hint;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
@@ -20,27 +21,31 @@ use std::thread::{self, Thread};
 /// Calls `work` for ranges that together make `0..count`, of `grain` each but for the last, on as
 /// many threads as there are and are free.
 pub(crate) fn for_each(count: usize, grain: usize, work: impl Fn(Range<usize>) + Sync) {
-    let grain = grain.max(1);
-    let pool = global();
-    if count <= grain || pool.workers.is_empty() {
-        return (0..count).step_by(grain).for_each(|start| work(start..count.min(start + grain)));
-    }
-    let next = AtomicUsize::new(0);
-    pool.run(&|| {
-        loop {
-            let start = next.fetch_add(grain, Ordering::Relaxed);
-            if start >= count {
-                return;
-            }
-            work(start..count.min(start + grain));
+    global().for_each(LIMIT.get(), count, grain, work);
+}
+
+/// Calls `work`, whose calls of [`for_each`] on this thread work on at most `limit` threads.
+pub(crate) fn with_limit<T>(limit: usize, work: impl FnOnce() -> T) -> T {
+    struct Restore(usize);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LIMIT.set(self.0);
         }
-    });
+    }
+
+    let _restore = Restore(LIMIT.replace(limit.max(1)));
+    work()
+}
+
+thread_local! {
+    static LIMIT: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 /// How many threads [`for_each`] works on at most: `RAYON_NUM_THREADS`, else as many as this
-/// process may use, which on Linux respects the quota of its control group.
+/// process may use, which on Linux respects the quota of its control group. Fewer [`with_limit`].
 pub(crate) fn threads() -> usize {
-    global().workers.len() + 1
+    (global().workers.len() + 1).min(LIMIT.get())
 }
 
 /// The `grain` for `count` steps of `work` products of numbers each: small enough that a slow thread
@@ -71,6 +76,9 @@ type Job = dyn Fn() + Sync;
 struct Shared {
     /// The number of the job, whether it may be joined, and how many have.
     state: AtomicU64,
+    /// How many may join. Written before a job is opened: who reads that of a later job fails to join
+    /// the earlier.
+    seats: AtomicU64,
     job: UnsafeCell<Option<*const Job>>,
     /// Whether some caller has the threads.
     busy: AtomicBool,
@@ -100,6 +108,7 @@ impl Pool {
     fn new(threads: usize) -> Self {
         let shared: &'static Shared = Box::leak(Box::new(Shared {
             state: AtomicU64::new(0),
+            seats: AtomicU64::new(0),
             job: UnsafeCell::new(None),
             busy: AtomicBool::new(false),
             sleeping: AtomicUsize::new(0),
@@ -113,8 +122,34 @@ impl Pool {
         Self { shared, workers: (1..threads).map_while(spawn).collect() }
     }
 
-    /// Calls `job` on this thread and, where they are free, on the others, all at the same time.
-    fn run(&self, job: &(dyn Fn() + Sync)) {
+    fn for_each(
+        &self,
+        limit: usize,
+        count: usize,
+        grain: usize,
+        work: impl Fn(Range<usize>) + Sync,
+    ) {
+        let grain = grain.max(1);
+        let others = self.workers.len().min(limit - 1);
+        if count <= grain || others == 0 {
+            return (0..count)
+                .step_by(grain)
+                .for_each(|start| work(start..count.min(start + grain)));
+        }
+        let next = AtomicUsize::new(0);
+        self.run(others, &|| {
+            loop {
+                let start = next.fetch_add(grain, Ordering::Relaxed);
+                if start >= count {
+                    return;
+                }
+                work(start..count.min(start + grain));
+            }
+        });
+    }
+
+    /// Calls `job` on this thread and, where they are free, on so many others, all at the same time.
+    fn run(&self, others: usize, job: &(dyn Fn() + Sync)) {
         let shared = self.shared;
         if shared.busy.swap(true, Ordering::Acquire) {
             return job();
@@ -126,9 +161,11 @@ impl Pool {
             *shared.job.get() =
                 Some(std::mem::transmute::<*const (dyn Fn() + Sync + '_), *const Job>(job));
         }
+        shared.seats.store(others as u64, Ordering::Relaxed);
         let open = (shared.state.load(Ordering::Relaxed) & !(NEXT - 1)).wrapping_add(NEXT) | OPEN;
         shared.state.store(open, Ordering::SeqCst);
         if shared.sleeping.load(Ordering::SeqCst) > 0 {
+            // Awake ones may take the seats; then some wake for nothing.
             self.workers.iter().for_each(Thread::unpark);
         }
         let outcome = panic::catch_unwind(AssertUnwindSafe(job));
@@ -196,6 +233,7 @@ impl Shared {
         let number = state / NEXT;
         (state & OPEN != 0
             && number != seen
+            && state & JOINED < self.seats.load(Ordering::Relaxed)
             && self
                 .state
                 .compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed)
@@ -229,6 +267,38 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn no_more_threads_work_than_asked_for() {
+        let pool = Pool::new(4);
+        for limit in [1, 2, 3, 9] {
+            for _ in 0..50 {
+                let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+                let sum = AtomicUsize::new(0);
+                pool.for_each(limit, 40, 1, |range| {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    sum.fetch_add(range.start, Ordering::Relaxed);
+                    thread::yield_now();
+                    now.fetch_sub(1, Ordering::SeqCst);
+                });
+                assert_eq!(sum.into_inner(), 780);
+                assert!(most.into_inner() <= limit);
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_ends_with_its_work() {
+        let all = threads();
+        let limited = with_limit(1, || {
+            let caller = thread::current().id();
+            for_each(50, 1, |_| assert_eq!(thread::current().id(), caller));
+            (threads(), with_limit(2, threads))
+        });
+        assert_eq!(limited, (1, all.min(2)));
+        assert!(panic::catch_unwind(|| with_limit(1, || panic!())).is_err());
+        assert_eq!(threads(), all);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod heads;
 mod auto;
 mod memory;
 mod raw_config;
+mod threads;
 
 use candle_core::Tensor;
 

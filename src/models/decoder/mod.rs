@@ -18,6 +18,7 @@ use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::models::heads::{Encoder, TextModel};
 use crate::models::raw_config::RawConfig;
+use crate::models::threads::Threads;
 use crate::models::{CausalLm, LogitsAt, ModelLimits, Trace};
 use crate::nn::Step;
 use crate::nn::attention::soft_cap;
@@ -44,6 +45,7 @@ pub struct Decoder {
     final_norm: Norm,
     head: Linear,
     inventory: Inventory,
+    threads: Threads,
 }
 
 /// What a decoder is read for.
@@ -114,6 +116,7 @@ impl Decoder {
             final_norm,
             head,
             inventory: weights.inventory(),
+            threads: Threads::new(options.threads)?,
         })
     }
 
@@ -280,7 +283,7 @@ impl Encoder for Decoder {
     fn encode(&self, batch: &TokenBatch) -> Result<Tensor> {
         let mut cache = self.new_cache();
         self.check(batch, &cache)?;
-        self.device.with_context(|| {
+        self.threads.run_on(&self.device, || {
             let hidden = self.through_layers(batch, &mut cache, None)?;
             Ok(self.final_norm.forward(&hidden)?.to_dtype(DType::F32)?)
         })
@@ -314,12 +317,14 @@ impl CausalLm for Decoder {
     }
 
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
-        self.pass(batch, cache, at, None)
+        self.threads.run(|| self.pass(batch, cache, at, None))
     }
 
     fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
         let mut record = Record::default();
-        let logits = self.pass(batch, cache, LogitsAt::EveryToken, Some(&mut record))?;
+        let logits = self
+            .threads
+            .run(|| self.pass(batch, cache, LogitsAt::EveryToken, Some(&mut record)))?;
         let Record { hidden_states, attentions } = record;
         Ok(Trace { logits, hidden_states, attentions })
     }

@@ -188,7 +188,7 @@ impl SequenceClassifier for Headed<SequenceHead> {
     }
 
     fn classify(&self, batch: &TokenBatch) -> Result<Tensor> {
-        self.device().with_context(|| {
+        self.body.threads.run_on(self.device(), || {
             let (packed, hidden) = self.body.hidden(batch)?;
             let pooled = match self.body.config.heads.pooling {
                 HeadPooling::First => packed.firsts(&hidden)?,
@@ -222,7 +222,7 @@ impl QuestionAnswerer for Headed<SpanHead> {
 
 impl MaskedLm for Headed<MaskedHead> {
     fn predict(&self, batch: &TokenBatch, places: &[(usize, usize)]) -> Result<Tensor> {
-        self.device().with_context(|| {
+        self.body.threads.run_on(self.device(), || {
             let (packed, hidden) = self.body.hidden(batch)?;
             if places.is_empty() {
                 let vocab = self.limits().vocab;
@@ -279,7 +279,7 @@ fn each_tokens_logits(
     transform: Option<&Transform>,
     out: &Linear,
 ) -> Result<Tensor> {
-    body.device.with_context(|| {
+    body.threads.run_on(&body.device, || {
         let (packed, hidden) = body.hidden(batch)?;
         let hidden = match transform {
             Some(transform) => transform.forward(&hidden)?,

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::models::ModelLimits;
 use crate::models::heads::{Encoder, TextModel};
 use crate::models::raw_config::RawConfig;
+use crate::models::threads::Threads;
 use crate::nn::norm::Norm;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
@@ -49,6 +50,7 @@ pub struct TextEncoder {
     convolution: Option<Convolution>,
     final_norm: Option<Norm>,
     inventory: Inventory,
+    threads: Threads,
 }
 
 impl TextEncoder {
@@ -109,6 +111,7 @@ impl TextEncoder {
             },
             device: weights.device().clone(),
             inventory: weights.inventory(),
+            threads: Threads::new(options.threads)?,
             config,
         };
         Ok((model, weights))
@@ -168,8 +171,7 @@ impl Encoder for TextEncoder {
     }
 
     fn encode(&self, batch: &TokenBatch) -> Result<Tensor> {
-        // One hand-over to candle's threads for the whole pass, instead of one per operation.
-        self.device.with_context(|| {
+        self.threads.run_on(&self.device, || {
             let (packed, hidden) = self.hidden(batch)?;
             packed.unpack(&hidden)
         })
