@@ -15,8 +15,6 @@ use sconce::pipeline::{AggregationStrategy, Entity, TokenClassificationOptions};
 
 #[path = "support/models.rs"]
 mod models;
-#[path = "../tests/support/packages.rs"]
-mod packages;
 
 #[derive(Parser)]
 struct Arguments {

@@ -13,8 +13,6 @@ use sconce::pipeline::{Question, QuestionAnsweringOptions};
 
 #[path = "support/models.rs"]
 mod models;
-#[path = "../tests/support/packages.rs"]
-mod packages;
 
 #[derive(Parser)]
 struct Arguments {

@@ -13,8 +13,6 @@ use sconce::pipeline::TextRankingOptions;
 
 #[path = "support/models.rs"]
 mod models;
-#[path = "../tests/support/packages.rs"]
-mod packages;
 
 #[derive(Parser)]
 struct Arguments {

@@ -21,8 +21,6 @@ use serde::{Deserialize, Serialize};
 
 #[path = "support/models.rs"]
 mod models;
-#[path = "../tests/support/packages.rs"]
-mod packages;
 
 #[derive(Parser)]
 struct Arguments {

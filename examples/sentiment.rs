@@ -11,8 +11,6 @@ use sconce::Pipeline;
 
 #[path = "support/models.rs"]
 mod models;
-#[path = "../tests/support/packages.rs"]
-mod packages;
 
 #[derive(Parser)]
 struct Arguments {

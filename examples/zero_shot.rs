@@ -12,8 +12,6 @@ use sconce::pipeline::ZeroShotClassificationOptions;
 
 #[path = "support/models.rs"]
 mod models;
-#[path = "../tests/support/packages.rs"]
-mod packages;
 
 #[derive(Parser)]
 struct Arguments {

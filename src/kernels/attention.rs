@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 use crate::kernels::cached::Cached;
-use crate::kernels::exp::{exp, tanh};
+use crate::kernels::exp::{exp, exponentials, largest, tanh};
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
 use crate::kernels::tier::{Tier, tiered};
@@ -284,31 +284,13 @@ tiered! {
 tiered! {
     /// Scores become shares relative to the largest so far, and what has been summed is scaled.
     fn soften(scores: &mut [f32], sums: &mut [f32], stride: usize) {
-        let mut lanes = [f32::NEG_INFINITY; 8];
-        let (whole, rest) = scores.as_chunks::<8>();
-        for scores in whole.iter().map(<[f32; 8]>::as_slice).chain([rest]) {
-            for (lane, score) in lanes.iter_mut().zip(scores) {
-                *lane = if *score > *lane { *score } else { *lane };
-            }
-        }
         let before = sums[stride];
-        let largest = lanes.iter().fold(before, |largest, lane| largest.max(*lane));
+        let largest = largest(scores).max(before);
         if largest == f32::NEG_INFINITY {
             scores.fill(0.0);
             return;
         }
-        let mut lanes = [0.0_f32; 8];
-        let (whole, rest) = scores.as_chunks_mut::<8>();
-        for scores in whole {
-            for (lane, score) in lanes.iter_mut().zip(scores) {
-                *score = exp(*score - largest);
-                *lane += *score;
-            }
-        }
-        for (lane, score) in lanes.iter_mut().zip(rest) {
-            *score = exp(*score - largest);
-            *lane += *score;
-        }
+        let total = exponentials(scores, largest);
         if largest > before {
             let shrink = exp(before - largest);
             for sum in sums.iter_mut() {
@@ -316,7 +298,7 @@ tiered! {
             }
             sums[stride] = largest;
         }
-        sums[stride + 1] += lanes.iter().sum::<f32>();
+        sums[stride + 1] += total;
     }
 }
 

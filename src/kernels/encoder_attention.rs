@@ -1,5 +1,6 @@
-//! Attention that looks both ways, over rows packed one after the other: no padding, no masks, and
-//! scores of a few queries at a time.
+//! Attention that looks both ways, over rows packed one after the other: no padding, no masks, no
+//! copies of heads, and scores of a few queries at a time. What distances between tokens add to
+//! scores is looked up by the distance, and what is beyond a window is not computed.
 //!
 //! Sums are in f32: the error against f64 is below `1e-5` of the largest value.
 
@@ -7,7 +8,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::exp::exp;
+use crate::kernels::exp::{exponentials, largest};
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
 use crate::kernels::tier::{Tier, tiered};
@@ -23,14 +24,29 @@ pub(crate) struct Vectors<'a> {
     pub(crate) head_stride: usize,
 }
 
-/// What is added to scores, by the places of query and key in their row.
+/// Numbers that are added to scores: MPNet.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bias<'a> {
-    /// `(1 or heads, longest, longest)`.
+pub(crate) struct DistanceBias<'a> {
+    /// `(heads, 2 longest - 1)`, by the place of the key minus that of the query plus `longest - 1`.
     pub(crate) values: &'a [f32],
+    /// The most tokens of a row.
     pub(crate) longest: usize,
-    /// Whether each head has its own.
-    pub(crate) per_head: bool,
+}
+
+/// Vectors for distances, whose products with queries and keys are added to scores: DeBERTa.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DistanceVectors<'a> {
+    /// What keys are multiplied with, scaled: `(heads, head_dim, count)`.
+    pub(crate) queries: Option<&'a [f32]>,
+    /// What queries are multiplied with: `(heads, head_dim, count)`.
+    pub(crate) keys: Option<&'a [f32]>,
+    /// Vectors; a multiple of 8.
+    pub(crate) count: usize,
+    /// The number of each distance's vector, by the place of the key minus that of the query plus
+    /// `longest - 1`.
+    pub(crate) numbers: &'a [u32],
+    /// The most tokens of a row.
+    pub(crate) longest: usize,
 }
 
 /// What is attended with what.
@@ -41,12 +57,15 @@ pub(crate) struct Attention<'a> {
     pub(crate) values: Vectors<'a>,
     pub(crate) heads: usize,
     pub(crate) head_dim: usize,
-    /// Multiplies scores before the bias is added.
+    /// Multiplies scores.
     pub(crate) scale: f32,
-    pub(crate) bias: Option<Bias<'a>>,
+    /// The greatest distance between tokens that attend to each other.
+    pub(crate) window: Option<usize>,
+    pub(crate) bias: Option<DistanceBias<'a>>,
+    pub(crate) distances: Option<DistanceVectors<'a>>,
 }
 
-/// `softmax(scale q kᵀ + bias) v` of each row and head into `out`, `(tokens, heads * head_dim)`.
+/// `softmax(scale q kᵀ + …) v` of each row and head into `out`, `(tokens, heads * head_dim)`.
 pub(crate) fn attend(attention: Attention<'_>, rows: &[Range<usize>], out: &mut [f32]) {
     attend_on(Tier::best(), attention, rows, out);
 }
@@ -54,119 +73,182 @@ pub(crate) fn attend(attention: Attention<'_>, rows: &[Range<usize>], out: &mut 
 fn attend_on(tier: Tier, attention: Attention<'_>, rows: &[Range<usize>], out: &mut [f32]) {
     let Attention { heads, head_dim, .. } = attention;
     let out = Shared::new(out);
-    let work = 2 * head_dim * rows.iter().map(|row| row.len().pow(2)).sum::<usize>();
-    let units = rows.len() * heads;
-    pool::for_each(units, pool::grain(units, work / rows.len().max(1)), |range| {
+    pool::for_each(rows.len() * heads, 1, |range| {
         let mut room = Room::default();
         for number in range {
             let (row, head) = (&rows[number / heads], number % heads);
-            one_head(tier, &attention, row, head, &mut room, |token, sums, by| {
+            let write = |token: usize, values: &[f32]| {
                 // SAFETY: no other row and head writes to this part.
-                let out = unsafe { out.part((token * heads + head) * head_dim, head_dim) };
-                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * by);
-            });
+                unsafe { out.write((token * heads + head) * head_dim, values) };
+            };
+            Head { tier, attention: &attention, row, head }.run(&mut room, &write);
         }
     });
 }
 
-/// Memory that is used again for each row and head. Widths are padded to a multiple of 8.
+/// Memory that is used again for each row and head.
 #[derive(Default)]
 struct Room {
-    /// Keys, `(head_dim, tokens)`, times the scale.
+    /// Scaled keys, `(head_dim, tokens)`.
     keys: Vec<f32>,
-    /// Values, `(tokens, head_dim)`.
+    /// Values, `(tokens, head_dim)`, where rows must be padded to eights.
     values: Vec<f32>,
     /// Scores of [`QUERIES`] queries, `(queries, tokens)`, then shares.
     scores: Vec<f32>,
-    /// Sums of values, `(queries, head_dim)`.
+    /// Products of queries and of keys with vectors for distances.
+    of_queries: Vec<f32>,
+    of_keys: Vec<f32>,
     sums: Vec<f32>,
 }
 
-/// Queries at a time: their scores stay in the first cache.
+/// Queries at a time: as many as keep their scores in the cache next to the processor.
 const QUERIES: usize = 24;
 
-/// `write` gets each token, the sums of its values and what they are multiplied by.
-fn one_head(
+/// One head of one row.
+struct Head<'a> {
     tier: Tier,
-    attention: &Attention<'_>,
-    row: &Range<usize>,
+    attention: &'a Attention<'a>,
+    row: &'a Range<usize>,
     head: usize,
-    room: &mut Room,
-    mut write: impl FnMut(usize, &[f32], f32),
-) {
-    let Attention { queries, keys, values, head_dim, scale, bias, .. } = *attention;
-    let tokens = row.len();
-    if tokens == 0 {
-        return;
-    }
-    let start = |of: Vectors<'_>, place: usize| {
-        (row.start + place) * of.token_stride + head * of.head_stride
-    };
-    let (width, channels) = (tokens.next_multiple_of(8), head_dim.next_multiple_of(8));
-    room.keys.resize(head_dim * width, 0.0);
-    room.values.resize(tokens * channels, 0.0);
-    room.scores.resize(QUERIES * width, 0.0);
-    room.sums.resize(QUERIES * channels, 0.0);
-    let rows = Rows { values: &keys.values[start(keys, 0)..], stride: keys.token_stride };
-    turn(tier, rows, [tokens, head_dim], &mut room.keys, width);
-    room.keys.iter_mut().for_each(|key| *key *= scale);
-    for place in 0..tokens {
-        let value = &values.values[start(values, place)..][..head_dim];
-        room.values[place * channels..][..head_dim].copy_from_slice(value);
-    }
-    for first in (0..tokens).step_by(QUERIES) {
-        let count = QUERIES.min(tokens - first);
-        let queries =
-            Rows { values: &queries.values[start(queries, first)..], stride: queries.token_stride };
-        let keys = Rows { values: &room.keys, stride: width };
-        let shape = [count, head_dim, width];
-        product(tier, queries, keys, shape, &mut room.scores, width, Into::Write);
-        let mut sums = [0.0; QUERIES];
-        let scores = room.scores.chunks_exact_mut(width);
-        for (number, (scores, sum)) in scores.zip(&mut sums).take(count).enumerate() {
-            let scores = &mut scores[..tokens];
-            if let Some(bias) = bias {
-                let of_head = if bias.per_head { head * bias.longest } else { 0 };
-                let start = (of_head + first + number) * bias.longest;
-                let added = &bias.values[start..][..tokens];
-                scores.iter_mut().zip(added).for_each(|(score, added)| *score += added);
+}
+
+impl<'a> Head<'a> {
+    fn run(&self, room: &mut Room, write: &impl Fn(usize, &[f32])) {
+        let Attention { queries, keys, values, head_dim, scale, window, .. } = *self.attention;
+        let (tier, tokens) = (self.tier, self.row.len());
+        let (padded, width) = (tokens.next_multiple_of(8), head_dim.next_multiple_of(8));
+        let Room { keys: turned, values: copied, scores, of_queries, of_keys, sums } = room;
+        turned.resize(head_dim * padded, 0.0);
+        scores.resize(QUERIES * padded, 0.0);
+        sums.resize(QUERIES * width, 0.0);
+        let values = match width == head_dim {
+            true => self.rows(values, 0),
+            false => self.padded(values, width, copied),
+        };
+        turn(tier, self.rows(keys, 0), [tokens, head_dim], turned, padded);
+        turned.iter_mut().for_each(|key| *key *= scale);
+        if let Some(right) = self.of_head(|distances| distances.queries) {
+            of_keys.resize(tokens * right.stride, 0.0);
+            let shape = [tokens, head_dim, right.stride];
+            product(tier, self.rows(keys, 0), right, shape, of_keys, right.stride, Into::Write);
+        }
+        for first in (0..tokens).step_by(QUERIES) {
+            let count = QUERIES.min(tokens - first);
+            let seen = match window {
+                None => 0..tokens,
+                // Products begin at eights.
+                Some(window) => {
+                    let end = tokens.min((first + count).saturating_add(window));
+                    first.saturating_sub(window) / 8 * 8..end
+                }
+            };
+            let left = self.rows(queries, first);
+            let right = Rows { values: &turned[seen.start..], stride: padded };
+            let shape = [count, head_dim, seen.len().next_multiple_of(8)];
+            product(tier, left, right, shape, scores, padded, Into::Write);
+            if let Some(right) = self.of_head(|distances| distances.keys) {
+                of_queries.resize(QUERIES * right.stride, 0.0);
+                let shape = [count, head_dim, right.stride];
+                product(tier, left, right, shape, of_queries, right.stride, Into::Write);
             }
-            soften(tier, scores, sum);
+            let mut totals = [0.0; QUERIES];
+            for (number, scores) in scores.chunks_exact_mut(padded).take(count).enumerate() {
+                let scores = &mut scores[..seen.len()];
+                let products = [of_queries.as_slice(), of_keys.as_slice()];
+                self.add_distances(scores, &seen, first + number, number, products);
+                self.hide(scores, &seen, first + number);
+                soften(tier, scores, &mut totals[number]);
+            }
+            let shares = Rows { values: scores, stride: padded };
+            let values = Rows { values: &values.values[seen.start * values.stride..], ..values };
+            product(tier, shares, values, [count, seen.len(), width], sums, width, Into::Write);
+            for (number, sums) in sums.chunks_exact_mut(width).take(count).enumerate() {
+                let sums = &mut sums[..head_dim];
+                let by = 1.0 / totals[number];
+                sums.iter_mut().for_each(|sum| *sum *= by);
+                write(self.row.start + first + number, sums);
+            }
         }
-        let shares = Rows { values: &room.scores, stride: width };
-        let values = Rows { values: &room.values, stride: channels };
-        let shape = [count, tokens, channels];
-        product(tier, shares, values, shape, &mut room.sums, channels, Into::Write);
-        let of_queries = room.sums.chunks_exact(channels).zip(sums).take(count);
-        for (number, (values, sum)) in of_queries.enumerate() {
-            write(row.start + first + number, values, 1.0 / sum);
+    }
+
+    /// The head's vectors from a place in the row on.
+    fn rows(&self, of: Vectors<'a>, place: usize) -> Rows<'a> {
+        let start = (self.row.start + place) * of.token_stride + self.head * of.head_stride;
+        Rows { values: of.values.get(start..).unwrap_or_default(), stride: of.token_stride }
+    }
+
+    /// The head's vectors, each followed by zeros up to `width`.
+    fn padded<'b>(&self, of: Vectors<'a>, width: usize, copied: &'b mut Vec<f32>) -> Rows<'b>
+    where
+        'a: 'b,
+    {
+        let Rows { values, stride } = self.rows(of, 0);
+        copied.clear();
+        for place in 0..self.row.len() {
+            copied.extend(&values[place * stride..][..self.attention.head_dim]);
+            copied.resize((place + 1) * width, 0.0);
         }
+        Rows { values: copied, stride: width }
+    }
+
+    /// The head's vectors for distances, `(head_dim, count)`.
+    fn of_head(
+        &self,
+        which: impl Fn(&DistanceVectors<'a>) -> Option<&'a [f32]>,
+    ) -> Option<Rows<'a>> {
+        let distances = self.attention.distances.as_ref()?;
+        let size = self.attention.head_dim * distances.count;
+        let values = &which(distances)?[self.head * size..][..size];
+        Some(Rows { values, stride: distances.count })
+    }
+
+    /// Adds what the distances between a query and the keys it sees say; `number` is the query's
+    /// among those with products, which are of queries and of keys.
+    fn add_distances(
+        &self,
+        scores: &mut [f32],
+        seen: &Range<usize>,
+        query: usize,
+        number: usize,
+        [of_queries, of_keys]: [&[f32]; 2],
+    ) {
+        if let Some(DistanceBias { values, longest }) = self.attention.bias {
+            let start = self.head * (2 * longest - 1) + longest - 1 + seen.start - query;
+            let added = &values[start..][..scores.len()];
+            scores.iter_mut().zip(added).for_each(|(score, added)| *score += added);
+        }
+        let Some(distances) = &self.attention.distances else { return };
+        let DistanceVectors { count, numbers, longest, .. } = *distances;
+        let numbers = &numbers[longest - 1 + seen.start - query..][..scores.len()];
+        if distances.keys.is_some() {
+            let products = &of_queries[number * count..][..count];
+            for (score, &number) in scores.iter_mut().zip(numbers) {
+                *score += self.attention.scale * products[number as usize];
+            }
+        }
+        if distances.queries.is_some() {
+            let products = of_keys[seen.start * count..].chunks_exact(count);
+            for ((score, &number), products) in scores.iter_mut().zip(numbers).zip(products) {
+                *score += products[number as usize];
+            }
+        }
+    }
+
+    /// Scores of keys beyond the window become minus infinity.
+    fn hide(&self, scores: &mut [f32], seen: &Range<usize>, query: usize) {
+        let Some(window) = self.attention.window else { return };
+        let before = query.saturating_sub(window).saturating_sub(seen.start);
+        let after = query.saturating_add(window + 1).saturating_sub(seen.start).min(scores.len());
+        scores[..before].fill(f32::NEG_INFINITY);
+        scores[after..].fill(f32::NEG_INFINITY);
     }
 }
 
 tiered! {
-    /// Scores become shares relative to the largest; `sum` is that of all.
-    fn soften(scores: &mut [f32], sum: &mut f32) {
-        let mut most = [f32::NEG_INFINITY; 8];
-        let (whole, rest) = scores.as_chunks_mut::<8>();
-        for part in whole.iter() {
-            for (most, score) in most.iter_mut().zip(part) {
-                *most = if *score > *most { *score } else { *most };
-            }
-        }
-        let most = most.iter().chain(rest.iter()).copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut lanes = [0.0_f32; 8];
-        for part in whole {
-            for (lane, score) in lanes.iter_mut().zip(part) {
-                *score = exp(*score - most);
-                *lane += *score;
-            }
-        }
-        for (lane, score) in lanes.iter_mut().zip(rest) {
-            *score = exp(*score - most);
-            *lane += *score;
-        }
-        *sum = lanes.iter().sum();
+    /// Scores become shares of `total`.
+    fn soften(scores: &mut [f32], total: &mut f32) {
+        let largest = largest(scores);
+        *total = exponentials(scores, largest);
     }
 }
 
@@ -178,29 +260,49 @@ mod tests {
         (0..length).map(|at| ((at * 7919 + seed * 101) % 1009) as f32 / 200.0 - 2.5).collect()
     }
 
-    /// Rows of ragged lengths, heads side by side or one after the other, with and without a bias.
+    /// Rows of ragged lengths, heads side by side or one after the other, with everything that may
+    /// be added to scores.
     #[test]
     fn every_tier_and_shape_agrees_with_f64() {
         let rows = [0..1, 1..8, 8..12, 12..53, 53..70, 70..70];
-        let tokens = 70;
+        let (tokens, longest, count) = (70, 41, 16);
         for (heads, head_dim) in [(1, 1), (3, 5), (2, 8), (4, 32)] {
             let [queries, keys, values] =
                 [1, 2, 3].map(|seed| random(tokens * heads * head_dim, seed));
-            let biases = random(heads * 41 * 41, 4);
+            let biases = random(heads * (2 * longest - 1), 4);
+            let [to_queries, to_keys] = [5, 6].map(|seed| random(heads * head_dim * count, seed));
+            let to_queries: Vec<f32> = to_queries.iter().map(|x| x * 0.1).collect();
+            let numbers: Vec<u32> = (0..2 * longest as u32 - 1).map(|at| at * 7 % 16).collect();
             for (token_stride, head_stride) in
                 [(heads * head_dim, head_dim), (head_dim, tokens * head_dim)]
             {
-                for bias in [None, Some(true), Some(false)] {
-                    let vectors = |values| Vectors { values, token_stride, head_stride };
-                    let attention = Attention {
-                        queries: vectors(&queries),
-                        keys: vectors(&keys),
-                        values: vectors(&values),
-                        heads,
-                        head_dim,
-                        scale: 0.3,
-                        bias: bias.map(|per_head| Bias { values: &biases, longest: 41, per_head }),
-                    };
+                let vectors = |values| Vectors { values, token_stride, head_stride };
+                let plain = Attention {
+                    queries: vectors(&queries),
+                    keys: vectors(&keys),
+                    values: vectors(&values),
+                    heads,
+                    head_dim,
+                    scale: 0.3,
+                    window: None,
+                    bias: None,
+                    distances: None,
+                };
+                let bias = Some(DistanceBias { values: &biases, longest });
+                let distances = |queries, keys| {
+                    Some(DistanceVectors { queries, keys, count, numbers: &numbers, longest })
+                };
+                let (to_queries, to_keys) = (to_queries.as_slice(), to_keys.as_slice());
+                for attention in [
+                    plain,
+                    Attention { window: Some(3), ..plain },
+                    Attention { window: Some(0), ..plain },
+                    Attention { window: Some(29), bias, ..plain },
+                    Attention { bias, ..plain },
+                    Attention { distances: distances(Some(to_queries), Some(to_keys)), ..plain },
+                    Attention { distances: distances(Some(to_queries), None), ..plain },
+                    Attention { distances: distances(None, Some(to_keys)), ..plain },
+                ] {
                     for tier in [Tier::best(), Tier::Scalar] {
                         let mut out = vec![f32::NAN; tokens * heads * head_dim];
                         attend_on(tier, attention, &rows, &mut out);
@@ -212,24 +314,42 @@ mod tests {
     }
 
     fn check(attention: &Attention<'_>, rows: &[Range<usize>], out: &[f32]) {
-        let Attention { queries, keys, values, heads, head_dim, scale, bias } = *attention;
+        let Attention { queries, keys, values, heads, head_dim, .. } = *attention;
         let at = |of: Vectors<'_>, token: usize, head: usize, place: usize| {
             f64::from(of.values[token * of.token_stride + head * of.head_stride + place])
         };
+        // With vectors for distances, of a head and a number.
+        let product = |of: Vectors<'_>, token: usize, head: usize, vectors: &[f32], number: u32| {
+            let count = vectors.len() / heads / head_dim;
+            let value = |i| f64::from(vectors[(head * head_dim + i) * count + number as usize]);
+            (0..head_dim).map(|i| at(of, token, head, i) * value(i)).sum::<f64>()
+        };
+        let score = |row: &Range<usize>, head: usize, query: usize, key: usize| {
+            let products =
+                (0..head_dim).map(|i| at(queries, query, head, i) * at(keys, key, head, i));
+            let mut score = f64::from(attention.scale) * products.sum::<f64>();
+            let (query_place, key_place) = (query - row.start, key - row.start);
+            if attention.window.is_some_and(|window| query.abs_diff(key) > window) {
+                return f64::NEG_INFINITY;
+            }
+            if let Some(DistanceBias { values, longest }) = attention.bias {
+                let place = longest - 1 + key_place - query_place;
+                score += f64::from(values[head * (2 * longest - 1) + place]);
+            }
+            if let Some(distances) = attention.distances {
+                let number = distances.numbers[distances.longest - 1 + key_place - query_place];
+                let to_keys = distances.keys.map(|to| product(queries, query, head, to, number));
+                score += f64::from(attention.scale) * to_keys.unwrap_or(0.0);
+                let to_queries = distances.queries.map(|to| product(keys, key, head, to, number));
+                score += to_queries.unwrap_or(0.0);
+            }
+            score
+        };
         for row in rows {
-            for (head, query) in
-                (0..heads).flat_map(|head| row.clone().map(move |query| (head, query)))
-            {
-                let scores = row.clone().map(|key| {
-                    let products =
-                        (0..head_dim).map(|i| at(queries, query, head, i) * at(keys, key, head, i));
-                    let added = bias.map_or(0.0, |bias| {
-                        let of_head = if bias.per_head { head * 41 } else { 0 };
-                        f64::from(bias.values[(of_head + query - row.start) * 41 + key - row.start])
-                    });
-                    f64::from(scale) * products.sum::<f64>() + added
-                });
-                let scores: Vec<f64> = scores.collect();
+            let pairs = (0..heads).flat_map(|head| row.clone().map(move |query| (head, query)));
+            for (head, query) in pairs {
+                let scores: Vec<f64> =
+                    row.clone().map(|key| score(row, head, query, key)).collect();
                 let most = scores.iter().copied().fold(f64::MIN, f64::max);
                 let shares: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
                 let sum: f64 = shares.iter().sum();

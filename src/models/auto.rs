@@ -13,6 +13,7 @@ use crate::models::encoder::{
 use crate::models::heads::{
     Encoder, MaskedLm, QuestionAnswerer, SequenceClassifier, TokenClassifier,
 };
+use crate::models::last_token::LastTokenClassifier;
 use crate::models::raw_config::RawConfig;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
@@ -47,7 +48,7 @@ impl AutoModel {
             let known = FAMILIES.iter().flat_map(|family| decoder_names(family, files));
             unknown(files, &raw, "a decoder", known)
         })?;
-        Ok(Arc::new(Decoder::load(family, &raw, files, options, Purpose::Logits)?))
+        Ok(Arc::new(Decoder::load(family, &raw, files, options, Purpose::Logits)?.0))
     }
 
     /// An encoder without a head, or a decoder without one: hidden vectors.
@@ -72,13 +73,13 @@ impl AutoModel {
         let raw = RawConfig::read(files)?;
         Ok(match decoder_family(files, &raw)? {
             Some(family) => {
-                Arc::new(Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?)
+                Arc::new(Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?.0)
             }
             None => Arc::new(text_encoder(files, &raw, options)?.0),
         })
     }
 
-    /// An encoder with a sequence-classification head.
+    /// An encoder with a sequence-classification head, or a decoder with one.
     ///
     /// # Errors
     ///
@@ -99,7 +100,12 @@ impl AutoModel {
         files: &ModelFiles,
         options: &LoadOptions,
     ) -> Result<Arc<dyn SequenceClassifier>> {
-        Ok(Arc::new(headed::<SequenceHead>(files, options)?))
+        let raw = RawConfig::read(files)?;
+        let Some(family) = decoder_family(files, &raw)? else {
+            return Ok(Arc::new(headed::<SequenceHead>(files, options)?));
+        };
+        let (body, weights) = Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?;
+        Ok(Arc::new(LastTokenClassifier::load(body, &raw, &weights)?))
     }
 
     /// An encoder with a token-classification head.

@@ -5,6 +5,7 @@ pub mod encoder;
 pub mod heads;
 
 mod auto;
+mod last_token;
 mod memory;
 mod raw_config;
 mod threads;

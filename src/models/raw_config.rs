@@ -305,6 +305,13 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
     if let Some(types) = file.tensors().get("token_types.weight") {
         fields.insert("type_vocab_size".to_owned(), types.shape.first().copied().into());
     }
+    if let Some(Value::Array(labels)) = value("classifier.output_labels") {
+        let named = labels.into_iter().enumerate();
+        let named = named.map(|(label, name)| (label.to_string(), name)).collect::<Map<_, _>>();
+        fields.insert("id2label".to_owned(), named.into());
+    } else if let Some(out) = file.tensors().get("cls.output.weight") {
+        fields.insert("num_labels".to_owned(), out.shape.first().copied().into());
+    }
     fields.insert("model_type".to_owned(), architecture.into());
     fields.insert("tie_word_embeddings".to_owned(), (!has("output.weight")).into());
     let qkv_bias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias");

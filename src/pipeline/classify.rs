@@ -8,6 +8,7 @@ use crate::models::heads::SequenceClassifier;
 use crate::pipeline::flow::Work;
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::Rows;
+use crate::tokenizer::chat::Message;
 use crate::tokenizer::{Encoding, TextInput};
 
 /// A text, or two that are read together.
@@ -19,9 +20,19 @@ pub enum TextOrPair {
     Pair(String, String),
 }
 
+/// How a pair becomes a row.
+pub(super) enum Reading {
+    /// As the messages of `query` and `document` in the tokenizer's chat template, after a system
+    /// message, where it is not empty: rerankers made of decoders.
+    Messages { system: String },
+    /// One text after the other, as the tokenizer puts them together.
+    Texts,
+}
+
 /// Classifies texts and makes an output of each one's logits.
 pub(super) struct Classify<F> {
     pub(super) rows: Rows,
+    pub(super) reading: Reading,
     pub(super) model: Arc<dyn SequenceClassifier>,
     pub(super) output: F,
 }
@@ -40,11 +51,20 @@ impl<O, F: Fn(Vec<f32>) -> O + Send + Sync + 'static> Work for Classify<F> {
     }
 
     fn prepare(&self, item: TextOrPair) -> Result<((), Vec<Encoding>)> {
-        let input = match &item {
-            TextOrPair::Text(text) => TextInput::Text(text),
-            TextOrPair::Pair(first, second) => TextInput::Pair(first, second),
+        let row = match (&item, &self.reading) {
+            (TextOrPair::Text(text), _) => self.rows.row(TextInput::Text(text)),
+            (TextOrPair::Pair(first, second), Reading::Texts) => {
+                self.rows.row(TextInput::Pair(first, second))
+            }
+            (TextOrPair::Pair(query, document), Reading::Messages { system }) => {
+                let system = Some(system).filter(|system| !system.is_empty());
+                let mut messages: Vec<_> = system.map(Message::system).into_iter().collect();
+                messages.push(Message::new("query", query.as_str()));
+                messages.push(Message::new("document", document.as_str()));
+                self.rows.messages(&messages)
+            }
         };
-        Ok(((), vec![self.rows.row(input)?]))
+        Ok(((), vec![row?]))
     }
 
     fn forward(&self, batch: &TokenBatch, _: &[&Encoding]) -> Result<Vec<Vec<f32>>> {

@@ -13,8 +13,8 @@ use crate::models::heads::{Labels, ProblemType, SequenceClassifier};
 use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
-use crate::pipeline::classify::Classify;
 use crate::pipeline::classify::TextOrPair;
+use crate::pipeline::classify::{Classify, Reading};
 use crate::pipeline::flow::Flow;
 use crate::pipeline::json;
 use crate::pipeline::scores;
@@ -136,6 +136,7 @@ impl TextClassificationPipeline {
     ) -> Result<impl Iterator<Item = Result<Vec<LabelScore>>> + use<T, I>> {
         let (model, call) = (Arc::clone(&self.model), options.clone());
         let work = Classify {
+            reading: Reading::Texts,
             rows: Rows::new(&self.tokenizer, &*self.model, &options.tokenizer),
             model: Arc::clone(&self.model),
             output: move |logits| label_scores(logits, model.labels(), &call),

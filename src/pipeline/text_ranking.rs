@@ -1,6 +1,8 @@
 //! `text-ranking`: documents in the order in which they answer a query.
 //!
-//! Mirrors `CrossEncoder.rank` and `CrossEncoder.predict` of sentence-transformers 5.
+//! Mirrors `CrossEncoder.rank` and `CrossEncoder.predict` of sentence-transformers 5. As there, a
+//! tokenizer's chat template, where there is one, puts pairs together: messages of the roles `query`
+//! and `document`.
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use crate::models::heads::SequenceClassifier;
 use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
-use crate::pipeline::classify::{Classify, TextOrPair};
+use crate::pipeline::classify::{Classify, Reading, TextOrPair};
 use crate::pipeline::flow::Flow;
 use crate::pipeline::json;
 use crate::pipeline::scores;
@@ -38,10 +40,12 @@ pub struct TextRankingOptions {
     pub apply_softmax: Option<bool>,
     /// The most rows of a forward pass. Default: as many as fit a budget of tokens.
     pub batch_size: Option<usize>,
-    /// The most tokens of a pair; what is longer is cut, the longer text first. Default: the
+    /// The most tokens of a pair; what is longer is cut, the longer text first, and is an error
+    /// where pairs go through the tokenizer's chat template. Default: the
     /// tokenizer's `model_max_length`, or what the model can read.
     pub max_length: Option<usize>,
-    /// Put before the query. Wins over `prompt_name`.
+    /// Put before the query, or into a system message where pairs go through the tokenizer's chat
+    /// template. Wins over `prompt_name`.
     pub prompt: Option<String>,
     /// One of the model's own prompts. Default: its `default_prompt_name`, if any.
     pub prompt_name: Option<String>,
@@ -142,7 +146,14 @@ impl TextRankingPipeline {
         let rows = TokenizerOptions { truncation: Some(cut), max_length, ..Default::default() };
         let activation = options.activation_fn.unwrap_or(self.activation);
         let apply_softmax = options.apply_softmax == Some(true);
+        let (prompt, name) = (options.prompt.as_deref(), options.prompt_name.as_deref());
+        let prompt = self.prompts.choose(prompt, name)?.to_owned();
+        let (reading, prompt) = match self.tokenizer.chat_template() {
+            Some(_) => (Reading::Messages { system: prompt }, String::new()),
+            None => (Reading::Texts, prompt),
+        };
         let work = Classify {
+            reading,
             rows: Rows::new(&self.tokenizer, &*self.model, &rows),
             model: Arc::clone(&self.model),
             output: move |logits| {
@@ -150,8 +161,6 @@ impl TextRankingPipeline {
                 if apply_softmax { scores::softmax(&scores) } else { scores }
             },
         };
-        let (prompt, name) = (options.prompt.as_deref(), options.prompt_name.as_deref());
-        let prompt = self.prompts.choose(prompt, name)?.to_owned();
         let prompted = move |pair: T| match pair.into() {
             TextOrPair::Text(text) => TextOrPair::Text(prompt.clone() + &text),
             TextOrPair::Pair(query, text) => TextOrPair::Pair(prompt.clone() + &query, text),

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::models::heads::TextModel;
+use crate::tokenizer::chat::{ChatOptions, Message};
 use crate::tokenizer::{
     EncodeOptions, Encoding, TextInput, Tokenizer, Truncation, TruncationStrategy,
 };
@@ -107,20 +108,30 @@ impl Rows {
         let mut first = self.tokenizer.encode_with(input, &encode)?;
         let rest = std::mem::take(&mut first.overflowing);
         let windows: Vec<_> = std::iter::once(first).chain(rest).collect();
-        for window in &windows {
-            if window.is_empty() {
-                return Err(Error::input("the text is empty: it has no tokens"));
-            }
-            if window.len() > self.context {
-                let (tokens, limit) = (window.len(), self.context);
-                let reason = format!(
-                    "a text of {tokens} tokens is longer than the {limit} that the model reads: \
-                     set `truncation` to cut it, or split it"
-                );
-                return Err(Error::option("truncation", reason));
-            }
-        }
+        windows.iter().try_for_each(|window| self.check(window, self.context))?;
         Ok(windows)
+    }
+
+    /// The row of messages in the tokenizer's chat template, which is not cut.
+    pub(super) fn messages(&self, messages: &[Message]) -> Result<Encoding> {
+        let row = self.tokenizer.encode_chat(messages, &ChatOptions::default())?.encoding;
+        self.check(&row, self.longest().min(self.context))?;
+        Ok(row)
+    }
+
+    fn check(&self, row: &Encoding, limit: usize) -> Result<()> {
+        let tokens = row.len();
+        if tokens == 0 {
+            return Err(Error::input("the text is empty: it has no tokens"));
+        }
+        if tokens > limit {
+            let reason = format!(
+                "a text of {tokens} tokens is longer than the {limit} that the model reads: set \
+                 `truncation` to cut it, or split it"
+            );
+            return Err(Error::option("truncation", reason));
+        }
+        Ok(())
     }
 
     /// The most tokens of a row that may be cut.

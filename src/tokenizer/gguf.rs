@@ -279,7 +279,8 @@ impl<'a> Metadata<'a> {
         };
         Ok(Frame {
             parts: sketch.complete(tokenizers::Tokenizer::new(model))?,
-            adds: (false, true),
+            // XLM-RoBERTa's begins with one too; T5's architectures have names of their own.
+            adds: (self.file.string("general.architecture") == Some("bert"), true),
             form: Form::Roberta,
             cleans_up: false,
         })

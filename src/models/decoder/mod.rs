@@ -58,14 +58,15 @@ pub(crate) enum Purpose {
 }
 
 impl Decoder {
-    /// Reads a model of a known family from an opened source.
+    /// Reads a model of a known family from an opened source; the weights, which heads may be read
+    /// from, come with it.
     pub(crate) fn load(
         family: &Family,
         raw: &RawConfig,
         files: &ModelFiles,
         options: &LoadOptions,
         purpose: Purpose,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Weights)> {
         let (pairing, names) = match files.gguf() {
             None => {
                 let names = NameTable { base: names::LLAMA_NAMES, own: family.safetensors };
@@ -106,7 +107,7 @@ impl Decoder {
         let layer = |(i, layer)| Layer::load(&scope.scope(i), hidden_size, layer);
         let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
         let final_norm = Norm::load(&weights, "final_norm", hidden_size, config.final_norm)?;
-        Ok(Self {
+        let model = Self {
             config,
             device: weights.device().clone(),
             cache_dtype: weights.cache_dtype(),
@@ -117,7 +118,8 @@ impl Decoder {
             head,
             inventory: weights.inventory(),
             threads: Threads::new(options.threads)?,
-        })
+        };
+        Ok((model, weights))
     }
 
     /// What the model is made of.

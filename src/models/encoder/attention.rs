@@ -8,7 +8,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::error::Result;
 use crate::kernels::encoder_attention;
-use crate::kernels::encoder_attention::{Bias, Vectors};
+use crate::kernels::encoder_attention::{DistanceBias, DistanceVectors, Vectors};
 use crate::models::encoder::config::{AttentionConfig, RelativePositions};
 use crate::models::encoder::pass::Pass;
 use crate::models::encoder::relative::Disentangled;
@@ -58,8 +58,7 @@ impl Attention {
 
     /// `x: (packed tokens, hidden)`, the same shape back.
     pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let has_kernel =
-            x.device().is_cpu() && x.dtype() == DType::F32 && self.disentangled.is_none();
+        let has_kernel = x.device().is_cpu() && x.dtype() == DType::F32;
         let attended =
             if has_kernel { self.by_kernel(x, pass)? } else { self.row_by_row(x, pass)? };
         self.output.forward(&attended)
@@ -86,7 +85,9 @@ impl Attention {
             Some(_) => Vectors { values, token_stride: head_dim, head_stride: tokens * head_dim },
         };
         let mut out = vec![0.0; tokens * width];
-        let mut attend = |bias: Option<Bias<'_>>| {
+        let longest = pass.longest;
+        let bias = pass.bias.as_deref().map(|values| DistanceBias { values, longest });
+        let mut attend = |distances: Option<DistanceVectors<'_>>| {
             let attention = encoder_attention::Attention {
                 queries: vectors(&queries),
                 keys: vectors(&keys),
@@ -94,16 +95,18 @@ impl Attention {
                 heads,
                 head_dim,
                 scale: scale as f32,
+                window,
                 bias,
+                distances,
             };
             encoder_attention::attend(attention, &pass.rows, &mut out);
         };
-        match pass.bias(window) {
-            None => attend(None),
-            Some(bias) => {
-                let (of, longest, _) = bias.dims3()?;
-                with_f32(bias, |values| attend(Some(Bias { values, longest, per_head: of > 1 })))?;
+        match (&self.disentangled, &pass.distances) {
+            (Some(disentangled), Some(table)) => {
+                let projected = disentangled.project(table)?;
+                projected.with_vectors(table, |distances| attend(Some(distances)))?;
             }
+            _ => attend(None),
         }
         Ok(Tensor::from_vec(out, (tokens, width), x.device())?)
     }
@@ -113,7 +116,6 @@ impl Attention {
         let queries = self.rotated((self.query.forward(x)? * self.config.scale)?, pass)?;
         let keys = self.rotated(self.key.forward(x)?, pass)?;
         let values = self.split(&self.value.forward(x)?)?;
-        let bias = pass.bias(self.config.window);
         let distances = match (&self.disentangled, &pass.distances) {
             (Some(disentangled), Some(table)) => Some((disentangled.project(table)?, table)),
             _ => None,
@@ -127,8 +129,7 @@ impl Attention {
             {
                 scores = (scores + added)?;
             }
-            if let Some(bias) = bias {
-                let bias = bias.narrow(1, 0, row.len())?.narrow(2, 0, row.len())?;
+            if let Some(bias) = pass.matrix(self.config.window, row.len(), x.device())? {
                 scores = scores.broadcast_add(&bias)?;
             }
             let shares = ops::softmax_last_dim(&scores)?.to_dtype(values.dtype())?;

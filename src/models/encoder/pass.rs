@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use crate::error::Result;
 use crate::models::encoder::config::EncoderConfig;
 use crate::models::encoder::packed::Packed;
-use crate::models::encoder::relative::{Buckets, DistanceVectors, Distances};
+use crate::models::encoder::relative::{Buckets, DistanceVectors, Distances, by_place};
 use crate::nn::rope::Rope;
 
 /// What all layers of one forward pass share.
@@ -16,10 +16,13 @@ pub(super) struct Pass {
     /// Where each row's tokens are.
     pub(super) rows: Vec<Range<usize>>,
     pub(super) ropes: Vec<Rope>,
+    /// The most tokens of a row.
+    pub(super) longest: usize,
     /// DeBERTa's.
     pub(super) distances: Option<Distances>,
-    /// For each distinct window, what is added to scores, `(1 or heads, longest, longest)` in f32.
-    biases: Vec<(Option<usize>, Tensor)>,
+    /// MPNet's: what is added to scores, `(heads, 2 longest - 1)`, by the place of the key minus
+    /// that of the query plus `longest - 1`.
+    pub(super) bias: Option<Vec<f32>>,
 }
 
 /// The model's own part in it.
@@ -40,40 +43,44 @@ impl Pass {
         let longest = packed.longest();
         let positions = packed.positions();
         let rope = |rope| Rope::new(rope, &positions, &[longest], device);
-        let mut biases: Vec<(Option<usize>, Tensor)> = Vec::new();
-        if let Relative::Buckets(buckets) = relative {
-            biases.push((None, buckets.bias(longest, device)?));
-        }
-        for window in config.layers.iter().filter_map(|layer| layer.attention.window) {
-            let known = biases.iter().any(|(of, _)| *of == Some(window));
-            // Shorter rows lie within the window.
-            if !known && longest > window + 1 {
-                biases.push((Some(window), outside(window, longest, device)?));
-            }
-        }
         Ok(Self {
             rows: packed.rows.clone(),
             ropes: config.ropes.iter().map(rope).collect::<Result<_>>()?,
+            longest,
             distances: match relative {
-                Relative::Disentangled(vectors) => Some(vectors.distances(longest)?),
+                Relative::Disentangled(vectors) => Some(vectors.distances(longest)),
                 Relative::Buckets(_) | Relative::None => None,
             },
-            biases,
+            bias: match relative {
+                Relative::Buckets(buckets) => Some(buckets.bias(longest, device)?),
+                Relative::Disentangled(_) | Relative::None => None,
+            },
         })
     }
 
-    /// What is added to the scores of layers with this window.
-    pub(super) fn bias(&self, window: Option<usize>) -> Option<&Tensor> {
-        self.biases.iter().find(|(of, _)| *of == window).map(|(_, bias)| bias)
+    /// What is added to the scores of a row of so many tokens in layers with this window,
+    /// `(1 or heads, tokens, tokens)` in f32.
+    pub(super) fn matrix(
+        &self,
+        window: Option<usize>,
+        tokens: usize,
+        device: &Device,
+    ) -> Result<Option<Tensor>> {
+        let window = window.filter(|window| tokens > window + 1);
+        if window.is_none() && self.bias.is_none() {
+            return Ok(None);
+        }
+        let zeros = vec![0.0; 2 * self.longest - 1];
+        let mut values: Vec<f32> = self.bias.as_ref().unwrap_or(&zeros).clone();
+        for (at, value) in values.iter_mut().enumerate() {
+            let distance = (at % zeros.len()).abs_diff(self.longest - 1);
+            if window.is_some_and(|window| distance > window) {
+                *value = f32::MIN;
+            }
+        }
+        let heads = values.chunks_exact(zeros.len());
+        let matrix: Vec<f32> =
+            heads.flat_map(|head| by_place(head, self.longest, tokens)).copied().collect();
+        Ok(Some(Tensor::from_vec(matrix, ((), tokens, tokens), device)?))
     }
-}
-
-/// 0 for tokens at most `window` apart, and what leaves no weight for others.
-fn outside(window: usize, tokens: usize, device: &Device) -> Result<Tensor> {
-    let value = |query: usize, key: usize| match query.abs_diff(key) <= window {
-        true => 0.0,
-        false => f32::MIN,
-    };
-    let pairs = (0..tokens).flat_map(|q| (0..tokens).map(move |k| value(q, k)));
-    Ok(Tensor::from_iter(pairs, device)?.reshape((1, tokens, tokens))?)
 }

@@ -3,8 +3,10 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
+use crate::kernels::encoder_attention;
 use crate::models::encoder::config::{AttentionConfig, DisentangledConfig, EncoderConfig};
 use crate::nn::norm::Norm;
+use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Embedding, Linear, Weights};
 
 /// MPNet's table: a number for each head and bucket of distances.
@@ -26,8 +28,10 @@ pub(super) struct DistanceVectors {
 #[derive(Debug)]
 pub(super) struct Distances {
     vectors: Tensor,
-    /// For each query and key, `(longest, longest)` in u32.
-    buckets: Tensor,
+    /// Which vector each distance has, by the place of the key minus that of the query plus
+    /// `longest - 1`.
+    numbers: Vec<u32>,
+    longest: usize,
 }
 
 /// How one layer projects the vectors of distances; `None` where it does not look at them.
@@ -40,7 +44,8 @@ pub(super) struct Disentangled {
     head_dim: usize,
 }
 
-/// The projected vectors of one layer, `(heads, head_dim, 2 span)` each.
+/// The projected vectors of one layer, `(heads, head_dim, 2 span)` each, their number made a
+/// multiple of 8.
 #[derive(Debug)]
 pub(super) struct Projected {
     queries: Option<Tensor>,
@@ -57,26 +62,26 @@ impl Buckets {
         Ok(Self { table: weights.embedding("relative", buckets, heads)?, max_distance })
     }
 
-    /// What is added to the scores of rows of up to `tokens` tokens, `(heads, tokens, tokens)` in
-    /// f32. `relative_position_bucket` of modeling_mpnet.py, which is T5's, looking both ways.
-    pub(super) fn bias(&self, tokens: usize, device: &Device) -> Result<Tensor> {
+    /// What is added to the scores of rows of up to `longest` tokens, `(heads, 2 longest - 1)`, by
+    /// the place of the key minus that of the query plus `longest - 1`.
+    /// `relative_position_bucket` of modeling_mpnet.py, which is T5's, looking both ways.
+    pub(super) fn bias(&self, longest: usize, device: &Device) -> Result<Vec<f32>> {
         let half = self.table.vocab() / 2;
         let exact = (half / 2).max(1);
         let far = (self.max_distance as f32 / exact as f32).ln();
-        let bucket = |query: usize, key: usize| {
-            let distance = query.abs_diff(key);
+        let bucket = |from_query: i64| {
+            let distance = from_query.unsigned_abs() as usize;
             let bucket = if distance < exact {
                 distance
             } else {
                 let steps = (distance as f32 / exact as f32).ln() / far * (half - exact) as f32;
                 (exact + steps as usize).min(half - 1)
             };
-            (bucket + if key > query { half } else { 0 }) as u32
+            (bucket + if from_query > 0 { half } else { 0 }) as u32
         };
-        let pairs = (0..tokens).flat_map(|q| (0..tokens).map(move |k| bucket(q, k)));
-        let buckets = Tensor::from_iter(pairs, device)?.reshape((tokens, tokens))?;
+        let buckets = Tensor::from_iter(distances(longest).map(bucket), device)?;
         let values = self.table.forward(&buckets)?.to_dtype(DType::F32)?;
-        Ok(values.permute((2, 0, 1))?.contiguous()?)
+        Ok(values.t()?.flatten_all()?.to_vec1()?)
     }
 }
 
@@ -95,16 +100,14 @@ impl DistanceVectors {
         Ok(Self { vectors, config: relative.clone() })
     }
 
-    /// For rows of up to `tokens` tokens.
-    pub(super) fn distances(&self, tokens: usize) -> Result<Distances> {
+    /// For rows of up to `longest` tokens.
+    pub(super) fn distances(&self, longest: usize) -> Distances {
         let last = 2 * self.config.span as i64 - 1;
-        let number = |query: usize, key: usize| {
-            let bucket = self.bucket(query as i64 - key as i64) + self.config.span as i64;
-            bucket.clamp(0, last) as u32
+        let number = |from_query: i64| {
+            (self.bucket(-from_query) + self.config.span as i64).clamp(0, last) as u32
         };
-        let pairs = (0..tokens).flat_map(|q| (0..tokens).map(move |k| number(q, k)));
-        let buckets = Tensor::from_iter(pairs, self.vectors.device())?;
-        Ok(Distances { vectors: self.vectors.clone(), buckets: buckets.reshape((tokens, tokens))? })
+        let numbers = distances(longest).map(number).collect();
+        Distances { vectors: self.vectors.clone(), numbers, longest }
     }
 
     /// `make_log_bucket_position` of modeling_deberta_v2.py, in f32 as there.
@@ -152,8 +155,9 @@ impl Disentangled {
     pub(super) fn project(&self, distances: &Distances) -> Result<Projected> {
         let project = |linear: &Linear| -> Result<Tensor> {
             let x = linear.forward(&distances.vectors)?;
-            let x = x.reshape((x.dim(0)?, self.heads, self.head_dim))?;
-            Ok(x.permute((1, 2, 0))?.contiguous()?)
+            let x = x.reshape((x.dim(0)?, self.heads, self.head_dim))?.permute((1, 2, 0))?;
+            let count = x.dim(2)?;
+            Ok(x.pad_with_zeros(2, 0, count.next_multiple_of(8) - count)?.contiguous()?)
         };
         let keys = self.key.as_ref().map(project).transpose()?;
         let queries = self.query.as_ref().map(project).transpose()?;
@@ -164,6 +168,22 @@ impl Disentangled {
 }
 
 impl Projected {
+    /// Calls `work` with the vectors as the kernel takes them.
+    pub(super) fn with_vectors<T>(
+        &self,
+        distances: &Distances,
+        work: impl FnOnce(encoder_attention::DistanceVectors<'_>) -> T,
+    ) -> Result<T> {
+        let count = self.keys.as_ref().or(self.queries.as_ref()).map_or(Ok(0), |x| x.dim(2))?;
+        let Distances { numbers, longest, .. } = distances;
+        with_optional(self.queries.as_ref(), |queries| {
+            with_optional(self.keys.as_ref(), |keys| {
+                let longest = *longest;
+                work(encoder_attention::DistanceVectors { queries, keys, count, numbers, longest })
+            })
+        })?
+    }
+
     /// What is added to the scores of one row, `(heads, tokens, tokens)` in f32; queries and keys
     /// are `(heads, tokens, head_dim)`.
     pub(super) fn scores(
@@ -173,7 +193,9 @@ impl Projected {
         distances: &Distances,
     ) -> Result<Option<Tensor>> {
         let (heads, tokens, _) = queries.dims3()?;
-        let buckets = distances.buckets.narrow(0, 0, tokens)?.narrow(1, 0, tokens)?;
+        let numbers = by_place(&distances.numbers, distances.longest, tokens);
+        let numbers: Vec<u32> = numbers.copied().collect();
+        let buckets = Tensor::from_vec(numbers, (tokens, tokens), queries.device())?;
         let gather = |products: &Tensor, buckets: &Tensor| -> Result<Tensor> {
             let buckets = buckets.unsqueeze(0)?.expand((heads, tokens, tokens))?.contiguous()?;
             Ok(products.to_dtype(DType::F32)?.gather(&buckets, 2)?)
@@ -194,4 +216,27 @@ impl Projected {
             (a, b) => a.or(b),
         })
     }
+}
+
+fn with_optional<T>(x: Option<&Tensor>, work: impl FnOnce(Option<&[f32]>) -> T) -> Result<T> {
+    match x {
+        Some(x) => with_f32(x, |x| work(Some(x))),
+        None => Ok(work(None)),
+    }
+}
+
+/// Of numbers by the place of the key minus that of the query, those of each query and key of a row
+/// of so many tokens.
+pub(super) fn by_place<T>(
+    numbers: &[T],
+    longest: usize,
+    tokens: usize,
+) -> impl Iterator<Item = &T> {
+    (0..tokens).flat_map(move |query| numbers.iter().skip(longest - 1 - query).take(tokens))
+}
+
+/// Places of keys minus those of queries, in rows of up to `longest` tokens.
+fn distances(longest: usize) -> impl Iterator<Item = i64> {
+    let longest = longest as i64;
+    1 - longest..longest
 }

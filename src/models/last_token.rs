@@ -1,0 +1,84 @@
+//! A decoder that classifies: its last token's vector, projected to labels. `LlamaForSequence…` and
+//! its kin (`GenericForSequenceClassification` of transformers), and rerankers made of decoders.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::batch::TokenBatch;
+use crate::error::{Error, Result};
+use crate::models::ModelLimits;
+use crate::models::decoder::Decoder;
+use crate::models::heads::{Encoder, Labels, SequenceClassifier, TextModel};
+use crate::models::raw_config::RawConfig;
+use crate::weights::{Bias, Inventory, Linear, Weights};
+
+/// A decoder with a sequence-classification head.
+#[derive(Debug)]
+pub(super) struct LastTokenClassifier {
+    body: Decoder,
+    score: Linear,
+    labels: Labels,
+    /// Never the last token, as the reference has it.
+    padding_id: Option<f64>,
+    inventory: Inventory,
+}
+
+impl LastTokenClassifier {
+    pub(super) fn load(body: Decoder, raw: &RawConfig, weights: &Weights) -> Result<Self> {
+        let name = if raw.is_gguf() { "cls.output" } else { "score" };
+        if !weights.contains(name) {
+            return Err(Error::unsupported(format!(
+                "{}: the checkpoint has no sequence-classification head (no tensor \
+                 `{name}.weight`): it is a language model; choose one that was trained to classify",
+                raw.origin().display()
+            )));
+        }
+        let labels = Labels::read(raw)?;
+        let score = weights.linear(name, body.hidden_size(), labels.names.len(), Bias::IfStored)?;
+        let padding_id = raw.optional_number("pad_token_id")?;
+        Ok(Self { body, score, labels, padding_id, inventory: weights.inventory() })
+    }
+
+    /// The last token of each row, among the tokens of the batch; the first where all are padding
+    /// by their id.
+    fn last_tokens(&self, batch: &TokenBatch) -> Vec<u32> {
+        let padding = |id: u32| self.padding_id == Some(f64::from(id));
+        let rows = batch.ids().chunks(batch.tokens());
+        let rows = rows.zip(batch.attention_mask().chunks(batch.tokens())).enumerate();
+        rows.map(|(row, (ids, mask))| {
+            let mut last = None;
+            for (place, (&id, &mask)) in ids.iter().zip(mask).enumerate() {
+                if mask == 1 && (last.is_none() || !padding(id)) {
+                    last = Some(place);
+                }
+            }
+            (row * batch.tokens() + last.unwrap_or(0)) as u32
+        })
+        .collect()
+    }
+}
+
+impl TextModel for LastTokenClassifier {
+    fn limits(&self) -> ModelLimits {
+        self.body.limits()
+    }
+
+    fn device(&self) -> &Device {
+        self.body.device()
+    }
+
+    fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+}
+
+impl SequenceClassifier for LastTokenClassifier {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn classify(&self, batch: &TokenBatch) -> Result<Tensor> {
+        let hidden = self.body.encode(batch)?.flatten_to(1)?;
+        let last = Tensor::new(self.last_tokens(batch), self.device())?;
+        Ok(self.score.forward(&hidden.index_select(&last, 0)?)?.to_dtype(DType::F32)?)
+    }
+}

@@ -1,0 +1,190 @@
+//! Sequence classifiers beside those of encoders: on decoders (`tests/goldens/classifiers.json`, made
+//! by `make_classifiers.py`) and as GGUF files.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor, safetensors};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use sconce::batch::{PaddingSide, TokenBatch};
+use sconce::models::AutoModel;
+use sconce::pipeline::{Pipeline, Task};
+use sconce::tokenizer::{EncodeOptions, TextInput, Tokenizer};
+use sconce::{LoadOptions, ModelSource, Precision, QuantLevel};
+
+#[path = "support/golden.rs"]
+mod golden;
+
+use golden::{expect_close, relative_error};
+
+#[derive(Deserialize)]
+struct Expected {
+    classifiers: Vec<Classifier>,
+}
+
+#[derive(Deserialize)]
+struct Classifier {
+    folder: String,
+    score: Vec<Vec<f32>>,
+    padding_id: u32,
+    rows: Vec<Vec<u32>>,
+    logits: Vec<Vec<f32>>,
+    #[serde(default)]
+    pairs: Vec<[String; 2]>,
+    #[serde(default)]
+    scores: Vec<f32>,
+    #[serde(default)]
+    texts: Vec<String>,
+    #[serde(default)]
+    outputs: Vec<Vec<LabelScore>>,
+}
+
+#[derive(Deserialize)]
+struct LabelScore {
+    label: String,
+    score: f32,
+}
+
+fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
+}
+
+fn classifiers() -> Vec<Classifier> {
+    let text = fs::read_to_string(goldens().join("classifiers.json")).unwrap();
+    serde_json::from_str::<Expected>(&text).unwrap().classifiers
+}
+
+impl Classifier {
+    /// The decoder's folder with the head in it.
+    fn folder(&self) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let from = goldens().join(&self.folder);
+        for file in ["tokenizer.json", "tokenizer_config.json"] {
+            fs::copy(from.join(file), folder.path().join(file)).unwrap();
+        }
+        let config = fs::read(from.join("config.json")).unwrap();
+        let mut config: Map<String, Value> = serde_json::from_slice(&config).unwrap();
+        config.insert("num_labels".to_owned(), self.score.len().into());
+        config.insert("pad_token_id".to_owned(), self.padding_id.into());
+        fs::write(folder.path().join("config.json"), json!(config).to_string()).unwrap();
+        let weights = from.join("model.safetensors");
+        let mut weights: HashMap<String, Tensor> =
+            safetensors::load(weights, &Device::Cpu).unwrap();
+        let score = Tensor::new(self.score.clone(), &Device::Cpu).unwrap();
+        weights.insert("score.weight".to_owned(), score);
+        safetensors::save(&weights, folder.path().join("model.safetensors")).unwrap();
+        folder
+    }
+}
+
+fn pipeline(task: Task, source: ModelSource) -> Pipeline {
+    Pipeline::load(task, source, LoadOptions::default().dtype(Precision::F32)).unwrap()
+}
+
+#[test]
+fn decoders_classify_as_transformers_has_it() {
+    for golden in classifiers() {
+        let folder = golden.folder();
+        let classify = |options: &LoadOptions, side: PaddingSide| -> Vec<Vec<f32>> {
+            let model = AutoModel::sequence_classifier(folder.path(), options).unwrap();
+            let batch = TokenBatch::padded(&golden.rows, 3, side).unwrap();
+            model.classify(&batch).unwrap().to_vec2().unwrap()
+        };
+        let dense = LoadOptions::default().dtype(Precision::F32);
+        for side in [PaddingSide::Left, PaddingSide::Right] {
+            let found = classify(&dense, side);
+            expect_close(&golden.folder, &found, &golden.logits, 1e-4).unwrap();
+        }
+        let quantized = LoadOptions::default().quantize(QuantLevel::Q8_0);
+        let error = relative_error(&classify(&quantized, PaddingSide::Right), &golden.logits);
+        assert!(error < 0.15, "{}: {error}", golden.folder);
+
+        let source = ModelSource::directory(folder.path());
+        if golden.scores.is_empty() {
+            let pipeline = pipeline(Task::TextClassification, source);
+            for (text, expected) in golden.texts.iter().zip(&golden.outputs) {
+                let options = Map::from_iter([("top_k".to_owned(), json!(100))]);
+                let found = pipeline.call(&json!(text), options).unwrap();
+                assert_eq!(found.as_array().unwrap().len(), expected.len());
+                for (found, expected) in found.as_array().unwrap().iter().zip(expected) {
+                    assert_eq!(found["label"], expected.label, "{}: {text}", golden.folder);
+                    let score = found["score"].as_f64().unwrap() as f32;
+                    assert!((score - expected.score).abs() < 1e-4, "{}: {text}", golden.folder);
+                }
+            }
+        } else {
+            let pipeline = pipeline(Task::TextRanking, source);
+            let found = pipeline.call(&json!(golden.pairs), Map::new()).unwrap();
+            for (found, expected) in found.as_array().unwrap().iter().zip(&golden.scores) {
+                assert!((found.as_f64().unwrap() as f32 - expected).abs() < 1e-4, "{found}");
+            }
+            assert_eq!(found.as_array().unwrap().len(), golden.scores.len());
+        }
+    }
+}
+
+#[test]
+fn language_models_are_no_classifiers() {
+    for file in ["llama-gqa-tiny", "llama-tiny/model.gguf"] {
+        let path = goldens().join(file);
+        let error = AutoModel::sequence_classifier(path.as_path(), &LoadOptions::default());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("trained to classify"), "{error}");
+    }
+}
+
+/// XLM-RoBERTa with its tokenizer and its head in one GGUF file, as bge-reranker-v2-m3 has them.
+#[test]
+fn a_reranker_as_gguf_is_its_folder() {
+    let folder = goldens().join("encoders/reranker-tiny");
+    let gguf = ModelSource::gguf(folder.join("model.gguf"));
+    let arrays = safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
+    let expected: Value =
+        serde_json::from_slice(&fs::read(folder.join("expected.json")).unwrap()).unwrap();
+    let model = AutoModel::sequence_classifier(gguf.clone(), &LoadOptions::default()).unwrap();
+    assert_eq!(model.labels().names, ["LABEL_0"]);
+    for case in expected["cases"].as_array().unwrap() {
+        let rows: Vec<Vec<u32>> = serde_json::from_value(case["rows"].clone()).unwrap();
+        let batch = TokenBatch::padded(&rows, 1, PaddingSide::Right).unwrap();
+        let found: Vec<Vec<f32>> = model.classify(&batch).unwrap().to_vec2().unwrap();
+        for (row, found) in found.into_iter().enumerate() {
+            let name = format!("{}.{row}.sequence", case["name"].as_str().unwrap());
+            expect_close(&name, &[found], &arrays[&name].to_vec2().unwrap(), 1e-4).unwrap();
+        }
+    }
+
+    let directory = ModelSource::directory(&folder);
+    let [found, wanted] =
+        [&gguf, &directory].map(|source| Tokenizer::load(source.clone()).unwrap());
+    let texts = [
+        "The light of the candle.",
+        "  Ａngela   Merkel\tlives in Berlin \n",
+        "ﬁlm　and 🎉 größe",
+        "",
+        " ",
+        "a <mask> b</s>",
+    ];
+    for text in texts {
+        for input in [TextInput::Text(text), TextInput::Pair(text, "Paris")] {
+            let ids = |tokenizer: &Tokenizer| {
+                tokenizer.encode_with(input, &EncodeOptions::default()).unwrap().ids
+            };
+            assert_eq!(ids(&found), ids(&wanted), "{text:?}");
+        }
+    }
+    let input = json!({"query": "where is Paris?", "documents": texts});
+    let ranked = |source: ModelSource| {
+        let found = pipeline(Task::TextRanking, source).call(&input, Map::new()).unwrap();
+        let rank = |document: &Value| {
+            let score = document["score"].as_f64().unwrap();
+            (document["corpus_id"].as_u64().unwrap(), (score * 1e4).round())
+        };
+        found.as_array().unwrap().iter().map(rank).collect::<Vec<_>>()
+    };
+    assert_eq!(ranked(gguf), ranked(directory));
+}

@@ -1,0 +1,61 @@
+"""Makes `classifiers.json`: what sequence classifiers on the tiny decoders say, by transformers and sentence-transformers.
+
+    venv/bin/python tests/goldens/make_classifiers.py   # after make.py; packages: see there
+
+Each is a folder's decoder with a head, whose numbers are in the file beside the results.
+"""
+
+import json
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from sentence_transformers import CrossEncoder
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+torch.set_num_threads(1)
+HERE = Path(__file__).parent
+FOLDERS = ["falcon-7b-tiny", "gemma2-tiny", "gpt2-tiny", "gpt-neox-tiny", "llama-gqa-tiny", "mixtral-tiny", "phi3-tiny", "qwen3-bias-tiny"]
+RERANKER = "qwen3-bias-tiny"
+TEXTS = ["The light of the candle.", "I hate that film!", "Größe 🎉", "It was good. " * 6]
+PAIRS = [["Where is Paris?", "Paris is in France."], ["Where is Paris?", "A candle."], ["", "x"], ["who", "It was good. " * 5]]
+
+
+def main():
+    found = {"made_with": {package: version(package) for package in ["transformers", "sentence-transformers", "torch"]}}
+    found["classifiers"] = [classifier(name) for name in FOLDERS]
+    (HERE / "classifiers.json").write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def classifier(name):
+    labels = 1 if name == RERANKER else 3
+    torch.manual_seed(labels)
+    # As decoders' own tokenizers have it: no token types.
+    tokenizer = AutoTokenizer.from_pretrained(HERE / name, model_input_names=["input_ids", "attention_mask"])
+    # Any token may be the last but this one.
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 5
+    config = AutoConfig.from_pretrained(HERE / name, num_labels=labels, pad_token_id=padding)
+    model = AutoModelForSequenceClassification.from_pretrained(HERE / name, config=config, attn_implementation="eager", dtype=torch.float32).eval()
+    model.score.weight.data = (0.1 * torch.randn_like(model.score.weight)).round(decimals=3)
+    rows = [[7, 80, 33, 12, 101, 55, 90], [9], [41, 77, 23, 64, padding], [padding, padding]]
+    with torch.no_grad():
+        logits = [model(input_ids=torch.tensor([row])).logits[0].tolist() for row in rows]
+    result = dict(folder=name, score=model.score.weight.tolist(), padding_id=padding, rows=rows, logits=logits)
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        if name == RERANKER:
+            encoder = CrossEncoder(folder, device="cpu")
+            result["pairs"] = PAIRS
+            result["scores"] = encoder.predict(PAIRS).tolist()
+        else:
+            classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
+            result["texts"] = TEXTS
+            result["outputs"] = [classify(text, top_k=None) for text in TEXTS]
+    return result
+
+
+if __name__ == "__main__":
+    main()
