@@ -25,6 +25,15 @@ use golden::{expect_close, relative_error};
 #[derive(Deserialize)]
 struct Expected {
     classifiers: Vec<Classifier>,
+    scorers: Vec<Scorer>,
+}
+
+#[derive(Deserialize)]
+struct Scorer {
+    folder: String,
+    files: HashMap<String, String>,
+    pairs: Vec<[String; 2]>,
+    scores: Vec<f32>,
 }
 
 #[derive(Deserialize)]
@@ -54,9 +63,8 @@ fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
 }
 
-fn classifiers() -> Vec<Classifier> {
-    let text = fs::read_to_string(goldens().join("classifiers.json")).unwrap();
-    serde_json::from_str::<Expected>(&text).unwrap().classifiers
+fn expected() -> Expected {
+    serde_json::from_slice(&fs::read(goldens().join("classifiers.json")).unwrap()).unwrap()
 }
 
 impl Classifier {
@@ -88,7 +96,7 @@ fn pipeline(task: Task, source: ModelSource) -> Pipeline {
 
 #[test]
 fn decoders_classify_as_transformers_has_it() {
-    for golden in classifiers() {
+    for golden in expected().classifiers {
         let folder = golden.folder();
         let classify = |options: &LoadOptions, side: PaddingSide| -> Vec<Vec<f32>> {
             let model = AutoModel::sequence_classifier(folder.path(), options).unwrap();
@@ -118,13 +126,54 @@ fn decoders_classify_as_transformers_has_it() {
                 }
             }
         } else {
-            let pipeline = pipeline(Task::TextRanking, source);
-            let found = pipeline.call(&json!(golden.pairs), Map::new()).unwrap();
-            for (found, expected) in found.as_array().unwrap().iter().zip(&golden.scores) {
-                assert!((found.as_f64().unwrap() as f32 - expected).abs() < 1e-4, "{found}");
-            }
-            assert_eq!(found.as_array().unwrap().len(), golden.scores.len());
+            expect_scores(source, &golden.pairs, &golden.scores);
         }
+    }
+}
+
+fn expect_scores(source: ModelSource, pairs: &[[String; 2]], expected: &[f32]) {
+    let found = pipeline(Task::TextRanking, source).call(&json!(pairs), Map::new()).unwrap();
+    assert_eq!(found.as_array().unwrap().len(), expected.len());
+    for (found, expected) in found.as_array().unwrap().iter().zip(expected) {
+        let close = (found.as_f64().unwrap() as f32 - expected).abs() < 1e-4;
+        assert!(close, "{found} instead of {expected}");
+    }
+}
+
+/// Pairs go through the chat template, and how likely one token is to come next is the score.
+#[test]
+fn language_models_rank_by_their_next_token() {
+    for golden in expected().scorers {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(goldens().join(&golden.folder)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        }
+        for (file, text) in &golden.files {
+            let file = folder.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        expect_scores(ModelSource::directory(folder.path()), &golden.pairs, &golden.scores);
+
+        let refused = |expected: &str| {
+            let source = ModelSource::directory(folder.path());
+            let error = Pipeline::load(Task::TextRanking, source, LoadOptions::default());
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        fs::write(folder.path().join("1_LogitScore/config.json"), "{}").unwrap();
+        refused("`true_token_id`");
+        fs::remove_file(folder.path().join("modules.json")).unwrap();
+        refused("tokens `yes` and `no`");
+        let file = folder.path().join("tokenizer_config.json");
+        let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        config["chat_template"] = json!("{{ messages[0].content }}");
+        fs::write(file, config.to_string()).unwrap();
+        fs::write(folder.path().join("modules.json"), &golden.files["modules.json"]).unwrap();
+        let score = &golden.files["1_LogitScore/config.json"];
+        fs::write(folder.path().join("1_LogitScore/config.json"), score).unwrap();
+        refused("leaves out messages of the role \"document\"");
     }
 }
 

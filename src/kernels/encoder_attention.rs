@@ -73,7 +73,9 @@ pub(crate) fn attend(attention: Attention<'_>, rows: &[Range<usize>], out: &mut 
 fn attend_on(tier: Tier, attention: Attention<'_>, rows: &[Range<usize>], out: &mut [f32]) {
     let Attention { heads, head_dim, .. } = attention;
     let out = Shared::new(out);
-    pool::for_each(rows.len() * heads, 1, |range| {
+    let units = rows.len() * heads;
+    let longest = rows.iter().map(Range::len).max().unwrap_or(0);
+    pool::for_each(units, pool::grain(units, 2 * longest * longest * head_dim), |range| {
         let mut room = Room::default();
         for number in range {
             let (row, head) = (&rows[number / heads], number % heads);

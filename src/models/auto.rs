@@ -13,7 +13,7 @@ use crate::models::encoder::{
 use crate::models::heads::{
     Encoder, MaskedLm, QuestionAnswerer, SequenceClassifier, TokenClassifier,
 };
-use crate::models::last_token::LastTokenClassifier;
+use crate::models::last_token::{LastTokenClassifier, NextTokenScorer};
 use crate::models::raw_config::RawConfig;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
@@ -106,6 +106,18 @@ impl AutoModel {
         };
         let (body, weights) = Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?;
         Ok(Arc::new(LastTokenClassifier::load(body, &raw, &weights)?))
+    }
+
+    /// A decoder that scores by its next token: one logit, that of `wanted` less that of
+    /// `unwanted`.
+    pub(crate) fn next_token_scorer_from(
+        files: &ModelFiles,
+        options: &LoadOptions,
+        wanted: u32,
+        unwanted: Option<u32>,
+    ) -> Result<Arc<dyn SequenceClassifier>> {
+        let body = Self::causal_lm_from(files, options)?;
+        Ok(Arc::new(NextTokenScorer::new(body, wanted, unwanted)?))
     }
 
     /// An encoder with a token-classification head.

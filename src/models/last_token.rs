@@ -1,14 +1,17 @@
-//! A decoder that classifies: its last token's vector, projected to labels. `LlamaForSequence…` and
-//! its kin (`GenericForSequenceClassification` of transformers), and rerankers made of decoders.
+//! Decoders that classify by their last token: its vector projected to labels (`LlamaForSequence…`
+//! and its kin, `GenericForSequenceClassification` of transformers), or how likely the next token is
+//! one and not another (`LogitScore` of sentence-transformers).
+
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
-use crate::models::ModelLimits;
 use crate::models::decoder::Decoder;
 use crate::models::heads::{Encoder, Labels, SequenceClassifier, TextModel};
 use crate::models::raw_config::RawConfig;
+use crate::models::{CausalLm, LogitsAt, ModelLimits};
 use crate::weights::{Bias, Inventory, Linear, Weights};
 
 /// A decoder with a sequence-classification head.
@@ -20,6 +23,16 @@ pub(super) struct LastTokenClassifier {
     /// Never the last token, as the reference has it.
     padding_id: Option<f64>,
     inventory: Inventory,
+}
+
+/// A language model whose one logit is that of the next token's being `wanted`, less that of its
+/// being `unwanted`.
+#[derive(Debug)]
+pub(super) struct NextTokenScorer {
+    body: Arc<dyn CausalLm>,
+    wanted: usize,
+    unwanted: Option<usize>,
+    labels: Labels,
 }
 
 impl LastTokenClassifier {
@@ -80,5 +93,52 @@ impl SequenceClassifier for LastTokenClassifier {
         let hidden = self.body.encode(batch)?.flatten_to(1)?;
         let last = Tensor::new(self.last_tokens(batch), self.device())?;
         Ok(self.score.forward(&hidden.index_select(&last, 0)?)?.to_dtype(DType::F32)?)
+    }
+}
+
+impl NextTokenScorer {
+    pub(super) fn new(body: Arc<dyn CausalLm>, wanted: u32, unwanted: Option<u32>) -> Result<Self> {
+        let vocab = body.limits().vocab;
+        if let Some(id) =
+            [Some(wanted), unwanted].into_iter().flatten().find(|&id| id as usize >= vocab)
+        {
+            return Err(Error::input(format!("token id {id} in a vocabulary of {vocab}")));
+        }
+        let labels = Labels {
+            names: vec!["LABEL_0".to_owned()],
+            problem_type: None,
+            function_to_apply: None,
+        };
+        let (wanted, unwanted) = (wanted as usize, unwanted.map(|id| id as usize));
+        Ok(Self { body, wanted, unwanted, labels })
+    }
+}
+
+impl TextModel for NextTokenScorer {
+    fn limits(&self) -> ModelLimits {
+        self.body.limits()
+    }
+
+    fn device(&self) -> &Device {
+        self.body.device()
+    }
+
+    fn inventory(&self) -> &Inventory {
+        self.body.inventory()
+    }
+}
+
+impl SequenceClassifier for NextTokenScorer {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn classify(&self, batch: &TokenBatch) -> Result<Tensor> {
+        let logits = self.body.forward(batch, &mut self.body.new_cache(), LogitsAt::LastToken)?;
+        let wanted = logits.narrow(1, self.wanted, 1)?;
+        Ok(match self.unwanted {
+            Some(unwanted) => (wanted - logits.narrow(1, unwanted, 1)?)?,
+            None => wanted,
+        })
     }
 }

@@ -123,6 +123,12 @@ impl Dense {
     /// What goes into `down`, by kernels; `None` where there is none for the activation.
     fn inner_rows(&self, x: &[f32]) -> Result<Option<Vec<f32>>> {
         Ok(match (&self.gate, self.activation) {
+            (Some(gate), Activation::Gelu) => {
+                let [mut inner, up] = Linear::forward_rows([gate, &self.up], x)?;
+                elementwise::gelu(&mut inner);
+                inner.iter_mut().zip(&up).for_each(|(inner, up)| *inner *= up);
+                Some(inner)
+            }
             (Some(gate), activation) => match activation.kernel() {
                 None => None,
                 Some(kernel) => {

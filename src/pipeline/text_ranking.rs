@@ -25,6 +25,7 @@ use crate::pipeline::tokenize::{Rows, TextTruncation, TokenizerOptions};
 use crate::pipeline::truncation::TruncationReport;
 use crate::source::ModelFiles;
 use crate::source::json as json_file;
+use crate::tokenizer::chat::{ChatOptions, Message};
 use crate::tokenizer::{Tokenizer, TruncationStrategy};
 
 /// Call options of [`TextRankingPipeline`].
@@ -175,8 +176,16 @@ impl TaskPipeline for TextRankingPipeline {
 
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let tokenizer = Tokenizer::from_files(files)?;
-        let model = AutoModel::sequence_classifier_from(files, options)?;
         let settings = Settings::read(files)?;
+        let model = match settings.scored_tokens(&tokenizer)? {
+            Some((wanted, unwanted)) => {
+                AutoModel::next_token_scorer_from(files, options, wanted, unwanted)?
+            }
+            None => AutoModel::sequence_classifier_from(files, options)?,
+        };
+        if tokenizer.chat_template().is_some() {
+            check_template(files, &tokenizer)?;
+        }
         let activation = match settings.activation()? {
             Some(activation) => activation,
             None if model.labels().names.len() == 1 => ScoreFunction::Sigmoid,
@@ -224,11 +233,33 @@ impl TaskPipeline for TextRankingPipeline {
     }
 }
 
+/// Refuses a chat template that leaves the query or the document out, as one for chats alone does.
+fn check_template(files: &ModelFiles, tokenizer: &Tokenizer) -> Result<()> {
+    let ids = |query: &str, document: &str| -> Result<Vec<u32>> {
+        let pair = [Message::new("query", query), Message::new("document", document)];
+        Ok(tokenizer.encode_chat(&pair, &ChatOptions::default())?.encoding.ids)
+    };
+    let base = ids("alpha", "bravo")?;
+    for (role, other) in [("query", ids("charlie", "bravo")?), ("document", ids("alpha", "golf")?)]
+    {
+        if base == other {
+            return Err(Error::unsupported(format!(
+                "{}: the chat template leaves out messages of the role {role:?}, by which pairs are \
+                 put together; use one that has them",
+                files.origin()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// What sentence-transformers keeps beside a model.
 struct Settings {
     config: Value,
     own: Value,
     transformer: Value,
+    /// Of the module `LogitScore`, where there is one.
+    logit_score: Option<Value>,
 }
 
 impl Settings {
@@ -237,14 +268,23 @@ impl Settings {
             Ok(json_file::optional(files, name)?.unwrap_or_default())
         };
         let modules = read("modules.json")?;
-        let kind = |module: &Value| module["type"].as_str().unwrap_or_default().to_owned();
-        let mut kinds = modules.as_array().into_iter().flatten().map(kind);
-        if let Some(other) = kinds.find(|kind| !kind.ends_with("Transformer")) {
-            return Err(Error::unsupported(format!(
-                "{}: the module {other:?}; what can rank is a Transformer with a \
-                 sequence-classification head, alone",
-                files.origin()
-            )));
+        let mut logit_score = None;
+        for module in modules.as_array().into_iter().flatten() {
+            let text = |field: &str| module[field].as_str().unwrap_or_default();
+            match text("type").rsplit('.').next() {
+                Some("Transformer") => {}
+                Some("LogitScore") => {
+                    logit_score = Some(read(&format!("{}/config.json", text("path")))?);
+                }
+                _ => {
+                    return Err(Error::unsupported(format!(
+                        "{}: the module {:?}; what can rank is a Transformer with a \
+                         sequence-classification head, alone, or with a LogitScore",
+                        files.origin(),
+                        text("type")
+                    )));
+                }
+            }
         }
         // Without modules.json, sentence-transformers does not look at its other files.
         let beside = |name: &str| if modules.is_null() { Ok(Value::Null) } else { read(name) };
@@ -252,7 +292,31 @@ impl Settings {
             config: read("config.json")?,
             own: beside("config_sentence_transformers.json")?,
             transformer: beside("sentence_bert_config.json")?,
+            logit_score,
         })
+    }
+
+    /// The tokens by which a language model scores: those of its `LogitScore`, else `yes` and `no`.
+    /// None for a model with a head.
+    fn scored_tokens(&self, tokenizer: &Tokenizer) -> Result<Option<(u32, Option<u32>)>> {
+        let Some(settings) = &self.logit_score else {
+            let made_for = self.config["architectures"][0].as_str().unwrap_or_default();
+            if !made_for.ends_with("ForCausalLM") {
+                return Ok(None);
+            }
+            return match (tokenizer.token_to_id("yes"), tokenizer.token_to_id("no")) {
+                (Some(yes), Some(no)) => Ok(Some((yes, Some(no)))),
+                _ => Err(Error::unsupported(format!(
+                    "a {made_for} ranks by its tokens `yes` and `no`, and the tokenizer has none \
+                     such: choose a model that was trained to rank, or one with a LogitScore module"
+                ))),
+            };
+        };
+        let id = |field: &str| settings[field].as_u64().and_then(|id| u32::try_from(id).ok());
+        match id("true_token_id") {
+            Some(wanted) => Ok(Some((wanted, id("false_token_id")))),
+            None => Err(Error::unsupported("LogitScore has no `true_token_id` in its config.json")),
+        }
     }
 
     /// The activation, which is named by the path of its class in torch.

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 from sentence_transformers import CrossEncoder
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.cross_encoder.modules import LogitScore
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 torch.set_num_threads(1)
@@ -25,6 +27,7 @@ PAIRS = [["Where is Paris?", "Paris is in France."], ["Where is Paris?", "A cand
 def main():
     found = {"made_with": {package: version(package) for package in ["transformers", "sentence-transformers", "torch"]}}
     found["classifiers"] = [classifier(name) for name in FOLDERS]
+    found["scorers"] = [scorer("llama-gqa-tiny", 101, 55), scorer("gpt2-tiny", 80, None)]
     (HERE / "classifiers.json").write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
@@ -55,6 +58,21 @@ def classifier(name):
             result["texts"] = TEXTS
             result["outputs"] = [classify(text, top_k=None) for text in TEXTS]
     return result
+
+
+def scorer(name, wanted, unwanted):
+    """A language model that ranks by its next token, with the files that sentence-transformers writes beside it."""
+    options = {"model_kwargs": {"dtype": torch.float32}, "processor_kwargs": {"padding_side": "left"}}
+    transformer = Transformer(str(HERE / name), transformer_task="text-generation", **options)
+    encoder = CrossEncoder(modules=[transformer, LogitScore(wanted, unwanted)], device="cpu")
+    if unwanted is not None:
+        encoder.activation_fn = torch.nn.Identity()
+    with tempfile.TemporaryDirectory() as folder:
+        encoder.save_pretrained(folder)
+        files = [path for path in Path(folder).rglob("*.json") if "sentence" in path.name or path.name == "modules.json" or path.parent != Path(folder)]
+        files = {str(path.relative_to(folder)): path.read_text() for path in files}
+    ranked = encoder.predict(PAIRS)
+    return dict(folder=name, files=files, pairs=PAIRS, scores=ranked.tolist())
 
 
 if __name__ == "__main__":
