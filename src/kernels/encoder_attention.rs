@@ -79,11 +79,11 @@ fn attend_on(tier: Tier, attention: Attention<'_>, rows: &[Range<usize>], out: &
         let mut room = Room::default();
         for number in range {
             let (row, head) = (&rows[number / heads], number % heads);
-            let write = |token: usize, values: &[f32]| {
+            Head { tier, attention: &attention, row, head }.run(&mut room, |token, sums, by| {
                 // SAFETY: no other row and head writes to this part.
-                unsafe { out.write((token * heads + head) * head_dim, values) };
-            };
-            Head { tier, attention: &attention, row, head }.run(&mut room, &write);
+                let out = unsafe { out.part((token * heads + head) * head_dim, head_dim) };
+                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * by);
+            });
         }
     });
 }
@@ -93,7 +93,8 @@ fn attend_on(tier: Tier, attention: Attention<'_>, rows: &[Range<usize>], out: &
 struct Room {
     /// Scaled keys, `(head_dim, tokens)`.
     keys: Vec<f32>,
-    /// Values, `(tokens, head_dim)`, where rows must be padded to eights.
+    /// Values, `(tokens, head_dim)`, rows padded to eights: closer together than they lie among
+    /// other heads'.
     values: Vec<f32>,
     /// Scores of [`QUERIES`] queries, `(queries, tokens)`, then shares.
     scores: Vec<f32>,
@@ -115,7 +116,8 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn run(&self, room: &mut Room, write: &impl Fn(usize, &[f32])) {
+    /// `write` gets each token, the sums of its values and what they are multiplied by.
+    fn run(&self, room: &mut Room, write: impl Fn(usize, &[f32], f32)) {
         let Attention { queries, keys, values, head_dim, scale, window, .. } = *self.attention;
         let (tier, tokens) = (self.tier, self.row.len());
         let (padded, width) = (tokens.next_multiple_of(8), head_dim.next_multiple_of(8));
@@ -123,10 +125,11 @@ impl<'a> Head<'a> {
         turned.resize(head_dim * padded, 0.0);
         scores.resize(QUERIES * padded, 0.0);
         sums.resize(QUERIES * width, 0.0);
-        let values = match width == head_dim {
-            true => self.rows(values, 0),
-            false => self.padded(values, width, copied),
-        };
+        let Rows { values, stride } = self.rows(values, 0);
+        copied.resize(tokens * width, 0.0);
+        for (place, copied) in copied.chunks_exact_mut(width).take(tokens).enumerate() {
+            copied[..head_dim].copy_from_slice(&values[place * stride..][..head_dim]);
+        }
         turn(tier, self.rows(keys, 0), [tokens, head_dim], turned, padded);
         turned.iter_mut().for_each(|key| *key *= scale);
         if let Some(right) = self.of_head(|distances| distances.queries) {
@@ -162,13 +165,10 @@ impl<'a> Head<'a> {
                 soften(tier, scores, &mut totals[number]);
             }
             let shares = Rows { values: scores, stride: padded };
-            let values = Rows { values: &values.values[seen.start * values.stride..], ..values };
+            let values = Rows { values: &copied[seen.start * width..], stride: width };
             product(tier, shares, values, [count, seen.len(), width], sums, width, Into::Write);
-            for (number, sums) in sums.chunks_exact_mut(width).take(count).enumerate() {
-                let sums = &mut sums[..head_dim];
-                let by = 1.0 / totals[number];
-                sums.iter_mut().for_each(|sum| *sum *= by);
-                write(self.row.start + first + number, sums);
+            for (number, sums) in sums.chunks_exact(width).take(count).enumerate() {
+                write(self.row.start + first + number, sums, 1.0 / totals[number]);
             }
         }
     }
@@ -177,20 +177,6 @@ impl<'a> Head<'a> {
     fn rows(&self, of: Vectors<'a>, place: usize) -> Rows<'a> {
         let start = (self.row.start + place) * of.token_stride + self.head * of.head_stride;
         Rows { values: of.values.get(start..).unwrap_or_default(), stride: of.token_stride }
-    }
-
-    /// The head's vectors, each followed by zeros up to `width`.
-    fn padded<'b>(&self, of: Vectors<'a>, width: usize, copied: &'b mut Vec<f32>) -> Rows<'b>
-    where
-        'a: 'b,
-    {
-        let Rows { values, stride } = self.rows(of, 0);
-        copied.clear();
-        for place in 0..self.row.len() {
-            copied.extend(&values[place * stride..][..self.attention.head_dim]);
-            copied.resize((place + 1) * width, 0.0);
-        }
-        Rows { values: copied, stride: width }
     }
 
     /// The head's vectors for distances, `(head_dim, count)`.
