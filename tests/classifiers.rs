@@ -78,6 +78,7 @@ impl Classifier {
         let config = fs::read(from.join("config.json")).unwrap();
         let mut config: Map<String, Value> = serde_json::from_slice(&config).unwrap();
         config.insert("num_labels".to_owned(), self.score.len().into());
+        config.insert("architectures".to_owned(), json!(["TinyForSequenceClassification"]));
         config.insert("pad_token_id".to_owned(), self.padding_id.into());
         fs::write(folder.path().join("config.json"), json!(config).to_string()).unwrap();
         let weights = from.join("model.safetensors");

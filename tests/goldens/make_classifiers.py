@@ -71,8 +71,9 @@ def scorer(name, wanted, unwanted):
         encoder.save_pretrained(folder)
         files = [path for path in Path(folder).rglob("*.json") if "sentence" in path.name or path.name == "modules.json" or path.parent != Path(folder)]
         files = {str(path.relative_to(folder)): path.read_text() for path in files}
-    ranked = encoder.predict(PAIRS)
-    return dict(folder=name, files=files, pairs=PAIRS, scores=ranked.tolist())
+    # One by one: GPT-2's class numbers columns, so that the padding of a batch changes its results.
+    scores = [encoder.predict([pair]).tolist()[0] for pair in PAIRS]
+    return dict(folder=name, files=files, pairs=PAIRS, scores=scores)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ TEXT = "Angela Merkel lives in Berlin, and Hugging Face Inc. is a company in New
 LONG = " ".join([TEXT, "I love this movie; I hate that film.", "Where does Wolfgang live? He lives in Paris, the capital of France."] * 2)
 # The lowercase of the first letter is longer; emoji and accents are outside the vocabularies.
 ODD = "İstanbul \U0001f56f\ufe0f café naïve ﬁlm 東京 e\u0301t\u00e9"
-TEXTS = [TEXT, "", "\U0001f56f\ufe0f\U0001f602", ODD, "good"]
+# The last two are special tokens alone, of one tokenizer or the other.
+TEXTS = [TEXT, "", "\U0001f56f\ufe0f\U0001f602", ODD, "good", "[SEP] [PAD]", "</s><pad>"]
 MANY = [TEXT, "good", "It was bad, was it not?", "Paris", ODD, "I love this movie; I hate that film."]
 FEW = ["good", "a"]
 
