@@ -132,6 +132,14 @@ fn decoders_classify_as_transformers_has_it() {
     }
 }
 
+/// Changes a field of a file of JSON.
+fn set(folder: &Path, file: &str, field: &str, value: &Value) {
+    let file = folder.join(file);
+    let mut fields: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    fields[field] = value.clone();
+    fs::write(file, fields.to_string()).unwrap();
+}
+
 fn expect_scores(source: ModelSource, pairs: &[[String; 2]], expected: &[f32]) {
     let found = pipeline(Task::TextRanking, source).call(&json!(pairs), Map::new()).unwrap();
     assert_eq!(found.as_array().unwrap().len(), expected.len());
@@ -166,11 +174,10 @@ fn language_models_rank_by_their_next_token() {
         fs::write(folder.path().join("1_LogitScore/config.json"), "{}").unwrap();
         refused("`true_token_id`");
         fs::remove_file(folder.path().join("modules.json")).unwrap();
+        set(folder.path(), "config.json", "architectures", &json!(["TinyForCausalLM"]));
         refused("tokens `yes` and `no`");
-        let file = folder.path().join("tokenizer_config.json");
-        let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-        config["chat_template"] = json!("{{ messages[0].content }}");
-        fs::write(file, config.to_string()).unwrap();
+        let template = json!("{{ messages[0].content }}");
+        set(folder.path(), "tokenizer_config.json", "chat_template", &template);
         fs::write(folder.path().join("modules.json"), &golden.files["modules.json"]).unwrap();
         let score = &golden.files["1_LogitScore/config.json"];
         fs::write(folder.path().join("1_LogitScore/config.json"), score).unwrap();

@@ -62,7 +62,8 @@ def classifier(name):
 
 def scorer(name, wanted, unwanted):
     """A language model that ranks by its next token, with the files that sentence-transformers writes beside it."""
-    options = {"model_kwargs": {"dtype": torch.float32}, "processor_kwargs": {"padding_side": "left"}}
+    names = ["input_ids", "attention_mask"]
+    options = {"model_kwargs": {"dtype": torch.float32}, "processor_kwargs": {"padding_side": "left", "model_input_names": names}}
     transformer = Transformer(str(HERE / name), transformer_task="text-generation", **options)
     encoder = CrossEncoder(modules=[transformer, LogitScore(wanted, unwanted)], device="cpu")
     if unwanted is not None:
