@@ -158,3 +158,48 @@ impl Attention {
         Ok(x.reshape((x.dim(0)?, heads, head_dim))?.transpose(0, 1)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::batch::{PaddingSide, TokenBatch};
+    use crate::models::encoder::TextEncoder;
+    use crate::models::encoder::families::FAMILIES;
+    use crate::models::encoder::packed::Packed;
+    use crate::models::raw_config::RawConfig;
+    use crate::options::LoadOptions;
+    use crate::source::ModelSource;
+
+    /// What runs on other devices gives what the kernel does.
+    #[test]
+    fn row_by_row_is_as_by_the_kernel() -> Result<()> {
+        for name in
+            ["bert-tiny", "deberta-v2-tiny", "deberta-v3-tiny", "modernbert-tiny", "mpnet-tiny"]
+        {
+            let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders");
+            let files = ModelSource::directory(goldens.join(name)).open()?;
+            let raw = RawConfig::read(&files)?;
+            let model_type = raw.model_type()?;
+            let family = FAMILIES.iter().find(|family| family.model_types.contains(&model_type));
+            let (model, weights) =
+                TextEncoder::load(family.unwrap(), &raw, &files, &LoadOptions::default())?;
+            let rows: Vec<Vec<u32>> = [40, 7, 1].map(|tokens| (5..5 + tokens).collect()).to_vec();
+            let packed = Packed::new(&TokenBatch::padded(&rows, 0, PaddingSide::Right)?);
+            let pass = Pass::new(&packed, &model.config, &model.relative, &model.device)?;
+            let hidden = model.config.hidden_size;
+            let x = Tensor::randn(0.0_f32, 1.0, (48, hidden), &model.device)?;
+            for layer in &model.config.layers {
+                let scope = weights.scope("layers").scope(&layer.scope).scope("attn");
+                let relative = &model.config.relative;
+                let attention = Attention::load(&scope, hidden, &layer.attention, relative)?;
+                let one = attention.by_kernel(&x, &pass)?;
+                let other = attention.row_by_row(&x, &pass)?;
+                let most = (one - other)?.abs()?.max_all()?.to_scalar::<f32>()?;
+                assert!(most < 1e-4, "{name}, layer {}: {most}", layer.scope);
+            }
+        }
+        Ok(())
+    }
+}
