@@ -2,15 +2,14 @@
 //! memory, at any precision.
 //!
 //! ```text
-//! cargo run --release --example inspect -- [MODEL] [--dtype bf16] [--quantize q4_k] [--save TO]
+//! cargo run --release --example inspect -- [MODEL] [--dtype bf16] [--quantize q4_k]
 //! ```
 
 use std::error::Error;
-use std::path::PathBuf;
 
 use clap::Parser;
 use sconce::models::AutoModel;
-use sconce::{LoadOptions, ModelSource, Precision, QuantLevel, weights};
+use sconce::{LoadOptions, ModelSource, Precision, QuantLevel};
 
 #[path = "../tests/support/packages.rs"]
 mod packages;
@@ -28,9 +27,6 @@ struct Arguments {
     /// Quantize while loading: q8_0, q4_k, int8, int4, …
     #[arg(long)]
     quantize: Option<QuantLevel>,
-    /// Save the quantized model: to a folder, or of a GGUF file to a file that ends in .gguf
-    #[arg(long)]
-    save: Option<PathBuf>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -47,9 +43,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}\n", model.inventory());
     println!("{}", model.memory());
     println!("context          {:>14} tokens", model.limits().context);
-    if let Some(to) = &arguments.save {
-        weights::save(&files, model.inventory(), to)?;
-        println!("saved to {}", to.display());
-    }
     Ok(())
 }

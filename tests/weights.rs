@@ -14,9 +14,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use checkpoint_files::{f32_bytes, safetensors, scratch};
-use sconce::models::{AutoModel, CausalLm, LogitsAt};
+use sconce::models::{AutoModel, CausalLm, LogitsAt, save};
 use sconce::weights::{Bias, NameTable, Weights};
-use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result, TokenBatch, weights};
+use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result, TokenBatch};
 
 const GOLDENS: &str = "tests/goldens/weights";
 const BLOCKS: [&str; 10] =
@@ -270,8 +270,8 @@ fn what_was_quantized_is_saved_and_loaded_bit_for_bit() -> Result<()> {
         let options = cpu().quantize(QuantLevel::Q4_1).skip_modules(["layers.1"]);
         let model = AutoModel::causal_lm_from(&files, &options)?;
         let to = there.path().join(name);
-        weights::save(&files, model.inventory(), &to)?;
-        let error = weights::save(&files, model.inventory(), &to).unwrap_err();
+        save(&files, model.inventory(), &to)?;
+        let error = save(&files, model.inventory(), &to).unwrap_err();
         assert!(error.to_string().contains("exists already") && error.is_caller_error());
 
         let source = match name {
@@ -284,19 +284,64 @@ fn what_was_quantized_is_saved_and_loaded_bit_for_bit() -> Result<()> {
         assert_eq!(logits(&*loaded)?, logits(&*model)?, "{name}");
         // What came out goes in again.
         let again = there.path().join(format!("again-{name}"));
-        weights::save(&source.open()?, loaded.inventory(), &again)?;
+        save(&source.open()?, loaded.inventory(), &again)?;
         let file = |folder: &Path| match folder.is_dir() {
             true => fs::read(folder.join("model.safetensors")).unwrap(),
             false => fs::read(folder).unwrap(),
         };
         assert!(file(&again) == file(&to), "{name}");
-        let other = there.path().join(if name == "folder" { "other.gguf" } else { "other" });
-        assert!(weights::save(&files, model.inventory(), other).unwrap_err().is_caller_error());
     }
+    let gguf = ModelSource::gguf("tests/goldens/llama-gqa-tiny/model.gguf").open()?;
+    let model = AutoModel::causal_lm_from(&gguf, &cpu())?;
+    let error = save(&gguf, model.inventory(), there.path().join("other")).unwrap_err();
+    assert!(error.is_caller_error(), "{error}");
+    Ok(())
+}
+
+#[test]
+fn transposed_matrices_are_saved_as_the_model_uses_them() -> Result<()> {
+    let there = scratch();
+    let logits = |model: &dyn CausalLm| -> Result<_> {
+        let batch = TokenBatch::single(&[5, 1, 17, 3])?;
+        Ok(bits(&model.forward(&batch, &mut model.new_cache(), LogitsAt::EveryToken)?))
+    };
     let files = ModelSource::directory("tests/goldens/gpt2-tiny").open()?;
-    let model = AutoModel::causal_lm_from(&files, &cpu())?;
-    let error = weights::save(&files, model.inventory(), there.path().join("gpt2")).unwrap_err();
+    for (name, options) in [("stored", cpu()), ("q4_1", cpu().quantize(QuantLevel::Q4_1))] {
+        let model = AutoModel::causal_lm_from(&files, &options)?;
+        let to = there.path().join(name);
+        save(&files, model.inventory(), &to)?;
+        let loaded = AutoModel::causal_lm(ModelSource::directory(&to), &cpu())?;
+        assert_eq!(loaded.inventory().to_string(), model.inventory().to_string());
+        assert_eq!(logits(&*loaded)?, logits(&*model)?);
+    }
+    // Of a fused matrix all or nothing is quantized.
+    let options = cpu().quantize(QuantLevel::Q4_1).skip_modules(["layers.0.attn.k"]);
+    let model = AutoModel::causal_lm_from(&files, &options)?;
+    let error = save(&files, model.inventory(), there.path().join("mixed")).unwrap_err();
     assert!(error.to_string().contains("c_attn.weight"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn what_python_quantized_is_saved_as_it_was_loaded() -> Result<()> {
+    let there = scratch();
+    let input = Tensor::arange(0_f32, 96.0, &Device::Cpu)?.reshape((1, 96))?;
+    for entry in fs::read_dir(Path::new(GOLDENS).join("quantized")).unwrap() {
+        let path = entry.unwrap().path();
+        let files = ModelSource::directory(&path).open()?;
+        let level = cpu().quantize(QuantLevel::Q4_1);
+        for (number, options) in [cpu(), level, cpu().dtype(Precision::F32)].iter().enumerate() {
+            let weights = Weights::open(&files, NameTable::stored_names(), options)?;
+            let layer = weights.linear("p", 96, 32, Bias::Absent)?;
+            let name = format!("{}-{number}", path.file_name().unwrap().display());
+            let to = there.path().join(name);
+            save(&files, &weights.inventory(), &to)?;
+            let saved = open(&ModelSource::directory(to), &cpu())?;
+            let saved = saved.linear("p", 96, 32, Bias::Absent)?;
+            assert_eq!(saved.precision(), layer.precision());
+            assert_eq!(bits(&saved.forward(&input)?), bits(&layer.forward(&input)?));
+        }
+    }
     Ok(())
 }
 

@@ -220,7 +220,11 @@ fn decoder_names(family: &Family, files: &ModelFiles) -> &'static [&'static str]
     }
 }
 
-fn decoder_family(files: &ModelFiles, raw: &RawConfig) -> Result<Option<&'static Family>> {
+/// The family of decoders that a config names.
+pub(super) fn decoder_family(
+    files: &ModelFiles,
+    raw: &RawConfig,
+) -> Result<Option<&'static Family>> {
     let name = raw.model_type()?;
     let named = |family: &&&Family| decoder_names(family, files).contains(&name);
     Ok(FAMILIES.iter().find(named).copied())

@@ -8,12 +8,14 @@ mod auto;
 mod last_token;
 mod memory;
 mod raw_config;
+mod save;
 mod threads;
 
 use candle_core::Tensor;
 
 pub use auto::AutoModel;
 pub use memory::Memory;
+pub use save::{save, save_with};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};

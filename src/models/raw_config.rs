@@ -24,16 +24,17 @@ impl RawConfig {
     /// Reads the config of an opened source.
     pub(crate) fn read(files: &ModelFiles) -> Result<Self> {
         if let Some(file) = files.gguf() {
-            return Ok(Self {
-                origin: file.path().to_owned(),
-                fields: from_gguf(file)?,
-                spellings: &[],
-            });
+            return Self::of_gguf(file);
         }
         let path = files.required("config.json", "the model's architecture and sizes")?;
         let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
         let fields = serde_json::from_str(&text).map_err(|error| Error::malformed(&path, error))?;
         Ok(Self { origin: path, fields, spellings: &[] })
+    }
+
+    /// Translates the metadata of a GGUF file.
+    pub(crate) fn of_gguf(file: &GgufFile) -> Result<Self> {
+        Ok(Self { origin: file.path().to_owned(), fields: from_gguf(file)?, spellings: &[] })
     }
 
     /// The file.

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use candle_core::{DType, Tensor};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::kernels::elementwise;
@@ -10,7 +11,7 @@ use crate::kernels::gate::Gate;
 use crate::weights::slices::with_f32;
 
 /// An activation function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub enum Activation {
     /// `x Φ(x)` with the exact error function: Falcon, GPT-NeoX, most encoders.

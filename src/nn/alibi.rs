@@ -5,11 +5,12 @@
 //! with these roundings.
 
 use candle_core::{DType, Device, Tensor};
+use serde::Serialize;
 
 use crate::error::Result;
 
 /// Biases in proportion to the position of the key, with a slope for each head.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AlibiConfig {
     /// Query heads; their slopes are a geometric sequence.
     pub heads: usize,

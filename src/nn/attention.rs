@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use candle_nn::ops;
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::kernels::attention::{self, Sight};
@@ -13,7 +14,7 @@ use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Linear, Weights};
 
 /// The shape of a layer's attention.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AttentionConfig {
     /// Query heads.
     pub heads: usize,
@@ -39,7 +40,7 @@ pub struct AttentionConfig {
 }
 
 /// How a layer tells where tokens stand, besides seeing only what comes before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Positions {
     /// By a bias that scores get: a number into
@@ -53,7 +54,7 @@ pub enum Positions {
 }
 
 /// How queries and keys are normed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum QkNorm {
     /// All heads of a token together, before they are split: OLMo 2.
@@ -65,7 +66,7 @@ pub enum QkNorm {
 }
 
 /// Which of the earlier tokens a layer attends to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub enum AttentionSpan {
     /// All of them.

@@ -3,6 +3,7 @@
 
 use candle_core::{D, DType, Tensor};
 use candle_nn::ops;
+use serde::Serialize;
 
 use crate::error::Result;
 use crate::nn::activation::Activation;
@@ -10,7 +11,7 @@ use crate::nn::mlp::Dense;
 use crate::weights::{Bias, Linear, Weights};
 
 /// The shape of a mixture of experts, each of them a gated MLP without biases.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExpertsConfig {
     /// How many there are.
     pub count: usize,
@@ -27,7 +28,7 @@ pub struct ExpertsConfig {
 }
 
 /// What the results of a token's experts are multiplied by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum ExpertShares {
     /// Shares of the chosen, which sum to one: Mixtral, Qwen3-MoE.

@@ -1,6 +1,7 @@
 //! The feed-forward half of a layer.
 
 use candle_core::{DType, Tensor};
+use serde::Serialize;
 
 use crate::error::Result;
 use crate::kernels::elementwise;
@@ -11,7 +12,7 @@ use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Linear, Weights};
 
 /// The shape of a layer's feed-forward half.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum MlpConfig {
     /// Some of many gated ones: Mixtral, Qwen2-MoE, Qwen3-MoE.

@@ -2,6 +2,7 @@
 
 use candle_core::{D, DType, Tensor};
 use candle_nn::ops;
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::kernels::norm;
@@ -9,7 +10,7 @@ use crate::weights::Weights;
 use crate::weights::slices::with_f32;
 
 /// Which normalization.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum NormConfig {
     /// Mean and variance, with weight and bias: Falcon, StarCoder2, GPT-2, most encoders.

@@ -9,13 +9,14 @@ use std::f64::consts::PI;
 
 use candle_core::{Device, Tensor};
 use candle_nn::rotary_emb;
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::kernels::rope::{self, Pairs};
 use crate::weights::slices::with_f32;
 
 /// Rotary position embeddings of one kind of layer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RopeConfig {
     /// The base of the wavelengths.
     pub theta: f64,
@@ -28,7 +29,7 @@ pub struct RopeConfig {
 }
 
 /// Which two channels are rotated together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum RopePairing {
     /// `(2i, 2i + 1)`: GGUF files of the llama architecture, whose rows are reordered for it.
     Adjacent,
@@ -37,7 +38,7 @@ pub enum RopePairing {
 }
 
 /// How frequencies are changed for contexts beyond the original one, by its `rope_type`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum RopeScaling {
     /// `dynamic`: a larger base the longer the sequence.
@@ -98,6 +99,13 @@ pub enum RopeScaling {
 }
 
 impl RopeConfig {
+    /// What the unscaled frequencies are divided by, for a sequence of `length` tokens.
+    pub(crate) fn divisors(&self, length: usize) -> Vec<f32> {
+        let plain = Self { scaling: RopeScaling::None, ..self.clone() };
+        let scaled = self.inverse_frequencies(length);
+        plain.inverse_frequencies(length).iter().zip(scaled).map(|(a, b)| a / b).collect()
+    }
+
     /// The angle per position of each pair, for a sequence of `length` tokens.
     fn inverse_frequencies(&self, length: usize) -> Vec<f32> {
         let dim = self.rotary_dim as f64;

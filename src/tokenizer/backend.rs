@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::tokenizer::special::AddedToken;
 use crate::tokenizer::special::SpecialToken;
+use crate::tokenizer::to_gguf::Parts;
 
 /// Splits and joins; knows nothing of special tokens around a text, padding or truncation.
 pub(super) struct Backend(tokenizers::Tokenizer);
@@ -29,6 +30,12 @@ impl Backend {
     /// Takes over a tokenizer without post-processor, padding and truncation.
     pub(super) fn new(tokenizer: tokenizers::Tokenizer) -> Self {
         Self(tokenizer)
+    }
+
+    /// Everything, as `tokenizer.json` would write it.
+    pub(super) fn parts(&self) -> Result<Parts> {
+        let json = serde_json::to_value(&self.0).map_err(Error::tokenizer)?;
+        Ok(Parts { json, added: self.0.get_added_tokens_decoder().into_iter().collect() })
     }
 
     pub(super) fn split(&self, text: InputSequence<'_>) -> Result<tokenizers::Encoding> {

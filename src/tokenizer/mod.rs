@@ -34,6 +34,7 @@ mod sentencepiece;
 mod slow;
 mod special;
 mod spm;
+mod to_gguf;
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub use conversation::EncodedChat;
 pub use decode::DecodeStream;
 pub use encode::{EncodeOptions, Encoding, TextInput, Truncation, TruncationStrategy};
 pub use special::{AddedToken, SpecialToken};
+pub(crate) use to_gguf::gguf_metadata;
 
 use crate::batch::PaddingSide;
 use crate::error::Error;

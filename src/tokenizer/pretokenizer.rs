@@ -4,6 +4,8 @@
 //! the `tokenizer.json` files they stand for, as quoted in llama.cpp's `llama-vocab.cpp`. A GGUF
 //! file does not say how text is normalized, which is known by name too.
 
+use crate::tokenizer::pattern;
+
 /// How a family of byte-level BPE tokenizers splits text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PreTokenizer {
@@ -22,6 +24,30 @@ pub(super) struct PreTokenizer {
 }
 
 impl PreTokenizer {
+    /// What the step `ByteLevel` splits by.
+    pub(super) const GPT2_PATTERN: &str = GPT2;
+    /// What the step `Punctuation` of Falcon splits by.
+    pub(super) const PUNCTUATION_PATTERN: &str = FALCON_PUNCTUATION;
+
+    /// The first name that splits text by `patterns`, as a loaded tokenizer spells them.
+    pub(super) fn name_of(
+        patterns: &[String],
+        composes: bool,
+        ignores_merges: bool,
+    ) -> Option<&'static str> {
+        let is_it = |name: &&&str| {
+            Self::named(name).is_some_and(|known| {
+                let same = |(known, pattern): (&&str, &String)| {
+                    known == pattern || pattern::translate(known) == *pattern
+                };
+                known.patterns.len() == patterns.len()
+                    && known.patterns.iter().zip(patterns).all(same)
+                    && (known.composes, known.ignores_merges) == (composes, ignores_merges)
+            })
+        };
+        NAMES.iter().find(is_it).copied()
+    }
+
     /// By `tokenizer.ggml.pre`.
     pub(super) fn named(name: &str) -> Option<Self> {
         let plain = Self {
@@ -106,6 +132,30 @@ impl PreTokenizer {
         })
     }
 }
+
+/// A name for each way of splitting: the one that most models have.
+const NAMES: &[&str] = &[
+    "llama-bpe",
+    "gpt-2",
+    "mpt",
+    "qwen2",
+    "hunyuan",
+    "qwen35",
+    "smollm",
+    "command-r",
+    "falcon",
+    "dbrx",
+    "deepseek-llm",
+    "deepseek-coder",
+    "deepseek-v3",
+    "tekken",
+    "gpt-4o",
+    "bloom",
+    "viking",
+    "bailingmoe",
+    "seed-coder",
+    "minicpm5",
+];
 
 /// Of Qwen2, which `vocab.json` of that class needs too.
 pub(super) const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";

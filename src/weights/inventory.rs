@@ -30,8 +30,12 @@ pub struct Item {
     pub precision: &'static str,
     /// The memory it takes.
     pub bytes: usize,
-    /// Whether it is that tensor, or whole rows of it, and was not put together or transposed.
-    pub(super) used_as_stored: bool,
+    /// The shape of the tensor that it is, or is a part of, as the model sees it.
+    pub(super) whole: Vec<usize>,
+    /// Whether the checkpoint holds that tensor the other way round.
+    pub(super) transposed: bool,
+    /// Whether the checkpoint holds several tensors instead, of which it was put together.
+    pub(super) assembled: bool,
 }
 
 /// What a weight is used for.
@@ -216,8 +220,17 @@ mod tests {
         let notes = Notes::default();
         let add = |name: &str, role, shape: &[usize], precision, bytes| {
             let (name, shape) = (name.to_owned(), shape.to_vec());
-            let (stored_as, used_as_stored) = (name.clone(), true);
-            notes.add(Item { name, stored_as, role, shape, precision, bytes, used_as_stored });
+            notes.add(Item {
+                stored_as: name.clone(),
+                whole: shape.clone(),
+                transposed: false,
+                assembled: false,
+                name,
+                role,
+                shape,
+                precision,
+                bytes,
+            });
         };
         add("embed", Role::Embedding, &[8, 4], "bf16", 64);
         for layer in 0..3 {

@@ -18,17 +18,17 @@ pub(crate) mod slices;
 mod store;
 mod torch;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use serde::Serialize;
 
 pub use embedding::Embedding;
 pub use inventory::{Inventory, Item, Role};
 pub use linear::Linear;
 pub use names::NameTable;
-pub use save::save;
+pub(crate) use save::{Order, Outgoing, Part, Progress, save, write_gguf};
 
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
@@ -80,7 +80,7 @@ pub struct Weights {
 }
 
 /// Whether a linear layer has a bias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Bias {
     /// Never, whatever the checkpoint holds.
     Absent,
@@ -177,18 +177,18 @@ impl Weights {
         out_features: usize,
         bias: Bias,
     ) -> Result<Linear> {
-        let (stored, plus) =
-            self.stored(&format!("{name}.weight"), &[out_features, in_features])?;
+        let found = self.stored(&format!("{name}.weight"), &[out_features, in_features])?;
+        let Found { tensor: stored, plus, .. } = &found;
         let plan = &self.plan;
         let names = ModuleNames { ours: &self.path(name), stored: &stored.name };
         let weight = match plan.linear_blocks(&stored.elements, in_features, names) {
-            Some(blocks) => convert::blocks(&stored, blocks, &plan.device)?,
+            Some(blocks) => convert::blocks(stored, blocks, &plan.device)?,
             None => {
                 let dtype = plan.dense(&stored.elements);
-                Matrix::Dense(convert::dense(&stored, dtype, plus, &plan.device)?)
+                Matrix::Dense(convert::dense(stored, dtype, *plus, &plan.device)?)
             }
         };
-        self.note(name, Role::Linear, &stored, weight.precision(), weight.bytes());
+        self.note(name, Role::Linear, &found, weight.precision(), weight.bytes());
         let bias_name = format!("{name}.bias");
         let bias = match bias {
             Bias::Absent => None,
@@ -205,16 +205,17 @@ impl Weights {
     ///
     /// As for [`linear`](Self::linear).
     pub fn embedding(&self, name: &str, vocab: usize, hidden: usize) -> Result<Embedding> {
-        let (stored, plus) = self.stored(&format!("{name}.weight"), &[vocab, hidden])?;
+        let found = self.stored(&format!("{name}.weight"), &[vocab, hidden])?;
+        let Found { tensor: stored, plus, .. } = &found;
         let plan = &self.plan;
         let table = match plan.kept_blocks(&stored.elements, hidden) {
-            Some(blocks) => convert::blocks(&stored, blocks, &plan.device)?,
+            Some(blocks) => convert::blocks(stored, blocks, &plan.device)?,
             None => {
                 let dtype = plan.dense(&stored.elements);
-                Matrix::Dense(convert::dense(&stored, dtype, plus, &plan.device)?)
+                Matrix::Dense(convert::dense(stored, dtype, *plus, &plan.device)?)
             }
         };
-        self.note(name, Role::Embedding, &stored, table.precision(), table.bytes());
+        self.note(name, Role::Embedding, &found, table.precision(), table.bytes());
         Ok(Embedding::of(table, plan.compute))
     }
 
@@ -225,10 +226,11 @@ impl Weights {
     ///
     /// As for [`linear`](Self::linear).
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let (stored, plus) = self.stored(name, shape)?;
-        let tensor = convert::dense(&stored, self.plan.compute, plus, &self.plan.device)?;
+        let found = self.stored(name, shape)?;
+        let (dtype, device) = (self.plan.compute, &self.plan.device);
+        let tensor = convert::dense(&found.tensor, dtype, found.plus, device)?;
         let bytes = tensor.elem_count() * tensor.dtype().size_in_bytes();
-        self.note(name, Role::Tensor, &stored, tensor.dtype().as_str(), bytes);
+        self.note(name, Role::Tensor, &found, tensor.dtype().as_str(), bytes);
         Ok(tensor)
     }
 
@@ -254,18 +256,20 @@ impl Weights {
         &self,
         name: &str,
         role: Role,
-        stored: &StoredTensor<'_>,
+        found: &Found<'_>,
         precision: &'static str,
         bytes: usize,
     ) {
         self.notes.add(Item {
             name: self.path(name),
-            stored_as: stored.name.clone(),
+            stored_as: found.tensor.name.clone(),
             role,
-            shape: stored.shape.clone(),
+            shape: found.tensor.shape.clone(),
             precision,
             bytes,
-            used_as_stored: stored.pieces.iter().all(|piece| matches!(piece, Cow::Borrowed(_))),
+            whole: found.whole.clone(),
+            transposed: found.transposed,
+            assembled: found.tensor.elements == Elements::Dequantized,
         });
     }
 
@@ -274,8 +278,8 @@ impl Weights {
         self.plan.cache
     }
 
-    /// The tensor in its file, of that shape, and what is to be added to each of its elements.
-    fn stored(&self, name: &str, shape: &[usize]) -> Result<(StoredTensor<'_>, f32)> {
+    /// The tensor in its file, of that shape.
+    fn stored(&self, name: &str, shape: &[usize]) -> Result<Found<'_>> {
         let ours = self.path(name);
         let resolved = self.resolve(&ours);
         let found = self.find(&resolved.name).map(|name| self.read(&name)).transpose()?;
@@ -286,17 +290,17 @@ impl Weights {
                 path: self.store.origin.clone(),
             });
         };
-        let stored = if resolved.transposed { stored.transposed()? } else { stored };
-        let rows = shape.first().copied().unwrap_or(1);
-        let mut plus = 0.0;
-        let stored = match resolved.how {
-            How::Whole => stored,
-            How::PlusOne => {
-                plus = 1.0;
-                stored
-            }
-            How::Expert(number) => stored.stacked(number)?,
+        // Blocks lie along the rows that are multiplied, whatever they were made of.
+        let transposed = resolved.transposed
+            && stored.shape.len() == 2
+            && !matches!(stored.elements, Elements::Blocks(_));
+        let mut whole = stored.shape.clone();
+        if transposed {
+            whole.reverse();
+        }
+        let ranges = match resolved.how {
             How::Rows(part, layout) => {
+                let rows = shape.first().copied().unwrap_or(1);
                 let fused = part.of(layout, rows, self.heads).ok_or_else(|| {
                     let heads = self.heads;
                     let name = &stored.name;
@@ -304,15 +308,31 @@ impl Weights {
                         "{name:?} fuses parts that {heads:?} do not tell apart"
                     ))
                 })?;
-                if stored.shape.first() != Some(&fused.total) {
+                if whole.first() != Some(&fused.total) {
                     let rest = shape.iter().skip(1).copied();
-                    return Err(mismatch(
-                        &stored,
-                        std::iter::once(fused.total).chain(rest).collect(),
-                    ));
+                    let expected = std::iter::once(fused.total).chain(rest).collect();
+                    return Err(mismatch(&StoredTensor { shape: whole, ..stored }, expected));
                 }
-                stored.rows(&fused.ranges())?
+                Some(fused.ranges())
             }
+            How::Expert(number) => {
+                let one = number..number.saturating_add(1);
+                Some(std::iter::once(one).collect())
+            }
+            How::Whole | How::PlusOne => None,
+        };
+        let stored = match (ranges, transposed) {
+            (None, false) => stored,
+            (None, true) => {
+                let all = 0..whole[0];
+                stored.transposed_rows(std::slice::from_ref(&all))?
+            }
+            (Some(ranges), false) => stored.rows(&ranges)?,
+            (Some(ranges), true) => stored.transposed_rows(&ranges)?,
+        };
+        let stored = match resolved.how {
+            How::Expert(_) => stored.unstacked(),
+            _ => stored,
         };
         // GGUF files leave out dimensions of one.
         let dims = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
@@ -320,10 +340,11 @@ impl Weights {
         if stored.shape != shape && !squeezed {
             return Err(mismatch(&stored, shape.to_vec()));
         }
-        let stored = StoredTensor { shape: shape.to_vec(), ..stored };
-        match stored.elements {
-            Elements::Other(_) => Err(stored.unreadable()),
-            _ => Ok((stored, plus)),
+        let tensor = StoredTensor { shape: shape.to_vec(), ..stored };
+        let plus = if resolved.how == How::PlusOne { 1.0 } else { 0.0 };
+        match tensor.elements {
+            Elements::Other(_) => Err(tensor.unreadable()),
+            _ => Ok(Found { tensor, plus, whole, transposed }),
         }
     }
 
@@ -362,6 +383,18 @@ impl Weights {
             scope => format!("{scope}.{name}"),
         }
     }
+}
+
+/// A tensor that was asked for.
+#[derive(Debug)]
+struct Found<'a> {
+    tensor: StoredTensor<'a>,
+    /// What is to be added to each of its elements.
+    plus: f32,
+    /// The shape of what it is cut from, in the order of its own dimensions.
+    whole: Vec<usize>,
+    /// Whether the checkpoint holds it the other way round.
+    transposed: bool,
 }
 
 fn mismatch(stored: &StoredTensor<'_>, expected: Vec<usize>) -> Error {

@@ -178,31 +178,30 @@ impl<'a> StoredTensor<'a> {
         Ok(self)
     }
 
-    /// Tensor number `index` of several stacked along the first dimension.
-    pub(super) fn stacked(self, index: usize) -> Result<Self> {
-        let range = index..index.saturating_add(1);
-        let mut one = self.rows(std::slice::from_ref(&range))?;
-        if !one.shape.is_empty() {
-            one.shape.remove(0);
+    /// One of several tensors stacked along the first dimension, cut out by [`rows`](Self::rows).
+    pub(super) fn unstacked(mut self) -> Self {
+        if !self.shape.is_empty() {
+            self.shape.remove(0);
         }
-        Ok(one)
+        self
     }
 
-    /// The matrix with rows and columns exchanged; what has another number of dimensions stays as
-    /// it is.
-    pub(super) fn transposed(self) -> Result<Self> {
-        let &[rows, columns] = self.shape.as_slice() else { return Ok(self) };
-        let ([bytes], Some((1, size))) = (self.pieces.as_slice(), self.elements.unit()) else {
+    /// Rows of the matrix with rows and columns exchanged.
+    pub(super) fn transposed_rows(self, ranges: &[Range<usize>]) -> Result<Self> {
+        let (&[rows, columns], [bytes], Some((1, size))) =
+            (self.shape.as_slice(), self.pieces.as_slice(), self.elements.unit())
+        else {
             return Err(self.unreadable());
         };
-        let mut turned = Vec::with_capacity(bytes.len());
-        for column in 0..columns {
+        let kept = ranges.iter().map(Range::len).sum::<usize>();
+        let mut turned = Vec::with_capacity(kept * rows * size);
+        for column in ranges.iter().cloned().flatten() {
             for row in 0..rows {
                 let at = (row * columns + column) * size;
                 turned.extend_from_slice(&bytes[at..at + size]);
             }
         }
-        Ok(Self { shape: vec![columns, rows], pieces: vec![Cow::Owned(turned)], ..self })
+        Ok(Self { shape: vec![kept, rows], pieces: vec![Cow::Owned(turned)], ..self })
     }
 
     /// Tells the system that the tensor's bytes have been used.

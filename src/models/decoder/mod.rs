@@ -67,24 +67,7 @@ impl Decoder {
         options: &LoadOptions,
         purpose: Purpose,
     ) -> Result<(Self, Weights)> {
-        let (pairing, names) = match files.gguf() {
-            None => {
-                let names = NameTable { base: names::LLAMA_NAMES, own: family.safetensors };
-                (RopePairing::Halves, names)
-            }
-            Some(_) => {
-                let names = NameTable { base: names::GGUF_NAMES, own: family.gguf };
-                (family.gguf_pairing, names)
-            }
-        };
-        let config = (family.config)(raw, pairing)?;
-        // Checkpoints of a base model leave out the prefix that those with a head have.
-        let prefix = names.resolve("embed", |_| false).name;
-        let prefix = prefix.split('.').next().unwrap_or_default();
-        let mut weights = Weights::open(files, names, options)?.base_model_prefix(prefix);
-        if raw.section("text_config")?.is_some() {
-            weights = weights.part_of_more("language_model");
-        }
+        let (config, weights) = opened(family, raw, files, options)?;
         let DecoderConfig { vocab_size, hidden_size, .. } = config;
         let embedding = weights.embedding("embed", vocab_size, hidden_size)?;
         let head = match config.head {
@@ -330,6 +313,36 @@ impl CausalLm for Decoder {
         let Record { hidden_states, attentions } = record;
         Ok(Trace { logits, hidden_states, attentions })
     }
+}
+
+/// What a model of a known family is to be, and its weights, of which nothing is read yet.
+pub(crate) fn opened(
+    family: &Family,
+    raw: &RawConfig,
+    files: &ModelFiles,
+    options: &LoadOptions,
+) -> Result<(DecoderConfig, Weights)> {
+    let (pairing, names) = match files.gguf() {
+        None => {
+            let names = NameTable { base: names::LLAMA_NAMES, own: family.safetensors };
+            (RopePairing::Halves, names)
+        }
+        Some(_) => (family.gguf_pairing, gguf_names(family)),
+    };
+    let config = (family.config)(raw, pairing)?;
+    // Checkpoints of a base model leave out the prefix that those with a head have.
+    let prefix = names.resolve("embed", |_| false).name;
+    let prefix = prefix.split('.').next().unwrap_or_default();
+    let mut weights = Weights::open(files, names, options)?.base_model_prefix(prefix);
+    if raw.section("text_config")?.is_some() {
+        weights = weights.part_of_more("language_model");
+    }
+    Ok((config, weights))
+}
+
+/// What the tensors of a family are called in GGUF files.
+pub(crate) fn gguf_names(family: &Family) -> NameTable {
+    NameTable { base: names::GGUF_NAMES, own: family.gguf }
 }
 
 /// What a pass is asked to write down, as [`Trace`] tells it.

@@ -124,6 +124,11 @@ impl ChatTemplate {
         Ok(files::load(files)?.map(Self::from_stored))
     }
 
+    /// All templates by name.
+    pub(super) fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.templates.iter().map(|named| (named.name.as_str(), named.source.as_str()))
+    }
+
     /// The Jinja text of a template by its name, or of the one that is used by default.
     #[must_use]
     pub fn source(&self, name: Option<&str>) -> Option<&str> {

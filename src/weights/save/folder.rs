@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::source::{ModelFiles, json};
+use crate::weights::Weights;
 use crate::weights::elements::{Elements, block_name, kind_of_blocks};
-use crate::weights::save::{bytes, in_place_of, length};
-use crate::weights::store::Store;
+use crate::weights::save::{Progress, Written, WrittenForm, bytes, in_place_of, length};
 
 /// In the metadata of `model.safetensors`: which tensors are blocks, in JSON.
 const KEY: &str = "sconce.blocks";
@@ -49,12 +49,13 @@ const FILES: &[&str] = &[
 
 pub(super) fn save(
     files: &ModelFiles,
-    store: &Store,
-    blocks: &BTreeMap<String, Option<GgmlDType>>,
+    from: &Weights,
+    written: &BTreeMap<&str, Written<'_>>,
     to: &Path,
+    progress: Progress<'_>,
 ) -> Result<()> {
     fs::create_dir_all(to).map_err(Error::write(to))?;
-    in_place_of(&to.join("model.safetensors"), |path| weights(store, blocks, path))?;
+    in_place_of(&to.join("model.safetensors"), |path| weights(from, written, path, progress))?;
     for name in FILES {
         if let Some(from) = files.optional(name)? {
             let copy = to.join(name);
@@ -71,13 +72,14 @@ pub(super) fn save(
 
 /// A tensor that is made when its turn to be written comes.
 struct Tensor<'a> {
-    store: &'a Store,
+    weights: &'a Weights,
     name: &'a str,
-    kind: Option<GgmlDType>,
+    written: &'a Written<'a>,
     dtype: Dtype,
     shape: Vec<usize>,
     length: usize,
     failure: &'a RefCell<Option<Error>>,
+    progress: Progress<'a>,
 }
 
 impl View for Tensor<'_> {
@@ -90,7 +92,8 @@ impl View for Tensor<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(bytes(self.store, self.name, self.kind).unwrap_or_else(|error| {
+        (self.progress)(self.name);
+        Cow::Owned(bytes(self.weights, self.name, self.written).unwrap_or_else(|error| {
             self.failure.borrow_mut().get_or_insert(error);
             vec![0; self.length]
         }))
@@ -101,40 +104,56 @@ impl View for Tensor<'_> {
     }
 }
 
-fn weights(store: &Store, blocks: &BTreeMap<String, Option<GgmlDType>>, to: &Path) -> Result<()> {
+fn weights(
+    weights: &Weights,
+    written: &BTreeMap<&str, Written<'_>>,
+    to: &Path,
+    progress: Progress<'_>,
+) -> Result<()> {
     let failure = RefCell::new(None);
-    let mut tensors = Vec::with_capacity(blocks.len());
+    let mut tensors = Vec::with_capacity(written.len());
     let mut kinds = BTreeMap::new();
-    for (name, &kind) in blocks {
-        let Some(stored) = store.tensor(name) else { continue };
-        // Blocks that were saved before stay blocks.
-        let held = match (kind, &stored.elements) {
-            (None, Elements::Blocks(held)) => Some(*held),
-            (kind, _) => kind,
+    for (&name, written) in written {
+        let stored = weights.store.tensors.get(name);
+        let held = match (written.form, stored.map(|stored| &stored.elements)) {
+            (WrittenForm::Blocks(kind), _) => Err(kind),
+            // Blocks that were saved before stay blocks.
+            (WrittenForm::AsStored, Some(Elements::Blocks(kind))) => Err(*kind),
+            (WrittenForm::Dense("bf16"), _) | (WrittenForm::AsStored, Some(Elements::BF16)) => {
+                Ok(Dtype::BF16)
+            }
+            (WrittenForm::Dense("f16"), _) | (WrittenForm::AsStored, Some(Elements::F16)) => {
+                Ok(Dtype::F16)
+            }
+            (WrittenForm::Dense(_), _) | (WrittenForm::AsStored, Some(Elements::F32)) => {
+                Ok(Dtype::F32)
+            }
+            (WrittenForm::AsStored, Some(Elements::F64)) => Ok(Dtype::F64),
+            (WrittenForm::AsStored, Some(Elements::F8E4M3)) => Ok(Dtype::F8_E4M3),
+            (WrittenForm::AsStored, _) => {
+                let reason = format!("tensor {name:?} is of a type that cannot be saved");
+                return Err(Error::unsupported(reason));
+            }
         };
+        let mut shape = written.shape.to_vec();
         let (dtype, shape, length) = match held {
-            Some(held) => {
-                let length = length(held, &stored.shape);
-                let rows = stored.shape.first().copied().unwrap_or(1).max(1);
-                let blocks =
-                    Blocks { r#type: block_name(held).to_owned(), shape: stored.shape.clone() };
-                kinds.insert(name, blocks);
+            Err(kind) => {
+                let length = length(kind, &shape);
+                let rows = shape.first().copied().unwrap_or(1).max(1);
+                kinds.insert(name, Blocks { r#type: block_name(kind).to_owned(), shape });
                 (Dtype::U8, vec![rows, length / rows], length)
             }
-            None => {
-                let length = stored.pieces.iter().map(|piece| piece.len()).sum();
-                let dtype = match stored.elements {
-                    Elements::F64 => Dtype::F64,
-                    Elements::F32 => Dtype::F32,
-                    Elements::F16 => Dtype::F16,
-                    Elements::BF16 => Dtype::BF16,
-                    Elements::F8E4M3 => Dtype::F8_E4M3,
-                    _ => return Err(stored.unreadable()),
-                };
-                (dtype, stored.shape.clone(), length)
+            Ok(dtype) => {
+                if written.transposed {
+                    shape.reverse();
+                }
+                let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+                (dtype, shape, length)
             }
         };
-        tensors.push((name, Tensor { store, name, kind, dtype, shape, length, failure: &failure }));
+        let failure = &failure;
+        let tensor = Tensor { weights, name, written, dtype, shape, length, failure, progress };
+        tensors.push((name, tensor));
     }
     let kinds = serde_json::to_string(&kinds).map_err(|error| Error::malformed(to, error))?;
     let metadata = HashMap::from([(KEY.to_owned(), kinds)]);

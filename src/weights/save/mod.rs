@@ -1,7 +1,8 @@
-//! Writes quantized models, so that quantizing is done once.
+//! Writes models as they were loaded, so that quantizing is done once.
 
 mod folder;
 mod gguf;
+mod outgoing;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,92 +11,106 @@ use std::path::Path;
 use candle_core::quantized::GgmlDType;
 
 use crate::error::{Error, Result};
+use crate::options::LoadOptions;
 use crate::source::ModelFiles;
-use crate::weights::Inventory;
-use crate::weights::convert;
 use crate::weights::elements::{Elements, kind_of_blocks};
-use crate::weights::inventory::Role;
-use crate::weights::store::Store;
+use crate::weights::inventory::{Inventory, Item, Role};
+use crate::weights::store::StoredTensor;
+use crate::weights::{NameTable, Weights, convert};
 
 pub(super) use folder::blocks_of;
+pub(crate) use gguf::write as write_gguf;
+pub(crate) use outgoing::{Order, Outgoing, Part};
 
-/// Saves a model as it was quantized while it was loaded, one tensor at a time.
-///
-/// `files` is the source that the model was loaded from and `inventory` what it
-/// [is made of](crate::models::heads::TextModel::inventory). Linear layers are written in their
-/// blocks, everything else as the source stores it, so that loading what was saved, without
-/// options, gives the same blocks bit for bit.
-///
-/// From a GGUF file comes a GGUF file with the same metadata, which llama.cpp loads, too; `to` ends
-/// in `.gguf`. From a folder or repository comes a folder of our own: `model.safetensors`, in which
-/// blocks are bytes with their type told in the file's metadata, and all files beside it.
-///
-/// ```no_run
-/// use sconce::models::AutoModel;
-/// use sconce::{LoadOptions, ModelSource, QuantLevel, weights};
-///
-/// let files = ModelSource::from("./SmolLM2-135M-Instruct").open()?;
-/// let options = LoadOptions::default().quantize(QuantLevel::Q4K);
-/// let model = AutoModel::causal_lm_from(&files, &options)?;
-/// weights::save(&files, model.inventory(), "./SmolLM2-135M-Instruct-q4_k")?;
-/// # Ok::<(), sconce::Error>(())
-/// ```
-///
-/// # Errors
-///
-/// When there is a model at `to` already or it cannot be written; when a tensor is not stored as it
-/// is used (GPT-2's transposed matrices, checkpoints that another library quantized), or a folder is
-/// to become a GGUF file or the other way round.
-pub fn save(files: &ModelFiles, inventory: &Inventory, to: impl AsRef<Path>) -> Result<()> {
-    let to = to.as_ref();
-    let is_gguf = to.extension().is_some_and(|ending| ending == "gguf");
-    let store = Store::open(files)?;
-    let blocks = blocks_to_write(&store, inventory)?;
-    match (files.gguf(), is_gguf) {
-        (Some(file), true) => gguf::save(file, &store, &blocks, to),
-        (None, false) => folder::save(files, &store, &blocks, to),
-        (Some(_), false) => Err(Error::input(format!(
-            "a GGUF file is saved as one: {} does not end in .gguf",
-            to.display()
-        ))),
-        (None, true) => Err(Error::input(format!(
-            "a folder is saved as a folder, and {} ends in .gguf; llama.cpp's \
-             convert_hf_to_gguf.py makes GGUF files of folders",
-            to.display()
-        ))),
+/// Told the name of each tensor before it is made.
+pub(crate) type Progress<'a> = &'a dyn Fn(&str);
+
+/// Saves a model in the form it came in, one tensor at a time: a GGUF file of a GGUF file, else a
+/// folder of our own. Linear layers are written in their blocks, everything else as the source
+/// stores it.
+pub(crate) fn save(
+    files: &ModelFiles,
+    inventory: &Inventory,
+    to: &Path,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let weights = Weights::open(files, NameTable::stored_names(), &LoadOptions::default())?;
+    let written = tensors_to_write(&weights, inventory)?;
+    match files.gguf() {
+        Some(file) => gguf::save(file, &weights, &written, to, progress),
+        None => folder::save(files, &weights, &written, to, progress),
     }
 }
 
-/// The stored tensors that the model uses, and the blocks that they were quantized to.
-fn blocks_to_write(
-    store: &Store,
-    inventory: &Inventory,
-) -> Result<BTreeMap<String, Option<GgmlDType>>> {
-    let mut blocks = BTreeMap::new();
+/// How a stored tensor is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written<'a> {
+    /// As the model sees it.
+    shape: &'a [usize],
+    transposed: bool,
+    form: WrittenForm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WrittenForm {
+    /// The bytes that are there.
+    AsStored,
+    Blocks(GgmlDType),
+    /// Made of several tensors, dense.
+    Dense(&'static str),
+}
+
+/// The stored tensors that the model uses, by name.
+fn tensors_to_write<'a>(
+    weights: &Weights,
+    inventory: &'a Inventory,
+) -> Result<BTreeMap<&'a str, Written<'a>>> {
+    let mut tensors = BTreeMap::new();
     for item in inventory.items() {
-        let stored = store.tensor(&item.stored_as).filter(|_| item.used_as_stored);
-        let Some(stored) = stored else {
+        let written =
+            Written { shape: &item.whole, transposed: item.transposed, form: form(weights, item) };
+        let earlier = tensors.insert(item.stored_as.as_str(), written);
+        if earlier.is_some_and(|earlier| earlier.form != written.form) {
             return Err(Error::unsupported(format!(
-                "{:?} is not stored as the model uses it (transposed, or quantized by another \
-                 library); such a model cannot be saved",
+                "parts of {:?} are quantized and others are not, and it can only be saved whole",
                 item.stored_as
             )));
-        };
-        let kind = (item.role == Role::Linear).then(|| kind_of_blocks(item.precision)).flatten();
-        let kind = kind.filter(|kind| stored.elements != Elements::Blocks(*kind));
-        blocks.insert(stored.name, kind);
+        }
     }
-    Ok(blocks)
+    Ok(tensors)
 }
 
-/// The tensor's bytes, quantized where `kind` says so.
-fn bytes(store: &Store, name: &str, kind: Option<GgmlDType>) -> Result<Vec<u8>> {
-    let Some(stored) = store.tensor(name) else {
-        return Err(Error::input(format!("no tensor {name:?}")));
-    };
+fn form(weights: &Weights, item: &Item) -> WrittenForm {
+    let stored = weights.store.tensors.get(&item.stored_as).filter(|_| !item.assembled);
+    let kind = kind_of_blocks(item.precision).filter(|_| item.role == Role::Linear);
     match kind {
-        Some(kind) => convert::quantized(&stored, kind),
-        None => Ok(stored.pieces.concat()),
+        // Blocks that are stored stay as they are, of whatever kind the parts of the model are.
+        Some(kind) if stored.is_none_or(|stored| stored.elements != Elements::Blocks(kind)) => {
+            WrittenForm::Blocks(kind)
+        }
+        None if item.assembled => WrittenForm::Dense(item.precision),
+        _ => WrittenForm::AsStored,
+    }
+}
+
+/// The bytes of a tensor of that name, as it is to be written.
+fn bytes(weights: &Weights, name: &str, written: &Written<'_>) -> Result<Vec<u8>> {
+    let read = || -> Result<StoredTensor<'_>> {
+        weights.read(name)?.ok_or_else(|| Error::input(format!("no tensor {name:?}")))
+    };
+    match written.form {
+        WrittenForm::AsStored => {
+            let stored = weights.store.tensor(name);
+            let stored = stored.ok_or_else(|| Error::input(format!("no tensor {name:?}")))?;
+            Ok(stored.pieces.concat())
+        }
+        WrittenForm::Blocks(kind) if written.transposed => {
+            let rows = 0..written.shape.first().copied().unwrap_or(0);
+            let turned = read()?.transposed_rows(std::slice::from_ref(&rows))?;
+            convert::quantized(&turned, kind)
+        }
+        WrittenForm::Blocks(kind) => convert::quantized(&read()?, kind),
+        WrittenForm::Dense(precision) => outgoing::in_precision(&read()?, 0.0, precision),
     }
 }
 
@@ -109,10 +124,11 @@ fn in_place_of(to: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()>
     if to.exists() {
         return Err(Error::input(format!("{} exists already", to.display())));
     }
-    let partial = to.with_extension("partial");
-    let outcome = write(&partial).and_then(|()| fs::rename(&partial, to).map_err(Error::write(to)));
+    let extension = to.extension().unwrap_or_default().to_string_lossy();
+    let partial = &to.with_extension(format!("partial.{extension}"));
+    let outcome = write(partial).and_then(|()| fs::rename(partial, to).map_err(Error::write(to)));
     if outcome.is_err() {
-        let _ = fs::remove_file(&partial);
+        let _ = fs::remove_file(partial);
     }
     outcome
 }

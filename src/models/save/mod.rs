@@ -1,0 +1,172 @@
+//! Saving models.
+
+mod compare;
+mod metadata;
+mod tensors;
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::models::auto::decoder_family;
+use crate::models::decoder::families::{FAMILIES, Family};
+use crate::models::decoder::{DecoderConfig, HeadWeights, opened};
+use crate::models::raw_config::RawConfig;
+use crate::nn::rope::{RopePairing, RopeScaling};
+use crate::options::LoadOptions;
+use crate::source::ModelFiles;
+use crate::source::gguf::GgufFile;
+use crate::tokenizer;
+use crate::weights;
+use crate::weights::{Inventory, Outgoing, Progress};
+
+/// Saves a model as it was loaded, quantized or not, one tensor at a time.
+///
+/// `files` is the source that the model was loaded from and `inventory` what it
+/// [is made of](crate::models::heads::TextModel::inventory). Where `to` ends in `.gguf`, that becomes
+/// a GGUF file, which llama.cpp loads, too: of a GGUF file with its metadata; of a folder or
+/// repository with those of its config, tokenizer and chat template. Else it becomes a folder of our
+/// own: `model.safetensors`, in which blocks are bytes with their type told in the file's metadata,
+/// and all files beside it.
+///
+/// What was saved, loaded without options, has the same weights bit for bit.
+///
+/// ```no_run
+/// use sconce::models::AutoModel;
+/// use sconce::{LoadOptions, ModelSource, QuantLevel, models};
+///
+/// let files = ModelSource::from("./SmolLM2-135M-Instruct").open()?;
+/// let options = LoadOptions::default().quantize(QuantLevel::Q4K);
+/// let model = AutoModel::causal_lm_from(&files, &options)?;
+/// models::save(&files, model.inventory(), "./SmolLM2-135M-Instruct-q4_k.gguf")?;
+/// # Ok::<(), sconce::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// When there is something at `to` already or it cannot be written; when a GGUF file is to become a
+/// folder; and when a GGUF file cannot say what the model is: an encoder, a sliding window where the
+/// architecture has none, a tokenizer that llama.cpp does not know.
+pub fn save(files: &ModelFiles, inventory: &Inventory, to: impl AsRef<Path>) -> Result<()> {
+    save_with(files, inventory, to, &|_| {})
+}
+
+/// As [`save`], and tells the name of each tensor before it is made and written.
+///
+/// # Errors
+///
+/// As there.
+pub fn save_with(
+    files: &ModelFiles,
+    inventory: &Inventory,
+    to: impl AsRef<Path>,
+    progress: &dyn Fn(&str),
+) -> Result<()> {
+    let to = to.as_ref();
+    let is_gguf = to.extension().is_some_and(|ending| ending == "gguf");
+    match (files.gguf(), is_gguf) {
+        (Some(_), true) | (None, false) => weights::save(files, inventory, to, progress),
+        (None, true) => as_gguf(files, inventory, to, progress),
+        (Some(_), false) => Err(Error::input(format!(
+            "a GGUF file is saved as one: {} does not end in .gguf",
+            to.display()
+        ))),
+    }
+}
+
+/// A folder as a GGUF file.
+fn as_gguf(
+    files: &ModelFiles,
+    inventory: &Inventory,
+    to: &Path,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let raw = RawConfig::read(files)?;
+    let family = decoder_family(files, &raw)?.ok_or_else(|| {
+        let (origin, name) = (files.origin(), raw.model_type().unwrap_or_default());
+        Error::unsupported(format!(
+            "{origin} is of the architecture {name:?}, and only decoders can be saved as GGUF"
+        ))
+    })?;
+    let (config, weights) = opened(family, &raw, files, &LoadOptions::default())?;
+    let architecture = architecture(family);
+    if !config.alibis.is_empty() {
+        return Err(raw.refuse("alibi", "GGUF files cannot say that"));
+    }
+    check_head(architecture, &config)?;
+    let (mut metadata, factors) = metadata::of(&config, architecture);
+    metadata.extend(tokenizer::gguf_metadata(files, config.vocab_size)?);
+    let factors = tensors::factors(factors)?;
+    let tensors = tensors::of(&weights, inventory, &config, family)?;
+    check_biases(architecture, &tensors)?;
+    let check = |file: &GgufFile| {
+        let read = read_back(file)?;
+        compare::same(&expected(config.clone(), family.gguf_pairing), &read).map_err(|difference| {
+            Error::unsupported(format!(
+                "{}: {difference}, which a GGUF file of the architecture {architecture:?} cannot say",
+                files.origin()
+            ))
+        })
+    };
+    weights::write_gguf(metadata, [&factors, &tensors], check, to, progress)
+}
+
+/// `general.architecture` of a family; Mistral and Mixtral have none of their own.
+fn architecture(family: &Family) -> &'static str {
+    family.gguf_architectures.first().copied().unwrap_or("llama")
+}
+
+/// llama.cpp gives some architectures no choice.
+fn check_head(architecture: &str, config: &DecoderConfig) -> Result<()> {
+    let only = match architecture {
+        "gemma" | "gemma2" => HeadWeights::TiedToEmbedding,
+        "gptneox" | "olmo2" | "phi2" | "qwen2moe" => HeadWeights::Own,
+        _ => return Ok(()),
+    };
+    if config.head == only {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "`tie_word_embeddings` is {}, which llama.cpp does not support for {architecture:?}",
+        config.head == HeadWeights::TiedToEmbedding
+    )))
+}
+
+/// llama.cpp refuses files with tensors that it does not look for.
+fn check_biases(architecture: &str, tensors: &[Outgoing<'_>]) -> Result<()> {
+    let read: &[&str] = match architecture {
+        "gpt2" | "gptneox" | "granite" | "llama" | "phi2" | "starcoder2" => return Ok(()),
+        "falcon" => &[],
+        _ => &["attn_q", "attn_k", "attn_v"],
+    };
+    let of_layers = tensors.iter().filter_map(|tensor| {
+        let (_, name) = tensor.name.strip_prefix("blk.")?.split_once('.')?;
+        name.strip_suffix(".bias").filter(|name| !name.contains("norm"))
+    });
+    match of_layers.into_iter().find(|name| !read.contains(name)) {
+        Some(name) => Err(Error::unsupported(format!(
+            "layers have a bias for {name:?}, which llama.cpp does not support for {architecture:?}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The config that a reader of the file will come to.
+fn read_back(file: &GgufFile) -> Result<DecoderConfig> {
+    let raw = RawConfig::of_gguf(file)?;
+    let name = raw.model_type()?;
+    let family = FAMILIES.iter().find(|family| family.gguf_architectures.contains(&name));
+    let family = family.ok_or_else(|| Error::unsupported(format!("no architecture {name:?}")))?;
+    (family.config)(&raw, family.gguf_pairing)
+}
+
+/// The same model in the words of GGUF: other pairs of channels, and divisors of frequencies
+/// whatever they come from.
+fn expected(mut config: DecoderConfig, pairing: RopePairing) -> DecoderConfig {
+    for rope in &mut config.ropes {
+        if matches!(rope.scaling, RopeScaling::Llama3 { .. }) {
+            rope.scaling = RopeScaling::Factors(rope.divisors(config.max_positions));
+        }
+        rope.pairing = pairing;
+    }
+    config
+}

@@ -1,0 +1,124 @@
+//! A model's tensors under the names of GGUF files.
+
+use crate::error::{Error, Result};
+use crate::models::decoder::families::Family;
+use crate::models::decoder::{DecoderConfig, Residual, gguf_names};
+use crate::models::save::metadata::Factors;
+use crate::nn::rope::RopePairing;
+use crate::source::ggml::GgmlType;
+use crate::weights::names::{HeadCounts, How, Resolved};
+use crate::weights::{Inventory, Item, Order, Outgoing, Part, Role, Weights};
+
+/// All that the inventory lists, fused and stacked as the architecture has it.
+pub(super) fn of<'a>(
+    weights: &'a Weights,
+    inventory: &Inventory,
+    config: &DecoderConfig,
+    family: &Family,
+) -> Result<Vec<Outgoing<'a>>> {
+    let names = gguf_names(family);
+    // Falcon's second norm has a name of its own, where there are two.
+    let norms = config.layers.iter().any(|layer| layer.residual == Residual::ParallelNorms);
+    let has = |name: &str| norms || !name.contains("attn_norm_2");
+    let mut groups: Vec<(String, Vec<(How, Part)>)> = Vec::new();
+    for item in inventory.items() {
+        let name = match item.role {
+            Role::Tensor => item.name.clone(),
+            Role::Embedding | Role::Linear => format!("{}.weight", item.name),
+        };
+        let Resolved { name: theirs, how, .. } = names.resolve(&name, has);
+        if theirs == name {
+            return Err(Error::unsupported(format!("GGUF files have no name for {name:?}")));
+        }
+        let part = (how, part(item, name, config, family.gguf_pairing));
+        match groups.iter_mut().find(|(name, _)| *name == theirs) {
+            Some((_, parts)) => parts.push(part),
+            None => groups.push((theirs, vec![part])),
+        }
+    }
+    groups.into_iter().map(|(name, parts)| group(weights, name, parts)).collect()
+}
+
+/// Tensors of numbers.
+pub(super) fn factors(factors: Factors) -> Result<Vec<Outgoing<'static>>> {
+    let tensor = |(name, values): (&str, Vec<f32>)| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Ok(Outgoing {
+            name: name.to_owned(),
+            shape: vec![values.len()],
+            kind: kind("f32")?,
+            bytes: Box::new(move || Ok(bytes.clone())),
+        })
+    };
+    factors.into_iter().map(tensor).collect()
+}
+
+fn part(item: &Item, name: String, config: &DecoderConfig, pairing: RopePairing) -> Part {
+    let mut segments = name.split('.');
+    let layer = match (segments.next(), segments.next().map(str::parse::<usize>)) {
+        (Some("layers"), Some(Ok(number))) => config.layers.get(number),
+        _ => None,
+    };
+    let heads = layer.map(|layer| HeadCounts {
+        heads: layer.attention.heads,
+        kv_heads: layer.attention.kv_heads,
+        head_dim: layer.attention.head_dim,
+    });
+    let order = match (pairing, heads, segments.next(), segments.next()) {
+        (RopePairing::Adjacent, Some(HeadCounts { heads, .. }), Some("attn"), Some("q")) => {
+            Order::AdjacentPairs { heads }
+        }
+        (RopePairing::Adjacent, Some(HeadCounts { kv_heads, .. }), Some("attn"), Some("k")) => {
+            Order::AdjacentPairs { heads: kv_heads }
+        }
+        _ => Order::Same,
+    };
+    // ggml adds and multiplies by f32 only.
+    let precision = if item.role == Role::Tensor { "f32" } else { item.precision };
+    Part { name, shape: item.shape.clone(), precision, heads, order }
+}
+
+/// One tensor of one or more of ours.
+fn group<'a>(
+    weights: &'a Weights,
+    name: String,
+    mut parts: Vec<(How, Part)>,
+) -> Result<Outgoing<'a>> {
+    parts.sort_by_key(|(how, _)| match how {
+        How::Rows(part, _) => *part as usize,
+        How::Expert(number) => *number,
+        How::PlusOne | How::Whole => 0,
+    });
+    let (first_how, first) = &parts[0];
+    let precision = first.precision;
+    let mut shape = first.shape.clone();
+    if let Some((_, other)) = parts.iter().find(|(_, part)| part.precision != precision) {
+        return Err(Error::unsupported(format!(
+            "{:?} is {precision} and {:?} {}, and {name:?} holds both",
+            first.name, other.name, other.precision
+        )));
+    }
+    match first_how {
+        How::Expert(_) => shape.insert(0, parts.len()),
+        How::Rows(..) => {
+            shape[0] = parts.iter().filter_map(|(_, part)| part.shape.first()).sum();
+        }
+        How::PlusOne | How::Whole if parts.len() == 1 => {}
+        How::PlusOne | How::Whole => {
+            return Err(Error::unsupported(format!("{} tensors called {name:?}", parts.len())));
+        }
+    }
+    let bytes = move || {
+        let mut all = Vec::new();
+        for (_, part) in &parts {
+            all.append(&mut weights.bytes_of(part)?);
+        }
+        Ok(all)
+    };
+    Ok(Outgoing { name, shape, kind: kind(precision)?, bytes: Box::new(bytes) })
+}
+
+fn kind(precision: &str) -> Result<GgmlType> {
+    GgmlType::named(precision)
+        .ok_or_else(|| Error::unsupported(format!("GGUF files have no type {precision:?}")))
+}
