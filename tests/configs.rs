@@ -21,6 +21,7 @@ use golden::{Golden, advance, expect_close};
 /// Each is one field of a config set to something that no model has, and what the error says.
 const REFUSED: &[(&str, &str, &str, &[&str])] = &[
     ("falcon-40b-tiny", "parallel_attn", "false", &["`parallel_attn` is false"]),
+    ("falcon-7b-tiny", "hidden_size", "12", &["`hidden_size` is 12", "3 of 3 channels"]),
     ("gemma-tiny", "hidden_activation", r#""wave""#, &["`hidden_activation` is \"wave\""]),
     ("gemma2-tiny", "layer_types", r#"["full_attention"]"#, &["`layer_types`", "one per layer"]),
     ("gemma3-tiny", "attn_logit_softcapping", "50.0", &["`attn_logit_softcapping` is 50"]),
@@ -42,6 +43,7 @@ const REFUSED: &[(&str, &str, &str, &[&str])] = &[
     ("llama-tiny", "rope_theta", "0", &["`rope_theta` is 0"]),
     ("mistral-tiny", "sliding_window", "-7", &["`sliding_window` is -7"]),
     ("mixtral-tiny", "num_experts_per_tok", "6", &["`num_experts_per_tok` is 6", "5 experts"]),
+    ("phi3-tiny", "rope_scaling", r#"{"type": "linear", "factor": 2}"#, &["`type` is \"linear\""]),
     ("phi3-longrope-tiny", "rope_scaling", r#"{"type": "su", "short_factor": [1]}"#, &["`short_"]),
     ("qwen2-tiny", "layer_types", r#"["a", "b", "c"]"#, &["`layer_types`", "sliding_attention"]),
     ("qwen3-moe-tiny", "num_experts", "0", &["`num_experts` is 0"]),
@@ -96,6 +98,15 @@ fn fields_of_older_names() {
     agrees("phi3-longrope-tiny", |config| {
         config["rope_scaling"]["rope_type"] = Value::Null;
         config["rope_scaling"]["type"] = "su".into();
+    });
+    agrees("phi3-longrope-tiny", |config| config["rope_scaling"]["type"] = "yarn".into());
+}
+
+#[test]
+fn alibi_leaves_ropes_out_of_account() {
+    agrees("falcon-rw-tiny", |config| {
+        config.insert("rope_scaling".to_owned(), json!({"type": "wave"}));
+        config.insert("rope_theta".to_owned(), 0.into());
     });
 }
 

@@ -37,6 +37,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("olmo2-bias-tiny", "a bias for \"attn_output\""),
     ("phi-norms-tiny", "`layers[0].attention.qk_norm`"),
     ("qwen2-moe-mixed-tiny", "`layers[0].attention.qkv_bias` is \"Absent\""),
+    ("qwen2-moe-window-tiny", "`layers[0].attention.span` is 1"),
     ("qwen2-tiny", "`layers[1].attention.span` is 1"),
     ("qwen3-bias-tiny", "a bias for \"attn_output\""),
     ("qwen3-moe-mixed-tiny", "a bias for \"attn_output\""),

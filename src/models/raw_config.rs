@@ -136,6 +136,16 @@ impl RawConfig {
         config
     }
 
+    /// The same config with defaults for several fields.
+    pub(crate) fn with_sizes(&self, sizes: &[(&str, usize)]) -> Self {
+        sizes.iter().fold(self.clone(), |raw, &(field, size)| raw.with_default(field, size))
+    }
+
+    /// The same config with another section.
+    pub(crate) fn with_section(&self, field: &str, section: Self) -> Self {
+        self.with(field, Value::Object(section.fields))
+    }
+
     /// The same config without a field.
     pub(crate) fn without(&self, field: &str) -> Self {
         let mut config = self.clone();
@@ -245,7 +255,6 @@ const FIELDS: &[(&str, &str)] = &[
     ("rope.dimension_count", "rotary_dim"),
     ("rope.freq_base", "rope_theta"),
     ("rope.freq_base_swa", "rope_local_base_freq"),
-    ("use_parallel_residual", "use_parallel_residual"),
     ("use_parallel_residual", "use_parallel_residual"),
     ("vocab_size", "vocab_size"),
 ];

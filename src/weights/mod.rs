@@ -373,7 +373,7 @@ impl Weights {
     fn read(&self, name: &str) -> Result<Option<StoredTensor<'_>>> {
         Ok(match self.scheme.assemble(&self.store, name)? {
             None => self.store.tensor(name),
-            assembled => assembled,
+            Some(assembled) => Some(StoredTensor { name: name.to_owned(), ..assembled }),
         })
     }
 

@@ -124,7 +124,7 @@ def random_blocks(kind, rows, random):
 def rewriting(folder):
     """The tensors of dense.gguf, and a writer of model.gguf, with the same metadata, that replaces it."""
     reader = gguf.GGUFReader(folder / "dense.gguf")
-    writer = gguf.GGUFWriter(folder / "model.gguf", "llama")
+    writer = gguf.GGUFWriter(folder / "model.gguf", reader.fields["general.architecture"].contents())
     for key, field in reader.fields.items():
         if key.startswith("GGUF.") or key == "general.architecture":
             continue
@@ -141,13 +141,15 @@ def rewriting(folder):
 def pack(tensors, writer, packed):
     """Copies tensors, with the packed bytes in place of every row they stand for."""
     for tensor in tensors:
-        rows = [packed.get(row.tobytes()) for row in np.atleast_2d(tensor.data)]
+        rows = [packed.get(row.tobytes()) for row in tensor.data.reshape(-1, tensor.data.shape[-1])]
         if None in rows:
             writer.add_tensor(tensor.name, tensor.data)
             continue
         kind = rows[0][0]
         assert all(row[0] == kind for row in rows), tensor.name
-        writer.add_tensor(tensor.name, np.stack([row[1] for row in rows]), raw_dtype=kind)
+        blocks = np.stack([row[1] for row in rows])
+        # Experts are stacked.
+        writer.add_tensor(tensor.name, blocks.reshape(*tensor.data.shape[:-1], -1), raw_dtype=kind)
 
 
 def check_packed(file, packed):

@@ -73,6 +73,8 @@ class Golden:
     attention: str = "eager"
     # Beyond so many tokens the reference's cached and uncached results differ (see docs/goldens.md).
     cache_exact_up_to: int | None = None
+    # Off where the reference is wrong with a cache: everything is then computed without one.
+    cached: bool = True
 
 
 TINY = dict(
@@ -315,9 +317,45 @@ GOLDENS = [
     mixtral("mixtral-tiny"),
     mixtral("mixtral-apart-tiny", weights=None, gguf=("experts-apart",)),
     mixtral("mixtral-window-tiny", sliding_window=7, num_local_experts=4, gguf=()),
+    # Experts in blocks, those of one matrix in other blocks than the rest.
+    family(
+        "mixtral-blocks-tiny",
+        MixtralConfig,
+        dict(intermediate_size=32, num_local_experts=5, num_experts_per_tok=2, sliding_window=None, tie_word_embeddings=False),
+        matters={"num_experts_per_tok": 1},
+        logit_gain=1.5,
+        weights=None,
+        gguf=("blocks",),
+        block_types={".w2.": "Q8_0", ".experts.": "Q4_0"},
+    ),
+    moe(
+        "qwen2-moe-blocks-tiny",
+        Qwen2MoeConfig,
+        dict(shared_expert_intermediate_size=32, moe_intermediate_size=32),
+        weights=None,
+        gguf=("blocks",),
+        block_types={"experts.": "Q8_0", "shared_expert.": "Q4_1", "self_attn.o_proj": "Q8_0"},
+    ),
+    moe(
+        "qwen3-moe-blocks-tiny",
+        Qwen3MoeConfig,
+        dict(norm_topk_prob=True, moe_intermediate_size=32),
+        matters={"norm_topk_prob": False},
+        weights=None,
+        gguf=("blocks",),
+        block_types={".down_proj": "Q5_0", ".experts.": "Q8_0"},
+    ),
     moe("qwen2-moe-tiny", Qwen2MoeConfig, dict(shared_expert_intermediate_size=20)),
-    # Layers without experts, by either field; shares of the chosen; no biases. With windows the reference's
-    # cached and uncached results differ: its mask does not fit the shortened cache.
+    # With windows the reference's cached and uncached results differ: its mask does not fit the shortened cache.
+    moe(
+        "qwen2-moe-window-tiny",
+        Qwen2MoeConfig,
+        dict(shared_expert_intermediate_size=20, use_sliding_window=True, sliding_window=7),
+        matters={"sliding_window": 100},
+        cached=False,
+        gguf=(),
+    ),
+    # Layers without experts, by either field; shares of the chosen; no biases.
     moe(
         "qwen2-moe-mixed-tiny",
         Qwen2MoeConfig,
@@ -340,7 +378,7 @@ GOLDENS = [
         matters={"norm_topk_prob": True, "sliding_window": 100},
         gguf=(),
     ),
-    family("qwen3-tiny", Qwen3Config, dict(head_dim=10), embedding_gain=0.1, logit_gain=5.0, weights=None),
+    family("qwen3-tiny", Qwen3Config, dict(head_dim=10), embedding_gain=0.1, logit_gain=5.0),
     family("qwen3-bias-tiny", Qwen3Config, dict(attention_bias=True, tie_word_embeddings=False), gguf=()),
     # The 4k models: plain rope, a window.
     family("phi3-tiny", Phi3Config, dict(sliding_window=9, tie_word_embeddings=False), gguf=()),
@@ -373,7 +411,6 @@ GOLDENS = [
         norm_mean=0.0,
         embedding_gain=0.05,
         logit_gain=20.0,
-        weights=None,
         matters={"rms_norm_eps": 1e-6},
     ),
     family("gemma-tiny", GemmaConfig, dict(head_dim=10, tie_word_embeddings=False), norm_mean=0.0, embedding_gain=0.1, gguf=()),

@@ -21,7 +21,7 @@ use crate::stream;
 /// What Python makes of every text.
 pub(crate) struct Golden {
     pub(crate) json: Value,
-    texts: Vec<String>,
+    pub(crate) texts: Vec<String>,
     /// Ids and texts only: the file does not tell the rest, or tells it differently.
     pub(crate) ids_only: bool,
 }

@@ -329,7 +329,10 @@ pub(crate) fn opened(
         }
         Some(_) => (family.gguf_pairing, gguf_names(family)),
     };
-    let config = (family.config)(raw, pairing)?;
+    let config = match files.gguf() {
+        None => (family.config)(&raw.with_sizes(family.sizes), pairing)?,
+        Some(_) => (family.config)(raw, pairing)?,
+    };
     // Checkpoints of a base model leave out the prefix that those with a head have.
     let prefix = names.resolve("embed", |_| false).name;
     let prefix = prefix.split('.').next().unwrap_or_default();

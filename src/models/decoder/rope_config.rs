@@ -35,7 +35,9 @@ pub(super) fn read(
         let reason = format!(
             "{rotary_dim} of {head_dim} channels would be rotated; an even number is needed"
         );
-        return Err(raw.refuse("head_dim", reason));
+        let given =
+            if raw.optional_size("head_dim")?.is_some() { "head_dim" } else { "hidden_size" };
+        return Err(raw.refuse(given, reason));
     }
     let mut scaling = RopeScaling::None;
     let mut context = max_positions;

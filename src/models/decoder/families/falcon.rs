@@ -26,6 +26,12 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["falcon"],
     gguf_pairing: RopePairing::Halves,
     config,
+    sizes: &[
+        ("vocab_size", 65_024),
+        ("hidden_size", 4544),
+        ("num_hidden_layers", 32),
+        ("num_attention_heads", 71),
+    ],
     safetensors: &[
         renamed("embed", "transformer.word_embeddings"),
         renamed("final_norm", "transformer.ln_f"),
@@ -79,11 +85,17 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         }
         (_, true) => Residual::Parallel,
     };
-    let mut config = llama::config(&raw, pairing)?;
+    let alibi = raw.flag("alibi", false)?;
+    // What is said of ropes is then of no account.
+    let rotated = match alibi {
+        true => raw.without("rope_scaling").without("rope_theta").with("rotary_dim", 2),
+        false => raw.clone(),
+    };
+    let mut config = llama::config(&rotated, pairing)?;
     config.head = llama::head(&raw, true)?;
     config.final_norm = NormConfig::Layer { eps: raw.number("layer_norm_eps", 1e-5)? };
-    let alibi = raw.flag("alibi", false)?;
     if alibi {
+        config.ropes.clear();
         let attention = &config.layers[0].attention;
         config.alibis = vec![AlibiConfig { heads: attention.heads, scale: attention.scale }];
     }

@@ -19,6 +19,13 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["gemma"],
     gguf_pairing: RopePairing::Halves,
     config,
+    sizes: &[
+        ("vocab_size", 256_000),
+        ("hidden_size", 3072),
+        ("intermediate_size", 24_576),
+        ("num_hidden_layers", 28),
+        ("num_attention_heads", 16),
+    ],
     safetensors: &[
         FINAL_NORM,
         plus_one("layers.*.attn_norm", "model.layers.*.input_layernorm"),

@@ -18,6 +18,13 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["gemma2"],
     gguf_pairing: RopePairing::Halves,
     config,
+    sizes: &[
+        ("vocab_size", 256_000),
+        ("hidden_size", 2304),
+        ("intermediate_size", 9216),
+        ("num_hidden_layers", 26),
+        ("num_attention_heads", 8),
+    ],
     // Those of queries and keys are Gemma 3's.
     safetensors: &[
         gemma::FINAL_NORM,

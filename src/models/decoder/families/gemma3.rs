@@ -19,6 +19,8 @@ pub(super) const FAMILY: Family = Family {
     model_types: &["gemma3_text", "gemma3"],
     gguf_architectures: &["gemma3"],
     config,
+    // In `text_config`, where there is one.
+    sizes: &[],
     ..gemma2::FAMILY
 };
 

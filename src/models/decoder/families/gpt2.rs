@@ -19,6 +19,12 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["gpt2"],
     gguf_pairing: RopePairing::Halves,
     config,
+    sizes: &[
+        ("vocab_size", 50_257),
+        ("hidden_size", 768),
+        ("num_hidden_layers", 12),
+        ("num_attention_heads", 12),
+    ],
     safetensors: &[
         renamed("embed", "transformer.wte"),
         renamed("positions", "transformer.wpe"),

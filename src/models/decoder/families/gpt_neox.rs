@@ -18,6 +18,13 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["gptneox"],
     gguf_pairing: RopePairing::Halves,
     config,
+    sizes: &[
+        ("vocab_size", 50_432),
+        ("hidden_size", 6144),
+        ("intermediate_size", 24_576),
+        ("num_hidden_layers", 44),
+        ("num_attention_heads", 64),
+    ],
     safetensors: &[
         renamed("embed", "gpt_neox.embed_in"),
         renamed("final_norm", "gpt_neox.final_layer_norm"),

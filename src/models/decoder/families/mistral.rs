@@ -11,8 +11,19 @@ use crate::models::decoder::families::spans;
 use crate::models::raw_config::RawConfig;
 use crate::nn::rope::RopePairing;
 
-pub(super) const FAMILY: Family =
-    Family { model_types: &["mistral"], gguf_architectures: &[], config, ..llama::FAMILY };
+pub(super) const FAMILY: Family = Family {
+    model_types: &["mistral"],
+    gguf_architectures: &[],
+    config,
+    sizes: &[
+        ("vocab_size", 32_000),
+        ("hidden_size", 4096),
+        ("intermediate_size", 14_336),
+        ("num_hidden_layers", 32),
+        ("num_attention_heads", 32),
+    ],
+    ..llama::FAMILY
+};
 
 fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
     let raw = &raw

@@ -18,6 +18,13 @@ pub(super) const FAMILY: Family = Family {
     model_types: &["mixtral"],
     gguf_architectures: &[],
     config,
+    sizes: &[
+        ("vocab_size", 32_000),
+        ("hidden_size", 4096),
+        ("intermediate_size", 14_336),
+        ("num_hidden_layers", 32),
+        ("num_attention_heads", 32),
+    ],
     safetensors: &[
         renamed("layers.*.mlp.router", "model.layers.*.block_sparse_moe.gate"),
         renamed("layers.*.mlp.experts.*.gate", "model.layers.*.block_sparse_moe.experts.*.w1"),

@@ -15,6 +15,13 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["olmo2"],
     gguf_pairing: RopePairing::Halves,
     config,
+    sizes: &[
+        ("vocab_size", 50_304),
+        ("hidden_size", 4096),
+        ("intermediate_size", 11_008),
+        ("num_hidden_layers", 32),
+        ("num_attention_heads", 32),
+    ],
     safetensors: &[
         renamed("layers.*.attn_post_norm", "model.layers.*.post_attention_layernorm"),
         renamed("layers.*.mlp_post_norm", "model.layers.*.post_feedforward_layernorm"),

@@ -19,6 +19,13 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["phi2"],
     gguf_pairing: RopePairing::Halves,
     config,
+    sizes: &[
+        ("vocab_size", 51_200),
+        ("hidden_size", 2048),
+        ("intermediate_size", 8192),
+        ("num_hidden_layers", 24),
+        ("num_attention_heads", 32),
+    ],
     safetensors: &[
         renamed("final_norm", "model.final_layernorm"),
         renamed("layers.*.attn.o", "model.layers.*.self_attn.dense"),

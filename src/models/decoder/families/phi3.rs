@@ -18,6 +18,13 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["phi3"],
     gguf_pairing: RopePairing::Halves,
     config,
+    sizes: &[
+        ("vocab_size", 32_064),
+        ("hidden_size", 3072),
+        ("intermediate_size", 8192),
+        ("num_hidden_layers", 32),
+        ("num_attention_heads", 32),
+    ],
     safetensors: &[
         part("layers.*.attn.q", "model.layers.*.self_attn.qkv_proj", Part::Query),
         part("layers.*.attn.k", "model.layers.*.self_attn.qkv_proj", Part::Key),
@@ -40,6 +47,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         Some(_) => raw,
         None => raw.with_default("original_max_position_embeddings", 4096),
     };
+    let raw = with_longrope(raw)?;
     let mut config = llama::config(&raw, pairing)?;
     if let RopeScaling::LongRope { original_positions, .. } = config.ropes[0].scaling {
         config.recomputed_beyond = Some(original_positions);
@@ -48,4 +56,19 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         spans::slide(&raw, &mut config, window, |_| true)?;
     }
     Ok(config)
+}
+
+/// `Phi3Config` knows one scaling, which configs of its first days call `su` or `yarn`.
+fn with_longrope(raw: RawConfig) -> Result<RawConfig> {
+    let Some(section) = raw.section("rope_scaling")?.filter(|_| !raw.is_gguf()) else {
+        return Ok(raw);
+    };
+    let field = if section.text("rope_type")?.is_some() { "rope_type" } else { "type" };
+    match section.text(field)? {
+        Some("longrope" | "su") => Ok(raw),
+        Some("yarn") if field == "type" => {
+            Ok(raw.with_section("rope_scaling", section.with("type", "longrope")))
+        }
+        _ => Err(section.refuse(field, "longrope is supported")),
+    }
 }

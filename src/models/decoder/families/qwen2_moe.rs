@@ -18,6 +18,13 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["qwen2moe"],
     gguf_pairing: RopePairing::Halves,
     config,
+    sizes: &[
+        ("vocab_size", 151_936),
+        ("hidden_size", 2048),
+        ("intermediate_size", 5632),
+        ("num_hidden_layers", 24),
+        ("num_attention_heads", 16),
+    ],
     // Qwen3-MoE has no shared one.
     safetensors: &[
         renamed("layers.*.mlp.router", "model.layers.*.mlp.gate"),

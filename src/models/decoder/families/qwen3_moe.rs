@@ -14,6 +14,13 @@ pub(super) const FAMILY: Family = Family {
     model_types: &["qwen3_moe"],
     gguf_architectures: &["qwen3moe"],
     config,
+    sizes: &[
+        ("vocab_size", 151_936),
+        ("hidden_size", 2048),
+        ("intermediate_size", 6144),
+        ("num_hidden_layers", 24),
+        ("num_attention_heads", 32),
+    ],
     ..qwen2_moe::FAMILY
 };
 

@@ -16,6 +16,13 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["smollm3"],
     gguf_pairing: RopePairing::Adjacent,
     config,
+    sizes: &[
+        ("vocab_size", 128_256),
+        ("hidden_size", 2048),
+        ("intermediate_size", 11_008),
+        ("num_hidden_layers", 36),
+        ("num_attention_heads", 16),
+    ],
     ..llama::FAMILY
 };
 

@@ -18,6 +18,13 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["starcoder2"],
     gguf_pairing: RopePairing::Halves,
     config,
+    sizes: &[
+        ("vocab_size", 49_152),
+        ("hidden_size", 3072),
+        ("intermediate_size", 12_288),
+        ("num_hidden_layers", 30),
+        ("num_attention_heads", 24),
+    ],
     safetensors: &[
         renamed("layers.*.mlp.up", "model.layers.*.mlp.c_fc"),
         renamed("layers.*.mlp.down", "model.layers.*.mlp.c_proj"),
