@@ -2,6 +2,9 @@
 //! Matrices are turned here too.
 #![expect(unsafe_code, reason = "vector instructions")]
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
 use crate::kernels::tier::{Tier, tiered};
 
 /// A matrix in a slice: rows of which each begins `stride` after the one before.
@@ -59,6 +62,11 @@ pub(super) unsafe fn product_at(
         // promise).
         Tier::Avx2 => unsafe {
             avx2::product(left, right, [rows, depth, columns], out, stride, into);
+        },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => unsafe {
+            neon::product(left, right, [rows, depth, columns], out, stride, into);
         },
         // SAFETY: as above.
         _ => unsafe { scalar(left, right, [rows, depth, columns], out, stride, into) },

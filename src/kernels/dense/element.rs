@@ -11,6 +11,12 @@ pub(super) trait Element: Copy + Sync {
     /// `from` must point to eight of them, and the processor have AVX2 and F16C.
     #[cfg(target_arch = "x86_64")]
     unsafe fn load(from: *const Self) -> std::arch::x86_64::__m256;
+
+    /// # Safety
+    ///
+    /// `from` must point to eight of them.
+    #[cfg(target_arch = "aarch64")]
+    unsafe fn load(from: *const Self) -> [std::arch::aarch64::float32x4_t; 2];
 }
 
 impl Element for f32 {
@@ -24,6 +30,14 @@ impl Element for f32 {
     unsafe fn load(from: *const Self) -> std::arch::x86_64::__m256 {
         // SAFETY: the caller's promise.
         unsafe { std::arch::x86_64::_mm256_loadu_ps(from) }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn load(from: *const Self) -> [std::arch::aarch64::float32x4_t; 2] {
+        use std::arch::aarch64::vld1q_f32;
+        // SAFETY: the caller's promise.
+        unsafe { [vld1q_f32(from), vld1q_f32(from.add(4))] }
     }
 }
 
@@ -39,6 +53,19 @@ impl Element for f16 {
         use std::arch::x86_64::{_mm_loadu_si128, _mm256_cvtph_ps};
         // SAFETY: the caller's promise.
         _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn load(from: *const Self) -> [std::arch::aarch64::float32x4_t; 2] {
+        use std::arch::aarch64::{vget_high_u16, vget_low_u16, vld1q_u16};
+
+        use crate::kernels::neon::widen;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let halves = vld1q_u16(from.cast());
+            [widen(vget_low_u16(halves)), widen(vget_high_u16(halves))]
+        }
     }
 }
 
@@ -57,5 +84,19 @@ impl Element for bf16 {
         // SAFETY: the caller's promise.
         let halves = unsafe { _mm_loadu_si128(from.cast()) };
         _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn load(from: *const Self) -> [std::arch::aarch64::float32x4_t; 2] {
+        use std::arch::aarch64::{
+            vget_high_u16, vget_low_u16, vld1q_u16, vreinterpretq_f32_u32, vshll_n_u16,
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let halves = vld1q_u16(from.cast());
+            [vget_low_u16(halves), vget_high_u16(halves)]
+                .map(|halves| vreinterpretq_f32_u32(vshll_n_u16::<16>(halves)))
+        }
     }
 }

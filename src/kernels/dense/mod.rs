@@ -12,6 +12,8 @@
 mod avx2;
 mod blocked;
 mod element;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 use half::{bf16, f16};
 
@@ -60,6 +62,10 @@ fn multiply_as<T: Element>(tier: Tier, x: &[f32], columns: usize, weight: &[T], 
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the tier says that the processor has these instructions.
             Tier::Avx2 => unsafe { avx2::few(x, columns, weight, &mut write) },
+            #[cfg(target_arch = "aarch64")]
+            Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => {
+                neon::few(x, columns, weight, &mut write)
+            }
             _ => scalar(x, columns, weight, &mut write),
         }
     });
