@@ -1,7 +1,7 @@
 //! Tokens per second of a model: prompt processing (pp) and generation (tg).
 //!
 //! ```text
-//! cargo run --release --example bench_llm -- MODEL.gguf [--prompt 256] [--generate 64] [--depth 0] [--half-cache] [--batch 1] [--repeats 3]
+//! cargo run --release --example bench_llm -- MODEL.gguf [--prompt 256] [--generate 64] [--depth 0] [--cache f16] [--batch 1] [--repeats 3]
 //! ```
 //!
 //! The prompt's ids are arbitrary and generation is greedy, so that another engine can be given the
@@ -42,9 +42,9 @@ struct Arguments {
     /// Quantize the weights while loading.
     #[arg(long)]
     quantize: Option<QuantLevel>,
-    /// Keep keys and values in f16.
+    /// What keys and values are kept in: f32, f16 or q8.
     #[arg(long)]
-    half_cache: bool,
+    cache: Option<CachePrecision>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut options = LoadOptions::default().device(Device::Cpu);
     options.dtype = arguments.dtype;
     options.quantize = arguments.quantize;
-    options.cache = arguments.half_cache.then_some(CachePrecision::F16);
+    options.cache = arguments.cache;
     let started = Instant::now();
     let model = AutoModel::causal_lm(arguments.model.as_str(), &options)?;
     let loaded = started.elapsed();

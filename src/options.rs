@@ -24,8 +24,8 @@ pub struct LoadOptions {
     /// checkpoint's name, each with all that is in it (`layers.0`, `mlp.down`, `lm_head`). `None`: the
     /// output head, as in bitsandbytes (`llm_int8_skip_modules`); an empty list: none.
     pub skip_modules: Option<Vec<String>>,
-    /// What keys and values are kept in on the CPU. `None`: f32. On a GPU they have the dtype of the
-    /// arithmetic.
+    /// What keys and values are kept in on the CPU. `None`: f32 where all weights are f32, else f16, whose
+    /// rounding is small beside that of the weights. On a GPU they have the dtype of the arithmetic.
     pub cache: Option<CachePrecision>,
     /// How many threads the model computes on at most, the caller's among them. `None`: all that the
     /// process may use, by `RAYON_NUM_THREADS`, else its processors and, on Linux, the quota of its
@@ -86,6 +86,23 @@ pub enum CachePrecision {
     F16,
     /// Exact.
     F32,
+    /// Near a quarter of the memory: 8 bits and a scale for 32 channels, which rounds to a 254th of the
+    /// largest of them.
+    Q8,
+}
+
+impl FromStr for CachePrecision {
+    type Err = Error;
+
+    /// Accepts `f32`, `float32`, `f16`, `float16`, `q8`.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name.to_ascii_lowercase().as_str() {
+            "f16" | "float16" => Ok(Self::F16),
+            "f32" | "float32" => Ok(Self::F32),
+            "q8" => Ok(Self::Q8),
+            _ => Err(Error::option("cache", format!("{name:?} is none of f32, f16, q8"))),
+        }
+    }
 }
 
 /// The dtype of dense weights, by its Hugging Face name.

@@ -66,7 +66,7 @@ fn attend_on(
     out: &mut [f32],
 ) {
     let Attention { heads, kv_heads, head_dim, sights, .. } = *attention;
-    attention.check(queries.len(), keys.len(), values.len());
+    attention.check(queries.len(), [keys, values]);
     assert_eq!(out.len(), queries.len());
     let (group, tokens) = (heads / kv_heads, sights.first().map_or(0, |sight| sight.slots.len()));
     let block = (QUERIES / group).clamp(1, tokens.max(1));
@@ -132,12 +132,13 @@ const TILE: usize = 64;
 const SMALLEST_PART: usize = 128;
 impl Attention<'_> {
     /// That everything is as large as it says: kernels rely on it.
-    fn check(&self, queries: usize, keys: usize, values: usize) {
+    fn check(&self, queries: usize, cached: [Cached<'_>; 2]) {
         let Attention { heads, kv_heads, head_dim, capacity, sights, .. } = *self;
         assert!(kv_heads > 0 && head_dim > 0 && heads.is_multiple_of(kv_heads));
         let tokens = sights.first().map_or(0, |sight| sight.slots.len());
         assert_eq!(queries, sights.len() * tokens * heads * head_dim);
-        assert!(keys == values && keys == sights.len() * kv_heads * capacity * head_dim);
+        let vectors = sights.len() * kv_heads * capacity;
+        assert!(cached.iter().all(|cached| cached.holds(vectors, head_dim)));
         for sight in sights {
             assert_eq!(sight.slots.len(), tokens);
             let end = sight.slots.iter().map(|slots| slots.end).max().unwrap_or(0);
@@ -330,9 +331,27 @@ mod tests {
     use half::f16;
 
     use super::*;
+    use crate::kernels::cached::{Buffer, block_bytes, store};
 
     fn random(length: usize, seed: usize) -> Vec<f32> {
         (0..length).map(|at| ((at * 7919 + seed * 101) % 1009) as f32 / 252.0 - 2.0).collect()
+    }
+
+    /// The same numbers as every cache keeps them.
+    struct Stored {
+        f16: Vec<f16>,
+        f32: Vec<f32>,
+        q8: Vec<u8>,
+    }
+
+    impl Stored {
+        fn new(values: &[f32], head_dim: usize) -> Self {
+            let vectors = values.len() / head_dim;
+            let mut q8 = vec![0; vectors * block_bytes(head_dim)];
+            store(values, [1, vectors, 1, head_dim], 0, vectors, Buffer::Q8(&mut q8));
+            let f16 = values.iter().map(|x| f16::from_f32(*x)).collect();
+            Self { f16, f32: values.to_vec(), q8 }
+        }
     }
 
     /// The same in f64, one query at a time.
@@ -415,20 +434,20 @@ mod tests {
                 cap: capped.then_some(3.0),
                 biases: capped.then_some((&biases, end)),
             };
-            let half =
-                |values: &[f32]| -> Vec<f16> { values.iter().map(|x| f16::from_f32(*x)).collect() };
-            let (half_keys, half_values) = (half(&keys), half(&values));
-            let wide = |values: &[f16]| -> Vec<f32> { values.iter().map(|x| x.to_f32()).collect() };
+            let stored = [&keys, &values].map(|values| Stored::new(values, head_dim));
             for tier in Tier::available() {
-                for halves in [false, true] {
-                    let (cached, expected) = if halves {
-                        let expected =
-                            expected(&attention, &queries, &wide(&half_keys), &wide(&half_values));
-                        ([Cached::F16(&half_keys), Cached::F16(&half_values)], expected)
-                    } else {
-                        let expected = expected(&attention, &queries, &keys, &values);
-                        ([Cached::F32(&keys), Cached::F32(&values)], expected)
-                    };
+                for cached in [
+                    stored.each_ref().map(|stored| Cached::F16(&stored.f16)),
+                    stored.each_ref().map(|stored| Cached::F32(&stored.f32)),
+                    stored.each_ref().map(|stored| Cached::Q8(&stored.q8)),
+                ] {
+                    let vectors = rows * kv_heads * capacity;
+                    let [keys, values] = cached.map(|cached| {
+                        let mut wide = vec![0.0; vectors * head_dim];
+                        cached.widen(0..vectors, head_dim, head_dim, &mut wide);
+                        wide
+                    });
+                    let expected = expected(&attention, &queries, &keys, &values);
                     let mut found = vec![f32::NAN; queries.len()];
                     attend_on(tier, &attention, &queries, cached[0], cached[1], &mut found);
                     for (found, expected) in found.iter().zip(expected) {

@@ -4,8 +4,7 @@ use candle_core::{CpuStorage, DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::kernels::cached::{self, Buffer, Cached};
-use crate::kernels::dense::Dense;
-use crate::weights::slices::{modify, with_dense};
+use crate::weights::slices::{modify, with_f32, with_storage};
 
 /// Keys and values of the tokens a generation has seen, layer by layer.
 ///
@@ -32,12 +31,14 @@ pub struct KvCache {
 #[derive(Debug)]
 pub(crate) struct LayerCache {
     buffers: Option<(Tensor, Tensor)>,
-    /// Of the buffers on the CPU, f16 or f32; elsewhere they have the dtype of activations.
+    /// Of the buffers on the CPU: f16, f32 or, for bytes of 8-bit blocks in place of channels, u8.
+    /// Elsewhere they have the dtype of activations.
     dtype: DType,
 }
 
 impl KvCache {
-    /// For so many layers; on the CPU in f16 or f32, elsewhere in the dtype of activations.
+    /// For so many layers; on the CPU in f16, f32 or 8-bit blocks (u8), elsewhere in the dtype of
+    /// activations.
     pub(crate) fn new(layers: usize, dtype: DType) -> Self {
         Self {
             layers: (0..layers).map(|_| LayerCache { buffers: None, dtype }).collect(),
@@ -220,7 +221,7 @@ impl KvCache {
 impl LayerCache {
     /// Writes keys and values, `(rows, kv_heads, tokens, head_dim)`, into the slots from `start`
     /// and returns all of the row's, `(rows, kv_heads, start + tokens, head_dim)`, as views that
-    /// hold until the next append.
+    /// hold until the next append; on the CPU as copies in f32.
     pub(crate) fn append(
         &mut self,
         keys: &Tensor,
@@ -228,8 +229,17 @@ impl LayerCache {
         start: usize,
         capacity: usize,
     ) -> Result<(Tensor, Tensor)> {
-        let (rows, _, tokens, _) = keys.dims4()?;
+        let (rows, heads, tokens, head_dim) = keys.dims4()?;
         let end = start + tokens;
+        if keys.device().is_cpu() {
+            let by_token = |x: &Tensor| x.to_dtype(DType::F32)?.transpose(1, 2)?.contiguous();
+            let (keys, values) = (by_token(keys)?, by_token(values)?);
+            let shape = [rows, tokens, heads, head_dim];
+            let (keys, values) = with_f32(&keys, |keys| {
+                with_f32(&values, |values| self.append_rows([keys, values], shape, start, capacity))
+            })???;
+            return Ok((widened(keys, end, head_dim)?, widened(values, end, head_dim)?));
+        }
         let (old_keys, old_values) = self.take(rows);
         let keys = write(old_keys, keys, start, capacity)?;
         let values = write(old_values, values, start, capacity)?;
@@ -240,7 +250,7 @@ impl LayerCache {
 
     /// As [`append`](Self::append) on the CPU, from the order in which they are computed; `shape`
     /// is `(rows, tokens, kv_heads, head_dim)`. Returns the whole buffers,
-    /// `(rows, kv_heads, capacity, head_dim)`.
+    /// `(rows, kv_heads, capacity, head_dim)`, or bytes of blocks in place of channels.
     pub(crate) fn append_rows(
         &mut self,
         [keys, values]: [&[f32]; 2],
@@ -250,13 +260,17 @@ impl LayerCache {
     ) -> Result<(&Tensor, &Tensor)> {
         let (old_keys, old_values) = self.take(shape[0]);
         let dtype = self.dtype;
+        let [rows, tokens, heads, head_dim] = shape;
+        let width = vector_bytes(head_dim, dtype) / dtype.size_in_bytes();
         let write = |buffer, new: &[f32]| -> Result<Tensor> {
-            let buffer = room(buffer, shape, start, capacity, (dtype, &Device::Cpu))?;
+            let room_for = [rows, tokens, heads, width];
+            let buffer = room(buffer, room_for, start, capacity, (dtype, &Device::Cpu))?;
             let slots = buffer.dims()[2];
             modify(&buffer, |storage| {
                 let buffer = match storage {
                     CpuStorage::F16(buffer) => Buffer::F16(buffer),
                     CpuStorage::F32(buffer) => Buffer::F32(buffer),
+                    CpuStorage::U8(buffer) => Buffer::Q8(buffer),
                     _ => return,
                 };
                 cached::store(new, shape, start, slots, buffer);
@@ -308,13 +322,35 @@ fn room(
     })
 }
 
+/// The first slots of a buffer on the CPU as f32, `(rows, kv_heads, slots, head_dim)`.
+fn widened(buffer: &Tensor, slots: usize, head_dim: usize) -> Result<Tensor> {
+    let (rows, heads, _, _) = buffer.dims4()?;
+    let vectors = rows * heads * slots;
+    let mut wide = vec![0.0; vectors * head_dim];
+    with_cached(&buffer.narrow(2, 0, slots)?.contiguous()?, |cached| {
+        cached.widen(0..vectors, head_dim, head_dim, &mut wide);
+    })?;
+    Ok(Tensor::from_vec(wide, (rows, heads, slots, head_dim), buffer.device())?)
+}
+
 /// Calls `work` with the elements of a buffer on the CPU.
 pub(super) fn with_cached<T>(buffer: &Tensor, work: impl FnOnce(Cached<'_>) -> T) -> Result<T> {
-    with_dense(buffer, |values| match values {
-        Dense::F16(values) => Ok(work(Cached::F16(values))),
-        Dense::F32(values) => Ok(work(Cached::F32(values))),
-        Dense::BF16(_) => Err(Error::input("a cache in f16 or f32 is expected")),
+    with_storage(buffer, |storage, range| {
+        Ok(work(match storage {
+            CpuStorage::F16(values) => Cached::F16(&values[range]),
+            CpuStorage::F32(values) => Cached::F32(&values[range]),
+            CpuStorage::U8(blocks) => Cached::Q8(&blocks[range]),
+            _ => return Err(Error::input("a cache in f16, f32 or 8 bits is expected")),
+        }))
     })?
+}
+
+/// The bytes that a vector of keys or values takes in a cache of that dtype.
+pub(crate) fn vector_bytes(head_dim: usize, dtype: DType) -> usize {
+    match dtype {
+        DType::U8 => cached::block_bytes(head_dim),
+        dtype => head_dim * dtype.size_in_bytes(),
+    }
 }
 
 /// Slots allocated at the least.

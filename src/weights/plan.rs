@@ -15,7 +15,7 @@ pub(super) struct LoadPlan {
     pub(super) compute: DType,
     /// Of matrices that are not quantized; `None`: what each is stored in, which loses nothing.
     dense: Option<DType>,
-    /// Of keys and values.
+    /// Of keys and values; bytes are those of blocks in 8 bits.
     pub(super) cache: DType,
     keep_blocks: bool,
     quantize: Option<QuantLevel>,
@@ -37,7 +37,15 @@ impl LoadPlan {
         let cache = match options.cache {
             _ if !device.is_cpu() => compute,
             Some(CachePrecision::F16) => DType::F16,
-            Some(CachePrecision::F32) | None => DType::F32,
+            Some(CachePrecision::F32) => DType::F32,
+            Some(CachePrecision::Q8) => DType::U8,
+            None if options.quantize.is_some() => DType::F16,
+            None => match options.dtype {
+                Some(Precision::F32) => DType::F32,
+                Some(Precision::BF16 | Precision::F16) => DType::F16,
+                Some(Precision::AsStored) | None if store.is_full_precision() => DType::F32,
+                Some(Precision::AsStored) | None => DType::F16,
+            },
         };
         let LoadOptions { quantize, skip_modules, .. } = options.clone();
         Self { device, compute, dense, cache, keep_blocks, quantize, skip_modules }

@@ -96,6 +96,15 @@ impl Store {
         self.find(name).is_some()
     }
 
+    /// Whether no weight has been rounded to fewer bits than f32's.
+    pub(super) fn is_full_precision(&self) -> bool {
+        !self.tensors.values().any(|entry| match entry.elements {
+            Elements::Blocks(_) | Elements::ReadOnlyBlocks(_) => true,
+            Elements::BF16 | Elements::F16 | Elements::F8E4M3 => true,
+            Elements::Dequantized | Elements::F32 | Elements::F64 | Elements::Other(_) => false,
+        })
+    }
+
     /// The dense dtype that most of the checkpoint's bytes are in.
     pub(super) fn main_dense_elements(&self) -> Option<&Elements> {
         let kinds = [Elements::F32, Elements::BF16, Elements::F16, Elements::F64, Elements::F8E4M3];

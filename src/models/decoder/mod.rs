@@ -22,7 +22,7 @@ use crate::models::threads::Threads;
 use crate::models::{CausalLm, LogitsAt, ModelLimits, Trace};
 use crate::nn::Step;
 use crate::nn::attention::soft_cap;
-use crate::nn::cache::KvCache;
+use crate::nn::cache::{KvCache, vector_bytes};
 use crate::nn::norm::Norm;
 use crate::nn::rope::RopePairing;
 use crate::options::LoadOptions;
@@ -253,9 +253,10 @@ impl TextModel for Decoder {
     }
 
     fn cache_bytes_per_token(&self) -> usize {
-        let channels = |layer: &LayerConfig| layer.attention.kv_heads * layer.attention.head_dim;
-        let both: usize = self.config.layers.iter().map(|layer| 2 * channels(layer)).sum();
-        both * self.cache_dtype.size_in_bytes()
+        let bytes = |layer: &LayerConfig| {
+            layer.attention.kv_heads * vector_bytes(layer.attention.head_dim, self.cache_dtype)
+        };
+        self.config.layers.iter().map(|layer| 2 * bytes(layer)).sum()
     }
 }
 
