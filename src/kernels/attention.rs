@@ -12,6 +12,7 @@
 use std::ops::Range;
 
 use crate::kernels::cached::Cached;
+use crate::kernels::dense::{FEW, dots};
 use crate::kernels::exp::{exp, exponentials, largest, tanh};
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
@@ -220,13 +221,7 @@ impl Unit {
         for start in (first..end).step_by(TILE) {
             let slots = start..end.min(start + TILE);
             let cached = head + slots.start..head + slots.end;
-            keys.widen(cached.clone(), head_dim, head_dim, &mut scratch.keys);
-            let rows = Rows { values: &scratch.keys, stride: head_dim };
-            turn(tier, rows, [TILE, head_dim], &mut scratch.turned, TILE);
-            let queries = Rows { values: &scratch.queries, stride: head_dim };
-            let turned = Rows { values: &scratch.turned, stride: TILE };
-            let shape = [count, head_dim, slots.len().next_multiple_of(8)];
-            product(tier, queries, turned, shape, &mut scratch.scores, TILE, Into::Write);
+            scratch.score(tier, keys, cached.clone(), head_dim);
             let rows =
                 scratch.scores.chunks_exact_mut(TILE).zip(scratch.sums.chunks_exact_mut(width));
             for (number, (scores, sums)) in rows.enumerate() {
@@ -247,12 +242,35 @@ impl Unit {
                 );
                 soften(tier, scores, sums, stride);
             }
-            values.widen(cached, head_dim, stride, &mut scratch.values);
+            let values = values.rows(cached, head_dim, stride, &mut scratch.values);
             let shares = Rows { values: &scratch.scores, stride: TILE };
-            let values = Rows { values: &scratch.values, stride };
             let shape = [count, slots.len(), stride];
             product(tier, shares, values, shape, &mut scratch.sums, width, Into::Add);
         }
+    }
+}
+
+impl Scratch {
+    /// The queries' scores with some keys. Few queries are multiplied with keys as they lie.
+    fn score(&mut self, tier: Tier, keys: Cached<'_>, vectors: Range<usize>, head_dim: usize) {
+        let Self { queries, keys: room, turned, scores, .. } = self;
+        let range = vectors.start * head_dim..vectors.end * head_dim;
+        let write = |query: usize, key: usize, sum: f32| scores[query * TILE + key] = sum;
+        match keys {
+            Cached::F16(keys) if queries.len() <= FEW * head_dim => {
+                return dots(tier, queries, head_dim, &keys[range], write);
+            }
+            Cached::F32(keys) if queries.len() <= FEW * head_dim => {
+                return dots(tier, queries, head_dim, &keys[range], write);
+            }
+            _ => {}
+        }
+        let (slots, count) = (vectors.len(), queries.len() / head_dim);
+        turn(tier, keys.rows(vectors, head_dim, head_dim, room), [slots, head_dim], turned, TILE);
+        let queries = Rows { values: queries, stride: head_dim };
+        let turned = Rows { values: turned, stride: TILE };
+        let shape = [count, head_dim, slots.next_multiple_of(8)];
+        product(tier, queries, turned, shape, scores, TILE, Into::Write);
     }
 }
 

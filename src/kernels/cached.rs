@@ -9,6 +9,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use crate::kernels::tier::{Tier, tiered};
+use crate::kernels::tile::Rows;
 
 /// Keys or values of a layer, `(rows, kv_heads, capacity, head_dim)`; in 8 bits
 /// `(rows, kv_heads, capacity, block_bytes(head_dim))`.
@@ -121,6 +122,24 @@ impl Cached<'_> {
         }
     }
 
+    /// Some of its vectors of `width`, as f32: where they lie, if they do so already, or in `room`, each
+    /// `stride` after the one before.
+    pub(super) fn rows<'a>(
+        &'a self,
+        vectors: Range<usize>,
+        width: usize,
+        stride: usize,
+        room: &'a mut [f32],
+    ) -> Rows<'a> {
+        if let Self::F32(values) = self
+            && width == stride
+        {
+            return Rows { values: &values[vectors.start * width..vectors.end * width], stride };
+        }
+        self.widen(vectors, width, stride, room);
+        Rows { values: room, stride }
+    }
+
     /// Some of its vectors of `width`, as f32, each `stride` after the one before.
     pub(crate) fn widen(
         &self,
@@ -131,6 +150,9 @@ impl Cached<'_> {
     ) {
         let range = vectors.start * width..vectors.end * width;
         match self {
+            Self::F16(values) if width == stride => {
+                values[range.clone()].convert_to_f32_slice(&mut out[..range.len()]);
+            }
             Self::F16(values) => {
                 let rows = values[range].chunks_exact(width);
                 for (out, row) in out.chunks_exact_mut(stride).zip(rows) {

@@ -8,7 +8,7 @@
 //! | kernel | weights | activations | error against f64 |
 //! |---|---|---|---|
 //! | [`packed`] | blocks of 2 to 8 bits, exact | 8 bits per 32 values | that of rounding activations to 1/254 of the largest of 32 |
-//! | [`dense`] | f32, f16, bf16, exact | f32 | below `1e-6` of the sum of the products' magnitudes |
+//! | [`dense`] | f32, f16, bf16, exact | f32 | below `3e-6` of the sum of the products' magnitudes |
 //! | [`attention`] | cached keys and values, f32, f16 or 8 bits, exact | f32 | below `1e-5` of the largest value |
 //! | [`norm`], [`rope`], [`gate`] | f32 | f32 | below `3e-6`, `2e-5` and `1e-6`, relatively |
 //! | [`elementwise`] | | f32 | GELU: below `5e-7`, `4e-7` of a larger result |

@@ -3,25 +3,25 @@
 use crate::kernels::shared::each_row;
 use crate::kernels::tier::{Tier, tiered};
 
-/// `x += half * scale`.
-pub(crate) fn add(x: &mut [f32], half: &[f32], scale: f32) {
+/// `half` becomes `x + half * scale`.
+pub(crate) fn add(half: &mut [f32], x: &[f32], scale: f32) {
     assert_eq!(x.len(), half.len());
     let tier = Tier::best();
-    let (whole, rest) = x.split_at_mut(half.len() / PART * PART);
+    let (whole, rest) = half.split_at_mut(x.len() / PART * PART);
     let end = whole.len();
-    each_row(whole, PART, PART, |number, x| {
-        add_part(tier, x, &half[number * PART..][..PART], scale);
+    each_row(whole, PART, PART, |number, half| {
+        add_part(tier, half, &x[number * PART..][..PART], scale);
     });
-    add_part(tier, rest, &half[end..], scale);
+    add_part(tier, rest, &x[end..], scale);
 }
 
 /// Numbers that one thread works on at a time.
 const PART: usize = 1024;
 
 tiered! {
-    fn add_part(x: &mut [f32], half: &[f32], scale: f32) {
-        for (x, half) in x.iter_mut().zip(half) {
-            *x += half * scale;
+    fn add_part(half: &mut [f32], x: &[f32], scale: f32) {
+        for (half, x) in half.iter_mut().zip(x) {
+            *half = x + *half * scale;
         }
     }
 }
@@ -32,9 +32,9 @@ mod tests {
 
     #[test]
     fn everything_is_added_once() {
-        let half: Vec<f32> = (0..3 * PART + 5).map(|i| i as f32).collect();
-        let mut x: Vec<f32> = half.iter().map(|half| 1.0 - half).collect();
-        add(&mut x, &half, 2.0);
-        assert!(x.iter().zip(&half).all(|(x, half)| *x == 1.0 + half));
+        let mut half: Vec<f32> = (0..3 * PART + 5).map(|i| i as f32).collect();
+        let x: Vec<f32> = half.iter().map(|half| 1.0 - half).collect();
+        add(&mut half, &x, 2.0);
+        assert!(half.iter().enumerate().all(|(i, half)| *half == 1.0 + i as f32));
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::kernels::activations::Activations;
 use crate::kernels::dense;
-use crate::kernels::packed::{self, Packed, Product};
+use crate::kernels::packed::{self, Factor, Packed};
 use crate::weights::elements::block_name;
 use crate::weights::slices::{with_dense, with_f32};
 
@@ -99,8 +99,12 @@ impl Linear {
             let [y] = with_f32(&rows, |x| Self::forward_rows([self], x))??;
             return Ok(Tensor::from_vec(y, shape, x.device())?.to_dtype(x.dtype())?);
         }
-        let rows = x.reshape(((), in_features))?;
-        let y = self.weight.multiply(&rows)?.to_dtype(x.dtype())?.reshape(shape)?;
+        Ok(self.by_candle(&x.reshape(((), in_features))?)?.reshape(shape)?)
+    }
+
+    /// `(rows, in_features)` to `(rows, out_features)` in the same dtype, by candle's operations.
+    fn by_candle(&self, x: &Tensor) -> Result<Tensor> {
+        let y = self.weight.multiply(x)?.to_dtype(x.dtype())?;
         match &self.bias {
             Some(bias) => Ok(y.broadcast_add(&bias.to_dtype(y.dtype())?)?),
             None => Ok(y),
@@ -119,33 +123,32 @@ impl Linear {
             return Err(Error::input(format!("{} numbers into {in_features} features", x.len())));
         }
         let rows = x.len() / in_features;
-        let mut outs = layers.map(|layer| vec![0.0; rows * layer.out_features()]);
-        let mut products = Vec::with_capacity(N);
-        for (layer, out) in layers.iter().zip(&mut outs) {
+        let mut biases = layers.map(|_| None);
+        for (layer, bias) in layers.iter().zip(&mut biases) {
+            if let Some(tensor) = &layer.bias {
+                *bias = Some(tensor.to_dtype(DType::F32)?.to_vec1()?);
+            }
+        }
+        let mut outs = [const { Vec::new() }; N];
+        let mut factors = Vec::with_capacity(N);
+        for ((layer, out), bias) in layers.iter().zip(&mut outs).zip(&biases) {
+            let bias = bias.as_deref();
             match &layer.weight {
                 Matrix::Dense(weight) => {
-                    with_dense(weight, |weight| dense::multiply(x, in_features, weight, out))?;
+                    *out =
+                        with_dense(weight, |weight| dense::multiply(x, in_features, weight, bias))?;
                 }
-                Matrix::Packed(weight) => products.push(Product { weight, out }),
-                Matrix::Quantized(weight) => {
-                    let x = Tensor::from_slice(x, (rows, in_features), &weight.device())?;
-                    let y = x.apply_op1_no_bwd(weight.as_ref())?;
-                    *out = y.flatten_all()?.to_vec1()?;
+                Matrix::Packed(weight) => factors.push((Factor { weight, bias }, out)),
+                Matrix::Quantized(_) => {
+                    let x = Tensor::from_slice(x, (rows, in_features), &Device::Cpu)?;
+                    *out = layer.by_candle(&x)?.flatten_all()?.to_vec1()?;
                 }
             }
         }
-        if !products.is_empty() {
-            packed::multiply(&Activations::quantize(x, in_features), &mut products);
-        }
-        drop(products);
-        for (layer, out) in layers.iter().zip(&mut outs) {
-            let Some(bias) = &layer.bias else { continue };
-            let bias = bias.to_dtype(DType::F32)?;
-            with_f32(&bias, |bias| {
-                for out in out.chunks_exact_mut(bias.len().max(1)) {
-                    out.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
-                }
-            })?;
+        let (factors, packed_outs): (Vec<_>, Vec<_>) = factors.into_iter().unzip();
+        if !factors.is_empty() {
+            let products = packed::multiply(&Activations::quantize(x, in_features), &factors);
+            packed_outs.into_iter().zip(products).for_each(|(out, product)| *out = product);
         }
         Ok(outs)
     }

@@ -35,9 +35,13 @@ pub(super) fn multiply<T: Element>(
     x: &[f32],
     columns: usize,
     weight: &[T],
-    out: &mut [f32],
+    bias: Option<&[f32]>,
+    out: &Shared<'_, f32>,
 ) {
     let (batch, rows) = (x.len() / columns, weight.len() / columns);
+    if rows == 0 {
+        return;
+    }
     let depth = columns.div_ceil(columns.div_ceil(DEPTH)).next_multiple_of(8);
     // Every thread gets several shares, so that a slow one is not waited for long.
     let threads = pool::threads();
@@ -49,7 +53,6 @@ pub(super) fn multiply<T: Element>(
     let chunk = batch.div_ceil(chunks).next_multiple_of(TILE);
     // Threads at work on neighbouring groups would write to the same lines of the cache.
     let apart = rows.div_ceil(group).div_ceil(threads);
-    let out = Shared::new(out);
     pool::for_each(apart * threads * chunks, 1, |items| {
         PANELS.with_borrow_mut(|panels| {
             for item in items {
@@ -64,10 +67,11 @@ pub(super) fn multiply<T: Element>(
                     depth,
                     x: &x[start * columns..batch.min(start + chunk) * columns],
                     weight: &weight[first * columns..rows.min(first + group) * columns],
+                    bias: bias.map(|bias| &bias[first..rows.min(first + group)]),
                     out: start * rows + first,
                     stride: rows,
                 };
-                share.multiply(panels, &out);
+                share.multiply(panels, out);
             }
         });
     });
@@ -81,6 +85,7 @@ struct Share<'a, T> {
     depth: usize,
     x: &'a [f32],
     weight: &'a [T],
+    bias: Option<&'a [f32]>,
     /// Where their products begin, and after how many the next row.
     out: usize,
     stride: usize,
@@ -116,31 +121,43 @@ impl<T: Element> Share<'_, T> {
     }
 
     fn multiply_columns(&self, columns: Range<usize>, panels: &[f32], out: &Shared<'_, f32>) {
-        let into = if columns.start == 0 { Into::Write } else { Into::Add };
         let rows = self.weight.len() / self.columns;
         for (tile, x) in self.x.chunks(TILE * self.columns).enumerate() {
-            let batch = x.len() / self.columns;
             let left = Rows { values: &x[columns.start..], stride: self.columns };
+            let (batch, start) = (x.len() / self.columns, self.out + tile * TILE * self.stride);
+            let of_row = |row: usize| start + row * self.stride;
+            let into = match (self.bias, columns.start) {
+                (None, 0) => Into::Write,
+                (Some(bias), 0) => {
+                    // SAFETY: the products of these rows are this share's alone.
+                    (0..batch).for_each(|row| unsafe { out.write(of_row(row), bias) });
+                    Into::Add
+                }
+                _ => Into::Add,
+            };
             for (number, panel) in panels.chunks_exact(columns.len() * PANEL).enumerate() {
                 let right = Rows { values: panel, stride: PANEL };
                 let shape = [batch, columns.len(), PANEL];
-                let first = self.out + tile * TILE * self.stride + number * PANEL;
-                let width = PANEL.min(rows - number * PANEL);
-                if width == PANEL {
-                    // SAFETY: the products of these rows are this share's alone.
+                let first = number * PANEL;
+                if first + PANEL <= rows {
+                    let out = out.pointer(of_row(0) + first, (batch - 1) * self.stride + PANEL);
+                    // SAFETY: as above.
                     unsafe {
-                        let out = out.pointer(first, (batch - 1) * self.stride + PANEL);
                         tile::product_at(self.tier, left, right, shape, out, self.stride, into);
                     }
                     continue;
                 }
                 let mut products = [0.0; TILE * PANEL];
                 tile::product(self.tier, left, right, shape, &mut products, PANEL, Into::Write);
-                for (row, products) in products.chunks_exact(PANEL).take(batch).enumerate() {
-                    // SAFETY: as above.
-                    let out = unsafe { out.part(first + row * self.stride, width) };
-                    for (out, product) in out.iter_mut().zip(products) {
-                        *out = if into == Into::Add { *out + product } else { *product };
+                for (row, products) in products.chunks_exact_mut(PANEL).take(batch).enumerate() {
+                    let (at, products) = (of_row(row) + first, &mut products[..rows - first]);
+                    // SAFETY: as above; what is added to has been written.
+                    unsafe {
+                        if into == Into::Add {
+                            let before = out.part(at, products.len());
+                            products.iter_mut().zip(before).for_each(|(sum, x)| *sum += *x);
+                        }
+                        out.write(at, products);
                     }
                 }
             }

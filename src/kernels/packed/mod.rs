@@ -22,7 +22,7 @@ pub(crate) use layout::BlockFormat;
 
 use crate::kernels::activations::Activations;
 use crate::kernels::pool;
-use crate::kernels::shared::Shared;
+use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
 use layout::{Layout, Meaning, ROWS, RowPiece, TABLE};
 
@@ -35,11 +35,12 @@ pub(crate) struct Packed {
     bytes: Vec<u8>,
 }
 
-/// A product to be computed: `(x rows, weight rows)`, row by row.
-#[derive(Debug)]
-pub(crate) struct Product<'a> {
+/// What activations are multiplied with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Factor<'a> {
     pub(crate) weight: &'a Packed,
-    pub(crate) out: &'a mut [f32],
+    /// One number for each row of the weight.
+    pub(crate) bias: Option<&'a [f32]>,
 }
 
 impl Packed {
@@ -105,19 +106,27 @@ impl Packed {
     }
 }
 
-/// Multiplies the same activations with several weights, in one hand-over to the threads.
+/// Multiplies the same activations with several weights, in one hand-over to the threads; of each
+/// `(x rows, weight rows)`.
 ///
 /// Error against f64: that of rounding the activations, and of a sum in f32 per 32 columns.
-pub(crate) fn multiply(x: &Activations, products: &mut [Product<'_>]) {
-    multiply_on(Tier::best(), x, products);
+pub(crate) fn multiply(x: &Activations, factors: &[Factor<'_>]) -> Vec<Vec<f32>> {
+    multiply_on(Tier::best(), x, factors)
 }
 
-fn multiply_on(tier: Tier, x: &Activations, products: &mut [Product<'_>]) {
+fn multiply_on(tier: Tier, x: &Activations, factors: &[Factor<'_>]) -> Vec<Vec<f32>> {
+    let lengths: Vec<usize> = factors.iter().map(|factor| x.rows * factor.weight.rows).collect();
+    // SAFETY: every group of rows of weights is multiplied with every row of activations.
+    unsafe { written(&lengths, |outs| multiply_into(tier, x, factors, outs)) }
+}
+
+fn multiply_into(tier: Tier, x: &Activations, factors: &[Factor<'_>], outs: &[Shared<'_, f32>]) {
     let mut groups = 0;
-    let mut parts = Vec::with_capacity(products.len());
-    for Product { weight, out } in products {
-        assert_eq!((weight.columns, x.rows * weight.rows), (x.columns, out.len()));
-        parts.push((groups, &**weight, Shared::new(out)));
+    let mut parts = Vec::with_capacity(factors.len());
+    for (Factor { weight, bias }, out) in factors.iter().zip(outs) {
+        assert_eq!(weight.columns, x.columns);
+        assert!(bias.is_none_or(|bias| bias.len() == weight.rows));
+        parts.push((groups, *weight, *bias, out));
         groups += weight.rows.div_ceil(ROWS);
     }
     let grain = pool::grain(groups, ROWS * x.columns * x.rows);
@@ -126,7 +135,7 @@ fn multiply_on(tier: Tier, x: &Activations, products: &mut [Product<'_>]) {
         let mut scratch = avx2::Scratch::default();
         #[cfg(target_arch = "aarch64")]
         let mut scratch = neon::Scratch::default();
-        for (first, weight, out) in &parts {
+        for (first, weight, bias, out) in &parts {
             let groups = range.start.max(*first) - first..range.end.max(*first) - first;
             let groups = groups.start..groups.end.min(weight.rows.div_ceil(ROWS));
             if groups.is_empty() {
@@ -136,6 +145,10 @@ fn multiply_on(tier: Tier, x: &Activations, products: &mut [Product<'_>]) {
             let mut write = |row: usize, group: usize, sums: &[f32; ROWS]| {
                 let start = (groups.start + group) * ROWS;
                 let rows = (weight.rows - start).min(ROWS);
+                let mut sums = *sums;
+                if let Some(bias) = bias {
+                    sums.iter_mut().zip(&bias[start..]).for_each(|(sum, bias)| *sum += bias);
+                }
                 // SAFETY: every group of every row is written by the one thread that got it.
                 unsafe { out.write(row * weight.rows + start, &sums[..rows]) };
             };
@@ -314,9 +327,9 @@ mod tests {
                 for batch in [1, 2, 3, 4, 5, 9, 17] {
                     let x = Activations::quantize(&random(batch * columns, 5), columns);
                     for tier in Tier::available() {
-                        let mut out = vec![0.0; batch * rows];
-                        let product = Product { weight: &packed, out: &mut out };
-                        multiply_on(tier, &x, &mut [product]);
+                        let factor = Factor { weight: &packed, bias: None };
+                        let out = multiply_on(tier, &x, &[factor]).remove(0);
+                        assert_eq!(out.len(), batch * rows);
                         for (at, found) in out.iter().enumerate() {
                             let (i, row) = (at / rows, at % rows);
                             let (mut expected, mut size) = (0.0_f64, 0.0_f64);
@@ -343,14 +356,14 @@ mod tests {
         let formats = [BlockFormat::Q4K, BlockFormat::Q6K, BlockFormat::Q8_0];
         let weights = formats.map(|format| packed(format, 100, 256));
         let x = Activations::quantize(&random(3 * 256, 1), 256);
-        let mut together = weights.each_ref().map(|_| vec![0.0; 300]);
-        let products = weights.iter().zip(&mut together);
-        let mut products: Vec<_> = products.map(|(weight, out)| Product { weight, out }).collect();
-        multiply(&x, &mut products);
-        for (weight, together) in weights.iter().zip(&together) {
-            let mut alone = vec![0.0; 300];
-            multiply(&x, &mut [Product { weight, out: &mut alone }]);
-            assert_eq!(&alone, together);
+        let bias = random(100, 9);
+        let factors = weights.each_ref().map(|weight| Factor { weight, bias: Some(&bias) });
+        for (weight, together) in weights.iter().zip(multiply(&x, &factors)) {
+            let mut alone = multiply(&x, &[Factor { weight, bias: None }]).remove(0);
+            for alone in alone.chunks_exact_mut(100) {
+                alone.iter_mut().zip(&bias).for_each(|(alone, bias)| *alone += bias);
+            }
+            assert_eq!(alone, together);
         }
     }
 

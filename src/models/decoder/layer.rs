@@ -78,19 +78,19 @@ impl Layer {
         let normed = self.attention_norms.before(x)?;
         let attended = self.attention.forward(&normed, step, cache)?;
         match self.residual {
-            Residual::Parallel => return self.join(x, &(self.mlp.forward(&normed)? + attended)?),
+            Residual::Parallel => return self.join(x, (self.mlp.forward(&normed)? + attended)?),
             Residual::ParallelNorms => {
                 let fed = self.mlp.forward(&self.mlp_norms.before(x)?)?;
-                return self.join(x, &(fed + attended)?);
+                return self.join(x, (fed + attended)?);
             }
             Residual::PostNorm | Residual::PreNorm | Residual::Sandwich => {}
         }
-        let x = self.join(x, &self.attention_norms.after(attended)?)?;
+        let x = self.join(x, self.attention_norms.after(attended)?)?;
         let fed = self.mlp.forward(&self.mlp_norms.before(&x)?)?;
-        self.join(&x, &self.mlp_norms.after(fed)?)
+        self.join(&x, self.mlp_norms.after(fed)?)
     }
 
-    fn join(&self, x: &Tensor, half: &Tensor) -> Result<Tensor> {
+    fn join(&self, x: &Tensor, half: Tensor) -> Result<Tensor> {
         residual::join(x, half, self.residual_scale)
     }
 }

@@ -8,6 +8,7 @@ use crate::models::encoder::config::{LayerConfig, NormPlace, RelativePositions};
 use crate::models::encoder::pass::Pass;
 use crate::nn::mlp::Mlp;
 use crate::nn::norm::Norm;
+use crate::nn::residual;
 use crate::weights::Weights;
 
 /// One attention half and one feed-forward half.
@@ -60,8 +61,10 @@ impl Layer {
     ) -> Result<Tensor> {
         let normed = |x: &Tensor| norm.map_or_else(|| Ok(x.clone()), |norm| norm.forward(x));
         match self.place {
-            NormPlace::After => normed(&(x + half(x)?)?),
-            NormPlace::Before | NormPlace::BeforeMlpOnly => Ok((x + half(&normed(x)?)?)?),
+            NormPlace::After => normed(&residual::join(x, half(x)?, None)?),
+            NormPlace::Before | NormPlace::BeforeMlpOnly => {
+                residual::join(x, half(&normed(x)?)?, None)
+            }
         }
     }
 }

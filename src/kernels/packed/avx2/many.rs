@@ -101,11 +101,13 @@ fn rows<F: Format, const M: usize>(
 ) -> usize {
     assert!(row + M <= x.rows && x.raised.len() == x.values.len());
     let mut sums = [_mm256_setzero_ps(); M];
+    let raised: [*const i8; M] = std::array::from_fn(|i| {
+        std::hint::black_box(x.raised.as_ptr().wrapping_add((row + i) * x.columns).cast())
+    });
     for (at, piece) in pieces.iter().enumerate() {
-        for (i, sums) in sums.iter_mut().enumerate() {
+        let totals = dots::<F, M>(piece, raised.map(|x| x.wrapping_add(at * 32)));
+        for (i, (total, sums)) in totals.into_iter().zip(&mut sums).enumerate() {
             let (_, group) = activations(x, row + i, at);
-            let raised = x.raised.as_ptr().wrapping_add((row + i) * x.columns + at * 32).cast();
-            let total = dot::<F>(piece, |number| word(raised, number));
             let total = _mm256_sub_epi32(total, piece.correction);
             let scale = _mm256_mul_ps(piece.scale, _mm256_set1_ps(group.scale));
             *sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), scale, *sums);
@@ -130,27 +132,30 @@ fn rows<F: Format, const M: usize>(
     M
 }
 
-/// `quants · factors` with the eight words of 32 activations.
+/// `quants · factors` with 32 activations of each row.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn dot<F: Format>(piece: &Piece, x: impl Fn(usize) -> __m256i) -> __m256i {
+fn dots<F: Format, const M: usize>(piece: &Piece, x: [*const i8; M]) -> [__m256i; M] {
     let together = const { together::<F>() };
-    let mut total = _mm256_setzero_si256();
-    let mut pairs = _mm256_setzero_si256();
+    let mut totals = [_mm256_setzero_si256(); M];
+    let mut pairs = [_mm256_setzero_si256(); M];
     words!(WORD {
-        let products = _mm256_maddubs_epi16(x(WORD), piece.quants[WORD]);
-        pairs = if WORD.is_multiple_of(together) { products } else { _mm256_add_epi16(pairs, products) };
-        if (WORD + 1).is_multiple_of(together) {
-            let factor = match (F::FACTORS, F::HALVES) {
-                (false, _) => _mm256_set1_epi16(1),
-                (true, false) => piece.factors[0],
-                (true, true) => piece.factors[WORD / 4],
-            };
-            let sums = _mm256_madd_epi16(pairs, factor);
-            total = if WORD < together { sums } else { _mm256_add_epi32(total, sums) };
+        let quants = piece.quants[WORD];
+        for i in 0..M {
+            let products = _mm256_maddubs_epi16(word(x[i], WORD), quants);
+            pairs[i] = if WORD.is_multiple_of(together) { products } else { _mm256_add_epi16(pairs[i], products) };
+            if (WORD + 1).is_multiple_of(together) {
+                let factor = match (F::FACTORS, F::HALVES) {
+                    (false, _) => _mm256_set1_epi16(1),
+                    (true, false) => piece.factors[0],
+                    (true, true) => piece.factors[WORD / 4],
+                };
+                let sums = _mm256_madd_epi16(pairs[i], factor);
+                totals[i] = if WORD < together { sums } else { _mm256_add_epi32(totals[i], sums) };
+            }
         }
     });
-    total
+    totals
 }
 
 /// Makes quants signed.
@@ -182,7 +187,8 @@ fn corrected<F: Format>(
 ) -> Piece {
     let correction = _mm256_setzero_si256();
     let piece = Piece { quants, factors: from.factors, correction, scale, minimum };
-    Piece { correction: dot::<F>(&piece, |_| _mm256_set1_epi8(-128)), ..piece }
+    let [correction] = dots::<F, 1>(&piece, [[-128; 32].as_ptr()]);
+    Piece { correction, ..piece }
 }
 
 /// Signed quants of fewer bits, rearranged as Q8_0.
