@@ -91,7 +91,9 @@ impl Subject {
     }
 
     fn expect_close(&self, what: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) -> Outcome {
-        expect_close(what, found, expected, self.tolerance)
+        // Rounding is relative: tolerances are for logits up to 10.
+        let largest = expected.iter().flatten().fold(0.0_f32, |most, logit| most.max(logit.abs()));
+        expect_close(what, found, expected, self.tolerance * (largest / 10.0).max(1.0))
     }
 }
 

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 /// A number that a weight may be.
-pub(super) trait Element: Copy + Sync {
+pub(in crate::kernels) trait Element: Copy + Sync {
     fn widen(self) -> f32;
 
     /// # Safety
