@@ -11,7 +11,7 @@ use libtest_mimic::{Arguments, Trial};
 use sconce::models::{AutoModel, save};
 use sconce::source::gguf::{GgufFile, GgufValue};
 use sconce::tokenizer::Tokenizer;
-use sconce::{LoadOptions, ModelSource, QuantLevel};
+use sconce::{CachePrecision, LoadOptions, ModelSource, QuantLevel};
 
 #[path = "support/golden.rs"]
 mod golden;
@@ -58,11 +58,16 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
+/// With keys and values in f32: rounding them would hide what saving changes.
+fn exact() -> LoadOptions {
+    LoadOptions::default().cache(CachePrecision::F32)
+}
+
 fn check(golden: &Golden) -> Outcome {
     let there = tempfile::tempdir()?;
     let files = ModelSource::directory(&golden.folder).open()?;
     let to = there.path().join("saved.gguf");
-    let model = AutoModel::causal_lm_from(&files, &LoadOptions::default())?;
+    let model = AutoModel::causal_lm_from(&files, &exact())?;
     let outcome = save(&files, model.inventory(), &to);
     if let Some((_, reason)) = REFUSED.iter().find(|(name, _)| *name == golden.name) {
         let error = outcome.err().ok_or("was saved")?.to_string();
@@ -71,7 +76,7 @@ fn check(golden: &Golden) -> Outcome {
         return Ok(());
     }
     outcome?;
-    let saved = AutoModel::causal_lm(ModelSource::gguf(&to), &LoadOptions::default())?;
+    let saved = AutoModel::causal_lm(ModelSource::gguf(&to), &exact())?;
     assert_eq!(saved.inventory().parameters(), model.inventory().parameters());
     assert_eq!(saved.inventory().bytes_by_precision(), model.inventory().bytes_by_precision());
     for case in &golden.expected.cases {
@@ -131,11 +136,11 @@ fn same_numbers(value: &GgufValue) -> GgufValue {
 /// Quantized while it was loaded, saved and loaded again it is the same model.
 fn quantized(golden: &Golden, there: &Path) -> Outcome {
     let files = ModelSource::directory(&golden.folder).open()?;
-    let options = LoadOptions::default().quantize(QuantLevel::Q4_1);
+    let options = exact().quantize(QuantLevel::Q4_1);
     let model = AutoModel::causal_lm_from(&files, &options)?;
     let to = there.join("quantized.gguf");
     save(&files, model.inventory(), &to)?;
-    let saved = AutoModel::causal_lm(ModelSource::gguf(&to), &LoadOptions::default())?;
+    let saved = AutoModel::causal_lm(ModelSource::gguf(&to), &exact())?;
     assert_eq!(saved.inventory().bytes_by_precision(), model.inventory().bytes_by_precision());
     let ids = &golden.expected.cases[0].rows[0];
     expect_close("quantized", &alone(&*saved, ids)?, &alone(&*model, ids)?, 1e-5)
