@@ -9,8 +9,8 @@ use crate::kernels::pool;
 /// A slice that several threads write to, each its own elements.
 pub(super) struct Shared<'a, T>(&'a [UnsafeCell<T>]);
 
-// SAFETY: the only accesses are `write` and `part`, whose callers promise not to touch an element
-// twice.
+// SAFETY: the only accesses are `write`, `part` and what goes through `pointer`, whose callers promise
+// not to touch an element twice.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
 impl<'a, T: Copy> Shared<'a, T> {

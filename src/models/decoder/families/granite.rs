@@ -13,13 +13,6 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["granite"],
     gguf_pairing: RopePairing::Adjacent,
     config,
-    sizes: &[
-        ("vocab_size", 32_000),
-        ("hidden_size", 4096),
-        ("intermediate_size", 11_008),
-        ("num_hidden_layers", 32),
-        ("num_attention_heads", 32),
-    ],
     ..llama::FAMILY
 };
 

@@ -8,6 +8,7 @@ use crate::models::decoder::config::DecoderConfig;
 use crate::models::decoder::families::Family;
 use crate::models::decoder::families::experts;
 use crate::models::decoder::families::llama;
+use crate::models::decoder::families::mistral;
 use crate::models::decoder::families::spans;
 use crate::models::raw_config::RawConfig;
 use crate::nn::experts::ExpertShares;
@@ -18,13 +19,7 @@ pub(super) const FAMILY: Family = Family {
     model_types: &["mixtral"],
     gguf_architectures: &[],
     config,
-    sizes: &[
-        ("vocab_size", 32_000),
-        ("hidden_size", 4096),
-        ("intermediate_size", 14_336),
-        ("num_hidden_layers", 32),
-        ("num_attention_heads", 32),
-    ],
+    sizes: mistral::FAMILY.sizes,
     safetensors: &[
         renamed("layers.*.mlp.router", "model.layers.*.block_sparse_moe.gate"),
         renamed("layers.*.mlp.experts.*.gate", "model.layers.*.block_sparse_moe.experts.*.w1"),

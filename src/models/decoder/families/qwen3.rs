@@ -15,13 +15,7 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["qwen3"],
     gguf_pairing: RopePairing::Halves,
     config,
-    sizes: &[
-        ("vocab_size", 151_936),
-        ("hidden_size", 4096),
-        ("intermediate_size", 22_016),
-        ("num_hidden_layers", 32),
-        ("num_attention_heads", 32),
-    ],
+    sizes: qwen2::FAMILY.sizes,
     ..llama::FAMILY
 };
 
