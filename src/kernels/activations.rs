@@ -64,7 +64,9 @@ impl Activations {
                 *group = match tier {
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: the tier says that the processor has these instructions.
-                    Tier::Avx2 => unsafe { avx2::quantize(x, values) },
+                    Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe {
+                        avx2::quantize(x, values)
+                    },
                     #[cfg(target_arch = "aarch64")]
                     Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => neon::quantize(x, values),
                     _ => quantize(x, values),

@@ -16,7 +16,10 @@ fn gelu_on(tier: Tier, values: &mut [f32]) {
     let part = |values: &mut [f32]| match tier {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the tier says that the processor has these features.
-        Tier::Avx2 => unsafe { gelu_avx2(values) },
+        Tier::Avx512 => unsafe { gelu_avx512(values) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Tier::AvxVnni | Tier::Avx2 => unsafe { gelu_avx2(values) },
         _ => gelu_part::<false>(values),
     };
     let (whole, rest) = values.split_at_mut(values.len() / PART * PART);
@@ -30,6 +33,12 @@ const PART: usize = 1024;
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn gelu_avx2(values: &mut [f32]) {
+    gelu_part::<true>(values);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn gelu_avx512(values: &mut [f32]) {
     gelu_part::<true>(values);
 }
 

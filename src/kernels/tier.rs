@@ -5,6 +5,11 @@ use std::sync::OnceLock;
 /// A set of instructions that kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tier {
+    /// x86-64 with AVX-512 and its products of four bytes (VNNI): servers since 2019 (Intel) and all
+    /// since 2022 (AMD).
+    Avx512,
+    /// [`Self::Avx2`] and products of four bytes (AVX-VNNI): since 2021 (Intel) and 2024 (AMD).
+    AvxVnni,
     /// x86-64 with AVX2, FMA and F16C: since 2013 (Intel) and 2015 (AMD).
     Avx2,
     /// Arm with [`Self::NeonDot`] and products of 8-bit matrices: most since 2021.
@@ -19,7 +24,15 @@ pub(super) enum Tier {
 
 impl Tier {
     /// From best to worst, whatever processor they are for.
-    const ALL: [Self; 5] = [Self::Avx2, Self::NeonI8mm, Self::NeonDot, Self::Neon, Self::Scalar];
+    const ALL: [Self; 7] = [
+        Self::Avx512,
+        Self::AvxVnni,
+        Self::Avx2,
+        Self::NeonI8mm,
+        Self::NeonDot,
+        Self::Neon,
+        Self::Scalar,
+    ];
 
     /// The best this processor has.
     pub(super) fn best() -> Self {
@@ -34,6 +47,19 @@ impl Tier {
 
     fn is_available(self) -> bool {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+                    && std::arch::is_x86_feature_detected!("avx512dq")
+                    && std::arch::is_x86_feature_detected!("avx512vl")
+                    && std::arch::is_x86_feature_detected!("avx512vnni")
+                    && Self::Avx2.is_available()
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => {
+                std::arch::is_x86_feature_detected!("avxvnni") && Self::Avx2.is_available()
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
                 std::arch::is_x86_feature_detected!("avx2")
@@ -64,14 +90,23 @@ macro_rules! tiered {
             #[inline(always)]
             fn plain($($argument: $type),*) $body
             #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+            fn avx512($($argument: $type),*) {
+                plain($($argument),*);
+            }
+            #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,f16c")]
             fn avx2($($argument: $type),*) {
                 plain($($argument),*);
             }
+            use crate::kernels::tier::Tier;
             match tier {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the tier says that the processor has these instructions.
-                crate::kernels::tier::Tier::Avx2 => unsafe { avx2($($argument),*) },
+                Tier::Avx512 => unsafe { avx512($($argument),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                Tier::AvxVnni | Tier::Avx2 => unsafe { avx2($($argument),*) },
                 _ => plain($($argument),*),
             }
         }

@@ -2,6 +2,8 @@
 //! Matrices are turned here too.
 #![expect(unsafe_code, reason = "vector instructions")]
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
@@ -19,6 +21,15 @@ pub(super) struct Rows<'a> {
 pub(super) enum Into {
     Add,
     Write,
+}
+
+/// How many rows of the left matrix and columns of the right one are multiplied at once: more of
+/// both make faster products.
+pub(super) const fn tile(tier: Tier) -> [usize; 2] {
+    match tier {
+        Tier::Avx512 => [12, 32],
+        _ => [6, 16],
+    }
 }
 
 /// `left`, `(rows, depth)`, times `right`, `(depth, columns)`, into `out`, rows of `stride`. Columns
@@ -60,7 +71,12 @@ pub(super) unsafe fn product_at(
         // SAFETY: the tier says that the processor has these instructions; the left and the right
         // matrix are as large as the shape says (asserted above), and `out` is (the caller's
         // promise).
-        Tier::Avx2 => unsafe {
+        Tier::Avx512 => unsafe {
+            avx512::product(left, right, [rows, depth, columns], out, stride, into);
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Tier::AvxVnni | Tier::Avx2 => unsafe {
             avx2::product(left, right, [rows, depth, columns], out, stride, into);
         },
         #[cfg(target_arch = "aarch64")]
@@ -130,25 +146,51 @@ tiered! {
     }
 }
 
+/// A part of the matrices: `depth` numbers of rows of the left one, and the first of some
+/// columns of the others.
+#[derive(Clone, Copy)]
 #[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use std::arch::x86_64::*;
+struct Part {
+    left: *const f32,
+    left_stride: usize,
+    right: *const f32,
+    right_stride: usize,
+    depth: usize,
+    out: *mut f32,
+    stride: usize,
+    into: Into,
+}
 
-    use super::{Into, Rows};
-
-    /// A part of the matrices: `depth` numbers of rows of the left one, and the first of some
-    /// columns of the others.
-    #[derive(Clone, Copy)]
-    struct Part {
-        left: *const f32,
-        left_stride: usize,
-        right: *const f32,
-        right_stride: usize,
+#[cfg(target_arch = "x86_64")]
+impl Part {
+    /// From a row of the left matrix and a column of the right one on.
+    fn new(
+        left: Rows<'_>,
+        right: Rows<'_>,
         depth: usize,
         out: *mut f32,
         stride: usize,
         into: Into,
+        [row, column]: [usize; 2],
+    ) -> Self {
+        Self {
+            left: left.values.as_ptr().wrapping_add(row * left.stride),
+            left_stride: left.stride,
+            right: right.values.as_ptr().wrapping_add(column),
+            right_stride: right.stride,
+            depth,
+            out: out.wrapping_add(row * stride + column),
+            stride,
+            into,
+        }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    use super::{Into, Part, Rows};
 
     /// # Safety
     ///
@@ -165,16 +207,7 @@ mod avx2 {
         for column in (0..columns).step_by(16) {
             let wide = columns - column >= 16;
             for row in (0..rows).step_by(6) {
-                let part = Part {
-                    left: left.values.as_ptr().wrapping_add(row * left.stride),
-                    left_stride: left.stride,
-                    right: right.values.as_ptr().wrapping_add(column),
-                    right_stride: right.stride,
-                    depth,
-                    out: out.wrapping_add(row * stride + column),
-                    stride,
-                    into,
-                };
+                let part = Part::new(left, right, depth, out, stride, into, [row, column]);
                 // SAFETY: so many rows, and eight or sixteen columns, are left (the caller's
                 // promise).
                 unsafe {

@@ -3,7 +3,6 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::dense::blocked::PANEL;
 use crate::kernels::dense::element::Element;
 
 /// Rows of weights with up to four of activations; `write` gets the number of the row of activations,
@@ -97,19 +96,21 @@ fn ahead<T>(row: &[T], at: usize) {
     _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(at).wrapping_byte_add(BYTES).cast());
 }
 
-/// `panel[column][row]` of `columns` of up to sixteen rows of weights, which begin `stride` after
-/// each other; zeros for rows that are not there.
+/// `panel[column][row]` of `columns` of up to `width` rows of weights, a multiple of 8, which begin
+/// `stride` after each other; zeros for rows that are not there.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn transpose<T: Element>(
     weight: &[T],
     stride: usize,
     columns: usize,
     panel: &mut [f32],
+    width: usize,
 ) {
     let rows = weight.len().saturating_sub(columns) / stride + 1;
-    assert!(weight.len() >= columns && panel.len() == columns * PANEL && rows <= PANEL);
+    assert!(weight.len() >= columns && panel.len() == columns * width && rows <= width);
+    assert!(width.is_multiple_of(8));
     let whole = columns / 8 * 8;
-    for first in (0..PANEL).step_by(8) {
+    for first in (0..width).step_by(8) {
         for at in (0..whole).step_by(8) {
             let block: [__m256; 8] = std::array::from_fn(|i| {
                 if first + i < rows {
@@ -120,14 +121,14 @@ pub(super) fn transpose<T: Element>(
                 }
             });
             for (i, column) in transposed(block).into_iter().enumerate() {
-                // SAFETY: the panel has sixteen floats per column (asserted above).
+                // SAFETY: the panel has `width` floats per column (asserted above).
                 unsafe {
-                    _mm256_storeu_ps(panel.as_mut_ptr().add((at + i) * PANEL + first), column)
+                    _mm256_storeu_ps(panel.as_mut_ptr().add((at + i) * width + first), column)
                 }
             }
         }
     }
-    super::blocked::transpose(weight, stride, whole..columns, panel);
+    super::blocked::transpose(weight, stride, whole..columns, panel, width);
 }
 
 #[inline]

@@ -1,8 +1,8 @@
 //! Products of dense weights with many rows of activations, in blocks that stay in the caches.
 //!
 //! A thread takes a group of rows of weights and widens and transposes some hundred of their columns
-//! into panels of sixteen rows, which stay in its second cache while the activations pass by. Of
-//! these, six rows at a time stay in the first cache while the panels pass by ([`tile`]).
+//! into panels of some rows, which stay in its second cache while the activations pass by. Of
+//! these, some rows at a time stay in the first cache while the panels pass by ([`tile`]).
 //! The scheme is that of Goto and van de Geijn, *Anatomy of High-Performance Matrix
 //! Multiplication* (2008), with the sides swapped.
 
@@ -15,16 +15,14 @@ use crate::kernels::shared::Shared;
 use crate::kernels::tier::Tier;
 use crate::kernels::tile::{self, Into, Rows};
 
-/// Rows of weights in a panel.
-pub(super) const PANEL: usize = 16;
 /// Columns of weights in a panel at most.
 const DEPTH: usize = 768;
 /// Numbers in a group of panels at most: half of a second cache of half a megabyte.
-const GROUP: usize = 6 * PANEL * DEPTH;
+const GROUP: usize = 96 * DEPTH;
 /// Rows of activations that are worth making panels once more for.
 const CHUNK: usize = 192;
-/// Rows of activations that are multiplied together.
-const TILE: usize = 6;
+/// Products in a tile at most.
+const MOST: usize = 12 * 32;
 
 thread_local! {
     static PANELS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -42,15 +40,16 @@ pub(super) fn multiply<T: Element>(
     if rows == 0 {
         return;
     }
+    let [tile, panel] = tile::tile(tier);
     let depth = columns.div_ceil(columns.div_ceil(DEPTH)).next_multiple_of(8);
     // Every thread gets several shares, so that a slow one is not waited for long.
     let threads = pool::threads();
     let wanted = 8 * threads;
-    let panels = rows.div_ceil(PANEL);
+    let panels = rows.div_ceil(panel);
     let chunks =
-        wanted.div_ceil(panels.div_ceil(GROUP / (PANEL * depth))).clamp(1, (batch / CHUNK).max(1));
-    let group = (panels * chunks).div_ceil(wanted).min(GROUP / (PANEL * depth)) * PANEL;
-    let chunk = batch.div_ceil(chunks).next_multiple_of(TILE);
+        wanted.div_ceil(panels.div_ceil(GROUP / (panel * depth))).clamp(1, (batch / CHUNK).max(1));
+    let group = (panels * chunks).div_ceil(wanted).min(GROUP / (panel * depth)) * panel;
+    let chunk = batch.div_ceil(chunks).next_multiple_of(tile);
     // Threads at work on neighbouring groups would write to the same lines of the cache.
     let apart = rows.div_ceil(group).div_ceil(threads);
     pool::for_each(apart * threads * chunks, 1, |items| {
@@ -63,6 +62,8 @@ pub(super) fn multiply<T: Element>(
                 }
                 let share = Share {
                     tier,
+                    tile,
+                    panel,
                     columns,
                     depth,
                     x: &x[start * columns..batch.min(start + chunk) * columns],
@@ -80,6 +81,10 @@ pub(super) fn multiply<T: Element>(
 /// Some rows of weights and some of activations.
 struct Share<'a, T> {
     tier: Tier,
+    /// Rows of activations that are multiplied together.
+    tile: usize,
+    /// Rows of weights in a panel.
+    panel: usize,
     columns: usize,
     /// Columns at a time.
     depth: usize,
@@ -93,7 +98,7 @@ struct Share<'a, T> {
 
 impl<T: Element> Share<'_, T> {
     fn multiply(&self, panels: &mut Vec<f32>, out: &Shared<'_, f32>) {
-        let rows = (self.weight.len() / self.columns).next_multiple_of(PANEL);
+        let rows = (self.weight.len() / self.columns).next_multiple_of(self.panel);
         if panels.len() < rows * self.depth {
             panels.resize(rows * self.depth, 0.0);
         }
@@ -106,25 +111,26 @@ impl<T: Element> Share<'_, T> {
     }
 
     fn fill(&self, columns: Range<usize>, panels: &mut [f32]) {
-        let weights = self.weight.chunks(PANEL * self.columns);
-        for (panel, weight) in panels.chunks_exact_mut(columns.len() * PANEL).zip(weights) {
+        let weights = self.weight.chunks(self.panel * self.columns);
+        for (panel, weight) in panels.chunks_exact_mut(columns.len() * self.panel).zip(weights) {
             let weight = &weight[columns.start..weight.len() - self.columns + columns.end];
             match self.tier {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the tier says that the processor has these instructions.
-                Tier::Avx2 => unsafe {
-                    super::avx2::transpose(weight, self.columns, columns.len(), panel);
+                Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe {
+                    super::avx2::transpose(weight, self.columns, columns.len(), panel, self.panel);
                 },
-                _ => transpose(weight, self.columns, 0..columns.len(), panel),
+                _ => transpose(weight, self.columns, 0..columns.len(), panel, self.panel),
             }
         }
     }
 
     fn multiply_columns(&self, columns: Range<usize>, panels: &[f32], out: &Shared<'_, f32>) {
         let rows = self.weight.len() / self.columns;
-        for (tile, x) in self.x.chunks(TILE * self.columns).enumerate() {
+        for (tile, x) in self.x.chunks(self.tile * self.columns).enumerate() {
             let left = Rows { values: &x[columns.start..], stride: self.columns };
-            let (batch, start) = (x.len() / self.columns, self.out + tile * TILE * self.stride);
+            let (batch, start) =
+                (x.len() / self.columns, self.out + tile * self.tile * self.stride);
             let of_row = |row: usize| start + row * self.stride;
             let into = match (self.bias, columns.start) {
                 (None, 0) => Into::Write,
@@ -135,21 +141,31 @@ impl<T: Element> Share<'_, T> {
                 }
                 _ => Into::Add,
             };
-            for (number, panel) in panels.chunks_exact(columns.len() * PANEL).enumerate() {
-                let right = Rows { values: panel, stride: PANEL };
-                let shape = [batch, columns.len(), PANEL];
-                let first = number * PANEL;
-                if first + PANEL <= rows {
-                    let out = out.pointer(of_row(0) + first, (batch - 1) * self.stride + PANEL);
+            for (number, panel) in panels.chunks_exact(columns.len() * self.panel).enumerate() {
+                let right = Rows { values: panel, stride: self.panel };
+                let shape = [batch, columns.len(), self.panel];
+                let first = number * self.panel;
+                if first + self.panel <= rows {
+                    let out =
+                        out.pointer(of_row(0) + first, (batch - 1) * self.stride + self.panel);
                     // SAFETY: as above.
                     unsafe {
                         tile::product_at(self.tier, left, right, shape, out, self.stride, into);
                     }
                     continue;
                 }
-                let mut products = [0.0; TILE * PANEL];
-                tile::product(self.tier, left, right, shape, &mut products, PANEL, Into::Write);
-                for (row, products) in products.chunks_exact_mut(PANEL).take(batch).enumerate() {
+                let mut products = [0.0; MOST];
+                tile::product(
+                    self.tier,
+                    left,
+                    right,
+                    shape,
+                    &mut products,
+                    self.panel,
+                    Into::Write,
+                );
+                for (row, products) in products.chunks_exact_mut(self.panel).take(batch).enumerate()
+                {
                     let (at, products) = (of_row(row) + first, &mut products[..rows - first]);
                     // SAFETY: as above; what is added to has been written.
                     unsafe {
@@ -165,18 +181,19 @@ impl<T: Element> Share<'_, T> {
     }
 }
 
-/// `panel[column][row]` of some columns of up to sixteen rows of weights, which begin `stride`
-/// after each other; zeros for rows that are not there.
+/// `panel[column][row]` of some columns of up to `width` rows of weights, which begin `stride` after
+/// each other; zeros for rows that are not there.
 pub(super) fn transpose<T: Element>(
     weight: &[T],
     stride: usize,
     columns: Range<usize>,
     panel: &mut [f32],
+    width: usize,
 ) {
-    for row in 0..PANEL {
+    for row in 0..width {
         for at in columns.clone() {
             let value = weight.get(row * stride + at).map_or(0.0, |weight| weight.widen());
-            panel[at * PANEL + row] = value;
+            panel[at * width + row] = value;
         }
     }
 }

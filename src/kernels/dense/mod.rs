@@ -100,7 +100,9 @@ pub(super) fn dots<T: Element>(
     match tier {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the tier says that the processor has these instructions.
-        Tier::Avx2 => unsafe { avx2::few(x, columns, weight, &mut write) },
+        Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe {
+            avx2::few(x, columns, weight, &mut write)
+        },
         #[cfg(target_arch = "aarch64")]
         Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => neon::few(x, columns, weight, &mut write),
         _ => scalar(x, columns, weight, &mut write),

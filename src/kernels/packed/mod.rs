@@ -20,7 +20,7 @@ use rayon::slice::ParallelSliceMut;
 
 pub(crate) use layout::BlockFormat;
 
-use crate::kernels::activations::Activations;
+use crate::kernels::activations::{Activations, FEW};
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
@@ -130,6 +130,8 @@ fn multiply_into(tier: Tier, x: &Activations, factors: &[Factor<'_>], outs: &[Sh
         groups += weight.rows.div_ceil(ROWS);
     }
     let grain = pool::grain(groups, ROWS * x.columns * x.rows);
+    #[cfg(target_arch = "x86_64")]
+    let grain = grain.next_multiple_of(avx2::vnni::together(tier));
     pool::for_each(groups, grain, |range| {
         #[cfg(target_arch = "x86_64")]
         let mut scratch = avx2::Scratch::default();
@@ -142,6 +144,21 @@ fn multiply_into(tier: Tier, x: &Activations, factors: &[Factor<'_>], outs: &[Sh
                 continue;
             }
             let bytes = weight.groups(groups.clone());
+            #[cfg(target_arch = "x86_64")]
+            if x.rows > FEW && avx2::vnni::together(tier) > 1 {
+                let rows = groups.start * ROWS..weight.rows.min(groups.end * ROWS);
+                let length = (x.rows - 1) * weight.rows + rows.len();
+                let target = avx2::vnni::Target {
+                    out: out.pointer(rows.start, length),
+                    stride: weight.rows,
+                    rows: rows.len(),
+                    bias: bias.map(|bias| &bias[rows.clone()]),
+                };
+                // SAFETY: the tier says that the processor has these instructions; products of these
+                // rows are this thread's alone.
+                unsafe { avx2::vnni::multiply(tier, weight.format, bytes, x, target) };
+                continue;
+            }
             let mut write = |row: usize, group: usize, sums: &[f32; ROWS]| {
                 let start = (groups.start + group) * ROWS;
                 let rows = (weight.rows - start).min(ROWS);
@@ -155,8 +172,8 @@ fn multiply_into(tier: Tier, x: &Activations, factors: &[Factor<'_>], outs: &[Sh
             match tier {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the tier says that the processor has these instructions.
-                Tier::Avx2 => unsafe {
-                    avx2::multiply(weight.format, bytes, x, &mut scratch, &mut write);
+                Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe {
+                    avx2::multiply(tier, weight.format, bytes, x, &mut scratch, &mut write);
                 },
                 #[cfg(target_arch = "aarch64")]
                 // SAFETY: as above.

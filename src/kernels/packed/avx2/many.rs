@@ -8,10 +8,10 @@
 use std::arch::x86_64::*;
 
 use crate::kernels::activations::Activations;
-use crate::kernels::packed::avx2::unpack::{self, halves, quants, unpack, vector};
-use crate::kernels::packed::avx2::{activations, array, together, word, words};
+use crate::kernels::packed::avx2::unpack::{self, halves, quants, signed, twice, unpack, vector};
+use crate::kernels::packed::avx2::{Minima, activations, array, minima, together, word, words};
 use crate::kernels::packed::format::Format;
-use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
+use crate::kernels::packed::layout::{BlockFormat, ROWS};
 
 /// What a thread unpacks into.
 #[derive(Default)]
@@ -24,39 +24,13 @@ pub(in crate::kernels::packed) struct Scratch {
 #[derive(Clone, Copy)]
 struct Piece {
     quants: [__m256i; 8],
-    /// As in [`unpack::Piece`].
+    /// Of each half, in 16 bits, twice per row; only where there are some.
     factors: [__m256i; 2],
     /// The quants' products with factors and 128.
     correction: __m256i,
     scale: __m256,
     /// Of each half; only the first where both are one.
     minimum: [__m256; 2],
-}
-
-/// Whether a format's pieces have minima, one for each half or one for both, or none.
-#[derive(PartialEq, Eq)]
-enum Minima {
-    Halves,
-    None,
-    One,
-}
-
-const fn minima<F: Format>() -> Minima {
-    match F::LAYOUT.meaning {
-        Meaning::FactorAndMinimum | Meaning::Minimum => Minima::One,
-        Meaning::Factors(_) | Meaning::Offset(_) | Meaning::Table => Minima::None,
-        Meaning::Nibbles => Minima::Halves,
-    }
-}
-
-/// What unsigned quants are too large by to be signed.
-const fn bias<F: Format>() -> i8 {
-    match F::LAYOUT.meaning {
-        Meaning::Factors(offset) => offset as i8,
-        Meaning::Nibbles => 0,
-        _ if F::LAYOUT.high_bits == 1 => 16,
-        _ => 8,
-    }
 }
 
 /// Multiplies eight rows with all activations.
@@ -77,7 +51,7 @@ pub(super) fn multiply<F: Format>(
     pieces.clear();
     for block in group.chunks_exact(F::LAYOUT.block()) {
         for piece in 0..F::LAYOUT.pieces {
-            pieces.push(signed::<F>(&unpack::<F>(block, piece)));
+            pieces.push(corrected::<F>(&signed::<F>(unpack::<F>(block, piece))));
         }
     }
     let mut row = 0;
@@ -158,35 +132,14 @@ fn dots<F: Format, const M: usize>(piece: &Piece, x: [*const i8; M]) -> [__m256i
     totals
 }
 
-/// Makes quants signed.
+/// What 128 times the quants is known beforehand.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn signed<F: Format>(from: &unpack::Piece) -> Piece {
-    let bias = const { bias::<F>() };
-    let quants = from.quants.map(|quants| _mm256_sub_epi8(quants, _mm256_set1_epi8(bias)));
-    let raise = _mm256_mul_ps(from.scale, _mm256_set1_ps(f32::from(bias)));
-    let minimum = match F::LAYOUT.meaning {
-        Meaning::Minimum => [_mm256_add_ps(from.minimum[0], raise), from.minimum[1]],
-        Meaning::FactorAndMinimum => {
-            let factor = _mm256_and_si256(from.factors[0], _mm256_set1_epi32(0xffff));
-            let factor = _mm256_cvtepi32_ps(factor);
-            [_mm256_fmadd_ps(raise, factor, from.minimum[0]), from.minimum[1]]
-        }
-        _ => from.minimum,
-    };
-    corrected::<F>(quants, from, from.scale, minimum)
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn corrected<F: Format>(
-    quants: [__m256i; 8],
-    from: &unpack::Piece,
-    scale: __m256,
-    minimum: [__m256; 2],
-) -> Piece {
+fn corrected<F: Format>(from: &unpack::Piece) -> Piece {
+    let unpack::Piece { quants, scale, minimum, .. } = *from;
+    let factors = from.factors.map(|factors| twice(factors));
     let correction = _mm256_setzero_si256();
-    let piece = Piece { quants, factors: from.factors, correction, scale, minimum };
+    let piece = Piece { quants, factors, correction, scale, minimum };
     let [correction] = dots::<F, 1>(&piece, [[-128; 32].as_ptr()]);
     Piece { correction, ..piece }
 }

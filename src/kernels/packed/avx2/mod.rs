@@ -5,15 +5,19 @@
 
 mod few;
 mod many;
+mod products;
 mod unpack;
+pub(super) mod vnni;
 
 use std::arch::x86_64::*;
 
 use crate::kernels::activations::{Activations, FEW, Group};
 use crate::kernels::packed::format::{Format, with_format};
 use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
+use crate::kernels::tier::Tier;
 
 pub(super) use many::Scratch;
+use products::{Fours, Pairs, Products};
 
 /// The block for each word of a piece, with its number as a constant.
 macro_rules! words {
@@ -48,21 +52,51 @@ const fn together<F: Format>() -> usize {
     }
 }
 
+/// Whether a format's pieces have minima, one for each half or one for both, or none.
+pub(super) enum Minima {
+    Halves,
+    None,
+    One,
+}
+
+pub(super) const fn minima<F: Format>() -> Minima {
+    match F::LAYOUT.meaning {
+        Meaning::FactorAndMinimum | Meaning::Minimum => Minima::One,
+        Meaning::Factors(_) | Meaning::Offset(_) | Meaning::Table => Minima::None,
+        Meaning::Nibbles => Minima::Halves,
+    }
+}
+
 /// Multiplies groups of eight rows with all activations; `write` gets the number of the row of
 /// activations, of the group, and the sums.
+///
+/// # Safety
+///
+/// The processor must have the tier's instructions.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(
+pub(super) unsafe fn multiply(
+    tier: Tier,
     format: BlockFormat,
     groups: &[u8],
     x: &Activations,
     scratch: &mut Scratch,
     write: &mut impl FnMut(usize, usize, &[f32; ROWS]),
 ) {
-    with_format!(format, F => multiply_as::<F>(groups, x, scratch, write));
+    // SAFETY: the caller's promise.
+    unsafe {
+        with_format!(format, F => match tier {
+            Tier::Avx512 => multiply_as::<F, Fours<true>>(groups, x, scratch, write),
+            Tier::AvxVnni => multiply_as::<F, Fours<false>>(groups, x, scratch, write),
+            _ => multiply_as::<F, Pairs>(groups, x, scratch, write),
+        });
+    }
 }
 
+/// # Safety
+///
+/// The processor must have the instructions of `P`.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn multiply_as<F: Format>(
+unsafe fn multiply_as<F: Format, P: Products>(
     groups: &[u8],
     x: &Activations,
     scratch: &mut Scratch,
@@ -70,15 +104,19 @@ fn multiply_as<F: Format>(
 ) {
     let bytes = x.columns / (F::LAYOUT.pieces * 32) * F::LAYOUT.block();
     assert!(x.columns.is_multiple_of(F::LAYOUT.pieces * 32) && groups.len().is_multiple_of(bytes));
-    match x.rows {
-        0 => {}
-        1 => few::multiply::<F, 1>(groups, bytes, x, write),
-        2 => few::multiply::<F, 2>(groups, bytes, x, write),
-        3 => few::multiply::<F, 3>(groups, bytes, x, write),
-        FEW => few::multiply::<F, 4>(groups, bytes, x, write),
-        _ => {
-            for (number, group) in groups.chunks_exact(bytes).enumerate() {
-                many::multiply::<F>(group, x, scratch, &mut |row, sums| write(row, number, sums));
+    // SAFETY: the caller's promise.
+    unsafe {
+        match x.rows {
+            0 => {}
+            1 => few::multiply::<F, P, 1>(groups, bytes, x, write),
+            2 => few::multiply::<F, P, 2>(groups, bytes, x, write),
+            3 => few::multiply::<F, P, 3>(groups, bytes, x, write),
+            FEW => few::multiply::<F, P, 4>(groups, bytes, x, write),
+            _ => {
+                for (number, group) in groups.chunks_exact(bytes).enumerate() {
+                    let mut write = |row: usize, sums: &[f32; ROWS]| write(row, number, sums);
+                    many::multiply::<F>(group, x, scratch, &mut write);
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::kernels::packed::layout::{Meaning, TABLE};
 #[derive(Clone, Copy)]
 pub(super) struct Piece {
     pub(super) quants: [__m256i; 8],
-    /// Of each half, in 16 bits, twice per row; only where there are some.
+    /// Of each half; only where there are some.
     pub(super) factors: [__m256i; 2],
     pub(super) scale: __m256,
     /// Of each half; only the first where both are one.
@@ -123,13 +123,13 @@ pub(super) fn unpack<F: Format>(block: &[u8], piece: usize) -> Piece {
             let wide = factor.map(|factor| _mm256_cvtepi8_epi32(factor));
             let offset = _mm256_mul_ps(d, _mm256_set1_ps(-f32::from(offset)));
             let minimum = wide.map(|factor| _mm256_mul_ps(offset, _mm256_cvtepi32_ps(factor)));
-            (wide.map(|wide| twice(wide)), minimum)
+            (wide, minimum)
         }
         Meaning::FactorAndMinimum => {
             let [factor, minimum] = factor.map(|factor| _mm256_cvtepu8_epi32(factor));
             // SAFETY: as above.
             let minimum = _mm256_mul_ps(unsafe { halves(block, 16) }, _mm256_cvtepi32_ps(minimum));
-            ([twice(factor), zero], [negative(minimum), unused])
+            ([factor, zero], [negative(minimum), unused])
         }
         Meaning::Nibbles => {
             let wide = factor.map(|factor| _mm256_cvtepu8_epi32(factor));
@@ -138,16 +138,47 @@ pub(super) fn unpack<F: Format>(block: &[u8], piece: usize) -> Piece {
             let minimum =
                 wide.map(|wide| _mm256_mul_ps(m, _mm256_cvtepi32_ps(_mm256_srli_epi32::<4>(wide))));
             let low = _mm256_set1_epi32(15);
-            (wide.map(|wide| twice(_mm256_and_si256(wide, low))), minimum)
+            (wide.map(|wide| _mm256_and_si256(wide, low)), minimum)
         }
     };
     Piece { quants, factors, scale: d, minimum }
 }
 
+/// What unsigned quants are too large by to be signed.
+const fn bias<F: Format>() -> i8 {
+    match F::LAYOUT.meaning {
+        Meaning::Factors(offset) => offset as i8,
+        Meaning::Nibbles => 0,
+        _ if F::LAYOUT.high_bits == 1 => 16,
+        _ => 8,
+    }
+}
+
+/// The same with signed quants.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn signed<F: Format>(piece: Piece) -> Piece {
+    if F::SIGNED {
+        return piece;
+    }
+    let bias = const { bias::<F>() };
+    let quants = piece.quants.map(|quants| _mm256_sub_epi8(quants, _mm256_set1_epi8(bias)));
+    let raise = _mm256_mul_ps(piece.scale, _mm256_set1_ps(f32::from(bias)));
+    let [first, second] = piece.minimum;
+    let minimum = match F::LAYOUT.meaning {
+        Meaning::Minimum => [_mm256_add_ps(first, raise), second],
+        Meaning::FactorAndMinimum => {
+            [_mm256_fmadd_ps(raise, _mm256_cvtepi32_ps(piece.factors[0]), first), second]
+        }
+        _ => piece.minimum,
+    };
+    Piece { quants, minimum, ..piece }
+}
+
 /// A number in the low half of each 32 bits, in both halves.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn twice(wide: __m256i) -> __m256i {
+pub(super) fn twice(wide: __m256i) -> __m256i {
     _mm256_or_si256(
         _mm256_and_si256(wide, _mm256_set1_epi32(0xffff)),
         _mm256_slli_epi32::<16>(wide),

@@ -1,0 +1,104 @@
+//! The products with AVX-512.
+
+use std::arch::x86_64::*;
+
+use super::{Into, Part, Rows};
+
+/// # Safety
+///
+/// The matrices must be as large as the shape says.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn product(
+    left: Rows<'_>,
+    right: Rows<'_>,
+    [rows, depth, columns]: [usize; 3],
+    out: *mut f32,
+    stride: usize,
+    into: Into,
+) {
+    for column in (0..columns).step_by(32) {
+        for row in (0..rows).step_by(12) {
+            let part = Part::new(left, right, depth, out, stride, into, [row, column]);
+            macro_rules! multiply {
+                ($($rows:literal)*) => {
+                    match (rows - row, columns - column) {
+                        $(($rows, 0..=16) => part.product::<$rows, 1>(columns - column),)*
+                        (_, 0..=16) => part.product::<12, 1>(columns - column),
+                        $(($rows, width) => part.product::<$rows, 2>(width),)*
+                        (_, width) => part.product::<12, 2>(width),
+                    }
+                };
+            }
+            // SAFETY: so many rows and columns are left (the caller's promise).
+            unsafe { multiply!(1 2 3 4 5 6 7 8 9 10 11) }
+        }
+    }
+}
+
+impl Part {
+    /// # Safety
+    ///
+    /// There must be `M` rows and `width` columns, of which `16 N` are multiplied at most.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn product<const M: usize, const N: usize>(self, width: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match width < 16 * N {
+                true => self.product_as::<M, N, true>(width),
+                false => self.product_as::<M, N, false>(width),
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As of [`Self::product`]; the last vector is a part of one only where `PART` says so.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn product_as<const M: usize, const N: usize, const PART: bool>(self, width: usize) {
+        // A mask takes time, even where it is full.
+        let mask: __mmask16 = if PART { (1 << (width - 16 * (N - 1))) - 1 } else { !0 };
+        let mut sums = [[_mm512_setzero_ps(); N]; M];
+        // The compiler must not know how rows lie, or it adds strides in the loop.
+        let left: [*const f32; M] = std::array::from_fn(|m| {
+            std::hint::black_box(self.left.wrapping_add(m * self.left_stride))
+        });
+        for m in 0..M {
+            let out: *const i8 = self.out.wrapping_add(m * self.stride).cast();
+            (0..N).for_each(|n| _mm_prefetch::<_MM_HINT_T0>(out.wrapping_add(64 * n)));
+        }
+        let mut right = self.right;
+        for at in 0..self.depth {
+            // SAFETY: the caller's promise; row `at` is one of `depth`.
+            let columns: [__m512; N] = std::array::from_fn(|n| unsafe {
+                match PART && n + 1 == N {
+                    true => _mm512_maskz_loadu_ps(mask, right.add(16 * n)),
+                    false => _mm512_loadu_ps(right.add(16 * n)),
+                }
+            });
+            right = right.wrapping_add(self.right_stride);
+            for (left, sums) in left.iter().zip(&mut sums) {
+                // SAFETY: as above.
+                let left = _mm512_set1_ps(unsafe { *left.add(at) });
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = _mm512_fmadd_ps(left, column, *sum);
+                }
+            }
+        }
+        for (m, sums) in sums.iter().enumerate() {
+            for (n, sum) in sums.iter().enumerate() {
+                let mask = if n + 1 == N { mask } else { !0 };
+                // SAFETY: as above.
+                unsafe {
+                    let out = self.out.add(m * self.stride + 16 * n);
+                    let sum = match self.into {
+                        Into::Add => _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask, out)),
+                        Into::Write => *sum,
+                    };
+                    _mm512_mask_storeu_ps(out, mask, sum);
+                }
+            }
+        }
+    }
+}
