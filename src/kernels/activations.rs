@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "vector instructions, and threads that write to one slice")]
 
 use crate::kernels::pool;
-use crate::kernels::shared::Shared;
+use crate::kernels::shared::room;
 use crate::kernels::tier::Tier;
 
 /// Up to so many rows, weights are unpacked where they are multiplied.
@@ -49,31 +49,43 @@ impl Activations {
     fn quantize_on(tier: Tier, x: &[f32], columns: usize) -> Self {
         assert!(columns > 0 && columns.is_multiple_of(GROUP) && x.len().is_multiple_of(columns));
         let rows = x.len() / columns;
-        let mut values = vec![0; x.len()];
-        let mut groups = vec![Group::default(); x.len() / GROUP];
-        let (shared_values, shared_groups) = (Shared::new(&mut values), Shared::new(&mut groups));
+        let raise = rows > FEW;
+        let (mut values, mut raised, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+        let shared_values = room(&mut values, x.len());
+        let shared_raised = room(&mut raised, if raise { x.len() } else { 0 });
+        let shared_groups = room(&mut groups, x.len() / GROUP);
         pool::for_each(x.len() / GROUP, SMALLEST_PART, |range| {
-            let (start, length) = (range.start * GROUP, range.len() * GROUP);
-            // SAFETY: ranges do not overlap, and each is given out once.
-            let values = unsafe { shared_values.part(start, length) };
-            // SAFETY: as above.
-            let groups = unsafe { shared_groups.part(range.start, range.len()) };
-            let work = x[start..start + length].as_chunks::<GROUP>().0.iter();
-            let work = work.zip(values.as_chunks_mut::<GROUP>().0);
-            for ((x, values), group) in work.zip(groups) {
-                *group = match tier {
-                    #[cfg(target_arch = "x86_64")]
-                    // SAFETY: the tier says that the processor has these instructions.
-                    Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe {
-                        avx2::quantize(x, values)
-                    },
-                    #[cfg(target_arch = "aarch64")]
-                    Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => neon::quantize(x, values),
-                    _ => quantize(x, values),
-                };
+            let start = range.start;
+            let x = &x.as_chunks::<GROUP>().0[range];
+            let mut write = |number: usize, values: &[i8; GROUP], group: Group| {
+                let number = start + number;
+                // SAFETY: every group is written by the one thread that got it.
+                unsafe {
+                    shared_values.write(number * GROUP, values);
+                    if raise {
+                        let raised = values.map(|value| value.cast_unsigned() ^ 0x80);
+                        shared_raised.write(number * GROUP, &raised);
+                    }
+                    shared_groups.write(number, &[group]);
+                }
+            };
+            match tier {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the tier says that the processor has these instructions.
+                Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe { avx2::each(x, &mut write) },
+                #[cfg(target_arch = "aarch64")]
+                Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => {
+                    each(x, neon::quantize, &mut write);
+                }
+                _ => each(x, quantize, &mut write),
             }
         });
-        let raised = if rows > FEW { raised(&values) } else { Vec::new() };
+        // SAFETY: all of them have been written.
+        unsafe {
+            values.set_len(x.len());
+            raised.set_len(if raise { x.len() } else { 0 });
+            groups.set_len(x.len() / GROUP);
+        }
         Self { rows, columns, values, raised, groups }
     }
 
@@ -95,19 +107,26 @@ impl Activations {
     }
 }
 
-fn raised(values: &[i8]) -> Vec<u8> {
-    values.iter().map(|value| value.cast_unsigned() ^ 0x80).collect()
+fn each(
+    x: &[[f32; GROUP]],
+    quantize: impl Fn(&[f32; GROUP]) -> ([i8; GROUP], Group),
+    write: &mut impl FnMut(usize, &[i8; GROUP], Group),
+) {
+    for (number, x) in x.iter().enumerate() {
+        let (values, group) = quantize(x);
+        write(number, &values, group);
+    }
 }
 
-fn quantize(x: &[f32; GROUP], values: &mut [i8; GROUP]) -> Group {
+fn quantize(x: &[f32; GROUP]) -> ([i8; GROUP], Group) {
     let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
     let inverse = if largest > SMALLEST { 127.0 / largest } else { 0.0 };
-    let mut sums = [0_i32; 2];
-    for (i, (x, value)) in x.iter().zip(values).enumerate() {
+    let (mut values, mut sums) = ([0; GROUP], [0_i32; 2]);
+    for (i, (x, value)) in x.iter().zip(&mut values).enumerate() {
         *value = (x * inverse).round_ties_even() as i8;
         sums[i / 16] += i32::from(*value);
     }
-    group(largest, sums)
+    (values, group(largest, sums))
 }
 
 fn group(largest: f32, sums: [i32; 2]) -> Group {
@@ -126,8 +145,18 @@ mod avx2 {
 
     use super::{GROUP, Group, SMALLEST, group};
 
+    /// What is inlined into this function may use its instructions too.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn quantize(x: &[f32; GROUP], values: &mut [i8; GROUP]) -> Group {
+    pub(super) fn each(x: &[[f32; GROUP]], write: &mut impl FnMut(usize, &[i8; GROUP], Group)) {
+        for (number, x) in x.iter().enumerate() {
+            let (values, group) = quantize(x);
+            write(number, &values, group);
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn quantize(x: &[f32; GROUP]) -> ([i8; GROUP], Group) {
         // SAFETY: 32 floats are four vectors of eight.
         let x: [__m256; 4] =
             std::array::from_fn(|i| unsafe { _mm256_loadu_ps(x.as_ptr().add(8 * i)) });
@@ -149,6 +178,7 @@ mod avx2 {
         let bytes = _mm256_packs_epi16(words, more);
         let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
         let bytes = _mm256_permutevar8x32_epi32(bytes, order);
+        let mut values = [0; GROUP];
         // SAFETY: 32 bytes are one vector.
         unsafe { _mm256_storeu_si256(values.as_mut_ptr().cast(), bytes) };
         let sum = |a, b| {
@@ -158,7 +188,7 @@ mod avx2 {
             let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
             _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
         };
-        group(largest, [sum(rounded[0], rounded[1]), sum(rounded[2], rounded[3])])
+        (values, group(largest, [sum(rounded[0], rounded[1]), sum(rounded[2], rounded[3])]))
     }
 }
 
@@ -168,7 +198,7 @@ mod neon {
 
     use super::{GROUP, Group, SMALLEST, group};
 
-    pub(super) fn quantize(x: &[f32; GROUP], values: &mut [i8; GROUP]) -> Group {
+    pub(super) fn quantize(x: &[f32; GROUP]) -> ([i8; GROUP], Group) {
         // SAFETY: 32 floats are eight vectors of four, which every 64-bit Arm has; so are 32 bytes
         // two of sixteen.
         unsafe {
@@ -182,6 +212,7 @@ mod neon {
                 let add = |sum, i: usize| vaddq_s32(sum, rounded[first + i]);
                 vaddvq_s32((1..4).fold(rounded[first], add))
             });
+            let mut values = [0; GROUP];
             for half in 0..2 {
                 let pair =
                     |i: usize| vcombine_s16(vqmovn_s32(rounded[i]), vqmovn_s32(rounded[i + 1]));
@@ -189,7 +220,7 @@ mod neon {
                 let bytes = vcombine_s8(vqmovn_s16(low), vqmovn_s16(high));
                 vst1q_s8(values.as_mut_ptr().add(16 * half), bytes);
             }
-            group(largest, sums)
+            (values, group(largest, sums))
         }
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::kernels::exp::{exponentials, largest};
 use crate::kernels::pool;
-use crate::kernels::shared::Shared;
+use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::{Tier, tiered};
 use crate::kernels::tile::{Into, Rows, product, turn};
 
@@ -65,14 +65,25 @@ pub(crate) struct Attention<'a> {
     pub(crate) distances: Option<DistanceVectors<'a>>,
 }
 
-/// `softmax(scale q kᵀ + …) v` of each row and head into `out`, `(tokens, heads * head_dim)`.
-pub(crate) fn attend(attention: Attention<'_>, rows: &[Range<usize>], out: &mut [f32]) {
-    attend_on(Tier::best(), attention, rows, out);
+/// `softmax(scale q kᵀ + …) v` of each row and head, `(tokens, heads * head_dim)`. Rows are all tokens,
+/// one after the other.
+pub(crate) fn attend(attention: Attention<'_>, rows: &[Range<usize>]) -> Vec<f32> {
+    attend_on(Tier::best(), attention, rows)
 }
 
-fn attend_on(tier: Tier, attention: Attention<'_>, rows: &[Range<usize>], out: &mut [f32]) {
+fn attend_on(tier: Tier, attention: Attention<'_>, rows: &[Range<usize>]) -> Vec<f32> {
+    let tokens = rows.iter().fold(0, |end, row| {
+        assert!(row.start == end && row.end >= end);
+        row.end
+    });
+    let length = tokens * attention.heads * attention.head_dim;
+    // SAFETY: every token of each head is written.
+    unsafe { written(&[length], |outs| attend_into(tier, attention, rows, &outs[0])) }
+        .swap_remove(0)
+}
+
+fn attend_into(tier: Tier, attention: Attention<'_>, rows: &[Range<usize>], out: &Shared<'_, f32>) {
     let Attention { heads, head_dim, .. } = attention;
-    let out = Shared::new(out);
     let units = rows.len() * heads;
     let longest = rows.iter().map(Range::len).max().unwrap_or(0);
     pool::for_each(units, pool::grain(units, 2 * longest * longest * head_dim), |range| {
@@ -80,9 +91,10 @@ fn attend_on(tier: Tier, attention: Attention<'_>, rows: &[Range<usize>], out: &
         for number in range {
             let (row, head) = (&rows[number / heads], number % heads);
             Head { tier, attention: &attention, row, head }.run(&mut room, |token, sums, by| {
+                let sums = &mut sums[..head_dim];
+                sums.iter_mut().for_each(|sum| *sum *= by);
                 // SAFETY: no other row and head writes to this part.
-                let out = unsafe { out.part((token * heads + head) * head_dim, head_dim) };
-                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * by);
+                unsafe { out.write((token * heads + head) * head_dim, sums) };
             });
         }
     });
@@ -117,7 +129,7 @@ struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// `write` gets each token, the sums of its values and what they are multiplied by.
-    fn run(&self, room: &mut Room, write: impl Fn(usize, &[f32], f32)) {
+    fn run(&self, room: &mut Room, write: impl Fn(usize, &mut [f32], f32)) {
         let Attention { queries, keys, values, head_dim, scale, window, .. } = *self.attention;
         let (tier, tokens) = (self.tier, self.row.len());
         let (padded, width) = (tokens.next_multiple_of(8), head_dim.next_multiple_of(8));
@@ -167,7 +179,7 @@ impl<'a> Head<'a> {
             let shares = Rows { values: scores, stride: padded };
             let values = Rows { values: &copied[seen.start * width..], stride: width };
             product(tier, shares, values, [count, seen.len(), width], sums, width, Into::Write);
-            for (number, sums) in sums.chunks_exact(width).take(count).enumerate() {
+            for (number, sums) in sums.chunks_exact_mut(width).take(count).enumerate() {
                 write(self.row.start + first + number, sums, 1.0 / totals[number]);
             }
         }
@@ -291,9 +303,9 @@ mod tests {
                     Attention { distances: distances(Some(to_queries), None), ..plain },
                     Attention { distances: distances(None, Some(to_keys)), ..plain },
                 ] {
-                    for tier in [Tier::best(), Tier::Scalar] {
-                        let mut out = vec![f32::NAN; tokens * heads * head_dim];
-                        attend_on(tier, attention, &rows, &mut out);
+                    for tier in Tier::available() {
+                        let out = attend_on(tier, attention, &rows);
+                        assert_eq!(out.len(), tokens * heads * head_dim);
                         check(&attention, &rows, &out);
                     }
                 }

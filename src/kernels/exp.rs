@@ -37,24 +37,27 @@ pub(super) fn tanh(x: f32) -> f32 {
     2.0 * sigmoid(2.0 * x) - 1.0
 }
 
+/// Numbers that are taken together: a vector of AVX-512, two of AVX2.
+const LANES: usize = 16;
+
 /// The largest of all; minus infinity where there is none.
 #[inline(always)]
 pub(super) fn largest(values: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; 8];
-    let (whole, rest) = values.as_chunks::<8>();
-    for values in whole.iter().map(<[f32; 8]>::as_slice).chain([rest]) {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for values in whole {
         for (lane, value) in lanes.iter_mut().zip(values) {
             *lane = if *value > *lane { *value } else { *lane };
         }
     }
-    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// `e^(x - largest)` of each in place, and their sum.
 #[inline(always)]
 pub(super) fn exponentials(values: &mut [f32], largest: f32) -> f32 {
-    let mut lanes = [0.0_f32; 8];
-    let (whole, rest) = values.as_chunks_mut::<8>();
+    let mut lanes = [0.0_f32; LANES];
+    let (whole, rest) = values.as_chunks_mut::<LANES>();
     for values in whole {
         for (lane, value) in lanes.iter_mut().zip(values) {
             *value = exp(*value - largest);

@@ -24,11 +24,11 @@ impl<'a, T: Copy> Shared<'a, T> {
     /// # Safety
     ///
     /// No other thread may write to these elements meanwhile.
+    #[inline]
     pub(super) unsafe fn write(&self, start: usize, values: &[T]) {
-        for (cell, value) in self.0[start..start + values.len()].iter().zip(values) {
-            // SAFETY: the index is in bounds, and nobody else is at this element.
-            unsafe { *cell.get() = *value };
-        }
+        let to = self.pointer(start, values.len());
+        // SAFETY: the place is in bounds, and nobody else is there.
+        unsafe { to.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
     }
 
     /// Where `length` elements after `start` lie, of which some may be written to: those that no
@@ -58,19 +58,23 @@ pub(super) unsafe fn written(
     lengths: &[usize],
     work: impl FnOnce(&[Shared<'_, f32>]),
 ) -> Vec<Vec<f32>> {
-    let mut vectors: Vec<Vec<f32>> =
-        lengths.iter().map(|&length| Vec::with_capacity(length)).collect();
-    let spare = vectors.iter_mut().zip(lengths).map(|(vector, &length)| {
-        let spare: *mut [MaybeUninit<f32>] = &mut vector.spare_capacity_mut()[..length];
-        // SAFETY: both types have the layout of `f32`, the memory is there, and nobody else has it.
-        Shared(unsafe { &*(spare as *const [UnsafeCell<f32>]) })
-    });
-    work(&spare.collect::<Vec<_>>());
+    let mut vectors = vec![Vec::new(); lengths.len()];
+    let rooms = vectors.iter_mut().zip(lengths).map(|(vector, &length)| room(vector, length));
+    work(&rooms.collect::<Vec<_>>());
     for (vector, &length) in vectors.iter_mut().zip(lengths) {
         // SAFETY: all of them have been written (the caller's promise).
         unsafe { vector.set_len(length) };
     }
     vectors
+}
+
+/// Memory for so many numbers after those of a vector. They are to be written before they are read,
+/// and to be made part of the vector.
+pub(super) fn room<T: Copy>(vector: &mut Vec<T>, length: usize) -> Shared<'_, T> {
+    vector.reserve_exact(length);
+    let room: *mut [MaybeUninit<T>] = &mut vector.spare_capacity_mut()[..length];
+    // SAFETY: both types have the layout of `T`, the memory is there, and nobody else has it.
+    Shared(unsafe { &*(room as *const [UnsafeCell<T>]) })
 }
 
 /// Calls `work` with the number of each row of `width` in `out` and the row, on all threads.

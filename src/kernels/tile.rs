@@ -16,11 +16,24 @@ pub(super) struct Rows<'a> {
     pub(super) stride: usize,
 }
 
-/// Whether a product is written or added to what is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Into {
+/// What becomes of a product.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Into<'a> {
+    /// It is added to what is there.
     Add,
+    /// It is written, with a number for each column added.
+    Plus(&'a [f32]),
     Write,
+}
+
+impl Into<'_> {
+    /// The same from a column on.
+    fn from(self, column: usize) -> Self {
+        match self {
+            Self::Plus(numbers) => Self::Plus(&numbers[column..]),
+            other => other,
+        }
+    }
 }
 
 /// How many rows of the left matrix and columns of the right one are multiplied at once: more of
@@ -41,7 +54,7 @@ pub(super) fn product(
     [rows, depth, columns]: [usize; 3],
     out: &mut [f32],
     stride: usize,
-    into: Into,
+    into: Into<'_>,
 ) {
     assert!(fits(out.len(), stride, rows, columns));
     // SAFETY: `out` is as large as the shape says (asserted above), and ours alone.
@@ -61,11 +74,12 @@ pub(super) unsafe fn product_at(
     [rows, depth, columns]: [usize; 3],
     out: *mut f32,
     stride: usize,
-    into: Into,
+    into: Into<'_>,
 ) {
     assert!(columns.is_multiple_of(8));
     assert!(fits(left.values.len(), left.stride, rows, depth));
     assert!(fits(right.values.len(), right.stride, depth, columns));
+    assert!(!matches!(into, Into::Plus(numbers) if numbers.len() != columns));
     match tier {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the tier says that the processor has these instructions; the left and the right
@@ -103,13 +117,15 @@ unsafe fn scalar(
     [rows, depth, columns]: [usize; 3],
     out: *mut f32,
     stride: usize,
-    into: Into,
+    into: Into<'_>,
 ) {
     for row in 0..rows {
         // SAFETY: the caller's promise.
         let out = unsafe { std::slice::from_raw_parts_mut(out.add(row * stride), columns) };
-        if into == Into::Write {
-            out.fill(0.0);
+        match into {
+            Into::Add => {}
+            Into::Plus(numbers) => out.copy_from_slice(numbers),
+            Into::Write => out.fill(0.0),
         }
         for at in 0..depth {
             let factor = left.values[row * left.stride + at];
@@ -150,7 +166,7 @@ tiered! {
 /// columns of the others.
 #[derive(Clone, Copy)]
 #[cfg(target_arch = "x86_64")]
-struct Part {
+struct Part<'a> {
     left: *const f32,
     left_stride: usize,
     right: *const f32,
@@ -158,11 +174,11 @@ struct Part {
     depth: usize,
     out: *mut f32,
     stride: usize,
-    into: Into,
+    into: Into<'a>,
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Part {
+impl<'a> Part<'a> {
     /// From a row of the left matrix and a column of the right one on.
     fn new(
         left: Rows<'_>,
@@ -170,7 +186,7 @@ impl Part {
         depth: usize,
         out: *mut f32,
         stride: usize,
-        into: Into,
+        into: Into<'a>,
         [row, column]: [usize; 2],
     ) -> Self {
         Self {
@@ -181,7 +197,7 @@ impl Part {
             depth,
             out: out.wrapping_add(row * stride + column),
             stride,
-            into,
+            into: into.from(column),
         }
     }
 }
@@ -202,7 +218,7 @@ mod avx2 {
         [rows, depth, columns]: [usize; 3],
         out: *mut f32,
         stride: usize,
-        into: Into,
+        into: Into<'_>,
     ) {
         for column in (0..columns).step_by(16) {
             let wide = columns - column >= 16;
@@ -230,7 +246,7 @@ mod avx2 {
         }
     }
 
-    impl Part {
+    impl Part<'_> {
         /// # Safety
         ///
         /// There must be `M` rows and `8 N` columns.
@@ -266,6 +282,9 @@ mod avx2 {
                         let out = self.out.add(m * self.stride + 8 * n);
                         let sum = match self.into {
                             Into::Add => _mm256_add_ps(*sum, _mm256_loadu_ps(out)),
+                            Into::Plus(numbers) => {
+                                _mm256_add_ps(*sum, _mm256_loadu_ps(numbers.as_ptr().add(8 * n)))
+                            }
                             Into::Write => *sum,
                         };
                         _mm256_storeu_ps(out, sum);

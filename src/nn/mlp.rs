@@ -108,8 +108,7 @@ impl Dense {
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if x.device().is_cpu() && x.dtype() == DType::F32 {
             let rows = x.contiguous()?;
-            if let Some(inner) = with_f32(&rows, |x| self.inner_rows(x))?? {
-                let [y] = Linear::forward_rows([&self.down], &inner)?;
+            if let Some(y) = with_f32(&rows, |x| self.forward_rows(x))?? {
                 return Ok(Tensor::from_vec(y, x.shape(), x.device())?);
             }
         }
@@ -119,6 +118,25 @@ impl Dense {
             None => self.activation.forward(&up)?,
         };
         self.down.forward(&inner)
+    }
+
+    /// Rows of `hidden` by kernels, some at a time: what lies between the projections is several times
+    /// as wide, and stays in the caches; `None` where there is none for the activation.
+    fn forward_rows(&self, x: &[f32]) -> Result<Option<Vec<f32>>> {
+        const ROWS: usize = 1024;
+        let mut parts = x.chunks(ROWS * self.up.in_features());
+        let mut next = || -> Result<Option<Vec<f32>>> {
+            let Some(x) = parts.next() else { return Ok(None) };
+            let Some(inner) = self.inner_rows(x)? else { return Ok(None) };
+            let [y] = Linear::forward_rows([&self.down], &inner)?;
+            Ok(Some(y))
+        };
+        let Some(mut y) = next()? else { return Ok(None) };
+        y.reserve_exact(x.len() - y.len());
+        while let Some(part) = next()? {
+            y.extend(part);
+        }
+        Ok(Some(y))
     }
 
     /// What goes into `down`, by kernels; `None` where there is none for the activation.

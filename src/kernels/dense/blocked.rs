@@ -132,23 +132,20 @@ impl<T: Element> Share<'_, T> {
             let (batch, start) =
                 (x.len() / self.columns, self.out + tile * self.tile * self.stride);
             let of_row = |row: usize| start + row * self.stride;
-            let into = match (self.bias, columns.start) {
-                (None, 0) => Into::Write,
-                (Some(bias), 0) => {
-                    // SAFETY: the products of these rows are this share's alone.
-                    (0..batch).for_each(|row| unsafe { out.write(of_row(row), bias) });
-                    Into::Add
-                }
-                _ => Into::Add,
-            };
             for (number, panel) in panels.chunks_exact(columns.len() * self.panel).enumerate() {
                 let right = Rows { values: panel, stride: self.panel };
                 let shape = [batch, columns.len(), self.panel];
                 let first = number * self.panel;
+                let bias = self.bias.filter(|_| columns.start == 0).map(|bias| &bias[first..]);
                 if first + self.panel <= rows {
                     let out =
                         out.pointer(of_row(0) + first, (batch - 1) * self.stride + self.panel);
-                    // SAFETY: as above.
+                    let into = match bias {
+                        Some(bias) => Into::Plus(&bias[..self.panel]),
+                        None if columns.start == 0 => Into::Write,
+                        None => Into::Add,
+                    };
+                    // SAFETY: the products of these rows are this share's alone.
                     unsafe {
                         tile::product_at(self.tier, left, right, shape, out, self.stride, into);
                     }
@@ -169,10 +166,12 @@ impl<T: Element> Share<'_, T> {
                     let (at, products) = (of_row(row) + first, &mut products[..rows - first]);
                     // SAFETY: as above; what is added to has been written.
                     unsafe {
-                        if into == Into::Add {
+                        if columns.start > 0 {
                             let before = out.part(at, products.len());
                             products.iter_mut().zip(before).for_each(|(sum, x)| *sum += *x);
                         }
+                        let bias = bias.iter().flat_map(|bias| bias.iter());
+                        products.iter_mut().zip(bias).for_each(|(sum, bias)| *sum += bias);
                         out.write(at, products);
                     }
                 }

@@ -14,7 +14,7 @@ pub(super) unsafe fn product(
     [rows, depth, columns]: [usize; 3],
     out: *mut f32,
     stride: usize,
-    into: Into,
+    into: Into<'_>,
 ) {
     for column in (0..columns).step_by(32) {
         for row in (0..rows).step_by(12) {
@@ -35,7 +35,7 @@ pub(super) unsafe fn product(
     }
 }
 
-impl Part {
+impl Part<'_> {
     /// # Safety
     ///
     /// There must be `M` rows and `width` columns, of which `16 N` are multiplied at most.
@@ -94,6 +94,10 @@ impl Part {
                     let out = self.out.add(m * self.stride + 16 * n);
                     let sum = match self.into {
                         Into::Add => _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask, out)),
+                        Into::Plus(numbers) => {
+                            let numbers = numbers.as_ptr().add(16 * n);
+                            _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask, numbers))
+                        }
                         Into::Write => *sum,
                     };
                     _mm512_mask_storeu_ps(out, mask, sum);

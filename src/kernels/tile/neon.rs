@@ -7,7 +7,7 @@ use crate::kernels::tile::{Into, Rows};
 /// A part of the matrices: `depth` numbers of rows of the left one, and the first of some columns of
 /// the others.
 #[derive(Clone, Copy)]
-struct Part {
+struct Part<'a> {
     left: *const f32,
     left_stride: usize,
     right: *const f32,
@@ -15,7 +15,7 @@ struct Part {
     depth: usize,
     out: *mut f32,
     stride: usize,
-    into: Into,
+    into: Into<'a>,
 }
 
 /// # Safety
@@ -27,7 +27,7 @@ pub(super) unsafe fn product(
     [rows, depth, columns]: [usize; 3],
     out: *mut f32,
     stride: usize,
-    into: Into,
+    into: Into<'_>,
 ) {
     for column in (0..columns).step_by(16) {
         let wide = columns - column >= 16;
@@ -40,7 +40,7 @@ pub(super) unsafe fn product(
                 depth,
                 out: out.wrapping_add(row * stride + column),
                 stride,
-                into,
+                into: into.from(column),
             };
             // SAFETY: so many rows, and eight or sixteen columns, are left (the caller's promise).
             unsafe {
@@ -63,7 +63,7 @@ pub(super) unsafe fn product(
     }
 }
 
-impl Part {
+impl Part<'_> {
     /// # Safety
     ///
     /// There must be `M` rows and `4 N` columns.
@@ -87,6 +87,9 @@ impl Part {
                     let out = self.out.add(m * self.stride + 4 * n);
                     let sum = match self.into {
                         Into::Add => vaddq_f32(*sum, vld1q_f32(out)),
+                        Into::Plus(numbers) => {
+                            vaddq_f32(*sum, vld1q_f32(numbers.as_ptr().add(4 * n)))
+                        }
                         Into::Write => *sum,
                     };
                     vst1q_f32(out, sum);

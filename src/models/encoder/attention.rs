@@ -84,10 +84,9 @@ impl Attention {
             None => across(values),
             Some(_) => Vectors { values, token_stride: head_dim, head_stride: tokens * head_dim },
         };
-        let mut out = vec![0.0; tokens * width];
         let longest = pass.longest;
         let bias = pass.bias.as_deref().map(|values| DistanceBias { values, longest });
-        let mut attend = |distances: Option<DistanceVectors<'_>>| {
+        let attend = |distances: Option<DistanceVectors<'_>>| {
             let attention = encoder_attention::Attention {
                 queries: vectors(&queries),
                 keys: vectors(&keys),
@@ -99,15 +98,15 @@ impl Attention {
                 bias,
                 distances,
             };
-            encoder_attention::attend(attention, &pass.rows, &mut out);
+            encoder_attention::attend(attention, &pass.rows)
         };
-        match (&self.disentangled, &pass.distances) {
+        let out = match (&self.disentangled, &pass.distances) {
             (Some(disentangled), Some(table)) => {
                 let projected = disentangled.project(table)?;
-                projected.with_vectors(table, |distances| attend(Some(distances)))?;
+                projected.with_vectors(table, |distances| attend(Some(distances)))?
             }
             _ => attend(None),
-        }
+        };
         Ok(Tensor::from_vec(out, (tokens, width), x.device())?)
     }
 

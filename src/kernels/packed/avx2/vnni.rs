@@ -7,8 +7,9 @@
 mod vector;
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
-use crate::kernels::activations::Activations;
+use crate::kernels::activations::{Activations, Group};
 use crate::kernels::packed::avx2::unpack::{self, signed, unpack};
 use crate::kernels::packed::avx2::{Minima, minima, words};
 use crate::kernels::packed::format::{Format, with_format};
@@ -41,6 +42,10 @@ pub(in crate::kernels::packed) const fn together(tier: Tier) -> usize {
 /// Pieces that are unpacked at a time: so many, with the activations that pass by, stay in the first
 /// cache.
 const PIECES: usize = 24;
+
+/// Bytes of activations that pass by at a time: they stay in the second cache until the next weights
+/// come. Weights are unpacked again for the next ones.
+const PASSING: usize = 384 << 10;
 
 /// 32 columns of `G` groups of eight rows.
 #[derive(Clone, Copy)]
@@ -97,67 +102,81 @@ unsafe fn multiply_as<F: Format, const G: usize>(
     let blocks = x.columns / (pieces * 32);
     assert!(x.columns.is_multiple_of(pieces * 32) && x.raised.len() == x.values.len());
     assert_eq!(groups.len(), target.rows.div_ceil(ROWS) * blocks * size);
-    let mut unpacked: Vec<Piece<G>> = Vec::with_capacity(blocks * pieces);
-    for (number, groups) in groups.chunks(G * blocks * size).enumerate() {
-        let first = number * G * ROWS;
-        let target = Target {
-            out: target.out.wrapping_add(first),
-            rows: (target.rows - first).min(G * ROWS),
-            bias: target.bias.map(|bias| &bias[first..]),
-            ..target
-        };
-        for start in (0..blocks).step_by(PIECES / pieces) {
-            unpacked.clear();
-            for block in start..blocks.min(start + PIECES / pieces) {
-                for piece in 0..pieces {
-                    unpacked.push(side_by_side::<F, G>(groups, blocks * size, block * size, piece));
+    let (ints, floats) = ([_mm256_setzero_si256(); G], [_mm256_setzero_ps(); G]);
+    let half = Half { correction: ints, scale: floats, minimum: floats };
+    let zeros = Piece { quants: [ints; 8], halves: [half; 2] };
+    let mut unpacked = vec![zeros; blocks.min(PIECES / pieces) * pieces];
+    let of_row = x.columns.min(PIECES * 32) / 32 * (32 + size_of::<Group>());
+    let chunk = (PASSING / of_row).next_multiple_of(6);
+    for first in (0..x.rows).step_by(chunk) {
+        let passing = first..x.rows.min(first + chunk);
+        for (number, groups) in groups.chunks(G * blocks * size).enumerate() {
+            let first = number * G * ROWS;
+            let target = Target {
+                out: target.out.wrapping_add(first),
+                rows: (target.rows - first).min(G * ROWS),
+                bias: target.bias.map(|bias| &bias[first..]),
+                ..target
+            };
+            for start in (0..blocks).step_by(PIECES / pieces) {
+                let count = (blocks - start).min(PIECES / pieces);
+                for (number, group) in groups.chunks_exact(blocks * size).enumerate() {
+                    let blocks = group[start * size..].chunks_exact(size);
+                    for (block, unpacked) in blocks.zip(unpacked.chunks_exact_mut(pieces)) {
+                        for (piece, unpacked) in unpacked.iter_mut().enumerate() {
+                            unpacked.put::<F>(number, &signed::<F>(unpack::<F>(block, piece)));
+                        }
+                    }
                 }
-            }
-            let start = start * pieces;
-            // SAFETY: the caller's promise.
-            unsafe {
-                match (const { F::HALVES }, const { minima::<F>() }) {
-                    (false, Minima::None) => all::<false, false, G>(&unpacked, x, start, target),
-                    (false, _) => all::<false, true, G>(&unpacked, x, start, target),
-                    (true, Minima::None) => all::<true, false, G>(&unpacked, x, start, target),
-                    (true, _) => all::<true, true, G>(&unpacked, x, start, target),
+                let work = Work {
+                    pieces: &unpacked[..count * pieces],
+                    start: start * pieces,
+                    x,
+                    rows: passing.clone(),
+                    target,
+                };
+                // SAFETY: the caller's promise.
+                unsafe {
+                    match (const { F::HALVES }, const { minima::<F>() }) {
+                        (false, Minima::None) => work.run::<false, false>(),
+                        (false, _) => work.run::<false, true>(),
+                        (true, Minima::None) => work.run::<true, false>(),
+                        (true, _) => work.run::<true, true>(),
+                    }
                 }
             }
         }
     }
 }
 
-/// A piece of up to `G` groups of `stride` bytes, of each from the block at `at`. What is not there
-/// is zeros.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn side_by_side<F: Format, const G: usize>(
-    groups: &[u8],
-    stride: usize,
-    at: usize,
-    piece: usize,
-) -> Piece<G> {
-    let (ints, floats) = ([_mm256_setzero_si256(); G], [_mm256_setzero_ps(); G]);
-    let half = Half { correction: ints, scale: floats, minimum: floats };
-    let mut out = Piece { quants: [ints; 8], halves: [half; 2] };
-    for (number, group) in groups.chunks_exact(stride).enumerate() {
-        let piece = signed::<F>(unpack::<F>(&group[at..at + F::LAYOUT.block()], piece));
-        let corrections = corrections(&piece);
-        for (out, quants) in out.quants.iter_mut().zip(piece.quants) {
+impl<const G: usize> Piece<G> {
+    /// Sets the rows of group `number`. Those of groups that are not there stay what they are: nobody
+    /// asks for their products.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn put<F: Format>(&mut self, number: usize, piece: &unpack::Piece) {
+        for (out, quants) in self.quants.iter_mut().zip(piece.quants) {
             out[number] = quants;
         }
-        for (half, out) in out.halves.iter_mut().enumerate() {
+        let corrections = corrections(piece);
+        if !F::HALVES {
+            let correction = _mm256_add_epi32(corrections[0], corrections[1]);
+            self.halves[0].correction[number] = correction;
+        }
+        for half in 0..if F::HALVES { 2 } else { 1 } {
+            let out = &mut self.halves[half];
+            if F::HALVES {
+                out.correction[number] = corrections[half];
+            }
             out.scale[number] = match F::FACTORS {
                 true => _mm256_mul_ps(piece.scale, _mm256_cvtepi32_ps(piece.factors[half])),
                 false => piece.scale,
             };
-            out.minimum[number] = piece.minimum[half];
-            out.correction[number] = match F::HALVES {
-                true => corrections[half],
-                false => _mm256_add_epi32(corrections[0], corrections[1]),
-            };
+            if !matches!(minima::<F>(), Minima::None) {
+                out.minimum[number] = piece.minimum[half];
+            }
         }
     }
-    out
 }
 
 /// The products of -128 with each half of a piece.
@@ -173,188 +192,176 @@ fn corrections(piece: &unpack::Piece) -> [__m256i; 2] {
     sums
 }
 
-/// Multiplies pieces, of which the first is number `start` of its rows, with all activations.
-///
-/// # Safety
-///
-/// As of [`multiply_as`].
-#[inline]
-unsafe fn all<const HALVES: bool, const MINIMA: bool, const G: usize>(
-    pieces: &[Piece<G>],
-    x: &Activations,
+/// Pieces and activations that are to be multiplied.
+struct Work<'a, const G: usize> {
+    pieces: &'a [Piece<G>],
+    /// The first piece's number in its rows.
     start: usize,
-    target: Target<'_>,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match G {
-            4 => all_wide::<HALVES, MINIMA, G>(pieces, x, start, target),
-            _ => all_narrow::<HALVES, MINIMA, G>(pieces, x, start, target),
+    x: &'a Activations,
+    /// Of activations.
+    rows: Range<usize>,
+    target: Target<'a>,
+}
+
+impl<const G: usize> Work<'_, G> {
+    /// # Safety
+    ///
+    /// As of [`multiply_as`].
+    unsafe fn run<const HALVES: bool, const MINIMA: bool>(&self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match G {
+                4 => self.wide::<HALVES, MINIMA>(),
+                _ => self.narrow::<HALVES, MINIMA>(),
+            }
         }
     }
-}
 
-/// # Safety
-///
-/// As of [`all`].
-#[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn all_wide<const HALVES: bool, const MINIMA: bool, const G: usize>(
-    pieces: &[Piece<G>],
-    x: &Activations,
-    start: usize,
-    target: Target<'_>,
-) {
-    let mut row = 0;
-    while row < x.rows {
-        // SAFETY: the caller's promise.
-        row += unsafe {
-            match x.rows - row {
-                1 => rows::<Wide, HALVES, MINIMA, G, 1>(pieces, x, row, start, target),
-                2 => rows::<Wide, HALVES, MINIMA, G, 2>(pieces, x, row, start, target),
-                3 => rows::<Wide, HALVES, MINIMA, G, 3>(pieces, x, row, start, target),
-                4 => rows::<Wide, HALVES, MINIMA, G, 4>(pieces, x, row, start, target),
-                5 => rows::<Wide, HALVES, MINIMA, G, 5>(pieces, x, row, start, target),
-                _ => rows::<Wide, HALVES, MINIMA, G, 6>(pieces, x, row, start, target),
-            }
-        };
-    }
-}
-
-/// # Safety
-///
-/// As of [`all`].
-#[target_feature(enable = "avx2,fma,avxvnni")]
-unsafe fn all_narrow<const HALVES: bool, const MINIMA: bool, const G: usize>(
-    pieces: &[Piece<G>],
-    x: &Activations,
-    start: usize,
-    target: Target<'_>,
-) {
-    let mut row = 0;
-    while row < x.rows {
-        // SAFETY: the caller's promise.
-        row += unsafe {
-            match x.rows - row {
-                1 => rows::<Narrow, HALVES, MINIMA, G, 1>(pieces, x, row, start, target),
-                2 => rows::<Narrow, HALVES, MINIMA, G, 2>(pieces, x, row, start, target),
-                _ => rows::<Narrow, HALVES, MINIMA, G, 3>(pieces, x, row, start, target),
-            }
-        };
-    }
-}
-
-/// Multiplies `M` rows of activations from `row`; the number of them.
-///
-/// # Safety
-///
-/// As of [`all`].
-#[inline(always)]
-unsafe fn rows<
-    V: Vector,
-    const HALVES: bool,
-    const MINIMA: bool,
-    const G: usize,
-    const M: usize,
->(
-    pieces: &[Piece<G>],
-    x: &Activations,
-    row: usize,
-    start: usize,
-    target: Target<'_>,
-) -> usize {
-    assert!(row + M <= x.rows && (start + pieces.len()) * 32 <= x.columns);
-    // SAFETY: rows and columns are there (asserted above); vectors of a piece are two.
-    unsafe {
-        // The compiler must not know how rows lie, or it adds strides in the loop.
-        let mut raised = [std::ptr::null(); M];
-        let mut groups = [std::ptr::null(); M];
-        for i in 0..M {
-            let at = (row + i) * x.columns + start * 32;
-            raised[i] = std::hint::black_box(x.raised.as_ptr().add(at));
-            groups[i] = std::hint::black_box(x.groups.as_ptr().add(at / 32));
-        }
-        let mut sums = [[V::all(0.0); 2]; M];
-        if start > 0 || target.bias.is_some() {
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let mut before = [0.0; 32];
-                let from = match target.bias {
-                    Some(bias) if start == 0 => bias.as_ptr(),
-                    _ => target.out.add((row + i) * target.stride),
-                };
-                from.copy_to_nonoverlapping(before.as_mut_ptr(), target.rows);
-                for (n, sum) in sums.iter_mut().enumerate() {
-                    *sum = V::floats(before.as_ptr().add(n * V::LANES));
+    /// # Safety
+    ///
+    /// As of [`Self::run`].
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    unsafe fn wide<const HALVES: bool, const MINIMA: bool>(&self) {
+        for row in self.rows.clone().step_by(6) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                match self.rows.end - row {
+                    1 => self.multiply::<Wide, HALVES, MINIMA, 1>(row),
+                    2 => self.multiply::<Wide, HALVES, MINIMA, 2>(row),
+                    3 => self.multiply::<Wide, HALVES, MINIMA, 3>(row),
+                    4 => self.multiply::<Wide, HALVES, MINIMA, 4>(row),
+                    5 => self.multiply::<Wide, HALVES, MINIMA, 5>(row),
+                    _ => self.multiply::<Wide, HALVES, MINIMA, 6>(row),
                 }
             }
         }
-        for (at, piece) in pieces.iter().enumerate() {
-            let mut totals = [[V::ints(piece.halves[0].correction.as_ptr().cast()); 2]; M];
-            macro_rules! begin {
-                ($half:literal) => {
-                    for n in 0..2 {
-                        let corrections = piece.halves[$half].correction.as_ptr().cast::<i32>();
-                        let correction = V::ints(corrections.add(n * V::LANES));
-                        for totals in &mut totals {
-                            totals[n] = correction;
-                        }
-                    }
-                };
+    }
+
+    /// # Safety
+    ///
+    /// As of [`Self::run`].
+    #[target_feature(enable = "avx2,fma,avxvnni")]
+    unsafe fn narrow<const HALVES: bool, const MINIMA: bool>(&self) {
+        for row in self.rows.clone().step_by(3) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                match self.rows.end - row {
+                    1 => self.multiply::<Narrow, HALVES, MINIMA, 1>(row),
+                    2 => self.multiply::<Narrow, HALVES, MINIMA, 2>(row),
+                    _ => self.multiply::<Narrow, HALVES, MINIMA, 3>(row),
+                }
             }
-            macro_rules! end {
-                ($half:literal) => {
-                    let half = &piece.halves[$half];
-                    for n in 0..2 {
-                        let scale = V::floats(half.scale.as_ptr().cast::<f32>().add(n * V::LANES));
-                        for i in 0..M {
-                            let scale = V::multiply(scale, V::all((*groups[i].add(at)).scale));
-                            let total = V::convert(totals[i][n]);
-                            sums[i][n] = V::multiply_add(total, scale, sums[i][n]);
-                        }
-                        if MINIMA {
-                            let minima = half.minimum.as_ptr().cast::<f32>();
-                            let minimum = V::floats(minima.add(n * V::LANES));
-                            for i in 0..M {
-                                let group = &*groups[i].add(at);
-                                let sum = if HALVES { group.halves[$half] } else { group.sum };
-                                sums[i][n] = V::multiply_add(minimum, V::all(sum), sums[i][n]);
+        }
+    }
+
+    /// Multiplies `M` rows of activations from `row`.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Self::run`], and the processor must have the vector's instructions.
+    #[inline(always)]
+    unsafe fn multiply<V: Vector, const HALVES: bool, const MINIMA: bool, const M: usize>(
+        &self,
+        row: usize,
+    ) {
+        let Self { pieces, start, x, target, .. } = self;
+        let (start, target) = (*start, *target);
+        assert!(row + M <= x.rows && (start + pieces.len()) * 32 <= x.columns);
+        // SAFETY: rows and columns are there (asserted above); vectors of a piece are two.
+        unsafe {
+            // The compiler must not know how rows lie, or it adds strides in the loop.
+            let mut raised = [std::ptr::null(); M];
+            let mut groups = [std::ptr::null(); M];
+            for i in 0..M {
+                let at = (row + i) * x.columns + start * 32;
+                raised[i] = std::hint::black_box(x.raised.as_ptr().add(at));
+                groups[i] = std::hint::black_box(x.groups.as_ptr().add(at / 32));
+            }
+            let mut sums = [[V::all(0.0); 2]; M];
+            let whole = target.rows == 2 * V::LANES;
+            if start > 0 || target.bias.is_some() {
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let mut before = [0.0; 32];
+                    let mut from = match target.bias {
+                        Some(bias) if start == 0 => bias.as_ptr(),
+                        _ => target.out.add((row + i) * target.stride),
+                    };
+                    if !whole {
+                        from.copy_to_nonoverlapping(before.as_mut_ptr(), target.rows);
+                        from = before.as_ptr();
+                    }
+                    *sums = [V::floats(from), V::floats(from.add(V::LANES))];
+                }
+            }
+            for (at, piece) in pieces.iter().enumerate() {
+                let mut totals = [[V::ints(piece.halves[0].correction.as_ptr().cast()); 2]; M];
+                macro_rules! begin {
+                    ($half:literal) => {
+                        for n in 0..2 {
+                            let corrections = piece.halves[$half].correction.as_ptr().cast::<i32>();
+                            let correction = V::ints(corrections.add(n * V::LANES));
+                            for totals in &mut totals {
+                                totals[n] = correction;
                             }
                         }
+                    };
+                }
+                macro_rules! end {
+                    ($half:literal) => {
+                        let half = &piece.halves[$half];
+                        for n in 0..2 {
+                            let scale =
+                                V::floats(half.scale.as_ptr().cast::<f32>().add(n * V::LANES));
+                            for i in 0..M {
+                                let scale = V::multiply(scale, V::all((*groups[i].add(at)).scale));
+                                let total = V::convert(totals[i][n]);
+                                sums[i][n] = V::multiply_add(total, scale, sums[i][n]);
+                            }
+                            if MINIMA {
+                                let minima = half.minimum.as_ptr().cast::<f32>();
+                                let minimum = V::floats(minima.add(n * V::LANES));
+                                for i in 0..M {
+                                    let group = &*groups[i].add(at);
+                                    let sum = if HALVES { group.halves[$half] } else { group.sum };
+                                    sums[i][n] = V::multiply_add(minimum, V::all(sum), sums[i][n]);
+                                }
+                            }
+                        }
+                    };
+                }
+                begin!(0);
+                words!(WORD {
+                    if HALVES && WORD == 4 {
+                        end!(0);
+                        begin!(1);
                     }
-                };
-            }
-            begin!(0);
-            words!(WORD {
-                if HALVES && WORD == 4 {
+                    let quants = piece.quants[WORD].as_ptr().cast::<i32>();
+                    let quants = [V::ints(quants), V::ints(quants.add(V::LANES))];
+                    for i in 0..M {
+                        let x = V::word(raised[i].add(at * 32 + WORD * 4));
+                        for n in 0..2 {
+                            totals[i][n] = V::dot(totals[i][n], x, quants[n]);
+                        }
+                    }
+                });
+                if HALVES {
+                    end!(1);
+                } else {
                     end!(0);
-                    begin!(1);
                 }
-                let quants = piece.quants[WORD].as_ptr().cast::<i32>();
-                let quants = [V::ints(quants), V::ints(quants.add(V::LANES))];
-                for i in 0..M {
-                    let x = V::word(raised[i].add(at * 32 + WORD * 4));
-                    for n in 0..2 {
-                        totals[i][n] = V::dot(totals[i][n], x, quants[n]);
-                    }
-                }
-            });
-            if HALVES {
-                end!(1);
-            } else {
-                end!(0);
             }
-        }
-        for (i, sums) in sums.iter().enumerate() {
-            let out = target.out.add((row + i) * target.stride);
-            if target.rows == 2 * V::LANES {
-                V::store(sums[0], out);
-                V::store(sums[1], out.add(V::LANES));
-            } else {
-                let mut after = [0.0; 32];
-                V::store(sums[0], after.as_mut_ptr());
-                V::store(sums[1], after.as_mut_ptr().add(V::LANES));
-                after.as_ptr().copy_to_nonoverlapping(out, target.rows);
+            for (i, sums) in sums.iter().enumerate() {
+                let out = target.out.add((row + i) * target.stride);
+                if whole {
+                    V::store(sums[0], out);
+                    V::store(sums[1], out.add(V::LANES));
+                } else {
+                    let mut after = [0.0; 32];
+                    V::store(sums[0], after.as_mut_ptr());
+                    V::store(sums[1], after.as_mut_ptr().add(V::LANES));
+                    after.as_ptr().copy_to_nonoverlapping(out, target.rows);
+                }
             }
         }
     }
-    M
 }
