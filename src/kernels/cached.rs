@@ -8,6 +8,7 @@ use std::ops::Range;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use crate::kernels::dense;
 use crate::kernels::tier::{Tier, tiered};
 use crate::kernels::tile::Rows;
 
@@ -148,15 +149,15 @@ impl Cached<'_> {
         stride: usize,
         out: &mut [f32],
     ) {
-        let range = vectors.start * width..vectors.end * width;
+        let (tier, range) = (Tier::best(), vectors.start * width..vectors.end * width);
         match self {
             Self::F16(values) if width == stride => {
-                values[range.clone()].convert_to_f32_slice(&mut out[..range.len()]);
+                dense::widen(tier, &values[range.clone()], &mut out[..range.len()]);
             }
             Self::F16(values) => {
                 let rows = values[range].chunks_exact(width);
                 for (out, row) in out.chunks_exact_mut(stride).zip(rows) {
-                    row.convert_to_f32_slice(&mut out[..width]);
+                    dense::widen(tier, row, &mut out[..width]);
                 }
             }
             Self::F32(values) => {
@@ -168,7 +169,7 @@ impl Cached<'_> {
             Self::Q8(blocks) => {
                 let bytes = block_bytes(width);
                 let blocks = &blocks[vectors.start * bytes..vectors.end * bytes];
-                unround(Tier::best(), blocks, width, stride, out);
+                unround(tier, blocks, width, stride, out);
             }
         }
     }

@@ -96,6 +96,18 @@ fn ahead<T>(row: &[T], at: usize) {
     _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(at).wrapping_byte_add(BYTES).cast());
 }
 
+/// Numbers as f32.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn widen<T: Element>(from: &[T], out: &mut [f32]) {
+    let (eights, rest) = from.as_chunks::<8>();
+    let (out_eights, out_rest) = out.as_chunks_mut::<8>();
+    for (out, from) in out_eights.iter_mut().zip(eights) {
+        // SAFETY: both are eight numbers.
+        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), T::load(from.as_ptr())) };
+    }
+    out_rest.iter_mut().zip(rest).for_each(|(out, from)| *out = from.widen());
+}
+
 /// `panel[column][row]` of `columns` of up to `width` rows of weights, a multiple of 8, which begin
 /// `stride` after each other; zeros for rows that are not there.
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -109,6 +109,19 @@ pub(super) fn dots<T: Element>(
     }
 }
 
+/// Numbers as f32.
+pub(super) fn widen<T: Element>(tier: Tier, from: &[T], out: &mut [f32]) {
+    assert_eq!(from.len(), out.len());
+    match tier {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier says that the processor has these instructions.
+        Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe { avx2::widen(from, out) },
+        #[cfg(target_arch = "aarch64")]
+        Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => neon::widen(from, out),
+        _ => out.iter_mut().zip(from).for_each(|(out, from)| *out = from.widen()),
+    }
+}
+
 /// Up to so many rows of activations, weights are read once for all of them.
 pub(super) const FEW: usize = 4;
 

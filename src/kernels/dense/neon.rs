@@ -48,3 +48,18 @@ fn dots<T: Element, const M: usize>(x: &[f32], weight: &[T], write: &mut impl Fn
         }
     }
 }
+
+/// Numbers as f32.
+pub(super) fn widen<T: Element>(from: &[T], out: &mut [f32]) {
+    let (eights, rest) = from.as_chunks::<8>();
+    let (out_eights, out_rest) = out.as_chunks_mut::<8>();
+    for (out, from) in out_eights.iter_mut().zip(eights) {
+        // SAFETY: both are eight numbers, two vectors, which every 64-bit Arm has.
+        unsafe {
+            let [low, high] = T::load(from.as_ptr());
+            vst1q_f32(out.as_mut_ptr(), low);
+            vst1q_f32(out.as_mut_ptr().add(4), high);
+        }
+    }
+    out_rest.iter_mut().zip(rest).for_each(|(out, from)| *out = from.widen());
+}
