@@ -506,7 +506,7 @@ fn checkpoints_that_python_quantized_are_what_python_makes_of_them() -> Result<(
         assert_eq!(precision(&cpu().quantize(QuantLevel::Q4_1))?, "q4_1");
         schemes += 1;
     }
-    assert_eq!(schemes, 15);
+    assert_eq!(schemes, 23);
     Ok(())
 }
 
@@ -517,6 +517,8 @@ fn what_cannot_be_read_of_a_quantized_checkpoint_is_named() {
         let files = [("config.json", config.as_bytes()), ("model.safetensors", &safetensors(&[]))];
         folder(&files, &cpu()).unwrap_err().to_string()
     };
+    let compressed =
+        |fields: &str| format!(r#"{{"quant_method": "compressed-tensors", {fields}}}"#);
     for (config, expected) in [
         (
             r#"{"quant_method": "hqq"}"#,
@@ -529,7 +531,36 @@ fn what_cannot_be_read_of_a_quantized_checkpoint_is_named() {
             r#"format` is "marlin"; gptq"#,
         ),
         (r#"{"quant_method": "awq", "version": "gemv"}"#, r#"version` is "gemv"; gemm"#),
-        (r#"{"quant_method": "compressed-tensors", "format": "pack-quantized"}"#, "pack-quantized"),
+        (
+            compressed(r#""format": "nvfp4-pack-quantized""#).as_str(),
+            r#"format` is "nvfp4-pack-quantized"; pack-quantized,"#,
+        ),
+        (&compressed(r#""config_groups": {}"#), r#"format` is "missing""#),
+        (
+            &compressed(
+                r#""format": "mixed-precision", "config_groups": {"a": {"format": "marlin-24"}}"#,
+            ),
+            r#"`quantization_config.config_groups.a.format` is "marlin-24""#,
+        ),
+        (
+            &compressed(
+                r#""format": "pack-quantized", "config_groups": {"a": {"weights": {"num_bits": 16}}}"#,
+            ),
+            r#"config_groups.a.weights.num_bits` is "16"; 1 to 8"#,
+        ),
+        (
+            &compressed(
+                r#""format": "int-quantized", "sparsity_config": {"format": "sparse-24-bitmask"}"#,
+            ),
+            r#"sparsity_config.format` is "sparse-24-bitmask"; dense"#,
+        ),
+        (
+            &compressed(
+                r#""format": "int-quantized", "transform_config": {"config_groups": {"u": {}}}"#,
+            ),
+            "quantization_config.transform_config` is",
+        ),
+        (&compressed(r#""config_groups": []"#), "invalid type"),
     ] {
         let error = refused(config);
         assert!(error.contains(expected), "{error}");
@@ -563,6 +594,28 @@ fn quantized_checkpoints_whose_tensors_do_not_fit_are_refused() {
         (vec![flat, zeros, scales], "p.qweight"),
     ] {
         let error = read(gptq, &tensors);
+        assert!(error.contains(expected), "{error}");
+    }
+    let packed = r#"{"quant_method": "compressed-tensors", "format": "pack-quantized",
+        "config_groups": {"a": {"weights": {"num_bits": 4, "group_size": 4}}}}"#;
+    let size = |rows: i64, columns: i64| [rows.to_le_bytes(), columns.to_le_bytes()].concat();
+    let (right, tall, wide) = (size(8, 8), size(9, 8), size(8, 1 << 40));
+    let words: (&str, &str, &[usize], &[u8]) = ("p.weight_packed", "I32", &[8, 1], &[0; 32]);
+    let shape: (&str, &str, &[usize], &[u8]) = ("p.weight_shape", "I64", &[2], &right);
+    let scales: (&str, &str, &[usize], &[u8]) = ("p.weight_scale", "F32", &[8, 2], &[0; 64]);
+    let zeros: (&str, &str, &[usize], &[u8]) = ("p.weight_zero_point", "I32", &[2, 2], &[0; 16]);
+    let few: (&str, &str, &[usize], &[u8]) = ("p.weight_scale", "F32", &[8, 1], &[0; 32]);
+    let groups: (&str, &str, &[usize], &[u8]) = ("p.weight_g_idx", "I32", &[8], groups.3);
+    for (tensors, expected) in [
+        (vec![words, scales], "p.weight_shape"),
+        (vec![words, shape], "p.weight_scale"),
+        (vec![words, scales, ("p.weight_shape", "I64", &[2], &tall)], "of shape [9, 8]"),
+        (vec![words, scales, ("p.weight_shape", "I64", &[2], &wide)], "does not hold weights"),
+        (vec![words, few, shape], "fit 8 x 8 weights in none of config.json's config_groups"),
+        (vec![words, scales, shape, zeros], "does not fit 8 rows of 2 groups"),
+        (vec![words, scales, shape, groups], "one of 2 groups"),
+    ] {
+        let error = read(packed, &tensors);
         assert!(error.contains(expected), "{error}");
     }
     let bnb = r#"{"quant_method": "bitsandbytes"}"#;

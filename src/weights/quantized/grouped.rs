@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::weights::quantized::matrix;
-use crate::weights::quantized::parts::{Parts, misfit, raw};
+use crate::weights::quantized::parts::{Parts, misfit};
 use crate::weights::store::StoredTensor;
 
 /// `qweight: (inputs * bits / 32, outputs)`, a stream of bits down each column;
@@ -20,7 +20,7 @@ pub(super) fn gptq<'a>(
     let scales = Scales::read(parts, bits, outputs, inputs)?;
     let groups = match parts.find("g_idx") {
         None => (0..inputs).map(|input| input / scales.group_size).collect(),
-        Some(_) => group_of_each(parts, inputs, scales.groups)?,
+        Some(_) => group_of_each(parts, "g_idx", inputs, scales.groups)?,
     };
     let columns: Vec<u32> = (0..outputs as u32).collect();
     let zeros = scales.zeros(bits, &columns, zero_offset);
@@ -97,22 +97,25 @@ impl Scales {
 }
 
 /// Element number `at` of a stream of `bits` each, lowest first, which may cross words.
-fn element(word: impl Fn(usize) -> u32, at: usize, bits: u32) -> u32 {
+pub(super) fn element(word: impl Fn(usize) -> u32, at: usize, bits: u32) -> u32 {
     let first = at * bits as usize;
     let (number, shift) = (first / 32, first as u32 % 32);
     let both = u64::from(word(number)) | u64::from(word(number + 1)) << 32;
     (both >> shift) as u32 & ((1 << bits) - 1)
 }
 
-fn group_of_each(parts: &Parts<'_, '_>, inputs: usize, groups: usize) -> Result<Vec<usize>> {
-    let tensor = parts.require("g_idx")?;
-    let bytes = raw(&tensor, "I32", 4);
-    let words = bytes.filter(|_| tensor.shape == [inputs]).map(|bytes| bytes.as_chunks().0);
-    let read = |word: &[u8; 4]| {
-        let group = usize::try_from(i32::from_le_bytes(*word)).ok();
-        group.filter(|group| *group < groups)
-    };
-    words.and_then(|words| words.iter().map(read).collect()).ok_or_else(|| {
-        misfit(&tensor, &format!("does not give {inputs} inputs one of {groups} groups"))
+/// The group of each input, which the tensor of that name gives.
+pub(super) fn group_of_each(
+    parts: &Parts<'_, '_>,
+    name: &str,
+    inputs: usize,
+    groups: usize,
+) -> Result<Vec<usize>> {
+    let (values, shape) = parts.integers(name)?;
+    let read = |group: &i64| usize::try_from(*group).ok().filter(|group| *group < groups);
+    let found = (shape == [inputs]).then(|| values.iter().map(read).collect()).flatten();
+    found.ok_or_else(|| {
+        let what = format!("does not give {inputs} inputs one of {groups} groups");
+        parts.require(name).map_or_else(|error| error, |tensor| misfit(&tensor, &what))
     })
 }

@@ -5,21 +5,25 @@
 //! | `bitsandbytes` | 8 bits and a scale per row; or 4 bits (nf4, fp4), scales of blocks, which may be quantized again |
 //! | `gptq` | 2, 3, 4 or 8 bits, scale and zero point of groups, which `g_idx` may shuffle |
 //! | `awq` | 4 bits, scale and zero point of groups |
-//! | `fp8`, `fbgemm_fp8`, `compressed-tensors` | 8-bit floats or integers, scales of the tensor, of rows or of blocks |
+//! | `compressed-tensors` | 1 to 8 bits, scale and perhaps zero point of rows or groups, which `weight_g_idx` may shuffle; or as the next |
+//! | `fp8`, `fbgemm_fp8` | 8-bit floats or integers, scales of the tensor, of rows or of blocks |
 //!
 //! Each becomes the numbers that the Python library computes in float32, which are then treated
 //! like those of any checkpoint.
 
 mod bitsandbytes;
+mod compressed;
 mod grouped;
 mod parts;
 mod scaled;
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::source::{ModelFiles, json};
@@ -32,6 +36,7 @@ use parts::Parts;
 pub(super) enum Scheme {
     Awq,
     BitsAndBytes,
+    Compressed(Vec<compressed::Weights>),
     Gptq {
         bits: u32,
         /// Added to stored zero points: 1, but 0 in the format `gptq_v2`.
@@ -46,7 +51,7 @@ pub(super) enum Scheme {
 
 #[derive(Deserialize)]
 struct Config {
-    quantization_config: Option<Fields>,
+    quantization_config: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +60,6 @@ struct Fields {
     #[serde(alias = "w_bit")]
     bits: Option<u32>,
     checkpoint_format: Option<String>,
-    format: Option<String>,
     version: Option<String>,
     weight_block_size: Option<[usize; 2]>,
 }
@@ -67,15 +71,13 @@ impl Scheme {
             return Ok(Self::Scaled { block: BLOCK });
         };
         let config: Config = json::read(&path)?;
-        let Some(fields) = config.quantization_config else {
+        let Some(value) = config.quantization_config else {
             return Ok(Self::Scaled { block: BLOCK });
         };
-        let refuse = |field: &str, value: &str, known: &str| {
-            Err(Error::unsupported(format!(
-                "{}: `quantization_config.{field}` is {value:?}; {known} can be read",
-                path.display()
-            )))
-        };
+        let fields: Fields = serde_json::from_value(value.clone())
+            .map_err(|error| Error::malformed(&path, error))?;
+        let refuse =
+            |field: &str, value: &str, known: &str| Err(refused(&path, field, value, known));
         let bits = fields.bits.unwrap_or(4);
         match fields.quant_method.as_deref() {
             Some("bitsandbytes") => Ok(Self::BitsAndBytes),
@@ -93,16 +95,7 @@ impl Scheme {
                 (4, Some(version)) => refuse("version", version, "gemm"),
                 _ => refuse("bits", &bits.to_string(), "4"),
             },
-            Some("compressed-tensors") => match fields.format.as_deref() {
-                Some("float-quantized" | "int-quantized" | "naive-quantized") => {
-                    Ok(Self::Scaled { block: BLOCK })
-                }
-                format => refuse(
-                    "format",
-                    format.unwrap_or("missing"),
-                    "float-quantized, int-quantized and naive-quantized",
-                ),
-            },
+            Some("compressed-tensors") => compressed::read(&path, value).map(Self::Compressed),
             // What `save` writes: the tensors themselves tell.
             Some("sconce") => Ok(Self::Scaled { block: BLOCK }),
             Some("fp8" | "fbgemm_fp8") => {
@@ -118,10 +111,13 @@ impl Scheme {
 
     /// Whether a weight of that name is there, in several tensors.
     pub(super) fn contains(&self, store: &Store, name: &str) -> bool {
-        matches!(self, Self::Awq | Self::Gptq { .. })
-            && name
-                .strip_suffix("weight")
-                .is_some_and(|module| store.contains(&format!("{module}qweight")))
+        let packed = match self {
+            Self::Awq | Self::Gptq { .. } => "qweight",
+            Self::Compressed(_) => "weight_packed",
+            Self::BitsAndBytes | Self::Scaled { .. } => return false,
+        };
+        name.strip_suffix("weight")
+            .is_some_and(|module| store.contains(&format!("{module}{packed}")))
     }
 
     /// The weight of that name; `None` where it is not there or is one tensor, as it is.
@@ -135,10 +131,19 @@ impl Scheme {
         match self {
             Self::Awq => grouped::awq(&parts),
             Self::BitsAndBytes => bitsandbytes::assemble(&parts),
+            Self::Compressed(weights) => compressed::assemble(&parts, weights),
             Self::Gptq { bits, zero_offset } => grouped::gptq(&parts, *bits, *zero_offset),
-            Self::Scaled { block } => scaled::assemble(&parts, *block),
+            Self::Scaled { block } => scaled::assemble(&parts, &[*block]),
         }
     }
+}
+
+/// A field of `quantization_config` whose value cannot be read, and what can be.
+fn refused(path: &Path, field: &str, value: &str, known: &str) -> Error {
+    Error::unsupported(format!(
+        "{}: `quantization_config.{field}` is {value:?}; {known} can be read",
+        path.display()
+    ))
 }
 
 /// The default of `weight_block_size`.

@@ -35,6 +35,21 @@ impl<'a> Parts<'a, '_> {
         Ok((values, tensor.shape.clone()))
     }
 
+    /// The numbers of a tensor of signed integers, and its shape.
+    pub(super) fn integers(&self, name: &str) -> Result<(Vec<i64>, Vec<usize>)> {
+        let tensor = self.require(name)?;
+        let values: Option<Vec<i64>> = if let Some(bytes) = raw(&tensor, "I8", 1) {
+            Some(bytes.iter().map(|byte| i64::from(byte.cast_signed())).collect())
+        } else if let Some(bytes) = raw(&tensor, "I32", 4) {
+            let values = bytes.as_chunks().0.iter();
+            Some(values.map(|value| i64::from(i32::from_le_bytes(*value))).collect())
+        } else {
+            let values = raw(&tensor, "I64", 8).map(|bytes| bytes.as_chunks().0.iter());
+            values.map(|values| values.map(|value| i64::from_le_bytes(*value)).collect())
+        };
+        values.map(|values| (values, tensor.shape.clone())).ok_or_else(|| tensor.unreadable())
+    }
+
     /// The 32-bit integers of a matrix, and its shape.
     pub(super) fn words(&self, name: &str) -> Result<(Vec<u32>, [usize; 2])> {
         let tensor = self.require(name)?;

@@ -7,10 +7,11 @@ use crate::weights::quantized::parts::{Parts, misfit, raw};
 use crate::weights::store::StoredTensor;
 
 /// `weight: (rows, columns)` and `weight_scale_inv` (DeepSeek's name, although it multiplies, too)
-/// or `weight_scale`, of one number, of `(rows)` or `(rows, 1)`, or of a number for each block.
+/// or `weight_scale`, of one number, of `(rows)` or `(rows, 1)`, or of a number for each block, of one of
+/// the sizes of `blocks`; and for integers `weight_zero_point`, of as many.
 pub(super) fn assemble<'a>(
     parts: &Parts<'a, '_>,
-    block: [usize; 2],
+    blocks: &[[usize; 2]],
 ) -> Result<Option<StoredTensor<'a>>> {
     let names = ["weight_scale_inv", "weight_scale"];
     let Some(weight) = parts.find("weight") else { return Ok(None) };
@@ -22,22 +23,29 @@ pub(super) fn assemble<'a>(
         return Ok(None);
     };
     let &[rows, columns] = weight.shape.as_slice() else { return Ok(None) };
-    if parts.find("weight_zero_point").is_some() {
-        return Err(misfit(&weight, "has zero points, which cannot be read with scales"));
-    }
     let (scales, shape) = parts.floats(name)?;
-    let [block_rows, block_columns] = block.map(|size| size.max(1));
-    let blocks = [rows.div_ceil(block_rows), columns.div_ceil(block_columns)];
     // Rows and columns that share a scale.
-    let [tall, wide] = match shape.as_slice() {
-        [] | [1] | [1, 1] => [rows, columns],
-        [scales] | [scales, 1] if *scales == rows => [1, columns],
-        scales if scales == blocks => [block_rows, block_columns],
-        _ => {
-            return Err(misfit(
-                &parts.require(name)?,
-                &format!("does not scale {rows} x {columns}"),
-            ));
+    let found = match shape.as_slice() {
+        [] | [1] | [1, 1] => Some([rows, columns]),
+        [scales] | [scales, 1] if *scales == rows => Some([1, columns]),
+        &[tall, wide] => blocks.iter().copied().find(|&[block_rows, block_columns]| {
+            rows.div_ceil(block_rows.max(1)) == tall
+                && columns.div_ceil(block_columns.max(1)) == wide
+        }),
+        _ => None,
+    };
+    let Some([tall, wide]) = found else {
+        return Err(misfit(&parts.require(name)?, &format!("does not scale {rows} x {columns}")));
+    };
+    let zeros = match parts.find("weight_zero_point") {
+        None => vec![0.0; scales.len()],
+        Some(tensor) => {
+            let fits = integers && tensor.shape == shape && raw(&tensor, "I8", 1).is_some();
+            if !fits {
+                return Err(misfit(&tensor, "holds no zero points in 8 bits, one for each scale"));
+            }
+            let (zeros, _) = parts.integers("weight_zero_point")?;
+            zeros.iter().map(|zero| *zero as f32).collect()
         }
     };
     let per_row = columns.div_ceil(wide.max(1));
@@ -51,9 +59,10 @@ pub(super) fn assemble<'a>(
         } else {
             elements::f8e4m3(bytes, out);
         }
-        let scales = &scales[row / tall.max(1) * per_row..];
-        for (values, scale) in out.chunks_mut(wide.max(1)).zip(scales) {
-            values.iter_mut().for_each(|value| *value *= scale);
+        let first = row / tall.max(1) * per_row;
+        let blocks = scales[first..].iter().zip(&zeros[first..]);
+        for (values, (scale, zero)) in out.chunks_mut(wide.max(1)).zip(blocks) {
+            values.iter_mut().for_each(|value| *value = (*value - zero) * scale);
         }
     })))
 }

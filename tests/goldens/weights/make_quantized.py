@@ -1,7 +1,7 @@
 """Checkpoints as the quantizing libraries of Python save them, and what these make of them in float32.
 
     pip install torch==2.9.1 numpy==2.4.6 safetensors==0.8.0 transformers==4.57.6
-    pip install --no-deps bitsandbytes==0.48.2 auto-gptq==0.7.1 compressed-tensors==0.20.0 accelerate==1.12.0
+    pip install --no-deps bitsandbytes==0.48.2 auto-gptq==0.7.1 compressed-tensors==0.18.0 accelerate==1.12.0
     pip install loguru==0.7.3 pydantic==2.14.4 psutil
     pip download --no-deps --no-binary :all: autoawq==0.2.9 && tar xzf autoawq-0.2.9.tar.gz
     PYTHONPATH=autoawq-0.2.9 python tests/goldens/weights/make_quantized.py
@@ -140,6 +140,56 @@ def awq():
     save("awq", config, layer.state_dict(), expected)
 
 
+def compressed_tensors():
+    from compressed_tensors.compressors import IntQuantizationCompressor, PackedQuantizationCompressor
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+    from compressed_tensors.quantization.utils import calculate_qparams
+
+    weight = linear(6).weight.data + 0.05
+    for name, bits, group, symmetric, shuffled in [
+        ("packed-4", 4, GROUP, True, False),
+        ("packed-4-zeros", 4, GROUP, False, False),
+        ("packed-4-shuffled", 4, GROUP, False, True),
+        ("packed-4-channel", 4, None, True, False),
+        ("packed-8-channel-zeros", 8, None, False, False),
+        ("packed-3-zeros", 3, GROUP, False, False),
+        ("int8-zeros", 8, None, False, False),
+        ("int8-group", 8, GROUP, True, False),
+    ]:
+        strategy = "group" if group else "channel"
+        actorder = "group" if shuffled else None
+        args = QuantizationArgs(num_bits=bits, symmetric=symmetric, strategy=strategy, group_size=group, actorder=actorder)
+        scheme = QuantizationScheme(targets=["Linear"], weights=args)
+        groups = torch.arange(INPUTS, dtype=torch.int32) // (group or INPUTS)
+        if shuffled:
+            groups = groups[torch.randperm(INPUTS)]
+        parts = [weight[:, groups == number] for number in range(int(groups.max()) + 1)]
+        least, most = (torch.stack([getattr(part, side)(1).values for part in parts], 1) for side in ["min", "max"])
+        scale, zero = calculate_qparams(least, most, args)
+        tensors = {"weight": weight, "weight_scale": scale.bfloat16().float(), "weight_zero_point": zero}
+        if shuffled:
+            tensors["weight_g_idx"] = groups
+        compressor = IntQuantizationCompressor if name.startswith("int8") else PackedQuantizationCompressor
+        tensors = compressor.compress(tensors, scheme)
+        expected = compressor.decompress(tensors, scheme)["weight"]
+        tensors["weight_scale"] = tensors["weight_scale"].bfloat16()
+        assert ("weight_zero_point" in tensors) == (not symmetric)
+        config = {
+            "quant_method": "compressed-tensors",
+            "format": "int-quantized" if name.startswith("int8") else "pack-quantized",
+            "config_groups": {"group_0": json.loads(scheme.model_dump_json())},
+            "ignore": ["lm_head"],
+            "quantization_status": "compressed",
+        }
+        if name == "packed-4-channel":
+            # Other layers in other ways, of which nothing is here.
+            other = QuantizationScheme(targets=["re:q"], weights=QuantizationArgs(num_bits=8, strategy="group", group_size=GROUP))
+            groups = [other.model_copy(update={"format": "int-quantized"}), scheme.model_copy(update={"format": "pack-quantized"})]
+            config["format"] = "mixed-precision"
+            config["config_groups"] = {f"group_{at}": json.loads(group.model_dump_json()) for at, group in enumerate(groups)}
+        save(name, config, tensors, expected)
+
+
 def eight_bits():
     from compressed_tensors.quantization import QuantizationArgs
     from compressed_tensors.quantization.lifecycle.forward import dequantize, quantize
@@ -178,4 +228,5 @@ if __name__ == "__main__":
     bitsandbytes()
     gptq()
     awq()
+    compressed_tensors()
     eight_bits()
