@@ -11,6 +11,7 @@ use crate::models::auto::decoder_family;
 use crate::models::decoder::families::{FAMILIES, Family};
 use crate::models::decoder::{DecoderConfig, HeadWeights, opened};
 use crate::models::raw_config::RawConfig;
+use crate::nn::attention::AttentionSpan;
 use crate::nn::rope::{RopePairing, RopeScaling};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
@@ -100,6 +101,7 @@ fn as_gguf(
     check_biases(architecture, &tensors)?;
     let check = |file: &GgufFile| {
         let read = read_back(file)?;
+        check_windows(&config, &read, architecture)?;
         compare::same(&expected(config.clone(), family.gguf_pairing), &read).map_err(|difference| {
             Error::unsupported(format!(
                 "{}: {difference}, which a GGUF file of the architecture {architecture:?} cannot say",
@@ -148,6 +150,26 @@ fn check_biases(architecture: &str, tensors: &[Outgoing<'_>]) -> Result<()> {
         ))),
         None => Ok(()),
     }
+}
+
+/// What a reader would not know of, told in tokens and not, as [`compare`] would, in numbers of spans.
+fn check_windows(config: &DecoderConfig, read: &DecoderConfig, architecture: &str) -> Result<()> {
+    let span = |config: &DecoderConfig, layer: usize| {
+        let layer = config.layers.get(layer)?;
+        config.spans.get(layer.attention.span).copied()
+    };
+    for layer in 0..config.layers.len() {
+        if let Some(AttentionSpan::Sliding { window }) = span(config, layer)
+            && span(read, layer) != span(config, layer)
+        {
+            return Err(Error::unsupported(format!(
+                "layer {layer} attends to a sliding window of {window} tokens, which a GGUF file of the \
+                 architecture {architecture:?} cannot say: whoever reads it would look further back. For \
+                 shorter texts, switch the window off in config.json (`sliding_window` is null)"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The config that a reader of the file will come to.
