@@ -507,7 +507,6 @@ GOLDENS = [
         norm_mean=0.0,
         embedding_gain=0.05,
         logit_gain=20.0,
-        weights=None,
         matters={"sliding_window": 100},
     ),
     family("starcoder2-full-tiny", Starcoder2Config, dict(sliding_window=None, tie_word_embeddings=False)),
