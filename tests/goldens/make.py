@@ -71,6 +71,8 @@ class Golden:
     logit_gain: float = 1.0
     # What transformers takes by default is sdpa; eager adds Falcon's ALiBi twice.
     attention: str = "eager"
+    # By how much the best logit leads the second at every greedy step at least, so that rounding cannot change an id.
+    margin: float = 0.02
     # Beyond so many tokens the reference's cached and uncached results differ (see docs/goldens.md).
     cache_exact_up_to: int | None = None
     # Off where the reference is wrong with a cache: everything is then computed without one.
@@ -453,7 +455,7 @@ GOLDENS = [
     # 7B: one key-value head. The converter knows no other base than 10,000.
     falcon("falcon-7b-tiny", config_json={"num_kv_heads": 1}),
     # 40B: groups, a norm for each half.
-    falcon("falcon-40b-tiny", dict(new_decoder_architecture=True, num_kv_heads=2, bias=False)),
+    falcon("falcon-40b-tiny", dict(new_decoder_architecture=True, num_kv_heads=2, bias=False), margin=0.08),
     # RW: positions by ALiBi, which GGUF files cannot say; six heads, no power of two; biases, no parallel halves.
     falcon(
         "falcon-rw-tiny",
