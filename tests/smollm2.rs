@@ -1,6 +1,7 @@
 //! SmolLM2-135M-Instruct, real weights: what transformers generates greedily in f32, token for
 //! token, through both levels of the API, from GGUF and from a safetensors folder made of the same
-//! weights. `tests/goldens/make_smollm2.py` wrote the expected values.
+//! weights. `tests/goldens/make_smollm2.py` wrote the expected values; of files that were saved here,
+//! which llama.cpp generated from, `tests/goldens/make_llama_cpp.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -12,11 +13,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use sconce::generation::{GenerationConfig, generate};
-use sconce::models::{AutoModel, CausalLm};
+use sconce::models::{AutoModel, CausalLm, save};
 use sconce::pipeline::{Pipeline, Task};
 use sconce::source::ModelSource;
 use sconce::tokenizer::Tokenizer;
-use sconce::{LoadOptions, Precision};
+use sconce::{LoadOptions, Precision, QuantLevel};
 
 #[path = "support/dequantize.rs"]
 mod dequantize;
@@ -41,6 +42,20 @@ struct Case {
     generated: Vec<u32>,
     /// The new text in the pipeline's output.
     answer: String,
+}
+
+/// `llama_cpp.json`.
+#[derive(Deserialize)]
+struct LlamaCpp {
+    cases: Vec<LlamaCppCase>,
+}
+
+#[derive(Deserialize)]
+struct LlamaCppCase {
+    level: String,
+    text: String,
+    ids: Vec<u32>,
+    generated: Vec<u32>,
 }
 
 /// `<|im_end|>`.
@@ -117,6 +132,32 @@ fn eight_threads_chat_at_once() {
     }
 }
 
+/// The folder quantized, saved as GGUF and loaded again.
+#[test]
+fn llama_cpp_generates_the_same_from_what_was_saved() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/llama_cpp.json");
+    let files = FOLDER.open().unwrap();
+    let saved = [QuantLevel::Q8_0, QuantLevel::Q4_0].map(|level| {
+        let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("smollm2-{level}.gguf"));
+        let options = LoadOptions::default().dtype(Precision::BF16).quantize(level);
+        let model = AutoModel::causal_lm_from(&files, &options).unwrap();
+        let _ = fs::remove_file(&to);
+        save(&files, model.inventory(), &to).unwrap();
+        (level, ModelSource::gguf(to))
+    });
+    let expected: LlamaCpp = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    for (level, source) in saved {
+        let tokenizer = Tokenizer::load(&source).unwrap();
+        let model = AutoModel::causal_lm(&source, &LoadOptions::default()).unwrap();
+        let cases = expected.cases.iter().filter(|case| case.level == level.to_string());
+        assert!(cases.clone().count() >= 3, "{level}");
+        for LlamaCppCase { text, ids, generated, .. } in cases {
+            assert_eq!(&tokenizer.encode(text).unwrap().ids, ids, "{text}");
+            assert_eq!(&greedy(&model, ids, generated.len()), generated, "{level}: {text}");
+        }
+    }
+}
+
 fn check_low_level(model: &Arc<dyn CausalLm>) {
     // `model.num_parameters()` in transformers.
     assert_eq!(model.parameters(), 134_515_008);
@@ -128,8 +169,12 @@ fn check_low_level(model: &Arc<dyn CausalLm>) {
 }
 
 fn low_level(model: &Arc<dyn CausalLm>, case: &Case, new_tokens: usize) -> Vec<u32> {
+    greedy(model, &case.ids, new_tokens)
+}
+
+fn greedy(model: &Arc<dyn CausalLm>, ids: &[u32], new_tokens: usize) -> Vec<u32> {
     let config = GenerationConfig::default().max_new_tokens(new_tokens).eos_token_id(vec![END]);
-    let tokens = generate(model, &case.ids, &config).unwrap();
+    let tokens = generate(model, ids, &config).unwrap();
     tokens.map(|token| token.unwrap().id).collect()
 }
 
