@@ -56,7 +56,7 @@ pub(super) fn blocks(stored: &StoredTensor<'_>, blocks: Blocks, device: &Device)
     };
     let packed = match (elements.packed(), stored.shape.as_slice()) {
         (Some(format), &[rows, columns]) if device.is_cpu() => {
-            Packed::new(format, rows, columns, &pieces)
+            Packed::new(format, rows, columns, &pieces).ok()
         }
         _ => None,
     };

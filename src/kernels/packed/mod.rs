@@ -35,6 +35,15 @@ pub(crate) struct Packed {
     bytes: Vec<u8>,
 }
 
+/// Why rows cannot be packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unpackable {
+    /// They are not as many whole blocks as the shape says.
+    Shape,
+    /// A scale or a minimum is NaN or infinite.
+    NotFinite,
+}
+
 /// What activations are multiplied with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Factor<'a> {
@@ -44,14 +53,18 @@ pub(crate) struct Factor<'a> {
 }
 
 impl Packed {
-    /// Packs rows as they lie in a file, in pieces of whole rows; `None` where they are not as many
-    /// bytes as the shape takes, or rows are not whole blocks.
+    /// Packs rows as they lie in a file, in pieces of whole rows.
+    ///
+    /// # Errors
+    ///
+    /// Where they are not as many bytes as the shape takes, rows are not whole blocks, or a scale is
+    /// not finite.
     pub(crate) fn new(
         format: BlockFormat,
         rows: usize,
         columns: usize,
         pieces: &[&[u8]],
-    ) -> Option<Self> {
+    ) -> Result<Self, Unpackable> {
         let layout = format.layout();
         let row_bytes = columns / format.columns() * layout.stored;
         let stored: usize = pieces.iter().map(|piece| piece.len()).sum();
@@ -60,17 +73,21 @@ impl Packed {
             && rows.checked_mul(row_bytes) == Some(stored)
             && pieces.iter().all(|piece| piece.len().is_multiple_of(row_bytes));
         if !whole {
-            return None;
+            return Err(Unpackable::Shape);
         }
         let starts: Vec<&[u8]> =
             pieces.iter().flat_map(|piece| piece.chunks_exact(row_bytes)).collect();
         let group_bytes = columns / format.columns() * layout.block();
         let mut bytes = vec![0; rows.div_ceil(ROWS) * group_bytes];
-        bytes.par_chunks_mut(group_bytes).enumerate().for_each(|(group, packed)| {
+        let groups = bytes.par_chunks_mut(group_bytes).enumerate();
+        let finite = groups.map(|(group, packed)| {
             let stored = &starts[group * ROWS..rows.min((group + 1) * ROWS)];
-            layout::pack(format, stored, packed);
+            layout::pack(format, stored, packed)
         });
-        Some(Self { format, rows, columns, bytes })
+        if !finite.reduce(|| true, |all, finite| all & finite) {
+            return Err(Unpackable::NotFinite);
+        }
+        Ok(Self { format, rows, columns, bytes })
     }
 
     pub(crate) fn format(&self) -> BlockFormat {
@@ -256,20 +273,24 @@ mod tests {
         (0..length).map(|_| next() + next() * next()).collect()
     }
 
-    /// Rows as a file has them: random bits reach every quant and factor, scales are near one.
-    fn stored(format: BlockFormat, rows: usize, columns: usize) -> Vec<u8> {
-        let heads: &[usize] = match format {
+    /// Where the scale, and the minimum, of a block lie.
+    fn heads(format: BlockFormat) -> &'static [usize] {
+        match format {
             BlockFormat::Q2K => &[80, 82],
             BlockFormat::Q3K => &[108],
             BlockFormat::Q6K => &[208],
             BlockFormat::IQ4NL | BlockFormat::Q4_0 | BlockFormat::Q5_0 | BlockFormat::Q8_0 => &[0],
             _ => &[0, 2],
-        };
+        }
+    }
+
+    /// Rows as a file has them: random bits reach every quant and factor, scales are near one.
+    fn stored(format: BlockFormat, rows: usize, columns: usize) -> Vec<u8> {
         let size = format.layout().stored;
         let noise = random(rows * columns / format.columns() * size, 3);
         let mut bytes: Vec<u8> = noise.iter().map(|noise| (noise * 997.0) as i32 as u8).collect();
         for block in bytes.chunks_exact_mut(size) {
-            for head in heads {
+            for head in heads(format) {
                 let scale = f16::from_f32(0.5 + f32::from(block[*head]) / 256.0);
                 block[*head..head + 2].copy_from_slice(&scale.to_le_bytes());
             }
@@ -387,10 +408,29 @@ mod tests {
     #[test]
     fn what_is_no_whole_number_of_rows_is_refused() {
         let bytes = vec![0; 36];
-        assert!(Packed::new(BlockFormat::Q4_0, 2, 32, &[&bytes]).is_some());
-        assert!(Packed::new(BlockFormat::Q4_0, 3, 32, &[&bytes]).is_none());
-        assert!(Packed::new(BlockFormat::Q4_0, 2, 33, &[&bytes]).is_none());
-        assert!(Packed::new(BlockFormat::Q4_0, 2, 32, &[&bytes[..20], &bytes[20..]]).is_none());
-        assert!(Packed::new(BlockFormat::Q4_0, 0, 0, &[]).is_none());
+        let new = |rows, columns, pieces: &[&[u8]]| {
+            Packed::new(BlockFormat::Q4_0, rows, columns, pieces).map(|packed| packed.dims())
+        };
+        assert_eq!(new(2, 32, &[&bytes]), Ok([2, 32]));
+        assert_eq!(new(3, 32, &[&bytes]), Err(Unpackable::Shape));
+        assert_eq!(new(2, 33, &[&bytes]), Err(Unpackable::Shape));
+        assert_eq!(new(2, 32, &[&bytes[..20], &bytes[20..]]), Err(Unpackable::Shape));
+        assert_eq!(new(0, 0, &[]), Err(Unpackable::Shape));
+    }
+
+    #[test]
+    fn scales_that_are_not_finite_are_refused() {
+        for format in BlockFormat::ALL {
+            for (head, infinite) in [f16::INFINITY, f16::NAN, f16::NEG_INFINITY, f16::MAX]
+                .into_iter()
+                .flat_map(|value| heads(format).iter().map(move |&head| (head, value)))
+            {
+                let mut bytes = stored(format, 11, 512);
+                let at = bytes.len() - format.layout().stored + head;
+                bytes[at..at + 2].copy_from_slice(&infinite.to_le_bytes());
+                let packed = Packed::new(format, 11, 512, &[&bytes]);
+                assert_eq!(packed.is_ok(), infinite.is_finite(), "{format:?} {infinite}");
+            }
+        }
     }
 }
