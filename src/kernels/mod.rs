@@ -17,6 +17,7 @@
 //! | [`norm`], [`rope`], [`gate`] | f32 | f32 | below `3e-6`, `2e-5` and `1e-6`, relatively |
 //! | [`elementwise`] | | f32 | GELU: below `5e-7`, `4e-7` of a larger result |
 //! | [`encoder_attention`] | | f32 | below `1e-5` of the largest value |
+//! | [`quantize`] | f32 to blocks | | none: the bytes of ggml's reference |
 
 pub(crate) mod activations;
 pub(crate) mod attention;
@@ -28,6 +29,7 @@ pub(crate) mod gate;
 pub(crate) mod norm;
 pub(crate) mod packed;
 pub(crate) mod pool;
+pub(crate) mod quantize;
 pub(crate) mod residual;
 pub(crate) mod rope;
 

@@ -9,16 +9,17 @@ use std::sync::Arc;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor, WithDType};
 use half::slice::HalfFloatSliceExt;
+use half::vec::HalfBitsVecExt;
 use half::{bf16, f16};
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use crate::error::{Error, Result};
-use crate::kernels::packed::Packed;
-use crate::weights::elements::Elements;
+use crate::kernels::packed::{Packed, Unpackable};
+use crate::kernels::quantize;
+use crate::weights::elements::{Elements, block_name, each};
 use crate::weights::linear::Matrix;
 use crate::weights::plan::Blocks;
-use crate::weights::quantize;
 use crate::weights::store::StoredTensor;
 
 /// The tensor in `dtype` (f32, f16 or bf16), each element plus `plus`.
@@ -38,46 +39,71 @@ pub(super) fn dense(
 /// The matrix as blocks, whose rows must be whole ones; stored blocks of that kind are taken as they
 /// are. On the CPU they are packed for its kernels.
 pub(super) fn blocks(stored: &StoredTensor<'_>, blocks: Blocks, device: &Device) -> Result<Matrix> {
-    let elements = match blocks {
-        Blocks::AsStored => stored.elements.clone(),
-        Blocks::Of(kind) => Elements::Blocks(kind),
-    };
-    let bytes;
-    let pieces: Vec<&[u8]> = match blocks {
-        Blocks::Of(kind) if stored.elements != elements => {
-            bytes = quantized(stored, kind)?;
-            stored.release();
-            vec![bytes.as_slice()]
+    let matrix = match blocks {
+        Blocks::Of(kind) if stored.elements != Elements::Blocks(kind) => {
+            quantized_matrix(stored, kind, device)?
         }
-        _ => {
-            check_scales(stored)?;
-            stored.pieces.iter().map(Cow::as_ref).collect()
-        }
-    };
-    let packed = match (elements.packed(), stored.shape.as_slice()) {
-        (Some(format), &[rows, columns]) if device.is_cpu() => {
-            Packed::new(format, rows, columns, &pieces).ok()
-        }
-        _ => None,
-    };
-    let matrix = match (packed, elements) {
-        (Some(packed), _) => Matrix::Packed(Arc::new(packed)),
-        (None, Elements::Blocks(kind)) => {
-            let bytes = match pieces.as_slice() {
-                [whole] => Cow::Borrowed(*whole),
-                pieces => Cow::Owned(pieces.concat()),
-            };
-            let storage = QStorage::from_data(bytes, device, kind)?;
-            Matrix::Quantized(Arc::new(QTensor::new(storage, stored.shape.as_slice())?))
-        }
-        _ => return Err(stored.unreadable()),
+        _ => stored_matrix(stored, device)?,
     };
     stored.release();
     Ok(matrix)
 }
 
+fn stored_matrix(stored: &StoredTensor<'_>, device: &Device) -> Result<Matrix> {
+    let pieces: Vec<&[u8]> = stored.pieces.iter().map(Cow::as_ref).collect();
+    if let (Some(format), &[rows, columns], true) =
+        (stored.elements.packed(), stored.shape.as_slice(), device.is_cpu())
+    {
+        match Packed::new(format, rows, columns, &pieces) {
+            Ok(packed) => return Ok(Matrix::Packed(Arc::new(packed))),
+            Err(Unpackable::NotFinite) => return Err(not_finite(stored, stored.elements.name())),
+            Err(Unpackable::Shape) => {}
+        }
+    }
+    check_scales(stored)?;
+    let Elements::Blocks(kind) = stored.elements else { return Err(stored.unreadable()) };
+    let bytes = match pieces.as_slice() {
+        [whole] => Cow::Borrowed(*whole),
+        pieces => Cow::Owned(pieces.concat()),
+    };
+    by_candle(bytes, kind, stored, device)
+}
+
+/// On the CPU, eight rows at a time are quantized and packed, so that no other copy is made of them.
+fn quantized_matrix(stored: &StoredTensor<'_>, kind: GgmlDType, device: &Device) -> Result<Matrix> {
+    let packs = device.is_cpu() && stored.elements_count() > 0;
+    let (Some(format), &[rows, columns], true) =
+        (Elements::Blocks(kind).packed(), stored.shape.as_slice(), packs)
+    else {
+        return by_candle(Cow::Owned(quantized(stored, kind)?), kind, stored, device);
+    };
+    let row_bytes = stored.row_bytes(rows).ok_or_else(|| stored.unreadable())?;
+    let pieces = stored.pieces.iter();
+    let starts: Vec<&[u8]> = pieces.flat_map(|piece| piece.chunks_exact(row_bytes)).collect();
+    let packed = Packed::quantized(format, [rows, columns], |range, out| {
+        for (row, out) in starts[range].iter().zip(out.chunks_exact_mut(columns)) {
+            stored.elements.widen(row, out)?;
+        }
+        check_finite(stored, out)
+    })?;
+    let packed = packed.ok_or_else(|| no_quantizer(format.name()))?;
+    Ok(Matrix::Packed(Arc::new(packed)))
+}
+
+fn by_candle(
+    bytes: Cow<'_, [u8]>,
+    kind: GgmlDType,
+    stored: &StoredTensor<'_>,
+    device: &Device,
+) -> Result<Matrix> {
+    let storage = QStorage::from_data(bytes, device, kind)?;
+    Ok(Matrix::Quantized(Arc::new(QTensor::new(storage, stored.shape.as_slice())?)))
+}
+
 fn collect<T: Float>(stored: &StoredTensor<'_>, plus: f32, device: &Device) -> Result<Tensor> {
-    let mut values = vec![T::from_f64(0.0); stored.elements_count()];
+    // Memory that the system hands out zeroed is first touched by the thread that fills it.
+    let mut values = T::zeros(stored.elements_count());
+    let as_stored = stored.elements == T::STORED && plus == 0.0;
     let mut rest = values.as_mut_slice();
     for piece in chunks(stored)? {
         let (out, later) = rest.split_at_mut(piece.elements);
@@ -88,11 +114,16 @@ fn collect<T: Float>(stored: &StoredTensor<'_>, plus: f32, device: &Device) -> R
                 || vec![0.0; CHUNK],
                 |scratch, (out, bytes)| {
                     let scratch = &mut scratch[..out.len()];
-                    stored.elements.widen(bytes, scratch)?;
-                    if plus != 0.0 {
-                        scratch.iter_mut().for_each(|value| *value += plus);
+                    if as_stored {
+                        T::copy(bytes, out);
+                    } else {
+                        stored.elements.widen(bytes, scratch)?;
+                        if plus != 0.0 {
+                            scratch.iter_mut().for_each(|value| *value += plus);
+                        }
+                        T::narrow(scratch, out);
                     }
-                    if T::narrow(scratch, out) {
+                    if finite(out, T::is_finite) {
                         Ok(())
                     } else {
                         Err(not_finite(stored, T::DTYPE.as_str()))
@@ -108,6 +139,8 @@ fn collect<T: Float>(stored: &StoredTensor<'_>, plus: f32, device: &Device) -> R
 /// The tensor's blocks of `kind`, which its rows must divide into.
 pub(super) fn quantized(stored: &StoredTensor<'_>, kind: GgmlDType) -> Result<Vec<u8>> {
     let (weights, size) = (kind.block_size(), kind.type_size());
+    let format = Elements::Blocks(kind).packed();
+    let quantize = format.and_then(quantize::to).ok_or_else(|| no_quantizer(block_name(kind)))?;
     let mut blocks = vec![0_u8; stored.elements_count() / weights * size];
     let mut rest = blocks.as_mut_slice();
     for piece in chunks(stored)? {
@@ -120,42 +153,80 @@ pub(super) fn quantized(stored: &StoredTensor<'_>, kind: GgmlDType) -> Result<Ve
             |scratch, (out, bytes)| {
                 let scratch = &mut scratch[..out.len() / size * weights];
                 stored.elements.widen(bytes, scratch)?;
-                if !finite(scratch, f32::is_finite) {
-                    return Err(not_finite(stored, "f32"));
-                }
-                quantize::quantize(kind, scratch, out)
+                check_finite(stored, scratch).map(|()| quantize(scratch, out))
             },
         )?;
     }
     Ok(blocks)
 }
 
+fn check_finite(stored: &StoredTensor<'_>, values: &[f32]) -> Result<()> {
+    if finite(values, f32::is_finite) { Ok(()) } else { Err(not_finite(stored, "f32")) }
+}
+
+fn no_quantizer(blocks: &str) -> Error {
+    Error::unsupported(format!("quantizing to {blocks}"))
+}
+
 /// A dtype that dense weights may have.
 trait Float: WithDType {
-    /// Rounds to the nearest; `false` if something is not finite, before or after.
-    fn narrow(values: &[f32], out: &mut [Self]) -> bool;
+    /// What holds it as it is.
+    const STORED: Elements;
+
+    fn zeros(length: usize) -> Vec<Self>;
+
+    fn copy(bytes: &[u8], out: &mut [Self]);
+
+    /// Rounds to the nearest; what is beyond its range is infinite.
+    fn narrow(values: &[f32], out: &mut [Self]);
+
+    fn is_finite(self) -> bool;
 }
 
 impl Float for f32 {
-    fn narrow(values: &[f32], out: &mut [Self]) -> bool {
+    const STORED: Elements = Elements::F32;
+
+    fn zeros(length: usize) -> Vec<Self> {
+        vec![0.0; length]
+    }
+
+    fn copy(bytes: &[u8], out: &mut [Self]) {
+        each(bytes, out, Self::from_le_bytes);
+    }
+
+    fn narrow(values: &[f32], out: &mut [Self]) {
         out.copy_from_slice(values);
-        finite(out, Self::is_finite)
+    }
+
+    fn is_finite(self) -> bool {
+        self.is_finite()
     }
 }
 
-impl Float for bf16 {
-    fn narrow(values: &[f32], out: &mut [Self]) -> bool {
-        out.convert_from_f32_slice(values);
-        finite(out, Self::is_finite)
-    }
-}
+macro_rules! half_precision {
+    ($($float:ident: $stored:ident),*) => {
+        $(impl Float for $float {
+            const STORED: Elements = Elements::$stored;
 
-impl Float for f16 {
-    fn narrow(values: &[f32], out: &mut [Self]) -> bool {
-        out.convert_from_f32_slice(values);
-        finite(out, Self::is_finite)
-    }
+            fn zeros(length: usize) -> Vec<Self> {
+                vec![0_u16; length].reinterpret_into()
+            }
+
+            fn copy(bytes: &[u8], out: &mut [Self]) {
+                each(bytes, out, Self::from_le_bytes);
+            }
+
+            fn narrow(values: &[f32], out: &mut [Self]) {
+                out.convert_from_f32_slice(values);
+            }
+
+            fn is_finite(self) -> bool {
+                self.is_finite()
+            }
+        })*
+    };
 }
+half_precision!(bf16: BF16, f16: F16);
 
 /// Looks at all of them, which vectorizes, where stopping at the first bad one would not.
 fn finite<T: Copy>(values: &[T], is_finite: impl Fn(T) -> bool) -> bool {

@@ -152,9 +152,10 @@ pub(super) fn kind_of_blocks(name: &str) -> Option<GgmlDType> {
     QuantLevel::ALL.iter().map(|level| level.ggml()).find(|kind| block_name(*kind) == name)
 }
 
-fn each<const N: usize>(bytes: &[u8], out: &mut [f32], widen: impl Fn([u8; N]) -> f32) {
+/// Reads numbers of `N` bytes each.
+pub(super) fn each<T, const N: usize>(bytes: &[u8], out: &mut [T], read: impl Fn([u8; N]) -> T) {
     for (value, raw) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
-        *value = widen(*raw);
+        *value = read(*raw);
     }
 }
 

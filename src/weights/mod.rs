@@ -10,7 +10,6 @@ mod linear;
 pub(crate) mod names;
 mod pickle;
 mod plan;
-mod quantize;
 mod quantized;
 mod safetensors;
 mod save;

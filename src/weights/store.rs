@@ -227,7 +227,8 @@ impl<'a> StoredTensor<'a> {
         Error::malformed(self.file.path(), reason)
     }
 
-    fn row_bytes(&self, rows: usize) -> Option<usize> {
+    /// Bytes of each of so many rows; `None` where they are no whole units.
+    pub(super) fn row_bytes(&self, rows: usize) -> Option<usize> {
         let (weights, size) = self.elements.unit()?;
         let row = self.elements_count().checked_div(rows)?;
         row.is_multiple_of(weights).then(|| row / weights * size)

@@ -22,6 +22,7 @@ pub(crate) use layout::BlockFormat;
 
 use crate::kernels::activations::{Activations, FEW};
 use crate::kernels::pool;
+use crate::kernels::quantize;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
 use layout::{Layout, Meaning, ROWS, RowPiece, TABLE};
@@ -88,6 +89,35 @@ impl Packed {
             return Err(Unpackable::NotFinite);
         }
         Ok(Self { format, rows, columns, bytes })
+    }
+
+    /// Quantizes and packs rows of whole blocks, eight at a time, so that no other copy is made of them:
+    /// `read` writes those of a range, one after the other, on any thread. `None` where the format
+    /// has no quantizer.
+    pub(crate) fn quantized<E: Send>(
+        format: BlockFormat,
+        [rows, columns]: [usize; 2],
+        read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
+    ) -> Result<Option<Self>, E> {
+        let Some(quantize) = quantize::to(format) else { return Ok(None) };
+        let layout = format.layout();
+        let blocks = columns / format.columns();
+        let (row_bytes, group_bytes) = (blocks * layout.stored, blocks * layout.block());
+        let mut bytes = vec![0; rows.div_ceil(ROWS) * group_bytes];
+        bytes.par_chunks_mut(group_bytes.max(1)).enumerate().try_for_each_init(
+            || (vec![0.0; ROWS * columns], vec![0; ROWS * row_bytes]),
+            |(values, stored), (group, packed)| {
+                let range = group * ROWS..rows.min((group + 1) * ROWS);
+                let values = &mut values[..range.len() * columns];
+                let stored = &mut stored[..range.len() * row_bytes];
+                read(range, values)?;
+                quantize(values, stored);
+                let rows: Vec<&[u8]> = stored.chunks_exact(row_bytes).collect();
+                layout::pack(format, &rows, packed);
+                Ok::<(), E>(())
+            },
+        )?;
+        Ok(Some(Self { format, rows, columns, bytes }))
     }
 
     pub(crate) fn format(&self) -> BlockFormat {

@@ -1,0 +1,284 @@
+//! Blocks of 256 weights: scales of 16 or 32 weights are themselves quantized.
+
+use std::ops::Range;
+
+use crate::kernels::quantize::lanes::{LANES, Lanes};
+use crate::kernels::quantize::put;
+use crate::kernels::quantize::search::{
+    self, NOTHING, Refined, Shifted, Steps, Symmetric, nearest, side_by_side,
+};
+use crate::kernels::tier::tiered;
+
+tiered! {
+    /// Sixteen times four bits of scale and of minimum, two bits for a weight.
+    pub(super) fn q2_k(x: &[f32], out: &mut [u8]) {
+        for (x, out) in batches::<16, 84>(x, out) {
+            let found = search_sixteenths(&side_by_side(x));
+            for (first, x, out) in blocks::<16, 84>(x, out) {
+                write_q2_k(x, &found, first, out);
+            }
+        }
+    }
+}
+
+tiered! {
+    /// Sixteen times six bits of scale, three bits for a weight.
+    pub(super) fn q3_k(x: &[f32], out: &mut [u8]) {
+        for (x, out) in batches::<16, 110>(x, out) {
+            let found = search::refined(&side_by_side(x), 4);
+            for (first, x, out) in blocks::<16, 110>(x, out) {
+                write_q3_k(x, &found, first, out);
+            }
+        }
+    }
+}
+
+tiered! {
+    /// Eight times six bits of scale and of minimum, four bits for a weight.
+    pub(super) fn q4_k(x: &[f32], out: &mut [u8]) {
+        for (x, out) in batches::<32, 144>(x, out) {
+            let found = search_eighths(&side_by_side(x), 15, Steps { first: -1.0, count: 20 });
+            for (first, x, out) in blocks::<32, 144>(x, out) {
+                write_q4_k(x, &found, first, out);
+            }
+        }
+    }
+}
+
+tiered! {
+    /// Eight times six bits of scale and of minimum, five bits for a weight.
+    pub(super) fn q5_k(x: &[f32], out: &mut [u8]) {
+        for (x, out) in batches::<32, 176>(x, out) {
+            let found = search_eighths(&side_by_side(x), 31, Steps { first: -0.5, count: 15 });
+            for (first, x, out) in blocks::<32, 176>(x, out) {
+                write_q5_k(x, &found, first, out);
+            }
+        }
+    }
+}
+
+tiered! {
+    /// Sixteen times eight bits of scale, six bits for a weight.
+    pub(super) fn q6_k(x: &[f32], out: &mut [u8]) {
+        for (x, out) in batches::<16, 210>(x, out) {
+            let found = search::symmetric(&side_by_side(x), 32);
+            for (first, x, out) in blocks::<16, 210>(x, out) {
+                write_q6_k(x, &found, first, out);
+            }
+        }
+    }
+}
+
+/// As many blocks as fill the lanes with groups of `COUNT` weights, and where they go. No closure takes
+/// them: it would be compiled for no tier.
+#[inline(always)]
+fn batches<'a, const COUNT: usize, const BYTES: usize>(
+    x: &'a [f32],
+    out: &'a mut [u8],
+) -> impl Iterator<Item = (&'a [f32], &'a mut [u8])> {
+    let together = LANES * COUNT / 256;
+    x.chunks(256 * together).zip(out.chunks_mut(BYTES * together))
+}
+
+/// The blocks of a batch, with the lane of the first group of each.
+#[inline(always)]
+fn blocks<'a, const COUNT: usize, const BYTES: usize>(
+    x: &'a [f32],
+    out: &'a mut [u8],
+) -> impl Iterator<Item = (usize, &'a [f32; 256], &'a mut [u8; BYTES])> {
+    let blocks = x.as_chunks::<256>().0.iter().zip(out.as_chunks_mut::<BYTES>().0);
+    (0..).step_by(256 / COUNT).zip(blocks).map(|(first, (x, out))| (first, x, out))
+}
+
+/// Scales and minima of 16 weights for codes up to 3.
+#[inline(always)]
+fn search_sixteenths(x: &[Lanes; 16]) -> Shifted {
+    search::shifted(x, Lanes::abs, 3, Steps { first: -0.5, count: 15 }, Lanes::abs)
+}
+
+/// Scales and minima of 32 weights for codes up to `most`.
+#[inline(always)]
+fn search_eighths(x: &[Lanes; 32], most: i32, steps: Steps) -> Shifted {
+    let mut squares = Lanes::all(0.0);
+    for &x in x {
+        squares = squares + x * x;
+    }
+    let size = squares.map(|squares| (squares / 32.0).sqrt());
+    search::shifted(x, |x| size + x.abs(), most, steps, Lanes::squared)
+}
+
+#[inline(always)]
+fn write_q2_k(x: &[f32; 256], found: &Shifted, first: usize, out: &mut [u8; 84]) {
+    let (largest, largest_min) = largest(found, first..first + 16);
+    // The order of ggml's divisions, which round.
+    let inverse = |largest: f32| if largest > 0.0 { 15.0 / largest } else { 0.0 };
+    let (scale_inverse, min_inverse) = (inverse(largest), inverse(largest_min));
+    let d = put(out, 80, if largest > 0.0 { largest / 15.0 } else { 0.0 });
+    let dmin = put(out, 82, if largest_min > 0.0 { largest_min / 15.0 } else { 0.0 });
+    let mut codes = [0; 256];
+    for (i, (x, codes)) in x.chunks(16).zip(codes.chunks_mut(16)).enumerate() {
+        let lane = first + i;
+        let scale = nearest(scale_inverse * found.scale.get(lane));
+        let min = nearest(min_inverse * found.min(lane));
+        out[i] = (scale | min << 4) as u8;
+        let (scale, min) = (d * scale as f32, dmin * min as f32);
+        round(x, scale, min, 0..4, codes, |at| found.code(lane, x[at]));
+    }
+    quarters(&codes, &mut out[16..80]);
+}
+
+#[inline(always)]
+fn write_q3_k(x: &[f32; 256], found: &Refined, first: usize, out: &mut [u8; 110]) {
+    let scales: [f32; 16] = std::array::from_fn(|i| found.scale.get(first + i));
+    let extreme = search::extreme(&scales);
+    let inverse = if extreme == 0.0 { 0.0 } else { -32.0 / extreme };
+    let d = put(out, 108, if extreme == 0.0 { 0.0 } else { 1.0 / inverse });
+    out[..108].fill(0);
+    let mut codes = [0; 256];
+    for (i, (x, codes)) in x.chunks(16).zip(codes.chunks_mut(16)).enumerate() {
+        // All scales zero are stored as the code 0, not 32.
+        let scale = if extreme == 0.0 { -32 } else { nearest(inverse * scales[i]).clamp(-32, 31) };
+        let code = (scale + 32) as u8;
+        out[96 + i % 8] |= (code & 15) << (i / 8 * 4);
+        out[104 + i % 4] |= code >> 4 << (i / 4 * 2);
+        round(x, d * scale as f32, 0.0, -4..4, codes, |at| found.code(first + i, at));
+    }
+    fill_bits(&codes, 2, &mut out[..32]);
+    quarters(&codes, &mut out[32..96]);
+}
+
+#[inline(always)]
+fn write_q4_k(x: &[f32; 256], found: &Shifted, first: usize, out: &mut [u8; 144]) {
+    let codes = write_eighths(x, 15, found, first, out);
+    halves(&codes, &mut out[16..]);
+}
+
+#[inline(always)]
+fn write_q5_k(x: &[f32; 256], found: &Shifted, first: usize, out: &mut [u8; 176]) {
+    let codes = write_eighths(x, 31, found, first, out);
+    out[16..48].fill(0);
+    fill_bits(&codes, 4, &mut out[16..48]);
+    halves(&codes, &mut out[48..]);
+}
+
+#[inline(always)]
+fn write_q6_k(x: &[f32; 256], found: &Symmetric, first: usize, out: &mut [u8; 210]) {
+    let scales: [f32; 16] = std::array::from_fn(|i| found.scale.get(first + i));
+    let extreme = search::extreme(&scales);
+    out.fill(0);
+    if extreme.abs() < NOTHING {
+        return;
+    }
+    let inverse = -128.0 / extreme;
+    let d = put(out, 208, 1.0 / inverse);
+    let mut codes = [0; 256];
+    for (i, (x, codes)) in x.chunks(16).zip(codes.chunks_mut(16)).enumerate() {
+        let scale = nearest(inverse * scales[i]).min(127);
+        out[192 + i] = scale as i8 as u8;
+        round(x, d * scale as f32, 0.0, -32..32, codes, |at| found.code(first + i, x[at]));
+    }
+    let (low, high) = out.split_at_mut(128);
+    for (codes, low) in codes.chunks(128).zip(low.chunks_mut(64)) {
+        for (at, out) in low.iter_mut().enumerate() {
+            *out = codes[at] & 15 | codes[at + 64] << 4;
+        }
+    }
+    quarters(&codes.map(|code| code >> 4), &mut high[..64]);
+}
+
+/// Scales and minima of 32 weights for codes from 0 to `most`, into the first 16 bytes.
+#[inline(always)]
+fn write_eighths(
+    x: &[f32; 256],
+    most: i32,
+    found: &Shifted,
+    first: usize,
+    out: &mut [u8],
+) -> [u8; 256] {
+    let (largest, largest_min) = largest(found, first..first + 8);
+    let inverse = |largest: f32| if largest > 0.0 { 63.0 / largest } else { 0.0 };
+    let (scale_inverse, min_inverse) = (inverse(largest), inverse(largest_min));
+    let d = put(out, 0, largest / 63.0);
+    let dmin = put(out, 2, largest_min / 63.0);
+    let mut codes = [0; 256];
+    for (i, (x, codes)) in x.chunks(32).zip(codes.chunks_mut(32)).enumerate() {
+        let lane = first + i;
+        // Through bytes, as ggml does it.
+        let scale = (nearest(scale_inverse * found.scale.get(lane)) as u8).min(63);
+        let min = (nearest(min_inverse * found.min(lane)) as u8).min(63);
+        if i < 4 {
+            out[4 + i] = scale;
+            out[8 + i] = min;
+        } else {
+            out[8 + i] = scale & 15 | (min & 15) << 4;
+            out[i] |= scale >> 4 << 6;
+            out[4 + i] |= min >> 4 << 6;
+        }
+        let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
+        round(x, scale, min, 0..most + 1, codes, |at| found.code(lane, x[at]));
+    }
+    codes
+}
+
+/// The largest scale and the largest minimum, at least 0 (and not -0).
+#[inline(always)]
+fn largest(found: &Shifted, lanes: Range<usize>) -> (f32, f32) {
+    let larger = |largest: f32, x: f32| if x > largest { x } else { largest };
+    lanes.fold((0.0, 0.0), |(scale, min), lane| {
+        (larger(scale, found.scale.get(lane)), larger(min, found.min(lane)))
+    })
+}
+
+/// Codes in `range`, counted from its start, for scale and minimum as they were stored, which stand for
+/// `code * scale - min`; where the scale is nothing, those of the search stay.
+#[inline(always)]
+fn round(
+    x: &[f32],
+    scale: f32,
+    min: f32,
+    range: Range<i32>,
+    codes: &mut [u8],
+    found: impl Fn(usize) -> i32,
+) {
+    if scale == 0.0 {
+        for (at, code) in codes.iter_mut().enumerate() {
+            *code = (found(at) - range.start) as u8;
+        }
+        return;
+    }
+    for (code, &x) in codes.iter_mut().zip(x) {
+        let nearest = nearest((x + min) / scale).clamp(range.start, range.end - 1);
+        *code = (nearest - range.start) as u8;
+    }
+}
+
+/// The lowest four bits of each: of every 64 codes the first 32 below the others.
+#[inline(always)]
+fn halves(codes: &[u8; 256], out: &mut [u8]) {
+    for (codes, out) in codes.chunks(64).zip(out.chunks_mut(32)) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = codes[i] & 15 | codes[i + 32] << 4;
+        }
+    }
+}
+
+/// A bit each, the one after `shift` others: of every 32 codes those in the same place together.
+#[inline(always)]
+fn fill_bits(codes: &[u8; 256], shift: usize, out: &mut [u8]) {
+    for (bit, codes) in codes.chunks(32).enumerate() {
+        for (out, code) in out.iter_mut().zip(codes) {
+            *out |= (code >> shift & 1) << bit;
+        }
+    }
+}
+
+/// The lowest two bits of each: of every 128 codes four times 32 above one another.
+#[inline(always)]
+fn quarters(codes: &[u8; 256], out: &mut [u8]) {
+    for (codes, out) in codes.chunks(128).zip(out.chunks_mut(32)) {
+        for (i, out) in out.iter_mut().enumerate() {
+            let [a, b, c, d] = [0, 32, 64, 96].map(|from| codes[from + i] & 3);
+            *out = a | b << 2 | c << 4 | d << 6;
+        }
+    }
+}
