@@ -158,16 +158,14 @@ impl<const G: usize> Piece<G> {
         for (out, quants) in self.quants.iter_mut().zip(piece.quants) {
             out[number] = quants;
         }
-        let corrections = corrections(piece);
-        if !F::HALVES {
-            let correction = _mm256_add_epi32(corrections[0], corrections[1]);
-            self.halves[0].correction[number] = correction;
-        }
-        for half in 0..if F::HALVES { 2 } else { 1 } {
-            let out = &mut self.halves[half];
-            if F::HALVES {
-                out.correction[number] = corrections[half];
-            }
+        let [first, second] = corrections(piece);
+        let corrections = match F::HALVES {
+            true => [first, second],
+            false => [_mm256_add_epi32(first, second), _mm256_setzero_si256()],
+        };
+        let halves = if F::HALVES { 2 } else { 1 };
+        for (half, out) in self.halves.iter_mut().take(halves).enumerate() {
+            out.correction[number] = corrections[half];
             out.scale[number] = match F::FACTORS {
                 true => _mm256_mul_ps(piece.scale, _mm256_cvtepi32_ps(piece.factors[half])),
                 false => piece.scale,
