@@ -107,6 +107,7 @@ impl Activations {
     }
 }
 
+#[inline(always)]
 fn each(
     x: &[[f32; GROUP]],
     quantize: impl Fn(&[f32; GROUP]) -> ([i8; GROUP], Group),
@@ -148,10 +149,7 @@ mod avx2 {
     /// What is inlined into this function may use its instructions too.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn each(x: &[[f32; GROUP]], write: &mut impl FnMut(usize, &[i8; GROUP], Group)) {
-        for (number, x) in x.iter().enumerate() {
-            let (values, group) = quantize(x);
-            write(number, &values, group);
-        }
+        super::each(x, |x| quantize(x), write);
     }
 
     #[inline]

@@ -165,7 +165,7 @@ tiered! {
 /// A part of the matrices: `depth` numbers of rows of the left one, and the first of some
 /// columns of the others.
 #[derive(Clone, Copy)]
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 struct Part<'a> {
     left: *const f32,
     left_stride: usize,
@@ -177,7 +177,7 @@ struct Part<'a> {
     into: Into<'a>,
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 impl<'a> Part<'a> {
     /// From a row of the left matrix and a column of the right one on.
     fn new(

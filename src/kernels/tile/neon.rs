@@ -2,21 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use crate::kernels::tile::{Into, Rows};
-
-/// A part of the matrices: `depth` numbers of rows of the left one, and the first of some columns of
-/// the others.
-#[derive(Clone, Copy)]
-struct Part<'a> {
-    left: *const f32,
-    left_stride: usize,
-    right: *const f32,
-    right_stride: usize,
-    depth: usize,
-    out: *mut f32,
-    stride: usize,
-    into: Into<'a>,
-}
+use crate::kernels::tile::{Into, Part, Rows};
 
 /// # Safety
 ///
@@ -32,16 +18,7 @@ pub(super) unsafe fn product(
     for column in (0..columns).step_by(16) {
         let wide = columns - column >= 16;
         for row in (0..rows).step_by(6) {
-            let part = Part {
-                left: left.values.as_ptr().wrapping_add(row * left.stride),
-                left_stride: left.stride,
-                right: right.values.as_ptr().wrapping_add(column),
-                right_stride: right.stride,
-                depth,
-                out: out.wrapping_add(row * stride + column),
-                stride,
-                into: into.from(column),
-            };
+            let part = Part::new(left, right, depth, out, stride, into, [row, column]);
             // SAFETY: so many rows, and eight or sixteen columns, are left (the caller's promise).
             unsafe {
                 match (rows - row, wide) {
