@@ -34,6 +34,7 @@ pub(crate) mod residual;
 pub(crate) mod rope;
 
 mod exp;
+mod memory;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod shared;

@@ -4,7 +4,7 @@
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 
-use crate::kernels::pool;
+use crate::kernels::{memory, pool};
 
 /// A slice that several threads write to, each its own elements.
 pub(super) struct Shared<'a, T>(&'a [UnsafeCell<T>]);
@@ -71,6 +71,7 @@ pub(super) unsafe fn written(
 /// Memory for so many numbers after those of a vector. They are to be written before they are read,
 /// and to be made part of the vector.
 pub(super) fn room<T: Copy>(vector: &mut Vec<T>, length: usize) -> Shared<'_, T> {
+    memory::keep_freed();
     vector.reserve_exact(length);
     let room: *mut [MaybeUninit<T>] = &mut vector.spare_capacity_mut()[..length];
     // SAFETY: both types have the layout of `T`, the memory is there, and nobody else has it.
