@@ -18,8 +18,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, Thread};
 
-/// Calls `work` for ranges that together make `0..count`, of `grain` each but for the last, on as
-/// many threads as there are and are free.
+/// Calls `work` for ranges that together make `0..count`, each a multiple of `grain` but for the last,
+/// on as many threads as there are and are free. Ranges become shorter towards the end: long ones keep
+/// memory streaming, short ones let threads end together.
 pub(crate) fn for_each(count: usize, grain: usize, work: impl Fn(Range<usize>) + Sync) {
     global().for_each(LIMIT.get(), count, grain, work);
 }
@@ -51,7 +52,7 @@ pub(crate) fn threads() -> usize {
 /// The `grain` for `count` steps of `work` products of numbers each: small enough that a slow thread
 /// is not waited for long, and large enough to be worth a hand-over.
 pub(crate) fn grain(count: usize, work: usize) -> usize {
-    (count / (4 * threads())).clamp(1, 64).max(SMALLEST_WORK / work.max(1))
+    (count / (16 * threads())).clamp(1, 64).max(SMALLEST_WORK / work.max(1))
 }
 
 /// Products of numbers that one thread does in less time than a hand-over takes.
@@ -136,14 +137,13 @@ impl Pool {
                 .step_by(grain)
                 .for_each(|start| work(start..count.min(start + grain)));
         }
-        let next = AtomicUsize::new(0);
+        let (grains, next) = (count.div_ceil(grain), AtomicUsize::new(0));
+        // Half of what would be one thread's share of the rest.
+        let share = |start: usize| ((grains - start) / (2 * (others + 1))).max(1);
         self.run(others, &|| {
-            loop {
-                let start = next.fetch_add(grain, Ordering::Relaxed);
-                if start >= count {
-                    return;
-                }
-                work(start..count.min(start + grain));
+            let take = |start| (start < grains).then(|| start + share(start));
+            while let Ok(start) = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+                work(start * grain..count.min((start + share(start)) * grain));
             }
         });
     }
@@ -278,7 +278,7 @@ mod tests {
                 let sum = AtomicUsize::new(0);
                 pool.for_each(limit, 40, 1, |range| {
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    sum.fetch_add(range.start, Ordering::Relaxed);
+                    sum.fetch_add(range.sum(), Ordering::Relaxed);
                     thread::yield_now();
                     now.fetch_sub(1, Ordering::SeqCst);
                 });
@@ -304,15 +304,15 @@ mod tests {
     #[test]
     fn work_inside_of_work_is_done() {
         let sum = AtomicUsize::new(0);
-        for_each(10, 1, |_| {
-            sum.fetch_add(sum_of_squares(20, 3), Ordering::Relaxed);
+        for_each(10, 1, |range| {
+            sum.fetch_add(range.len() * sum_of_squares(20, 3), Ordering::Relaxed);
         });
         assert_eq!(sum.into_inner(), 10 * 2470);
     }
 
     #[test]
     fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
-        let panicking = || for_each(64, 1, |range| assert!(range.start != 40));
+        let panicking = || for_each(64, 1, |mut range| assert!(range.all(|item| item != 40)));
         assert!(panic::catch_unwind(panicking).is_err());
         assert_eq!(sum_of_squares(20, 1), 2470);
     }

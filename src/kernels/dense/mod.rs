@@ -66,7 +66,8 @@ fn multiply_as<T: Element>(
     let (batch, rows) = (x.len() / columns, weight.len() / columns);
     assert!(bias.is_none_or(|bias| bias.len() == rows));
     let few = |out: &Shared<'_, f32>| {
-        pool::for_each(rows, pool::grain(rows, columns * batch).next_multiple_of(4), |range| {
+        let grain = pool::grain(rows, columns * (batch + WEIGHT)).next_multiple_of(4);
+        pool::for_each(rows, grain, |range| {
             let start = range.start;
             let weight = &weight[start * columns..range.end * columns];
             let write = |x: usize, row: usize, sum: f32| {
@@ -122,6 +123,8 @@ pub(super) fn widen<T: Element>(tier: Tier, from: &[T], out: &mut [f32]) {
     }
 }
 
+/// Products that take as long as reading a weight from memory.
+const WEIGHT: usize = 8;
 /// Up to so many rows of activations, weights are read once for all of them.
 pub(super) const FEW: usize = 4;
 
