@@ -19,6 +19,8 @@ use crate::kernels::tile::{self, Into, Rows};
 const DEPTH: usize = 768;
 /// Numbers in a group of panels at most: half of a second cache of half a megabyte.
 const GROUP: usize = 96 * DEPTH;
+/// Activations that are multiplied with the same panels at most.
+const ACTIVATIONS: usize = 512 << 10;
 /// Rows of activations that are worth making panels once more for.
 const CHUNK: usize = 192;
 /// Products in a tile at most.
@@ -46,9 +48,11 @@ pub(super) fn multiply<T: Element>(
     let threads = pool::threads();
     let wanted = 8 * threads;
     let panels = rows.div_ceil(panel);
-    let chunks =
-        wanted.div_ceil(panels.div_ceil(GROUP / (panel * depth))).clamp(1, (batch / CHUNK).max(1));
-    let group = (panels * chunks).div_ceil(wanted).min(GROUP / (panel * depth)) * panel;
+    let chunks = wanted
+        .div_ceil(panels)
+        .clamp(1, (batch / CHUNK).max(1))
+        .max((batch * depth).div_ceil(ACTIVATIONS));
+    let group = (panels * chunks / wanted).clamp(1, GROUP / (panel * depth)) * panel;
     let chunk = batch.div_ceil(chunks).next_multiple_of(tile);
     // Threads at work on neighbouring groups would write to the same lines of the cache.
     let apart = rows.div_ceil(group).div_ceil(threads);
