@@ -15,7 +15,7 @@ use crate::kernels::cached::Cached;
 use crate::kernels::dense::{FEW, dots};
 use crate::kernels::exp::{exp, exponentials, largest, tanh};
 use crate::kernels::pool;
-use crate::kernels::shared::Shared;
+use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::{Tier, tiered};
 use crate::kernels::tile::{Into, Rows, product, turn};
 
@@ -46,29 +46,37 @@ pub(crate) struct Attention<'a> {
     pub(crate) sights: &'a [Sight],
 }
 
-/// `queries: (rows, tokens, heads, head_dim)`, and so is `out`. A query that sees nothing gets
+/// `queries: (rows, tokens, heads, head_dim)`, and so is the result. A query that sees nothing gets
 /// zeros.
 pub(crate) fn attend(
     attention: &Attention<'_>,
     queries: &[f32],
     keys: Cached<'_>,
     values: Cached<'_>,
-    out: &mut [f32],
-) {
-    attend_on(Tier::best(), attention, queries, keys, values, out);
+) -> Vec<f32> {
+    attend_on(Tier::best(), attention, queries, [keys, values])
 }
 
 fn attend_on(
     tier: Tier,
     attention: &Attention<'_>,
     queries: &[f32],
-    keys: Cached<'_>,
-    values: Cached<'_>,
-    out: &mut [f32],
+    cached: [Cached<'_>; 2],
+) -> Vec<f32> {
+    attention.check(queries.len(), cached);
+    let attend = |outs: &[Shared<'_, f32>]| attend_into(tier, attention, queries, cached, &outs[0]);
+    // SAFETY: every query is in one unit, whose results are written.
+    unsafe { written(&[queries.len()], attend) }.swap_remove(0)
+}
+
+fn attend_into(
+    tier: Tier,
+    attention: &Attention<'_>,
+    queries: &[f32],
+    cached: [Cached<'_>; 2],
+    out: &Shared<'_, f32>,
 ) {
     let Attention { heads, kv_heads, head_dim, sights, .. } = *attention;
-    attention.check(queries.len(), [keys, values]);
-    assert_eq!(out.len(), queries.len());
     let (group, tokens) = (heads / kv_heads, sights.first().map_or(0, |sight| sight.slots.len()));
     let block = (QUERIES / group).clamp(1, tokens.max(1));
     let blocks = tokens.div_ceil(block);
@@ -85,22 +93,15 @@ fn attend_on(
     let width = head_dim.next_multiple_of(8) + 2;
     let part_size = block * group * width;
     let mut partial = vec![0.0; if parts > 1 { units * parts * part_size } else { 0 }];
-    let (shared_out, shared_partial) = (Shared::new(out), Shared::new(&mut partial));
+    let shared_partial = Shared::new(&mut partial);
     let work = block * group * head_dim * (most / parts).max(1);
     let grain = (pool::SMALLEST_WORK / work.max(1)).max(1);
     pool::for_each(units * parts, grain, |range| {
         let mut scratch = Scratch::default();
         for number in range {
             let unit = unit(number / parts);
-            unit.run(
-                tier,
-                attention,
-                [keys, values],
-                queries,
-                (number % parts, parts),
-                &mut scratch,
-            );
-            for (query, sums) in scratch.sums.chunks_exact(width).enumerate() {
+            unit.run(tier, attention, cached, queries, (number % parts, parts), &mut scratch);
+            for (query, sums) in scratch.sums.chunks_exact_mut(width).enumerate() {
                 if parts > 1 {
                     let start = number * part_size + query * width;
                     // SAFETY: each part of each unit has its own place, and one thread.
@@ -108,18 +109,21 @@ fn attend_on(
                 } else {
                     let at = unit.query(attention, query) * head_dim;
                     // SAFETY: each query is in one unit, which one thread got.
-                    finish(sums, unsafe { shared_out.part(at, head_dim) });
+                    unsafe { out.write(at, mean(sums, head_dim)) };
                 }
             }
         }
     });
     if parts > 1 {
+        let mut joined = vec![0.0; head_dim];
         for number in 0..units {
             let unit = unit(number);
             for query in 0..unit.tokens.len() * group {
                 let start = number * parts * part_size + query * width;
                 let at = unit.query(attention, query) * head_dim;
-                join(&partial[start..], part_size, parts, width, &mut out[at..at + head_dim]);
+                join(&partial[start..], part_size, parts, width, &mut joined);
+                // SAFETY: no other thread is left.
+                unsafe { out.write(at, &joined) };
             }
         }
     }
@@ -322,10 +326,12 @@ tiered! {
 }
 
 /// Sums of values become their mean.
-fn finish(sums: &[f32], out: &mut [f32]) {
+fn mean(sums: &mut [f32], head_dim: usize) -> &[f32] {
     let total = sums[sums.len() - 1];
     let factor = if total > 0.0 { 1.0 / total } else { 0.0 };
-    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * factor);
+    let sums = &mut sums[..head_dim];
+    sums.iter_mut().for_each(|sum| *sum *= factor);
+    sums
 }
 
 /// Joins what parts of the keys have given a query.
@@ -466,8 +472,7 @@ mod tests {
                         wide
                     });
                     let expected = expected(&attention, &queries, &keys, &values);
-                    let mut found = vec![f32::NAN; queries.len()];
-                    attend_on(tier, &attention, &queries, cached[0], cached[1], &mut found);
+                    let found = attend_on(tier, &attention, &queries, cached);
                     for (found, expected) in found.iter().zip(expected) {
                         assert!(
                             (found - expected).abs() < 2e-5,

@@ -174,12 +174,11 @@ impl Attention {
         let shape = [sights.len(), tokens, kv_heads, head_dim];
         let (keys, values) =
             cache.append_rows([&keys, &values], shape, step.start, step.capacity)?;
-        let mut attended = vec![0.0; queries.len()];
         let alibi = match self.config.positions {
             Positions::Alibi(alibi) => Some(&step.alibis[alibi]),
             Positions::None | Positions::Rotary(_) => None,
         };
-        let mut attend = |biases: Option<&[f32]>| {
+        let attend = |biases: Option<&[f32]>| {
             let attention = attention::Attention {
                 heads,
                 kv_heads,
@@ -191,12 +190,10 @@ impl Attention {
                 sights,
             };
             with_cached(keys, |keys| {
-                with_cached(values, |values| {
-                    attention::attend(&attention, &queries, keys, values, &mut attended);
-                })
+                with_cached(values, |values| attention::attend(&attention, &queries, keys, values))
             })
         };
-        match alibi {
+        let attended = match alibi {
             Some(alibi) => with_f32(alibi, |biases| attend(Some(biases)))??,
             None => attend(None)?,
         }?;
