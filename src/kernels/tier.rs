@@ -99,14 +99,15 @@ macro_rules! tiered {
             fn avx2($($argument: $type),*) {
                 plain($($argument),*);
             }
-            use crate::kernels::tier::Tier;
             match tier {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the tier says that the processor has these instructions.
-                Tier::Avx512 => unsafe { avx512($($argument),*) },
+                crate::kernels::tier::Tier::Avx512 => unsafe { avx512($($argument),*) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: as above.
-                Tier::AvxVnni | Tier::Avx2 => unsafe { avx2($($argument),*) },
+                crate::kernels::tier::Tier::AvxVnni | crate::kernels::tier::Tier::Avx2 => unsafe {
+                    avx2($($argument),*)
+                },
                 _ => plain($($argument),*),
             }
         }

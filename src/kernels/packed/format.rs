@@ -10,6 +10,7 @@ pub(super) trait Format {
     const HALVES: bool = matches!(Self::LAYOUT.meaning, Meaning::Factors(_) | Meaning::Nibbles);
     const FACTORS: bool = Self::HALVES || matches!(Self::LAYOUT.meaning, Meaning::FactorAndMinimum);
     /// Whether quants are all there is to 8 bits with a sign.
+    #[cfg(target_arch = "x86_64")]
     const SIGNED: bool =
         matches!(Self::LAYOUT.meaning, Meaning::Table) || Self::LAYOUT.low_bits == 8;
 }

@@ -20,7 +20,7 @@ use rayon::slice::ParallelSliceMut;
 
 pub(crate) use layout::BlockFormat;
 
-use crate::kernels::activations::{Activations, FEW};
+use crate::kernels::activations::Activations;
 use crate::kernels::pool;
 use crate::kernels::quantize;
 use crate::kernels::shared::{Shared, written};
@@ -192,7 +192,7 @@ fn multiply_into(tier: Tier, x: &Activations, factors: &[Factor<'_>], outs: &[Sh
             }
             let bytes = weight.groups(groups.clone());
             #[cfg(target_arch = "x86_64")]
-            if x.rows > FEW && avx2::vnni::together(tier) > 1 {
+            if x.rows > crate::kernels::activations::FEW && avx2::vnni::together(tier) > 1 {
                 let rows = groups.start * ROWS..weight.rows.min(groups.end * ROWS);
                 let length = (x.rows - 1) * weight.rows + rows.len();
                 let target = avx2::vnni::Target {
