@@ -86,22 +86,36 @@ impl Part<'_> {
                 }
             }
         }
-        for (m, sums) in sums.iter().enumerate() {
-            for (n, sum) in sums.iter().enumerate() {
-                let mask = if n + 1 == N { mask } else { !0 };
-                // SAFETY: as above.
-                unsafe {
-                    let out = self.out.add(m * self.stride + 16 * n);
-                    let sum = match self.into {
-                        Into::Add => _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask, out)),
-                        Into::Plus(numbers) => {
-                            let numbers = numbers.as_ptr().add(16 * n);
-                            _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask, numbers))
-                        }
-                        Into::Write => *sum,
-                    };
-                    _mm512_mask_storeu_ps(out, mask, sum);
+        let mask = |n: usize| if PART && n + 1 == N { mask } else { !0 };
+        let out = |m: usize, n: usize| self.out.wrapping_add(m * self.stride + 16 * n);
+        // Loops short enough to be unrolled: otherwise sums go through memory.
+        match self.into {
+            Into::Add => {
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    for (n, sum) in sums.iter_mut().enumerate() {
+                        // SAFETY: as above.
+                        let before = unsafe { _mm512_maskz_loadu_ps(mask(n), out(m, n)) };
+                        *sum = _mm512_add_ps(*sum, before);
+                    }
                 }
+            }
+            Into::Plus(numbers) => {
+                let numbers: [__m512; N] = std::array::from_fn(|n| {
+                    // SAFETY: there is a number for each column.
+                    unsafe { _mm512_maskz_loadu_ps(mask(n), numbers.as_ptr().add(16 * n)) }
+                });
+                for sums in &mut sums {
+                    for (sum, number) in sums.iter_mut().zip(numbers) {
+                        *sum = _mm512_add_ps(*sum, number);
+                    }
+                }
+            }
+            Into::Write => {}
+        }
+        for (m, sums) in sums.into_iter().enumerate() {
+            for (n, sum) in sums.into_iter().enumerate() {
+                // SAFETY: as above.
+                unsafe { _mm512_mask_storeu_ps(out(m, n), mask(n), sum) };
             }
         }
     }
