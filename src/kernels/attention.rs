@@ -130,7 +130,7 @@ fn attend_into(
 }
 
 /// Queries that go over the keys together.
-const QUERIES: usize = 48;
+const QUERIES: usize = 96;
 /// Keys at a time.
 const TILE: usize = 64;
 /// Keys that are worth a thread's while.
@@ -299,7 +299,7 @@ fn hide(scores: &mut [f32], slots: &Range<usize>, seen: &Range<usize>, hidden: &
 tiered! {
     fn soft_cap(scores: &mut [f32], cap: f32) {
         for score in scores {
-            *score = cap * tanh(*score / cap);
+            *score = cap * tanh::<FMA>(*score / cap);
         }
     }
 }
@@ -313,9 +313,9 @@ tiered! {
             scores.fill(0.0);
             return;
         }
-        let total = exponentials(scores, largest);
+        let total = exponentials::<FMA>(scores, largest);
         if largest > before {
-            let shrink = exp(before - largest);
+            let shrink = exp::<FMA>(before - largest);
             for sum in sums.iter_mut() {
                 *sum *= shrink;
             }
@@ -341,7 +341,7 @@ fn join(partial: &[f32], part_size: usize, parts: usize, width: usize, out: &mut
     out.fill(0.0);
     let mut total = 0.0;
     for sums in each().filter(|sums| sums[width - 1] > 0.0) {
-        let share = exp(sums[width - 2] - largest);
+        let share = exp::<false>(sums[width - 2] - largest);
         total += share * sums[width - 1];
         out.iter_mut().zip(sums).for_each(|(out, sum)| *out += share * sum);
     }

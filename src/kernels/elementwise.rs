@@ -1,10 +1,8 @@
 //! Functions of single numbers that vectorize.
 
-#![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "processor features"))]
-
-use crate::kernels::exp::exp;
+use crate::kernels::exp::{exp, multiply_add};
 use crate::kernels::shared::each_row;
-use crate::kernels::tier::Tier;
+use crate::kernels::tier::{Tier, tiered};
 
 /// `x Φ(x)` with the exact error function, of each number in place. Error against f64: at most
 /// `5e-7`, and `4e-7` of a larger result.
@@ -13,47 +11,21 @@ pub(crate) fn gelu(values: &mut [f32]) {
 }
 
 fn gelu_on(tier: Tier, values: &mut [f32]) {
-    let part = |values: &mut [f32]| match tier {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the tier says that the processor has these features.
-        Tier::Avx512 => unsafe { gelu_avx512(values) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        Tier::AvxVnni | Tier::Avx2 => unsafe { gelu_avx2(values) },
-        _ => gelu_part::<false>(values),
-    };
     let (whole, rest) = values.split_at_mut(values.len() / PART * PART);
-    each_row(whole, PART, 8 * PART, |_, values| part(values));
-    part(rest);
+    each_row(whole, PART, 8 * PART, |_, values| gelu_part(tier, values));
+    gelu_part(tier, rest);
 }
 
 /// Numbers that one thread works on at a time.
 const PART: usize = 1024;
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn gelu_avx2(values: &mut [f32]) {
-    gelu_part::<true>(values);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn gelu_avx512(values: &mut [f32]) {
-    gelu_part::<true>(values);
-}
-
-#[inline(always)]
-fn gelu_part<const FMA: bool>(values: &mut [f32]) {
-    for value in values {
-        let x = *value;
-        *value = 0.5 * x * (1.0 + erf::<FMA>(x * std::f32::consts::FRAC_1_SQRT_2));
+tiered! {
+    fn gelu_part(values: &mut [f32]) {
+        for value in values {
+            let x = *value;
+            *value = 0.5 * x * (1.0 + erf::<FMA>(x * std::f32::consts::FRAC_1_SQRT_2));
+        }
     }
-}
-
-/// `a b + c`, in one step where the processor has one.
-#[inline(always)]
-fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// The error function within `2e-7`: a polynomial near 0, one minus the exponential of another
@@ -68,7 +40,7 @@ fn erf<const FMA: bool>(x: f32) -> f32 {
     let square = size * size;
     let near = polynomial(square, &NEAR) * x + x;
     let far = polynomial(size, &FAR) * size;
-    let far = (1.0 - exp(far)).copysign(x);
+    let far = (1.0 - exp::<FMA>(far)).copysign(x);
     if size > 0.927_734_4 { far } else { near }
 }
 

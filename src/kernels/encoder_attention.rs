@@ -248,7 +248,7 @@ tiered! {
     /// Scores become shares of `total`.
     fn soften(scores: &mut [f32], total: &mut f32) {
         let largest = largest(scores);
-        *total = exponentials(scores, largest);
+        *total = exponentials::<FMA>(scores, largest);
     }
 }
 

@@ -36,7 +36,7 @@ const PART: usize = 256;
 tiered! {
     fn silu(gates: &mut [f32], up: &[f32]) {
         for (gate, up) in gates.iter_mut().zip(up) {
-            *gate = *gate / (1.0 + exp(-*gate)) * up;
+            *gate = *gate / (1.0 + exp::<FMA>(-*gate)) * up;
         }
     }
 }
@@ -47,7 +47,7 @@ tiered! {
             // (1 + tanh(u)) / 2 = sigmoid(2 u), with u = sqrt(2 / pi) (x + 0.044715 x^3).
             let x = *gate;
             let twice = x * (1.595_769_2 + 0.071_354_814 * x * x);
-            *gate = x * sigmoid(twice) * up;
+            *gate = x * sigmoid::<FMA>(twice) * up;
         }
     }
 }

@@ -81,23 +81,24 @@ impl Tier {
 }
 
 /// A function in plain Rust, compiled once for each tier, which becomes its first argument: loops
-/// over elements need no more to be vectorized. What it calls must be `#[inline(always)]`.
+/// over elements need no more to be vectorized. What it calls must be `#[inline(always)]`. `FMA` says
+/// whether products are added in one step.
 macro_rules! tiered {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
         #[allow(unsafe_code, reason = "instructions that the tier says are there")]
         $vis fn $name(tier: crate::kernels::tier::Tier, $($argument: $type),*) {
             #[inline(always)]
-            fn plain($($argument: $type),*) $body
+            fn plain<const FMA: bool>($($argument: $type),*) $body
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
             fn avx512($($argument: $type),*) {
-                plain($($argument),*);
+                plain::<true>($($argument),*);
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,f16c")]
             fn avx2($($argument: $type),*) {
-                plain($($argument),*);
+                plain::<true>($($argument),*);
             }
             match tier {
                 #[cfg(target_arch = "x86_64")]
@@ -108,7 +109,7 @@ macro_rules! tiered {
                 crate::kernels::tier::Tier::AvxVnni | crate::kernels::tier::Tier::Avx2 => unsafe {
                     avx2($($argument),*)
                 },
-                _ => plain($($argument),*),
+                _ => plain::<{ cfg!(target_arch = "aarch64") }>($($argument),*),
             }
         }
     };
