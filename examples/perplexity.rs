@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use sconce::models::{AutoModel, CausalLm, LogitsAt};
 use sconce::tokenizer::Tokenizer;
-use sconce::{LoadOptions, ModelSource, Precision, QuantLevel, TokenBatch};
+use sconce::{CachePrecision, LoadOptions, ModelSource, Precision, QuantLevel, TokenBatch};
 
 #[path = "../tests/support/packages.rs"]
 mod packages;
@@ -40,6 +40,9 @@ struct Arguments {
     /// Quantize the output head, too
     #[arg(long)]
     head: bool,
+    /// What keys and values are kept in: f32, f16 or q8; not of the reference
+    #[arg(long)]
+    cache: Option<CachePrecision>,
     /// Print the token ids, one window a line, and stop
     #[arg(long)]
     ids: bool,
@@ -90,6 +93,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Err(_) => options = options.dtype(Precision::F32).quantize(name.parse()?),
             }
         }
+        options.cache = arguments.cache;
         if arguments.head {
             options.skip_modules = Some(Vec::new());
         }
