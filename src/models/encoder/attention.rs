@@ -171,7 +171,7 @@ mod tests {
     use crate::options::LoadOptions;
     use crate::source::ModelSource;
 
-    /// What runs on other devices gives what the kernel does.
+    /// What runs on other devices gives what the kernel does, and rows in parts what they do together.
     #[test]
     fn row_by_row_is_as_by_the_kernel() -> Result<()> {
         for name in
@@ -186,7 +186,8 @@ mod tests {
                 TextEncoder::load(family.unwrap(), &raw, &files, &LoadOptions::default())?;
             let rows: Vec<Vec<u32>> = [40, 7, 1].map(|tokens| (5..5 + tokens).collect()).to_vec();
             let packed = Packed::new(&TokenBatch::padded(&rows, 0, PaddingSide::Right)?);
-            let pass = Pass::new(&packed, &model.config, &model.relative, &model.device)?;
+            let tokens = &packed.tokens;
+            let pass = Pass::new(tokens, &model.config, &model.relative, &model.device)?;
             let hidden = model.config.hidden_size;
             let x = Tensor::randn(0.0_f32, 1.0, (48, hidden), &model.device)?;
             for layer in &model.config.layers {
@@ -198,6 +199,13 @@ mod tests {
                 let most = (one - other)?.abs()?.max_all()?.to_scalar::<f32>()?;
                 assert!(most < 1e-4, "{name}, layer {}: {most}", layer.scope);
             }
+            let whole = model.hidden_of(tokens)?;
+            let parts = tokens.parts(16);
+            assert_eq!(parts.len(), 2);
+            let parts =
+                parts.iter().map(|part| model.hidden_of(part)).collect::<Result<Vec<_>>>()?;
+            let most = (whole - Tensor::cat(&parts, 0)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(most < 1e-4, "{name}, in parts: {most}");
         }
         Ok(())
     }

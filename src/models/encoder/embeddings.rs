@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::models::encoder::config::{EncoderConfig, Positions, Projection};
-use crate::models::encoder::packed::Packed;
+use crate::models::encoder::packed::Tokens;
 use crate::nn::norm::Norm;
 use crate::weights::{Bias, Embedding, Linear, Weights};
 
@@ -55,17 +55,17 @@ impl Embeddings {
     }
 
     /// `(packed tokens, hidden)`.
-    pub(super) fn forward(&self, packed: &Packed, device: &Device) -> Result<Tensor> {
-        let mut x = self.words.forward(&Tensor::new(packed.ids.as_slice(), device)?)?;
+    pub(super) fn forward(&self, tokens: &Tokens, device: &Device) -> Result<Tensor> {
+        let mut x = self.words.forward(&Tensor::new(tokens.ids.as_slice(), device)?)?;
         if let Some(types) = &self.types {
-            if let Some(id) = packed.type_ids.iter().find(|&&id| id as usize >= types.vocab()) {
+            if let Some(id) = tokens.type_ids.iter().find(|&&id| id as usize >= types.vocab()) {
                 let known = types.vocab();
                 return Err(Error::input(format!("token type {id}; the model has {known}")));
             }
-            x = (x + types.forward(&Tensor::new(packed.type_ids.as_slice(), device)?)?)?;
+            x = (x + types.forward(&Tensor::new(tokens.type_ids.as_slice(), device)?)?)?;
         }
         if let Some(positions) = &self.positions {
-            x = (x + positions.forward(&Tensor::new(self.numbers(packed), device)?)?)?;
+            x = (x + positions.forward(&Tensor::new(self.numbers(tokens), device)?)?)?;
         }
         let project = |x: Tensor| match &self.projection {
             Some(projection) => projection.forward(&x),
@@ -78,13 +78,13 @@ impl Embeddings {
     }
 
     /// Each token's number in the table of positions.
-    fn numbers(&self, packed: &Packed) -> Vec<u32> {
+    fn numbers(&self, tokens: &Tokens) -> Vec<u32> {
         let Positions::AfterPadding { padding_id, .. } = self.numbering else {
-            return packed.positions();
+            return tokens.positions();
         };
         let number = |row: &std::ops::Range<usize>| {
             let mut next = padding_id;
-            let ids = &packed.ids[row.clone()];
+            let ids = &tokens.ids[row.clone()];
             ids.iter().map(move |&id| {
                 // A padding token in the text itself takes no number: `create_position_ids_from_
                 // input_ids` of modeling_roberta.py.
@@ -92,6 +92,6 @@ impl Embeddings {
                 if id == padding_id { padding_id } else { next }
             })
         };
-        packed.rows.iter().flat_map(number).collect()
+        tokens.rows.iter().flat_map(number).collect()
     }
 }

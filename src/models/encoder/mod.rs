@@ -21,6 +21,7 @@ pub(crate) use heads::{Head, Headed, MaskedHead, SequenceHead, SpanHead, TokenHe
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
+use crate::kernels::pool;
 use crate::models::ModelLimits;
 use crate::models::heads::{Encoder, TextModel};
 use crate::models::raw_config::RawConfig;
@@ -35,7 +36,7 @@ use convolution::Convolution;
 use embeddings::Embeddings;
 use families::Family;
 use layer::Layer;
-use packed::Packed;
+use packed::{Packed, Tokens};
 use pass::{Pass, Relative};
 use relative::{Buckets, DistanceVectors};
 
@@ -52,6 +53,10 @@ pub struct TextEncoder {
     inventory: Inventory,
     threads: Threads,
 }
+
+/// Tokens that go through all layers together, for each thread: enough for products to be fast, and few
+/// enough that what lies between them stays in the caches.
+const TOKENS: usize = 512;
 
 impl TextEncoder {
     /// Reads a model of a known family from an opened source; the weights, which heads may be read
@@ -131,12 +136,23 @@ impl TextEncoder {
             return Err(Error::input(format!("token id {id} in a vocabulary of {vocab}")));
         }
         let packed = Packed::new(batch);
-        let (tokens, limit) = (packed.longest(), self.config.max_positions);
+        let (tokens, limit) = (packed.tokens.longest(), self.config.max_positions);
         if tokens > limit {
             return Err(Error::ContextOverflow { tokens, limit });
         }
-        let pass = Pass::new(&packed, &self.config, &self.relative, &self.device)?;
-        let embedded = self.embeddings.forward(&packed, &self.device)?;
+        if !self.device.is_cpu() {
+            let hidden = self.hidden_of(&packed.tokens)?;
+            return Ok((packed, hidden));
+        }
+        let parts = packed.tokens.parts(TOKENS * pool::threads());
+        let hidden = parts.iter().map(|part| self.hidden_of(part)).collect::<Result<Vec<_>>>()?;
+        Ok((packed, Tensor::cat(&hidden, 0)?))
+    }
+
+    /// Hidden vectors after the last layer, `(tokens, hidden)`.
+    fn hidden_of(&self, tokens: &Tokens) -> Result<Tensor> {
+        let pass = Pass::new(tokens, &self.config, &self.relative, &self.device)?;
+        let embedded = self.embeddings.forward(tokens, &self.device)?;
         let mut x = embedded.clone();
         for (number, layer) in self.layers.iter().enumerate() {
             x = layer.forward(&x, &pass)?;
@@ -147,7 +163,7 @@ impl TextEncoder {
         if let Some(norm) = &self.final_norm {
             x = norm.forward(&x)?;
         }
-        Ok((packed, x))
+        Ok(x)
     }
 }
 

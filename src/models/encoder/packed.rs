@@ -7,46 +7,17 @@ use candle_core::{DType, Device, Tensor};
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 
-/// The tokens of a batch without its padding, one row after the other. Nothing is computed on
-/// padding, and no mask is needed: a row cannot see what is not there.
-#[derive(Debug)]
-pub(super) struct Packed {
+/// Tokens without padding, one row after the other. Nothing is computed on padding, and no mask is
+/// needed: a row cannot see what is not there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tokens {
     /// Where each row's tokens are.
     pub(super) rows: Vec<Range<usize>>,
     pub(super) ids: Vec<u32>,
     pub(super) type_ids: Vec<u32>,
-    /// The number of each of the batch's slots among the packed tokens; `None` for padding.
-    slots: Vec<Option<usize>>,
-    /// `(rows, tokens)` of the batch.
-    shape: (usize, usize),
 }
 
-impl Packed {
-    pub(super) fn new(batch: &TokenBatch) -> Self {
-        let mut packed = Self {
-            rows: Vec::with_capacity(batch.rows()),
-            ids: Vec::new(),
-            type_ids: Vec::new(),
-            slots: Vec::with_capacity(batch.ids().len()),
-            shape: (batch.rows(), batch.tokens()),
-        };
-        let tokens = batch.ids().iter().zip(batch.type_ids()).zip(batch.attention_mask());
-        for (slot, ((&id, &type_id), &mask)) in tokens.enumerate() {
-            if slot % batch.tokens() == 0 {
-                packed.rows.push(packed.ids.len()..packed.ids.len());
-            }
-            packed.slots.push((mask == 1).then_some(packed.ids.len()));
-            if mask == 1 {
-                packed.ids.push(id);
-                packed.type_ids.push(type_id);
-                if let Some(row) = packed.rows.last_mut() {
-                    row.end += 1;
-                }
-            }
-        }
-        packed
-    }
-
+impl Tokens {
     /// The tokens of the longest row.
     pub(super) fn longest(&self) -> usize {
         self.rows.iter().map(Range::len).max().unwrap_or(0)
@@ -55,6 +26,55 @@ impl Packed {
     /// Each token's place in its row.
     pub(super) fn positions(&self) -> Vec<u32> {
         self.rows.iter().flat_map(|row| 0..row.len() as u32).collect()
+    }
+
+    /// Some rows at a time, with so many tokens together at most, but for a row that has more; none is
+    /// without tokens where there are any.
+    pub(super) fn parts(&self, most: usize) -> Vec<Self> {
+        let mut parts = vec![Self::default()];
+        for row in &self.rows {
+            let mut part = parts.pop().unwrap_or_default();
+            if !row.is_empty() && !part.ids.is_empty() && part.ids.len() + row.len() > most {
+                parts.push(std::mem::take(&mut part));
+            }
+            part.rows.push(part.ids.len()..part.ids.len() + row.len());
+            part.ids.extend(&self.ids[row.clone()]);
+            part.type_ids.extend(&self.type_ids[row.clone()]);
+            parts.push(part);
+        }
+        parts
+    }
+}
+
+/// The tokens of a batch without its padding.
+#[derive(Debug)]
+pub(super) struct Packed {
+    pub(super) tokens: Tokens,
+    /// The number of each of the batch's slots among the packed tokens; `None` for padding.
+    slots: Vec<Option<usize>>,
+    /// `(rows, tokens)` of the batch.
+    shape: (usize, usize),
+}
+
+impl Packed {
+    pub(super) fn new(batch: &TokenBatch) -> Self {
+        let mut packed = Tokens::default();
+        let mut slots = Vec::with_capacity(batch.ids().len());
+        let tokens = batch.ids().iter().zip(batch.type_ids()).zip(batch.attention_mask());
+        for (slot, ((&id, &type_id), &mask)) in tokens.enumerate() {
+            if slot % batch.tokens() == 0 {
+                packed.rows.push(packed.ids.len()..packed.ids.len());
+            }
+            slots.push((mask == 1).then_some(packed.ids.len()));
+            if mask == 1 {
+                packed.ids.push(id);
+                packed.type_ids.push(type_id);
+                if let Some(row) = packed.rows.last_mut() {
+                    row.end += 1;
+                }
+            }
+        }
+        Self { tokens: packed, slots, shape: (batch.rows(), batch.tokens()) }
     }
 
     /// `(packed tokens, size)` to `(rows, tokens, size)` in f32, with zeros at padding.
@@ -74,14 +94,14 @@ impl Packed {
 
     /// The first token of each row: `(packed tokens, size)` to `(rows, size)`.
     pub(super) fn firsts(&self, x: &Tensor) -> Result<Tensor> {
-        let firsts = self.rows.iter().map(|row| row.start as u32);
+        let firsts = self.tokens.rows.iter().map(|row| row.start as u32);
         Ok(x.index_select(&Tensor::from_iter(firsts, x.device())?, 0)?)
     }
 
     /// The mean of each row: `(packed tokens, size)` to `(rows, size)`.
     pub(super) fn means(&self, x: &Tensor) -> Result<Tensor> {
         let mean = |row: &Range<usize>| x.narrow(0, row.start, row.len())?.mean_keepdim(0);
-        let means = self.rows.iter().map(mean).collect::<candle_core::Result<Vec<_>>>()?;
+        let means = self.tokens.rows.iter().map(mean).collect::<candle_core::Result<Vec<_>>>()?;
         Ok(Tensor::cat(&means, 0)?)
     }
 
@@ -97,5 +117,28 @@ impl Packed {
         };
         let numbers = places.iter().map(number).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::new(numbers, device)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_whole_rows_in_order() {
+        let lengths = [3, 3, 9, 0, 1, 2, 7];
+        let mut tokens = Tokens::default();
+        for (id, length) in lengths.into_iter().enumerate() {
+            tokens.rows.push(tokens.ids.len()..tokens.ids.len() + length);
+            tokens.ids.extend(vec![id as u32; length]);
+            tokens.type_ids.extend(vec![0; length]);
+        }
+        let parts = tokens.parts(6);
+        let found: Vec<Vec<usize>> =
+            parts.iter().map(|part| part.rows.iter().map(Range::len).collect()).collect();
+        assert_eq!(found, [vec![3, 3], vec![9, 0], vec![1, 2], vec![7]]);
+        let ids: Vec<u32> = parts.iter().flat_map(|part| part.ids.clone()).collect();
+        assert_eq!(ids, tokens.ids);
+        assert_eq!(Tokens::default().parts(6).len(), 1);
     }
 }

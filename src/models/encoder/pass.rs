@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 
 use crate::error::Result;
 use crate::models::encoder::config::EncoderConfig;
-use crate::models::encoder::packed::Packed;
+use crate::models::encoder::packed::Tokens;
 use crate::models::encoder::relative::{Buckets, DistanceVectors, Distances, by_place};
 use crate::nn::rope::Rope;
 
@@ -35,16 +35,16 @@ pub(super) enum Relative {
 
 impl Pass {
     pub(super) fn new(
-        packed: &Packed,
+        tokens: &Tokens,
         config: &EncoderConfig,
         relative: &Relative,
         device: &Device,
     ) -> Result<Self> {
-        let longest = packed.longest();
-        let positions = packed.positions();
+        let longest = tokens.longest();
+        let positions = tokens.positions();
         let rope = |rope| Rope::new(rope, &positions, &[longest], device);
         Ok(Self {
-            rows: packed.rows.clone(),
+            rows: tokens.rows.clone(),
             ropes: config.ropes.iter().map(rope).collect::<Result<_>>()?,
             longest,
             distances: match relative {
