@@ -54,7 +54,7 @@ fn dots<T: Element, const M: usize, const N: usize, const P: usize>(
     let mut sums = [[[_mm256_setzero_ps(); P]; N]; M];
     let (steps, whole) = (columns / (8 * P) * 8 * P, columns / 8 * 8);
     let mut add = |at: usize, part: usize| {
-        if size_of::<T>() == 2 && at.is_multiple_of(32) {
+        if at.is_multiple_of(64 / size_of::<T>()) {
             weight.iter().for_each(|row| ahead(row, at));
         }
         // SAFETY: rows are `columns` long (asserted above), and eight fit after `at`.
@@ -87,8 +87,8 @@ fn dots<T: Element, const M: usize, const N: usize, const P: usize>(
     }
 }
 
-/// Has a cache line of 16-bit weights fetched that is due soon: they take more instructions than f32,
-/// so fewer loads are on their way at a time.
+/// Has a cache line of weights fetched that is due soon: the processor looks ahead within a page only, and
+/// by itself has fewer loads on their way than memory answers at a time.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn ahead<T>(row: &[T], at: usize) {
