@@ -140,11 +140,8 @@ impl TextEncoder {
         if tokens > limit {
             return Err(Error::ContextOverflow { tokens, limit });
         }
-        if !self.device.is_cpu() {
-            let hidden = self.hidden_of(&packed.tokens)?;
-            return Ok((packed, hidden));
-        }
-        let parts = packed.tokens.parts(TOKENS * pool::threads());
+        let most = if self.device.is_cpu() { TOKENS * pool::threads() } else { usize::MAX };
+        let parts = packed.tokens.parts(most);
         let hidden = parts.iter().map(|part| self.hidden_of(part)).collect::<Result<Vec<_>>>()?;
         Ok((packed, Tensor::cat(&hidden, 0)?))
     }
