@@ -1,5 +1,7 @@
 //! Exponentials that vectorize.
 
+use crate::kernels::reduce::across;
+
 /// `a b + c`, in one step where the processor has one.
 #[inline(always)]
 pub(super) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
@@ -74,17 +76,6 @@ pub(super) fn exponentials<const FMA: bool>(values: &mut [f32], largest: f32) ->
         *lane += *value;
     }
     across(lanes, |a, b| a + b)
-}
-
-/// All lanes joined, in halves: one after the other, each step would wait for the one before.
-#[inline(always)]
-fn across(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            lanes[lane] = join(lanes[lane], lanes[lane + half]);
-        }
-    }
-    lanes[0]
 }
 
 #[cfg(test)]

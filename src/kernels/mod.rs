@@ -37,6 +37,7 @@ mod exp;
 mod memory;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod reduce;
 mod shared;
 mod tier;
 mod tile;

@@ -100,15 +100,15 @@ macro_rules! tiered {
             fn avx2($($argument: $type),*) {
                 plain::<true>($($argument),*);
             }
+            #[cfg(target_arch = "x86_64")]
+            use crate::kernels::tier::Tier;
             match tier {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the tier says that the processor has these instructions.
-                crate::kernels::tier::Tier::Avx512 => unsafe { avx512($($argument),*) },
+                Tier::Avx512 => unsafe { avx512($($argument),*) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: as above.
-                crate::kernels::tier::Tier::AvxVnni | crate::kernels::tier::Tier::Avx2 => unsafe {
-                    avx2($($argument),*)
-                },
+                Tier::AvxVnni | Tier::Avx2 => unsafe { avx2($($argument),*) },
                 _ => plain::<{ cfg!(target_arch = "aarch64") }>($($argument),*),
             }
         }

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::kernels::quantize::lanes::{LANES, Lanes};
-use crate::kernels::quantize::put;
 use crate::kernels::quantize::search::{
     self, NOTHING, Refined, Shifted, Steps, Symmetric, nearest, side_by_side,
 };
+use crate::kernels::quantize::{nibbles, put};
 use crate::kernels::tier::tiered;
 
 tiered! {
@@ -179,9 +179,7 @@ fn write_q6_k(x: &[f32; 256], found: &Symmetric, first: usize, out: &mut [u8; 21
     }
     let (low, high) = out.split_at_mut(128);
     for (codes, low) in codes.chunks(128).zip(low.chunks_mut(64)) {
-        for (at, out) in low.iter_mut().enumerate() {
-            *out = codes[at] & 15 | codes[at + 64] << 4;
-        }
+        nibbles(codes, low);
     }
     quarters(&codes.map(|code| code >> 4), &mut high[..64]);
 }
@@ -256,9 +254,7 @@ fn round(
 #[inline(always)]
 fn halves(codes: &[u8; 256], out: &mut [u8]) {
     for (codes, out) in codes.chunks(64).zip(out.chunks_mut(32)) {
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = codes[i] & 15 | codes[i + 32] << 4;
-        }
+        nibbles(codes, out);
     }
 }
 

@@ -45,6 +45,15 @@ fn put(out: &mut [u8], at: usize, value: f32) -> f32 {
     half.to_f32()
 }
 
+/// The lowest four bits of each of twice as many codes: those of the first half below the others.
+#[inline(always)]
+fn nibbles(codes: &[u8], out: &mut [u8]) {
+    let (low, high) = codes.split_at(out.len());
+    for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+        *out = low & 15 | high << 4;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::Device;

@@ -1,7 +1,8 @@
 //! Blocks of 32 weights with one scale, and for some a minimum: rounded to the nearest.
 #![expect(unsafe_code, reason = "casts that do not saturate")]
 
-use crate::kernels::quantize::put;
+use crate::kernels::quantize::{nibbles, put};
+use crate::kernels::reduce::across;
 use crate::kernels::tier::tiered;
 
 tiered! {
@@ -72,25 +73,13 @@ fn whole(x: f32, least: i16, most: i16) -> i32 {
     unsafe { x.to_int_unchecked() }
 }
 
-/// One of the numbers, by halves of them, which vectorizes.
-#[inline(always)]
-fn fold(x: &[f32; 32], choose: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut x = *x;
-    for half in [16, 8, 4, 2, 1] {
-        for i in 0..half {
-            x[i] = choose(x[i], x[i + half]);
-        }
-    }
-    x[0]
-}
-
 #[inline(always)]
 fn largest_size(x: &[f32; 32]) -> f32 {
     let mut sizes = *x;
     for size in &mut sizes {
         *size = size.abs();
     }
-    fold(&sizes, |x, y| if y > x { y } else { x })
+    across(sizes, |x, y| if y > x { y } else { x })
 }
 
 /// Codes from 0 to `2 * HALF - 1` around `HALF`; the largest weight becomes code 0.
@@ -118,8 +107,8 @@ fn signed<const HALF: u8>(x: &[f32; 32], out: &mut [u8]) -> [u8; 32] {
 /// Codes from 0 to `MOST`, from the least weight to the largest.
 #[inline(always)]
 fn shifted<const MOST: u8>(x: &[f32; 32], out: &mut [u8]) -> [u8; 32] {
-    let least = fold(x, |x, y| if y < x { y } else { x });
-    let largest = fold(x, |x, y| if y > x { y } else { x });
+    let least = across(*x, |x, y| if y < x { y } else { x });
+    let largest = across(*x, |x, y| if y > x { y } else { x });
     let scale = (largest - least) / f32::from(MOST);
     let inverse = inverse(scale);
     put(out, 0, scale);
@@ -134,14 +123,6 @@ fn shifted<const MOST: u8>(x: &[f32; 32], out: &mut [u8]) -> [u8; 32] {
 #[inline(always)]
 fn inverse(scale: f32) -> f32 {
     if scale == 0.0 { 0.0 } else { 1.0 / scale }
-}
-
-/// Codes of four bits: the first half in the lower bits.
-#[inline(always)]
-fn nibbles(codes: &[u8; 32], out: &mut [u8]) {
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = codes[i] & 15 | codes[i + 16] << 4;
-    }
 }
 
 /// Codes of five bits: all fifth bits, then the rest.
