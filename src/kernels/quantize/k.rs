@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use half::f16;
+
+use crate::kernels::quantize::affine::{Groups, rounded};
 use crate::kernels::quantize::lanes::{LANES, Lanes};
-use crate::kernels::quantize::search::{
-    self, NOTHING, Refined, Shifted, Steps, Symmetric, nearest, side_by_side,
-};
+use crate::kernels::quantize::search::{self, NOTHING, Refined, Symmetric, nearest, side_by_side};
 use crate::kernels::quantize::{nibbles, put};
 use crate::kernels::tier::tiered;
 
@@ -13,9 +14,9 @@ tiered! {
     /// Sixteen times four bits of scale and of minimum, two bits for a weight.
     pub(super) fn q2_k(x: &[f32], out: &mut [u8]) {
         for (x, out) in batches::<16, 84>(x, out) {
-            let found = search_sixteenths(&side_by_side(x));
+            let stored = Affine::new::<FMA>(&side_by_side(x), Lanes::abs, 3, 15.0);
             for (first, x, out) in blocks::<16, 84>(x, out) {
-                write_q2_k(x, &found, first, out);
+                write_q2_k(x, &stored, first, out);
             }
         }
     }
@@ -37,9 +38,9 @@ tiered! {
     /// Eight times six bits of scale and of minimum, four bits for a weight.
     pub(super) fn q4_k(x: &[f32], out: &mut [u8]) {
         for (x, out) in batches::<32, 144>(x, out) {
-            let found = search_eighths(&side_by_side(x), 15, Steps { first: -1.0, count: 20 });
+            let stored = eighths::<FMA>(&side_by_side(x), 15);
             for (first, x, out) in blocks::<32, 144>(x, out) {
-                write_q4_k(x, &found, first, out);
+                write_q4_k(x, &stored, first, out);
             }
         }
     }
@@ -49,9 +50,9 @@ tiered! {
     /// Eight times six bits of scale and of minimum, five bits for a weight.
     pub(super) fn q5_k(x: &[f32], out: &mut [u8]) {
         for (x, out) in batches::<32, 176>(x, out) {
-            let found = search_eighths(&side_by_side(x), 31, Steps { first: -0.5, count: 15 });
+            let stored = eighths::<FMA>(&side_by_side(x), 31);
             for (first, x, out) in blocks::<32, 176>(x, out) {
-                write_q5_k(x, &found, first, out);
+                write_q5_k(x, &stored, first, out);
             }
         }
     }
@@ -90,41 +91,101 @@ fn blocks<'a, const COUNT: usize, const BYTES: usize>(
     (0..).step_by(256 / COUNT).zip(blocks).map(|(first, (x, out))| (first, x, out))
 }
 
-/// Scales and minima of 16 weights for codes up to 3.
-#[inline(always)]
-fn search_sixteenths(x: &[Lanes; 16]) -> Shifted {
-    search::shifted(x, Lanes::abs, 3, Steps { first: -0.5, count: 15 }, Lanes::abs)
+/// Scales and minima of the groups of a batch, as they are stored.
+struct Affine<const COUNT: usize> {
+    scales: Stored,
+    mins: Stored,
+    most: i32,
 }
 
-/// Scales and minima of 32 weights for codes up to `most`.
+/// Numbers of the groups of a batch that are not negative, as multiples of one number of each block.
+struct Stored {
+    /// The number of the group's block.
+    unit: [f16; LANES],
+    codes: [u8; LANES],
+    values: Lanes,
+}
+
+impl<const COUNT: usize> Affine<COUNT> {
+    /// For codes of weights up to `most`, and those of scales and minima up to `steps`.
+    #[inline(always)]
+    fn new<const FMA: bool>(
+        x: &[Lanes; COUNT],
+        importance: impl Fn(Lanes) -> Lanes,
+        most: i32,
+        steps: f32,
+    ) -> Self {
+        let mut room = [Lanes::all(0.0); COUNT];
+        let groups = Groups::new(x, importance, &mut room, most as f32);
+        let line = groups.fit::<FMA>();
+        let scales = Stored::new(line.scale, 256 / COUNT, steps);
+        let mins = groups.minimum::<FMA>(scales.values, line.least);
+        Self { scales, mins: Stored::new(mins, 256 / COUNT, steps), most }
+    }
+
+    /// The code of each weight of a block.
+    #[inline(always)]
+    fn codes(&self, x: &[f32; 256], first: usize) -> [u8; 256] {
+        let mut codes = [0; 256];
+        for (i, (x, codes)) in x.chunks(COUNT).zip(codes.chunks_mut(COUNT)).enumerate() {
+            let (scale, min) = (self.scales.values.get(first + i), self.mins.values.get(first + i));
+            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+            for (code, &x) in codes.iter_mut().zip(x) {
+                *code = nearest((x + min) * inverse).clamp(0, self.most) as u8;
+            }
+        }
+        codes
+    }
+}
+
+impl Stored {
+    #[inline(always)]
+    fn new(mut values: Lanes, together: usize, steps: f32) -> Self {
+        let (mut unit, mut codes) = ([f16::ZERO; LANES], [0; LANES]);
+        for first in (0..LANES).step_by(together) {
+            let lanes = first..first + together;
+            let largest =
+                lanes.clone().fold(0.0_f32, |largest, lane| largest.max(values.get(lane)));
+            let stored = f16::from_f32(largest / steps);
+            let size = stored.to_f32();
+            let inverse = if size > 0.0 { 1.0 / size } else { 0.0 };
+            for lane in lanes {
+                let code = rounded(inverse * values.get(lane), steps);
+                unit[lane] = stored;
+                codes[lane] = code as u8;
+                values.set(lane, size * code);
+            }
+        }
+        Self { unit, codes, values }
+    }
+
+    /// Writes the number of a block.
+    #[inline(always)]
+    fn put_unit(&self, first: usize, out: &mut [u8]) {
+        out[..2].copy_from_slice(&self.unit[first].to_le_bytes());
+    }
+}
+
+/// Groups of 32 weights, with codes up to `most`.
 #[inline(always)]
-fn search_eighths(x: &[Lanes; 32], most: i32, steps: Steps) -> Shifted {
+fn eighths<const FMA: bool>(x: &[Lanes; 32], most: i32) -> Affine<32> {
     let mut squares = Lanes::all(0.0);
     for &x in x {
-        squares = squares + x * x;
+        squares = x.multiply_add::<FMA>(x, squares);
     }
     let size = squares.map(|squares| (squares / 32.0).sqrt());
-    search::shifted(x, |x| size + x.abs(), most, steps, Lanes::squared)
+    Affine::new::<FMA>(x, |x| size + x.abs(), most, 63.0)
 }
 
 #[inline(always)]
-fn write_q2_k(x: &[f32; 256], found: &Shifted, first: usize, out: &mut [u8; 84]) {
-    let (largest, largest_min) = largest(found, first..first + 16);
-    // The order of ggml's divisions, which round.
-    let inverse = |largest: f32| if largest > 0.0 { 15.0 / largest } else { 0.0 };
-    let (scale_inverse, min_inverse) = (inverse(largest), inverse(largest_min));
-    let d = put(out, 80, if largest > 0.0 { largest / 15.0 } else { 0.0 });
-    let dmin = put(out, 82, if largest_min > 0.0 { largest_min / 15.0 } else { 0.0 });
-    let mut codes = [0; 256];
-    for (i, (x, codes)) in x.chunks(16).zip(codes.chunks_mut(16)).enumerate() {
-        let lane = first + i;
-        let scale = nearest(scale_inverse * found.scale.get(lane));
-        let min = nearest(min_inverse * found.min(lane));
-        out[i] = (scale | min << 4) as u8;
-        let (scale, min) = (d * scale as f32, dmin * min as f32);
-        round(x, scale, min, 0..4, codes, |at| found.code(lane, x[at]));
+fn write_q2_k(x: &[f32; 256], stored: &Affine<16>, first: usize, out: &mut [u8; 84]) {
+    let Affine { scales, mins, .. } = stored;
+    for (i, out) in out[..16].iter_mut().enumerate() {
+        *out = scales.codes[first + i] | mins.codes[first + i] << 4;
     }
-    quarters(&codes, &mut out[16..80]);
+    quarters(&stored.codes(x, first), &mut out[16..80]);
+    scales.put_unit(first, &mut out[80..]);
+    mins.put_unit(first, &mut out[82..]);
 }
 
 #[inline(always)]
@@ -141,21 +202,22 @@ fn write_q3_k(x: &[f32; 256], found: &Refined, first: usize, out: &mut [u8; 110]
         let code = (scale + 32) as u8;
         out[96 + i % 8] |= (code & 15) << (i / 8 * 4);
         out[104 + i % 4] |= code >> 4 << (i / 4 * 2);
-        round(x, d * scale as f32, 0.0, -4..4, codes, |at| found.code(first + i, at));
+        round(x, d * scale as f32, -4..4, codes, |at| found.code(first + i, at));
     }
     fill_bits(&codes, 2, &mut out[..32]);
     quarters(&codes, &mut out[32..96]);
 }
 
 #[inline(always)]
-fn write_q4_k(x: &[f32; 256], found: &Shifted, first: usize, out: &mut [u8; 144]) {
-    let codes = write_eighths(x, 15, found, first, out);
-    halves(&codes, &mut out[16..]);
+fn write_q4_k(x: &[f32; 256], stored: &Affine<32>, first: usize, out: &mut [u8; 144]) {
+    write_eighths(stored, first, out);
+    halves(&stored.codes(x, first), &mut out[16..]);
 }
 
 #[inline(always)]
-fn write_q5_k(x: &[f32; 256], found: &Shifted, first: usize, out: &mut [u8; 176]) {
-    let codes = write_eighths(x, 31, found, first, out);
+fn write_q5_k(x: &[f32; 256], stored: &Affine<32>, first: usize, out: &mut [u8; 176]) {
+    write_eighths(stored, first, out);
+    let codes = stored.codes(x, first);
     out[16..48].fill(0);
     fill_bits(&codes, 4, &mut out[16..48]);
     halves(&codes, &mut out[48..]);
@@ -175,7 +237,7 @@ fn write_q6_k(x: &[f32; 256], found: &Symmetric, first: usize, out: &mut [u8; 21
     for (i, (x, codes)) in x.chunks(16).zip(codes.chunks_mut(16)).enumerate() {
         let scale = nearest(inverse * scales[i]).min(127);
         out[192 + i] = scale as i8 as u8;
-        round(x, d * scale as f32, 0.0, -32..32, codes, |at| found.code(first + i, x[at]));
+        round(x, d * scale as f32, -32..32, codes, |at| found.code(first + i, x[at]));
     }
     let (low, high) = out.split_at_mut(128);
     for (codes, low) in codes.chunks(128).zip(low.chunks_mut(64)) {
@@ -184,26 +246,13 @@ fn write_q6_k(x: &[f32; 256], found: &Symmetric, first: usize, out: &mut [u8; 21
     quarters(&codes.map(|code| code >> 4), &mut high[..64]);
 }
 
-/// Scales and minima of 32 weights for codes from 0 to `most`, into the first 16 bytes.
+/// Scales and minima of a block's groups of 32, into the first 16 bytes.
 #[inline(always)]
-fn write_eighths(
-    x: &[f32; 256],
-    most: i32,
-    found: &Shifted,
-    first: usize,
-    out: &mut [u8],
-) -> [u8; 256] {
-    let (largest, largest_min) = largest(found, first..first + 8);
-    let inverse = |largest: f32| if largest > 0.0 { 63.0 / largest } else { 0.0 };
-    let (scale_inverse, min_inverse) = (inverse(largest), inverse(largest_min));
-    let d = put(out, 0, largest / 63.0);
-    let dmin = put(out, 2, largest_min / 63.0);
-    let mut codes = [0; 256];
-    for (i, (x, codes)) in x.chunks(32).zip(codes.chunks_mut(32)).enumerate() {
-        let lane = first + i;
-        // Through bytes, as ggml does it.
-        let scale = (nearest(scale_inverse * found.scale.get(lane)) as u8).min(63);
-        let min = (nearest(min_inverse * found.min(lane)) as u8).min(63);
+fn write_eighths(stored: &Affine<32>, first: usize, out: &mut [u8]) {
+    stored.scales.put_unit(first, out);
+    stored.mins.put_unit(first, &mut out[2..]);
+    for i in 0..8 {
+        let (scale, min) = (stored.scales.codes[first + i], stored.mins.codes[first + i]);
         if i < 4 {
             out[4 + i] = scale;
             out[8 + i] = min;
@@ -212,32 +261,13 @@ fn write_eighths(
             out[i] |= scale >> 4 << 6;
             out[4 + i] |= min >> 4 << 6;
         }
-        let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
-        round(x, scale, min, 0..most + 1, codes, |at| found.code(lane, x[at]));
     }
-    codes
 }
 
-/// The largest scale and the largest minimum, at least 0 (and not -0).
+/// Codes in `range`, counted from its start, for a scale as it was stored; where it is nothing, those of
+/// the search stay.
 #[inline(always)]
-fn largest(found: &Shifted, lanes: Range<usize>) -> (f32, f32) {
-    let larger = |largest: f32, x: f32| if x > largest { x } else { largest };
-    lanes.fold((0.0, 0.0), |(scale, min), lane| {
-        (larger(scale, found.scale.get(lane)), larger(min, found.min(lane)))
-    })
-}
-
-/// Codes in `range`, counted from its start, for scale and minimum as they were stored, which stand for
-/// `code * scale - min`; where the scale is nothing, those of the search stay.
-#[inline(always)]
-fn round(
-    x: &[f32],
-    scale: f32,
-    min: f32,
-    range: Range<i32>,
-    codes: &mut [u8],
-    found: impl Fn(usize) -> i32,
-) {
+fn round(x: &[f32], scale: f32, range: Range<i32>, codes: &mut [u8], found: impl Fn(usize) -> i32) {
     if scale == 0.0 {
         for (at, code) in codes.iter_mut().enumerate() {
             *code = (found(at) - range.start) as u8;
@@ -245,7 +275,7 @@ fn round(
         return;
     }
     for (code, &x) in codes.iter_mut().zip(x) {
-        let nearest = nearest((x + min) / scale).clamp(range.start, range.end - 1);
+        let nearest = nearest(x / scale).clamp(range.start, range.end - 1);
         *code = (nearest - range.start) as u8;
     }
 }

@@ -1,5 +1,5 @@
-//! The searches for the scale, and for some the minimum, of the few weights that share them: for as
-//! many groups of weights at once as there are lanes.
+//! The searches for the scale of the few weights that share it: for as many groups of weights at once
+//! as there are lanes.
 //!
 //! In a lane, sums run in the order of ggml's and nothing is fused, so that the results are its to
 //! the bit.
@@ -11,7 +11,7 @@ pub(super) const NOTHING: f32 = 1e-15;
 
 /// Adding this to what is smaller than 2^22 rounds it to the nearest integer, ties to even, as it
 /// leaves no bits for a fraction; these are then the lowest.
-const ROUND: f32 = 12_582_912.0;
+pub(super) const ROUND: f32 = 12_582_912.0;
 
 /// The nearest integer, ties to even, for what is smaller than 2^22 (`nearest_int`).
 #[inline(always)]
@@ -174,114 +174,4 @@ pub(super) fn refined(x: &[Lanes; 16], half: i32) -> Refined {
         *code = Lanes::all(-size).or(*code, nothing);
     }
     Refined { scale: zero.or(scale, nothing), codes }
-}
-
-/// How many ways to round are tried: the codes' range is stretched by `first`, then by 0.1 more
-/// each time.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Steps {
-    pub(super) first: f32,
-    pub(super) count: i32,
-}
-
-/// What [`shifted`] finds.
-pub(super) struct Shifted {
-    pub(super) scale: Lanes,
-    /// Its sign turned.
-    least: Lanes,
-    /// What the codes are rounded from.
-    inverse: Lanes,
-    from: Lanes,
-    most: i32,
-}
-
-impl Shifted {
-    /// The minimum, its sign turned, which is never negative.
-    pub(super) fn min(&self, lane: usize) -> f32 {
-        -self.least.get(lane)
-    }
-
-    /// The code of a weight, as the search left it.
-    pub(super) fn code(&self, lane: usize, x: f32) -> i32 {
-        nearest(self.inverse.get(lane) * (x - self.from.get(lane))).clamp(0, self.most)
-    }
-}
-
-/// Scale and minimum for codes from 0 to `most`, by weighed least squares (`make_qkx2_quants`).
-/// `weigh` makes the weights of the least squares, and `error` what is summed up to tell how good codes
-/// are of differences.
-#[inline(always)]
-pub(super) fn shifted<const COUNT: usize>(
-    x: &[Lanes; COUNT],
-    weigh: impl Fn(Lanes) -> Lanes,
-    most: i32,
-    steps: Steps,
-    error: impl Fn(Lanes) -> Lanes,
-) -> Shifted {
-    let zero = Lanes::all(0.0);
-    let size = most as f32;
-    let (mut least, mut largest) = (x[0], x[0]);
-    let mut weights = [weigh(x[0]); COUNT];
-    let (mut sum_w, mut sum_x) = (weights[0], weights[0] * x[0]);
-    for (&x, out) in x[1..].iter().zip(&mut weights[1..]) {
-        let weight = weigh(x);
-        *out = weight;
-        least = least.least(x);
-        largest = largest.largest(x);
-        sum_w = sum_w + weight;
-        sum_x = sum_x + weight * x;
-    }
-    least = least.least(zero);
-    let range = largest - least;
-    let mut codes = [zero; COUNT];
-    let mut inverse = range.map(|range| size / range);
-    let mut scale = inverse.map(|inverse| 1.0 / inverse);
-    let mut from = least;
-    let mut best = zero;
-    for (&x, &weight) in x.iter().zip(&weights) {
-        let code = (inverse * (x - least)).map(|x| rounded(x, 0.0, size));
-        best = best + weight * error(scale * code + least - x);
-    }
-    for step in 0..=steps.count {
-        let stretched = steps.first + 0.1 * step as f32 + size;
-        let tried = (largest - least).map(|range| stretched / range);
-        for (&x, out) in x.iter().zip(&mut codes) {
-            *out = (tried * (x - least)).map(|x| rounded(x, 0.0, size));
-        }
-        let (mut sum_l, mut sum_l2, mut sum_xl) = (zero, zero, zero);
-        for ((&x, &weight), &code) in x.iter().zip(&weights).zip(&codes) {
-            let weighed = weight * code;
-            sum_l = sum_l + weighed;
-            sum_l2 = sum_l2 + weighed * code;
-            sum_xl = sum_xl + weighed * x;
-        }
-        let determinant = sum_w * sum_l2 - sum_l * sum_l;
-        let this_least = (sum_l2 * sum_x - sum_l * sum_xl) / determinant;
-        let above = zero.below(this_least);
-        let this_least = zero.or(this_least, above);
-        let this_scale =
-            sum_xl.or(sum_w * sum_xl - sum_x * sum_l, above) / sum_l2.or(determinant, above);
-        let mut this_error = zero;
-        for ((&x, &weight), &code) in x.iter().zip(&weights).zip(&codes) {
-            this_error = this_error + weight * error(this_scale * code + this_least - x);
-        }
-        // Where there is nothing to divide by, nothing is found.
-        let this_error =
-            this_error.zip(
-                determinant,
-                |error, determinant| {
-                    if determinant > 0.0 { error } else { f32::INFINITY }
-                },
-            );
-        let better = this_error.below(best);
-        best = this_error.or(best, better);
-        inverse = tried.or(inverse, better);
-        from = least.or(from, better);
-        scale = this_scale.or(scale, better);
-        least = this_least.or(least, better);
-    }
-    // Weights that are all the same have no range.
-    let spread = zero.below(range);
-    let [scale, inverse, from] = [scale, inverse, from].map(|found| found.or(zero, spread));
-    Shifted { scale, least, inverse, from, most }
 }

@@ -4,7 +4,8 @@
     python tests/goldens/weights/make_quantizers.py
 
 compiles `ggml-quants.c` of llama-cpp-python 0.3.36 (where tests/support/packages.rs unpacks it) without fused
-multiply-adds, so that the result is the same everywhere, and writes `quantizers.safetensors` beside itself.
+multiply-adds, so that the result is the same everywhere, and writes `quantizers.safetensors` beside itself: `x`, the
+blocks of each kind, and as `errors.*` the sum of the squared errors of many more numbers, which the test makes anew.
 """
 
 import ctypes
@@ -44,6 +45,14 @@ x[7] *= np.exp(random.normal(0, 3, 256))
 x[8] = np.round(x[8] * 100)
 x[9, 16:] = 0
 
+# 512 blocks like normally distributed weights and 512 with longer tails, from the halves of splitmix64's words.
+words = np.arange(1024 * 256, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+    words = (words ^ words >> np.uint64(shift)) * np.uint64(factor)
+shorts = words.view("<u2").reshape(-1, 4).astype(np.int64)
+bell = shorts.sum(axis=1) - 2 * 65535
+many = (np.where(np.arange(bell.size) < bell.size // 2, bell << 16, bell * shorts[:, 0]) * 2.0**-38).astype(np.float32)
+
 with tempfile.TemporaryDirectory() as folder:
     library = pathlib.Path(folder) / "ggml.so"
     options = ["-O1", "-ffp-contract=off", "-shared", "-fPIC", "-Wl,--unresolved-symbols=ignore-all", "-lm"]
@@ -56,4 +65,10 @@ with tempfile.TemporaryDirectory() as folder:
         pointers = [ctypes.c_void_p(array.ctypes.data) for array in (x, blocks)]
         getattr(ggml, f"quantize_row_{theirs}_ref")(*pointers, ctypes.c_int64(x.size))
         tensors[ours] = blocks
+
+        blocks, stored = np.zeros(many.size // weights * size, np.uint8), np.zeros_like(many)
+        pointers = [ctypes.c_void_p(array.ctypes.data) for array in (many, blocks, stored)]
+        getattr(ggml, f"quantize_row_{theirs}_ref")(*pointers[:2], ctypes.c_int64(many.size))
+        getattr(ggml, f"dequantize_row_{theirs}")(*pointers[1:], ctypes.c_int64(many.size))
+        tensors[f"errors.{ours}"] = np.square(stored.astype(np.float64) - many).sum(keepdims=True)
 save_file(tensors, HERE / "quantizers.safetensors")

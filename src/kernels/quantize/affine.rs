@@ -1,0 +1,143 @@
+//! The search for the scale and the minimum of the few weights that share them: a code stands for
+//! `code * scale - min`. As many groups of weights are looked at side by side as there are lanes.
+//!
+//! Like ggml's (`make_qkx2_quants`) it rounds in several ways and finds scale and minimum for each by
+//! least squares, in which weights count by their importance. It is not followed step by step, which
+//! takes two to three times as long: the error comes from the sums of least squares; fewer ways are tried, each
+//! rounded again with what was found; and the minimum is found anew for the scale as it is stored.
+
+use crate::kernels::quantize::lanes::Lanes;
+use crate::kernels::quantize::search::ROUND;
+
+/// By how much codes' range is stretched over the range of the weights.
+const STRETCHES: [f32; 4] = [-0.9, -0.3, 0.3, 0.9];
+
+/// How often each is rounded.
+const TIMES: usize = 2;
+
+/// The nearest integer from 0 to `most`, ties to even.
+#[inline(always)]
+pub(super) fn rounded(x: f32, most: f32) -> f32 {
+    let x = if x > 0.0 { x } else { 0.0 };
+    let x = if x < most { x } else { most };
+    x + ROUND - ROUND
+}
+
+/// Groups of weights, what each weight counts, and what of their sums does not depend on codes.
+pub(super) struct Groups<'a, const COUNT: usize> {
+    x: &'a [Lanes; COUNT],
+    importance: &'a [Lanes; COUNT],
+    importances: Lanes,
+    weighed: Lanes,
+    /// The largest code.
+    most: f32,
+}
+
+/// Codes stand for `code * scale + least`, which is never positive.
+#[derive(Clone, Copy)]
+pub(super) struct Line {
+    pub(super) scale: Lanes,
+    pub(super) least: Lanes,
+}
+
+/// Sums over a group, by importance, of codes, of their squares and of their products with weights.
+struct Sums {
+    codes: Lanes,
+    squares: Lanes,
+    products: Lanes,
+}
+
+impl<'a, const COUNT: usize> Groups<'a, COUNT> {
+    /// `importance` makes what each weight counts, and leaves it in `room`.
+    #[inline(always)]
+    pub(super) fn new(
+        x: &'a [Lanes; COUNT],
+        importance: impl Fn(Lanes) -> Lanes,
+        room: &'a mut [Lanes; COUNT],
+        most: f32,
+    ) -> Self {
+        let (mut importances, mut weighed) = (Lanes::all(0.0), Lanes::all(0.0));
+        for (&x, room) in x.iter().zip(&mut *room) {
+            let importance = importance(x);
+            importances = importances + importance;
+            weighed = weighed + importance * x;
+            *room = importance;
+        }
+        Self { x, importance: room, importances, weighed, most }
+    }
+
+    /// The scale and the minimum with the least error.
+    #[inline(always)]
+    pub(super) fn fit<const FMA: bool>(&self) -> Line {
+        let zero = Lanes::all(0.0);
+        let (mut lowest, mut largest) = (zero, self.x[0]);
+        for &x in self.x {
+            lowest = lowest.least(x);
+            largest = largest.largest(x);
+        }
+        let range = largest - lowest;
+        let per_weight = range.map(|range| 1.0 / range);
+        let mut found = Line { scale: range.map(|range| range / self.most), least: lowest };
+        let mut best = Lanes::all(f32::INFINITY);
+        for stretch in STRETCHES {
+            let mut inverse = per_weight.map(|per_weight| (self.most + stretch) * per_weight);
+            let mut from = lowest;
+            for _ in 0..TIMES {
+                let (line, error, next) = self.least_squares(&self.sums::<FMA>(inverse, from));
+                let better = error.below(best);
+                best = error.or(best, better);
+                found.scale = line.scale.or(found.scale, better);
+                found.least = line.least.or(found.least, better);
+                (inverse, from) = (next, line.least);
+            }
+        }
+        // Weights that are all the same have no range.
+        Line { scale: found.scale.or(zero, zero.below(range)), ..found }
+    }
+
+    /// The minimum, its sign turned, that goes best with a scale, for codes rounded from what was found.
+    #[inline(always)]
+    pub(super) fn minimum<const FMA: bool>(&self, scale: Lanes, least: Lanes) -> Lanes {
+        let inverse = scale.map(|scale| if scale > 0.0 { 1.0 / scale } else { 0.0 });
+        let codes = self.sums::<FMA>(inverse, least).codes;
+        let minimum = (scale * codes - self.weighed) / self.importances;
+        minimum.map(|minimum| if minimum > 0.0 { minimum } else { 0.0 })
+    }
+
+    #[inline(always)]
+    fn sums<const FMA: bool>(&self, inverse: Lanes, from: Lanes) -> Sums {
+        let zero = Lanes::all(0.0);
+        let (mut codes, mut squares, mut products) = (zero, zero, zero);
+        let offset = zero - inverse * from;
+        for (&x, &importance) in self.x.iter().zip(self.importance) {
+            let code = x.multiply_add::<FMA>(inverse, offset).map(|x| rounded(x, self.most));
+            let weighed = importance * code;
+            codes = codes + weighed;
+            squares = weighed.multiply_add::<FMA>(code, squares);
+            products = weighed.multiply_add::<FMA>(x, products);
+        }
+        Sums { codes, squares, products }
+    }
+
+    /// The best scale and minimum for codes, the error that they leave but for what is the same for all,
+    /// and the scale's inverse.
+    #[inline(always)]
+    fn least_squares(&self, sums: &Sums) -> (Line, Lanes, Lanes) {
+        let Sums { codes, squares, products } = *sums;
+        let zero = Lanes::all(0.0);
+        let determinant = self.importances * squares - codes * codes;
+        let least = squares * self.weighed - codes * products;
+        // The minimum is not below zero; the scale alone is found then.
+        let above = zero.below(least);
+        let numerator = products.or(self.importances * products - self.weighed * codes, above);
+        let denominator = squares.or(determinant, above);
+        let inverse = denominator.map(|denominator| 1.0 / denominator);
+        let least = zero.or(least * inverse, above);
+        let scale = numerator * inverse;
+        let error = zero - scale * products - least * self.weighed;
+        // Codes that are all the same leave nothing to divide by but what rounding left.
+        let enough = (self.importances * squares).map(|x| x * 1e-5).below(determinant);
+        let error = error.or(Lanes::all(f32::INFINITY), enough);
+        (Line { scale, least }, error, denominator / numerator)
+    }
+}
