@@ -2,9 +2,10 @@
 //! `code * scale - min`. As many groups of weights are looked at side by side as there are lanes.
 //!
 //! Like ggml's (`make_qkx2_quants`) it rounds in several ways and finds scale and minimum for each by
-//! least squares, in which weights count by their importance. It is not followed step by step, which
-//! takes two to three times as long: the error comes from the sums of least squares; fewer ways are tried, each
-//! rounded again with what was found; and the minimum is found anew for the scale as it is stored.
+//! least squares, in which large weights count more. It does not do so step by step as ggml, which takes three
+//! times as long: the error comes from the sums of least squares; fewer ways are tried, each rounded again with
+//! what was found; and the minimum is found anew for the scale as it is stored. In Q2_K, ggml's weights count by
+//! their size alone and errors as they are, not squared.
 
 use crate::kernels::quantize::lanes::Lanes;
 use crate::kernels::quantize::search::ROUND;
@@ -48,17 +49,19 @@ struct Sums {
 }
 
 impl<'a, const COUNT: usize> Groups<'a, COUNT> {
-    /// `importance` makes what each weight counts, and leaves it in `room`.
+    /// `room` is for what each weight counts: its own size and the group's (root mean square).
     #[inline(always)]
-    pub(super) fn new(
+    pub(super) fn new<const FMA: bool>(
         x: &'a [Lanes; COUNT],
-        importance: impl Fn(Lanes) -> Lanes,
         room: &'a mut [Lanes; COUNT],
         most: f32,
     ) -> Self {
-        let (mut importances, mut weighed) = (Lanes::all(0.0), Lanes::all(0.0));
+        let zero = Lanes::all(0.0);
+        let squares = x.iter().fold(zero, |squares, &x| x.multiply_add::<FMA>(x, squares));
+        let size = squares.map(|squares| (squares / COUNT as f32).sqrt());
+        let (mut importances, mut weighed) = (zero, zero);
         for (&x, room) in x.iter().zip(&mut *room) {
-            let importance = importance(x);
+            let importance = size + x.abs();
             importances = importances + importance;
             weighed = weighed + importance * x;
             *room = importance;

@@ -14,7 +14,7 @@ tiered! {
     /// Sixteen times four bits of scale and of minimum, two bits for a weight.
     pub(super) fn q2_k(x: &[f32], out: &mut [u8]) {
         for (x, out) in batches::<16, 84>(x, out) {
-            let stored = Affine::new::<FMA>(&side_by_side(x), Lanes::abs, 3, 15.0);
+            let stored = Affine::new::<FMA>(&side_by_side(x), 3, 15.0);
             for (first, x, out) in blocks::<16, 84>(x, out) {
                 write_q2_k(x, &stored, first, out);
             }
@@ -38,7 +38,7 @@ tiered! {
     /// Eight times six bits of scale and of minimum, four bits for a weight.
     pub(super) fn q4_k(x: &[f32], out: &mut [u8]) {
         for (x, out) in batches::<32, 144>(x, out) {
-            let stored = eighths::<FMA>(&side_by_side(x), 15);
+            let stored = Affine::new::<FMA>(&side_by_side(x), 15, 63.0);
             for (first, x, out) in blocks::<32, 144>(x, out) {
                 write_q4_k(x, &stored, first, out);
             }
@@ -50,7 +50,7 @@ tiered! {
     /// Eight times six bits of scale and of minimum, five bits for a weight.
     pub(super) fn q5_k(x: &[f32], out: &mut [u8]) {
         for (x, out) in batches::<32, 176>(x, out) {
-            let stored = eighths::<FMA>(&side_by_side(x), 31);
+            let stored = Affine::new::<FMA>(&side_by_side(x), 31, 63.0);
             for (first, x, out) in blocks::<32, 176>(x, out) {
                 write_q5_k(x, &stored, first, out);
             }
@@ -109,14 +109,9 @@ struct Stored {
 impl<const COUNT: usize> Affine<COUNT> {
     /// For codes of weights up to `most`, and those of scales and minima up to `steps`.
     #[inline(always)]
-    fn new<const FMA: bool>(
-        x: &[Lanes; COUNT],
-        importance: impl Fn(Lanes) -> Lanes,
-        most: i32,
-        steps: f32,
-    ) -> Self {
+    fn new<const FMA: bool>(x: &[Lanes; COUNT], most: i32, steps: f32) -> Self {
         let mut room = [Lanes::all(0.0); COUNT];
-        let groups = Groups::new(x, importance, &mut room, most as f32);
+        let groups = Groups::new::<FMA>(x, &mut room, most as f32);
         let line = groups.fit::<FMA>();
         let scales = Stored::new(line.scale, 256 / COUNT, steps);
         let mins = groups.minimum::<FMA>(scales.values, line.least);
@@ -164,17 +159,6 @@ impl Stored {
     fn put_unit(&self, first: usize, out: &mut [u8]) {
         out[..2].copy_from_slice(&self.unit[first].to_le_bytes());
     }
-}
-
-/// Groups of 32 weights, with codes up to `most`.
-#[inline(always)]
-fn eighths<const FMA: bool>(x: &[Lanes; 32], most: i32) -> Affine<32> {
-    let mut squares = Lanes::all(0.0);
-    for &x in x {
-        squares = x.multiply_add::<FMA>(x, squares);
-    }
-    let size = squares.map(|squares| (squares / 32.0).sqrt());
-    Affine::new::<FMA>(x, |x| size + x.abs(), most, 63.0)
 }
 
 #[inline(always)]

@@ -149,7 +149,7 @@ mod tests {
         for (level, format) in FORMATS {
             let expected = golden[&format!("errors.{level}")].to_vec1::<f64>().unwrap()[0];
             let (least, most) = match level {
-                QuantLevel::Q2K => (0.9, 0.95),
+                QuantLevel::Q2K => (0.8, 0.88),
                 QuantLevel::Q4K => (0.99, 0.998),
                 QuantLevel::Q5K => (0.95, 0.98),
                 _ => (1.0 - 1e-9, 1.0 + 1e-9),
