@@ -149,7 +149,7 @@ impl FromStr for Precision {
 ///
 /// Python's `int8` and `int4` are names for `Q8_0` and `Q4K`, see its `FromStr`.
 /// Blocks are made byte for byte as llama.cpp's `llama-quantize` makes them without an importance
-/// matrix.
+/// matrix, but for `Q2K`, `Q4K` and `Q5K`, which come nearer to the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the variants are the table above")]

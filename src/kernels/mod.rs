@@ -17,7 +17,7 @@
 //! | [`norm`], [`rope`], [`gate`] | f32 | f32 | below `3e-6`, `2e-5` and `1e-6`, relatively |
 //! | [`elementwise`] | | f32 | GELU: below `5e-7`, `4e-7` of a larger result |
 //! | [`encoder_attention`] | | f32 | below `1e-5` of the largest value |
-//! | [`quantize`] | f32 to blocks | | none: the bytes of ggml's reference |
+//! | [`quantize`] | f32 to blocks | | that of ggml's reference, or less |
 
 pub(crate) mod activations;
 pub(crate) mod attention;
