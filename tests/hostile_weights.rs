@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 use checkpoint_files::{GgufBytes, array, entry, f32_bytes, safetensors, scratch, with_header};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -295,6 +295,23 @@ fn numbers_that_are_none_are_refused_wherever_they_lie() {
     let half = open_with(&[(SAFETENSORS, &file)], &options().dtype(Precision::F16)).unwrap();
     refuse(&half, "range of f16");
     assert!(open(SAFETENSORS, &file).unwrap().linear("a", 256, 300, Bias::Absent).is_ok());
+    // Blocks hold what f16 does.
+    for level in QuantLevel::ALL {
+        let options = options().quantize(*level);
+        let open = |largest: f32| {
+            let values: Vec<f32> =
+                (0..300 * 256).map(|i| largest * ((i % 7 - 3) as f32 / 3.0)).collect();
+            let file = safetensors(&[("a.weight", "F32", &[300, 256], &f32_bytes(&values))]);
+            open_with(&[(SAFETENSORS, &file)], &options).unwrap()
+        };
+        for beyond in [66_000.0, 1e9, 3e38] {
+            refuse(&open(beyond), &format!("range of {level}"));
+        }
+        let within = open(65_504.0).linear("a", 256, 300, Bias::Absent).unwrap();
+        let x = Tensor::ones((1, 256), DType::F32, &Device::Cpu).unwrap();
+        let sums = within.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(sums.iter().all(|sum| sum.is_finite()), "{level}");
+    }
     // The scale of a block.
     let mut file = GgufBytes::honest();
     file.data[32..34].copy_from_slice(&[0x00, 0x7e]);

@@ -84,7 +84,7 @@ fn quantized_matrix(stored: &StoredTensor<'_>, kind: GgmlDType, device: &Device)
         for (row, out) in starts[range].iter().zip(out.chunks_exact_mut(columns)) {
             stored.elements.widen(row, out)?;
         }
-        check_finite(stored, out)
+        check_range(stored, kind, out)
     })?;
     let packed = packed.ok_or_else(|| no_quantizer(format.name()))?;
     Ok(Matrix::Packed(Arc::new(packed)))
@@ -153,15 +153,17 @@ pub(super) fn quantized(stored: &StoredTensor<'_>, kind: GgmlDType) -> Result<Ve
             |scratch, (out, bytes)| {
                 let scratch = &mut scratch[..out.len() / size * weights];
                 stored.elements.widen(bytes, scratch)?;
-                check_finite(stored, scratch).map(|()| quantize(scratch, out))
+                check_range(stored, kind, scratch).map(|()| quantize(scratch, out))
             },
         )?;
     }
     Ok(blocks)
 }
 
-fn check_finite(stored: &StoredTensor<'_>, values: &[f32]) -> Result<()> {
-    if finite(values, f32::is_finite) { Ok(()) } else { Err(not_finite(stored, "f32")) }
+/// Blocks are for what f16 holds, as their scales are f16: the searches for these overflow beyond it.
+fn check_range(stored: &StoredTensor<'_>, kind: GgmlDType, values: &[f32]) -> Result<()> {
+    let holds = |value: f32| value.abs() <= f32::from(f16::MAX);
+    if finite(values, holds) { Ok(()) } else { Err(not_finite(stored, block_name(kind))) }
 }
 
 fn no_quantizer(blocks: &str) -> Error {

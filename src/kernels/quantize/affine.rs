@@ -7,8 +7,10 @@
 //! what was found; and the minimum is found anew for the scale as it is stored. In Q2_K, ggml's weights count by
 //! their size alone and errors as they are, not squared.
 
-use crate::kernels::quantize::lanes::Lanes;
-use crate::kernels::quantize::search::ROUND;
+use half::f16;
+
+use crate::kernels::quantize::lanes::{LANES, Lanes};
+use crate::kernels::quantize::search::{ROUND, nearest};
 
 /// By how much codes' range is stretched over the range of the weights.
 const STRETCHES: [f32; 4] = [-0.9, -0.3, 0.3, 0.9];
@@ -16,16 +18,86 @@ const STRETCHES: [f32; 4] = [-0.9, -0.3, 0.3, 0.9];
 /// How often each is rounded.
 const TIMES: usize = 2;
 
+/// Scales and minima of the groups of a batch, as they are stored.
+pub(super) struct Affine<const COUNT: usize> {
+    pub(super) scales: Stored,
+    pub(super) mins: Stored,
+    most: i32,
+}
+
+/// Numbers of the groups of a batch that are not negative, as multiples of one number of each block.
+pub(super) struct Stored {
+    /// The number of the group's block.
+    unit: [f16; LANES],
+    pub(super) codes: [u8; LANES],
+    values: Lanes,
+}
+
+impl<const COUNT: usize> Affine<COUNT> {
+    /// For codes of weights up to `most`, and those of scales and minima up to `steps`.
+    #[inline(always)]
+    pub(super) fn new<const FMA: bool>(x: &[Lanes; COUNT], most: i32, steps: f32) -> Self {
+        let mut room = [Lanes::all(0.0); COUNT];
+        let groups = Groups::new::<FMA>(x, &mut room, most as f32);
+        let line = groups.fit::<FMA>();
+        let scales = Stored::new(line.scale, 256 / COUNT, steps);
+        let mins = groups.minimum::<FMA>(scales.values, line.least);
+        Self { scales, mins: Stored::new(mins, 256 / COUNT, steps), most }
+    }
+
+    /// The code of each weight of a block.
+    #[inline(always)]
+    pub(super) fn codes(&self, x: &[f32; 256], first: usize) -> [u8; 256] {
+        let mut codes = [0; 256];
+        for (i, (x, codes)) in x.chunks(COUNT).zip(codes.chunks_mut(COUNT)).enumerate() {
+            let (scale, min) = (self.scales.values.get(first + i), self.mins.values.get(first + i));
+            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+            for (code, &x) in codes.iter_mut().zip(x) {
+                *code = nearest((x + min) * inverse).clamp(0, self.most) as u8;
+            }
+        }
+        codes
+    }
+}
+
+impl Stored {
+    #[inline(always)]
+    fn new(mut values: Lanes, together: usize, steps: f32) -> Self {
+        let (mut unit, mut codes) = ([f16::ZERO; LANES], [0; LANES]);
+        for first in (0..LANES).step_by(together) {
+            let lanes = first..first + together;
+            let largest =
+                lanes.clone().fold(0.0_f32, |largest, lane| largest.max(values.get(lane)));
+            let stored = f16::from_f32(largest / steps);
+            let size = stored.to_f32();
+            let inverse = if size > 0.0 { 1.0 / size } else { 0.0 };
+            for lane in lanes {
+                let code = rounded(inverse * values.get(lane), steps);
+                unit[lane] = stored;
+                codes[lane] = code as u8;
+                values.set(lane, size * code);
+            }
+        }
+        Self { unit, codes, values }
+    }
+
+    /// Writes the number of a block.
+    #[inline(always)]
+    pub(super) fn put_unit(&self, first: usize, out: &mut [u8]) {
+        out[..2].copy_from_slice(&self.unit[first].to_le_bytes());
+    }
+}
+
 /// The nearest integer from 0 to `most`, ties to even.
 #[inline(always)]
-pub(super) fn rounded(x: f32, most: f32) -> f32 {
+fn rounded(x: f32, most: f32) -> f32 {
     let x = if x > 0.0 { x } else { 0.0 };
     let x = if x < most { x } else { most };
     x + ROUND - ROUND
 }
 
 /// Groups of weights, what each weight counts, and what of their sums does not depend on codes.
-pub(super) struct Groups<'a, const COUNT: usize> {
+struct Groups<'a, const COUNT: usize> {
     x: &'a [Lanes; COUNT],
     importance: &'a [Lanes; COUNT],
     importances: Lanes,
@@ -35,10 +107,9 @@ pub(super) struct Groups<'a, const COUNT: usize> {
 }
 
 /// Codes stand for `code * scale + least`, which is never positive.
-#[derive(Clone, Copy)]
-pub(super) struct Line {
-    pub(super) scale: Lanes,
-    pub(super) least: Lanes,
+struct Line {
+    scale: Lanes,
+    least: Lanes,
 }
 
 /// Sums over a group, by importance, of codes, of their squares and of their products with weights.
@@ -51,7 +122,7 @@ struct Sums {
 impl<'a, const COUNT: usize> Groups<'a, COUNT> {
     /// `room` is for what each weight counts: its own size and the group's (root mean square).
     #[inline(always)]
-    pub(super) fn new<const FMA: bool>(
+    fn new<const FMA: bool>(
         x: &'a [Lanes; COUNT],
         room: &'a mut [Lanes; COUNT],
         most: f32,
@@ -71,7 +142,7 @@ impl<'a, const COUNT: usize> Groups<'a, COUNT> {
 
     /// The scale and the minimum with the least error.
     #[inline(always)]
-    pub(super) fn fit<const FMA: bool>(&self) -> Line {
+    fn fit<const FMA: bool>(&self) -> Line {
         let zero = Lanes::all(0.0);
         let (mut lowest, mut largest) = (zero, self.x[0]);
         for &x in self.x {
@@ -100,7 +171,7 @@ impl<'a, const COUNT: usize> Groups<'a, COUNT> {
 
     /// The minimum, its sign turned, that goes best with a scale, for codes rounded from what was found.
     #[inline(always)]
-    pub(super) fn minimum<const FMA: bool>(&self, scale: Lanes, least: Lanes) -> Lanes {
+    fn minimum<const FMA: bool>(&self, scale: Lanes, least: Lanes) -> Lanes {
         let inverse = scale.map(|scale| if scale > 0.0 { 1.0 / scale } else { 0.0 });
         let codes = self.sums::<FMA>(inverse, least).codes;
         let minimum = (scale * codes - self.weighed) / self.importances;

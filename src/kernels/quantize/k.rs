@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use half::f16;
-
-use crate::kernels::quantize::affine::{Groups, rounded};
-use crate::kernels::quantize::lanes::{LANES, Lanes};
+use crate::kernels::quantize::affine::Affine;
+use crate::kernels::quantize::lanes::LANES;
 use crate::kernels::quantize::search::{self, NOTHING, Refined, Symmetric, nearest, side_by_side};
 use crate::kernels::quantize::{nibbles, put};
 use crate::kernels::tier::tiered;
@@ -89,76 +87,6 @@ fn blocks<'a, const COUNT: usize, const BYTES: usize>(
 ) -> impl Iterator<Item = (usize, &'a [f32; 256], &'a mut [u8; BYTES])> {
     let blocks = x.as_chunks::<256>().0.iter().zip(out.as_chunks_mut::<BYTES>().0);
     (0..).step_by(256 / COUNT).zip(blocks).map(|(first, (x, out))| (first, x, out))
-}
-
-/// Scales and minima of the groups of a batch, as they are stored.
-struct Affine<const COUNT: usize> {
-    scales: Stored,
-    mins: Stored,
-    most: i32,
-}
-
-/// Numbers of the groups of a batch that are not negative, as multiples of one number of each block.
-struct Stored {
-    /// The number of the group's block.
-    unit: [f16; LANES],
-    codes: [u8; LANES],
-    values: Lanes,
-}
-
-impl<const COUNT: usize> Affine<COUNT> {
-    /// For codes of weights up to `most`, and those of scales and minima up to `steps`.
-    #[inline(always)]
-    fn new<const FMA: bool>(x: &[Lanes; COUNT], most: i32, steps: f32) -> Self {
-        let mut room = [Lanes::all(0.0); COUNT];
-        let groups = Groups::new::<FMA>(x, &mut room, most as f32);
-        let line = groups.fit::<FMA>();
-        let scales = Stored::new(line.scale, 256 / COUNT, steps);
-        let mins = groups.minimum::<FMA>(scales.values, line.least);
-        Self { scales, mins: Stored::new(mins, 256 / COUNT, steps), most }
-    }
-
-    /// The code of each weight of a block.
-    #[inline(always)]
-    fn codes(&self, x: &[f32; 256], first: usize) -> [u8; 256] {
-        let mut codes = [0; 256];
-        for (i, (x, codes)) in x.chunks(COUNT).zip(codes.chunks_mut(COUNT)).enumerate() {
-            let (scale, min) = (self.scales.values.get(first + i), self.mins.values.get(first + i));
-            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-            for (code, &x) in codes.iter_mut().zip(x) {
-                *code = nearest((x + min) * inverse).clamp(0, self.most) as u8;
-            }
-        }
-        codes
-    }
-}
-
-impl Stored {
-    #[inline(always)]
-    fn new(mut values: Lanes, together: usize, steps: f32) -> Self {
-        let (mut unit, mut codes) = ([f16::ZERO; LANES], [0; LANES]);
-        for first in (0..LANES).step_by(together) {
-            let lanes = first..first + together;
-            let largest =
-                lanes.clone().fold(0.0_f32, |largest, lane| largest.max(values.get(lane)));
-            let stored = f16::from_f32(largest / steps);
-            let size = stored.to_f32();
-            let inverse = if size > 0.0 { 1.0 / size } else { 0.0 };
-            for lane in lanes {
-                let code = rounded(inverse * values.get(lane), steps);
-                unit[lane] = stored;
-                codes[lane] = code as u8;
-                values.set(lane, size * code);
-            }
-        }
-        Self { unit, codes, values }
-    }
-
-    /// Writes the number of a block.
-    #[inline(always)]
-    fn put_unit(&self, first: usize, out: &mut [u8]) {
-        out[..2].copy_from_slice(&self.unit[first].to_le_bytes());
-    }
 }
 
 #[inline(always)]
