@@ -52,7 +52,7 @@ pub(crate) fn threads() -> usize {
 /// The `grain` for `count` steps of `work` products of numbers each: small enough that a slow thread
 /// is not waited for long, and large enough to be worth a hand-over.
 pub(crate) fn grain(count: usize, work: usize) -> usize {
-    (count / (16 * threads())).clamp(1, 64).max(SMALLEST_WORK / work.max(1))
+    (count / (64 * threads())).clamp(1, 16).max(SMALLEST_WORK / work.max(1))
 }
 
 /// Products of numbers that one thread does in less time than a hand-over takes.
