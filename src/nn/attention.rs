@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::kernels::attention::{self, Sight};
 use crate::nn::cache::{LayerCache, with_cached};
 use crate::nn::norm::{Norm, NormConfig};
-use crate::nn::{Step, Views};
+use crate::nn::{Step, Views, flash, mask};
 use crate::weights::names::HeadCounts;
 use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Linear, Weights};
@@ -136,8 +136,11 @@ impl Attention {
     ) -> Result<Tensor> {
         match &step.views {
             Views::Masks(masks) => {
-                let mask = masks[self.config.span].as_ref();
-                self.forward_tensors(x, step, mask, cache)
+                let view = View::Mask(masks[self.config.span].as_ref());
+                self.forward_tensors(x, step, view, cache)
+            }
+            Views::Causal(spans) => {
+                self.forward_tensors(x, step, View::Causal(spans[self.config.span]), cache)
             }
             Views::Sights(sights) => {
                 let sights = &sights[self.config.span];
@@ -206,7 +209,7 @@ impl Attention {
         &self,
         x: &Tensor,
         step: &Step,
-        mask: Option<&Tensor>,
+        view: View<'_>,
         cache: &mut LayerCache,
     ) -> Result<Tensor> {
         let AttentionConfig { heads, kv_heads, .. } = self.config;
@@ -216,9 +219,8 @@ impl Attention {
         let values = self.split(self.value.forward(x)?, kv_heads)?;
         let (keys, values) = cache.append(&keys, &values, step.start, step.capacity)?;
 
-        let attended = self.attend(&queries, &keys, &values, step, mask)?;
-        let joined = attended.transpose(1, 2)?.reshape((rows, tokens, ()))?;
-        self.output.forward(&joined)
+        let attended = self.attend(&queries, &keys, &values, step, view)?;
+        self.output.forward(&attended.reshape((rows, tokens, ()))?)
     }
 
     /// Queries or keys, normed and rotated, `(batch, heads, tokens, head_dim)`.
@@ -243,24 +245,36 @@ impl Attention {
     }
 
     /// `queries: (batch, heads, tokens, head_dim)`, keys and values
-    /// `(batch, kv_heads, slots, head_dim)`; the result has the queries' shape.
+    /// `(batch, kv_heads, slots, head_dim)`; the result is `(batch, tokens, heads, head_dim)`.
     fn attend(
         &self,
         queries: &Tensor,
         keys: &Tensor,
         values: &Tensor,
         step: &Step,
-        mask: Option<&Tensor>,
+        view: View<'_>,
     ) -> Result<Tensor> {
-        let AttentionConfig { heads, kv_heads, head_dim, scale, .. } = self.config;
+        let AttentionConfig { heads, kv_heads, head_dim, scale, score_cap, .. } = self.config;
         let (rows, _, tokens, _) = queries.dims4()?;
         let slots = keys.dim(2)?;
+        let mask = match view {
+            View::Mask(mask) => mask.cloned(),
+            View::Causal(span) => {
+                if let Some(attended) =
+                    flash::causal([queries, keys, values], span, scale, score_cap)?
+                {
+                    return Ok(attended);
+                }
+                let positions = [(0..slots as u32).map(Some).collect()];
+                mask::additive(&positions, slots - tokens, span, queries.device())?
+            }
+        };
         // The queries of one group are rows of one matrix product, so keys are not repeated.
         let group = heads / kv_heads * tokens;
         let queries = (queries.contiguous()? * scale)?;
         let queries = queries.reshape((rows, kv_heads, group, head_dim))?;
         let scores = queries.matmul(&keys.transpose(2, 3)?)?.to_dtype(DType::F32)?;
-        let scores = match self.config.score_cap {
+        let scores = match score_cap {
             None => scores,
             Some(cap) => soft_cap(&scores, cap)?,
         };
@@ -269,7 +283,7 @@ impl Attention {
             Positions::None | Positions::Rotary(_) => None,
         };
         let mut scores = scores.reshape((rows, heads, tokens, slots))?;
-        for bias in alibi.into_iter().chain(mask) {
+        for bias in alibi.into_iter().chain(&mask) {
             scores = scores.broadcast_add(bias)?;
         }
         let scores = scores.reshape((rows, kv_heads, group, slots))?;
@@ -278,7 +292,7 @@ impl Attention {
             record.borrow_mut().push(shares.reshape((rows, heads, tokens, slots))?);
         }
         let attended = shares.to_dtype(values.dtype())?.matmul(values)?;
-        Ok(attended.reshape((rows, heads, tokens, head_dim))?)
+        Ok(attended.reshape((rows, heads, tokens, head_dim))?.transpose(1, 2)?)
     }
 
     /// `(batch, tokens, heads * head_dim)` to `(batch, heads, tokens, head_dim)`.
@@ -286,6 +300,15 @@ impl Attention {
         let (rows, tokens, _) = x.dims3()?;
         Ok(x.reshape((rows, tokens, heads, self.config.head_dim))?.transpose(1, 2)?)
     }
+}
+
+/// What the queries of a layer see, for candle's operations.
+#[derive(Clone, Copy)]
+enum View<'a> {
+    /// As a mask says, where there is one.
+    Mask(Option<&'a Tensor>),
+    /// All that comes before, within the span.
+    Causal(AttentionSpan),
 }
 
 /// `cap * tanh(x / cap)`.
@@ -300,7 +323,6 @@ mod tests {
     use super::*;
     use crate::nn::alibi::AlibiConfig;
     use crate::nn::cache::KvCache;
-    use crate::nn::mask;
     use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
 
     fn random(shape: (usize, usize), seed: usize) -> Tensor {
@@ -349,7 +371,8 @@ mod tests {
                 },
             };
             let mut cache = KvCache::new(2, DType::F32);
-            for (tokens, padding) in [(7, vec![0, 1, 9, 13]), (1, vec![]), (2, vec![2])] {
+            let padded = [(7, vec![0, 1, 9, 13]), (1, vec![]), (2, vec![2])];
+            for (tokens, padding) in [(4, vec![]), (3, vec![])].into_iter().chain(padded) {
                 let mut mask = vec![1; 2 * tokens];
                 padding.iter().for_each(|&at: &usize| mask[at] = 0);
                 cache.extend(2, &vec![0; 2 * tokens], &mask);
@@ -360,7 +383,11 @@ mod tests {
                 let masks = spans.iter().map(|&span| {
                     mask::additive(cache.positions(), kernels.start, span, &Device::Cpu)
                 });
-                tensors.views = Views::Masks(masks.collect::<Result<_>>()?);
+                tensors.views = if cache.positions().iter().flatten().all(Option::is_some) {
+                    Views::Causal(spans.to_vec())
+                } else {
+                    Views::Masks(masks.collect::<Result<_>>()?)
+                };
                 let x = random((2 * tokens, hidden), tokens).reshape((2, tokens, hidden))?;
                 let [first, second] = cache.layers_mut() else { unreachable!() };
                 let found = attention.forward(&x, &kernels, first)?.reshape(((), hidden))?;

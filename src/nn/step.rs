@@ -9,8 +9,8 @@ use crate::kernels::attention::Sight;
 use crate::nn::alibi::AlibiConfig;
 use crate::nn::attention::AttentionSpan;
 use crate::nn::cache::KvCache;
-use crate::nn::mask;
 use crate::nn::rope::{Rope, RopeConfig};
+use crate::nn::{flash, mask};
 
 /// What all layers of one forward pass share: one entry per distinct rope, span and
 /// ALiBi of the model, which layers name by number.
@@ -35,6 +35,8 @@ pub(crate) enum Views {
     /// Added to scores, `(batch, 1, tokens, slots)` in f32; `None` where every query sees every
     /// key. For any device.
     Masks(Vec<Option<Tensor>>),
+    /// All that comes before, within the span, as no row has padding; for flash attention.
+    Causal(Vec<AttentionSpan>),
     /// For each row; for kernels on the CPU.
     Sights(Vec<Vec<Sight>>),
 }
@@ -62,6 +64,11 @@ impl Step {
         let views = if device.is_cpu() {
             let sights = |&span| mask::sights(cache.positions(), start, span);
             Views::Sights(spans.iter().map(sights).collect())
+        } else if flash::is_on(device)
+            && alibis.is_empty()
+            && cache.positions().iter().flatten().all(Option::is_some)
+        {
+            Views::Causal(spans.to_vec())
         } else {
             Views::Masks(spans.iter().map(mask).collect::<Result<_>>()?)
         };

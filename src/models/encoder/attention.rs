@@ -12,6 +12,7 @@ use crate::kernels::encoder_attention::{DistanceBias, DistanceVectors, Vectors};
 use crate::models::encoder::config::{AttentionConfig, RelativePositions};
 use crate::models::encoder::pass::Pass;
 use crate::models::encoder::relative::Disentangled;
+use crate::nn::flash;
 use crate::weights::names::HeadCounts;
 use crate::weights::slices::with_f32;
 use crate::weights::{Linear, Weights};
@@ -110,11 +111,18 @@ impl Attention {
         Ok(Tensor::from_vec(out, (tokens, width), x.device())?)
     }
 
-    /// Rows are taken one by one, by several threads, so that none sees another.
+    /// By flash attention where it is on, else rows one by one, by several threads, so that none sees
+    /// another.
     fn row_by_row(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
         let queries = self.rotated((self.query.forward(x)? * self.config.scale)?, pass)?;
         let keys = self.rotated(self.key.forward(x)?, pass)?;
         let values = self.split(&self.value.forward(x)?)?;
+        if pass.bias.is_none() && pass.distances.is_none() {
+            let vectors = [&queries, &keys, &values];
+            if let Some(attended) = flash::packed(vectors, &pass.rows, self.config.window, 1.0)? {
+                return Ok(attended.flatten_from(1)?);
+            }
+        }
         let distances = match (&self.disentangled, &pass.distances) {
             (Some(disentangled), Some(table)) => Some((disentangled.project(table)?, table)),
             _ => None,
