@@ -118,12 +118,19 @@ pub(super) fn transpose<T: Element>(
     panel: &mut [f32],
     width: usize,
 ) {
+    /// Columns that are fetched before they are due: farther ones would be of other rows.
+    const AHEAD: usize = 64;
     let rows = weight.len().saturating_sub(columns) / stride + 1;
     assert!(weight.len() >= columns && panel.len() == columns * width && rows <= width);
     assert!(width.is_multiple_of(8));
     let whole = columns / 8 * 8;
-    for first in (0..width).step_by(8) {
-        for at in (0..whole).step_by(8) {
+    // All rows side by side, so that lines of the panel are written whole.
+    for at in (0..whole).step_by(8) {
+        for first in (0..width).step_by(8) {
+            for i in first..first + 8 {
+                let due = weight.as_ptr().wrapping_add(i * stride + at + AHEAD);
+                _mm_prefetch::<_MM_HINT_T0>(due.cast());
+            }
             let block: [__m256; 8] = std::array::from_fn(|i| {
                 if first + i < rows {
                     // SAFETY: the row is there, and eight fit after `at`.
