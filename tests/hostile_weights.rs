@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Device;
 use checkpoint_files::{GgufBytes, array, entry, f32_bytes, safetensors, scratch, with_header};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -307,10 +307,7 @@ fn numbers_that_are_none_are_refused_wherever_they_lie() {
         for beyond in [66_000.0, 1e9, 3e38] {
             refuse(&open(beyond), &format!("range of {level}"));
         }
-        let within = open(65_504.0).linear("a", 256, 300, Bias::Absent).unwrap();
-        let x = Tensor::ones((1, 256), DType::F32, &Device::Cpu).unwrap();
-        let sums = within.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert!(sums.iter().all(|sum| sum.is_finite()), "{level}");
+        assert!(open(65_504.0).linear("a", 256, 300, Bias::Absent).is_ok(), "{level}");
     }
     // The scale of a block.
     let mut file = GgufBytes::honest();

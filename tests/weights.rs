@@ -651,3 +651,21 @@ fn quantized_checkpoints_whose_tensors_do_not_fit_are_refused() {
     );
     assert!(error.contains("does not scale 8 x 8"), "{error}");
 }
+
+/// Beyond them weights are refused (`tests/hostile_weights.rs`).
+#[test]
+fn the_largest_numbers_of_f16_can_be_quantized() -> Result<()> {
+    let weights: Vec<f32> =
+        (0..8 * 256).map(|i| 65_504.0 * ((i * 37 % 101) as f32 / 50.0 - 1.0)).collect();
+    let file = safetensors(&[("a.weight", "F32", &[8, 256], &f32_bytes(&weights))]);
+    let one = Tensor::eye(256, DType::F32, &Device::Cpu)?;
+    for level in QuantLevel::ALL {
+        let opened = folder(&[("model.safetensors", &file)], &cpu().quantize(*level))?;
+        let stored = opened.linear("a", 256, 8, Bias::Absent)?.forward(&one)?.t()?.contiguous()?;
+        let squares = |x: &[f32]| x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+        let errors: Vec<f32> = values(&stored).iter().zip(&weights).map(|(x, y)| x - y).collect();
+        let error = (squares(&errors) / squares(&weights)).sqrt();
+        assert!(error < 0.4, "{level}: {error}");
+    }
+    Ok(())
+}
