@@ -383,10 +383,9 @@ mod tests {
                 let masks = spans.iter().map(|&span| {
                     mask::additive(cache.positions(), kernels.start, span, &Device::Cpu)
                 });
-                tensors.views = if cache.positions().iter().flatten().all(Option::is_some) {
-                    Views::Causal(spans.to_vec())
-                } else {
-                    Views::Masks(masks.collect::<Result<_>>()?)
+                tensors.views = match cache.is_padded() {
+                    false => Views::Causal(spans.to_vec()),
+                    true => Views::Masks(masks.collect::<Result<_>>()?),
                 };
                 let x = random((2 * tokens, hidden), tokens).reshape((2, tokens, hidden))?;
                 let [first, second] = cache.layers_mut() else { unreachable!() };

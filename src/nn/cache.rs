@@ -194,6 +194,11 @@ impl KvCache {
         &self.positions
     }
 
+    /// Whether a row has a slot without a token.
+    pub(crate) fn is_padded(&self) -> bool {
+        self.positions.iter().flatten().any(Option::is_none)
+    }
+
     /// The slots that buffers must hold now, with room to grow.
     pub(crate) fn capacity(&self) -> usize {
         self.reserved.max(self.slots)

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use candle_core::{Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 use crate::error::Result;
 use crate::nn::attention::AttentionSpan;
@@ -98,10 +98,9 @@ fn channels_together(x: &Tensor) -> candle_core::Result<Tensor> {
 /// Half precision, and heads of so many channels as there are kernels for.
 fn serves(tensors: [&Tensor; 3]) -> Result<bool> {
     let [queries, ..] = tensors;
-    let head_dim = queries.dim(candle_core::D::Minus1)?;
-    let halves = tensors.iter().all(|x| {
-        matches!(x.dtype(), candle_core::DType::F16 | candle_core::DType::BF16)
-            && x.dtype() == queries.dtype()
-    });
+    let head_dim = queries.dim(D::Minus1)?;
+    let halves = tensors
+        .iter()
+        .all(|x| matches!(x.dtype(), DType::F16 | DType::BF16) && x.dtype() == queries.dtype());
     Ok(is_on(queries.device()) && halves && head_dim.is_multiple_of(8) && head_dim <= 256)
 }

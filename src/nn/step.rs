@@ -64,10 +64,7 @@ impl Step {
         let views = if device.is_cpu() {
             let sights = |&span| mask::sights(cache.positions(), start, span);
             Views::Sights(spans.iter().map(sights).collect())
-        } else if flash::is_on(device)
-            && alibis.is_empty()
-            && cache.positions().iter().flatten().all(Option::is_some)
-        {
+        } else if flash::is_on(device) && alibis.is_empty() && !cache.is_padded() {
             Views::Causal(spans.to_vec())
         } else {
             Views::Masks(spans.iter().map(mask).collect::<Result<_>>()?)

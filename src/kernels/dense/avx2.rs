@@ -55,7 +55,7 @@ fn dots<T: Element, const M: usize, const N: usize, const P: usize>(
     let (steps, whole) = (columns / (8 * P) * 8 * P, columns / 8 * 8);
     let mut add = |at: usize, part: usize| {
         if at.is_multiple_of(64 / size_of::<T>()) {
-            weight.iter().for_each(|row| ahead(row, at));
+            weight.iter().for_each(|row| fetch(row, at + 768 / size_of::<T>()));
         }
         // SAFETY: rows are `columns` long (asserted above), and eight fit after `at`.
         let weights = weight.map(|row| unsafe { T::load(row.as_ptr().add(at)) });
@@ -87,13 +87,12 @@ fn dots<T: Element, const M: usize, const N: usize, const P: usize>(
     }
 }
 
-/// Has a cache line of weights fetched that is due soon: the processor looks ahead within a page only, and
-/// by itself has fewer loads on their way than memory answers at a time.
+/// Has the cache line of a weight that is due soon fetched, or one behind them all: the processor looks ahead
+/// within a page only, and by itself has fewer loads on their way than memory answers at a time.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn ahead<T>(row: &[T], at: usize) {
-    const BYTES: usize = 768;
-    _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(at).wrapping_byte_add(BYTES).cast());
+fn fetch<T>(weights: &[T], at: usize) {
+    _mm_prefetch::<_MM_HINT_T0>(weights.as_ptr().wrapping_add(at).cast());
 }
 
 /// Numbers as f32.
@@ -128,8 +127,7 @@ pub(super) fn transpose<T: Element>(
     for at in (0..whole).step_by(8) {
         for first in (0..width).step_by(8) {
             for i in first..first + 8 {
-                let due = weight.as_ptr().wrapping_add(i * stride + at + AHEAD);
-                _mm_prefetch::<_MM_HINT_T0>(due.cast());
+                fetch(weight, i * stride + at + AHEAD);
             }
             let block: [__m256; 8] = std::array::from_fn(|i| {
                 if first + i < rows {
