@@ -36,11 +36,11 @@ impl Into<'_> {
     }
 }
 
-/// How many rows of the left matrix and columns of the right one are multiplied at once: more of
-/// both make faster products.
+/// How many rows of the left matrix and columns of the right one are multiplied at once, at best: more
+/// of both make faster products.
 pub(super) const fn tile(tier: Tier) -> [usize; 2] {
     match tier {
-        Tier::Avx512 => [12, 32],
+        Tier::Avx512 => [8, 48],
         _ => [6, 16],
     }
 }
@@ -262,18 +262,29 @@ mod avx2 {
                 _mm_prefetch::<_MM_HINT_T0>(self.out.wrapping_add(m * self.stride).cast());
             }
             let mut right = self.right;
-            for at in 0..self.depth {
-                // SAFETY: the caller's promise; row `at` is one of `depth`.
-                let columns: [__m256; N] =
-                    std::array::from_fn(|n| unsafe { _mm256_loadu_ps(right.add(8 * n)) });
-                right = right.wrapping_add(self.right_stride);
-                for (left, sums) in left.iter().zip(&mut sums) {
-                    // SAFETY: as above.
-                    let left = _mm256_set1_ps(unsafe { *left.add(at) });
-                    for (sum, column) in sums.iter_mut().zip(columns) {
-                        *sum = _mm256_fmadd_ps(left, column, *sum);
+            macro_rules! step {
+                ($at:expr) => {
+                    // SAFETY: the caller's promise; row `at` is one of `depth`.
+                    let columns: [__m256; N] =
+                        std::array::from_fn(|n| unsafe { _mm256_loadu_ps(right.add(8 * n)) });
+                    right = right.wrapping_add(self.right_stride);
+                    for (left, sums) in left.iter().zip(&mut sums) {
+                        // SAFETY: as above.
+                        let left = _mm256_set1_ps(unsafe { *left.add($at) });
+                        for (sum, column) in sums.iter_mut().zip(columns) {
+                            *sum = _mm256_fmadd_ps(left, column, *sum);
+                        }
                     }
+                };
+            }
+            let fours = self.depth / 4 * 4;
+            for four in (0..fours).step_by(4) {
+                for at in four..four + 4 {
+                    step!(at);
                 }
+            }
+            for at in fours..self.depth {
+                step!(at);
             }
             for (m, sums) in sums.iter().enumerate() {
                 for (n, sum) in sums.iter().enumerate() {

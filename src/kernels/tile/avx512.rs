@@ -16,22 +16,39 @@ pub(super) unsafe fn product(
     stride: usize,
     into: Into<'_>,
 ) {
-    for column in (0..columns).step_by(32) {
-        for row in (0..rows).step_by(12) {
+    let mut column = 0;
+    while column < columns {
+        let vectors = (columns - column).div_ceil(16);
+        // Some 24 sums keep both multipliers busy. The squarer their shape, the fewer loads they take:
+        // 11 a step with 8 by 3, 14 with 12 by 2, which is a third slower where another thread
+        // shares the core.
+        let (wide, high) = match vectors {
+            1 | 2 => (vectors, 12),
+            _ if vectors.is_multiple_of(4) && !vectors.is_multiple_of(3) => (4, 6),
+            _ => (3, 8),
+        };
+        let width = (columns - column).min(16 * wide);
+        for row in (0..rows).step_by(high) {
             let part = Part::new(left, right, depth, out, stride, into, [row, column]);
             macro_rules! multiply {
-                ($($rows:literal)*) => {
-                    match (rows - row, columns - column) {
-                        $(($rows, 0..=16) => part.product::<$rows, 1>(columns - column),)*
-                        (_, 0..=16) => part.product::<12, 1>(columns - column),
-                        $(($rows, width) => part.product::<$rows, 2>(width),)*
-                        (_, width) => part.product::<12, 2>(width),
+                ($([$wide:literal: $($rows:literal)*])*) => {
+                    match (wide, high.min(rows - row)) {
+                        $($(($wide, $rows) => part.product::<$rows, $wide>(width),)*)*
+                        _ => {}
                     }
                 };
             }
             // SAFETY: so many rows and columns are left (the caller's promise).
-            unsafe { multiply!(1 2 3 4 5 6 7 8 9 10 11) }
+            unsafe {
+                multiply!(
+                    [1: 1 2 3 4 5 6 7 8 9 10 11 12]
+                    [2: 1 2 3 4 5 6 7 8 9 10 11 12]
+                    [3: 1 2 3 4 5 6 7 8]
+                    [4: 1 2 3 4 5 6]
+                );
+            }
         }
+        column += width;
     }
 }
 
@@ -69,22 +86,33 @@ impl Part<'_> {
             (0..N).for_each(|n| _mm_prefetch::<_MM_HINT_T0>(out.wrapping_add(64 * n)));
         }
         let mut right = self.right;
-        for at in 0..self.depth {
-            // SAFETY: the caller's promise; row `at` is one of `depth`.
-            let columns: [__m512; N] = std::array::from_fn(|n| unsafe {
-                match PART && n + 1 == N {
-                    true => _mm512_maskz_loadu_ps(mask, right.add(16 * n)),
-                    false => _mm512_loadu_ps(right.add(16 * n)),
+        macro_rules! step {
+            ($at:expr) => {
+                // SAFETY: the caller's promise; row `at` is one of `depth`.
+                let columns: [__m512; N] = std::array::from_fn(|n| unsafe {
+                    match PART && n + 1 == N {
+                        true => _mm512_maskz_loadu_ps(mask, right.add(16 * n)),
+                        false => _mm512_loadu_ps(right.add(16 * n)),
+                    }
+                });
+                right = right.wrapping_add(self.right_stride);
+                for (left, sums) in left.iter().zip(&mut sums) {
+                    // SAFETY: as above.
+                    let left = _mm512_set1_ps(unsafe { *left.add($at) });
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = _mm512_fmadd_ps(left, column, *sum);
+                    }
                 }
-            });
-            right = right.wrapping_add(self.right_stride);
-            for (left, sums) in left.iter().zip(&mut sums) {
-                // SAFETY: as above.
-                let left = _mm512_set1_ps(unsafe { *left.add(at) });
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = _mm512_fmadd_ps(left, column, *sum);
-                }
+            };
+        }
+        let fours = self.depth / 4 * 4;
+        for four in (0..fours).step_by(4) {
+            for at in four..four + 4 {
+                step!(at);
             }
+        }
+        for at in fours..self.depth {
+            step!(at);
         }
         let mask = |n: usize| if PART && n + 1 == N { mask } else { !0 };
         let out = |m: usize, n: usize| self.out.wrapping_add(m * self.stride + 16 * n);
