@@ -58,16 +58,24 @@ pub(super) fn product(
 ) {
     assert!(fits(out.len(), stride, rows, columns));
     // SAFETY: `out` is as large as the shape says (asserted above), and ours alone.
-    unsafe { product_at(tier, left, right, [rows, depth, columns], out.as_mut_ptr(), stride, into) }
+    unsafe {
+        let out = out.as_mut_ptr();
+        product_at::<false>(tier, left, right, [rows, depth, columns], out, stride, into);
+    }
 }
 
-/// [`product`], where others write between the rows of `out`.
+/// [`product`], where others write between the rows of `out`. With `PAIRS` each number of the matrices
+/// is the bits of two of bf16, which are multiplied each with its like and added to the same sum.
 ///
 /// # Safety
 ///
 /// `out` must point to `rows` rows of `columns` numbers, each `stride` after the one before, which
-/// nobody else touches meanwhile.
-pub(super) unsafe fn product_at(
+/// nobody else touches meanwhile. For `PAIRS` the processor must have AVX512-BF16.
+///
+/// # Panics
+///
+/// For `PAIRS`, when the tier is not AVX-512.
+pub(super) unsafe fn product_at<const PAIRS: bool>(
     tier: Tier,
     left: Rows<'_>,
     right: Rows<'_>,
@@ -76,6 +84,7 @@ pub(super) unsafe fn product_at(
     stride: usize,
     into: Into<'_>,
 ) {
+    assert!(!PAIRS || tier == Tier::Avx512);
     assert!(columns.is_multiple_of(8));
     assert!(fits(left.values.len(), left.stride, rows, depth));
     assert!(fits(right.values.len(), right.stride, depth, columns));
@@ -86,7 +95,7 @@ pub(super) unsafe fn product_at(
         // matrix are as large as the shape says (asserted above), and `out` is (the caller's
         // promise).
         Tier::Avx512 => unsafe {
-            avx512::product(left, right, [rows, depth, columns], out, stride, into);
+            avx512::product::<PAIRS>(left, right, [rows, depth, columns], out, stride, into);
         },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::kernels::activations::Activations;
-use crate::kernels::dense;
+use crate::kernels::dense::{self, Dense, brain};
 use crate::kernels::packed::{self, Factor, Packed};
 use crate::weights::elements::block_name;
 use crate::weights::slices::{with_dense, with_f32};
@@ -23,6 +23,8 @@ pub struct Linear {
 #[derive(Debug, Clone)]
 pub(super) enum Matrix {
     Dense(Tensor),
+    /// bf16 on the CPU, for which activations are rounded to bf16.
+    Brain(Tensor),
     /// Blocks on the CPU, arranged for its kernels.
     Packed(Arc<Packed>),
     /// Blocks elsewhere, multiplied by candle.
@@ -138,6 +140,12 @@ impl Linear {
                     *out =
                         with_dense(weight, |weight| dense::multiply(x, in_features, weight, bias))?;
                 }
+                Matrix::Brain(weight) => {
+                    *out = with_dense(weight, |weight| match weight {
+                        Dense::BF16(weight) => brain::multiply(x, in_features, weight, bias),
+                        other => dense::multiply(x, in_features, other, bias),
+                    })?;
+                }
                 Matrix::Packed(weight) => factors.push((Factor { weight, bias }, out)),
                 Matrix::Quantized(_) => {
                     let x = Tensor::from_slice(x, (rows, in_features), &Device::Cpu)?;
@@ -157,7 +165,7 @@ impl Linear {
 impl Matrix {
     pub(super) fn dims(&self) -> [usize; 2] {
         match self {
-            Self::Dense(weight) => [weight.dims()[0], weight.dims()[1]],
+            Self::Dense(weight) | Self::Brain(weight) => [weight.dims()[0], weight.dims()[1]],
             Self::Packed(weight) => weight.dims(),
             Self::Quantized(weight) => [weight.shape().dims()[0], weight.shape().dims()[1]],
         }
@@ -165,7 +173,9 @@ impl Matrix {
 
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Dense(weight) => weight.elem_count() * weight.dtype().size_in_bytes(),
+            Self::Dense(weight) | Self::Brain(weight) => {
+                weight.elem_count() * weight.dtype().size_in_bytes()
+            }
             Self::Packed(weight) => weight.bytes(),
             Self::Quantized(weight) => weight.storage_size_in_bytes(),
         }
@@ -173,7 +183,7 @@ impl Matrix {
 
     pub(super) fn precision(&self) -> &'static str {
         match self {
-            Self::Dense(weight) => weight.dtype().as_str(),
+            Self::Dense(weight) | Self::Brain(weight) => weight.dtype().as_str(),
             Self::Packed(weight) => weight.format().name(),
             Self::Quantized(weight) => block_name(weight.dtype()),
         }
@@ -182,7 +192,9 @@ impl Matrix {
     /// `(rows, in_features)` to `(rows, out_features)`, in any dtype, on a GPU.
     fn multiply(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Dense(weight) => Ok(x.to_dtype(weight.dtype())?.matmul(&weight.t()?)?),
+            Self::Dense(weight) | Self::Brain(weight) => {
+                Ok(x.to_dtype(weight.dtype())?.matmul(&weight.t()?)?)
+            }
             Self::Packed(_) => Err(Error::input("packed weights are multiplied on the CPU")),
             Self::Quantized(weight) => {
                 let x = x.to_dtype(DType::F32)?.contiguous()?;

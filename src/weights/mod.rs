@@ -34,7 +34,6 @@ use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::elements::Elements;
 use crate::weights::inventory::Notes;
-use crate::weights::linear::Matrix;
 use crate::weights::names::{HeadCounts, How, Resolved};
 use crate::weights::plan::{LoadPlan, ModuleNames};
 use crate::weights::quantized::Scheme;
@@ -184,7 +183,7 @@ impl Weights {
             Some(blocks) => convert::blocks(stored, blocks, &plan.device)?,
             None => {
                 let dtype = plan.dense(&stored.elements);
-                Matrix::Dense(convert::dense(stored, dtype, *plus, &plan.device)?)
+                plan.matrix(convert::dense(stored, dtype, *plus, &plan.device)?)
             }
         };
         self.note(name, Role::Linear, &found, weight.precision(), weight.bytes());
@@ -211,7 +210,7 @@ impl Weights {
             Some(blocks) => convert::blocks(stored, blocks, &plan.device)?,
             None => {
                 let dtype = plan.dense(&stored.elements);
-                Matrix::Dense(convert::dense(stored, dtype, *plus, &plan.device)?)
+                plan.matrix(convert::dense(stored, dtype, *plus, &plan.device)?)
             }
         };
         self.note(name, Role::Embedding, &found, table.precision(), table.bytes());

@@ -2,10 +2,12 @@
 
 use candle_core::quantized::GgmlDType;
 use candle_core::utils;
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 
+use crate::kernels::dense::brain;
 use crate::options::{CachePrecision, LoadOptions, Precision, QuantLevel};
 use crate::weights::elements::Elements;
+use crate::weights::linear::Matrix;
 use crate::weights::store::Store;
 
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub(super) struct LoadPlan {
     /// Of keys and values; bytes are those of blocks in 8 bits.
     pub(super) cache: DType,
     keep_blocks: bool,
+    /// Whether matrices in bf16 are multiplied in bf16, on the CPU.
+    brain: bool,
     quantize: Option<QuantLevel>,
     skip_modules: Option<Vec<String>>,
 }
@@ -47,8 +51,17 @@ impl LoadPlan {
                 Some(Precision::AsStored) | None => DType::F16,
             },
         };
+        let brain = options.dtype == Some(Precision::BF16) && device.is_cpu() && brain::pays();
         let LoadOptions { quantize, skip_modules, .. } = options.clone();
-        Self { device, compute, dense, cache, keep_blocks, quantize, skip_modules }
+        Self { device, compute, dense, cache, keep_blocks, brain, quantize, skip_modules }
+    }
+
+    /// A dense matrix, to be multiplied as the options say.
+    pub(super) fn matrix(&self, weight: Tensor) -> Matrix {
+        match weight.dtype() {
+            DType::BF16 if self.brain => Matrix::Brain(weight),
+            _ => Matrix::Dense(weight),
+        }
     }
 
     /// The dtype of a matrix that is not quantized, stored as `stored`.

@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use crate::kernels::dense::brain;
 use crate::kernels::dense::element::Element;
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
@@ -38,6 +39,7 @@ pub(super) fn multiply<T: Element>(
     bias: Option<&[f32]>,
     out: &Shared<'_, f32>,
 ) {
+    assert!(!T::PAIRS || brain::has_pairs(tier));
     let (batch, rows) = (x.len() / columns, weight.len() / columns);
     if rows == 0 {
         return;
@@ -131,6 +133,7 @@ impl<T: Element> Share<'_, T> {
 
     fn multiply_columns(&self, columns: Range<usize>, panels: &[f32], out: &Shared<'_, f32>) {
         let rows = self.weight.len() / self.columns;
+        let multiply = if T::PAIRS { tile::product_at::<true> } else { tile::product_at::<false> };
         for (tile, x) in self.x.chunks(self.tile * self.columns).enumerate() {
             let left = Rows { values: &x[columns.start..], stride: self.columns };
             let (batch, start) =
@@ -138,36 +141,33 @@ impl<T: Element> Share<'_, T> {
             let of_row = |row: usize| start + row * self.stride;
             for (number, panel) in panels.chunks_exact(columns.len() * self.panel).enumerate() {
                 let right = Rows { values: panel, stride: self.panel };
-                let shape = [batch, columns.len(), self.panel];
                 let first = number * self.panel;
-                let bias = self.bias.filter(|_| columns.start == 0).map(|bias| &bias[first..]);
-                if first + self.panel <= rows {
-                    let out =
-                        out.pointer(of_row(0) + first, (batch - 1) * self.stride + self.panel);
+                let width = self.panel.min(rows - first);
+                let shape = [batch, columns.len(), width.next_multiple_of(8)];
+                let bias = self.bias.filter(|_| columns.start == 0);
+                let bias = bias.map(|bias| &bias[first..first + width]);
+                if width.is_multiple_of(8) {
+                    let out = out.pointer(of_row(0) + first, (batch - 1) * self.stride + width);
                     let into = match bias {
-                        Some(bias) => Into::Plus(&bias[..self.panel]),
+                        Some(bias) => Into::Plus(bias),
                         None if columns.start == 0 => Into::Write,
                         None => Into::Add,
                     };
-                    // SAFETY: the products of these rows are this share's alone.
-                    unsafe {
-                        tile::product_at(self.tier, left, right, shape, out, self.stride, into);
-                    }
+                    // SAFETY: the products of these rows are this share's alone; where there are pairs,
+                    // the processor has what they need (asserted above).
+                    unsafe { multiply(self.tier, left, right, shape, out, self.stride, into) };
                     continue;
                 }
                 let mut products = [0.0; MOST];
-                tile::product(
-                    self.tier,
-                    left,
-                    right,
-                    shape,
-                    &mut products,
-                    self.panel,
-                    Into::Write,
-                );
+                let out_of_tile = products[..batch * self.panel].as_mut_ptr();
+                // SAFETY: there is room for the tile; as above.
+                unsafe {
+                    let (stride, into) = (self.panel, Into::Write);
+                    multiply(self.tier, left, right, shape, out_of_tile, stride, into);
+                }
                 for (row, products) in products.chunks_exact_mut(self.panel).take(batch).enumerate()
                 {
-                    let (at, products) = (of_row(row) + first, &mut products[..rows - first]);
+                    let (at, products) = (of_row(row) + first, &mut products[..width]);
                     // SAFETY: as above; what is added to has been written.
                     unsafe {
                         if columns.start > 0 {

@@ -4,6 +4,9 @@ use half::{bf16, f16};
 
 /// A number that a weight may be.
 pub(in crate::kernels) trait Element: Copy + Sync {
+    /// Whether it is two numbers, of which others see the bits as if they were one of f32.
+    const PAIRS: bool = false;
+
     fn widen(self) -> f32;
 
     /// # Safety
@@ -98,5 +101,30 @@ impl Element for bf16 {
             [vget_low_u16(halves), vget_high_u16(halves)]
                 .map(|halves| vreinterpretq_f32_u32(vshll_n_u16::<16>(halves)))
         }
+    }
+}
+
+impl Element for [bf16; 2] {
+    const PAIRS: bool = true;
+
+    fn widen(self) -> f32 {
+        let [first, second] = self.map(|number| u32::from(number.to_bits()));
+        f32::from_bits(first | second << 16)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn load(from: *const Self) -> std::arch::x86_64::__m256 {
+        // SAFETY: the caller's promise.
+        unsafe { std::arch::x86_64::_mm256_loadu_ps(from.cast()) }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn load(from: *const Self) -> [std::arch::aarch64::float32x4_t; 2] {
+        use std::arch::aarch64::vld1q_f32;
+        // SAFETY: the caller's promise.
+        unsafe { [vld1q_f32(from.cast()), vld1q_f32(from.cast::<f32>().add(4))] }
     }
 }

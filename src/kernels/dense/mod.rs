@@ -1,7 +1,8 @@
 //! Products with dense weights of f32, f16 or bf16, row by row as they lie in memory.
 //!
 //! Few rows of activations are multiplied straight from the weights, in long streams. For more rows,
-//! weights are widened and transposed into panels that stay in the cache ([`blocked`]).
+//! weights are widened and transposed into panels that stay in the cache ([`blocked`]). Where it is
+//! asked for and pays, weights in bf16 are multiplied as they are ([`brain`]).
 //!
 //! Sums are in f32, so the error against f64 is below `3e-6` of the sum of the products'
 //! magnitudes. A row of activations gives the same bits whatever rows are with it: where it is
@@ -11,6 +12,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod blocked;
+pub(crate) mod brain;
 mod element;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -82,7 +84,7 @@ fn multiply_as<T: Element>(
     // SAFETY: every row of weights is multiplied with every row of activations.
     let mut products = unsafe {
         written(&[batch * rows], |outs| match batch {
-            0..=FEW => few(&outs[0]),
+            0..=FEW if !T::PAIRS => few(&outs[0]),
             _ => blocked::multiply(tier, x, columns, weight, bias, &outs[0]),
         })
     };

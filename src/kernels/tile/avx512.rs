@@ -1,14 +1,15 @@
 //! The products with AVX-512.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::{Into, Part, Rows};
 
 /// # Safety
 ///
-/// The matrices must be as large as the shape says.
+/// The matrices must be as large as the shape says; for `PAIRS` the processor must have AVX512-BF16.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn product(
+pub(super) unsafe fn product<const PAIRS: bool>(
     left: Rows<'_>,
     right: Rows<'_>,
     [rows, depth, columns]: [usize; 3],
@@ -33,7 +34,7 @@ pub(super) unsafe fn product(
             macro_rules! multiply {
                 ($([$wide:literal: $($rows:literal)*])*) => {
                     match (wide, high.min(rows - row)) {
-                        $($(($wide, $rows) => part.product::<$rows, $wide>(width),)*)*
+                        $($(($wide, $rows) => part.product::<$rows, $wide, PAIRS>(width),)*)*
                         _ => {}
                     }
                 };
@@ -55,15 +56,16 @@ pub(super) unsafe fn product(
 impl Part<'_> {
     /// # Safety
     ///
-    /// There must be `M` rows and `width` columns, of which `16 N` are multiplied at most.
+    /// As of [`product`]; there must be `M` rows and `width` columns, of which `16 N` are multiplied at
+    /// most.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn product<const M: usize, const N: usize>(self, width: usize) {
+    unsafe fn product<const M: usize, const N: usize, const PAIRS: bool>(self, width: usize) {
         // SAFETY: the caller's promise.
         unsafe {
             match width < 16 * N {
-                true => self.product_as::<M, N, true>(width),
-                false => self.product_as::<M, N, false>(width),
+                true => self.product_as::<M, N, PAIRS, true>(width),
+                false => self.product_as::<M, N, PAIRS, false>(width),
             }
         }
     }
@@ -73,7 +75,10 @@ impl Part<'_> {
     /// As of [`Self::product`]; the last vector is a part of one only where `PART` says so.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn product_as<const M: usize, const N: usize, const PART: bool>(self, width: usize) {
+    unsafe fn product_as<const M: usize, const N: usize, const PAIRS: bool, const PART: bool>(
+        self,
+        width: usize,
+    ) {
         // A mask takes time, even where it is full.
         let mask: __mmask16 = if PART { (1 << (width - 16 * (N - 1))) - 1 } else { !0 };
         let mut sums = [[_mm512_setzero_ps(); N]; M];
@@ -100,7 +105,21 @@ impl Part<'_> {
                     // SAFETY: as above.
                     let left = _mm512_set1_ps(unsafe { *left.add($at) });
                     for (sum, column) in sums.iter_mut().zip(columns) {
-                        *sum = _mm512_fmadd_ps(left, column, *sum);
+                        if !PAIRS {
+                            *sum = _mm512_fmadd_ps(left, column, *sum);
+                            continue;
+                        }
+                        // SAFETY: the caller's promise. Compiling all of this once more for
+                        // processors with this one instruction would take a copy of the source.
+                        unsafe {
+                            asm!(
+                                "vdpbf16ps {sum}, {left}, {column}",
+                                sum = inout(zmm_reg) *sum,
+                                left = in(zmm_reg) left,
+                                column = in(zmm_reg) column,
+                                options(pure, nomem, nostack, preserves_flags),
+                            );
+                        }
                     }
                 }
             };
