@@ -41,3 +41,4 @@ mod reduce;
 mod shared;
 mod tier;
 mod tile;
+mod vector;

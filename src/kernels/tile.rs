@@ -2,12 +2,12 @@
 //! Matrices are turned here too.
 #![expect(unsafe_code, reason = "vector instructions")]
 
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-#[cfg(target_arch = "aarch64")]
-mod neon;
-
 use crate::kernels::tier::{Tier, tiered};
+#[cfg(target_arch = "aarch64")]
+use crate::kernels::vector::Neon;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::vector::{Narrow, NarrowPairs, Wide, WidePairs};
+use crate::kernels::vector::{Plain, Vector};
 
 /// A matrix in a slice: rows of which each begins `stride` after the one before.
 #[derive(Debug, Clone, Copy)]
@@ -89,60 +89,43 @@ pub(super) unsafe fn product_at<const PAIRS: bool>(
     assert!(fits(left.values.len(), left.stride, rows, depth));
     assert!(fits(right.values.len(), right.stride, depth, columns));
     assert!(!matches!(into, Into::Plus(numbers) if numbers.len() != columns));
+    let whole = Part {
+        left: left.values.as_ptr(),
+        left_stride: left.stride,
+        right: right.values.as_ptr(),
+        right_stride: right.stride,
+        depth,
+        out,
+        stride,
+        into,
+    };
     match tier {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the tier says that the processor has these instructions; the left and the right
-        // matrix are as large as the shape says (asserted above), and `out` is (the caller's
-        // promise).
+        // SAFETY: the tier says that the processor has these instructions (the caller that it has those
+        // for pairs); the left and the right matrix are as large as the shape says (asserted above),
+        // and `out` is (the caller's promise).
         Tier::Avx512 => unsafe {
-            avx512::product::<PAIRS>(left, right, [rows, depth, columns], out, stride, into);
+            match PAIRS {
+                true => avx512::<WidePairs, NarrowPairs>(whole, rows, columns),
+                false => avx512::<Wide, Narrow>(whole, rows, columns),
+            }
         },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Tier::AvxVnni | Tier::Avx2 => unsafe {
-            avx2::product(left, right, [rows, depth, columns], out, stride, into);
-        },
+        Tier::AvxVnni | Tier::Avx2 => unsafe { avx2(whole, rows, columns) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
         Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => unsafe {
-            neon::product(left, right, [rows, depth, columns], out, stride, into);
+            by_six::<Neon, 4, 2>(whole, rows, columns);
         },
         // SAFETY: as above.
-        _ => unsafe { scalar(left, right, [rows, depth, columns], out, stride, into) },
+        _ => unsafe { by_six::<Plain, 2, 1>(whole, rows, columns) },
     }
 }
 
 /// Whether `rows` of `width` numbers, each `stride` after the one before, lie in `length`.
 fn fits(length: usize, stride: usize, rows: usize, width: usize) -> bool {
     rows == 0 || (width <= stride && (rows - 1) * stride + width <= length)
-}
-
-/// # Safety
-///
-/// As of [`product_at`].
-unsafe fn scalar(
-    left: Rows<'_>,
-    right: Rows<'_>,
-    [rows, depth, columns]: [usize; 3],
-    out: *mut f32,
-    stride: usize,
-    into: Into<'_>,
-) {
-    for row in 0..rows {
-        // SAFETY: the caller's promise.
-        let out = unsafe { std::slice::from_raw_parts_mut(out.add(row * stride), columns) };
-        match into {
-            Into::Add => {}
-            Into::Plus(numbers) => out.copy_from_slice(numbers),
-            Into::Write => out.fill(0.0),
-        }
-        for at in 0..depth {
-            let factor = left.values[row * left.stride + at];
-            for (out, right) in out.iter_mut().zip(&right.values[at * right.stride..]) {
-                *out += factor * right;
-            }
-        }
-    }
 }
 
 tiered! {
@@ -171,10 +154,92 @@ tiered! {
     }
 }
 
+/// Multiplies so many rows with so many vectors of columns: those that are left, if they are among
+/// these numbers.
+macro_rules! multiply {
+    ($part:expr, $vector:ty, $rows:expr, $wide:expr, $($count:literal)*) => {
+        match $rows {
+            $($count => $part.multiply::<$vector, $count, { $wide }>(),)*
+            _ => {}
+        }
+    };
+}
+
+/// # Safety
+///
+/// There must be so many rows and columns, a multiple of 8, and the processor have AVX-512 and what
+/// else the vectors, of 16 and 8, take.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl")]
+unsafe fn avx512<W: Vector, N: Vector>(whole: Part<'_>, rows: usize, columns: usize) {
+    let mut column = 0;
+    while column < columns {
+        let vectors = (columns - column) / 16;
+        // Some 24 sums keep both multipliers busy. The squarer their shape, the fewer loads they take:
+        // 11 a step with 8 by 3, 14 with 12 by 2, which is a third slower where another thread
+        // shares the core.
+        let (width, high) = match vectors {
+            0 => (8, 12),
+            1 | 2 => (16 * vectors, 12),
+            _ if vectors.is_multiple_of(4) && !vectors.is_multiple_of(3) => (64, 6),
+            _ => (48, 8),
+        };
+        for row in (0..rows).step_by(high) {
+            let (part, rows) = (whole.from(row, column), high.min(rows - row));
+            // SAFETY: so many rows and columns are left (the caller's promise).
+            unsafe {
+                match width {
+                    8 => multiply!(part, N, rows, 1, 1 2 3 4 5 6 7 8 9 10 11 12),
+                    16 => multiply!(part, W, rows, 1, 1 2 3 4 5 6 7 8 9 10 11 12),
+                    32 => multiply!(part, W, rows, 2, 1 2 3 4 5 6 7 8 9 10 11 12),
+                    48 => multiply!(part, W, rows, 3, 1 2 3 4 5 6 7 8),
+                    _ => multiply!(part, W, rows, 4, 1 2 3 4 5 6),
+                }
+            }
+        }
+        column += width;
+    }
+}
+
+/// # Safety
+///
+/// As of [`by_six`], and the processor must have AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(whole: Part<'_>, rows: usize, columns: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { by_six::<Narrow, 2, 1>(whole, rows, columns) }
+}
+
+/// Six rows and sixteen columns, which are `ALL` vectors, at a time; the last eight are `HALF`.
+///
+/// # Safety
+///
+/// There must be so many rows and columns, a multiple of 8, and the processor have the vector's
+/// instructions.
+#[inline(always)]
+unsafe fn by_six<V: Vector, const ALL: usize, const HALF: usize>(
+    whole: Part<'_>,
+    rows: usize,
+    columns: usize,
+) {
+    for column in (0..columns).step_by(16) {
+        for row in (0..rows).step_by(6) {
+            let (part, rows) = (whole.from(row, column), 6.min(rows - row));
+            // SAFETY: so many rows, and eight or sixteen columns, are left (the caller's promise).
+            unsafe {
+                match columns - column {
+                    8 => multiply!(part, V, rows, HALF, 1 2 3 4 5 6),
+                    _ => multiply!(part, V, rows, ALL, 1 2 3 4 5 6),
+                }
+            }
+        }
+    }
+}
+
 /// A part of the matrices: `depth` numbers of rows of the left one, and the first of some
 /// columns of the others.
 #[derive(Clone, Copy)]
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 struct Part<'a> {
     left: *const f32,
     left_stride: usize,
@@ -186,102 +251,48 @@ struct Part<'a> {
     into: Into<'a>,
 }
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-impl<'a> Part<'a> {
+impl Part<'_> {
     /// From a row of the left matrix and a column of the right one on.
-    fn new(
-        left: Rows<'_>,
-        right: Rows<'_>,
-        depth: usize,
-        out: *mut f32,
-        stride: usize,
-        into: Into<'a>,
-        [row, column]: [usize; 2],
-    ) -> Self {
+    fn from(self, row: usize, column: usize) -> Self {
         Self {
-            left: left.values.as_ptr().wrapping_add(row * left.stride),
-            left_stride: left.stride,
-            right: right.values.as_ptr().wrapping_add(column),
-            right_stride: right.stride,
-            depth,
-            out: out.wrapping_add(row * stride + column),
-            stride,
-            into: into.from(column),
+            left: self.left.wrapping_add(row * self.left_stride),
+            right: self.right.wrapping_add(column),
+            out: self.out.wrapping_add(row * self.stride + column),
+            into: self.into.from(column),
+            ..self
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use std::arch::x86_64::*;
-
-    use super::{Into, Part, Rows};
 
     /// # Safety
     ///
-    /// The matrices must be as large as the shape says.
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn product(
-        left: Rows<'_>,
-        right: Rows<'_>,
-        [rows, depth, columns]: [usize; 3],
-        out: *mut f32,
-        stride: usize,
-        into: Into<'_>,
-    ) {
-        for column in (0..columns).step_by(16) {
-            let wide = columns - column >= 16;
-            for row in (0..rows).step_by(6) {
-                let part = Part::new(left, right, depth, out, stride, into, [row, column]);
-                // SAFETY: so many rows, and eight or sixteen columns, are left (the caller's
-                // promise).
-                unsafe {
-                    match (rows - row, wide) {
-                        (1, true) => part.multiply::<1, 2>(),
-                        (2, true) => part.multiply::<2, 2>(),
-                        (3, true) => part.multiply::<3, 2>(),
-                        (4, true) => part.multiply::<4, 2>(),
-                        (5, true) => part.multiply::<5, 2>(),
-                        (_, true) => part.multiply::<6, 2>(),
-                        (1, false) => part.multiply::<1, 1>(),
-                        (2, false) => part.multiply::<2, 1>(),
-                        (3, false) => part.multiply::<3, 1>(),
-                        (4, false) => part.multiply::<4, 1>(),
-                        (5, false) => part.multiply::<5, 1>(),
-                        (_, false) => part.multiply::<6, 1>(),
-                    }
-                }
-            }
-        }
-    }
-
-    impl Part<'_> {
-        /// # Safety
-        ///
-        /// There must be `M` rows and `8 N` columns.
-        #[inline]
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn multiply<const M: usize, const N: usize>(self) {
-            let mut sums = [[_mm256_setzero_ps(); N]; M];
+    /// There must be `M` rows and `N` vectors of columns, and the processor have the vector's
+    /// instructions.
+    #[inline(always)]
+    unsafe fn multiply<V: Vector, const M: usize, const N: usize>(self) {
+        // SAFETY: rows and columns are there (the caller's promise).
+        unsafe {
+            let mut sums = [[V::all(0.0); N]; M];
             // The compiler must not know how rows lie, or it adds strides in the loop.
-            let left: [*const f32; M] = std::array::from_fn(|m| {
-                std::hint::black_box(self.left.wrapping_add(m * self.left_stride))
-            });
+            let mut left = [std::ptr::null::<f32>(); M];
+            for (m, left) in left.iter_mut().enumerate() {
+                *left = std::hint::black_box(self.left.wrapping_add(m * self.left_stride));
+            }
+            let out = |m: usize, n: usize| self.out.wrapping_add(m * self.stride + n * V::LANES);
             for m in 0..M {
-                _mm_prefetch::<_MM_HINT_T0>(self.out.wrapping_add(m * self.stride).cast());
+                (0..N).step_by(16 / V::LANES).for_each(|n| V::fetch(out(m, n)));
             }
             let mut right = self.right;
             macro_rules! step {
                 ($at:expr) => {
-                    // SAFETY: the caller's promise; row `at` is one of `depth`.
-                    let columns: [__m256; N] =
-                        std::array::from_fn(|n| unsafe { _mm256_loadu_ps(right.add(8 * n)) });
+                    let mut columns = [V::all(0.0); N];
+                    for (n, column) in columns.iter_mut().enumerate() {
+                        *column = V::load(right.add(n * V::LANES));
+                    }
                     right = right.wrapping_add(self.right_stride);
                     for (left, sums) in left.iter().zip(&mut sums) {
-                        // SAFETY: as above.
-                        let left = _mm256_set1_ps(unsafe { *left.add($at) });
+                        let left = V::all(*left.add($at));
                         for (sum, column) in sums.iter_mut().zip(columns) {
-                            *sum = _mm256_fmadd_ps(left, column, *sum);
+                            *sum = V::multiply_add(left, column, *sum);
                         }
                     }
                 };
@@ -295,20 +306,28 @@ mod avx2 {
             for at in fours..self.depth {
                 step!(at);
             }
-            for (m, sums) in sums.iter().enumerate() {
-                for (n, sum) in sums.iter().enumerate() {
-                    // SAFETY: as above.
-                    unsafe {
-                        let out = self.out.add(m * self.stride + 8 * n);
-                        let sum = match self.into {
-                            Into::Add => _mm256_add_ps(*sum, _mm256_loadu_ps(out)),
-                            Into::Plus(numbers) => {
-                                _mm256_add_ps(*sum, _mm256_loadu_ps(numbers.as_ptr().add(8 * n)))
-                            }
-                            Into::Write => *sum,
-                        };
-                        _mm256_storeu_ps(out, sum);
+            // Loops short enough to be unrolled: otherwise sums go through memory.
+            match self.into {
+                Into::Add => {
+                    for (m, sums) in sums.iter_mut().enumerate() {
+                        for (n, sum) in sums.iter_mut().enumerate() {
+                            *sum = V::add(*sum, V::load(out(m, n)));
+                        }
                     }
+                }
+                Into::Plus(numbers) => {
+                    for sums in &mut sums {
+                        for (n, sum) in sums.iter_mut().enumerate() {
+                            let number = V::load(numbers.as_ptr().add(n * V::LANES));
+                            *sum = V::add(*sum, number);
+                        }
+                    }
+                }
+                Into::Write => {}
+            }
+            for (m, sums) in sums.into_iter().enumerate() {
+                for (n, sum) in sums.into_iter().enumerate() {
+                    V::store(sum, out(m, n));
                 }
             }
         }

@@ -29,11 +29,11 @@ pub(crate) fn pays() -> bool {
 
 /// Whether the tier has products of pairs, on this processor.
 pub(super) fn has_pairs(tier: Tier) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    let has = tier == Tier::Avx512 && std::arch::is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(target_arch = "x86_64"))]
-    let has = false;
-    has
+    match tier {
+        #[cfg(target_arch = "x86_64")]
+        Tier::Avx512 => std::arch::is_x86_feature_detected!("avx512bf16"),
+        _ => false,
+    }
 }
 
 /// As [`super::multiply`], with activations rounded to bf16.

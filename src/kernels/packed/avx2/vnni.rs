@@ -4,7 +4,7 @@
 //! and weights are unpacked once for all activations; here the rows of several groups lie side by
 //! side, and factors are part of the scales. Sums start at what the 128 make too much, negated.
 
-mod vector;
+mod integers;
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -15,7 +15,8 @@ use crate::kernels::packed::avx2::{Minima, minima, words};
 use crate::kernels::packed::format::{Format, with_format};
 use crate::kernels::packed::layout::{BlockFormat, ROWS};
 use crate::kernels::tier::Tier;
-use vector::{Narrow, Vector, Wide};
+use crate::kernels::vector::{Narrow, Wide};
+use integers::Integers;
 
 /// Where products go.
 #[derive(Clone, Copy)]
@@ -258,7 +259,7 @@ impl<const G: usize> Work<'_, G> {
     ///
     /// As of [`Self::run`], and the processor must have the vector's instructions.
     #[inline(always)]
-    unsafe fn multiply<V: Vector, const HALVES: bool, const MINIMA: bool, const M: usize>(
+    unsafe fn multiply<V: Integers, const HALVES: bool, const MINIMA: bool, const M: usize>(
         &self,
         row: usize,
     ) {
@@ -288,7 +289,7 @@ impl<const G: usize> Work<'_, G> {
                         from.copy_to_nonoverlapping(before.as_mut_ptr(), target.rows);
                         from = before.as_ptr();
                     }
-                    *sums = [V::floats(from), V::floats(from.add(V::LANES))];
+                    *sums = [V::load(from), V::load(from.add(V::LANES))];
                 }
             }
             for (at, piece) in pieces.iter().enumerate() {
@@ -309,7 +310,7 @@ impl<const G: usize> Work<'_, G> {
                         let half = &piece.halves[$half];
                         for n in 0..2 {
                             let scale =
-                                V::floats(half.scale.as_ptr().cast::<f32>().add(n * V::LANES));
+                                V::load(half.scale.as_ptr().cast::<f32>().add(n * V::LANES));
                             for i in 0..M {
                                 let scale = V::multiply(scale, V::all((*groups[i].add(at)).scale));
                                 let total = V::convert(totals[i][n]);
@@ -317,7 +318,7 @@ impl<const G: usize> Work<'_, G> {
                             }
                             if MINIMA {
                                 let minima = half.minimum.as_ptr().cast::<f32>();
-                                let minimum = V::floats(minima.add(n * V::LANES));
+                                let minimum = V::load(minima.add(n * V::LANES));
                                 for i in 0..M {
                                     let group = &*groups[i].add(at);
                                     let sum = if HALVES { group.halves[$half] } else { group.sum };

@@ -1,0 +1,36 @@
+//! Vectors of numbers in f32, of each tier: what products are made with.
+#![expect(unsafe_code, reason = "vector instructions")]
+
+#[cfg(target_arch = "aarch64")]
+mod arm;
+mod plain;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(target_arch = "aarch64")]
+pub(super) use arm::Neon;
+pub(super) use plain::Plain;
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Narrow, NarrowPairs, Wide, WidePairs};
+
+/// A vector. Its methods are inlined into functions that enable its instructions.
+pub(super) trait Vector {
+    type Floats: Copy;
+    /// Numbers in one.
+    const LANES: usize;
+
+    /// # Safety
+    ///
+    /// As all methods: the processor must have the instructions, and pointers must point to as many
+    /// numbers as a vector has.
+    unsafe fn load(from: *const f32) -> Self::Floats;
+    unsafe fn store(x: Self::Floats, to: *mut f32);
+    /// The same number in all lanes.
+    unsafe fn all(x: f32) -> Self::Floats;
+    unsafe fn add(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a b + c`.
+    unsafe fn multiply_add(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+
+    /// Has what is to be written soon fetched into the first cache; the pointer may be to nowhere.
+    fn fetch(_: *const f32) {}
+}
