@@ -6,13 +6,15 @@
 //! with VNNI, AVX2 with or without AVX-VNNI, NEON with or without products of bytes (`dotprod`,
 //! `i8mm`).
 //!
-//! Products of bf16 (`vdpbf16ps`) are not used: they would round activations, and on the processor at
-//! hand (Emerald Rapids) they multiply 44 billion numbers a second and core, products of f32 77.
+//! Products of bf16 (`vdpbf16ps`) round activations, so they are for those who ask for arithmetic in
+//! bf16, where the processor is faster so (`dense/brain.rs`): AMD's since Zen 4; on Intel's Emerald
+//! Rapids they multiply 42 billion numbers a second and core, products of f32 89.
 //!
 //! | kernel | weights | activations | error against f64 |
 //! |---|---|---|---|
 //! | [`packed`] | blocks of 2 to 8 bits, exact | 8 bits per 32 values | that of rounding activations to 1/254 of the largest of 32 |
 //! | [`dense`] | f32, f16, bf16, exact | f32 | below `3e-6` of the sum of the products' magnitudes |
+//! | [`dense`], where asked for | bf16, exact | rounded to bf16 | that of rounding, and below `1e-5` of the sum of the products' magnitudes |
 //! | [`attention`] | cached keys and values, f32, f16 or 8 bits, exact | f32 | below `1e-5` of the largest value |
 //! | [`norm`], [`rope`], [`gate`] | f32 | f32 | below `3e-6`, `2e-5` and `1e-6`, relatively |
 //! | [`elementwise`] | | f32 | GELU: below `5e-7`, `4e-7` of a larger result |

@@ -2,13 +2,13 @@
 #![expect(unsafe_code, reason = "vector instructions")]
 
 #[cfg(target_arch = "aarch64")]
-mod arm;
+mod neon;
 mod plain;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 #[cfg(target_arch = "aarch64")]
-pub(super) use arm::Neon;
+pub(super) use neon::Neon;
 pub(super) use plain::Plain;
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Narrow, NarrowPairs, Wide, WidePairs};

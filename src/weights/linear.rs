@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::kernels::activations::Activations;
-use crate::kernels::dense::{self, Dense, brain};
+use crate::kernels::dense;
 use crate::kernels::packed::{self, Factor, Packed};
 use crate::weights::elements::block_name;
 use crate::weights::slices::{with_dense, with_f32};
@@ -141,9 +141,8 @@ impl Linear {
                         with_dense(weight, |weight| dense::multiply(x, in_features, weight, bias))?;
                 }
                 Matrix::Brain(weight) => {
-                    *out = with_dense(weight, |weight| match weight {
-                        Dense::BF16(weight) => brain::multiply(x, in_features, weight, bias),
-                        other => dense::multiply(x, in_features, other, bias),
+                    *out = with_dense(weight, |weight| {
+                        dense::multiply(x, in_features, weight.rounded(), bias)
                     })?;
                 }
                 Matrix::Packed(weight) => factors.push((Factor { weight, bias }, out)),
@@ -251,6 +250,12 @@ mod tests {
                     let y = linear.forward(&x)?;
                     assert_eq!(y.dims(), [1, rows, outer]);
                     assert_eq!(linear.bytes(), inner * outer * dtype.size_in_bytes());
+                    close(&y.flatten_all()?.to_vec1::<f32>()?, &expected, 1e-4);
+                    // Activations that are exact in bf16 are what they were when rounded to it.
+                    let Linear { weight: Matrix::Dense(weight), bias } = linear else {
+                        unreachable!()
+                    };
+                    let y = Linear { weight: Matrix::Brain(weight), bias }.forward(&x)?;
                     close(&y.flatten_all()?.to_vec1::<f32>()?, &expected, 1e-4);
                 }
             }

@@ -25,7 +25,7 @@ const ACTIVATIONS: usize = 512 << 10;
 /// Rows of activations that are worth making panels once more for.
 const CHUNK: usize = 192;
 /// Products in a tile at most.
-const MOST: usize = 12 * 32;
+const MOST: usize = 8 * 48;
 
 thread_local! {
     static PANELS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };

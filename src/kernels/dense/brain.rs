@@ -1,18 +1,18 @@
 //! Products in bf16: of weights in it, and of activations that are rounded to it.
 //!
-//! Where the processor multiplies pairs of them (`vdpbf16ps`), many rows of activations take half the
-//! time that they take in f32; elsewhere, and for few rows, which wait for memory, rounded activations
-//! are multiplied in f32: the results differ by the order of sums alone. The error of sums against
+//! Many rows of activations are multiplied in pairs (`vdpbf16ps`) where the processor does that;
+//! elsewhere, and for few rows, which wait for memory, rounded activations are multiplied in f32: the results differ by the order of sums alone. The error of sums against
 //! f64, of rounded activations, is below `1e-5` of the sum of the products' magnitudes.
 
 use half::bf16;
 
+use crate::kernels::dense::element::Element;
 use crate::kernels::dense::{FEW, multiply_as};
 use crate::kernels::pool;
 use crate::kernels::shared::written;
 use crate::kernels::tier::{Tier, tiered};
 
-/// Whether this processor is faster in bf16 than in f32: AMD's since Zen 4. Intel's have the
+/// Whether this processor is faster in bf16 than in f32: AMD's since Zen 4, on paper twice as fast. Intel's have the
 /// instruction since 2020 but take twice as long for it as for one in f32 (measured on Emerald
 /// Rapids), so that nothing would be won.
 pub(crate) fn pays() -> bool {
@@ -37,16 +37,7 @@ pub(super) fn has_pairs(tier: Tier) -> bool {
 }
 
 /// As [`super::multiply`], with activations rounded to bf16.
-pub(crate) fn multiply(
-    x: &[f32],
-    columns: usize,
-    weight: &[bf16],
-    bias: Option<&[f32]>,
-) -> Vec<f32> {
-    multiply_on(Tier::best(), x, columns, weight, bias)
-}
-
-fn multiply_on(
+pub(super) fn multiply(
     tier: Tier,
     x: &[f32],
     columns: usize,
@@ -87,7 +78,7 @@ fn rounded<const PAIRS: bool>(tier: Tier, x: &[f32]) -> Vec<f32> {
 tiered! {
     fn round(x: &[f32], out: &mut [f32]) {
         for (out, x) in out.iter_mut().zip(x) {
-            *out = f32::from_bits(upper(*x) << 16);
+            *out = bf16::from_f32(*x).to_f32();
         }
     }
 }
@@ -95,17 +86,9 @@ tiered! {
 tiered! {
     fn round_pairs(x: &[f32], out: &mut [f32]) {
         for (out, [first, second]) in out.iter_mut().zip(x.as_chunks::<2>().0) {
-            *out = f32::from_bits(upper(*first) | upper(*second) << 16);
+            *out = [*first, *second].map(bf16::from_f32).widen();
         }
     }
-}
-
-/// The bits of the nearest number of bf16; NaN stays NaN.
-#[inline(always)]
-fn upper(x: f32) -> u32 {
-    let bits = x.to_bits();
-    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-    if x.is_nan() { bits >> 16 | 0x40 } else { nearest }
 }
 
 #[cfg(test)]
@@ -152,7 +135,7 @@ mod tests {
                 let x = random(batch * columns, 2);
                 let exact = |x: f32| f64::from(bf16::from_f32(x).to_f32());
                 for tier in Tier::available() {
-                    let out = multiply_on(tier, &x, columns, &weight, Some(&bias));
+                    let out = multiply(tier, &x, columns, &weight, Some(&bias));
                     assert_eq!(out.len(), batch * rows);
                     for (at, found) in out.into_iter().enumerate() {
                         let x = &x[at / rows * columns..][..columns];

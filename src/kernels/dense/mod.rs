@@ -28,8 +28,20 @@ use element::Element;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Dense<'a> {
     BF16(&'a [bf16]),
+    /// bf16, for activations rounded to it.
+    RoundedBF16(&'a [bf16]),
     F16(&'a [f16]),
     F32(&'a [f32]),
+}
+
+impl Dense<'_> {
+    /// The same weight, for activations rounded to bf16 if it is in it.
+    pub(crate) fn rounded(self) -> Self {
+        match self {
+            Self::BF16(weight) => Self::RoundedBF16(weight),
+            other => other,
+        }
+    }
 }
 
 /// `x`, rows of `columns`, times the transposed weight: `(x rows, weight rows)`. A bias has one number
@@ -52,6 +64,7 @@ fn multiply_on(
 ) -> Vec<f32> {
     match weight {
         Dense::BF16(weight) => multiply_as(tier, x, columns, weight, bias),
+        Dense::RoundedBF16(weight) => brain::multiply(tier, x, columns, weight, bias),
         Dense::F16(weight) => multiply_as(tier, x, columns, weight, bias),
         Dense::F32(weight) => multiply_as(tier, x, columns, weight, bias),
     }
@@ -171,7 +184,7 @@ mod tests {
             for weight in [Dense::F32(&values), Dense::BF16(&brain), Dense::F16(&half)] {
                 let value = |at: usize| match weight {
                     Dense::F32(values) => values[at],
-                    Dense::BF16(values) => values[at].to_f32(),
+                    Dense::BF16(values) | Dense::RoundedBF16(values) => values[at].to_f32(),
                     Dense::F16(values) => values[at].to_f32(),
                 };
                 let biases = random(rows, 3);
