@@ -1,5 +1,9 @@
 //! Everything that can go wrong, grouped by who can put it right.
 
+mod names;
+
+pub(crate) use names::{did_you_mean, none_of, quoted};
+
 use std::path::{Path, PathBuf};
 
 /// The result of every fallible call in this crate.

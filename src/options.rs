@@ -6,7 +6,7 @@ use std::str::FromStr;
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
 
-use crate::error::Error;
+use crate::error::{Error, none_of};
 
 /// How to load a model. The same struct for every task and every architecture.
 #[derive(Debug, Clone, Default)]
@@ -100,7 +100,7 @@ impl FromStr for CachePrecision {
             "f16" | "float16" => Ok(Self::F16),
             "f32" | "float32" => Ok(Self::F32),
             "q8" => Ok(Self::Q8),
-            _ => Err(Error::option("cache", format!("{name:?} is none of f32, f16, q8"))),
+            _ => Err(Error::option("cache", none_of(name, &["f32", "f16", "q8"]))),
         }
     }
 }
@@ -131,7 +131,7 @@ impl FromStr for Precision {
             "bf16" | "bfloat16" => Ok(Self::BF16),
             "f16" | "float16" => Ok(Self::F16),
             "f32" | "float32" => Ok(Self::F32),
-            _ => Err(Error::option("dtype", format!("{name:?} is none of auto, f32, f16, bf16"))),
+            _ => Err(Error::option("dtype", none_of(name, &["auto", "f32", "f16", "bf16"]))),
         }
     }
 }
@@ -241,7 +241,7 @@ impl FromStr for QuantLevel {
         Self::ALL.iter().copied().find(|level| plain(level.name()) == plain(name)).ok_or_else(
             || {
                 let known: Vec<_> = Self::ALL.iter().map(|level| level.name()).collect();
-                Error::option("quantize", format!("{name:?} is none of {}", known.join(", ")))
+                Error::option("quantize", none_of(name, &known))
             },
         )
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, none_of};
 use crate::options::LoadOptions;
 use crate::pipeline::PipelineBuilder;
 use crate::pipeline::TaskPipeline;
@@ -217,7 +217,7 @@ impl FromStr for Task {
         let known = |task: &Self| task.name() == name || task.aliases().contains(&name);
         Self::ALL.iter().copied().find(known).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|task| task.name()).collect();
-            Error::option("task", format!("{name:?} is none of {}", names.join(", ")))
+            Error::option("task", none_of(name, &names))
         })
     }
 }
