@@ -52,6 +52,7 @@ pub mod options;
 pub mod pipeline;
 pub mod source;
 pub mod tokenizer;
+mod warning;
 pub mod weights;
 
 pub use candle_core::{DType, Device, Tensor};

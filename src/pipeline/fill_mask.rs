@@ -19,9 +19,9 @@ use crate::pipeline::json;
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
 use crate::pipeline::truncation::TruncationReport;
-use crate::pipeline::warning::warn;
 use crate::source::ModelFiles;
 use crate::tokenizer::{EncodeOptions, Encoding, TextInput, Tokenizer};
+use crate::warning::warn;
 
 /// Call options of [`FillMaskPipeline`], by their Hugging Face names.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -16,8 +16,8 @@ use rayon::prelude::*;
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::pipeline::truncation::TruncationReport;
-use crate::pipeline::warning::warn;
 use crate::tokenizer::Encoding;
+use crate::warning::warn;
 
 /// What one task does with an item. All of it works through `&self`.
 pub(super) trait Work: Send + Sync + 'static {

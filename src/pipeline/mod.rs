@@ -31,9 +31,9 @@ mod text_ranking;
 mod token_classification;
 mod tokenize;
 mod truncation;
-mod warning;
 mod zero_shot_classification;
 
+pub use crate::warning::on_warning;
 pub use builder::PipelineBuilder;
 pub use classify::TextOrPair;
 pub use feature_extraction::{
@@ -58,7 +58,6 @@ pub use token_classification::{
 };
 pub use tokenize::{TextTruncation, TokenizerOptions};
 pub use truncation::TruncationReport;
-pub use warning::on_warning;
 pub use zero_shot_classification::{
     ZeroShotClassification, ZeroShotClassificationOptions, ZeroShotClassificationPipeline,
 };

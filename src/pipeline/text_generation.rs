@@ -19,7 +19,7 @@ use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
 use crate::pipeline::truncation::TruncationReport;
-use crate::pipeline::warning::warn;
+use crate::warning::warn;
 use crate::source::ModelFiles;
 use crate::tokenizer::chat::{ChatOptions, Message};
 use crate::tokenizer::{EncodeOptions, Tokenizer};

@@ -20,9 +20,9 @@ use crate::pipeline::json;
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TextTruncation, TokenizerOptions};
 use crate::pipeline::truncation::TruncationReport;
-use crate::pipeline::warning::warn;
 use crate::source::ModelFiles;
 use crate::tokenizer::{Encoding, TextInput, Tokenizer, TruncationStrategy};
+use crate::warning::warn;
 
 /// Call options of [`ZeroShotClassificationPipeline`], by their Hugging Face names.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -1,4 +1,4 @@
-//! What a caller should know about a call that still gave a result.
+//! What a caller should know though there is a result.
 
 use std::sync::OnceLock;
 
@@ -6,14 +6,14 @@ type Hook = Box<dyn Fn(&str) + Send + Sync>;
 
 static HOOK: OnceLock<Hook> = OnceLock::new();
 
-/// Decides, once per program, where warnings of pipelines go: texts that were cut, targets that are
-/// no token. By default they are printed on stderr. Returns whether this was the first call; later
-/// ones change nothing.
+/// Decides, once per program, where warnings go: texts that were cut, targets that are no token, a
+/// model that was not made for its task. By default they are printed on stderr. Returns whether this
+/// was the first call; later ones change nothing.
 pub fn on_warning(hook: impl Fn(&str) + Send + Sync + 'static) -> bool {
     HOOK.set(Box::new(hook)).is_ok()
 }
 
-pub(super) fn warn(message: &str) {
+pub(crate) fn warn(message: &str) {
     match HOOK.get() {
         Some(hook) => hook(message),
         None => eprintln!("warning: {message}"),
