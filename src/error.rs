@@ -4,6 +4,7 @@ mod names;
 
 pub(crate) use names::{did_you_mean, none_of, quoted};
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The result of every fallible call in this crate.
@@ -11,8 +12,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything that can go wrong, grouped by who can put it right.
 ///
-/// Each message names what was asked for, what was found, and what to do about it.
-#[derive(Debug, thiserror::Error)]
+/// Each message names what was asked for, what was found, and what to do about it. `Debug` prints the
+/// message, too, so that a `main` that returns a [`Result`] shows it.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     // --- the network or the disk: try again, sign in, or look at the path ---------------------
@@ -89,7 +91,11 @@ pub enum Error {
 
     // --- the request: fix the call ------------------------------------------------------------
     /// Prompt and cache together are longer than the model's context.
-    #[error("{tokens} tokens do not fit the model's context of {limit}")]
+    #[error(
+        "{tokens} tokens do not fit the model's context of {limit}: shorten the text, or let a pipeline do \
+         it: `truncation` leaves out the end of a text, `handle_long_generation` (\"hole\") the beginning of a \
+         prompt"
+    )]
     ContextOverflow {
         /// Tokens that would have been in the context.
         tokens: usize,
@@ -104,6 +110,9 @@ pub enum Error {
         /// Why the value is refused and what is accepted.
         reason: String,
     },
+    /// A [`Checkpoint`](crate::models::Checkpoint) of the caller ended a forward pass.
+    #[error("interrupted by the caller")]
+    Interrupted,
     /// The input itself cannot be used: empty, mis-shaped, out of vocabulary.
     #[error("invalid input: {reason}")]
     InvalidInput {
@@ -161,6 +170,19 @@ impl Error {
         )
     }
 
+    /// The same error with one more thing to do.
+    pub(crate) fn advised(mut self, advice: &str) -> Self {
+        if let Self::Hub { reason, .. }
+        | Self::InvalidOption { reason, .. }
+        | Self::Malformed { reason, .. }
+        | Self::MissingFile { reason, .. } = &mut self
+        {
+            *reason += "; ";
+            *reason += advice;
+        }
+        self
+    }
+
     pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Read { path, source }
@@ -189,5 +211,43 @@ impl Error {
 
     pub(crate) fn tokenizer(reason: impl ToString) -> Self {
         Self::Tokenizer { reason: reason.to_string() }
+    }
+}
+
+/// The message, and what caused it where the message does not say it already.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        f.write_str(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// What `fn main() -> Result<(), Error>` prints, and `fn main() -> Result<(), Box<dyn …>>`.
+    #[test]
+    fn a_program_that_ends_with_an_error_shows_its_sentence() {
+        let missing = Error::read("./model")(io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(format!("{missing:?}"), "cannot read ./model: entity not found");
+        let boxed: Box<dyn std::error::Error> = Error::option("top_p", "must be in [0, 1]").into();
+        assert_eq!(format!("{boxed:?}"), "option `top_p`: must be in [0, 1]");
+        let below = Error::from(candle_core::Error::Msg("out of memory".to_owned()));
+        assert_eq!(format!("{below:?}"), "tensor operation: out of memory");
+        let long = Error::ContextOverflow { tokens: 9, limit: 8 };
+        for option in ["`truncation`", "`handle_long_generation`"] {
+            assert!(format!("{long:?}").contains(option), "{long:?}");
+        }
     }
 }

@@ -22,7 +22,8 @@ pub struct LoadOptions {
     pub quantize: Option<QuantLevel>,
     /// Linear layers that [`quantize`](Self::quantize) leaves alone: modules by the model's or the
     /// checkpoint's name, each with all that is in it (`layers.0`, `mlp.down`, `lm_head`). `None`: the
-    /// output head, as in bitsandbytes (`llm_int8_skip_modules`); an empty list: none.
+    /// output head, as in bitsandbytes (`llm_int8_skip_modules`); an empty list: none. A list takes the
+    /// place of the default; a name of no module of the model is refused.
     pub skip_modules: Option<Vec<String>>,
     /// What keys and values are kept in on the CPU. `None`: f32 where all weights are f32, else f16, whose
     /// rounding is small beside that of the weights. On a GPU they have the dtype of the arithmetic.
@@ -94,12 +95,15 @@ pub enum CachePrecision {
 impl FromStr for CachePrecision {
     type Err = Error;
 
-    /// Accepts `f32`, `float32`, `f16`, `float16`, `q8`.
+    /// Accepts what [`Precision`] does for these, and `q8`, `q8_0`, `int8`, `8bit`; in any case.
     fn from_str(name: &str) -> Result<Self, Error> {
         match name.to_ascii_lowercase().as_str() {
-            "f16" | "float16" => Ok(Self::F16),
-            "f32" | "float32" => Ok(Self::F32),
-            "q8" => Ok(Self::Q8),
+            "q8" | "q8_0" | "int8" | "8bit" => return Ok(Self::Q8),
+            _ => {}
+        }
+        match dtype(name) {
+            Some(Precision::F16) => Ok(Self::F16),
+            Some(Precision::F32) => Ok(Self::F32),
             _ => Err(Error::option("cache", none_of(name, &["f32", "f16", "q8"]))),
         }
     }
@@ -124,16 +128,31 @@ pub enum Precision {
 impl FromStr for Precision {
     type Err = Error;
 
-    /// Accepts `auto`, `f32`, `float32`, `f16`, `float16`, `bf16`, `bfloat16`.
+    /// Accepts what Hugging Face, torch and GGUF files call them, in any case: `auto`; `f32`, `fp32`,
+    /// `float32`, `float`; `f16`, `fp16`, `float16`, `half`; `bf16`, `bfloat16`; each also behind
+    /// `torch.`.
     fn from_str(name: &str) -> Result<Self, Error> {
-        match name.to_ascii_lowercase().as_str() {
-            "auto" => Ok(Self::AsStored),
-            "bf16" | "bfloat16" => Ok(Self::BF16),
-            "f16" | "float16" => Ok(Self::F16),
-            "f32" | "float32" => Ok(Self::F32),
-            _ => Err(Error::option("dtype", none_of(name, &["auto", "f32", "f16", "bf16"]))),
-        }
+        dtype(name).ok_or_else(|| {
+            Error::option(
+                "dtype",
+                match level(name) {
+                    Some(level) => format!("{name:?} is no dtype but a level: `quantize` {level}"),
+                    None => none_of(name, &["auto", "f32", "f16", "bf16"]),
+                },
+            )
+        })
     }
+}
+
+fn dtype(name: &str) -> Option<Precision> {
+    let name = name.to_ascii_lowercase();
+    Some(match name.strip_prefix("torch.").unwrap_or(&name) {
+        "auto" => Precision::AsStored,
+        "bf16" | "bfloat16" => Precision::BF16,
+        "f16" | "fp16" | "float16" | "half" => Precision::F16,
+        "f32" | "fp32" | "float32" | "float" => Precision::F32,
+        _ => return None,
+    })
 }
 
 /// The block formats worth choosing, from most to least faithful.
@@ -227,24 +246,38 @@ impl FromStr for QuantLevel {
     type Err = Error;
 
     /// Accepts a level's [`name`](Self::name) in any case, with or without underscores: `q4_k`,
-    /// `Q4K`, `q8_0`, `q80`; and what Python's libraries call their schemes, for the level that
-    /// does the same job: `int8` and `8bit` are `Q8_0` (8 bits and a scale for 32 weights, where
-    /// bitsandbytes has one for a row), `int4`, `4bit` and `nf4` are `Q4K` (4 bits, and a scale and a
-    /// minimum for 32 weights, where `nf4` has a scale for 64).
+    /// `Q4K`, `q8_0`, `q80`; llama.cpp's mixtures `q4_k_m`, `q3_k_s` and so on for the format that most
+    /// of them is in, which here all of it is; and what Python's libraries call their schemes, for the
+    /// level that does the same job: `int8` and `8bit` are `Q8_0` (8 bits and a scale for 32 weights, where
+    /// bitsandbytes has one for a row), `int4`, `4bit`, `nf4` and `fp4` are `Q4K` (4 bits, and a
+    /// scale and a minimum for 32 weights, where `nf4` has a scale for 64).
     fn from_str(name: &str) -> Result<Self, Error> {
-        match name.to_ascii_lowercase().as_str() {
-            "int8" | "8bit" => return Ok(Self::Q8_0),
-            "int4" | "4bit" | "nf4" => return Ok(Self::Q4K),
-            _ => {}
-        }
-        let plain = |text: &str| text.to_ascii_lowercase().replace('_', "");
-        Self::ALL.iter().copied().find(|level| plain(level.name()) == plain(name)).ok_or_else(
-            || {
-                let known: Vec<_> = Self::ALL.iter().map(|level| level.name()).collect();
-                Error::option("quantize", none_of(name, &known))
-            },
-        )
+        level(name).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|level| level.name()).collect();
+            Error::option(
+                "quantize",
+                match dtype(name) {
+                    Some(_) => {
+                        format!("{name:?} is no level but a dtype: set `dtype` to it instead")
+                    }
+                    None => none_of(name, &known),
+                },
+            )
+        })
     }
+}
+
+fn level(name: &str) -> Option<QuantLevel> {
+    let plain = |text: &str| text.to_ascii_lowercase().replace('_', "");
+    let name = plain(name);
+    match name.as_str() {
+        "int8" | "8bit" => return Some(QuantLevel::Q8_0),
+        "int4" | "4bit" | "nf4" | "fp4" => return Some(QuantLevel::Q4K),
+        _ => {}
+    }
+    let mixture = name.trim_end_matches(['x', 's', 'm', 'l']);
+    let name = if mixture.ends_with('k') { mixture } else { &name };
+    QuantLevel::ALL.iter().copied().find(|level| plain(level.name()) == name)
 }
 
 #[cfg(test)]
@@ -260,6 +293,42 @@ mod tests {
         }
         assert_eq!((level("int8"), level("8bit")), (QuantLevel::Q8_0, QuantLevel::Q8_0));
         assert_eq!((level("int4"), level("NF4")), (QuantLevel::Q4K, QuantLevel::Q4K));
-        assert!("int3".parse::<QuantLevel>().unwrap_err().is_caller_error());
+        // What `llama-quantize` and those who publish its files call them.
+        for (name, expected) in [
+            ("q4_k_m", QuantLevel::Q4K),
+            ("Q5_K_S", QuantLevel::Q5K),
+            ("Q3_K_XL", QuantLevel::Q3K),
+            ("Q6_K_L", QuantLevel::Q6K),
+            ("Q2_K_S", QuantLevel::Q2K),
+            ("fp4", QuantLevel::Q4K),
+        ] {
+            assert_eq!(level(name), expected, "{name}");
+        }
+        for name in ["int3", "q4_0_m", "q4", "", "s", "iq4_xs", "k"] {
+            assert!(name.parse::<QuantLevel>().unwrap_err().is_caller_error(), "{name}");
+        }
+        let error = |name: &str| name.parse::<QuantLevel>().unwrap_err().to_string();
+        assert!(error("q9_0").contains("did you mean"), "{}", error("q9_0"));
+        assert!(error("fp16").contains("set `dtype`"), "{}", error("fp16"));
+    }
+
+    #[test]
+    fn dtypes_have_several_names() {
+        let dtype = |name: &str| name.parse::<Precision>().unwrap();
+        for name in ["f16", "fp16", "FP16", "half", "float16", "torch.float16", "torch.half"] {
+            assert_eq!(dtype(name), Precision::F16, "{name}");
+            assert_eq!(name.parse::<CachePrecision>().unwrap(), CachePrecision::F16, "{name}");
+        }
+        for name in ["f32", "fp32", "float32", "float", "torch.float32"] {
+            assert_eq!(dtype(name), Precision::F32, "{name}");
+        }
+        for name in ["bf16", "bfloat16", "BF16", "torch.bfloat16"] {
+            assert_eq!(dtype(name), Precision::BF16, "{name}");
+            assert!(name.parse::<CachePrecision>().is_err());
+        }
+        assert_eq!("int8".parse::<CachePrecision>().unwrap(), CachePrecision::Q8);
+        let error = |name: &str| name.parse::<Precision>().unwrap_err().to_string();
+        assert!(error("q4_k_m").contains("`quantize` q4_k"), "{}", error("q4_k_m"));
+        assert!(error("flaot16").contains("is none of"), "{}", error("flaot16"));
     }
 }

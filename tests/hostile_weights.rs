@@ -102,6 +102,25 @@ const SAFETENSORS: &str = "model.safetensors";
 const GGUF: &str = "model.gguf";
 const TORCH: &str = "pytorch_model.bin";
 
+/// What Git leaves where it did not fetch a large file, and what is left of one that was cut off.
+#[test]
+fn files_that_did_not_come_whole_say_what_to_do() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 4567\n";
+    for name in [SAFETENSORS, GGUF, TORCH, "model.safetensors.index.json"] {
+        refused(name, pointer.as_bytes(), "`git lfs pull`");
+        refused(name, pointer.as_bytes(), "4567 bytes");
+    }
+    let golden = |name: &str| fs::read(Path::new("tests/goldens").join(name)).unwrap();
+    for (name, bytes) in [
+        (SAFETENSORS, golden("llama-tiny/model.safetensors")),
+        (TORCH, golden("llama-bin-tiny/pytorch_model.bin")),
+    ] {
+        for length in [5, 200, bytes.len() / 2, bytes.len() - 1] {
+            refused(name, &bytes[..length], if length > 5 { "download it again" } else { "" });
+        }
+    }
+}
+
 #[test]
 fn lying_safetensors_headers() {
     let refuse = |header: &str, data: &[u8], words| {

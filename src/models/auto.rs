@@ -11,13 +11,13 @@ use crate::models::encoder::{
     Head, Headed, MaskedHead, SequenceHead, SpanHead, TextEncoder, TokenHead,
 };
 use crate::models::heads::{
-    Encoder, MaskedLm, QuestionAnswerer, SequenceClassifier, TokenClassifier,
+    Encoder, MaskedLm, QuestionAnswerer, SequenceClassifier, TextModel, TokenClassifier,
 };
 use crate::models::last_token::{LastTokenClassifier, NextTokenScorer};
 use crate::models::raw_config::RawConfig;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
-use crate::weights::Weights;
+use crate::weights::{self, Weights};
 
 /// Reads `config.json` (or GGUF metadata) and builds whatever it names.
 #[derive(Debug)]
@@ -48,7 +48,8 @@ impl AutoModel {
             let known = FAMILIES.iter().flat_map(|family| decoder_names(family, files));
             unknown(files, &raw, "a decoder", known)
         })?;
-        Ok(Arc::new(Decoder::load(family, &raw, files, options, Purpose::Logits)?.0))
+        let (model, _) = Decoder::load(family, &raw, files, options, Purpose::Logits)?;
+        Ok(checked(model, options)?)
     }
 
     /// An encoder without a head, or a decoder without one: hidden vectors.
@@ -73,9 +74,10 @@ impl AutoModel {
         let raw = RawConfig::read(files)?;
         Ok(match decoder_family(files, &raw)? {
             Some(family) => {
-                Arc::new(Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?.0)
+                let purpose = Purpose::HiddenStates;
+                checked(Decoder::load(family, &raw, files, options, purpose)?.0, options)?
             }
-            None => Arc::new(text_encoder(files, &raw, options)?.0),
+            None => checked(text_encoder(files, &raw, options)?.0, options)?,
         })
     }
 
@@ -102,10 +104,10 @@ impl AutoModel {
     ) -> Result<Arc<dyn SequenceClassifier>> {
         let raw = RawConfig::read(files)?;
         let Some(family) = decoder_family(files, &raw)? else {
-            return Ok(Arc::new(headed::<SequenceHead>(files, options)?));
+            return Ok(headed::<SequenceHead>(files, options)?);
         };
         let (body, weights) = Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?;
-        Ok(Arc::new(LastTokenClassifier::load(body, &raw, &weights)?))
+        Ok(checked(LastTokenClassifier::load(body, &raw, &weights)?, options)?)
     }
 
     /// A decoder that scores by its next token: one logit, that of `wanted` less that of
@@ -141,7 +143,7 @@ impl AutoModel {
         files: &ModelFiles,
         options: &LoadOptions,
     ) -> Result<Arc<dyn TokenClassifier>> {
-        Ok(Arc::new(headed::<TokenHead>(files, options)?))
+        Ok(headed::<TokenHead>(files, options)?)
     }
 
     /// An encoder with a question-answering head.
@@ -165,7 +167,7 @@ impl AutoModel {
         files: &ModelFiles,
         options: &LoadOptions,
     ) -> Result<Arc<dyn QuestionAnswerer>> {
-        Ok(Arc::new(headed::<SpanHead>(files, options)?))
+        Ok(headed::<SpanHead>(files, options)?)
     }
 
     /// An encoder with a masked-language-model head.
@@ -186,14 +188,23 @@ impl AutoModel {
     ///
     /// As there.
     pub fn masked_lm_from(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<dyn MaskedLm>> {
-        Ok(Arc::new(headed::<MaskedHead>(files, options)?))
+        Ok(headed::<MaskedHead>(files, options)?)
     }
 }
 
-fn headed<H: Head>(files: &ModelFiles, options: &LoadOptions) -> Result<Headed<H>> {
+fn headed<H: Head>(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Headed<H>>>
+where
+    Headed<H>: TextModel,
+{
     let raw = RawConfig::read(files)?;
     let (body, weights) = text_encoder(files, &raw, options)?;
-    Headed::load(body, &raw, &weights)
+    checked(Headed::load(body, &raw, &weights)?, options)
+}
+
+/// A loaded model, whose options did what was asked for, or it is told.
+fn checked<M: TextModel>(model: M, options: &LoadOptions) -> Result<Arc<M>> {
+    weights::check(model.inventory(), options)?;
+    Ok(Arc::new(model))
 }
 
 fn text_encoder(

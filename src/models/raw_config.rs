@@ -26,6 +26,7 @@ impl RawConfig {
         if let Some(file) = files.gguf() {
             return Self::of_gguf(file);
         }
+        files.refuse_adapter()?;
         let path = files.required("config.json", "the model's architecture and sizes")?;
         let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
         let fields = serde_json::from_str(&text).map_err(|error| Error::malformed(&path, error))?;

@@ -61,7 +61,7 @@ mod repo;
 mod xet;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[cfg(feature = "hub")]
@@ -69,6 +69,7 @@ pub(super) use repo::OpenRepo;
 
 use crate::error::{Error, Result};
 use crate::source::ModelSource;
+use crate::warning::warn;
 
 /// A repository on the Hugging Face Hub. What is not set here comes from the environment, see the
 /// [module](self).
@@ -89,6 +90,8 @@ pub struct HubRepo {
     endpoint: Option<String>,
     offline: Option<bool>,
     progress: Option<Callback>,
+    /// Whether a text was taken for its id, so that a path may have been meant.
+    is_guess: bool,
 }
 
 /// How far the download of one file is.
@@ -116,7 +119,13 @@ impl HubRepo {
             endpoint: None,
             offline: None,
             progress: None,
+            is_guess: false,
         }
+    }
+
+    /// The repository that a text names which is no local path by its looks.
+    pub(super) fn from_text(id: &str) -> Self {
+        Self { is_guess: true, ..Self::new(id) }
     }
 
     /// A branch, a tag or a commit. By default `main`. Only a full commit hash always means the
@@ -189,6 +198,34 @@ impl HubRepo {
         Err(Error::FeatureDisabled { feature: "hub" })
     }
 
+    /// As [`open`](Self::open); where a file or folder of that name is on the disk, which may have been
+    /// meant, the error says so, or a warning.
+    pub(super) fn open_unless_meant_local(&self, probe: &str) -> Result<OpenRepo> {
+        let opened = self.open(probe);
+        if !Path::new(&self.id).exists() {
+            return opened;
+        }
+        let there =
+            format!("{:?} is on the disk, too: write \"./{}\" to load that", self.id, self.id);
+        match opened {
+            Ok(opened) => {
+                if self.is_guess {
+                    warn(&format!(
+                        "the model is that of the Hub's repository {:?}. {there}, or \
+                         `ModelSource::hub` for the repository",
+                        self.id
+                    ));
+                }
+                Ok(opened)
+            }
+            Err(Error::FeatureDisabled { feature }) => {
+                let reason = format!("means the Hub, which needs the cargo feature `{feature}`");
+                Err(Error::option("model", format!("{:?} {reason}; {there}", self.id)))
+            }
+            Err(error) => Err(error.advised(&there)),
+        }
+    }
+
     /// The rules of `huggingface_hub.utils.validate_repo_id`, and that the revision, which names a
     /// file in the cache, stays there.
     fn validate(&self) -> Result<()> {
@@ -241,7 +278,7 @@ impl fmt::Debug for HubRepo {
             .field("endpoint", &self.endpoint)
             .field("offline", &self.offline)
             .field("progress", &self.progress.as_ref().map(|_| "callback"))
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -289,6 +326,20 @@ mod tests {
             let error = HubRepo::new(id).validate().unwrap_err();
             assert!(error.is_caller_error() && error.to_string().contains("no Hub id"), "{id}");
         }
+    }
+
+    /// Tests run in the folder of the crate.
+    #[test]
+    fn what_is_on_the_disk_may_have_been_meant() {
+        let open = |id: &str| {
+            let cache = tempfile::tempdir().unwrap();
+            let repo = HubRepo::from_text(id).offline(true).cache_dir(cache.path());
+            ModelSource::from(repo).open().unwrap_err().to_string()
+        };
+        for there in ["src", "src/source", "src/source/hub", "Cargo.toml"] {
+            assert!(open(there).contains(&format!("write \"./{there}\"")), "{}", open(there));
+        }
+        assert!(!open("src/nothing").contains("write"), "{}", open("src/nothing"));
     }
 
     #[test]

@@ -11,7 +11,9 @@ pub(crate) mod ggml;
 pub(crate) mod json;
 pub(crate) mod mapped;
 
+mod advice;
 mod directory;
+mod lfs;
 
 use std::path::{Component, Path, PathBuf};
 
@@ -22,8 +24,10 @@ use hub::{HubRepo, OpenRepo};
 
 /// Where a model's files come from.
 ///
-/// A string is a Hub id, unless it begins with `/`, `./`, `../` or `~/` or ends in `.gguf`: then
-/// it is a local path. What it is never depends on what happens to be on the disk.
+/// A string is a Hub id, unless it begins with `/`, `./`, `../` or `~/`, is `.`, `..` or `~`, or ends in
+/// `.gguf`: then it is a local path; so it is with `\\` in place of `/`, or behind a drive (`C:\\`). What
+/// it is never depends on what happens to be on the disk; where something is there under the name of a
+/// repository, the error says so, or a warning.
 ///
 /// ```
 /// use sconce::ModelSource;
@@ -84,8 +88,12 @@ impl ModelSource {
     pub fn open(&self) -> Result<ModelFiles> {
         Ok(ModelFiles(match self {
             Self::Directory(path) => Files::Directory(Directory::open(path)?),
-            Self::Gguf(path) => Files::Gguf(GgufFile::open(&gguf::parts_on_disk(path)?)?),
-            Self::Hub(repo) => Files::Hub(Box::new(repo.open("config.json")?)),
+            Self::Gguf(path) => {
+                let parts = gguf::parts_on_disk(path)?;
+                parts.iter().try_for_each(|part| lfs::refuse_pointer(part))?;
+                Files::Gguf(GgufFile::open(&parts)?)
+            }
+            Self::Hub(repo) => Files::Hub(Box::new(repo.open_unless_meant_local("config.json")?)),
             Self::HubGguf { repo, file } => {
                 check_name(file)?;
                 let repo = ModelFiles(Files::Hub(Box::new(repo.open(file)?)));
@@ -102,18 +110,35 @@ impl ModelSource {
 /// The rule in the type's documentation; the disk is not looked at.
 impl From<&str> for ModelSource {
     fn from(text: &str) -> Self {
-        let path = match text.strip_prefix("~/") {
-            Some(rest) => std::env::home_dir().unwrap_or_default().join(rest),
+        let path = match text.strip_prefix('~').filter(|rest| is_rooted(rest) || rest.is_empty()) {
+            Some(rest) => {
+                let home = std::env::home_dir().unwrap_or_default();
+                home.join(rest.trim_start_matches(['/', '\\']))
+            }
             None => PathBuf::from(text),
         };
         if text.ends_with(".gguf") {
             Self::Gguf(path)
-        } else if ["/", "./", "../", "~/"].iter().any(|prefix| text.starts_with(prefix)) {
+        } else if looks_local(text) {
             Self::Directory(path)
         } else {
-            Self::Hub(HubRepo::new(text))
+            Self::Hub(HubRepo::from_text(text))
         }
     }
+}
+
+/// Whether a text that does not end in `.gguf` is a path.
+fn looks_local(text: &str) -> bool {
+    let begins = |start: &str| {
+        text.strip_prefix(start).is_some_and(|rest| rest.is_empty() || is_rooted(rest))
+    };
+    let (drive, rest) = text.split_at_checked("C:".len()).unwrap_or_default();
+    let is_drive = drive.ends_with(':') && drive.starts_with(|c: char| c.is_ascii_alphabetic());
+    is_rooted(text) || [".", "..", "~"].into_iter().any(begins) || (is_drive && is_rooted(rest))
+}
+
+fn is_rooted(text: &str) -> bool {
+    text.starts_with(['/', '\\'])
 }
 
 impl From<String> for ModelSource {
@@ -198,11 +223,39 @@ impl ModelFiles {
             Files::Hub(repo) => repo.not_asked(name),
             Files::Directory(_) | Files::Gguf(_) => None,
         };
-        Err(not_asked.unwrap_or_else(|| Error::MissingFile {
+        Err(not_asked
+            .unwrap_or_else(|| self.missing(name, name, &format!("it holds {needed_for}"))))
+    }
+
+    /// The error for a file that is not there, with what to do about it; `file` may tell alternatives to
+    /// `name`.
+    pub(crate) fn missing(&self, name: &str, file: &str, reason: &str) -> Error {
+        let error = Error::MissingFile {
             origin: self.origin(),
-            file: name.to_owned(),
-            reason: format!("it holds {needed_for}"),
-        }))
+            file: file.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let advice = match (self.optional(ADAPTER_CONFIG), &self.0) {
+            (Ok(Some(config)), _) => Some(advice::for_adapter(&config)),
+            (_, Files::Directory(directory)) => advice::for_folder(directory.path(), name),
+            (_, Files::Hub(repo)) => advice::for_repository(&repo.to_string()),
+            (_, Files::Gguf(_)) => None,
+        };
+        match advice {
+            Some(advice) => error.advised(&advice),
+            None => error,
+        }
+    }
+
+    /// Refuses a PEFT adapter, also one that a model lies beside: the reference would load both.
+    pub(crate) fn refuse_adapter(&self) -> Result<()> {
+        match self.optional(ADAPTER_CONFIG)? {
+            None => Ok(()),
+            Some(config) => {
+                let (origin, advice) = (self.origin(), advice::for_adapter(&config));
+                Err(Error::unsupported(format!("{origin}: {advice}")))
+            }
+        }
     }
 
     /// The GGUF file, where the source is one.
@@ -224,6 +277,9 @@ impl ModelFiles {
         }
     }
 }
+
+/// By which the reference tells adapters: `find_adapter_config_file`.
+const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 /// Names of files come out of other people's JSON.
 fn check_name(name: &str) -> Result<()> {
@@ -247,10 +303,12 @@ mod tests {
 
     #[test]
     fn strings_are_ids_unless_they_look_like_paths() {
-        for id in ["gpt2", "owner/name", "models/x", "..", ".", "~", "C:/models", "", "x.GGUF"] {
+        for id in ["gpt2", "owner/name", "models/x", "...", ".x", "~x", "a:b", "", "x.GGUF", "é:/"]
+        {
             assert!(matches!(ModelSource::from(id), ModelSource::Hub(_)), "{id}");
         }
-        for path in ["/models/x", "./x", "../x", "./", "/"] {
+        let windows = [r"C:\models\x", "c:/models", r".\x", r"..\x", r"\\server\share", r"\x"];
+        for path in ["/models/x", "./x", "../x", "./", "/", ".", ".."].into_iter().chain(windows) {
             let ModelSource::Directory(found) = ModelSource::from(path) else { panic!("{path}") };
             assert_eq!(found, Path::new(path));
         }
@@ -271,6 +329,26 @@ mod tests {
     fn paths_are_folders_unless_they_end_in_gguf() {
         assert!(matches!(ModelSource::from(Path::new("owner/name")), ModelSource::Directory(_)));
         assert!(matches!(ModelSource::from(PathBuf::from("x.gguf")), ModelSource::Gguf(_)));
+    }
+
+    #[test]
+    fn what_stands_for_a_model_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let files = ModelSource::directory(folder.path()).open().unwrap();
+        let missing = || files.required("config.json", "sizes").unwrap_err();
+        assert!(missing().to_string().contains("sizes; the folder is empty"), "{}", missing());
+        put("adapter_config.json", r#"{"base_model_name_or_path": "owner/base"}"#);
+        for error in [missing(), files.refuse_adapter().unwrap_err()] {
+            let text = error.to_string();
+            assert!(text.contains("PEFT adapter of \"owner/base\""), "{text}");
+        }
+        // Beside a model, too, which the reference would put it on.
+        put("config.json", "{}");
+        assert!(files.refuse_adapter().is_err() && files.required("config.json", "").is_ok());
+        put("tokenizer.json", "version https://git-lfs.github.com/spec/v1\nsize 9\n");
+        let pointer = files.optional("tokenizer.json").unwrap_err().to_string();
+        assert!(pointer.contains("git lfs pull") && pointer.contains("9 bytes"), "{pointer}");
     }
 
     #[test]

@@ -40,14 +40,9 @@ pub(super) fn load(files: &ModelFiles, config: &Config) -> Result<Parts> {
         Class::DebertaV2 => "spm.model",
         Class::Gemma | Class::Llama => "tokenizer.model",
         _ => {
-            return Err(Error::MissingFile {
-                origin: files.origin(),
-                file: "tokenizer.json".to_owned(),
-                reason: format!(
-                    "no other form of the tokenizer class {} is supported",
-                    config.class_name
-                ),
-            });
+            let class = &config.class_name;
+            let reason = format!("no other form of the tokenizer class {class} is supported");
+            return Err(files.missing("tokenizer.json", "tokenizer.json", &reason));
         }
     };
     spm::load(&required(files, name, "the SentencePiece vocabulary")?, config)
@@ -110,10 +105,9 @@ pub(super) fn template(
 }
 
 pub(super) fn required(files: &ModelFiles, name: &str, what: &str) -> Result<std::path::PathBuf> {
-    files.optional(name)?.ok_or_else(|| Error::MissingFile {
-        origin: files.origin(),
-        file: format!("tokenizer.json, and no {name}"),
-        reason: format!("one of them holds {what}"),
+    files.optional(name)?.ok_or_else(|| {
+        let names = format!("tokenizer.json, and no {name}");
+        files.missing("tokenizer.json", &names, &format!("one of them holds {what}"))
     })
 }
 

@@ -8,6 +8,7 @@ mod gguf;
 mod inventory;
 mod linear;
 pub(crate) mod names;
+mod outcome;
 mod pickle;
 mod plan;
 mod quantized;
@@ -27,6 +28,7 @@ pub use embedding::Embedding;
 pub use inventory::{Inventory, Item, Role};
 pub use linear::Linear;
 pub use names::NameTable;
+pub(crate) use outcome::check;
 pub(crate) use save::{Order, Outgoing, Part, Progress, save, write_gguf};
 
 use crate::error::{Error, Result};

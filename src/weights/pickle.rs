@@ -424,6 +424,6 @@ impl<'a> Machine<'a> {
 }
 
 const UNDERFLOW: &str = "holds a pickle that takes more off its stack than it put there";
-const TRUNCATED: &str = "is truncated: its pickle has no end";
+const TRUNCATED: &str = "is truncated: its pickle has no end; download it again";
 /// PyTorch's own limit is 64; weights have at most five, and more would only serve to waste memory.
 const MAX_DIMENSIONS: usize = 8;

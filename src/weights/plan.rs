@@ -87,7 +87,6 @@ impl LoadPlan {
 
     fn skips(&self, names: ModuleNames<'_>) -> bool {
         let stored = names.stored.strip_suffix(".weight").unwrap_or(names.stored);
-        let is_in = |name: &str, module: &str| format!(".{name}.").contains(&format!(".{module}."));
         match &self.skip_modules {
             None => OUTPUT_HEADS.contains(&names.ours),
             Some(modules) => {
@@ -112,6 +111,11 @@ impl LoadPlan {
     }
 }
 
+/// Whether a name is that of a module, or of what is in it.
+pub(super) fn is_in(name: &str, module: &str) -> bool {
+    !module.is_empty() && format!(".{name}.").contains(&format!(".{module}."))
+}
+
 /// The blocks that a matrix is kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blocks {
@@ -132,7 +136,7 @@ const OUTPUT_HEADS: [&str; 5] = ["head", "masked.out", "sequence.out", "spans.ou
 
 /// The level itself; where a row does not divide into its blocks of 256 weights, the nearest with
 /// blocks of 32; nothing where it does not even divide into these.
-fn level_for_rows(level: QuantLevel, row: usize) -> Option<GgmlDType> {
+pub(super) fn level_for_rows(level: QuantLevel, row: usize) -> Option<GgmlDType> {
     [level.ggml(), smaller_blocks(level)]
         .into_iter()
         .find(|kind| row.is_multiple_of(kind.block_size()))

@@ -21,7 +21,8 @@ fn read(file: &MappedFile, number: usize) -> Result<Directory> {
     let size = file.bytes().len() - data;
     if metadata.data_len() != size {
         let reason = format!(
-            "is truncated or lies: its header promises {} bytes of tensors and {size} are there",
+            "is truncated or lies: its header promises {} bytes of tensors and {size} are there; \
+             download it again",
             metadata.data_len()
         );
         return Err(Error::malformed(file.path(), reason));
@@ -61,14 +62,16 @@ fn read(file: &MappedFile, number: usize) -> Result<Directory> {
 
 /// The header's text, and where the tensors begin.
 fn header(bytes: &[u8]) -> std::result::Result<(&[u8], usize), String> {
-    let (length, rest) = bytes
-        .split_first_chunk()
-        .ok_or("is too short for a safetensors file: it has less than 8 bytes")?;
+    let (length, rest) = bytes.split_first_chunk().ok_or(
+        "is too short for a safetensors file: it has less than 8 bytes; download it again",
+    )?;
     let length = u64::from_le_bytes(*length);
     let header = usize::try_from(length).ok().and_then(|length| rest.get(..length));
     let header = header.ok_or_else(|| {
         let size = bytes.len();
-        format!("is truncated or no safetensors file: a header of {length} bytes in {size}")
+        format!(
+            "is truncated or no safetensors file: a header of {length} bytes in {size}; download it again"
+        )
     })?;
     Ok((header, LENGTH + header.len()))
 }

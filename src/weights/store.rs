@@ -65,17 +65,15 @@ impl Store {
                 return Self::open_shards(files, index, format);
             }
         }
-        Err(Error::MissingFile {
-            origin: files.origin(),
-            file: format!(
-                "{}, {}, {} or {}",
-                safetensors::FORMAT.single,
-                safetensors::FORMAT.index,
-                torch::FORMAT.single,
-                torch::FORMAT.index
-            ),
-            reason: "one of them holds the model's weights".to_owned(),
-        })
+        let names = format!(
+            "{}, {}, {} or {}",
+            safetensors::FORMAT.single,
+            safetensors::FORMAT.index,
+            torch::FORMAT.single,
+            torch::FORMAT.index
+        );
+        let reason = "one of them holds the model's weights";
+        Err(files.missing(safetensors::FORMAT.single, &names, reason))
     }
 
     /// The tensor of that name, or of the one it had before transformers renamed it.

@@ -30,7 +30,8 @@ fn read(file: &MappedFile, number: usize) -> Result<Directory> {
 }
 
 fn archive(bytes: &[u8], number: usize) -> Parsed<Directory> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| error.to_string())?;
+    let mut archive = ZipArchive::new(Cursor::new(bytes))
+        .map_err(|error| format!("{error}; if the file was cut off, download it again"))?;
     let mut members = HashMap::new();
     for index in 0..archive.len() {
         let member = archive.by_index_raw(index).map_err(|error| error.to_string())?;
@@ -42,7 +43,9 @@ fn archive(bytes: &[u8], number: usize) -> Parsed<Directory> {
             .and_then(|start| usize::try_from(start).ok())
             .and_then(|start| Some(start..start.checked_add(member.size().try_into().ok()?)?))
             .filter(|range| range.end <= bytes.len())
-            .ok_or("is truncated: a member of its archive ends beyond the file")?;
+            .ok_or(
+                "is truncated: a member of its archive ends beyond the file; download it again",
+            )?;
         members.insert(member.name().map_err(|error| error.to_string())?.into_owned(), range);
     }
     let (folder, pickle) = members
@@ -91,7 +94,9 @@ fn legacy(bytes: &[u8], number: usize) -> Parsed<Directory> {
             .and_then(|elements| start.checked_add(elements.checked_mul(size)?))
             .filter(|&end| end <= bytes.len())
             .map(|end| start..end)
-            .ok_or_else(|| format!("is truncated: the storage {key:?} ends beyond the file"))?;
+            .ok_or_else(|| {
+                format!("is truncated: the storage {key:?} ends beyond the file; download it again")
+            })?;
         position = range.end;
         storages.insert(key, range);
     }

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,16 @@ fn the_environment() {
     assert!(hub.log().is_empty());
     let not_offline = [("HF_HUB_OFFLINE", "no"), ("TRANSFORMERS_OFFLINE", "1")];
     assert_message(&child(home.path(), &[&none[..], &not_offline].concat()), &["fetched"]);
+
+    // A folder of the repository's name, which may have been meant.
+    fs::create_dir_all(home.path().join(ID)).unwrap();
+    let output = process(home.path(), &none);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_message(&said, &["warning", ID, &format!("write \"./{ID}\"")]);
+    assert_message(&String::from_utf8(output.stdout).unwrap(), &["fetched"]);
+    let nothing = folder("nothing");
+    let failed = child(home.path(), &[("HF_HUB_CACHE", &nothing), ("HF_HUB_OFFLINE", "1")]);
+    assert_message(&failed, &["failed", "offline mode", &format!("write \"./{ID}\"")]);
 }
 
 #[test]
@@ -101,14 +111,19 @@ fn child_process() {
 }
 
 fn child(home: &Path, vars: &[(&str, &str)]) -> String {
-    let output = Command::new(env::current_exe().unwrap())
+    let output = process(home, vars);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn process(home: &Path, vars: &[(&str, &str)]) -> Output {
+    Command::new(env::current_exe().unwrap())
         .args(["--exact", "environment::child_process", "--nocapture"])
+        .current_dir(home)
         .env_clear()
         .env("HOME", home)
         .env("SCONCE_TEST_CHILD", "1")
         .envs(vars.iter().copied())
         .output()
-        .unwrap();
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+        .unwrap()
 }

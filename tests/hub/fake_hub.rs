@@ -29,7 +29,7 @@ impl Request {
 
 #[derive(Debug, Clone, Default)]
 pub struct Reply {
-    status: u16,
+    pub status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     /// Send only so many bytes of the body, then hang up.

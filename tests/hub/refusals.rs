@@ -19,10 +19,16 @@ fn a_missing_repository() {
         Reply::status(401).header("X-Error-Code", "RepoNotFound"),
         Reply::status(404).header("X-Error-Code", "RepoNotFound"),
     ] {
+        let is_unknown_token = reply.status == 401;
         let hub = Server::start(move |_| reply.clone());
         let error = open_fails(&hub);
         assert!(!error.is_transient());
         let page = format!("{}/{ID}", hub.url);
+        // To a token that it knows, the Hub says 404.
+        let (text, token) = (error.to_string(), format!("{}/settings/tokens", hub.url));
+        let (bad_token, private) = (text.find("not valid"), text.find("private"));
+        assert_eq!(bad_token.is_some_and(|at| Some(at) < private), is_unknown_token, "{text}");
+        assert_eq!(text.contains(&token), is_unknown_token, "{text}");
         assert_message(
             &error,
             &[ID, "there is no repository", "private or gated", &page, "HF_TOKEN"],

@@ -242,11 +242,21 @@ impl Client {
                 (Cause::Denied, format!("the repository is gated and {token}: {access}"))
             }
             (401 | 404, _) | (_, Some("RepoNotFound")) => {
-                let reason = format!(
-                    "{url} answered {status}: either there is no repository {:?} (check the \
-                     spelling), or it is private or gated and {token} (then {access})",
+                let or_else = format!(
+                    "there is no repository {:?} (check the spelling), or it is private or gated and \
+                     {token} (then {access})",
                     self.id
                 );
+                // To a token it knows, the Hub answers 404.
+                let reason = match (status.as_u16(), &self.token) {
+                    (401, Some(_)) => format!(
+                        "{url} answered {status}: the token that was sent is most likely not valid \
+                         (mistyped, expired or revoked; make a new one at {}/settings/tokens, or unset \
+                         HF_TOKEN and `hf auth logout` where none is needed). Else {or_else}",
+                        self.endpoint()
+                    ),
+                    _ => format!("{url} answered {status}: either {or_else}"),
+                };
                 (Cause::Denied, reason)
             }
             (403, _) => (Cause::Denied, format!("{url} answered {status}, {token}: {access}")),
