@@ -1,7 +1,7 @@
 //! A chat in the terminal: `cargo run --release --example chat -- [MODEL] [--system TEXT]`
 //!
-//! Ctrl-C stops the answer and not the program; `/clear` forgets the conversation, `/stats` tells
-//! speeds, `/help` the rest.
+//! Ctrl-C stops the answer and not the program; `/clear` forgets the conversation, `/stats` tells what
+//! each turn read and how long it took, `/help` the rest.
 
 use std::error::Error;
 use std::io::{BufRead, Write, stdin, stdout};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use clap::Parser;
 use sconce::generation::{CancelHandle, GenerationConfig, Timings};
-use sconce::pipeline::{TextGenerationOptions, TextGenerationPipeline};
+use sconce::pipeline::{ChatSession, TextGenerationOptions};
 use sconce::tokenizer::chat::Message;
 use sconce::{ModelSource, Pipeline, QuantLevel};
 
@@ -51,8 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let running = stop_answers_on_ctrl_c()?;
 
     let system: Vec<_> = arguments.system.iter().map(Message::system).collect();
-    let mut history = system.clone();
-    let mut last: Option<Timings> = None;
+    let mut chat = pipeline.chat_session();
+    chat.set_messages(system.clone());
+    let mut turns: Vec<Timings> = Vec::new();
     println!("Ask something. /help lists commands.");
     loop {
         print!("\n> ");
@@ -66,54 +67,48 @@ fn main() -> Result<(), Box<dyn Error>> {
             "" => {}
             "/quit" | "/exit" => return Ok(()),
             "/help" => println!("/clear  /stats  /quit; Ctrl-C stops an answer"),
-            "/clear" => history.clone_from(&system),
-            "/stats" => match &last {
-                Some(timings) => println!("{timings}; {} messages so far", history.len()),
-                None => println!("nothing was said yet"),
-            },
-            command if command.starts_with('/') => println!("no command {command}; try /help"),
-            question => {
-                history.push(Message::user(question));
-                match answer(&pipeline, &history, &arguments, &running) {
-                    Ok((text, timings)) => {
-                        history.push(Message::assistant(text));
-                        last = Some(timings);
-                    }
-                    // Too long a conversation, say: the program goes on without the question.
-                    Err(error) => {
-                        eprintln!("\n{error}");
-                        history.pop();
-                    }
+            "/clear" => {
+                chat.set_messages(system.clone());
+                turns.clear();
+            }
+            "/stats" if turns.is_empty() => println!("nothing was said yet"),
+            "/stats" => {
+                for (number, timings) in turns.iter().enumerate() {
+                    println!("turn {}: {timings}", number + 1);
                 }
             }
+            command if command.starts_with('/') => println!("no command {command}; try /help"),
+            question => match answer(&mut chat, question, &arguments, &running) {
+                Ok(timings) => turns.push(timings),
+                // Too long a conversation, say: the program goes on without the question.
+                Err(error) => eprintln!("\n{error}"),
+            },
         }
     }
 }
 
-/// Prints the answer as it comes; returns it with its timings.
+/// Prints the answer as it comes; returns its timings.
 fn answer(
-    pipeline: &TextGenerationPipeline,
-    history: &[Message],
+    chat: &mut ChatSession,
+    question: &str,
     arguments: &Arguments,
     running: &Mutex<Option<CancelHandle>>,
-) -> Result<(String, Timings), sconce::Error> {
+) -> Result<Timings, sconce::Error> {
     let config = GenerationConfig::default().max_new_tokens(arguments.max_new_tokens);
     let config = match arguments.temperature {
         0.0 => config.do_sample(false),
         temperature => config.do_sample(true).temperature(temperature),
     };
-    let mut stream = pipeline.stream_with(history, &TextGenerationOptions::from(config))?;
-    set(running, Some(stream.cancel_handle()));
-    let mut text = String::new();
-    for piece in &mut stream {
-        let piece = piece?;
-        print!("{piece}");
+    let mut reply =
+        chat.send_with([Message::user(question)], &TextGenerationOptions::from(config))?;
+    set(running, Some(reply.cancel_handle()));
+    for piece in &mut reply {
+        print!("{}", piece?);
         let _ = stdout().flush();
-        text.push_str(&piece);
     }
     set(running, None);
     println!();
-    Ok((text, stream.timings()))
+    Ok(reply.timings())
 }
 
 /// What Ctrl-C cancels: the answer that is running; without one, the program ends.

@@ -1,11 +1,22 @@
-//! Logits processors against transformers, and what plans refuse, through the public API.
+//! Logits processors against transformers, what plans refuse, and what ends an answer while its prompt is
+//! read, through the public API.
 #![expect(clippy::unwrap_used, reason = "in tests it is as good as an assertion")]
 
+use std::fmt;
+use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use sconce::Error;
-use sconce::generation::{GenerationConfig, LogitsProcessor};
-use sconce::models::ModelLimits;
+use sconce::generation::{
+    CancelHandle, DropGuard, FinishReason, GenerationConfig, LogitsProcessor, TokenStream,
+    generate, generate_batch_until,
+};
+use sconce::models::heads::TextModel;
+use sconce::models::{AutoModel, CausalLm, Checkpoint, LogitsAt, ModelLimits};
+use sconce::nn::cache::KvCache;
+use sconce::weights::Inventory;
+use sconce::{Device, Error, LoadOptions, Tensor, TokenBatch};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -133,6 +144,170 @@ fn prompts_that_cannot_be_continued() {
         Err(Error::ContextOverflow { tokens: 101, limit: 100 })
     ));
     config.plan(&[1; 100], LIMITS, None).unwrap();
+}
+
+/// A model of 8,192 tokens of context that counts the pieces a prompt is read in.
+struct Counting {
+    model: Arc<dyn CausalLm>,
+    pieces: AtomicUsize,
+    /// Called after the third piece.
+    then: Mutex<Box<dyn FnMut() + Send>>,
+}
+
+impl Counting {
+    fn new(then: impl FnMut() + Send + 'static) -> Arc<Self> {
+        let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/llama-tiny");
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(golden.join("model.safetensors"), folder.path().join("model.safetensors"))
+            .unwrap();
+        let config = fs::read(golden.join("config.json")).unwrap();
+        let mut config: Value = serde_json::from_slice(&config).unwrap();
+        config["max_position_embeddings"] = json!(8192);
+        fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+        let model = AutoModel::causal_lm(folder.path(), &LoadOptions::default()).unwrap();
+        Arc::new(Self { model, pieces: AtomicUsize::new(0), then: Mutex::new(Box::new(then)) })
+    }
+
+    fn pieces(&self) -> usize {
+        self.pieces.load(Ordering::SeqCst)
+    }
+}
+
+impl fmt::Debug for Counting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counting")
+    }
+}
+
+impl TextModel for Counting {
+    fn limits(&self) -> ModelLimits {
+        self.model.limits()
+    }
+
+    fn device(&self) -> &Device {
+        self.model.device()
+    }
+
+    fn inventory(&self) -> &Inventory {
+        self.model.inventory()
+    }
+}
+
+impl CausalLm for Counting {
+    fn new_cache(&self) -> KvCache {
+        self.model.new_cache()
+    }
+
+    fn forward(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        at: LogitsAt,
+    ) -> sconce::Result<Tensor> {
+        self.model.forward(batch, cache, at)
+    }
+
+    fn forward_with(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        at: LogitsAt,
+        checkpoint: &Checkpoint<'_>,
+    ) -> sconce::Result<Tensor> {
+        let counting = || {
+            if self.pieces.fetch_add(1, Ordering::SeqCst) + 1 == 3 {
+                (self.then.lock().unwrap())();
+            }
+            checkpoint()
+        };
+        let logits = self.model.forward_with(batch, cache, at, &counting)?;
+        self.pieces.fetch_add(1, Ordering::SeqCst);
+        Ok(logits)
+    }
+}
+
+fn prompt(tokens: usize) -> Vec<u32> {
+    (0..tokens).map(|at| (at * at % 200) as u32 + 10).collect()
+}
+
+/// However it is told: by the handle, by a guard that whoever asked lets go of, or by the clock.
+#[test]
+fn an_answer_ends_within_512_tokens_of_its_prompt() {
+    let check = |counting: &Counting, mut stream: TokenStream, pieces, reason| {
+        assert!(stream.next().is_none());
+        assert_eq!((counting.pieces(), stream.finish_reason()), (pieces, Some(reason)));
+        assert!(stream.next().is_none() && stream.generated().is_empty());
+        assert_eq!(stream.into_parts().0.tokens(), 0);
+    };
+    let start = |counting: &Arc<Counting>, config: &GenerationConfig| {
+        let model: Arc<dyn CausalLm> = Arc::clone(counting) as _;
+        generate(&model, &prompt(6000), config).unwrap()
+    };
+    let config = GenerationConfig::default();
+
+    let handle = CancelHandle::default();
+    let cancelling = handle.clone();
+    let counting = Counting::new(move || cancelling.cancel());
+    let stream = start(&counting, &config).with_cancel_handle(handle);
+    check(&counting, stream, 3, FinishReason::Cancelled);
+
+    let guard = Arc::new(Mutex::new(None::<DropGuard>));
+    let held = Arc::clone(&guard);
+    let counting = Counting::new(move || drop(held.lock().unwrap().take()));
+    let stream = start(&counting, &config);
+    *guard.lock().unwrap() = Some(stream.cancel_handle().drop_guard());
+    check(&counting, stream, 3, FinishReason::Cancelled);
+
+    let counting = Counting::new(|| {});
+    let stream = start(&counting, &config.max_time(1e-9));
+    check(&counting, stream, 1, FinishReason::Time);
+}
+
+#[test]
+fn all_answers_of_a_batch_end_within_512_tokens_of_their_prompts() {
+    let handle = CancelHandle::default();
+    let cancelling = handle.clone();
+    let counting = Counting::new(move || cancelling.cancel());
+    let model: Arc<dyn CausalLm> = Arc::clone(&counting) as _;
+    let prompts = [prompt(6000), prompt(4000)];
+    let config = GenerationConfig::default();
+    let late = config.clone().max_time(1e-9);
+    for (config, pieces, reason) in
+        [(&late, 1, FinishReason::Time), (&config, 3, FinishReason::Cancelled)]
+    {
+        let answers = generate_batch_until(&model, None, &prompts, config, &handle).unwrap();
+        assert_eq!(counting.pieces(), pieces);
+        assert_eq!(answers.len(), 2);
+        for answer in answers {
+            assert_eq!((answer.ids(), answer.finish_reason), (vec![], reason));
+        }
+    }
+    // And what comes after is not begun.
+    let answers = generate_batch_until(&model, None, &prompts, &config, &handle).unwrap();
+    assert_eq!((answers.len(), counting.pieces()), (2, 3));
+}
+
+#[test]
+fn a_prompt_that_is_not_given_up_is_read_as_ever() {
+    let counting = Counting::new(|| {});
+    let model: Arc<dyn CausalLm> = Arc::clone(&counting) as _;
+    let batch = TokenBatch::single(&prompt(1100)).unwrap();
+    let logits = |model: &dyn CausalLm, checkpoint: &Checkpoint<'_>| -> Vec<f32> {
+        let (mut cache, at) = (model.new_cache(), LogitsAt::LastToken);
+        let logits = model.forward_with(&batch, &mut cache, at, checkpoint).unwrap();
+        logits.flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let watched = logits(&*model, &|| Ok(()));
+    assert_eq!(counting.pieces(), 3);
+    let alone = counting.model.forward(&batch, &mut model.new_cache(), LogitsAt::LastToken);
+    assert_eq!(watched, alone.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap());
+
+    // A caller's own error is given back, and the cache is as it was.
+    let mut cache = model.new_cache();
+    let refuse = || Err(Error::Interrupted);
+    let refused = counting.model.forward_with(&batch, &mut cache, LogitsAt::LastToken, &refuse);
+    assert!(matches!(refused, Err(Error::Interrupted)));
+    assert_eq!((cache.tokens(), cache.rows()), (0, 0));
 }
 
 fn plan(options: &Value) -> sconce::Result<sconce::generation::Plan> {

@@ -14,9 +14,10 @@ use serde_json::{Map, Value, json};
 
 use sconce::generation::{GenerationConfig, generate};
 use sconce::models::{AutoModel, CausalLm, save};
-use sconce::pipeline::{Pipeline, Task};
+use sconce::pipeline::{Pipeline, Task, TextGenerationOptions};
 use sconce::source::ModelSource;
 use sconce::tokenizer::Tokenizer;
+use sconce::tokenizer::chat::Message;
 use sconce::{LoadOptions, Precision, QuantLevel};
 
 #[path = "support/dequantize.rs"]
@@ -129,6 +130,34 @@ fn eight_threads_chat_at_once() {
     });
     for (case, answer) in cases.iter().zip(answers) {
         assert_eq!(answer, first(8, &case.generated), "{}", case.name);
+    }
+}
+
+/// Ten turns of a chat: each reads its own tokens and those the template puts around them, and no
+/// earlier ones; the last says what a conversation that begins there does.
+#[test]
+fn the_tenth_turn_of_a_chat_reads_only_its_own_tokens() {
+    let pipeline = Pipeline::text_generation(&*GGUF).build().unwrap();
+    let options: TextGenerationOptions =
+        GenerationConfig::default().max_new_tokens(12).do_sample(false).into();
+    let mut chat = pipeline.chat_session();
+    let mut known = 0;
+    for turn in 1..=10 {
+        let question = [Message::user(format!("And what is {turn} times {turn}?"))];
+        let fresh = pipeline.stream_with([chat.messages(), &question].concat(), &options).unwrap();
+        let mut reply = chat.send_with(question, &options).unwrap();
+        assert!(reply.by_ref().all(|piece| piece.is_ok()));
+        let tokens = reply.token_stream().tokens();
+        let (generated, timings) = (reply.token_stream().generated().len(), reply.timings());
+        // All but the last token of the answer before is in the cache.
+        assert_eq!(timings.cached_tokens, known, "turn {turn}");
+        assert_eq!(timings.prompt_tokens, tokens.len() - generated - known, "turn {turn}");
+        assert!(timings.prompt_tokens < if turn == 1 { 60 } else { 30 }, "{turn}: {timings}");
+        known = tokens.len() - 1;
+        if turn == 10 {
+            let fresh: Vec<_> = fresh.into_token_stream().map(|id| id.unwrap().id).collect();
+            assert_eq!(fresh, reply.token_stream().generated());
+        }
     }
 }
 

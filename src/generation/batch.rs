@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::batch::{PaddingSide, TokenBatch};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::generation::cancel::{CancelHandle, Interrupt};
 use crate::generation::config::GenerationConfig;
 use crate::generation::plan::Plan;
 use crate::generation::sampler::Token;
@@ -45,6 +46,21 @@ pub fn generate_batch(
     prompts: &[Vec<u32>],
     config: &GenerationConfig,
 ) -> Result<Vec<Generated>> {
+    generate_batch_until(model, tokenizer, prompts, config, &CancelHandle::default())
+}
+
+/// As [`generate_batch`], but `cancel` ends all the answers where they are.
+///
+/// # Errors
+///
+/// As there.
+pub fn generate_batch_until(
+    model: &Arc<dyn CausalLm>,
+    tokenizer: Option<&Tokenizer>,
+    prompts: &[Vec<u32>],
+    config: &GenerationConfig,
+    cancel: &CancelHandle,
+) -> Result<Vec<Generated>> {
     let limits = model.limits();
     let seed = config.seed.unwrap_or_else(rand::random);
     let mut running = Vec::new();
@@ -68,7 +84,20 @@ pub fn generate_batch(
     // A prompt is computed once, however many answers it is to have.
     let mut batch = TokenBatch::padded(prompts, pad, PaddingSide::Left)?;
     loop {
-        let logits = row_major(&model.forward(&batch, &mut cache, LogitsAt::LastToken)?)?;
+        let deadline = running.iter().filter_map(|row| row.plan.deadline()).max();
+        let interrupt = Interrupt { cancel: cancel.clone(), deadline };
+        let checkpoint = || interrupt.check();
+        let logits = match cancel.is_cancelled() {
+            true => Err(Error::Interrupted),
+            false => model.forward_with(&batch, &mut cache, LogitsAt::LastToken, &checkpoint),
+        };
+        if let (Err(Error::Interrupted), Some(finish_reason)) = (&logits, interrupt.reason()) {
+            for row in running {
+                answers[row.answer] = Some(Generated { tokens: row.generated, finish_reason });
+            }
+            return Ok(answers.into_iter().flatten().collect());
+        }
+        let logits = row_major(&logits?)?;
         let vocab = logits.len() / batch.rows();
         let mut going_on = Vec::with_capacity(running.len());
         for mut row in running {

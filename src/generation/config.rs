@@ -104,7 +104,8 @@ generation_config! {
         min_new_tokens: usize = 0,
         /// No end-of-sequence token before this many, prompt included.
         min_length: usize = 0,
-        /// Seconds after which no further token is begun, counted from the making of the plan.
+        /// Seconds after which no further token is begun, and no further 512 tokens of the prompt are
+        /// read, counted from the making of the plan.
         max_time: f64,
         /// Ends the answer with the token that completes one of these. The text keeps it, and what
         /// else its last token holds, as in transformers;

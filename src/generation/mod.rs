@@ -27,6 +27,7 @@
 //! Reference: `generation/` of transformers 4.57.6.
 
 mod batch;
+mod cancel;
 mod config;
 mod load;
 mod plan;
@@ -41,12 +42,13 @@ mod timings;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Generated, generate_batch};
+pub use batch::{Generated, generate_batch, generate_batch_until};
+pub use cancel::{CancelHandle, DropGuard};
 pub use config::GenerationConfig;
 pub use plan::Plan;
 pub use processors::LogitsProcessor;
 pub use sampler::Token;
 pub use stop::FinishReason;
-pub use stream::{CancelHandle, TokenStream, generate, generate_from};
+pub use stream::{TokenStream, generate, generate_from};
 pub use text::{TextStream, generate_text};
 pub use timings::Timings;

@@ -74,6 +74,11 @@ impl Plan {
         self.stop.length.min(self.stop.prompt + MOST_RESERVED)
     }
 
+    /// When `max_time` is over.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.stop.deadline
+    }
+
     /// The number of tokens in the prompt the plan was made for.
     pub(super) fn prompt_tokens(&self) -> usize {
         self.stop.prompt
@@ -117,8 +122,7 @@ impl GenerationConfig {
                 length,
                 eos,
                 strings: self.stop_rules(prompt, tokenizer)?,
-                started: Instant::now(),
-                time: self.time()?,
+                deadline: self.time()?.and_then(|time| Instant::now().checked_add(time)),
             },
         })
     }

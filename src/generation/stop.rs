@@ -1,6 +1,6 @@
 //! When an answer is over.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::tokenizer::{DecodeStream, Tokenizer};
@@ -9,7 +9,8 @@ use crate::tokenizer::{DecodeStream, Tokenizer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FinishReason {
-    /// [`CancelHandle::cancel`](super::CancelHandle::cancel) was called.
+    /// [`CancelHandle::cancel`](super::CancelHandle::cancel) was called. While a prompt is read, it ends
+    /// the answer before its first token.
     Cancelled,
     /// The model ended it, with one of `eos_token_id`.
     EndOfSequence,
@@ -17,7 +18,7 @@ pub enum FinishReason {
     Length,
     /// One of `stop_strings` has come.
     StopString,
-    /// `max_time` is over.
+    /// `max_time` is over. While a prompt is read, it ends the answer before its first token.
     Time,
 }
 
@@ -30,8 +31,8 @@ pub(super) struct StopRules {
     pub(super) length: usize,
     pub(super) eos: Vec<u32>,
     pub(super) strings: Option<StopStrings>,
-    pub(super) started: Instant,
-    pub(super) time: Option<Duration>,
+    /// When `max_time` is over.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl StopRules {
@@ -50,7 +51,7 @@ impl StopRules {
             Some(FinishReason::StopString)
         } else if tokens.len() >= self.length {
             Some(FinishReason::Length)
-        } else if self.time.is_some_and(|time| self.started.elapsed() > time) {
+        } else if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
             Some(FinishReason::Time)
         } else {
             None

@@ -1,14 +1,15 @@
 //! Tokens, one at a time.
 
 use std::iter::FusedIterator;
+use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use candle_core::Tensor;
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
+use crate::generation::cancel::{CancelHandle, Interrupt};
 use crate::generation::config::GenerationConfig;
 use crate::generation::plan::Plan;
 use crate::generation::processors::LogitsProcessor;
@@ -34,8 +35,8 @@ pub fn generate(
 }
 
 /// Like [`generate`], but does not compute again what `cache` holds already: the longest beginning
-/// that `cached`, the tokens in `cache`, and `prompt` have in common. The rest of the cache is
-/// dropped. Both come from [`TokenStream::into_parts`] of the turn before.
+/// that `cached`, the tokens in `cache`, and `prompt` have in common, unless its keys would be
+/// others now ([`CausalLm::reusable`]). The rest of the cache is dropped. Both come from [`TokenStream::into_parts`] of the turn before.
 ///
 /// # Errors
 ///
@@ -101,7 +102,7 @@ impl TokenStream {
         };
         let common = cached.iter().zip(prompt).take_while(|(a, b)| a == b).count();
         // The last token is computed in any case: its logits are wanted.
-        let mut computed = common.min(prompt.len() - 1);
+        let mut computed = model.reusable(&cache, common.min(prompt.len() - 1), prompt.len());
         if computed < cache.tokens() && cache.truncate(computed).is_err() {
             // Some caches cannot go back (a sliding window has let go of the past).
             cache.clear();
@@ -132,6 +133,14 @@ impl TokenStream {
         self
     }
 
+    /// Ends with `handle`, too, instead of one of its own: for a handle that must be there before the
+    /// stream is.
+    #[must_use]
+    pub fn with_cancel_handle(mut self, handle: CancelHandle) -> Self {
+        self.cancel = handle;
+        self
+    }
+
     /// The prompt and everything generated so far.
     #[must_use]
     pub fn tokens(&self) -> &[u32] {
@@ -141,7 +150,7 @@ impl TokenStream {
     /// What has been generated so far.
     #[must_use]
     pub fn generated(&self) -> &[u32] {
-        &self.tokens[self.plan.prompt_tokens()..]
+        self.tokens.get(self.plan.prompt_tokens()..).unwrap_or_default()
     }
 
     /// Why the answer is over; `None` while it is not, and after an error.
@@ -168,6 +177,13 @@ impl TokenStream {
         (self.cache, self.tokens)
     }
 
+    /// As [`into_parts`](Self::into_parts), but leaves an empty stream.
+    pub(crate) fn take_parts(&mut self) -> (KvCache, Vec<u32>) {
+        self.failed = true;
+        let empty = self.model.new_cache();
+        (mem::replace(&mut self.cache, empty), mem::take(&mut self.tokens))
+    }
+
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -177,9 +193,16 @@ impl TokenStream {
         self.failed = true;
     }
 
+    /// What may end the answer while the model computes.
+    fn interrupt(&self) -> Interrupt {
+        Interrupt { cancel: self.cancel.clone(), deadline: self.plan.deadline() }
+    }
+
     fn step(&mut self) -> Result<Token> {
         let batch = TokenBatch::single(&self.tokens[self.computed..])?;
-        let logits = self.model.forward(&batch, &mut self.cache, LogitsAt::LastToken)?;
+        let (at, interrupt) = (LogitsAt::LastToken, self.interrupt());
+        let checkpoint = || interrupt.check();
+        let logits = self.model.forward_with(&batch, &mut self.cache, at, &checkpoint)?;
         self.computed = self.tokens.len();
         let token = self.plan.next(&self.tokens, &mut row_major(&logits)?)?;
         self.tokens.push(token.id);
@@ -201,30 +224,16 @@ impl Iterator for TokenStream {
         }
         let started = Instant::now();
         let token = self.step();
-        self.failed = token.is_err();
         self.timings.record(started.elapsed(), token.is_ok());
-        Some(token)
+        if let Err(Error::Interrupted) = token {
+            self.finish = self.interrupt().reason();
+        }
+        self.failed = token.is_err() && self.finish.is_none();
+        token.map_or_else(|error| self.failed.then_some(Err(error)), |token| Some(Ok(token)))
     }
 }
 
 impl FusedIterator for TokenStream {}
-
-/// Ends an answer before its next token, from any thread.
-#[derive(Debug, Clone, Default)]
-pub struct CancelHandle(Arc<AtomicBool>);
-
-impl CancelHandle {
-    /// Ends the answer. It cannot be taken back.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether [`cancel`](Self::cancel) was called.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// An error when one stream is asked for several answers.
 pub(super) fn refuse_several(config: &GenerationConfig) -> Result<()> {

@@ -5,11 +5,13 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::generation::cancel::CancelHandle;
 use crate::generation::config::GenerationConfig;
 use crate::generation::stop::FinishReason;
-use crate::generation::stream::{CancelHandle, TokenStream, refuse_several};
+use crate::generation::stream::{TokenStream, refuse_several};
 use crate::generation::timings::Timings;
 use crate::models::CausalLm;
+use crate::nn::cache::KvCache;
 use crate::tokenizer::{DecodeStream, Tokenizer};
 
 /// Continues `prompt` as text without special tokens.
@@ -110,6 +112,12 @@ impl TextStream {
     /// The first error, if there is one.
     pub fn into_text(self) -> Result<String> {
         self.collect()
+    }
+
+    /// The cache and all tokens; leaves an empty stream.
+    pub(crate) fn take_parts(&mut self) -> (KvCache, Vec<u32>) {
+        self.flushed = true;
+        self.tokens.take_parts()
     }
 
     /// What may be given out, now that `new` has come.

@@ -42,6 +42,32 @@ pub trait CausalLm: TextModel {
     /// context would overflow. The cache is then as it was before.
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor>;
 
+    /// As [`forward`](Self::forward), but calls `checkpoint` between the pieces that a long batch is
+    /// computed in (512 tokens of each row), so that it can be given up in between. A model that
+    /// computes all at once calls it never.
+    ///
+    /// # Errors
+    ///
+    /// As there, and what `checkpoint` returns. The cache is then as it was before.
+    fn forward_with(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        at: LogitsAt,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Tensor> {
+        let _ = checkpoint;
+        self.forward(batch, cache, at)
+    }
+
+    /// How many of the first `common` tokens in a cache may stay there, so that a prompt of `length`
+    /// tokens gives with them what it gives with a new cache: all, unless their keys depend on
+    /// how long the sequence was.
+    fn reusable(&self, cache: &KvCache, common: usize, length: usize) -> usize {
+        let _ = (cache, length);
+        common
+    }
+
     /// As [`forward`](Self::forward) for every token, with what happens inside: hidden states and
     /// attention of all layers. For looking into a model; slower, and memory grows with the square
     /// of the tokens.
@@ -54,6 +80,9 @@ pub trait CausalLm: TextModel {
         Err(Error::unsupported("this model does not tell what happens inside it"))
     }
 }
+
+/// Called between the pieces of a forward pass; an error, such as [`Error::Interrupted`], ends it.
+pub type Checkpoint<'a> = dyn Fn() -> Result<()> + Sync + 'a;
 
 /// What happens inside a model: `output_hidden_states` and `output_attentions` of transformers.
 /// What stands at padding means nothing.

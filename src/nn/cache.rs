@@ -21,8 +21,8 @@ pub struct KvCache {
     positions: Vec<Vec<Option<u32>>>,
     /// For each row, the id in each slot.
     ids: Vec<Vec<u32>>,
-    /// For each row, its length when the last keys and values were computed.
-    computed_at: Vec<usize>,
+    /// For each row, the least and the greatest length it had when keys and values were computed.
+    computed_at: Vec<[usize; 2]>,
     slots: usize,
     reserved: usize,
 }
@@ -156,7 +156,7 @@ impl KvCache {
     pub(crate) fn extend(&mut self, rows: usize, ids: &[u32], mask: &[u8]) {
         self.positions.resize_with(rows, Vec::new);
         self.ids.resize_with(rows, Vec::new);
-        self.computed_at.resize(rows, 0);
+        self.computed_at.resize(rows, NEVER);
         let tokens = mask.len() / rows;
         for (row, ids) in self.ids.iter_mut().zip(ids.chunks(tokens)) {
             row.extend(ids);
@@ -179,14 +179,16 @@ impl KvCache {
         self.ids.iter().zip(&self.positions).map(move |(ids, row)| (ids.as_slice(), mask(row)))
     }
 
-    /// For each row, its length when the last keys and values were computed.
-    pub(crate) fn computed_at(&self) -> &[usize] {
+    /// For each row, the least and the greatest length it had when keys and values were computed.
+    pub(crate) fn computed_at(&self) -> &[[usize; 2]] {
         &self.computed_at
     }
 
-    /// Notes that all keys and values have been computed for rows of these lengths.
-    pub(crate) fn note_computed(&mut self, lengths: Vec<usize>) {
-        self.computed_at = lengths;
+    /// Notes that the last keys and values have been computed for rows of these lengths.
+    pub(crate) fn note_computed(&mut self, lengths: &[usize]) {
+        for ([least, greatest], &length) in self.computed_at.iter_mut().zip(lengths) {
+            (*least, *greatest) = (length.min(*least), length.max(*greatest));
+        }
     }
 
     /// For each row, the position of each slot's token; `None` for padding.
@@ -357,6 +359,9 @@ pub(crate) fn vector_bytes(head_dim: usize, dtype: DType) -> usize {
         dtype => head_dim * dtype.size_in_bytes(),
     }
 }
+
+/// The lengths of a row for which nothing was computed yet.
+const NEVER: [usize; 2] = [usize::MAX, 0];
 
 /// Slots allocated at the least.
 const SMALLEST: usize = 64;

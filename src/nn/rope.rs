@@ -106,6 +106,23 @@ impl RopeConfig {
         plain.inverse_frequencies(length).iter().zip(scaled).map(|(a, b)| a / b).collect()
     }
 
+    /// Whether sequences of these two lengths are rotated alike.
+    pub(crate) fn is_same_at(&self, one: usize, other: usize) -> bool {
+        match self.scaling {
+            RopeScaling::Dynamic { original_positions, .. } => {
+                one == other || one.max(other) <= original_positions
+            }
+            RopeScaling::LongRope { original_positions, .. } => {
+                (one > original_positions) == (other > original_positions)
+            }
+            RopeScaling::Factors(_)
+            | RopeScaling::Linear { .. }
+            | RopeScaling::Llama3 { .. }
+            | RopeScaling::None
+            | RopeScaling::Yarn { .. } => true,
+        }
+    }
+
     /// The angle per position of each pair, for a sequence of `length` tokens.
     fn inverse_frequencies(&self, length: usize) -> Vec<f32> {
         let dim = self.rotary_dim as f64;

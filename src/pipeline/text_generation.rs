@@ -4,6 +4,7 @@
 
 mod options;
 mod output;
+mod session;
 
 use std::sync::Arc;
 
@@ -11,18 +12,20 @@ use serde_json::{Map, Value};
 
 pub use options::{LongGeneration, TextGenerationOptions};
 pub use output::Generated;
+pub use session::{ChatReply, ChatSession};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::generation::{self, GenerationConfig, TextStream, TokenStream};
 use crate::models::{AutoModel, CausalLm};
+use crate::nn::cache::KvCache;
 use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
 use crate::pipeline::truncation::TruncationReport;
-use crate::warning::warn;
 use crate::source::ModelFiles;
 use crate::tokenizer::chat::{ChatOptions, Message};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
+use crate::warning::warn;
 
 /// What to continue.
 #[derive(Debug, Clone)]
@@ -40,7 +43,7 @@ pub enum Prompt {
 /// Generation options come, the later over the earlier, from transformers' defaults, the model's
 /// `generation_config.json`, the defaults of this pipeline (`max_new_tokens` 256, `do_sample`,
 /// `temperature` 0.7), and the call.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TextGenerationPipeline {
     model: Arc<dyn CausalLm>,
     tokenizer: Tokenizer,
@@ -96,8 +99,13 @@ impl TextGenerationPipeline {
         let mut records = Vec::with_capacity(prepared.len());
         for batch in prepared.chunks(options.batch_size.unwrap_or(1).max(1)) {
             let rows: Vec<_> = batch.iter().map(|prepared| prepared.ids.clone()).collect();
-            let outputs =
-                generation::generate_batch(&self.model, Some(&self.tokenizer), &rows, &config)?;
+            let outputs = generation::generate_batch_until(
+                &self.model,
+                Some(&self.tokenizer),
+                &rows,
+                &config,
+                &options.cancel.clone().unwrap_or_default(),
+            )?;
             for (prepared, outputs) in batch.iter().zip(outputs.chunks(returned)) {
                 let record =
                     |output: &generation::Generated| self.record(prepared, &output.ids(), options);
@@ -128,15 +136,13 @@ impl TextGenerationPipeline {
         options: &TextGenerationOptions,
     ) -> Result<TextStream> {
         let prepared = self.prepare(prompt.into(), options)?;
-        if let (true, Some(report)) = (prepared.is_cut, &options.truncation_report) {
-            report.add(0);
-        }
-        let config = self.config(options)?;
-        let plan = config.plan(&prepared.ids, self.model.limits(), Some(&self.tokenizer))?;
-        let cache = self.model.new_cache();
-        let tokens = TokenStream::new(&self.model, cache, &[], &prepared.ids, plan)?;
-        let skip_special = options.skip_special_tokens.unwrap_or(true);
-        TextStream::new(tokens, self.tokenizer.decode_stream(skip_special))
+        self.stream_from(&prepared, options, || (self.model.new_cache(), Vec::new()))
+    }
+
+    /// A conversation that keeps what the model has read between its turns.
+    #[must_use]
+    pub fn chat_session(&self) -> ChatSession {
+        ChatSession::new(self.clone())
     }
 
     /// The model, to share it or to look inside.
@@ -219,6 +225,7 @@ impl TextGenerationPipeline {
                 let Some(last) = messages.last() else {
                     return Err(Error::input("the chat has no messages"));
                 };
+                messages.iter().enumerate().try_for_each(check_content)?;
                 let continues =
                     options.continue_final_message.unwrap_or_else(|| last.role() == "assistant");
                 let mut chat = ChatOptions::default()
@@ -236,7 +243,8 @@ impl TextGenerationPipeline {
         if options.truncation == Some(true) {
             let longest = options.generation.max_length;
             let longest = longest.or_else(|| self.tokenizer.model_max_length());
-            ids.truncate(longest.unwrap_or(usize::MAX));
+            let context = self.model.limits().context;
+            ids.truncate(longest.unwrap_or(context).min(context));
         }
         if options.handle_long_generation == Some(LongGeneration::Hole) {
             self.make_room(&mut ids, options)?;
@@ -246,6 +254,27 @@ impl TextGenerationPipeline {
             warn(&format!("a prompt of {whole} tokens is cut to {}", ids.len()));
         }
         Ok(Prepared { prompt, ids, continues, is_cut })
+    }
+
+    /// Continues a prompt; `cached` gives a cache and the tokens in it, once nothing can be refused.
+    fn stream_from(
+        &self,
+        prepared: &Prepared,
+        options: &TextGenerationOptions,
+        cached: impl FnOnce() -> (KvCache, Vec<u32>),
+    ) -> Result<TextStream> {
+        if let (true, Some(report)) = (prepared.is_cut, &options.truncation_report) {
+            report.add(0);
+        }
+        let config = self.config(options)?;
+        let plan = config.plan(&prepared.ids, self.model.limits(), Some(&self.tokenizer))?;
+        let (cache, cached) = cached();
+        let mut tokens = TokenStream::new(&self.model, cache, &cached, &prepared.ids, plan)?;
+        if let Some(cancel) = &options.cancel {
+            tokens = tokens.with_cancel_handle(cancel.clone());
+        }
+        let skip_special = options.skip_special_tokens.unwrap_or(true);
+        TextStream::new(tokens, self.tokenizer.decode_stream(skip_special))
     }
 
     /// The `hole` of `handle_long_generation`: the prompt loses its beginning.
@@ -321,6 +350,20 @@ fn answered(messages: &[Message], new: String, continues: bool) -> Vec<Message> 
         }
     }
     messages
+}
+
+/// As the reference's `Chat` has it: the key must be there, and may be null.
+fn check_content((number, message): (usize, &Message)) -> Result<()> {
+    if message.as_json().contains_key("content") {
+        return Ok(());
+    }
+    let keys: Vec<_> = message.as_json().keys().map(String::as_str).collect();
+    Err(Error::input(format!(
+        "message {number} of the chat (of {}) has no `content`, only {}; where there is nothing to say, \
+         beside `tool_calls` say, give it `\"content\": null`",
+        quoted(message.role()),
+        quoted(&keys.join(", ")),
+    )))
 }
 
 fn chat(messages: &Value) -> Result<Prompt> {

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::models::heads::{Encoder, TextModel};
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
-use crate::models::{CausalLm, LogitsAt, ModelLimits, Trace};
+use crate::models::{CausalLm, Checkpoint, LogitsAt, ModelLimits, Trace};
 use crate::nn::Step;
 use crate::nn::attention::soft_cap;
 use crate::nn::cache::{KvCache, vector_bytes};
@@ -134,13 +134,14 @@ impl Decoder {
         batch: &TokenBatch,
         cache: &mut KvCache,
         at: LogitsAt,
+        checkpoint: &Checkpoint<'_>,
         mut record: Option<&mut Record>,
     ) -> Result<Tensor> {
         self.check(batch, cache)?;
         if let Some(whole) = self.whole(batch, cache)? {
             let mut fresh = self.new_cache();
             fresh.reserve(cache.capacity());
-            let logits = self.pass(&whole, &mut fresh, at, record.as_deref_mut())?;
+            let logits = self.pass(&whole, &mut fresh, at, checkpoint, record.as_deref_mut())?;
             *cache = fresh;
             let (told, new) = (whole.tokens() - batch.tokens(), batch.tokens());
             if let Some(record) = record {
@@ -152,7 +153,7 @@ impl Decoder {
             });
         }
         let before = cache.tokens();
-        let outcome = self.forward_checked(batch, cache, at, record);
+        let outcome = self.forward_checked(batch, cache, at, checkpoint, record);
         if outcome.is_err() {
             cache.truncate(before)?;
         }
@@ -165,9 +166,10 @@ impl Decoder {
         batch: &TokenBatch,
         cache: &mut KvCache,
         at: LogitsAt,
+        checkpoint: &Checkpoint<'_>,
         mut record: Option<&mut Record>,
     ) -> Result<Tensor> {
-        let hidden = self.through_layers(batch, cache, record.as_deref_mut())?;
+        let hidden = self.through_layers(batch, cache, checkpoint, record.as_deref_mut())?;
         let hidden = match at {
             LogitsAt::EveryToken => hidden,
             LogitsAt::LastToken => last_tokens(&hidden, batch)?,
@@ -193,6 +195,7 @@ impl Decoder {
         &self,
         batch: &TokenBatch,
         cache: &mut KvCache,
+        checkpoint: &Checkpoint<'_>,
         mut record: Option<&mut Record>,
     ) -> Result<Tensor> {
         let chunk = if record.is_some() { batch.tokens() } else { CHUNK };
@@ -202,6 +205,9 @@ impl Decoder {
         let lengths = lengths(batch, cache);
         let mut outputs = Vec::with_capacity(tokens.div_ceil(chunk));
         for from in (0..tokens).step_by(chunk) {
+            if from > 0 {
+                checkpoint()?;
+            }
             let to = (from + chunk).min(tokens);
             let ids = columns(batch.ids(), tokens, from..to);
             cache.extend(rows, &ids, &columns(batch.attention_mask(), tokens, from..to));
@@ -234,7 +240,7 @@ impl Decoder {
             }
             outputs.push(x);
         }
-        cache.note_computed(lengths);
+        cache.note_computed(&lengths);
         Ok(Tensor::cat(&outputs, 1)?)
     }
 }
@@ -270,7 +276,7 @@ impl Encoder for Decoder {
         let mut cache = self.new_cache();
         self.check(batch, &cache)?;
         self.threads.run_on(&self.device, || {
-            let hidden = self.through_layers(batch, &mut cache, None)?;
+            let hidden = self.through_layers(batch, &mut cache, NO_CHECKPOINT, None)?;
             Ok(self.final_norm.forward(&hidden)?.to_dtype(DType::F32)?)
         })
     }
@@ -282,8 +288,9 @@ impl Decoder {
     fn whole(&self, batch: &TokenBatch, cache: &KvCache) -> Result<Option<TokenBatch>> {
         let Some(limit) = self.config.recomputed_beyond else { return Ok(None) };
         let lengths = lengths(batch, cache);
+        let is_long = |length: usize| length > limit;
         let mut rows = cache.computed_at().iter().zip(&lengths);
-        if rows.all(|(&before, &now)| (before > limit) == (now > limit)) {
+        if rows.all(|(before, &now)| before.iter().all(|&before| is_long(before) == is_long(now))) {
             return Ok(None);
         }
         let (mut ids, mut mask) = (Vec::new(), Vec::new());
@@ -303,14 +310,31 @@ impl CausalLm for Decoder {
     }
 
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
-        self.threads.run(|| self.pass(batch, cache, at, None))
+        self.forward_with(batch, cache, at, NO_CHECKPOINT)
+    }
+
+    fn forward_with(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        at: LogitsAt,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Tensor> {
+        self.threads.run(|| self.pass(batch, cache, at, checkpoint, None))
+    }
+
+    fn reusable(&self, cache: &KvCache, common: usize, length: usize) -> usize {
+        let mut computed_at = cache.computed_at().iter().flatten();
+        let ropes = &self.config.ropes;
+        let same = computed_at.all(|&then| ropes.iter().all(|rope| rope.is_same_at(then, length)));
+        if same { common } else { 0 }
     }
 
     fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
         let mut record = Record::default();
-        let logits = self
-            .threads
-            .run(|| self.pass(batch, cache, LogitsAt::EveryToken, Some(&mut record)))?;
+        let (at, record_into) = (LogitsAt::EveryToken, Some(&mut record));
+        let logits =
+            self.threads.run(|| self.pass(batch, cache, at, NO_CHECKPOINT, record_into))?;
         let Record { hidden_states, attentions } = record;
         Ok(Trace { logits, hidden_states, attentions })
     }
@@ -368,6 +392,9 @@ impl Record {
         Ok(())
     }
 }
+
+/// For passes that nobody gives up.
+const NO_CHECKPOINT: &Checkpoint<'_> = &|| Ok(());
 
 /// Tokens that go through the layers together: enough to fill the matrix kernels.
 const CHUNK: usize = 512;

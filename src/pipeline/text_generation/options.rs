@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::generation::GenerationConfig;
+use crate::generation::{CancelHandle, GenerationConfig};
 use crate::pipeline::json;
 use crate::pipeline::truncation::TruncationReport;
 
@@ -18,6 +18,8 @@ pub struct TextGenerationOptions {
     pub add_special_tokens: Option<bool>,
     /// Prompts per forward pass. Default: 1. More is faster, and gives the same results.
     pub batch_size: Option<usize>,
+    /// Ends generation from another thread; what was generated until then is returned.
+    pub cancel: Option<CancelHandle>,
     /// Whether ` .`, ` ,`, ` n't` and the like are closed up in the output. Default: `true`.
     pub clean_up_tokenization_spaces: Option<bool>,
     /// Whether the last message of a chat is continued instead of answered. Default: where it is
@@ -40,8 +42,8 @@ pub struct TextGenerationOptions {
     pub stop_sequence: Option<String>,
     /// Tool schemas for the chat template. Default: none.
     pub tools: Option<Vec<Value>>,
-    /// Whether a prompt longer than `max_length` (of [`generation`](Self::generation)), or than the
-    /// tokenizer's `model_max_length`, is cut to it. Default: `false`.
+    /// Whether a prompt longer than `max_length` (of [`generation`](Self::generation)), else the
+    /// tokenizer's `model_max_length`, or than the model's context, is cut to it. Default: `false`.
     pub truncation: Option<bool>,
     /// Gets the numbers of the prompts that are cut.
     pub truncation_report: Option<TruncationReport>,
@@ -76,6 +78,7 @@ impl TextGenerationOptions {
         let mut read = Self {
             add_special_tokens: json::take(take, "add_special_tokens")?,
             batch_size: json::take(take, "batch_size")?,
+            cancel: None,
             clean_up_tokenization_spaces: json::take(take, "clean_up_tokenization_spaces")?,
             continue_final_message: json::take(take, "continue_final_message")?,
             documents: json::take(take, "documents")?,

@@ -1,0 +1,76 @@
+//! What ends an answer from outside.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::generation::stop::FinishReason;
+
+/// Ends an answer from any thread: before its next token or, while its prompt is read, before the
+/// next 512 tokens of that.
+///
+/// ```
+/// use sconce::generation::CancelHandle;
+///
+/// let handle = CancelHandle::default();
+/// let guard = handle.clone().drop_guard();
+/// drop(guard); // the client has gone
+/// assert!(handle.is_cancelled());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct CancelHandle(Arc<AtomicBool>);
+
+impl CancelHandle {
+    /// Ends the answer. It cannot be taken back.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Cancels when it is dropped: for whoever waits for an answer that another thread computes,
+    /// and may leave.
+    #[must_use]
+    pub fn drop_guard(self) -> DropGuard {
+        DropGuard(self)
+    }
+}
+
+/// Cancels an answer when it is dropped; see [`CancelHandle::drop_guard`].
+#[derive(Debug)]
+pub struct DropGuard(CancelHandle);
+
+impl Drop for DropGuard {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// What may end an answer while a model computes.
+#[derive(Debug)]
+pub(super) struct Interrupt {
+    pub(super) cancel: CancelHandle,
+    /// When `max_time` is over.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Interrupt {
+    /// Why the answer is over, if it is.
+    pub(super) fn reason(&self) -> Option<FinishReason> {
+        if self.cancel.is_cancelled() {
+            return Some(FinishReason::Cancelled);
+        }
+        let over = self.deadline.is_some_and(|deadline| Instant::now() > deadline);
+        over.then_some(FinishReason::Time)
+    }
+
+    /// The checkpoint of a forward pass.
+    pub(super) fn check(&self) -> Result<()> {
+        self.reason().map_or(Ok(()), |_| Err(Error::Interrupted))
+    }
+}
