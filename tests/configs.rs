@@ -9,8 +9,10 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use sconce::batch::TokenBatch;
+use sconce::generation::GenerationConfig;
 use sconce::models::AutoModel;
 use sconce::source::ModelSource;
+use sconce::tokenizer::Tokenizer;
 use sconce::{LoadOptions, Precision, Result};
 
 #[path = "support/golden.rs"]
@@ -22,10 +24,10 @@ use golden::{Golden, advance, expect_close};
 const REFUSED: &[(&str, &str, &str, &[&str])] = &[
     ("falcon-40b-tiny", "parallel_attn", "false", &["`parallel_attn` is false"]),
     ("falcon-7b-tiny", "hidden_size", "12", &["`hidden_size` is 12", "3 of 3 channels"]),
-    ("gemma-tiny", "hidden_activation", r#""wave""#, &["`hidden_activation` is \"wave\""]),
+    ("gemma-tiny", "hidden_act", r#""wave""#, &["`hidden_act` is \"wave\""]),
+    ("gemma2-tiny", "hidden_activation", r#""wave""#, &["`hidden_activation` is \"wave\""]),
     ("gemma2-tiny", "layer_types", r#"["full_attention"]"#, &["`layer_types`", "one per layer"]),
-    ("gemma3-tiny", "attn_logit_softcapping", "50.0", &["`attn_logit_softcapping` is 50"]),
-    ("gemma3-tiny", "use_bidirectional_attention", "true", &["`use_bidirectional_attention`"]),
+    ("gemma3-tiny", "use_bidirectional_attention", "true", &["embeds texts", "feature-extraction"]),
     ("gpt-neox-tiny", "rotary_pct", "0.1", &["0 of 8 channels"]),
     ("gpt2-tiny", "activation_function", r#""wave""#, &["`activation_function` is \"wave\""]),
     ("gpt2-tiny", "n_head", "0", &["`n_head` is 0"]),
@@ -103,11 +105,41 @@ fn fields_of_older_names() {
 }
 
 #[test]
+fn gemma_3_does_not_cap_its_scores() {
+    agrees("gemma3-tiny", |config| {
+        config.insert("attn_logit_softcapping".to_owned(), 5.into());
+    });
+}
+
+#[test]
 fn alibi_leaves_ropes_out_of_account() {
     agrees("falcon-rw-tiny", |config| {
         config.insert("rope_scaling".to_owned(), json!({"type": "wave"}));
         config.insert("rope_theta".to_owned(), 0.into());
     });
+}
+
+/// What a config.json says of generation where there is no generation_config.json: its own options, and
+/// the special ids of its class.
+#[test]
+fn generation_options_in_config_json() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let cases = fs::read_to_string(goldens.join("config_generation.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(&cases).unwrap();
+    let tokenizer = Tokenizer::load(goldens.join("llama-tiny").as_path()).unwrap();
+    for case in cases {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("config.json"), case["config"].to_string()).unwrap();
+        let files = ModelSource::directory(folder.path()).open().unwrap();
+        let found = GenerationConfig::from_files(&files, &tokenizer).unwrap();
+        let expected = GenerationConfig::from_json(&case["expected"]).unwrap();
+        assert_eq!(found, expected, "{}", case["config"]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), r#"{"top_k": "many"}"#).unwrap();
+    let files = ModelSource::directory(folder.path()).open().unwrap();
+    let error = GenerationConfig::from_files(&files, &tokenizer).unwrap_err().to_string();
+    assert!(error.contains("config.json") && error.contains("top_k"), "{error}");
 }
 
 /// The multimodal checkpoints hold the text model as a part, under either of two names.

@@ -129,8 +129,12 @@ fn modules_prompts_and_options() {
 #[test]
 fn gguf_files_give_the_vectors_of_their_folders() {
     let texts = expected().texts;
-    for (name, pooling) in [("bert-tiny", "cls"), ("roberta-tiny", "mean"), ("nomic-tiny", "mean")]
-    {
+    for (name, pooling) in [
+        ("bert-tiny", "cls"),
+        ("gemma3-embedding-tiny", "mean"),
+        ("nomic-tiny", "mean"),
+        ("roberta-tiny", "mean"),
+    ] {
         let encoder = goldens().join("encoders").join(name);
         let folder = tempfile::tempdir().unwrap();
         copy(&encoder, folder.path());

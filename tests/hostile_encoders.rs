@@ -5,12 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
 use serde_json::{Map, Value, json};
 
 use sconce::batch::{PaddingSide, TokenBatch};
 use sconce::models::AutoModel;
 use sconce::pipeline::{Pipeline, Task};
-use sconce::{LoadOptions, ModelSource};
+use sconce::{LoadOptions, ModelSource, Precision};
 
 fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
@@ -180,7 +181,7 @@ fn label_sets_that_lie() {
         json!({"0": "a", "0 ": "b", "x": "c"}),
         json!({}),
         json!(["a", "b", "c"]),
-        json!({"0": 1, "1": 2, "2": 3}),
+        json!({"0": null, "1": 2, "2": 3}),
         json!({"18446744073709551615": "a"}),
     ] {
         let folder = model("classify-wordpiece");
@@ -190,6 +191,72 @@ fn label_sets_that_lie() {
         fs::write(&file, serde_json::to_vec(&config).unwrap()).unwrap();
         let error = load("text-classification", folder.path()).unwrap_err().to_string();
         assert!(error.contains("id2label") || error.contains("shape"), "{labels}: {error}");
+    }
+}
+
+/// Numbers as labels are their texts.
+#[test]
+fn labels_that_are_numbers() {
+    let folder = model("classify-wordpiece");
+    let file = folder.path().join("config.json");
+    let mut config = json_file(&file);
+    config.insert("id2label".to_owned(), json!({"0": 1, "1": -2, "2": 0.5}));
+    config.insert("label2id".to_owned(), json!({"1": 0, "-2": 1, "0.5": 2}));
+    fs::write(&file, serde_json::to_vec(&config).unwrap()).unwrap();
+    let pipeline = load("text-classification", folder.path()).unwrap();
+    let options = Map::from_iter([("top_k".to_owned(), Value::Null)]);
+    let found = pipeline.call(&json!("good"), options).unwrap();
+    let mut labels: Vec<&str> =
+        found.as_array().unwrap().iter().map(|found| found["label"].as_str().unwrap()).collect();
+    labels.sort_unstable();
+    assert_eq!(labels, ["-2", "0.5", "1"]);
+}
+
+/// What comes of numbers that are none is an error wherever vectors or scores come out, and a config
+/// that can make nothing else is refused at once.
+#[test]
+fn results_that_are_no_numbers() {
+    for golden in ["bert-tiny", "deberta-v3-tiny", "gemma3-embedding-tiny", "modernbert-tiny"] {
+        let folder = copied(&goldens().join("encoders").join(golden));
+        let file = folder.path().join("config.json");
+        let config = json_file(&file);
+        let field = config.keys().find(|field| field.contains("norm") && field.contains("_eps"));
+        let field = field.unwrap();
+        for eps in [json!(-1e-3), json!(1e300)] {
+            let mut lying = config.clone();
+            lying.insert(field.clone(), eps);
+            fs::write(&file, serde_json::to_vec(&lying).unwrap()).unwrap();
+            let error = AutoModel::encoder(folder.path(), &LoadOptions::default()).unwrap_err();
+            assert!(error.to_string().contains(field), "{error}");
+        }
+        fs::write(&file, serde_json::to_vec(&config).unwrap()).unwrap();
+        // Weights that are numbers, and results that are none.
+        let weights = folder.path().join("model.safetensors");
+        let mut tensors = candle_core::safetensors::load(&weights, &Device::Cpu).unwrap();
+        for (name, tensor) in &mut tensors {
+            if name.contains("embed") && tensor.rank() == 2 {
+                *tensor = (tensor.ones_like().unwrap() * 3e38).unwrap();
+            }
+        }
+        candle_core::safetensors::save(&tensors, &weights).unwrap();
+        let options = LoadOptions::default().dtype(Precision::F32);
+        let batch = TokenBatch::single(&[5, 6, 7]).unwrap();
+        let path = folder.path();
+        let encoder = AutoModel::encoder(path, &options).unwrap();
+        let mut found = vec![encoder.encode(&batch).map(drop)];
+        let classifier = AutoModel::sequence_classifier(path, &options).unwrap();
+        found.push(classifier.classify(&batch).map(drop));
+        if let Ok(model) = AutoModel::token_classifier(path, &options) {
+            found.push(model.classify_tokens(&batch).map(drop));
+            let model = AutoModel::question_answerer(path, &options).unwrap();
+            found.push(model.spans(&batch).map(drop));
+            let model = AutoModel::masked_lm(path, &options).unwrap();
+            found.push(model.predict(&batch, &[(0, 1)]).map(drop));
+        }
+        for found in found {
+            let error = found.unwrap_err().to_string();
+            assert!(error.contains("NaN"), "{golden}: {error}");
+        }
     }
 }
 

@@ -194,9 +194,12 @@ impl GenerationConfig {
     ///
     /// When the file cannot be read, is not a JSON object, or a value is of the wrong type.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let options: Map<String, Value> = json::read(path)?;
-        let mut config = Self::from_map(&options).map_err(|error| Error::malformed(path, error))?;
+        Self::read(path.as_ref(), &json::read(path.as_ref())?)
+    }
+
+    /// The options that a file of a checkpoint holds.
+    pub(super) fn read(path: &Path, options: &Map<String, Value>) -> Result<Self> {
+        let mut config = Self::from_map(options).map_err(|error| Error::malformed(path, error))?;
         if config.max_length == Some(20) {
             config.max_length = None;
         }

@@ -4,15 +4,13 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::generation::config::GenerationConfig;
+use crate::models;
 use crate::source::{ModelFiles, json};
 use crate::tokenizer::Tokenizer;
 
-/// Options that a config.json without a generation_config.json beside it may hold.
-const IN_CONFIG: &[&str] = &["bos_token_id", "eos_token_id", "pad_token_id"];
-
 impl GenerationConfig {
-    /// The options of an opened source: its `generation_config.json`; without one, the special ids
-    /// in its `config.json`; of a GGUF file, those of its tokenizer.
+    /// The options of an opened source: its `generation_config.json`; without one, those in its
+    /// `config.json` and the special ids of its class; of a GGUF file, those of its tokenizer.
     ///
     /// # Errors
     ///
@@ -31,11 +29,45 @@ impl GenerationConfig {
             return Self::from_file(path);
         }
         let Some(path) = files.optional("config.json")? else { return Ok(Self::default()) };
-        let fields: Map<String, Value> = json::read(&path)?;
-        let mut config = Self::default();
-        for (name, value) in fields.iter().filter(|(name, _)| IN_CONFIG.contains(&name.as_str())) {
-            config.set(name, value).map_err(|error| Error::malformed(&path, error))?;
+        let mut fields = models::config_fields(files)?;
+        // A null leaves the default, and the seed is ours alone.
+        fields.retain(|name, value| name != "seed" && !value.is_null());
+        Self::read(&path, &fields)
+    }
+}
+
+/// What a config.json says for one task alone, over all that the model says for any:
+/// `task_specific_params` and `prefix`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TaskParams {
+    /// Options of generation.
+    pub(crate) generation: GenerationConfig,
+    /// Goes before every text.
+    pub(crate) prefix: Option<String>,
+}
+
+impl TaskParams {
+    /// Of an opened source, for the task of that name; nothing of a GGUF file.
+    pub(crate) fn read(files: &ModelFiles, task: &str) -> Result<Self> {
+        if files.gguf().is_some() {
+            return Ok(Self::default());
         }
-        Ok(config)
+        let Some(path) = files.optional("config.json")? else { return Ok(Self::default()) };
+        let fields: Map<String, Value> = json::read(&path)?;
+        let none = Map::new();
+        let of_task = fields.get("task_specific_params").and_then(|tasks| tasks.get(task));
+        let of_task = of_task.and_then(Value::as_object).unwrap_or(&none);
+        let prefix = of_task.get("prefix").or(fields.get("prefix")).filter(|text| !text.is_null());
+        let prefix = prefix.map(|prefix| match prefix {
+            Value::String(prefix) => Ok(prefix.clone()),
+            other => Err(Error::malformed(
+                &path,
+                format!("field `prefix` is {other}; it should be text"),
+            )),
+        });
+        Ok(Self {
+            generation: GenerationConfig::read(&path, of_task)?,
+            prefix: prefix.transpose()?,
+        })
     }
 }

@@ -45,6 +45,7 @@ mod tests;
 pub use batch::{Generated, generate_batch, generate_batch_until};
 pub use cancel::{CancelHandle, DropGuard};
 pub use config::GenerationConfig;
+pub(crate) use load::TaskParams;
 pub use plan::Plan;
 pub use processors::LogitsProcessor;
 pub use sampler::Token;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::error::{Error, Result};
 use crate::models::CausalLm;
 use crate::models::decoder::families::{FAMILIES, Family};
@@ -107,6 +109,7 @@ impl AutoModel {
             return Ok(headed::<SequenceHead>(files, options)?);
         };
         let (body, weights) = Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?;
+        let raw = raw.with_sizes(family.sizes);
         Ok(checked(LastTokenClassifier::load(body, &raw, &weights)?, options)?)
     }
 
@@ -239,6 +242,21 @@ pub(super) fn decoder_family(
     let name = raw.model_type()?;
     let named = |family: &&&Family| decoder_names(family, files).contains(&name);
     Ok(FAMILIES.iter().find(named).copied())
+}
+
+/// The fields of a config.json, those of its part for text, and the sizes and special ids of its class
+/// where it is silent: what the reference's config object holds.
+pub(crate) fn config_fields(files: &ModelFiles) -> Result<Map<String, Value>> {
+    let raw = RawConfig::read(files)?;
+    let raw = match raw.section("text_config")? {
+        Some(text) => raw.with_defaults_of(text),
+        None => raw,
+    };
+    Ok(match decoder_family(files, &raw) {
+        Ok(Some(family)) => raw.with_sizes(family.sizes),
+        Ok(None) | Err(_) => raw,
+    }
+    .into_fields())
 }
 
 fn unknown<'a>(

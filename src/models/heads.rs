@@ -8,7 +8,7 @@ use std::fmt;
 use candle_core::{Device, Tensor};
 
 use crate::batch::TokenBatch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::raw_config::RawConfig;
 use crate::models::{Memory, ModelLimits};
 use crate::weights::Inventory;
@@ -100,12 +100,28 @@ pub trait MaskedLm: TextModel {
     fn predict(&self, batch: &TokenBatch, places: &[(usize, usize)]) -> Result<Tensor>;
 }
 
+/// Results as they are, where all are numbers; what is made of others would be nonsense.
+pub(crate) fn finite(results: Tensor) -> Result<Tensor> {
+    // A number less itself is 0; infinity and NaN are NaN then.
+    if (&results - &results)?.sum_all()?.to_scalar::<f32>()? == 0.0 {
+        return Ok(results);
+    }
+    Err(Error::Tensor(candle_core::Error::Msg(
+        "the model's results hold NaN or infinity: its weights or a number in its config are broken, or \
+         the dtype is too narrow for them"
+            .to_owned(),
+    )))
+}
+
 /// What the logits of a classifier stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Labels {
     /// The names, in the order of the logits: `id2label`, or `LABEL_0` and so on.
     pub names: Vec<String>,
+    /// `label2id` of the config, where it has one: a number for each name, in its order. It may
+    /// contradict the names, and is what zero-shot classification goes by.
+    pub ids: Option<Vec<(String, usize)>>,
     /// `problem_type` of the config, where it says.
     pub problem_type: Option<ProblemType>,
     /// `function_to_apply` of the config, where it says: `sigmoid`, `softmax` or `none`.
@@ -130,7 +146,17 @@ impl Labels {
         self.names.iter().position(|label| label.eq_ignore_ascii_case(name))
     }
 
-    /// Reads `id2label`, `num_labels` (two where neither is there), `problem_type` and
+    /// The number of the label that says that one text follows from another, `entailment` say: in
+    /// `label2id`, without one among the names.
+    pub(crate) fn entailment(&self) -> Option<usize> {
+        let is_it = |name: &str| name.to_lowercase().starts_with("entail");
+        match &self.ids {
+            Some(ids) => ids.iter().find(|(name, _)| is_it(name)).map(|&(_, id)| id),
+            None => self.names.iter().position(|name| is_it(name)),
+        }
+    }
+
+    /// Reads `id2label`, `num_labels` (two where neither is there), `label2id`, `problem_type` and
     /// `function_to_apply`.
     pub(crate) fn read(raw: &RawConfig) -> Result<Self> {
         let names = match raw.numbered_texts("id2label")? {
@@ -143,6 +169,7 @@ impl Labels {
                 (0..count).map(|label| format!("LABEL_{label}")).collect()
             }
         };
+        let ids = raw.text_numbers("label2id")?;
         let problem_type = match raw.text("problem_type")? {
             None => None,
             Some("multi_label_classification") => Some(ProblemType::MultiLabel),
@@ -155,7 +182,7 @@ impl Labels {
             }
         };
         let function_to_apply = raw.text("function_to_apply")?.map(str::to_owned);
-        Ok(Self { names, problem_type, function_to_apply })
+        Ok(Self { names, ids, problem_type, function_to_apply })
     }
 }
 

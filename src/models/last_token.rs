@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::models::decoder::Decoder;
-use crate::models::heads::{Encoder, Labels, SequenceClassifier, TextModel};
+use crate::models::heads::{Encoder, Labels, SequenceClassifier, TextModel, finite};
 use crate::models::raw_config::RawConfig;
 use crate::models::{CausalLm, LogitsAt, ModelLimits};
 use crate::weights::{Bias, Inventory, Linear, Weights};
@@ -92,7 +92,7 @@ impl SequenceClassifier for LastTokenClassifier {
     fn classify(&self, batch: &TokenBatch) -> Result<Tensor> {
         let hidden = self.body.encode(batch)?.flatten_to(1)?;
         let last = Tensor::new(self.last_tokens(batch), self.device())?;
-        Ok(self.score.forward(&hidden.index_select(&last, 0)?)?.to_dtype(DType::F32)?)
+        finite(self.score.forward(&hidden.index_select(&last, 0)?)?.to_dtype(DType::F32)?)
     }
 }
 
@@ -106,6 +106,7 @@ impl NextTokenScorer {
         }
         let labels = Labels {
             names: vec!["LABEL_0".to_owned()],
+            ids: None,
             problem_type: None,
             function_to_apply: None,
         };
@@ -136,7 +137,7 @@ impl SequenceClassifier for NextTokenScorer {
     fn classify(&self, batch: &TokenBatch) -> Result<Tensor> {
         let logits = self.body.forward(batch, &mut self.body.new_cache(), LogitsAt::LastToken)?;
         let wanted = logits.narrow(1, self.wanted, 1)?;
-        Ok(match self.unwanted {
+        finite(match self.unwanted {
             Some(unwanted) => (wanted - logits.narrow(1, unwanted, 1)?)?,
             None => wanted,
         })

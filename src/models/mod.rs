@@ -14,6 +14,7 @@ mod threads;
 use candle_core::Tensor;
 
 pub use auto::AutoModel;
+pub(crate) use auto::config_fields;
 pub use memory::Memory;
 pub use save::{save, save_with};
 

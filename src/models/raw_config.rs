@@ -79,6 +79,16 @@ impl RawConfig {
         Ok(self.read_as(field, Value::as_f64, "a number")?.unwrap_or(default))
     }
 
+    /// What a norm adds to the variance, or the default of the reference: not below 0, where roots are
+    /// none.
+    pub(crate) fn epsilon(&self, field: &str, default: f64) -> Result<f64> {
+        let eps = self.number(field, default)?;
+        if eps >= 0.0 && (eps as f32).is_finite() {
+            return Ok(eps);
+        }
+        Err(self.refuse(field, "it should be a small number, not below 0"))
+    }
+
     /// A number, where there is one.
     pub(crate) fn optional_number(&self, field: &str) -> Result<Option<f64>> {
         self.read_as(field, Value::as_f64, "a number")
@@ -117,16 +127,31 @@ impl RawConfig {
     }
 
     /// An object that names texts by number, from 0 on and none left out, where there is one:
-    /// `id2label`.
+    /// `id2label`. Numbers become texts.
     pub(crate) fn numbered_texts(&self, field: &str) -> Result<Option<Vec<String>>> {
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
         let numbered = |value: &Value| -> Option<Vec<String>> {
             let mut texts = vec![None; value.as_object()?.len()];
-            for (number, text) in value.as_object()? {
-                *texts.get_mut(number.parse::<usize>().ok()?)? = Some(text.as_str()?.to_owned());
+            for (number, value) in value.as_object()? {
+                *texts.get_mut(number.parse::<usize>().ok()?)? = Some(text(value)?);
             }
             texts.into_iter().collect::<Option<Vec<_>>>().filter(|texts| !texts.is_empty())
         };
         self.read_as(field, numbered, "an object with a text for each number from 0 on")
+    }
+
+    /// An object that numbers texts, in its order, where there is one: `label2id`.
+    pub(crate) fn text_numbers(&self, field: &str) -> Result<Option<Vec<(String, usize)>>> {
+        let numbered = |value: &Value| -> Option<Vec<(String, usize)>> {
+            let number = |number: &Value| number.as_u64()?.try_into().ok();
+            let texts = value.as_object()?.iter();
+            texts.map(|(text, value)| Some((text.clone(), number(value)?))).collect()
+        };
+        self.read_as(field, numbered, "an object with a number for each text")
     }
 
     /// The same config with another default for a field than its common one, where it is missing; a
@@ -140,6 +165,22 @@ impl RawConfig {
     /// The same config with defaults for several fields.
     pub(crate) fn with_sizes(&self, sizes: &[(&str, usize)]) -> Self {
         sizes.iter().fold(self.clone(), |raw, &(field, size)| raw.with_default(field, size))
+    }
+
+    /// The same config with the fields of another where it has none of its own.
+    pub(crate) fn with_defaults_of(mut self, other: Self) -> Self {
+        for (field, value) in other.fields {
+            let own = self.fields.entry(field).or_insert(Value::Null);
+            if own.is_null() {
+                *own = value;
+            }
+        }
+        self
+    }
+
+    /// All fields.
+    pub(crate) fn into_fields(self) -> Map<String, Value> {
+        self.fields
     }
 
     /// The same config with another section.

@@ -1,8 +1,10 @@
 //! Activation functions of the MLPs.
 
+use std::f64::consts::SQRT_2;
 use std::str::FromStr;
 
 use candle_core::{DType, Tensor};
+use candle_nn::ops;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -10,16 +12,34 @@ use crate::kernels::elementwise;
 use crate::kernels::gate::Gate;
 use crate::weights::slices::with_f32;
 
-/// An activation function.
+/// An activation function: those of transformers' `ACT2FN` that have no weights of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub enum Activation {
     /// `x Φ(x)` with the exact error function: Falcon, GPT-NeoX, most encoders.
     Gelu,
+    /// The same, no further from 0 than 10.
+    GeluClipped,
     /// GELU by its tanh approximation: Gemma, StarCoder2, GPT-2, Phi-2.
     GeluTanh,
+    /// `Φ(x)` of a normal distribution around 0.707107 that deviates by 0.282095.
+    Laplace,
+    /// `x`, and a hundredth of it below 0.
+    LeakyRelu,
+    /// `x` itself.
+    Linear,
+    /// `x tanh(ln(1 + e^x))`.
+    Mish,
+    /// `x sigmoid(1.702 x)`.
+    QuickGelu,
     /// `max(x, 0)`.
     Relu,
+    /// `max(x, 0)` and no more than 6.
+    Relu6,
+    /// The square of `max(x, 0)`.
+    ReluSquared,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
     /// `x sigmoid(x)`, also called swish: Llama, Mistral, Qwen, Phi-3.
     Silu,
     /// The hyperbolic tangent: the poolers of encoders.
@@ -35,8 +55,24 @@ impl Activation {
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Gelu => return gelu(x),
+            Self::GeluClipped => gelu(x)?.clamp(-10.0, 10.0),
             Self::GeluTanh => x.gelu(),
+            Self::Laplace => {
+                let deviations = ((x - 0.707_107)? / (0.282_095 * SQRT_2))?;
+                (deviations.erf()? + 1.0)? * 0.5
+            }
+            Self::LeakyRelu => ops::leaky_relu(x, 0.01),
+            Self::Linear => Ok(x.clone()),
+            Self::Mish => {
+                // ln(1 + e^x), without e^x of large numbers.
+                let softplus = (x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
+                x * softplus.tanh()?
+            }
+            Self::QuickGelu => x * ops::sigmoid(&(x * 1.702)?)?,
             Self::Relu => x.relu(),
+            Self::Relu6 => x.clamp(0.0, 6.0),
+            Self::ReluSquared => x.relu()?.sqr(),
+            Self::Sigmoid => ops::sigmoid(x),
             Self::Silu => x.silu(),
             Self::Tanh => x.tanh(),
         }?)
@@ -47,7 +83,7 @@ impl Activation {
         match self {
             Self::GeluTanh => Some(Gate::GeluTanh),
             Self::Silu => Some(Gate::Silu),
-            Self::Gelu | Self::Relu | Self::Tanh => None,
+            _ => None,
         }
     }
 }
@@ -62,20 +98,83 @@ fn gelu(x: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_vec(out, x.shape(), x.device())?)
 }
 
+/// The names of transformers' `ACT2FN`, some of which are one function computed in several ways.
+const NAMES: &[(&str, Activation)] = &[
+    ("gelu", Activation::Gelu),
+    ("gelu_10", Activation::GeluClipped),
+    ("gelu_accurate", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_python_tanh", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("laplace", Activation::Laplace),
+    ("leaky_relu", Activation::LeakyRelu),
+    ("linear", Activation::Linear),
+    ("mish", Activation::Mish),
+    ("quick_gelu", Activation::QuickGelu),
+    ("relu", Activation::Relu),
+    ("relu2", Activation::ReluSquared),
+    ("relu6", Activation::Relu6),
+    ("sigmoid", Activation::Sigmoid),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("tanh", Activation::Tanh),
+];
+
 impl FromStr for Activation {
     type Err = Error;
 
-    /// The names of transformers' `ACT2FN`.
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "gelu" => Ok(Self::Gelu),
-            "gelu_fast" | "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
-            "relu" => Ok(Self::Relu),
-            "silu" | "swish" => Ok(Self::Silu),
-            "tanh" => Ok(Self::Tanh),
-            _ => Err(Error::unsupported(format!(
-                "the activation {name:?}; gelu, gelu_pytorch_tanh, relu, silu and tanh are supported"
-            ))),
+        let known = NAMES.iter().find(|(known, _)| *known == name);
+        known.map(|&(_, activation)| activation).ok_or_else(|| {
+            let known = NAMES.iter().map(|&(name, _)| name).collect::<Vec<_>>().join(", ");
+            Error::unsupported(format!("the activation {name:?}; supported are {known}"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use candle_core::Device;
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// `tests/goldens/activations.json`, by `make_configs.py`.
+    #[derive(Deserialize)]
+    struct Golden {
+        x: Vec<f32>,
+        y: BTreeMap<String, Vec<f32>>,
+        /// Those with weights, which a config cannot tell.
+        trained: Vec<String>,
+    }
+
+    #[test]
+    fn every_name_of_the_reference_is_its_function() -> Result<()> {
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../tests/goldens/activations.json")).unwrap();
+        assert_eq!(
+            golden.y.keys().collect::<Vec<_>>(),
+            NAMES.iter().map(|(name, _)| name).collect::<Vec<_>>()
+        );
+        for (name, expected) in &golden.y {
+            let activation: Activation = name.parse()?;
+            let x = Tensor::new(golden.x.as_slice(), &Device::Cpu)?;
+            let found = activation.forward(&x)?.to_vec1::<f32>()?;
+            for ((x, found), expected) in golden.x.iter().zip(found).zip(expected) {
+                let allowed = 2e-6 * expected.abs().max(1.0);
+                assert!(
+                    (found - expected).abs() <= allowed,
+                    "{name}({x}): {found}, not {expected}"
+                );
+            }
         }
+        for name in golden.trained {
+            assert!(name.parse::<Activation>().is_err(), "{name}");
+        }
+        Ok(())
     }
 }

@@ -24,7 +24,7 @@ pub struct AttentionConfig {
     pub head_dim: usize,
     /// Multiplies the products of queries and keys; usually `head_dim^-1/2`.
     pub scale: f64,
-    /// Which of the earlier tokens are attended to: a number into
+    /// Which tokens are attended to: a number into
     /// [`spans`](crate::models::decoder::DecoderConfig::spans).
     pub span: usize,
     /// How it tells where tokens stand.
@@ -65,11 +65,18 @@ pub enum QkNorm {
     PerHead(NormConfig),
 }
 
-/// Which of the earlier tokens a layer attends to.
+/// Which tokens a layer attends to, seen from each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub enum AttentionSpan {
-    /// All of them.
+    /// Those less than `window` away, on either side: EmbeddingGemma.
+    Around {
+        /// How far.
+        window: usize,
+    },
+    /// All of the text, what comes after too: EmbeddingGemma.
+    Everything,
+    /// All that come before, most families.
     Full,
     /// The last `window` tokens, the token itself among them: Mistral 7B v0.1, Gemma 3.
     Sliding {
@@ -79,9 +86,16 @@ pub enum AttentionSpan {
 }
 
 impl AttentionSpan {
+    /// Whether tokens attend to those after them.
+    pub(crate) fn looks_ahead(self) -> bool {
+        matches!(self, Self::Around { .. } | Self::Everything)
+    }
+
     /// Whether the query at one position may attend to the key at another.
     pub(crate) fn covers(self, query: u32, key: u32) -> bool {
         match self {
+            Self::Around { window } => (query.abs_diff(key) as usize) < window,
+            Self::Everything => true,
             Self::Full => key <= query,
             Self::Sliding { window } => key <= query && ((query - key) as usize) < window,
         }
@@ -139,8 +153,8 @@ impl Attention {
                 let view = View::Mask(masks[self.config.span].as_ref());
                 self.forward_tensors(x, step, view, cache)
             }
-            Views::Causal(spans) => {
-                self.forward_tensors(x, step, View::Causal(spans[self.config.span]), cache)
+            Views::Unpadded(spans) => {
+                self.forward_tensors(x, step, View::Unpadded(spans[self.config.span]), cache)
             }
             Views::Sights(sights) => {
                 let sights = &sights[self.config.span];
@@ -259,9 +273,9 @@ impl Attention {
         let slots = keys.dim(2)?;
         let mask = match view {
             View::Mask(mask) => mask.cloned(),
-            View::Causal(span) => {
+            View::Unpadded(span) => {
                 if let Some(attended) =
-                    flash::causal([queries, keys, values], span, scale, score_cap)?
+                    flash::cached([queries, keys, values], span, scale, score_cap)?
                 {
                     return Ok(attended);
                 }
@@ -307,8 +321,8 @@ impl Attention {
 enum View<'a> {
     /// As a mask says, where there is one.
     Mask(Option<&'a Tensor>),
-    /// All that comes before, within the span.
-    Causal(AttentionSpan),
+    /// All tokens within the span.
+    Unpadded(AttentionSpan),
 }
 
 /// `cap * tanh(x / cap)`.
@@ -340,13 +354,20 @@ mod tests {
             RopeConfig { theta: 100.0, rotary_dim: 6, pairing, scaling }
         };
         let ropes = [rope(RopePairing::Adjacent), rope(RopePairing::Halves)];
-        let spans = [AttentionSpan::Full, AttentionSpan::Sliding { window: 3 }];
+        let spans = [
+            AttentionSpan::Full,
+            AttentionSpan::Sliding { window: 3 },
+            AttentionSpan::Everything,
+            AttentionSpan::Around { window: 2 },
+        ];
         let alibis = [AlibiConfig { heads, scale: 1.0 }];
         for (span, positions, score_cap) in [
             (0, Positions::None, None),
             (1, Positions::Rotary(0), Some(2.0)),
             (0, Positions::Rotary(1), None),
             (0, Positions::Alibi(0), Some(3.0)),
+            (2, Positions::Rotary(1), None),
+            (3, Positions::Rotary(0), Some(2.0)),
         ] {
             let linear =
                 |out: usize, from: usize, seed| Linear::new(random((out, from), seed), None);
@@ -384,7 +405,7 @@ mod tests {
                     mask::additive(cache.positions(), kernels.start, span, &Device::Cpu)
                 });
                 tensors.views = match cache.is_padded() {
-                    false => Views::Causal(spans.to_vec()),
+                    false => Views::Unpadded(spans.to_vec()),
                     true => Views::Masks(masks.collect::<Result<_>>()?),
                 };
                 let x = random((2 * tokens, hidden), tokens).reshape((2, tokens, hidden))?;

@@ -14,10 +14,10 @@ pub(crate) fn is_on(device: &Device) -> bool {
     cfg!(feature = "flash-attn") && device.is_cuda()
 }
 
-/// Attention of the last tokens of rows without padding to all that come before, within the span:
+/// Attention of the last tokens of rows without padding to those within the span:
 /// `queries: (batch, heads, tokens, head_dim)`, keys and values `(batch, kv_heads, slots, head_dim)`;
 /// `(batch, tokens, heads, head_dim)`.
-pub(super) fn causal(
+pub(super) fn cached(
     [queries, keys, values]: [&Tensor; 3],
     span: AttentionSpan,
     scale: f64,
@@ -28,9 +28,14 @@ pub(super) fn causal(
     }
     #[cfg(feature = "flash-attn")]
     {
-        let before = match span {
-            AttentionSpan::Full => None,
-            AttentionSpan::Sliding { window } => Some(window.saturating_sub(1)),
+        // How far to look back, and ahead; `None` is without end.
+        let (before, after) = match span {
+            AttentionSpan::Around { window } => {
+                (Some(window.saturating_sub(1)), Some(window.saturating_sub(1)))
+            }
+            AttentionSpan::Everything => (None, None),
+            AttentionSpan::Full => (None, Some(0)),
+            AttentionSpan::Sliding { window } => (Some(window.saturating_sub(1)), Some(0)),
         };
         let by_token = |x: &Tensor| channels_together(x)?.transpose(1, 2);
         Ok(Some(candle_flash_attn::flash_attn_alibi_windowed_softcap(
@@ -40,7 +45,7 @@ pub(super) fn causal(
             None,
             scale as f32,
             before,
-            Some(0),
+            after,
             // 0 is none.
             cap.unwrap_or(0.0) as f32,
         )?))

@@ -7,22 +7,29 @@ use crate::kernels::attention::Sight;
 use crate::nn::attention::AttentionSpan;
 
 /// For each row what its queries in the slots from `start` on see: the same row's tokens that are
-/// not after the query and within its span.
+/// within its span.
 pub(super) fn sights(
     positions: &[Vec<Option<u32>>],
     start: usize,
     span: AttentionSpan,
 ) -> Vec<Sight> {
     let sight = |row: &Vec<Option<u32>>| {
-        // Positions grow along a row, so what a later query sees begins no earlier.
-        let mut first = 0;
+        // Positions grow along a row, so what a later query sees begins and ends no earlier.
+        let (mut first, mut end) = (0, 0);
         let slots = row.iter().enumerate().skip(start).map(|(slot, query)| {
             let Some(query) = *query else { return 0..0 };
             let covered = |key: Option<u32>| key.is_some_and(|key| span.covers(query, key));
             while first < slot && !covered(row[first]) {
                 first += 1;
             }
-            first..slot + 1
+            end = end.max(slot + 1);
+            while span.looks_ahead()
+                && end < row.len()
+                && row[end].is_none_or(|key| span.covers(query, key))
+            {
+                end += 1;
+            }
+            first..end
         });
         let slots = slots.collect();
         let hidden = if row.contains(&None) {
@@ -36,7 +43,7 @@ pub(super) fn sights(
 }
 
 /// What is added to the scores of the queries in the slots from `start` on: 0 where the key is of
-/// the same row, no padding, not after the query and within its span, else a value that leaves it
+/// the same row, no padding and within the query's span, else a value that leaves it
 /// no weight. `(batch, 1, queries, slots)` in f32; `None` where it would be all zeros.
 ///
 /// The value is finite, so that a query that may attend to nothing (padding) gives some numbers

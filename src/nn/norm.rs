@@ -71,10 +71,22 @@ impl Norm {
             let y = with_f32(&x, |x| self.forward_rows(x))??;
             return Ok(Tensor::from_vec(y, x.shape(), x.device())?);
         }
-        Ok(match &self.bias {
-            None => ops::rms_norm(&x, &self.weight, self.eps)?,
-            Some(bias) => ops::layer_norm(&x, &self.weight, bias, self.eps)?,
-        })
+        match &self.bias {
+            None => Ok(ops::rms_norm(&x, &self.weight, self.eps)?),
+            Some(bias) => self.layer(&x, bias),
+        }
+    }
+
+    /// A layer norm on any device, in f32 and rounded once. candle's own takes the difference of two
+    /// means of squares, in which a large mean leaves nothing.
+    fn layer(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        let wide = |x: &Tensor| x.to_dtype(DType::F32);
+        let numbers = wide(x)?;
+        let centred = numbers.broadcast_sub(&numbers.mean_keepdim(D::Minus1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+        let normed = centred.broadcast_div(&(variance + f64::from(self.eps))?.sqrt()?)?;
+        let y = normed.broadcast_mul(&wide(&self.weight)?)?.broadcast_add(&wide(bias)?)?;
+        Ok(y.to_dtype(x.dtype())?)
     }
 
     /// Rows of `size`, the same back, on the CPU.
@@ -96,5 +108,49 @@ impl Norm {
 
     fn size(&self) -> usize {
         self.weight.elem_count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    /// What serves other devices and dtypes is what the CPU's kernel gives, also of large means.
+    #[test]
+    fn layer_norms_keep_what_a_large_mean_hides() -> Result<()> {
+        let device = &Device::Cpu;
+        let weight = Tensor::new(&[1.0_f32, 0.5, 2.0, -1.0], device)?;
+        let bias = Tensor::new(&[0.0_f32, 0.25, -0.5, 1.0], device)?;
+        let norm = |dtype: DType| -> Result<Norm> {
+            Ok(Norm {
+                eps: 1e-5,
+                weight: weight.to_dtype(dtype)?,
+                bias: Some(bias.to_dtype(dtype)?),
+            })
+        };
+        let rows = [[10_000.0_f32, 10_001.0, 10_002.0, 10_003.0], [-2.0, 0.5, 1.0, 3.0]];
+        let x = Tensor::new(&rows, device)?;
+        let expected = norm(DType::F32)?.forward(&x)?.to_vec2::<f32>()?;
+        let slope = 1.25_f32.sqrt();
+        assert!((expected[0][0] + 1.5 / slope).abs() < 1e-4, "{expected:?}");
+        for (dtype, rows, allowed) in
+            [(DType::F32, 2, 1e-5), (DType::F16, 1, 2e-3), (DType::BF16, 1, 2e-2)]
+        {
+            // Those of large means have no numbers in 16 bits.
+            let x = x.narrow(0, 2 - rows, rows)?.to_dtype(dtype)?;
+            let norm = norm(dtype)?;
+            let bias = norm.bias.as_ref().unwrap();
+            let found = norm.layer(&x, bias)?;
+            assert_eq!(found.dtype(), dtype);
+            let found = found.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+            for (found, expected) in
+                found.iter().flatten().zip(expected[2 - rows..].iter().flatten())
+            {
+                assert!((found - expected).abs() < allowed, "{dtype:?}: {found}, not {expected}");
+            }
+        }
+        Ok(())
     }
 }

@@ -35,8 +35,8 @@ pub(crate) enum Views {
     /// Added to scores, `(batch, 1, tokens, slots)` in f32; `None` where every query sees every
     /// key. For any device.
     Masks(Vec<Option<Tensor>>),
-    /// All that comes before, within the span, as no row has padding; for flash attention.
-    Causal(Vec<AttentionSpan>),
+    /// All tokens within the span, as no row has padding; for flash attention.
+    Unpadded(Vec<AttentionSpan>),
     /// For each row; for kernels on the CPU.
     Sights(Vec<Vec<Sight>>),
 }
@@ -65,7 +65,7 @@ impl Step {
             let sights = |&span| mask::sights(cache.positions(), start, span);
             Views::Sights(spans.iter().map(sights).collect())
         } else if flash::is_on(device) && alibis.is_empty() && !cache.is_padded() {
-            Views::Causal(spans.to_vec())
+            Views::Unpadded(spans.to_vec())
         } else {
             Views::Masks(spans.iter().map(mask).collect::<Result<_>>()?)
         };

@@ -15,7 +15,7 @@ pub use output::Generated;
 pub use session::{ChatReply, ChatSession};
 
 use crate::error::{Error, Result, quoted};
-use crate::generation::{self, GenerationConfig, TextStream, TokenStream};
+use crate::generation::{self, GenerationConfig, TaskParams, TextStream, TokenStream};
 use crate::models::{AutoModel, CausalLm};
 use crate::nn::cache::KvCache;
 use crate::options::LoadOptions;
@@ -42,12 +42,14 @@ pub enum Prompt {
 ///
 /// Generation options come, the later over the earlier, from transformers' defaults, the model's
 /// `generation_config.json`, the defaults of this pipeline (`max_new_tokens` 256, `do_sample`,
-/// `temperature` 0.7), and the call.
+/// `temperature` 0.7), `task_specific_params` of the model's config.json, and the call.
 #[derive(Debug, Clone)]
 pub struct TextGenerationPipeline {
     model: Arc<dyn CausalLm>,
     tokenizer: Tokenizer,
     defaults: GenerationConfig,
+    /// Goes before every text, unless the call says otherwise.
+    prefix: String,
 }
 
 impl TextGenerationPipeline {
@@ -172,7 +174,9 @@ impl TaskPipeline for TextGenerationPipeline {
             Some(length) if length != GLOBAL_MAX_LENGTH => pipeline,
             _ => pipeline.max_new_tokens(256),
         };
-        Ok(Self { model, tokenizer, defaults: stored.overlaid(&pipeline) })
+        let task = TaskParams::read(files, Self::TASK.name())?;
+        let defaults = stored.overlaid(&pipeline).overlaid(&task.generation);
+        Ok(Self { model, tokenizer, defaults, prefix: task.prefix.unwrap_or_default() })
     }
 
     fn call(
@@ -215,7 +219,7 @@ impl TextGenerationPipeline {
         options.check()?;
         let (mut ids, continues) = match &prompt {
             Prompt::Text(text) => {
-                let prefix = options.prefix.as_deref().unwrap_or_default();
+                let prefix = options.prefix.as_deref().unwrap_or(&self.prefix);
                 let special = options.add_special_tokens.unwrap_or(true);
                 let encode = EncodeOptions::default().add_special_tokens(special);
                 let text = format!("{prefix}{text}");

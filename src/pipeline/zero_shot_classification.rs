@@ -170,14 +170,22 @@ impl TaskPipeline for ZeroShotClassificationPipeline {
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let tokenizer = Tokenizer::from_files(files)?;
         let model = AutoModel::sequence_classifier_from(files, options)?;
-        let names = &model.labels().names;
+        let labels = model.labels();
+        let names = &labels.names;
         if names.len() < 2 {
             return Err(Error::unsupported(
                 "zero-shot-classification needs a model for natural language inference, with labels \
                  such as entailment and contradiction; this one has a single label",
             ));
         }
-        let found = names.iter().position(|name| name.to_lowercase().starts_with("entail"));
+        let found = labels.entailment();
+        if let Some(id) = found.filter(|&id| id >= names.len()) {
+            let count = names.len();
+            return Err(Error::unsupported(format!(
+                "{}: `label2id` says that entailment is label {id}, and the model has {count}",
+                files.origin()
+            )));
+        }
         let last = names.len() - 1;
         if found.is_none() {
             warn(&format!(

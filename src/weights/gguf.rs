@@ -15,11 +15,8 @@ pub(super) fn open(file: &GgufFile) -> Result<Store> {
         let elements = elements(tensor.ggml_type);
         (name.clone(), Entry { file: part, range, shape: tensor.shape.clone(), elements })
     };
-    Ok(Store {
-        origin: file.path().to_owned(),
-        files: file.parts().to_vec(),
-        tensors: file.tensors().iter().map(entry).collect(),
-    })
+    let tensors = file.tensors().iter().map(entry).collect();
+    Ok(Store::of_files(file.path().to_owned(), file.parts().to_vec(), tensors))
 }
 
 fn elements(ggml_type: u32) -> Elements {

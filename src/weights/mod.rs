@@ -282,8 +282,12 @@ impl Weights {
     fn stored(&self, name: &str, shape: &[usize]) -> Result<Found<'_>> {
         let ours = self.path(name);
         let resolved = self.resolve(&ours);
-        let found = self.find(&resolved.name).map(|name| self.read(&name)).transpose()?;
-        let Some(stored) = found.flatten() else {
+        let found = self.find(&resolved.name);
+        let stored = found.as_deref().map(|name| self.read(name)).transpose()?.flatten();
+        let Some(stored) = stored else {
+            if let Some(error) = found.and_then(|name| self.store.lacking(&name)) {
+                return Err(error);
+            }
             return Err(Error::MissingTensor {
                 tensor: ours,
                 stored_as: resolved.name,

@@ -23,6 +23,9 @@ pub(super) struct Store {
     pub(super) origin: PathBuf,
     pub(super) files: Vec<Arc<MappedFile>>,
     pub(super) tensors: BTreeMap<String, Entry>,
+    /// Tensors that the index puts into a shard that does not hold them: an error once they are asked
+    /// for, and not before.
+    lacking: BTreeMap<String, PathBuf>,
 }
 
 /// Where a tensor lies and what it is made of.
@@ -59,7 +62,7 @@ impl Store {
             if let Some(path) = files.optional(format.single)? {
                 let mapped = Arc::new(MappedFile::open(&path)?);
                 let tensors = (format.read)(&mapped, 0)?.into_iter().collect();
-                return Ok(Self { origin: path, files: vec![mapped], tensors });
+                return Ok(Self::of_files(path, vec![mapped], tensors));
             }
             if let Some(index) = files.optional(format.index)? {
                 return Self::open_shards(files, index, format);
@@ -76,6 +79,15 @@ impl Store {
         Err(files.missing(safetensors::FORMAT.single, &names, reason))
     }
 
+    /// What the files themselves say they hold.
+    pub(super) fn of_files(
+        origin: PathBuf,
+        files: Vec<Arc<MappedFile>>,
+        tensors: BTreeMap<String, Entry>,
+    ) -> Self {
+        Self { origin, files, tensors, lacking: BTreeMap::new() }
+    }
+
     /// The tensor of that name, or of the one it had before transformers renamed it.
     pub(super) fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
         let (name, entry) = self.find(name)?;
@@ -90,8 +102,16 @@ impl Store {
         })
     }
 
+    /// Whether the checkpoint says it has the tensor.
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.find(name).is_some()
+        self.find(name).is_some() || self.lacking.contains_key(name)
+    }
+
+    /// The error for a tensor that is nowhere, where the index puts it somewhere.
+    pub(super) fn lacking(&self, name: &str) -> Option<Error> {
+        let shard = self.lacking.get(name)?;
+        let index = self.origin.display();
+        Some(Error::malformed(shard, format!("lacks tensor {name:?}, which {index} says it holds")))
     }
 
     /// Whether no weight has been rounded to fewer bits than f32's.
@@ -134,21 +154,17 @@ impl Store {
         for (tensor, shard) in read_index(&index)? {
             shards.entry(shard).or_default().push(tensor);
         }
-        let mut store = Self { origin: index, files: Vec::new(), tensors: BTreeMap::new() };
+        let mut store = Self::of_files(index, Vec::new(), BTreeMap::new());
         for (shard, names) in shards {
             let path = files.required(&shard, "a part of the model's weights")?;
             let mapped = Arc::new(MappedFile::open(&path)?);
             let mut tensors: BTreeMap<_, _> =
                 (format.read)(&mapped, store.files.len())?.into_iter().collect();
             for name in names {
-                let Some(entry) = tensors.remove(&name) else {
-                    let reason = format!(
-                        "lacks tensor {name:?}, which {} says it holds",
-                        store.origin.display()
-                    );
-                    return Err(Error::malformed(path, reason));
-                };
-                store.tensors.insert(name, entry);
+                match tensors.remove(&name) {
+                    Some(entry) => drop(store.tensors.insert(name, entry)),
+                    None => drop(store.lacking.insert(name, path.clone())),
+                }
             }
             store.files.push(mapped);
         }

@@ -415,7 +415,16 @@ GOLDENS = [
         logit_gain=20.0,
         matters={"rms_norm_eps": 1e-6},
     ),
-    family("gemma-tiny", GemmaConfig, dict(head_dim=10, tie_word_embeddings=False), norm_mean=0.0, embedding_gain=0.1, gguf=()),
+    # The class reads `hidden_act` and not, as later ones, `hidden_activation`.
+    family(
+        "gemma-tiny",
+        GemmaConfig,
+        dict(head_dim=10, tie_word_embeddings=False, hidden_act="relu", hidden_activation="silu"),
+        norm_mean=0.0,
+        embedding_gain=0.1,
+        gguf=(),
+        matters={"rope_theta": 10000.0, "hidden_act": "gelu"},
+    ),
     # Caps low enough to be felt, the first of every two layers sliding. GGUF files scale queries by the size of heads, and know
     # one base of ropes.
     family(

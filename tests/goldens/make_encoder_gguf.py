@@ -1,12 +1,14 @@
 """Writes model.gguf beside tiny encoders, by llama.cpp's own converter: weights, pooling and tokenizer in one file; and makes
 `encoders/reranker-tiny`, an XLM-RoBERTa with one label and a SentencePiece tokenizer, as bge-reranker-v2-m3 has them.
 
-    venv/bin/python tests/goldens/make_encoder_gguf.py   # after make_encoders.py; gguf_files.py says where the converter is
+    venv/bin/python tests/goldens/make_encoder_gguf.py           # after make_encoders.py; gguf_files.py says where the converter is
+    venv/bin/python tests/goldens/make_encoder_gguf.py bert-tiny # only these
 """
 
 import io
 import json
 import shutil
+import sys
 import tempfile
 from base64 import b64encode
 from pathlib import Path
@@ -32,11 +34,14 @@ GOLDENS = {
         },
         "mean",
     ),
+    "gemma3-embedding-tiny": ({"architectures": ["Gemma3TextModel"]}, "mean"),
 }
 
 
-def main():
+def main(names):
     for name, (fields, pooling) in GOLDENS.items():
+        if names and name not in names:
+            continue
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / name
             shutil.copytree(HERE / "encoders" / name, folder)
@@ -45,13 +50,14 @@ def main():
             for label in ["id2label", "label2id"]:
                 config.pop(label, None)
             weights = load_file(folder / "model.safetensors")
-            heads = ("classifier", "cls.", "lm_head", "qa_outputs")
+            heads = ("classifier", "cls.", "lm_head", "qa_outputs", "score")
             save_file({key: weight for key, weight in weights.items() if not key.startswith(heads)}, folder / "model.safetensors")
             (folder / "config.json").write_text(json.dumps(config | fields))
             gguf_files.run_converter(folder, "model.gguf", "--outtype", "f32")
             shutil.copy(folder / "model.gguf", HERE / "encoders" / name)
             print(name, (folder / "model.gguf").stat().st_size // 1000, "kB")
-    reranker(HERE / "encoders/reranker-tiny")
+    if not names or "reranker-tiny" in names:
+        reranker(HERE / "encoders/reranker-tiny")
 
 
 def reranker(folder):
@@ -96,4 +102,4 @@ def charsmap():
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -29,6 +29,7 @@ from transformers import (
     DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
+    Gemma3TextConfig,
     ModernBertConfig,
     MPNetConfig,
     PretrainedConfig,
@@ -58,6 +59,7 @@ TINY = dict(
     layer_norm_eps=1e-3,
 )
 ROBERTA = TINY | dict(pad_token_id=1, bos_token_id=0, eos_token_id=2, type_vocab_size=1, max_position_embeddings=66)
+SMALL = TINY | dict(intermediate_size=32)
 DEBERTA = TINY | dict(
     relative_attention=True, position_buckets=8, pos_att_type=["p2c", "c2p"], norm_rel_ebd="layer_norm", share_att_key=True,
     position_biased_input=False, type_vocab_size=0, max_relative_positions=-1, pooler_hidden_size=32,
@@ -83,7 +85,8 @@ GOLDENS = {
         "",
     ),
     "mpnet-tiny": (MPNetConfig, TINY | dict(pad_token_id=1, bos_token_id=0, eos_token_id=2, max_position_embeddings=66), "wordpiece", ""),
-    "deberta-v3-tiny": (DebertaV2Config, DEBERTA, "unigram", ""),
+    # Its class with `legacy` ties the wrong matrix unless nothing is to be tied.
+    "deberta-v3-tiny": (DebertaV2Config, DEBERTA | dict(legacy=False, tie_word_embeddings=False), "unigram", ""),
     "deberta-v2-tiny": (
         DebertaV2Config,
         DEBERTA
@@ -100,6 +103,33 @@ GOLDENS = {
         | dict(
             num_hidden_layers=4, local_attention=8, global_attn_every_n_layers=3, classifier_pooling="mean", norm_eps=1e-3,
             global_rope_theta=1000.0, local_rope_theta=100.0, pad_token_id=0, reference_compile=False,
+        ),
+        "bytes",
+        "",
+    ),
+    # A decoder whose tokens look both ways, as EmbeddingGemma; of the shape that GGUF files know.
+    "gemma3-embedding-tiny": (
+        Gemma3TextConfig,
+        dict(
+            vocab_size=VOCAB, hidden_size=24, intermediate_size=32, num_hidden_layers=7, num_attention_heads=4, num_key_value_heads=2,
+            head_dim=8, max_position_embeddings=64, sliding_window=7, query_pre_attn_scalar=8, use_bidirectional_attention=True,
+            pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        ),
+        "bytes",
+        "",
+    ),
+    # Vectors for distances in place of those for positions, in each class that has them.
+    "bert-relative-tiny": (BertConfig, SMALL | dict(position_embedding_type="relative_key"), "wordpiece", ""),
+    "electra-relative-tiny": (ElectraConfig, SMALL | dict(embedding_size=16, num_hidden_layers=1, position_embedding_type="relative_key_query"), "wordpiece", ""),
+    "roberta-relative-tiny": (RobertaConfig, ROBERTA | SMALL | dict(num_hidden_layers=1, position_embedding_type="relative_key_query"), "bytes", ""),
+    "albert-relative-tiny": (AlbertConfig, SMALL | dict(embedding_size=16, position_embedding_type="relative_key_query"), "unigram", ""),
+    # What the other of the family has not: no bias of the decoder, others that are off there.
+    "modernbert-bare-tiny": (
+        ModernBertConfig,
+        {key: value for key, value in SMALL.items() if key != "layer_norm_eps"}
+        | dict(
+            decoder_bias=False, norm_bias=True, attention_bias=True, mlp_bias=True, classifier_bias=True, classifier_activation="relu",
+            local_attention=8, pad_token_id=0, reference_compile=False,
         ),
         "bytes",
         "",
@@ -125,6 +155,9 @@ def make(name, config_class, options, tokenizer, kind):
         config.architectures = ["TinyWithEveryHead"]
         models = with_shared_weights(config)
         config = json.loads(config.to_json_string(use_diff=True))
+        if config.get("use_bidirectional_attention"):
+            # The class halves what it reads.
+            config["sliding_window"] = options["sliding_window"]
     weights = {}
     for head, model in models.items():
         model.eval()
@@ -182,9 +215,11 @@ def with_shared_weights(config):
     """One model per head; where two have a tensor of one name, it is the same."""
     models, known = {}, {}
     for head, auto in {**HEADS, "hidden": AutoModel}.items():
+        if type(config) not in auto._model_mapping:
+            continue
         options = {"attn_implementation": "eager"} if config.model_type != "deberta-v2" else {}
         model = auto.from_config(config, **options)
-        prefix = "" if head != "hidden" else model.base_model_prefix + "."
+        prefix = "" if head != "hidden" else (model.base_model_prefix or "model") + "."
         for key, weight in model.named_parameters():
             key = prefix + key
             if key not in known or known[key].shape != weight.shape:

@@ -180,6 +180,8 @@ def table():
     yield "rank-prompts", "text-ranking", "wordpiece", ["LABEL_0"], {}, calls_of_prompted_ranking()
     for name in ["similarity", "similarity-dot"]:
         yield name, "sentence-similarity", "wordpiece", None, {}, calls_of_similarity()
+    # The two disagree.
+    yield "zero-shot-label2id", "zero-shot-classification", "wordpiece", NLI, {"label2id": {"neutral": 0, "Entailed": 1, "entailment": 2}}, zero
 
 
 PROMPTS = {"film": "I love this film: ", "nothing": ""}
@@ -228,7 +230,7 @@ def save_model(folder, task, kind, labels, extra, seed):
     extra = {name: vocabulary[name] for name in names} | extra
     config = getattr(transformers, family + "Config")(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
-        **({"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}} if labels else {}), **extra,
+        **(({"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}} if labels else {}) | extra),
     )
     torch.manual_seed(seed)
     model = getattr(transformers, family + HEADS[task])(config)

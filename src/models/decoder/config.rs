@@ -46,6 +46,13 @@ pub struct DecoderConfig {
     pub logit_cap: Option<f64>,
 }
 
+impl DecoderConfig {
+    /// Whether tokens attend to those after them, so that a text cannot be continued.
+    pub(crate) fn looks_ahead(&self) -> bool {
+        self.spans.iter().any(|span| span.looks_ahead())
+    }
+}
+
 /// One attention half and one feed-forward half.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerConfig {

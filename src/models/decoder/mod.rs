@@ -16,7 +16,7 @@ pub use config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
-use crate::models::heads::{Encoder, TextModel};
+use crate::models::heads::{Encoder, TextModel, finite};
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::{CausalLm, Checkpoint, LogitsAt, ModelLimits, Trace};
@@ -68,6 +68,13 @@ impl Decoder {
         purpose: Purpose,
     ) -> Result<(Self, Weights)> {
         let (config, weights) = opened(family, raw, files, options)?;
+        if purpose == Purpose::Logits && config.looks_ahead() {
+            return Err(Error::unsupported(format!(
+                "{}: its tokens attend to those after them, so it embeds texts and cannot continue one; \
+                 use it for feature-extraction or sentence-similarity",
+                raw.origin().display()
+            )));
+        }
         let DecoderConfig { vocab_size, hidden_size, .. } = config;
         let embedding = weights.embedding("embed", vocab_size, hidden_size)?;
         let head = match config.head {
@@ -190,7 +197,8 @@ impl Decoder {
     }
 
     /// What comes out of the last layer, `(batch, tokens, hidden)`. Tokens go through the layers in
-    /// chunks, so that scores take memory in proportion to the context and not to its square.
+    /// chunks, so that scores take memory in proportion to the context and not to its square; all at
+    /// once where they see those after them.
     fn through_layers(
         &self,
         batch: &TokenBatch,
@@ -198,7 +206,8 @@ impl Decoder {
         checkpoint: &Checkpoint<'_>,
         mut record: Option<&mut Record>,
     ) -> Result<Tensor> {
-        let chunk = if record.is_some() { batch.tokens() } else { CHUNK };
+        let whole = record.is_some() || self.config.looks_ahead();
+        let chunk = if whole { batch.tokens() } else { CHUNK };
         let (rows, tokens) = (batch.rows(), batch.tokens());
         let start = cache.tokens();
         cache.reserve(start + tokens);
@@ -277,7 +286,7 @@ impl Encoder for Decoder {
         self.check(batch, &cache)?;
         self.threads.run_on(&self.device, || {
             let hidden = self.through_layers(batch, &mut cache, NO_CHECKPOINT, None)?;
-            Ok(self.final_norm.forward(&hidden)?.to_dtype(DType::F32)?)
+            finite(self.final_norm.forward(&hidden)?.to_dtype(DType::F32)?)
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::kernels::encoder_attention;
 use crate::kernels::encoder_attention::{DistanceBias, DistanceVectors, Vectors};
 use crate::models::encoder::config::{AttentionConfig, RelativePositions};
 use crate::models::encoder::pass::Pass;
-use crate::models::encoder::relative::Disentangled;
+use crate::models::encoder::relative::LayerDistances;
 use crate::nn::flash;
 use crate::weights::names::HeadCounts;
 use crate::weights::slices::with_f32;
@@ -24,12 +24,12 @@ pub(super) struct Attention {
     key: Linear,
     value: Linear,
     output: Linear,
-    disentangled: Option<Disentangled>,
+    distances: Option<LayerDistances>,
     config: AttentionConfig,
 }
 
 impl Attention {
-    /// Reads `q`, `k`, `v` and `o` from the scope, and DeBERTa's `relative.q` and `relative.k`.
+    /// Reads `q`, `k`, `v` and `o` from the scope, and what [`LayerDistances::load`] does.
     pub(super) fn load(
         weights: &Weights,
         hidden: usize,
@@ -41,18 +41,12 @@ impl Attention {
         let width = heads * head_dim;
         let linear = |name: &str| weights.linear(name, hidden, width, qkv_bias);
         let (query, key) = (linear("q")?, linear("k")?);
-        let disentangled = match relative {
-            RelativePositions::Disentangled(relative) => {
-                Some(Disentangled::load(weights, &query, &key, config, relative)?)
-            }
-            _ => None,
-        };
         Ok(Self {
+            distances: LayerDistances::load(weights, &query, &key, config, relative)?,
             query,
             key,
             value: linear("v")?,
             output: weights.linear("o", width, hidden, config.output_bias)?,
-            disentangled,
             config: config.clone(),
         })
     }
@@ -101,9 +95,9 @@ impl Attention {
             };
             encoder_attention::attend(attention, &pass.rows)
         };
-        let out = match (&self.disentangled, &pass.distances) {
-            (Some(disentangled), Some(table)) => {
-                let projected = disentangled.project(table)?;
+        let out = match (&self.distances, &pass.distances) {
+            (Some(distances), Some(table)) => {
+                let projected = distances.project(table)?;
                 projected.with_vectors(table, |distances| attend(Some(distances)))?
             }
             _ => attend(None),
@@ -123,8 +117,8 @@ impl Attention {
                 return Ok(attended.flatten_from(1)?);
             }
         }
-        let distances = match (&self.disentangled, &pass.distances) {
-            (Some(disentangled), Some(table)) => Some((disentangled.project(table)?, table)),
+        let distances = match (&self.distances, &pass.distances) {
+            (Some(distances), Some(table)) => Some((distances.project(table)?, table)),
             _ => None,
         };
         let attend = |row: &Range<usize>| -> Result<Tensor> {
@@ -182,9 +176,15 @@ mod tests {
     /// What runs on other devices gives what the kernel does, and rows in parts what they do together.
     #[test]
     fn row_by_row_is_as_by_the_kernel() -> Result<()> {
-        for name in
-            ["bert-tiny", "deberta-v2-tiny", "deberta-v3-tiny", "modernbert-tiny", "mpnet-tiny"]
-        {
+        for name in [
+            "albert-relative-tiny",
+            "bert-relative-tiny",
+            "bert-tiny",
+            "deberta-v2-tiny",
+            "deberta-v3-tiny",
+            "modernbert-tiny",
+            "mpnet-tiny",
+        ] {
             let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders");
             let files = ModelSource::directory(goldens.join(name)).open()?;
             let raw = RawConfig::read(&files)?;

@@ -143,6 +143,21 @@ pub enum RelativePositions {
     Disentangled(DisentangledConfig),
     /// Nothing: most families.
     None,
+    /// Products of queries, and perhaps keys, with vectors for distances that each layer has of its
+    /// own, the same for all heads: BERT and its kin with `position_embedding_type` `relative_key` or
+    /// `relative_key_query`, <https://arxiv.org/abs/1803.02155> and <https://arxiv.org/abs/2009.13658>.
+    OfLayers(LayerDistancesConfig),
+}
+
+/// A layer's vectors for distances.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerDistancesConfig {
+    /// The most tokens of a row; there are vectors for one less on either side.
+    pub positions: usize,
+    /// Whether keys are multiplied with the vectors too.
+    pub keys: bool,
+    /// Multiplies the products: as scores are scaled, but 1 in ALBERT.
+    pub scale: f64,
 }
 
 /// DeBERTa's attention to distances, <https://arxiv.org/abs/2006.03654>.
@@ -190,7 +205,8 @@ pub struct HeadsConfig {
     pub masked: TransformConfig,
     /// Whose weights the masked language model's logits use.
     pub masked_output: MaskedOutput,
-    /// Whether a bias is added to them: always, but for NomicBERT.
+    /// Whether a bias is added to them: as stored in NomicBERT, as the config says in ModernBERT, else
+    /// always.
     pub masked_bias: Bias,
 }
 

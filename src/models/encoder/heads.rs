@@ -8,7 +8,7 @@ use crate::models::ModelLimits;
 use crate::models::encoder::TextEncoder;
 use crate::models::encoder::config::{HeadPooling, HeadsConfig, MaskedOutput, TransformConfig};
 use crate::models::heads::{
-    Labels, MaskedLm, QuestionAnswerer, SequenceClassifier, TextModel, TokenClassifier,
+    Labels, MaskedLm, QuestionAnswerer, SequenceClassifier, TextModel, TokenClassifier, finite,
 };
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
@@ -164,9 +164,10 @@ impl Head for MaskedHead {
                 MaskedOutput::Own => weights.linear("out", size, vocab, Bias::Absent)?,
                 MaskedOutput::TiedToEmbedding => body.embeddings.words.as_linear(),
             },
-            bias: match config.masked_bias == Bias::Present || weights.contains("bias") {
-                true => Some(weights.tensor("bias", &[vocab])?),
-                false => None,
+            bias: match config.masked_bias {
+                Bias::Absent => None,
+                Bias::IfStored if !weights.contains("bias") => None,
+                Bias::IfStored | Bias::Present => Some(weights.tensor("bias", &[vocab])?),
             },
         })
     }
@@ -202,7 +203,7 @@ impl SequenceClassifier for Headed<SequenceHead> {
                 HeadPooling::Mean => packed.means(&hidden)?,
             };
             let logits = self.head.out.forward(&self.head.transform.forward(&pooled)?)?;
-            Ok(logits.to_dtype(DType::F32)?)
+            finite(logits.to_dtype(DType::F32)?)
         })
     }
 }
@@ -241,7 +242,7 @@ impl MaskedLm for Headed<MaskedHead> {
                 Some(bias) => logits.broadcast_add(bias)?,
                 None => logits,
             };
-            Ok(logits.to_dtype(DType::F32)?)
+            finite(logits.to_dtype(DType::F32)?)
         })
     }
 }
@@ -292,6 +293,6 @@ fn each_tokens_logits(
             Some(transform) => transform.forward(&hidden)?,
             None => hidden,
         };
-        packed.unpack(&out.forward(&hidden)?)
+        finite(packed.unpack(&out.forward(&hidden)?)?)
     })
 }

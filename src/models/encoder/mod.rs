@@ -23,7 +23,7 @@ use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::kernels::pool;
 use crate::models::ModelLimits;
-use crate::models::heads::{Encoder, TextModel};
+use crate::models::heads::{Encoder, TextModel, finite};
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::nn::norm::Norm;
@@ -84,6 +84,7 @@ impl TextEncoder {
         let hidden = config.hidden_size;
         let relative = match &config.relative {
             RelativePositions::None => Relative::None,
+            RelativePositions::OfLayers(_) => Relative::OfLayers,
             RelativePositions::Buckets { buckets, max_distance } => {
                 let heads = config.layers.first().map_or(0, |layer| layer.attention.heads);
                 Relative::Buckets(Buckets::load(&weights, heads, *buckets, *max_distance)?)
@@ -186,7 +187,7 @@ impl Encoder for TextEncoder {
     fn encode(&self, batch: &TokenBatch) -> Result<Tensor> {
         self.threads.run_on(&self.device, || {
             let (packed, hidden) = self.hidden(batch)?;
-            packed.unpack(&hidden)
+            finite(packed.unpack(&hidden)?)
         })
     }
 }

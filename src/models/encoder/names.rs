@@ -13,6 +13,7 @@ pub(super) const BERT_NAMES: &[Rule] = &[
     renamed("layers.*.attn.k", "encoder.layer.*.attention.self.key"),
     renamed("layers.*.attn.v", "encoder.layer.*.attention.self.value"),
     renamed("layers.*.attn.o", "encoder.layer.*.attention.output.dense"),
+    renamed("layers.*.attn.distances", "encoder.layer.*.attention.self.distance_embedding"),
     renamed("layers.*.attn_norm", "encoder.layer.*.attention.output.LayerNorm"),
     renamed("layers.*.mlp.up", "encoder.layer.*.intermediate.dense"),
     renamed("layers.*.mlp.down", "encoder.layer.*.output.dense"),
@@ -25,6 +26,7 @@ pub(super) const BERT_NAMES: &[Rule] = &[
     renamed("masked.norm", "cls.predictions.transform.LayerNorm"),
     renamed("masked.out", "cls.predictions.decoder"),
     renamed("masked.bias", "cls.predictions.bias"),
+    renamed("masked.bias", "cls.predictions.decoder.bias"),
 ];
 
 /// GGUF files of any architecture.

@@ -98,11 +98,12 @@ impl Packed {
         Ok(x.index_select(&Tensor::from_iter(firsts, x.device())?, 0)?)
     }
 
-    /// The mean of each row: `(packed tokens, size)` to `(rows, size)`.
+    /// The mean of each row, summed in f32: `(packed tokens, size)` to `(rows, size)`.
     pub(super) fn means(&self, x: &Tensor) -> Result<Tensor> {
-        let mean = |row: &Range<usize>| x.narrow(0, row.start, row.len())?.mean_keepdim(0);
+        let wide = x.to_dtype(DType::F32)?;
+        let mean = |row: &Range<usize>| wide.narrow(0, row.start, row.len())?.mean_keepdim(0);
         let means = self.tokens.rows.iter().map(mean).collect::<candle_core::Result<Vec<_>>>()?;
-        Ok(Tensor::cat(&means, 0)?)
+        Ok(Tensor::cat(&means, 0)?.to_dtype(x.dtype())?)
     }
 
     /// The numbers of the tokens at these places of the batch, each a row and a column.
@@ -123,6 +124,18 @@ impl Packed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In bf16 a sum of ones stops at 256.
+    #[test]
+    fn means_are_summed_in_f32() -> Result<()> {
+        let packed = Packed::new(&TokenBatch::single(&[5; 1000])?);
+        for dtype in [DType::BF16, DType::F16, DType::F32] {
+            let means = packed.means(&Tensor::ones((1000, 3), dtype, &Device::Cpu)?)?;
+            assert_eq!((means.dims(), means.dtype()), ([1, 3].as_slice(), dtype));
+            assert_eq!(means.to_dtype(DType::F32)?.to_vec2::<f32>()?, [[1.0; 3]]);
+        }
+        Ok(())
+    }
 
     #[test]
     fn parts_are_whole_rows_in_order() {

@@ -18,7 +18,7 @@ pub(super) struct Pass {
     pub(super) ropes: Vec<Rope>,
     /// The most tokens of a row.
     pub(super) longest: usize,
-    /// DeBERTa's.
+    /// DeBERTa's, and those of layers that have vectors of their own.
     pub(super) distances: Option<Distances>,
     /// MPNet's: what is added to scores, `(heads, 2 longest - 1)`, by the place of the key minus
     /// that of the query plus `longest - 1`.
@@ -31,6 +31,8 @@ pub(super) enum Relative {
     Buckets(Buckets),
     Disentangled(DistanceVectors),
     None,
+    /// Layers have them.
+    OfLayers,
 }
 
 impl Pass {
@@ -49,11 +51,12 @@ impl Pass {
             longest,
             distances: match relative {
                 Relative::Disentangled(vectors) => Some(vectors.distances(longest)),
+                Relative::OfLayers => Some(Distances::each(longest)),
                 Relative::Buckets(_) | Relative::None => None,
             },
             bias: match relative {
                 Relative::Buckets(buckets) => Some(buckets.bias(longest, device)?),
-                Relative::Disentangled(_) | Relative::None => None,
+                Relative::Disentangled(_) | Relative::None | Relative::OfLayers => None,
             },
         })
     }

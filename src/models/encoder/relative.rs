@@ -4,7 +4,9 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::kernels::encoder_attention;
-use crate::models::encoder::config::{AttentionConfig, DisentangledConfig, EncoderConfig};
+use crate::models::encoder::config::{
+    AttentionConfig, DisentangledConfig, EncoderConfig, RelativePositions,
+};
 use crate::nn::norm::Norm;
 use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Embedding, Linear, Weights};
@@ -24,27 +26,37 @@ pub(super) struct DistanceVectors {
     config: DisentangledConfig,
 }
 
-/// The buckets of one pass's distances.
+/// The numbers of one pass's distances.
 #[derive(Debug)]
 pub(super) struct Distances {
-    vectors: Tensor,
+    /// DeBERTa's vectors, which each layer projects.
+    vectors: Option<Tensor>,
     /// Which vector each distance has, by the place of the key minus that of the query plus
     /// `longest - 1`.
     numbers: Vec<u32>,
     longest: usize,
 }
 
-/// How one layer projects the vectors of distances; `None` where it does not look at them.
+/// How one layer looks at distances.
 #[derive(Debug, Clone)]
-pub(super) struct Disentangled {
-    query: Option<Linear>,
-    key: Option<Linear>,
-    scale: f64,
+pub(super) struct LayerDistances {
+    source: Source,
     heads: usize,
     head_dim: usize,
+    /// What queries' and keys' vectors are multiplied by: queries of the content are scaled already.
+    scales: [f64; 2],
 }
 
-/// The projected vectors of one layer, `(heads, head_dim, 2 span)` each, their number made a
+/// Where a layer has its vectors from.
+#[derive(Debug, Clone)]
+enum Source {
+    /// Its own for each distance, `(2 positions - 1, head_dim)`.
+    Own { vectors: Tensor, keys: bool },
+    /// Those of the model, projected as queries and as keys; `None` where it does not look at them.
+    Projected { query: Option<Linear>, key: Option<Linear> },
+}
+
+/// The vectors of one layer, `(heads, head_dim, 2 span)` each, their number made a
 /// multiple of 8.
 #[derive(Debug)]
 pub(super) struct Projected {
@@ -107,7 +119,7 @@ impl DistanceVectors {
             (self.bucket(-from_query) + self.config.span as i64).clamp(0, last) as u32
         };
         let numbers = distances(longest).map(number).collect();
-        Distances { vectors: self.vectors.clone(), numbers, longest }
+        Distances { vectors: Some(self.vectors.clone()), numbers, longest }
     }
 
     /// `make_log_bucket_position` of modeling_deberta_v2.py, in f32 as there.
@@ -124,45 +136,81 @@ impl DistanceVectors {
     }
 }
 
-impl Disentangled {
-    /// Reads `relative.q` and `relative.k` from a layer's scope, or shares its content's `query`
-    /// and `key`.
+impl Distances {
+    /// A number of its own for each distance of rows of up to `longest` tokens, those of keys far
+    /// ahead first, as the tables of [`LayerDistancesConfig`] have them.
+    pub(super) fn each(longest: usize) -> Self {
+        let last = 2 * longest as u32 - 1;
+        Self { vectors: None, numbers: (0..last).rev().collect(), longest }
+    }
+}
+
+impl LayerDistances {
+    /// Reads `distances`, or `relative.q` and `relative.k`, which may be the content's `query` and
+    /// `key`, from an attention's scope.
     pub(super) fn load(
         weights: &Weights,
         query: &Linear,
         key: &Linear,
         attention: &AttentionConfig,
-        config: &DisentangledConfig,
-    ) -> Result<Self> {
+        config: &RelativePositions,
+    ) -> Result<Option<Self>> {
         let AttentionConfig { heads, head_dim, scale, .. } = *attention;
-        let (hidden, width) = (query.in_features(), query.out_features());
-        let linear = |wanted: bool, name: &str, content: &Linear| {
-            Ok::<_, Error>(match (wanted, config.share_projections) {
-                (false, _) => None,
-                (true, true) => Some(content.clone()),
-                (true, false) => Some(weights.linear(name, hidden, width, Bias::IfStored)?),
-            })
+        let (source, scales) = match config {
+            RelativePositions::Buckets { .. } | RelativePositions::None => return Ok(None),
+            RelativePositions::Disentangled(config) => {
+                let (hidden, width) = (query.in_features(), query.out_features());
+                let linear = |wanted: bool, name: &str, content: &Linear| {
+                    Ok::<_, Error>(match (wanted, config.share_projections) {
+                        (false, _) => None,
+                        (true, true) => Some(content.clone()),
+                        (true, false) => {
+                            Some(weights.linear(name, hidden, width, Bias::IfStored)?)
+                        }
+                    })
+                };
+                let query = linear(config.position_to_content, "relative.q", query)?;
+                let key = linear(config.content_to_position, "relative.k", key)?;
+                (Source::Projected { query, key }, [scale, 1.0])
+            }
+            RelativePositions::OfLayers(config) => {
+                let shape = [2 * config.positions - 1, head_dim];
+                let vectors = weights.tensor("distances.weight", &shape)?;
+                let source = Source::Own { vectors, keys: config.keys };
+                (source, [config.scale, config.scale / scale])
+            }
         };
-        Ok(Self {
-            query: linear(config.position_to_content, "relative.q", query)?,
-            key: linear(config.content_to_position, "relative.k", key)?,
-            scale,
-            heads,
-            head_dim,
-        })
+        Ok(Some(Self { source, heads, head_dim, scales }))
     }
 
     pub(super) fn project(&self, distances: &Distances) -> Result<Projected> {
-        let project = |linear: &Linear| -> Result<Tensor> {
-            let x = linear.forward(&distances.vectors)?;
-            let x = x.reshape((x.dim(0)?, self.heads, self.head_dim))?.permute((1, 2, 0))?;
+        let padded = |x: &Tensor, scale: f64| -> Result<Tensor> {
             let count = x.dim(2)?;
-            Ok(x.pad_with_zeros(2, 0, count.next_multiple_of(8) - count)?.contiguous()?)
+            let x = x.pad_with_zeros(2, 0, count.next_multiple_of(8) - count)?.contiguous()?;
+            Ok(if scale == 1.0 { x } else { (x * scale)? })
         };
-        let keys = self.key.as_ref().map(project).transpose()?;
-        let queries = self.query.as_ref().map(project).transpose()?;
-        // Queries of the content are scaled already.
-        let queries = queries.map(|queries| queries * self.scale).transpose()?;
+        let [of_queries, of_keys] = self.scales;
+        let (queries, keys) = match (&self.source, &distances.vectors) {
+            (Source::Projected { query, key }, Some(vectors)) => {
+                let project = |linear: &Linear, scale: f64| -> Result<Tensor> {
+                    let x = linear.forward(vectors)?;
+                    let x = x.reshape((x.dim(0)?, self.heads, self.head_dim))?;
+                    padded(&x.permute((1, 2, 0))?, scale)
+                };
+                let queries = query.as_ref().map(|query| project(query, of_queries));
+                (queries.transpose()?, key.as_ref().map(|key| project(key, of_keys)).transpose()?)
+            }
+            (Source::Own { vectors, keys }, _) => {
+                let longest = distances.longest;
+                // The middle one is of no distance.
+                let first = (vectors.dim(0)? / 2 + 1).saturating_sub(longest);
+                let vectors = vectors.narrow(0, first, 2 * longest - 1)?.t()?;
+                let vectors = vectors.unsqueeze(0)?.repeat((self.heads, 1, 1))?;
+                let queries = keys.then(|| padded(&vectors, of_queries)).transpose()?;
+                (queries, Some(padded(&vectors, of_keys)?))
+            }
+            (Source::Projected { .. }, None) => (None, None),
+        };
         Ok(Projected { queries, keys })
     }
 }

@@ -31,6 +31,8 @@ pub(super) const FAMILY: Family = Family {
         ("hidden_size", 4544),
         ("num_hidden_layers", 32),
         ("num_attention_heads", 71),
+        ("bos_token_id", 11),
+        ("eos_token_id", 11),
     ],
     safetensors: &[
         renamed("embed", "transformer.word_embeddings"),
@@ -93,7 +95,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
     };
     let mut config = llama::config(&rotated, pairing)?;
     config.head = llama::head(&raw, true)?;
-    config.final_norm = NormConfig::Layer { eps: raw.number("layer_norm_eps", 1e-5)? };
+    config.final_norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-5)? };
     if alibi {
         config.ropes.clear();
         let attention = &config.layers[0].attention;

@@ -1,7 +1,8 @@
 //! Gemma: Llama, except that
 //! - embeddings are scaled by `sqrt(hidden_size)`, and the head is tied to them;
 //! - heads are 256 wide unless the config says otherwise;
-//! - the MLP gates with tanh-GELU, which old configs call `gelu`;
+//! - the MLP gates with tanh-GELU unless the config says otherwise: Gemma's `hidden_act`, later ones'
+//!   `hidden_activation`, and neither the other's;
 //! - checkpoints hold the norms' weights minus one (GGUF files do not).
 
 use crate::error::Result;
@@ -9,7 +10,6 @@ use crate::models::decoder::config::DecoderConfig;
 use crate::models::decoder::families::Family;
 use crate::models::decoder::families::llama;
 use crate::models::raw_config::RawConfig;
-use crate::nn::activation::Activation;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::rope::RopePairing;
 use crate::weights::names::{Rule, plus_one};
@@ -25,6 +25,9 @@ pub(super) const FAMILY: Family = Family {
         ("intermediate_size", 24_576),
         ("num_hidden_layers", 28),
         ("num_attention_heads", 16),
+        ("bos_token_id", 2),
+        ("eos_token_id", 1),
+        ("pad_token_id", 0),
     ],
     safetensors: &[
         FINAL_NORM,
@@ -36,20 +39,24 @@ pub(super) const FAMILY: Family = Family {
 
 pub(super) const FINAL_NORM: Rule = plus_one("final_norm", "model.norm");
 
-/// What all Gemmas share.
-pub(super) fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    scaled(raw, pairing, "hidden_act")
+}
+
+/// What all Gemmas share; `activation` is the field that names the gate's.
+pub(super) fn scaled(
+    raw: &RawConfig,
+    pairing: RopePairing,
+    activation: &str,
+) -> Result<DecoderConfig> {
     let raw = raw
         .with_default("head_dim", 256)
         .with_default("max_position_embeddings", 8192)
         .with_default("num_key_value_heads", 16);
-    let mut config = llama::config(&raw, pairing)?;
+    let mut config = llama::config(&raw.without("hidden_act"), pairing)?;
     config.head = llama::head(&raw, true)?;
     config.embedding_scale = Some((config.hidden_size as f64).sqrt());
-    // `hidden_act` of the first Gemmas is wrong; only `hidden_activation` counts.
-    let activation = match llama::activation(&raw, "hidden_activation", "gelu_pytorch_tanh")? {
-        Activation::Gelu => Activation::GeluTanh,
-        activation => activation,
-    };
+    let activation = llama::activation(&raw, activation, "gelu_pytorch_tanh")?;
     for layer in &mut config.layers {
         if let MlpConfig::Gated { activation: gate, .. } = &mut layer.mlp {
             *gate = activation;

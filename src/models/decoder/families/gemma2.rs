@@ -24,6 +24,9 @@ pub(super) const FAMILY: Family = Family {
         ("intermediate_size", 9216),
         ("num_hidden_layers", 26),
         ("num_attention_heads", 8),
+        ("bos_token_id", 2),
+        ("eos_token_id", 1),
+        ("pad_token_id", 0),
     ],
     // Those of queries and keys are Gemma 3's.
     safetensors: &[
@@ -57,7 +60,7 @@ pub(super) fn sandwich(
     layers_of_27b: usize,
 ) -> Result<DecoderConfig> {
     let raw = &raw.with_default("num_key_value_heads", 4);
-    let mut config = gemma::config(raw, pairing)?;
+    let mut config = gemma::scaled(raw, pairing, "hidden_activation")?;
     config.logit_cap = raw.optional_number("final_logit_softcapping")?;
     let hidden_size = config.hidden_size;
     let is_27b = config.layers.len() == layers_of_27b;

@@ -2,7 +2,9 @@
 //! - nothing is capped unless the config says so;
 //! - five layers in six attend to a sliding window, with a rope of their own (base
 //!   `rope_local_base_freq`, never scaled);
-//! - each query and key head is normed.
+//! - each query and key head is normed;
+//! - with `use_bidirectional_attention` (EmbeddingGemma) tokens see those after them too, in windows to half
+//!   the distance on either side. GGUF files have an architecture for it.
 //!
 //! Multimodal checkpoints (`gemma3`) hold all this in `text_config`, and leave out what is as in the 4B model.
 
@@ -12,16 +14,24 @@ use crate::models::decoder::families::Family;
 use crate::models::decoder::families::gemma2;
 use crate::models::decoder::families::spans;
 use crate::models::raw_config::RawConfig;
-use crate::nn::attention::{Positions, QkNorm};
+use crate::nn::attention::{AttentionSpan, Positions, QkNorm};
 use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["gemma3_text", "gemma3"],
     gguf_architectures: &["gemma3"],
     config,
-    // In `text_config`, where there is one.
-    sizes: &[],
+    // Others are in `text_config`, where there is one.
+    sizes: &[("bos_token_id", 2), ("eos_token_id", 1), ("pad_token_id", 0)],
     ..gemma2::FAMILY
+};
+
+/// EmbeddingGemma in GGUF files.
+pub(super) const EMBEDDING_FAMILY: Family = Family {
+    model_types: &[],
+    gguf_architectures: &["gemma-embedding"],
+    config: |raw, pairing| config(&raw.with("use_bidirectional_attention", true), pairing),
+    ..FAMILY
 };
 
 fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
@@ -35,7 +45,6 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         .with_default("num_hidden_layers", 26)
         .with_default("rope_theta", 1_000_000.0)
         .with_default("vocab_size", 262_208);
-    refuse(&raw)?;
     let mut config = gemma2::sandwich(&raw, pairing, 62)?;
     let pattern = raw.optional_size("sliding_window_pattern")?.unwrap_or(6);
     let window = raw.optional_size("sliding_window")?.unwrap_or(4096);
@@ -49,22 +58,23 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
     };
     let local = RopeConfig { theta, scaling: RopeScaling::None, ..config.ropes[0].clone() };
     config.ropes.push(local);
+    if raw.flag("use_bidirectional_attention", false)? {
+        for span in &mut config.spans {
+            *span = match *span {
+                AttentionSpan::Sliding { window } => {
+                    AttentionSpan::Around { window: window / 2 + 1 }
+                }
+                _ => AttentionSpan::Everything,
+            };
+        }
+    }
     for layer in &mut config.layers {
         layer.attention.qk_norm = QkNorm::PerHead(layer.norm);
+        // The reference has `attn_logit_softcapping` and does not use it.
+        layer.attention.score_cap = None;
         if layer.attention.span != 0 {
             layer.attention.positions = Positions::Rotary(1);
         }
     }
     Ok(config)
-}
-
-fn refuse(raw: &RawConfig) -> Result<()> {
-    if raw.flag("use_bidirectional_attention", false)? {
-        return Err(raw.refuse("use_bidirectional_attention", "a decoder looks back only"));
-    }
-    // The reference has this field and does not use it.
-    if raw.number("attn_logit_softcapping", 0.0)? != 0.0 {
-        return Err(raw.refuse("attn_logit_softcapping", "no Gemma 3 caps its scores"));
-    }
-    Ok(())
 }

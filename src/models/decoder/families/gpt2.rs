@@ -24,6 +24,8 @@ pub(super) const FAMILY: Family = Family {
         ("hidden_size", 768),
         ("num_hidden_layers", 12),
         ("num_attention_heads", 12),
+        ("bos_token_id", 50_256),
+        ("eos_token_id", 50_256),
     ],
     safetensors: &[
         renamed("embed", "transformer.wte"),
@@ -66,7 +68,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
     let raw = raw.with("intermediate_size", hidden);
     let mut config = llama::config(&raw, pairing)?;
     config.head = llama::head(&raw, true)?;
-    let eps = raw.number("layer_norm_eps", 1e-5)?;
+    let eps = raw.epsilon("layer_norm_eps", 1e-5)?;
     config.final_norm = NormConfig::Layer { eps };
     config.ropes.clear();
     config.learned_positions = Some(config.max_positions);

@@ -24,6 +24,8 @@ pub(super) const FAMILY: Family = Family {
         ("intermediate_size", 24_576),
         ("num_hidden_layers", 44),
         ("num_attention_heads", 64),
+        ("bos_token_id", 0),
+        ("eos_token_id", 2),
     ],
     safetensors: &[
         renamed("embed", "gpt_neox.embed_in"),
@@ -55,7 +57,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         ])
         .with_default("partial_rotary_factor", 0.25);
     let mut config = llama::config(&raw, pairing)?;
-    let eps = raw.number("layer_norm_eps", 1e-5)?;
+    let eps = raw.epsilon("layer_norm_eps", 1e-5)?;
     let bias = Bias::from(raw.flag("attention_bias", true)?);
     let parallel = raw.flag("use_parallel_residual", true)?;
     config.final_norm = NormConfig::Layer { eps };

@@ -28,6 +28,8 @@ pub(super) const FAMILY: Family = Family {
         ("intermediate_size", 11_008),
         ("num_hidden_layers", 32),
         ("num_attention_heads", 32),
+        ("bos_token_id", 1),
+        ("eos_token_id", 2),
     ],
     safetensors: &[],
     gguf: &[],
@@ -93,7 +95,7 @@ fn layer(raw: &RawConfig) -> Result<LayerConfig> {
     Ok(LayerConfig {
         residual: Residual::PreNorm,
         residual_scale: None,
-        norm: NormConfig::Rms { eps: raw.number("rms_norm_eps", 1e-6)? },
+        norm: NormConfig::Rms { eps: raw.epsilon("rms_norm_eps", 1e-6)? },
         attention: AttentionConfig {
             heads,
             kv_heads,

@@ -21,6 +21,8 @@ pub(super) const FAMILY: Family = Family {
         ("intermediate_size", 14_336),
         ("num_hidden_layers", 32),
         ("num_attention_heads", 32),
+        ("bos_token_id", 1),
+        ("eos_token_id", 2),
     ],
     ..llama::FAMILY
 };

@@ -21,6 +21,8 @@ pub(super) const FAMILY: Family = Family {
         ("intermediate_size", 11_008),
         ("num_hidden_layers", 32),
         ("num_attention_heads", 32),
+        ("eos_token_id", 50_279),
+        ("pad_token_id", 1),
     ],
     safetensors: &[
         renamed("layers.*.attn_post_norm", "model.layers.*.post_attention_layernorm"),

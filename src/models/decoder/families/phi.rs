@@ -25,6 +25,8 @@ pub(super) const FAMILY: Family = Family {
         ("intermediate_size", 8192),
         ("num_hidden_layers", 24),
         ("num_attention_heads", 32),
+        ("bos_token_id", 1),
+        ("eos_token_id", 2),
     ],
     safetensors: &[
         renamed("final_norm", "model.final_layernorm"),
@@ -40,7 +42,7 @@ pub(super) const FAMILY: Family = Family {
 fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
     let raw = raw.with_default("partial_rotary_factor", 0.5);
     let mut config = llama::config(&raw, pairing)?;
-    let norm = NormConfig::Layer { eps: raw.number("layer_norm_eps", 1e-5)? };
+    let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-5)? };
     let qk_norm = raw.flag("qk_layernorm", false)?;
     config.final_norm = norm;
     config.head_bias = Bias::Present;

@@ -24,6 +24,9 @@ pub(super) const FAMILY: Family = Family {
         ("intermediate_size", 8192),
         ("num_hidden_layers", 32),
         ("num_attention_heads", 32),
+        ("bos_token_id", 1),
+        ("eos_token_id", 32_000),
+        ("pad_token_id", 32_000),
     ],
     safetensors: &[
         part("layers.*.attn.q", "model.layers.*.self_attn.qkv_proj", Part::Query),

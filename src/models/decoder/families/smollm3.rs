@@ -22,6 +22,9 @@ pub(super) const FAMILY: Family = Family {
         ("intermediate_size", 11_008),
         ("num_hidden_layers", 36),
         ("num_attention_heads", 16),
+        ("bos_token_id", 128_000),
+        ("eos_token_id", 128_001),
+        ("pad_token_id", 128_004),
     ],
     ..llama::FAMILY
 };

@@ -24,6 +24,8 @@ pub(super) const FAMILY: Family = Family {
         ("intermediate_size", 12_288),
         ("num_hidden_layers", 30),
         ("num_attention_heads", 24),
+        ("bos_token_id", 50_256),
+        ("eos_token_id", 50_256),
     ],
     safetensors: &[
         renamed("layers.*.mlp.up", "model.layers.*.mlp.c_fc"),
@@ -37,7 +39,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         &raw.with_default("max_position_embeddings", 4096).with_default("num_key_value_heads", 2);
     let mut config = llama::config(raw, pairing)?;
     config.head = llama::head(raw, true)?;
-    let eps = raw.number("layer_norm_eps", raw.number("norm_epsilon", 1e-5)?)?;
+    let eps = raw.epsilon("layer_norm_eps", raw.number("norm_epsilon", 1e-5)?)?;
     let bias = Bias::from(raw.flag("use_bias", true)?);
     config.final_norm = NormConfig::Layer { eps };
     for layer in &mut config.layers {

@@ -2,7 +2,7 @@
 //! tables are narrower than the model and projected.
 
 use crate::error::Result;
-use crate::models::encoder::config::{EncoderConfig, Projection};
+use crate::models::encoder::config::{EncoderConfig, Projection, RelativePositions};
 use crate::models::encoder::families::{Family, bert};
 use crate::models::raw_config::RawConfig;
 use crate::weights::names::renamed;
@@ -28,6 +28,10 @@ pub(super) const FAMILY: Family = Family {
             "encoder.albert_layer_groups.*.albert_layers.*.attention.dense",
         ),
         renamed(
+            "layers.*.*.attn.distances",
+            "encoder.albert_layer_groups.*.albert_layers.*.attention.distance_embedding",
+        ),
+        renamed(
             "layers.*.*.attn_norm",
             "encoder.albert_layer_groups.*.albert_layers.*.attention.LayerNorm",
         ),
@@ -41,6 +45,8 @@ pub(super) const FAMILY: Family = Family {
         renamed("masked.dense", "predictions.dense"),
         renamed("masked.norm", "predictions.LayerNorm"),
         renamed("masked.out", "predictions.decoder"),
+        // The first wins in the reference, too.
+        renamed("masked.bias", "predictions.decoder.bias"),
         renamed("masked.bias", "predictions.bias"),
     ],
     gguf: &[],
@@ -55,6 +61,10 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         .with_default("intermediate_size", 16384)
         .with_default("hidden_act", "gelu_new");
     let mut config = bert::config(&raw)?;
+    bert::positions(&raw, &mut config)?;
+    if let RelativePositions::OfLayers(distances) = &mut config.relative {
+        distances.scale = 1.0;
+    }
     let groups = raw.optional_size("num_hidden_groups")?.unwrap_or(1);
     let inner = raw.optional_size("inner_group_num")?.unwrap_or(1);
     let layers = config.layers.len();

@@ -6,7 +6,8 @@
 use crate::error::{Error, Result};
 use crate::models::encoder::config::{
     AttentionConfig, EmbeddingsConfig, EncoderConfig, HeadPooling, HeadsConfig, LayerConfig,
-    MaskedOutput, NormPlace, Positions, Projection, RelativePositions, TransformConfig,
+    LayerDistancesConfig, MaskedOutput, NormPlace, Positions, Projection, RelativePositions,
+    TransformConfig,
 };
 use crate::models::encoder::families::Family;
 use crate::models::raw_config::RawConfig;
@@ -19,16 +20,17 @@ pub(super) const FAMILY: Family = Family {
     model_types: &["bert"],
     gguf_architectures: &["bert"],
     prefixes: &["bert"],
-    config,
+    config: |raw| {
+        let mut config = config(raw)?;
+        positions(raw, &mut config)?;
+        Ok(config)
+    },
     safetensors: &[],
     gguf: &[],
 };
 
 /// Every layer alike, tables of positions and of two token types, biases everywhere.
 pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
-    if !matches!(raw.text("position_embedding_type")?, None | Some("absolute")) {
-        return Err(raw.refuse("position_embedding_type", "only \"absolute\" is supported"));
-    }
     for flag in ["is_decoder", "add_cross_attention"] {
         if raw.flag(flag, false)? {
             return Err(raw.refuse(flag, "an encoder looks both ways"));
@@ -36,7 +38,7 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     }
     let hidden_size = raw.optional_size("hidden_size")?.unwrap_or(768);
     let positions = raw.optional_size("max_position_embeddings")?.unwrap_or(512);
-    let norm = NormConfig::Layer { eps: raw.number("layer_norm_eps", 1e-12)? };
+    let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-12)? };
     let activation = activation(raw, "hidden_act", "gelu")?;
     let heads = raw.optional_size("num_attention_heads")?.unwrap_or(12);
     if !hidden_size.is_multiple_of(heads) {
@@ -89,6 +91,25 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
             masked_bias: Bias::Present,
         },
     })
+}
+
+/// `position_embedding_type`, which BERT and its nearest kin read: vectors for distances in place of
+/// those for positions.
+pub(super) fn positions(raw: &RawConfig, config: &mut EncoderConfig) -> Result<()> {
+    let keys = match raw.text("position_embedding_type")? {
+        None | Some("absolute") => return Ok(()),
+        Some("relative_key") => false,
+        Some("relative_key_query") => true,
+        Some(_) => {
+            let known = "it should be absolute, relative_key or relative_key_query";
+            return Err(raw.refuse("position_embedding_type", known));
+        }
+    };
+    let Some(layer) = config.layers.first() else { return Ok(()) };
+    let (positions, scale) = (config.max_positions, layer.attention.scale);
+    config.embeddings.positions = Positions::None;
+    config.relative = RelativePositions::OfLayers(LayerDistancesConfig { positions, keys, scale });
+    Ok(())
 }
 
 /// A linear layer with a bias, an activation and perhaps a norm.

@@ -5,7 +5,8 @@
 
 use crate::error::Result;
 use crate::models::encoder::config::{
-    ConvolutionConfig, DisentangledConfig, EncoderConfig, Positions, Projection, RelativePositions,
+    ConvolutionConfig, DisentangledConfig, EncoderConfig, MaskedOutput, Positions, Projection,
+    RelativePositions,
 };
 use crate::models::encoder::families::{Family, bert};
 use crate::models::raw_config::RawConfig;
@@ -27,6 +28,14 @@ pub(super) const FAMILY: Family = Family {
         renamed("layers.*.attn.v", "encoder.layer.*.attention.self.value_proj"),
         renamed("layers.*.attn.relative.q", "encoder.layer.*.attention.self.pos_query_proj"),
         renamed("layers.*.attn.relative.k", "encoder.layer.*.attention.self.pos_key_proj"),
+        renamed("masked.dense", "cls.predictions.transform.dense"),
+        renamed("masked.norm", "cls.predictions.transform.LayerNorm"),
+        renamed("masked.bias", "cls.predictions.bias"),
+        renamed("masked.bias", "cls.predictions.decoder.bias"),
+        // Where `legacy` is off, and in the repositories of the first days.
+        renamed("masked.dense", "lm_predictions.lm_head.dense"),
+        renamed("masked.norm", "lm_predictions.lm_head.LayerNorm"),
+        renamed("masked.bias", "lm_predictions.lm_head.bias"),
     ],
     gguf: &[],
 };
@@ -53,6 +62,13 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         raw.optional_size("pooler_hidden_size")?.unwrap_or(config.hidden_size);
     config.heads.sequence.activation = bert::activation(&raw, "pooler_hidden_act", "gelu")?;
     config.heads.masked.size = config.embeddings.size;
+    if !raw.flag("legacy", true)? {
+        if config.embeddings.size != config.hidden_size {
+            let reason = "its head needs embeddings as wide as the model";
+            return Err(raw.refuse("legacy", reason));
+        }
+        config.heads.masked_output = MaskedOutput::TiedToEmbedding;
+    }
 
     let norm = config.embeddings.norm;
     // A list, or one text parted by bars.

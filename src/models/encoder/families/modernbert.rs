@@ -54,7 +54,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         .with_default("num_hidden_layers", 22)
         .with_default("max_position_embeddings", 8192);
     let mut config = bert::config(&raw)?;
-    let eps = raw.number("norm_eps", 1e-5)?;
+    let eps = raw.epsilon("norm_eps", 1e-5)?;
     let norm = match raw.flag("norm_bias", false)? {
         true => NormConfig::Layer { eps },
         false => NormConfig::LayerWithoutBias { eps },
@@ -130,5 +130,6 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     config.heads.sequence = head.clone();
     config.heads.token = Some(head.clone());
     config.heads.masked = head;
+    config.heads.masked_bias = raw.flag("decoder_bias", true)?.into();
     Ok(config)
 }

@@ -27,6 +27,7 @@ pub(super) const FAMILY: Family = Family {
         renamed("masked.norm", "lm_head.layer_norm"),
         renamed("masked.out", "lm_head.decoder"),
         renamed("masked.bias", "lm_head.bias"),
+        renamed("masked.bias", "lm_head.decoder.bias"),
     ],
     gguf: &[],
 };

@@ -20,6 +20,8 @@ pub(super) const FAMILY: Family = Family {
         renamed("masked.dense", "lm_head.dense"),
         renamed("masked.norm", "lm_head.layer_norm"),
         renamed("masked.out", "lm_head.decoder"),
+        // The first wins in the reference, too.
+        renamed("masked.bias", "lm_head.decoder.bias"),
         renamed("masked.bias", "lm_head.bias"),
     ],
     gguf: &[],
@@ -28,7 +30,10 @@ pub(super) const FAMILY: Family = Family {
 fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     let padding_id = raw.number("pad_token_id", 1.0)?;
     let mut config = bert::config(&raw.with_default("vocab_size", 50265))?;
-    number_after(raw, &mut config, padding_id)?;
+    bert::positions(raw, &mut config)?;
+    if config.embeddings.positions != Positions::None {
+        number_after(raw, &mut config, padding_id)?;
+    }
     config.heads.masked.activation = Activation::Gelu;
     Ok(config)
 }
