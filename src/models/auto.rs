@@ -109,7 +109,7 @@ impl AutoModel {
             return Ok(headed::<SequenceHead>(files, options)?);
         };
         let (body, weights) = Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?;
-        let raw = raw.with_sizes(family.sizes);
+        let raw = if raw.is_gguf() { raw } else { family.fields(&raw) };
         Ok(checked(LastTokenClassifier::load(body, &raw, &weights)?, options)?)
     }
 

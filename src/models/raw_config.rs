@@ -79,6 +79,18 @@ impl RawConfig {
         Ok(self.read_as(field, Value::as_f64, "a number")?.unwrap_or(default))
     }
 
+    /// Checkpoints whose heads were cut out have tensors of other sizes.
+    pub(crate) fn refuse_pruned_heads(&self) -> Result<()> {
+        let none = |heads: &Value| heads.as_object().is_some_and(Map::is_empty);
+        match self.fields.get("pruned_heads") {
+            None | Some(Value::Null) => Ok(()),
+            Some(heads) if none(heads) => Ok(()),
+            Some(_) => {
+                Err(self.refuse("pruned_heads", "models without some heads are not supported"))
+            }
+        }
+    }
+
     /// What a norm adds to the variance, or the default of the reference: not below 0, where roots are
     /// none.
     pub(crate) fn epsilon(&self, field: &str, default: f64) -> Result<f64> {

@@ -2,7 +2,7 @@
 
     venv/bin/python tests/goldens/make_pipelines.py      # the venv of make.py: transformers==4.57.6 torch==2.9.1
 
-Writes tests/goldens/pipelines/<task>.json: the checkpoint, files that are added to it, and calls (input, options, output,
+Writes tests/goldens/pipelines/<name>.json: the task, the checkpoint, files that are added to it, and calls (input, options, output,
 or the error that Python raises).
 """
 
@@ -71,12 +71,31 @@ TEXT_GENERATION = {
 }
 
 
-def run(task, golden):
+# What a config.json says of a task, and of the call before it.
+PARAMS = {"do_sample": False, "max_length": 30, "repetition_penalty": 1.5, "prefix": "Once upon a time "}
+TASK_PARAMS = TEXT_GENERATION | {
+    "files": TEXT_GENERATION["files"] | {
+        "config.json": json.dumps(
+            json.loads((HERE / "llama-gqa-tiny/config.json").read_text())
+            | {"prefix": "It is so : ", "task_specific_params": {"summarization": {"num_beams": 4}, "text-generation": PARAMS}}
+        ),
+    },
+    "calls": [
+        ("The cat sat", {"max_new_tokens": 12}),
+        ("The cat sat", {"max_new_tokens": 12, "repetition_penalty": 1.0}),
+        ("The cat sat", {"max_new_tokens": 12, "prefix": "A dog"}),
+        ("The cat sat", {"max_new_tokens": 12, "prefix": ""}),
+        (CHAT, {"max_new_tokens": 12}),
+    ],
+}
+
+
+def run(name, task, golden):
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         shutil.copytree(HERE / golden["checkpoint"], folder)
-        for name, text in golden["files"].items():
-            (folder / name).write_text(text)
+        for file, text in golden["files"].items():
+            (folder / file).write_text(text)
         calls = []
         for given, options in golden["calls"]:
             # A fresh pipeline each time: some calls leave their options behind.
@@ -90,12 +109,13 @@ def run(task, golden):
                 call["error"] = f"{type(error).__name__}: {error}"[:200]
             calls.append(call)
     lines = ",\n  ".join(json.dumps(call, ensure_ascii=False) for call in calls)
-    head = {"made_with": "transformers 4.57.6", "checkpoint": golden["checkpoint"], "files": golden["files"]}
+    head = {"made_with": "transformers 4.57.6", "task": task, "checkpoint": golden["checkpoint"], "files": golden["files"]}
     head = ",\n ".join(f'"{key}": {json.dumps(value)}' for key, value in head.items())
-    path = HERE / "pipelines" / f"{task}.json"
+    path = HERE / "pipelines" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(f'{{{head},\n "calls": [\n  {lines}\n ]}}\n')
 
 
 if __name__ == "__main__":
-    run("text-generation", TEXT_GENERATION)
+    run("text-generation", "text-generation", TEXT_GENERATION)
+    run("task-params", "text-generation", TASK_PARAMS)

@@ -364,7 +364,7 @@ pub(crate) fn opened(
         Some(_) => (family.gguf_pairing, gguf_names(family)),
     };
     let config = match files.gguf() {
-        None => (family.config)(&raw.with_sizes(family.sizes), pairing)?,
+        None => (family.config)(&family.fields(raw), pairing)?,
         Some(_) => (family.config)(raw, pairing)?,
     };
     // Checkpoints of a base model leave out the prefix that those with a head have.

@@ -34,6 +34,7 @@ pub(super) const FAMILY: Family = Family {
         ("bos_token_id", 11),
         ("eos_token_id", 11),
     ],
+    unread: &["attention_bias", "hidden_act", "layer_norm_eps", "mlp_bias"],
     safetensors: &[
         renamed("embed", "transformer.word_embeddings"),
         renamed("final_norm", "transformer.ln_f"),

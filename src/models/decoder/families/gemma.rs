@@ -29,6 +29,7 @@ pub(super) const FAMILY: Family = Family {
         ("eos_token_id", 1),
         ("pad_token_id", 0),
     ],
+    unread: &[],
     safetensors: &[
         FINAL_NORM,
         plus_one("layers.*.attn_norm", "model.layers.*.input_layernorm"),
@@ -53,7 +54,7 @@ pub(super) fn scaled(
         .with_default("head_dim", 256)
         .with_default("max_position_embeddings", 8192)
         .with_default("num_key_value_heads", 16);
-    let mut config = llama::config(&raw.without("hidden_act"), pairing)?;
+    let mut config = llama::config(&raw.without("hidden_act").without("mlp_bias"), pairing)?;
     config.head = llama::head(&raw, true)?;
     config.embedding_scale = Some((config.hidden_size as f64).sqrt());
     let activation = llama::activation(&raw, activation, "gelu_pytorch_tanh")?;

@@ -28,6 +28,7 @@ pub(super) const FAMILY: Family = Family {
         ("eos_token_id", 1),
         ("pad_token_id", 0),
     ],
+    unread: &[],
     // Those of queries and keys are Gemma 3's.
     safetensors: &[
         gemma::FINAL_NORM,

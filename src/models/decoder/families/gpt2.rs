@@ -27,6 +27,15 @@ pub(super) const FAMILY: Family = Family {
         ("bos_token_id", 50_256),
         ("eos_token_id", 50_256),
     ],
+    unread: &[
+        "head_dim",
+        "hidden_act",
+        "intermediate_size",
+        "layer_norm_eps",
+        "num_key_value_heads",
+        "rope_scaling",
+        "rope_theta",
+    ],
     safetensors: &[
         renamed("embed", "transformer.wte"),
         renamed("positions", "transformer.wpe"),

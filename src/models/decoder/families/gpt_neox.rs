@@ -27,6 +27,7 @@ pub(super) const FAMILY: Family = Family {
         ("bos_token_id", 0),
         ("eos_token_id", 2),
     ],
+    unread: &["num_key_value_heads"],
     safetensors: &[
         renamed("embed", "gpt_neox.embed_in"),
         renamed("final_norm", "gpt_neox.final_layer_norm"),

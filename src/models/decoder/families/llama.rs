@@ -31,6 +31,7 @@ pub(super) const FAMILY: Family = Family {
         ("bos_token_id", 1),
         ("eos_token_id", 2),
     ],
+    unread: &[],
     safetensors: &[],
     gguf: &[],
 };
@@ -47,6 +48,7 @@ fn stored(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
 
 /// Every layer alike, attending to everything, rotated as the config says.
 pub(super) fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+    raw.refuse_pruned_heads()?;
     let layer = layer(raw)?;
     let (rope, max_positions) = rope_config::read(raw, layer.attention.head_dim, pairing)?;
     Ok(DecoderConfig {

@@ -24,6 +24,7 @@ pub(super) const FAMILY: Family = Family {
         ("bos_token_id", 1),
         ("eos_token_id", 2),
     ],
+    unread: &["attention_bias", "layer_types", "mlp_bias"],
     ..llama::FAMILY
 };
 

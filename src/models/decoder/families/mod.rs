@@ -41,11 +41,25 @@ pub(crate) struct Family {
     pub(crate) config: fn(&RawConfig, RopePairing) -> Result<DecoderConfig>,
     /// Sizes and special ids of the reference's config class, which config.json may leave out.
     pub(crate) sizes: &'static [(&'static str, usize)],
+    /// Fields that Llama's class has and the family's has not: in a config.json they mean nothing.
+    pub(crate) unread: &'static [&'static str],
     /// Names that differ from Llama's in Hugging Face checkpoints.
     pub(crate) safetensors: &'static [Rule],
     /// Names that differ from the common ones in GGUF files.
     pub(crate) gguf: &'static [Rule],
 }
+
+impl Family {
+    /// A config.json as the reference's class holds it: with its sizes, and without what it does not
+    /// read.
+    pub(crate) fn fields(&self, raw: &RawConfig) -> RawConfig {
+        let unread = self.unread.iter().chain(OF_GGUF);
+        unread.fold(raw.with_sizes(self.sizes), |raw, field| raw.without(field))
+    }
+}
+
+/// Fields that GGUF files alone are translated to.
+const OF_GGUF: &[&str] = &["attention_output_bias", "rotary_dim"];
 
 /// Every decoder family there is. Adding one is a file and a line here.
 pub(crate) const FAMILIES: &[&Family] = &[
@@ -112,8 +126,7 @@ mod tests {
             let files = ModelSource::directory(folder.path()).open().unwrap();
             let raw = RawConfig::read(&files).unwrap();
             let family = FAMILIES.iter().find(|family| family.model_types.contains(name)).unwrap();
-            let config =
-                (family.config)(&raw.with_sizes(family.sizes), RopePairing::Halves).unwrap();
+            let config = (family.config)(&family.fields(&raw), RopePairing::Halves).unwrap();
             let attention = &config.layers[0].attention;
             let wide = match &config.layers[0].mlp {
                 MlpConfig::Experts(experts) => experts.hidden,

@@ -24,6 +24,7 @@ pub(super) const FAMILY: Family = Family {
         ("eos_token_id", 50_279),
         ("pad_token_id", 1),
     ],
+    unread: &["mlp_bias"],
     safetensors: &[
         renamed("layers.*.attn_post_norm", "model.layers.*.post_attention_layernorm"),
         renamed("layers.*.mlp_post_norm", "model.layers.*.post_feedforward_layernorm"),

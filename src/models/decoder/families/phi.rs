@@ -28,6 +28,7 @@ pub(super) const FAMILY: Family = Family {
         ("bos_token_id", 1),
         ("eos_token_id", 2),
     ],
+    unread: &[],
     safetensors: &[
         renamed("final_norm", "model.final_layernorm"),
         renamed("layers.*.attn.o", "model.layers.*.self_attn.dense"),

@@ -28,6 +28,7 @@ pub(super) const FAMILY: Family = Family {
         ("eos_token_id", 32_000),
         ("pad_token_id", 32_000),
     ],
+    unread: &["attention_bias", "layer_types", "mlp_bias"],
     safetensors: &[
         part("layers.*.attn.q", "model.layers.*.self_attn.qkv_proj", Part::Query),
         part("layers.*.attn.k", "model.layers.*.self_attn.qkv_proj", Part::Key),

@@ -22,6 +22,7 @@ pub(super) const FAMILY: Family = Family {
         ("num_hidden_layers", 32),
         ("num_attention_heads", 32),
     ],
+    unread: &["mlp_bias"],
     ..llama::FAMILY
 };
 

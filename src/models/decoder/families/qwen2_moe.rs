@@ -25,6 +25,7 @@ pub(super) const FAMILY: Family = Family {
         ("num_hidden_layers", 24),
         ("num_attention_heads", 16),
     ],
+    unread: &["layer_types", "mlp_bias"],
     // Qwen3-MoE has no shared one.
     safetensors: &[
         renamed("layers.*.mlp.router", "model.layers.*.mlp.gate"),

@@ -16,6 +16,7 @@ pub(super) const FAMILY: Family = Family {
     gguf_pairing: RopePairing::Halves,
     config,
     sizes: qwen2::FAMILY.sizes,
+    unread: &["mlp_bias"],
     ..llama::FAMILY
 };
 

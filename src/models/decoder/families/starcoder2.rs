@@ -27,6 +27,7 @@ pub(super) const FAMILY: Family = Family {
         ("bos_token_id", 50_256),
         ("eos_token_id", 50_256),
     ],
+    unread: &["layer_norm_eps", "layer_types"],
     safetensors: &[
         renamed("layers.*.mlp.up", "model.layers.*.mlp.c_fc"),
         renamed("layers.*.mlp.down", "model.layers.*.mlp.c_proj"),

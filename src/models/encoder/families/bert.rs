@@ -21,6 +21,7 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &["bert"],
     prefixes: &["bert"],
     config: |raw| {
+        looks_both_ways(raw)?;
         let mut config = config(raw)?;
         positions(raw, &mut config)?;
         Ok(config)
@@ -31,11 +32,7 @@ pub(super) const FAMILY: Family = Family {
 
 /// Every layer alike, tables of positions and of two token types, biases everywhere.
 pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
-    for flag in ["is_decoder", "add_cross_attention"] {
-        if raw.flag(flag, false)? {
-            return Err(raw.refuse(flag, "an encoder looks both ways"));
-        }
-    }
+    raw.refuse_pruned_heads()?;
     let hidden_size = raw.optional_size("hidden_size")?.unwrap_or(768);
     let positions = raw.optional_size("max_position_embeddings")?.unwrap_or(512);
     let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-12)? };
@@ -91,6 +88,16 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
             masked_bias: Bias::Present,
         },
     })
+}
+
+/// The flags by which BERT and its nearest kin become decoders.
+pub(super) fn looks_both_ways(raw: &RawConfig) -> Result<()> {
+    for flag in ["is_decoder", "add_cross_attention"] {
+        if raw.flag(flag, false)? {
+            return Err(raw.refuse(flag, "an encoder looks both ways"));
+        }
+    }
+    Ok(())
 }
 
 /// `position_embedding_type`, which BERT and its nearest kin read: vectors for distances in place of

@@ -32,6 +32,9 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn config(raw: &RawConfig) -> Result<EncoderConfig> {
+    // The class has no such fields.
+    let unread = ["hidden_act", "intermediate_size", "layer_norm_eps", "type_vocab_size"];
+    let raw = unread.iter().fold(raw.clone(), |raw, field| raw.without(field));
     let raw = raw.with_spellings(&[
         ("hidden_act", "activation"),
         ("hidden_size", "dim"),

@@ -33,6 +33,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         .with_default("intermediate_size", 1024)
         .with_default("embedding_size", 128);
     let mut config = bert::config(&raw)?;
+    bert::looks_both_ways(&raw)?;
     bert::positions(&raw, &mut config)?;
     config.embeddings.size = raw.size("embedding_size")?;
     if config.embeddings.size != config.hidden_size {

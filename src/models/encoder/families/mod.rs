@@ -48,8 +48,10 @@ pub(crate) const FAMILIES: &[&Family] = &[
 
 /// The base of a rope as transformers 5 spells it, which must not be scaled.
 fn plain_rope(section: &RawConfig, default: f64) -> Result<f64> {
-    match section.text("rope_type")? {
-        None | Some("default") => section.number("rope_theta", default),
-        Some(_) => Err(section.refuse("rope_type", "encoders are known without scaling only")),
+    for field in ["rope_type", "type"] {
+        if !matches!(section.text(field)?, None | Some("default")) {
+            return Err(section.refuse(field, "encoders are known without scaling only"));
+        }
     }
+    section.number("rope_theta", default)
 }

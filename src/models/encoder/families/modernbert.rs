@@ -47,6 +47,12 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn config(raw: &RawConfig) -> Result<EncoderConfig> {
+    if let Some(scaling) = raw.section("rope_scaling")? {
+        plain_rope(&scaling, 0.0)?;
+    }
+    // The class has no such fields.
+    let unread = ["hidden_act", "layer_norm_eps", "type_vocab_size"];
+    let raw = unread.iter().fold(raw.clone(), |raw, field| raw.without(field));
     let raw = raw
         .with_spellings(&[("hidden_act", "hidden_activation")])
         .with_default("vocab_size", 50368)

@@ -33,7 +33,8 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn config(raw: &RawConfig) -> Result<EncoderConfig> {
-    let mut config = bert::config(&raw.with_default("vocab_size", 30527))?;
+    let mut config =
+        bert::config(&raw.without("type_vocab_size").with_default("vocab_size", 30527))?;
     roberta::number_after(raw, &mut config, 1.0)?;
     let buckets = raw.optional_size("relative_attention_num_buckets")?.unwrap_or(32);
     if buckets < 4 {

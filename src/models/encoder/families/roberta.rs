@@ -30,6 +30,7 @@ pub(super) const FAMILY: Family = Family {
 fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     let padding_id = raw.number("pad_token_id", 1.0)?;
     let mut config = bert::config(&raw.with_default("vocab_size", 50265))?;
+    bert::looks_both_ways(raw)?;
     bert::positions(raw, &mut config)?;
     if config.embeddings.positions != Positions::None {
         number_after(raw, &mut config, padding_id)?;
