@@ -21,8 +21,8 @@ pub(crate) struct Activations {
     pub(super) columns: usize,
     /// Row by row, between -127 and 127.
     pub(super) values: Vec<i8>,
-    /// The same plus 128; only where there are more than [`FEW`] rows, and x86 to multiply them.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "for AVX-VNNI alone"))]
+    /// The same plus 128; only where there are more than [`FEW`] rows, and VNNI to multiply them.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "for VNNI alone"))]
     pub(super) raised: Vec<u8>,
     pub(super) groups: Vec<Group>,
 }
@@ -50,7 +50,7 @@ impl Activations {
     fn quantize_on(tier: Tier, x: &[f32], columns: usize) -> Self {
         assert!(columns > 0 && columns.is_multiple_of(GROUP) && x.len().is_multiple_of(columns));
         let rows = x.len() / columns;
-        let raise = cfg!(target_arch = "x86_64") && rows > FEW;
+        let raise = matches!(tier, Tier::Avx512 | Tier::AvxVnni) && rows > FEW;
         let (mut values, mut raised, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         let shared_values = room(&mut values, x.len());
         let shared_raised = room(&mut raised, if raise { x.len() } else { 0 });

@@ -2,6 +2,10 @@
 
 use std::sync::OnceLock;
 
+/// The environment variable that names the best set of instructions to use: for comparing processors,
+/// and engines at equal instructions.
+const LIMIT: &str = "SCONCE_CPU";
+
 /// A set of instructions that kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tier {
@@ -34,10 +38,49 @@ impl Tier {
         Self::Scalar,
     ];
 
-    /// The best this processor has.
+    /// The best this processor has, or the best of those that [`LIMIT`] leaves.
     pub(super) fn best() -> Self {
         static BEST: OnceLock<Tier> = OnceLock::new();
-        *BEST.get_or_init(|| Self::available().next().unwrap_or(Self::Scalar))
+        *BEST.get_or_init(|| {
+            let asked = std::env::var_os(LIMIT).filter(|name| !name.is_empty());
+            let (tier, warning) = Self::limited(asked.map(|name| name.to_string_lossy().into()));
+            if let Some(warning) = warning {
+                eprintln!("warning: {warning}");
+            }
+            tier
+        })
+    }
+
+    /// The first that this processor has from the named one on; and what there is to say about it.
+    fn limited(name: Option<String>) -> (Self, Option<String>) {
+        let best = Self::available().next().unwrap_or(Self::Scalar);
+        let Some(name) = name else { return (best, None) };
+        let asked = Self::ALL.iter().position(|tier| tier.name() == name.to_lowercase());
+        let (tier, problem) = match asked {
+            Some(asked) => {
+                let left = Self::ALL[asked..].iter().copied();
+                let tier = left.clone().find(|tier| tier.is_available()).unwrap_or(Self::Scalar);
+                if tier == Self::ALL[asked] {
+                    return (tier, None);
+                }
+                (tier, "which this processor does not have".to_owned())
+            }
+            None => (best, format!("which is none of {}", Self::ALL.map(Self::name).join(", "))),
+        };
+        (tier, Some(format!("{LIMIT} is {name:?}, {problem}: {} is used", tier.name())))
+    }
+
+    /// What [`LIMIT`] calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Avx512 => "avx512",
+            Self::AvxVnni => "avxvnni",
+            Self::Avx2 => "avx2",
+            Self::NeonI8mm => "i8mm",
+            Self::NeonDot => "dotprod",
+            Self::Neon => "neon",
+            Self::Scalar => "scalar",
+        }
     }
 
     /// All this processor has, the best first.
@@ -116,3 +159,28 @@ macro_rules! tiered {
 }
 
 pub(super) use tiered;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_names_a_tier_and_anything_else_is_said() {
+        let limited = |name: &str| Tier::limited(Some(name.to_owned()));
+        let best = Tier::available().next().unwrap();
+        assert_eq!(Tier::limited(None), (best, None));
+        for tier in Tier::available() {
+            assert_eq!(limited(tier.name()), (tier, None));
+        }
+        assert_eq!(limited("Scalar"), (Tier::Scalar, None));
+        for absent in Tier::ALL.into_iter().filter(|tier| !tier.is_available()) {
+            let (tier, warning) = limited(absent.name());
+            let warning = warning.unwrap();
+            assert!(tier.is_available());
+            assert!(warning.contains(absent.name()) && warning.contains(tier.name()), "{warning}");
+        }
+        let (tier, warning) = limited("avx3");
+        assert_eq!(tier, best);
+        assert!(warning.unwrap().contains("\"avx3\", which is none of avx512, avxvnni, avx2"));
+    }
+}

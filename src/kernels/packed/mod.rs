@@ -11,21 +11,24 @@ mod layout;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+mod values;
 
 use std::ops::Range;
 
-use half::f16;
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 pub(crate) use layout::BlockFormat;
 
 use crate::kernels::activations::Activations;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::activations::FEW;
 use crate::kernels::pool;
 use crate::kernels::quantize;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
-use layout::{Layout, Meaning, ROWS, RowPiece, TABLE};
+use layout::ROWS;
+use values::Values;
 
 /// A weight of shape `(rows, columns)`, packed.
 #[derive(Debug)]
@@ -173,37 +176,46 @@ fn multiply_into(tier: Tier, x: &Activations, factors: &[Factor<'_>], outs: &[Sh
     for (Factor { weight, bias }, out) in factors.iter().zip(outs) {
         assert_eq!(weight.columns, x.columns);
         assert!(bias.is_none_or(|bias| bias.len() == weight.rows));
-        parts.push((groups, *weight, *bias, out));
+        parts.push(Part { first: groups, weight, bias: *bias, out });
         groups += weight.rows.div_ceil(ROWS);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(grain) = avx2::rows_together(tier, x.rows) {
+        return pool::for_each(x.rows, grain, |rows| {
+            for part in &parts {
+                let Packed { format, rows: all, bytes, .. } = part.weight;
+                // SAFETY: the tier says that the processor has these instructions; products of these
+                // rows of activations are this thread's alone.
+                unsafe {
+                    let target = part.target(x.rows, 0..*all);
+                    avx2::multiply_many(tier, *format, bytes, x, rows.clone(), target);
+                }
+            }
+        });
     }
     let grain = pool::grain(groups, ROWS * x.columns * x.rows);
     #[cfg(target_arch = "x86_64")]
-    let grain = grain.next_multiple_of(avx2::vnni::together(tier));
+    let grain = grain.next_multiple_of(avx2::groups_together(tier, x.rows));
     pool::for_each(groups, grain, |range| {
-        #[cfg(target_arch = "x86_64")]
-        let mut scratch = avx2::Scratch::default();
         #[cfg(target_arch = "aarch64")]
         let mut scratch = neon::Scratch::default();
-        for (first, weight, bias, out) in &parts {
-            let groups = range.start.max(*first) - first..range.end.max(*first) - first;
+        for part in &parts {
+            let Part { first, weight, bias, out } = *part;
+            let groups = range.start.max(first) - first..range.end.max(first) - first;
             let groups = groups.start..groups.end.min(weight.rows.div_ceil(ROWS));
             if groups.is_empty() {
                 continue;
             }
             let bytes = weight.groups(groups.clone());
             #[cfg(target_arch = "x86_64")]
-            if x.rows > crate::kernels::activations::FEW && avx2::vnni::together(tier) > 1 {
+            if x.rows > FEW && tier != Tier::Scalar {
                 let rows = groups.start * ROWS..weight.rows.min(groups.end * ROWS);
-                let length = (x.rows - 1) * weight.rows + rows.len();
-                let target = avx2::vnni::Target {
-                    out: out.pointer(rows.start, length),
-                    stride: weight.rows,
-                    rows: rows.len(),
-                    bias: bias.map(|bias| &bias[rows.clone()]),
-                };
-                // SAFETY: the tier says that the processor has these instructions; products of these
-                // rows are this thread's alone.
-                unsafe { avx2::vnni::multiply(tier, weight.format, bytes, x, target) };
+                // SAFETY: the tier says that the processor has these instructions; products with these
+                // rows of weights are this thread's alone.
+                unsafe {
+                    let target = part.target(x.rows, rows);
+                    avx2::multiply_many(tier, weight.format, bytes, x, 0..x.rows, target);
+                }
                 continue;
             }
             let mut write = |row: usize, group: usize, sums: &[f32; ROWS]| {
@@ -220,7 +232,7 @@ fn multiply_into(tier: Tier, x: &Activations, factors: &[Factor<'_>], outs: &[Sh
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the tier says that the processor has these instructions.
                 Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe {
-                    avx2::multiply(tier, weight.format, bytes, x, &mut scratch, &mut write);
+                    avx2::multiply_few(tier, weight.format, bytes, x, &mut write);
                 },
                 #[cfg(target_arch = "aarch64")]
                 // SAFETY: as above.
@@ -233,64 +245,39 @@ fn multiply_into(tier: Tier, x: &Activations, factors: &[Factor<'_>], outs: &[Sh
     });
 }
 
-/// What a piece of a row stands for: `scale * quant + minimum`, for each half.
-struct Values {
-    words: [u32; 8],
-    quants: Quants,
-    scale: [f32; 2],
-    minimum: [f32; 2],
+/// A factor among others.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    /// Groups of the factors before.
+    first: usize,
+    weight: &'a Packed,
+    bias: Option<&'a [f32]>,
+    /// Where its products go.
+    out: &'a Shared<'a, f32>,
 }
 
-impl Values {
-    fn new(layout: Layout, piece: &RowPiece) -> Self {
-        let [d, m] = piece.head.map(|bits| f16::from_bits(bits).to_f32());
-        let [a, b] = piece.factors;
-        let (scale, minimum) = match layout.meaning {
-            Meaning::Offset(offset) => ([d; 2], [-d * f32::from(offset); 2]),
-            Meaning::Table => ([d; 2], [0.0; 2]),
-            Meaning::Minimum => ([d; 2], [m; 2]),
-            Meaning::Factors(offset) => {
-                let scale = [a, b].map(|factor| d * f32::from(factor.cast_signed()));
-                (scale, scale.map(|scale| -scale * f32::from(offset)))
-            }
-            Meaning::FactorAndMinimum => ([d * f32::from(a); 2], [-(m * f32::from(b)); 2]),
-            Meaning::Nibbles => (
-                [a, b].map(|factor| d * f32::from(factor & 15)),
-                [a, b].map(|factor| -(m * f32::from(factor >> 4))),
-            ),
-        };
-        let quants = match layout.meaning {
-            Meaning::Table => Quants::Looked,
-            _ if layout.low_bits == 8 => Quants::Signed,
-            _ => Quants::Unsigned,
-        };
-        Self { words: piece.words, quants, scale, minimum }
-    }
-
-    fn quant(&self, column: usize) -> i32 {
-        let byte = self.words[column / 4].to_le_bytes()[column % 4];
-        match self.quants {
-            Quants::Looked => i32::from(TABLE[usize::from(byte)]),
-            Quants::Signed => i32::from(byte.cast_signed()),
-            Quants::Unsigned => i32::from(byte),
+#[cfg(target_arch = "x86_64")]
+impl<'a> Part<'a> {
+    /// Where products of `count` rows of activations with some rows of weights go.
+    fn target(&self, count: usize, rows: Range<usize>) -> avx2::Target<'a> {
+        let stride = self.weight.rows;
+        avx2::Target {
+            out: self.out.pointer(rows.start, (count - 1) * stride + rows.len()),
+            stride,
+            rows: rows.len(),
+            bias: self.bias.map(|bias| &bias[rows]),
         }
     }
-}
-
-/// What the bytes of a piece stand for.
-enum Quants {
-    /// Up in [`TABLE`].
-    Looked,
-    Signed,
-    Unsigned,
 }
 
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
     use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+    use half::f16;
 
     use super::*;
+    use crate::kernels::packed::layout::TABLE;
 
     fn random(length: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_761) | 1;
@@ -386,34 +373,41 @@ mod tests {
     fn every_tier_and_shape_agrees_with_f64() {
         for format in BlockFormat::ALL {
             for (rows, blocks) in [(1, 1), (7, 3), (8, 2), (41, 1), (200, 2)] {
-                let columns = blocks * format.columns();
-                let packed = packed(format, rows, columns);
-                let mut values = vec![0.0; rows * columns];
-                for (row, values) in values.chunks_exact_mut(columns).enumerate() {
-                    packed.row(row, values);
-                }
-                for batch in [1, 2, 3, 4, 5, 9, 17] {
-                    let x = Activations::quantize(&random(batch * columns, 5), columns);
-                    for tier in Tier::available() {
-                        let factor = Factor { weight: &packed, bias: None };
-                        let out = multiply_on(tier, &x, &[factor]).remove(0);
-                        assert_eq!(out.len(), batch * rows);
-                        for (at, found) in out.iter().enumerate() {
-                            let (i, row) = (at / rows, at % rows);
-                            let (mut expected, mut size) = (0.0_f64, 0.0_f64);
-                            for column in 0..columns {
-                                let scale = x.row_groups(i)[column / 32].scale;
-                                let x = f64::from(x.value(i, column)) * f64::from(scale);
-                                let product = x * f64::from(values[row * columns + column]);
-                                expected += product;
-                                size += product.abs();
-                            }
-                            assert!(
-                                (f64::from(*found) - expected).abs() <= 2e-6 * size,
-                                "{format:?} {rows}x{columns}, {batch}: {tier:?} {found}, {expected}"
-                            );
-                        }
-                    }
+                agrees_with_f64(format, [rows, blocks * format.columns()], &[1, 2, 3, 4, 5, 9, 17]);
+            }
+            // More weights than are unpacked at a time; activations that threads share.
+            agrees_with_f64(format, [270, 512], &[5]);
+            pool::with_limit(1, || agrees_with_f64(format, [9, 512], &[70]));
+        }
+    }
+
+    fn agrees_with_f64(format: BlockFormat, [rows, columns]: [usize; 2], batches: &[usize]) {
+        let packed = packed(format, rows, columns);
+        let mut values = vec![0.0; rows * columns];
+        for (row, values) in values.chunks_exact_mut(columns).enumerate() {
+            packed.row(row, values);
+        }
+        for &batch in batches {
+            let x = Activations::quantize(&random(batch * columns, 5), columns);
+            let products = (0..batch * rows).map(|at| {
+                let (i, row) = (at / rows, at % rows);
+                (0..columns).fold((0.0_f64, 0.0_f64), |(sum, size), column| {
+                    let scale = x.row_groups(i)[column / 32].scale;
+                    let x = f64::from(x.value(i, column)) * f64::from(scale);
+                    let product = x * f64::from(values[row * columns + column]);
+                    (sum + product, size + product.abs())
+                })
+            });
+            let products: Vec<_> = products.collect();
+            for tier in Tier::available() {
+                let factor = Factor { weight: &packed, bias: None };
+                let out = multiply_on(tier, &x, &[factor]).remove(0);
+                assert_eq!(out.len(), products.len());
+                for (found, (expected, size)) in out.iter().zip(&products) {
+                    assert!(
+                        (f64::from(*found) - expected).abs() <= 2e-6 * size,
+                        "{format:?} {rows}x{columns}, {batch}: {tier:?} {found}, {expected}"
+                    );
                 }
             }
         }
@@ -422,16 +416,20 @@ mod tests {
     #[test]
     fn several_products_at_once_are_each_alone() {
         let formats = [BlockFormat::Q4K, BlockFormat::Q6K, BlockFormat::Q8_0];
-        let weights = formats.map(|format| packed(format, 100, 256));
-        let x = Activations::quantize(&random(3 * 256, 1), 256);
+        let weights = formats.map(|format| packed(format, 100, 512));
         let bias = random(100, 9);
-        let factors = weights.each_ref().map(|weight| Factor { weight, bias: Some(&bias) });
-        for (weight, together) in weights.iter().zip(multiply(&x, &factors)) {
-            let mut alone = multiply(&x, &[Factor { weight, bias: None }]).remove(0);
-            for alone in alone.chunks_exact_mut(100) {
-                alone.iter_mut().zip(&bias).for_each(|(alone, bias)| *alone += bias);
+        for (tier, batch) in Tier::available().flat_map(|tier| [(tier, 3), (tier, 9), (tier, 70)]) {
+            let x = Activations::quantize(&random(batch * 512, 1), 512);
+            let factors = weights.each_ref().map(|weight| Factor { weight, bias: Some(&bias) });
+            let together = pool::with_limit(1, || multiply_on(tier, &x, &factors));
+            for (weight, together) in weights.iter().zip(together) {
+                let alone = multiply_on(tier, &x, &[Factor { weight, bias: None }]).remove(0);
+                let largest = alone.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+                for ((alone, bias), together) in alone.iter().zip(bias.iter().cycle()).zip(together)
+                {
+                    assert!((alone + bias - together).abs() <= 1e-6 * largest, "{tier:?} {batch}");
+                }
             }
-            assert_eq!(alone, together);
         }
     }
 

@@ -7,16 +7,16 @@ mod few;
 mod many;
 mod products;
 mod unpack;
-pub(super) mod vnni;
+mod vnni;
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use crate::kernels::activations::{Activations, FEW, Group};
 use crate::kernels::packed::format::{Format, with_format};
 use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
+use crate::kernels::pool;
 use crate::kernels::tier::Tier;
-
-pub(super) use many::Scratch;
 use products::{Fours, Pairs, Products};
 
 /// The block for each word of a piece, with its number as a constant.
@@ -67,27 +67,102 @@ pub(super) const fn minima<F: Format>() -> Minima {
     }
 }
 
-/// Multiplies groups of eight rows with all activations; `write` gets the number of the row of
-/// activations, of the group, and the sums.
+/// Where products of many rows go.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// Of the first row of activations with the first of weights.
+    pub(super) out: *mut f32,
+    /// From one row of activations to the next.
+    pub(super) stride: usize,
+    /// Of weights.
+    pub(super) rows: usize,
+    /// One number for each row of weights.
+    pub(super) bias: Option<&'a [f32]>,
+}
+
+impl Target<'_> {
+    /// Of up to `count` rows of weights from one on.
+    fn part(self, first: usize, count: usize) -> Self {
+        Self {
+            out: self.out.wrapping_add(first),
+            rows: (self.rows - first).min(count),
+            bias: self.bias.map(|bias| &bias[first..]),
+            ..self
+        }
+    }
+}
+
+/// Groups that are multiplied together, where threads share them.
+pub(super) const fn groups_together(tier: Tier, rows: usize) -> usize {
+    match tier {
+        // Rows that lie side by side in two vectors.
+        Tier::Avx512 => 4,
+        Tier::AvxVnni => 2,
+        // Activations are spread for all of them.
+        _ if rows > FEW => 8,
+        _ => 1,
+    }
+}
+
+/// Rows of activations that a thread takes at a time, to multiply them with all weights; `None` where
+/// threads share the weights instead.
+pub(super) fn rows_together(tier: Tier, rows: usize) -> Option<usize> {
+    /// So many take long enough for what unpacking weights takes not to count.
+    const LEAST: usize = 64;
+    let threads = pool::threads();
+    let shared = (rows / (4 * threads)).next_multiple_of(many::HEIGHT).max(LEAST);
+    let together = if threads == 1 { rows } else { shared };
+    (tier == Tier::Avx2 && rows >= LEAST * threads).then_some(together)
+}
+
+/// Multiplies groups of eight rows with some rows of activations.
 ///
 /// # Safety
 ///
-/// The processor must have the tier's instructions.
+/// The processor must have the tier's instructions, groups be whole and as many as the target's rows
+/// take, and products of these rows be the caller's alone.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn multiply(
+pub(super) unsafe fn multiply_many(
     tier: Tier,
     format: BlockFormat,
     groups: &[u8],
     x: &Activations,
-    scratch: &mut Scratch,
+    rows: Range<usize>,
+    target: Target<'_>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match tier {
+            Tier::Avx2 => many::multiply(format, groups, x, rows, target),
+            _ => vnni::multiply(tier, format, groups, x, rows, target),
+        }
+    }
+}
+
+/// Multiplies groups of eight rows with few rows of activations, all there are; `write` gets the number
+/// of the row of activations, of the group, and the sums.
+///
+/// # Safety
+///
+/// The processor must have the tier's instructions.
+///
+/// # Panics
+///
+/// Where there are more than [`FEW`] rows.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn multiply_few(
+    tier: Tier,
+    format: BlockFormat,
+    groups: &[u8],
+    x: &Activations,
     write: &mut impl FnMut(usize, usize, &[f32; ROWS]),
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         with_format!(format, F => match tier {
-            Tier::Avx512 => multiply_as::<F, Fours<true>>(groups, x, scratch, write),
-            Tier::AvxVnni => multiply_as::<F, Fours<false>>(groups, x, scratch, write),
-            _ => multiply_as::<F, Pairs>(groups, x, scratch, write),
+            Tier::Avx512 => few_as::<F, Fours<true>>(groups, x, write),
+            Tier::AvxVnni => few_as::<F, Fours<false>>(groups, x, write),
+            _ => few_as::<F, Pairs>(groups, x, write),
         });
     }
 }
@@ -96,10 +171,9 @@ pub(super) unsafe fn multiply(
 ///
 /// The processor must have the instructions of `P`.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn multiply_as<F: Format, P: Products>(
+unsafe fn few_as<F: Format, P: Products>(
     groups: &[u8],
     x: &Activations,
-    scratch: &mut Scratch,
     write: &mut impl FnMut(usize, usize, &[f32; ROWS]),
 ) {
     let bytes = x.columns / (F::LAYOUT.pieces * 32) * F::LAYOUT.block();
@@ -111,13 +185,7 @@ unsafe fn multiply_as<F: Format, P: Products>(
             1 => few::multiply::<F, P, 1>(groups, bytes, x, write),
             2 => few::multiply::<F, P, 2>(groups, bytes, x, write),
             3 => few::multiply::<F, P, 3>(groups, bytes, x, write),
-            FEW => few::multiply::<F, P, 4>(groups, bytes, x, write),
-            _ => {
-                for (number, group) in groups.chunks_exact(bytes).enumerate() {
-                    let mut write = |row: usize, sums: &[f32; ROWS]| write(row, number, sums);
-                    many::multiply::<F>(group, x, scratch, &mut write);
-                }
-            }
+            _ => few::multiply::<F, P, FEW>(groups, bytes, x, write),
         }
     }
 }
@@ -136,7 +204,7 @@ fn activations(x: &Activations, row: usize, at: usize) -> (*const i8, &Group) {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn word(x: *const i8, number: usize) -> __m256i {
-    // SAFETY: callers give a piece of a row of activations, signed or raised, which is eight words.
+    // SAFETY: callers give a piece of a row of activations, which is eight words.
     _mm256_set1_epi32(unsafe { x.add(4 * number).cast::<i32>().read_unaligned() })
 }
 

@@ -1,8 +1,8 @@
 //! Many rows of activations with VNNI: each instruction adds four products to 32 bits.
 //!
-//! As with AVX2 ([`many`](super::many)), quants are signed and activations unsigned, 128 too large,
-//! and weights are unpacked once for all activations; here the rows of several groups lie side by
-//! side, and factors are part of the scales. Sums start at what the 128 make too much, negated.
+//! Quants are signed and activations unsigned, 128 too large. Weights are unpacked once for all
+//! activations, the rows of several groups side by side, with factors as part of the scales. Sums
+//! start at what the 128 make too much, negated.
 
 mod integers;
 
@@ -11,34 +11,12 @@ use std::ops::Range;
 
 use crate::kernels::activations::{Activations, Group};
 use crate::kernels::packed::avx2::unpack::{self, signed, unpack};
-use crate::kernels::packed::avx2::{Minima, minima, words};
+use crate::kernels::packed::avx2::{Minima, Target, minima, words};
 use crate::kernels::packed::format::{Format, with_format};
 use crate::kernels::packed::layout::{BlockFormat, ROWS};
 use crate::kernels::tier::Tier;
 use crate::kernels::vector::{Narrow, Wide};
 use integers::Integers;
-
-/// Where products go.
-#[derive(Clone, Copy)]
-pub(in crate::kernels::packed) struct Target<'a> {
-    /// Of the first row of activations with the first of weights.
-    pub(in crate::kernels::packed) out: *mut f32,
-    /// From one row of activations to the next.
-    pub(in crate::kernels::packed) stride: usize,
-    /// Of weights.
-    pub(in crate::kernels::packed) rows: usize,
-    /// One number for each row of weights.
-    pub(in crate::kernels::packed) bias: Option<&'a [f32]>,
-}
-
-/// Groups of which rows lie side by side in two vectors.
-pub(in crate::kernels::packed) const fn together(tier: Tier) -> usize {
-    match tier {
-        Tier::Avx512 => 4,
-        Tier::AvxVnni => 2,
-        _ => 1,
-    }
-}
 
 /// Pieces that are unpacked at a time: so many, with the activations that pass by, stay in the first
 /// cache.
@@ -67,25 +45,25 @@ struct Half<const G: usize> {
     minimum: [__m256; G],
 }
 
-/// Multiplies groups of eight rows with all activations.
+/// Multiplies groups of eight rows with some rows of activations.
 ///
 /// # Safety
 ///
-/// The processor must have the tier's instructions, groups be whole and as many as the target's rows
-/// take, and the target be the caller's alone.
+/// As of [`super::multiply_many`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(in crate::kernels::packed) unsafe fn multiply(
+pub(super) unsafe fn multiply(
     tier: Tier,
     format: BlockFormat,
     groups: &[u8],
     x: &Activations,
+    rows: Range<usize>,
     target: Target<'_>,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         with_format!(format, F => match tier {
-            Tier::Avx512 => multiply_as::<F, 4>(groups, x, target),
-            _ => multiply_as::<F, 2>(groups, x, target),
+            Tier::Avx512 => multiply_as::<F, 4>(groups, x, rows, target),
+            _ => multiply_as::<F, 2>(groups, x, rows, target),
         });
     }
 }
@@ -97,6 +75,7 @@ pub(in crate::kernels::packed) unsafe fn multiply(
 unsafe fn multiply_as<F: Format, const G: usize>(
     groups: &[u8],
     x: &Activations,
+    rows: Range<usize>,
     target: Target<'_>,
 ) {
     let (size, pieces) = (F::LAYOUT.block(), F::LAYOUT.pieces);
@@ -109,16 +88,10 @@ unsafe fn multiply_as<F: Format, const G: usize>(
     let mut unpacked = vec![zeros; blocks.min(PIECES / pieces) * pieces];
     let of_row = x.columns.min(PIECES * 32) / 32 * (32 + size_of::<Group>());
     let chunk = (PASSING / of_row).next_multiple_of(6);
-    for first in (0..x.rows).step_by(chunk) {
-        let passing = first..x.rows.min(first + chunk);
+    for first in rows.clone().step_by(chunk) {
+        let passing = first..rows.end.min(first + chunk);
         for (number, groups) in groups.chunks(G * blocks * size).enumerate() {
-            let first = number * G * ROWS;
-            let target = Target {
-                out: target.out.wrapping_add(first),
-                rows: (target.rows - first).min(G * ROWS),
-                bias: target.bias.map(|bias| &bias[first..]),
-                ..target
-            };
+            let target = target.part(number * G * ROWS, G * ROWS);
             for start in (0..blocks).step_by(PIECES / pieces) {
                 let count = (blocks - start).min(PIECES / pieces);
                 for (number, group) in groups.chunks_exact(blocks * size).enumerate() {
