@@ -1,7 +1,9 @@
 //! Everything that can go wrong, grouped by who can put it right.
 
+mod brief;
 mod names;
 
+pub(crate) use brief::brief;
 pub(crate) use names::{did_you_mean, none_of, quoted};
 
 use std::fmt;
@@ -12,14 +14,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything that can go wrong, grouped by who can put it right.
 ///
-/// Each message names what was asked for, what was found, and what to do about it. `Debug` prints the
-/// message, too, so that a `main` that returns a [`Result`] shows it.
+/// Each message names what was asked for, what was found, and what to do about it. Printed, an error is at
+/// most 2,000 bytes long and holds no control characters, whatever is in the file it is about. `Debug`
+/// prints the message, too, so that a `main` that returns a [`Result`] shows it.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     // --- the network or the disk: try again, sign in, or look at the path ---------------------
     /// A file could not be fetched from the Hub.
-    #[error("cannot fetch {file:?} of {repo:?} from the Hub: {reason}")]
     Hub {
         /// The repository id, with `@revision` where one was asked for.
         repo: String,
@@ -31,7 +33,6 @@ pub enum Error {
         transient: bool,
     },
     /// A local file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -39,7 +40,6 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A local file or folder could not be written.
-    #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
@@ -49,7 +49,6 @@ pub enum Error {
 
     // --- the checkpoint: its files are missing, broken or not what they claim -----------------
     /// A file is there but does not say what it should.
-    #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -57,7 +56,6 @@ pub enum Error {
         reason: String,
     },
     /// A file that this kind of source must have is missing.
-    #[error("{origin} has no {file}: {reason}")]
     MissingFile {
         /// The folder or repository.
         origin: String,
@@ -67,7 +65,6 @@ pub enum Error {
         reason: String,
     },
     /// The model needs a tensor that the checkpoint does not have.
-    #[error("{}: no tensor {stored_as:?} (our name: {tensor:?})", path.display())]
     MissingTensor {
         /// Our name for it.
         tensor: String,
@@ -77,7 +74,6 @@ pub enum Error {
         path: PathBuf,
     },
     /// A tensor has another shape than the config says.
-    #[error("{}: tensor {tensor:?} has shape {found:?} where the config asks for {expected:?}", path.display())]
     ShapeMismatch {
         /// The tensor, as the checkpoint names it.
         tensor: String,
@@ -91,11 +87,6 @@ pub enum Error {
 
     // --- the request: fix the call ------------------------------------------------------------
     /// Prompt and cache together are longer than the model's context.
-    #[error(
-        "{tokens} tokens do not fit the model's context of {limit}: shorten the text, or let a pipeline do \
-         it: `truncation` leaves out the end of a text, `handle_long_generation` (\"hole\") the beginning of a \
-         prompt"
-    )]
     ContextOverflow {
         /// Tokens that would have been in the context.
         tokens: usize,
@@ -103,7 +94,6 @@ pub enum Error {
         limit: usize,
     },
     /// An option has a value that makes no sense, alone or with the others.
-    #[error("option `{option}`: {reason}")]
     InvalidOption {
         /// The option, by its Hugging Face name.
         option: String,
@@ -111,10 +101,8 @@ pub enum Error {
         reason: String,
     },
     /// A [`Checkpoint`](crate::models::Checkpoint) of the caller ended a forward pass.
-    #[error("interrupted by the caller")]
     Interrupted,
     /// The input itself cannot be used: empty, mis-shaped, out of vocabulary.
-    #[error("invalid input: {reason}")]
     InvalidInput {
         /// What is wrong and what is accepted.
         reason: String,
@@ -122,13 +110,11 @@ pub enum Error {
 
     // --- this crate does not do that, or not in this build ------------------------------------
     /// A model, or something its config asks for, that is not implemented.
-    #[error("unsupported model: {reason}")]
     UnsupportedModel {
         /// The field, its value, and what is supported.
         reason: String,
     },
     /// The build lacks a cargo feature.
-    #[error("this needs the cargo feature `{feature}`, which this build does not have")]
     FeatureDisabled {
         /// The feature to enable.
         feature: &'static str,
@@ -136,7 +122,6 @@ pub enum Error {
 
     // --- below us -----------------------------------------------------------------------------
     /// A chat template failed to compile or to render.
-    #[error("chat template{}: {reason}", line.map(|n| format!(", line {n}")).unwrap_or_default())]
     ChatTemplate {
         /// The template's line, where known.
         line: Option<usize>,
@@ -144,17 +129,63 @@ pub enum Error {
         reason: String,
     },
     /// The tokenizer refused its file or the text.
-    #[error("tokenizer: {reason}")]
     Tokenizer {
         /// What it said.
         reason: String,
     },
     /// A tensor operation failed: out of memory, a device error, or a bug of ours.
-    #[error("tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),
 }
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&brief(&self.sentence()))
+    }
+}
+
 impl Error {
+    /// The whole text, however long.
+    fn sentence(&self) -> String {
+        match self {
+            Self::Hub { repo, file, reason, .. } => {
+                format!("cannot fetch {file:?} of {repo:?} from the Hub: {reason}")
+            }
+            Self::Read { path, source } => format!("cannot read {}: {source}", path.display()),
+            Self::Write { path, source } => format!("cannot write {}: {source}", path.display()),
+            Self::Malformed { path, reason } => format!("{}: {reason}", path.display()),
+            Self::MissingFile { origin, file, reason } => {
+                format!("{origin} has no {file}: {reason}")
+            }
+            Self::MissingTensor { tensor, stored_as, path } => {
+                format!("{}: no tensor {stored_as:?} (our name: {tensor:?})", path.display())
+            }
+            Self::ShapeMismatch { tensor, expected, found, path } => format!(
+                "{}: tensor {tensor:?} has shape {found:?} where the config asks for {expected:?}",
+                path.display()
+            ),
+            Self::ContextOverflow { tokens, limit } => {
+                format!(
+                    "{tokens} tokens do not fit the model's context of {limit}: shorten the text, or let a \
+                     pipeline do it: `truncation` leaves out the end of a text, `handle_long_generation` \
+                     (\"hole\") the beginning of a prompt"
+                )
+            }
+            Self::InvalidOption { option, reason } => format!("option `{option}`: {reason}"),
+            Self::Interrupted => "interrupted by the caller".to_owned(),
+            Self::InvalidInput { reason } => format!("invalid input: {reason}"),
+            Self::UnsupportedModel { reason } => format!("unsupported model: {reason}"),
+            Self::FeatureDisabled { feature } => {
+                format!("this needs the cargo feature `{feature}`, which this build does not have")
+            }
+            Self::ChatTemplate { line: Some(line), reason } => {
+                format!("chat template, line {line}: {reason}")
+            }
+            Self::ChatTemplate { line: None, reason } => format!("chat template: {reason}"),
+            Self::Tokenizer { reason } => format!("tokenizer: {reason}"),
+            Self::Tensor(error) => format!("tensor operation: {error}"),
+        }
+    }
+
     /// Whether trying again unchanged may succeed (network down, rate limit).
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -217,7 +248,7 @@ impl Error {
 /// The message, and what caused it where the message does not say it already.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.to_string();
+        let mut text = self.sentence();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
             let cause_text = cause.to_string();
@@ -226,7 +257,7 @@ impl fmt::Debug for Error {
             }
             source = cause.source();
         }
-        f.write_str(&text)
+        f.write_str(&brief(&text))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use crate::error::brief;
+
 type Hook = Box<dyn Fn(&str) + Send + Sync>;
 
 static HOOK: OnceLock<Hook> = OnceLock::new();
@@ -14,6 +16,7 @@ pub fn on_warning(hook: impl Fn(&str) + Send + Sync + 'static) -> bool {
 }
 
 pub(crate) fn warn(message: &str) {
+    let message = &*brief(message);
     match HOOK.get() {
         Some(hook) => hook(message),
         None => eprintln!("warning: {message}"),
