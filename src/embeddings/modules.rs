@@ -1,5 +1,7 @@
 //! The modules of a sentence-transformers repository: `modules.json` and the folders it names.
 
+use std::path::Path;
+
 use candle_core::{DType, Tensor};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -12,7 +14,7 @@ use crate::embeddings::search::Similarity;
 use crate::error::{Error, Result};
 use crate::nn::activation::Activation;
 use crate::options::LoadOptions;
-use crate::source::{ModelFiles, ModelSource, json};
+use crate::source::{ModelFiles, ModelSource, check_named_by, json};
 use crate::weights::{Bias, Linear, NameTable, Weights};
 
 /// What comes after the encoder, and the settings around it.
@@ -96,6 +98,9 @@ impl Modules {
         let entries: Vec<Entry> = json::optional(files, "modules.json")?.unwrap_or_default();
         for entry in entries {
             let origin = files.origin();
+            if !entry.path.is_empty() {
+                check_named_by(&Path::new(&origin).join("modules.json"), &entry.path)?;
+            }
             match entry.kind.rsplit('.').next().unwrap_or_default() {
                 "Transformer" if entry.path.is_empty() => {}
                 "Pooling" => modules.read_pooling(files, &entry.path, hidden)?,

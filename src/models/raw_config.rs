@@ -1,14 +1,13 @@
 //! `config.json` or GGUF metadata, under Hugging Face names either way.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Map;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::source::ModelFiles;
 use crate::source::gguf::{GgufFile, GgufValue};
+use crate::source::{ModelFiles, json};
 
 /// The fields of `config.json`. GGUF metadata is translated into the same fields, so a family
 /// reads either without knowing which.
@@ -28,9 +27,7 @@ impl RawConfig {
         }
         files.refuse_adapter()?;
         let path = files.required("config.json", "the model's architecture and sizes")?;
-        let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
-        let fields = serde_json::from_str(&text).map_err(|error| Error::malformed(&path, error))?;
-        Ok(Self { origin: path, fields, spellings: &[] })
+        Ok(Self { fields: json::read(&path)?, origin: path, spellings: &[] })
     }
 
     /// Translates the metadata of a GGUF file.

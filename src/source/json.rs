@@ -1,16 +1,15 @@
 //! JSON files.
 
-use std::fs;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::source::ModelFiles;
+use crate::source::{ModelFiles, file};
 
 /// Reads a JSON file.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read(path).map_err(Error::read(path))?;
+    let text = file::read(path)?;
     serde_json::from_slice(&text).map_err(|error| Error::malformed(path, error))
 }
 

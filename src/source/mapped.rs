@@ -1,13 +1,13 @@
 //! A file seen as bytes without being read into memory.
 #![expect(unsafe_code, reason = "memory-mapping files")]
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
 use crate::error::{Error, Result};
+use crate::source::file;
 
 /// A memory-mapped file.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct MappedFile {
 
 impl MappedFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::read(path))?;
+        let file = file::open(path)?;
         // SAFETY: a map of a file that another process truncates or rewrites meanwhile would be
         // undefined behaviour; model files are not written to while they are in use, and copying
         // gigabytes to guard against it is what users complain of elsewhere.

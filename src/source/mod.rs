@@ -7,6 +7,7 @@
 pub mod gguf;
 pub mod hub;
 
+pub(crate) mod file;
 pub(crate) mod ggml;
 pub(crate) mod json;
 pub(crate) mod mapped;
@@ -281,7 +282,6 @@ impl ModelFiles {
 /// By which the reference tells adapters: `find_adapter_config_file`.
 const ADAPTER_CONFIG: &str = "adapter_config.json";
 
-/// Names of files come out of other people's JSON.
 fn check_name(name: &str) -> Result<()> {
     if stays_inside(name) {
         return Ok(());
@@ -289,8 +289,16 @@ fn check_name(name: &str) -> Result<()> {
     Err(Error::input(format!("{name:?} is no path inside a model's folder")))
 }
 
+/// Refuses a name of a file or folder that one of the model's own files gives, which is to blame.
+pub(crate) fn check_named_by(file: &Path, name: &str) -> Result<()> {
+    if stays_inside(name) {
+        return Ok(());
+    }
+    Err(Error::malformed(file, format!("names {name:?}, which is no path inside a model's folder")))
+}
+
 /// Whether a relative path parted by `/` names something below the folder it is joined to.
-fn stays_inside(path: &str) -> bool {
+pub(crate) fn stays_inside(path: &str) -> bool {
     !path.contains(['\\', '\0'])
         && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
         // A drive, on Windows.

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::source::mapped::MappedFile;
-use crate::source::{ModelFiles, json};
+use crate::source::{ModelFiles, json, stays_inside};
 use crate::weights::elements::Elements;
 use crate::weights::gguf;
 use crate::weights::safetensors;
@@ -268,8 +268,7 @@ struct Index {
 fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
     let index: Index = json::read(path)?;
     for (tensor, shard) in &index.weight_map {
-        let mut components = Path::new(shard).components();
-        if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
+        if !stays_inside(shard) || shard.contains('/') {
             let reason =
                 format!("puts tensor {tensor:?} into {shard:?}, which is no file name of a shard");
             return Err(Error::malformed(path, reason));

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::source::file;
+
 #[derive(Debug)]
 pub(super) struct Cache {
     /// `models--owner--name`.
@@ -25,7 +27,7 @@ impl Cache {
 
     /// The commit that a branch or tag was at when last asked.
     pub(super) fn commit_of(&self, revision: &str) -> Option<String> {
-        let text = fs::read_to_string(self.folder.join("refs").join(revision)).ok()?;
+        let text = file::read_text(&self.folder.join("refs").join(revision)).ok()?;
         let commit = text.trim();
         is_plain_name(commit).then(|| commit.to_owned())
     }

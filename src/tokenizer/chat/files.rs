@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::source::ModelFiles;
 use crate::source::gguf::GgufFile;
+use crate::source::{ModelFiles, file, json};
 
 /// Templates as stored: one, or several by name.
 pub(super) enum Stored {
@@ -26,9 +26,7 @@ pub(super) fn load(files: &ModelFiles) -> Result<Option<Stored>> {
     }
     for name in ["chat_template.json", CONFIG] {
         if let Some(path) = files.optional(name)? {
-            let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
-            let mut json: Value =
-                serde_json::from_str(&text).map_err(|error| Error::malformed(&path, error))?;
+            let mut json: Value = json::read(&path)?;
             let template = json.get_mut("chat_template").map(Value::take);
             let stored = from_json(template.unwrap_or_default())
                 .map_err(|reason| Error::malformed(&path, reason))?;
@@ -44,8 +42,7 @@ fn from_jinja_files(files: &ModelFiles) -> Result<Option<Stored>> {
     let mut named = Vec::new();
     let default = files.optional("chat_template.jinja")?;
     if let Some(path) = &default {
-        let text = fs::read_to_string(path).map_err(Error::read(path))?;
-        named.push((DEFAULT.to_owned(), text));
+        named.push((DEFAULT.to_owned(), file::read_text(path)?));
     }
     // A Hub repository is not listed over the network: what its snapshot on the disk has counts,
     // as in transformers when it is offline.
@@ -72,8 +69,7 @@ fn additional(folder: &Path) -> Result<Vec<(String, String)>> {
         let path = entry.map_err(Error::read(folder))?.path();
         let name = path.file_stem().and_then(|stem| stem.to_str());
         if let (Some(name), Some("jinja")) = (name, path.extension().and_then(|end| end.to_str())) {
-            let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
-            templates.push((name.to_owned(), text));
+            templates.push((name.to_owned(), file::read_text(&path)?));
         }
     }
     templates.sort();
