@@ -31,7 +31,8 @@ impl Generated {
     }
 }
 
-/// Continues all `prompts` together, one forward pass per step; the rows that are over drop out.
+/// Continues all `prompts` together, one forward pass per step; the rows that are over drop out. Of more
+/// than 256 answers, 256 at a time.
 ///
 /// Returns `num_return_sequences` answers per prompt, those of the first prompt first. Each is what
 /// it would be alone: padding is never attended to, and answer `n` draws with a seed of its own,
@@ -61,22 +62,38 @@ pub fn generate_batch_until(
     config: &GenerationConfig,
     cancel: &CancelHandle,
 ) -> Result<Vec<Generated>> {
-    let limits = model.limits();
     let seed = config.seed.unwrap_or_else(rand::random);
-    let mut running = Vec::new();
-    for (cached, prompt) in prompts.iter().enumerate() {
-        for _ in 0..config.sequences().max(1) {
-            let answer = running.len();
-            let own = config.clone().seed(seed.wrapping_add(answer as u64));
-            let plan = own.plan(prompt, limits, tokenizer)?;
-            let tokens = prompt.clone();
-            running.push(Row { answer, cached, tokens, plan, generated: Vec::new() });
-        }
+    let each = config.sequences().max(1);
+    let all = prompts.len().saturating_mul(each);
+    let mut answers = Vec::new();
+    for start in (0..all).step_by(MOST_ROWS) {
+        let end = all.min(start + MOST_ROWS);
+        let first = start / each;
+        let row = |answer: usize| (answer / each - first, seed.wrapping_add(answer as u64));
+        let rows: Vec<_> = (start..end).map(row).collect();
+        let prompts = &prompts[first..=(end - 1) / each];
+        answers.extend(together(model, tokenizer, prompts, &rows, config, cancel)?);
     }
+    Ok(answers)
+}
+
+/// One answer for each of `rows`: the number of its prompt, and its seed.
+fn together(
+    model: &Arc<dyn CausalLm>,
+    tokenizer: Option<&Tokenizer>,
+    prompts: &[Vec<u32>],
+    rows: &[(usize, u64)],
+    config: &GenerationConfig,
+    cancel: &CancelHandle,
+) -> Result<Vec<Generated>> {
+    let limits = model.limits();
+    let row = |(answer, &(cached, seed)): (usize, &(usize, u64))| {
+        let plan = config.clone().seed(seed).plan(&prompts[cached], limits, tokenizer)?;
+        let tokens = prompts[cached].clone();
+        Ok(Row { answer, cached, tokens, plan, generated: Vec::new() })
+    };
+    let mut running = rows.iter().enumerate().map(row).collect::<Result<Vec<_>>>()?;
     let mut answers: Vec<Option<Generated>> = running.iter().map(|_| None).collect();
-    if answers.is_empty() {
-        return Ok(Vec::new());
-    }
 
     let mut cache = model.new_cache();
     cache.reserve(running.iter().map(|row| row.plan.slots()).max().unwrap_or(0));
@@ -124,6 +141,9 @@ pub fn generate_batch_until(
         batch = TokenBatch::new(running.len(), last, vec![1; running.len()])?;
     }
 }
+
+/// The most rows of one forward pass: their caches are not made for more, whatever is asked for.
+const MOST_ROWS: usize = 256;
 
 /// One answer in the making.
 #[derive(Debug)]

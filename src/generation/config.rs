@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::generation::origin::Origin;
 use crate::source::json;
 
 /// Declares every option once: the field, its setter, its place in
@@ -22,6 +23,7 @@ macro_rules! generation_config {
             /// Options of transformers that are not implemented, where their value asks for
             /// something: [`plan`](Self::plan) refuses them.
             pub(super) unsupported: BTreeMap<&'static str, Value>,
+            pub(super) origin: Origin,
         }
 
         impl GenerationConfig {
@@ -41,7 +43,19 @@ macro_rules! generation_config {
                     self.$name.clone_from(&over.$name);
                 })+
                 self.unsupported.extend(over.unsupported.clone());
+                self.origin.extend(&over.origin);
                 self
+            }
+
+            /// Whether both set the option, to the same value.
+            pub(super) fn agrees(&self, other: &Self, option: &str) -> bool {
+                match option {
+                    $(stringify!($name) => self.$name.is_some() && self.$name == other.$name,)+
+                    _ => {
+                        let value = self.unsupported.get(option);
+                        value.is_some() && value == other.unsupported.get(option)
+                    }
+                }
             }
 
             /// Sets the option called `name` from JSON; `false` when generation has no such option.
@@ -203,7 +217,7 @@ impl GenerationConfig {
         if config.max_length == Some(20) {
             config.max_length = None;
         }
-        Ok(config)
+        Ok(config.stored_in(path))
     }
 
     /// Reads the options of a JSON object by their Hugging Face names; see [`set`](Self::set).

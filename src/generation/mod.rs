@@ -30,6 +30,7 @@ mod batch;
 mod cancel;
 mod config;
 mod load;
+mod origin;
 mod plan;
 mod processors;
 mod sampler;

@@ -96,7 +96,7 @@ impl GenerationConfig {
     /// # Errors
     ///
     /// [`Error::InvalidOption`] for an option out of range, in conflict with another or not
-    /// supported; [`Error::InvalidInput`] for a prompt that is empty or holds an id outside the
+    /// supported, or [`Error::Malformed`] where it is a file that says so; [`Error::InvalidInput`] for a prompt that is empty or holds an id outside the
     /// vocabulary; [`Error::ContextOverflow`] for a prompt longer than the model's context.
     pub fn plan(
         &self,
@@ -105,6 +105,15 @@ impl GenerationConfig {
         tokenizer: Option<&Tokenizer>,
     ) -> Result<Plan> {
         check_prompt(prompt, limits)?;
+        self.checked(prompt, limits, tokenizer).map_err(|error| self.blame(error))
+    }
+
+    fn checked(
+        &self,
+        prompt: &[u32],
+        limits: ModelLimits,
+        tokenizer: Option<&Tokenizer>,
+    ) -> Result<Plan> {
         self.refuse_unsupported()?;
         let eos = self.eos();
         let length = self.length(prompt, limits)?;
@@ -168,6 +177,10 @@ impl GenerationConfig {
         match self.sequences() {
             1 => Ok(()),
             0 => Err(Error::option("num_return_sequences", "must be at least 1")),
+            count if count > MOST_ANSWERS => Err(Error::option(
+                "num_return_sequences",
+                format!("is {count}; {MOST_ANSWERS} is the limit: ask again for more"),
+            )),
             _ if self.samples() => Ok(()),
             count => Err(Error::option(
                 "num_return_sequences",
@@ -375,6 +388,9 @@ fn non_empty<T>(list: &Option<Vec<T>>) -> Option<&[T]> {
 
 /// Transformers' default `max_length`, which counts new tokens when nothing else is set.
 const DEFAULT_NEW_TOKENS: usize = 20;
+
+/// Answers to one prompt.
+const MOST_ANSWERS: usize = 1024;
 
 /// New tokens for which memory is reserved.
 const MOST_RESERVED: usize = 512;
