@@ -57,7 +57,7 @@ pub struct EmbedOptions {
     pub truncate_dim: Option<usize>,
     /// Make every vector's length 1 after all (`normalize_embeddings`).
     pub normalize: bool,
-    /// Texts that go through the model together.
+    /// The most texts that go through the model together; of long ones, no more than make 65,536 tokens.
     pub batch_size: usize,
 }
 
@@ -192,7 +192,11 @@ impl SentenceEmbedder {
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&number| std::cmp::Reverse(rows[number].0.len()));
         let mut vectors = vec![Vec::new(); rows.len()];
-        for numbers in order.chunks(options.batch_size) {
+        let mut rest = order.as_slice();
+        while let Some(&first) = rest.first() {
+            let most = (MOST_TOKENS / rows[first].0.len()).max(1).min(options.batch_size);
+            let (numbers, others) = rest.split_at(most.min(rest.len()));
+            rest = others;
             let ids: Vec<_> = numbers.iter().map(|&number| rows[number].0.clone()).collect();
             let batch = TokenBatch::padded(&ids, 0, PaddingSide::Right)?;
             for (&number, vector) in numbers.iter().zip(call.vectors(&batch)?) {
@@ -233,6 +237,9 @@ impl SentenceEmbedder {
     }
 }
 
+/// The most tokens of a batch of several texts, padding included.
+const MOST_TOKENS: usize = 1 << 16;
+
 /// What one call does with each text and each batch.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -247,17 +254,18 @@ pub(crate) struct Call {
 impl Call {
     /// The row of a text; what is cut off is its `overflowing`.
     pub(crate) fn encode(&self, text: &str) -> Result<Encoding> {
-        let SentenceEmbedder { tokenizer, modules, max_seq_length, .. } = &self.embedder;
+        let SentenceEmbedder { tokenizer, encoder, modules, max_seq_length } = &self.embedder;
         let mut text = format!("{}{text}", self.prompt);
         if modules.lower_case {
             text = text.to_lowercase();
         }
         let options = EncodeOptions::default().truncation(Truncation::to(*max_seq_length));
         let row = tokenizer.encode_with(&text, &options)?;
-        match row.is_empty() {
-            true => Err(Error::input("the text is empty: it has no tokens")),
-            false => Ok(row),
+        if row.is_empty() {
+            return Err(Error::input("the text is empty: it has no tokens"));
         }
+        tokenizer.check_known(&row.ids, encoder.limits().vocab)?;
+        Ok(row)
     }
 
     /// One vector per row.

@@ -243,6 +243,7 @@ impl TextGenerationPipeline {
                 (self.tokenizer.encode_chat(messages, &chat)?.encoding.ids, continues)
             }
         };
+        self.tokenizer.check_known(&ids, self.model.limits().vocab)?;
         let whole = ids.len();
         if options.truncation == Some(true) {
             let longest = options.generation.max_length;

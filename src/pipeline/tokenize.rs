@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::models::ModelLimits;
 use crate::models::heads::TextModel;
 use crate::tokenizer::chat::{ChatOptions, Message};
 use crate::tokenizer::{
@@ -61,8 +62,8 @@ const TRUNCATIONS: &str =
 /// Makes rows of texts for one call.
 pub(super) struct Rows {
     tokenizer: Tokenizer,
-    /// The most tokens the model reads.
-    context: usize,
+    /// What the model reads.
+    limits: ModelLimits,
     options: TokenizerOptions,
 }
 
@@ -72,11 +73,7 @@ impl Rows {
         model: &(impl TextModel + ?Sized),
         options: &TokenizerOptions,
     ) -> Self {
-        Self {
-            tokenizer: tokenizer.clone(),
-            context: model.limits().context,
-            options: options.clone(),
-        }
+        Self { tokenizer: tokenizer.clone(), limits: model.limits(), options: options.clone() }
     }
 
     /// The row of one text or pair. What is cut off is its `overflowing`.
@@ -108,14 +105,14 @@ impl Rows {
         let mut first = self.tokenizer.encode_with(input, &encode)?;
         let rest = std::mem::take(&mut first.overflowing);
         let windows: Vec<_> = std::iter::once(first).chain(rest).collect();
-        windows.iter().try_for_each(|window| self.check(window, self.context))?;
+        windows.iter().try_for_each(|window| self.check(window, self.limits.context))?;
         Ok(windows)
     }
 
     /// The row of messages in the tokenizer's chat template, which is not cut.
     pub(super) fn messages(&self, messages: &[Message]) -> Result<Encoding> {
         let row = self.tokenizer.encode_chat(messages, &ChatOptions::default())?.encoding;
-        self.check(&row, self.longest().min(self.context))?;
+        self.check(&row, self.longest().min(self.limits.context))?;
         Ok(row)
     }
 
@@ -131,13 +128,13 @@ impl Rows {
             );
             return Err(Error::option("truncation", reason));
         }
-        Ok(())
+        self.tokenizer.check_known(&row.ids, self.limits.vocab)
     }
 
     /// The most tokens of a row that may be cut.
     pub(super) fn longest(&self) -> usize {
         let limit = self.options.max_length.or_else(|| self.tokenizer.model_max_length());
-        limit.unwrap_or(self.context)
+        limit.unwrap_or(self.limits.context)
     }
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {

@@ -1,8 +1,6 @@
 //! The tokenizers crate, held at arm's length: its panics become errors.
 
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use tokenizers::Decoder;
@@ -15,12 +13,14 @@ use tokenizers::processors::template::TemplateProcessing;
 
 use crate::error::Error;
 use crate::error::Result;
+use crate::tokenizer::bounded::Engine;
+use crate::tokenizer::quiet::caught;
 use crate::tokenizer::special::AddedToken;
 use crate::tokenizer::special::SpecialToken;
 use crate::tokenizer::to_gguf::Parts;
 
 /// Splits and joins; knows nothing of special tokens around a text, padding or truncation.
-pub(super) struct Backend(tokenizers::Tokenizer);
+pub(super) struct Backend(Engine);
 
 /// Puts special tokens around one or two texts.
 #[derive(Clone)]
@@ -28,17 +28,32 @@ pub(super) struct Template(Option<Arc<PostProcessorWrapper>>);
 
 impl Backend {
     /// Takes over a tokenizer without post-processor, padding and truncation.
-    pub(super) fn new(tokenizer: tokenizers::Tokenizer) -> Self {
+    pub(super) fn new(tokenizer: Engine) -> Self {
         Self(tokenizer)
     }
 
     /// Everything, as `tokenizer.json` would write it.
     pub(super) fn parts(&self) -> Result<Parts> {
+        // The crate goes through all numbers up to the largest id, and keeps a list of those that are none.
+        if let Some((token, id)) = self.0.get_vocab(true).iter().max_by_key(|(_, id)| **id)
+            && *id >= MOST_IDS
+        {
+            let reason =
+                format!("the token {token:?} has the id {id}; {MOST_IDS} ids are the limit");
+            return Err(Error::tokenizer(reason));
+        }
         let json = serde_json::to_value(&self.0).map_err(Error::tokenizer)?;
         Ok(Parts { json, added: self.0.get_added_tokens_decoder().into_iter().collect() })
     }
 
     pub(super) fn split(&self, text: InputSequence<'_>) -> Result<tokenizers::Encoding> {
+        if let InputSequence::Raw(text) = &text
+            && text.len() > MOST_TEXT
+        {
+            let bytes = text.len();
+            let reason = format!("a text of {bytes} bytes; {MOST_TEXT} are the limit: split it");
+            return Err(Error::input(reason));
+        }
         guarded(|| self.0.encode_char_offsets(text, false)).map_err(Error::tokenizer)
     }
 
@@ -177,11 +192,17 @@ impl Template {
     }
 }
 
+/// The longest text, in bytes: two hundred times as many are needed to find its tokens and their places.
+const MOST_TEXT: usize = 1 << 24;
+
+/// The ids of a vocabulary that is written to a file. No vocabulary is near it.
+const MOST_IDS: u32 = 1 << 24;
+
 /// Runs the tokenizers crate, which on some broken files panics where it should fail.
 pub(super) fn guarded<T>(
     work: impl FnOnce() -> tokenizers::Result<T>,
 ) -> std::result::Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    match caught(work) {
         Ok(done) => done.map_err(|error| error.to_string()),
         Err(panic) => Err(format!("the tokenizer's file is inconsistent: {}", text_of(&*panic))),
     }
@@ -190,4 +211,21 @@ pub(super) fn guarded<T>(
 fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokenizers::models::wordlevel::WordLevel;
+
+    use super::*;
+
+    #[test]
+    fn ids_of_billions_are_not_written() {
+        let vocab = [("a".to_owned(), 1_000_000_000)].into_iter().collect();
+        let model = WordLevel::builder().vocab(vocab).unk_token("a".to_owned()).build().unwrap();
+        let backend = Backend::new(Engine::new(model.into()));
+        assert_eq!(backend.split("a".into()).unwrap().get_ids(), [1_000_000_000]);
+        let error = backend.parts().err().unwrap().to_string();
+        assert!(error.contains("1000000000") && error.contains("ids are the limit"), "{error}");
+    }
 }

@@ -126,6 +126,14 @@ pub(super) fn pad(
                 Error::option("pad_to_multiple_of", format!("{multiple} is no length"))
             })?;
     }
+    if length > longest.max(MOST_PADDED) {
+        let option = match options.padding {
+            Padding::MaxLength(asked) if asked > MOST_PADDED => "max_length",
+            _ => "pad_to_multiple_of",
+        };
+        let reason = format!("rows of {length} tokens; padding goes up to {MOST_PADDED}");
+        return Err(Error::option(option, reason));
+    }
     if rows.iter().any(|row| row.len() < length) {
         let named = tokenizer.pad_token();
         let id = options.pad_id.or_else(|| named.map(|token| token.id)).ok_or_else(|| {
@@ -148,6 +156,10 @@ pub(super) fn pad(
     let tokens = TokenBatch::new(rows.len(), ids, mask)?.with_type_ids(type_ids)?;
     Ok(BatchEncoding { tokens, encodings: rows })
 }
+
+/// The longest row that is filled up: no model reads more tokens, and padding takes memory that no text
+/// is there for.
+const MOST_PADDED: usize = 1 << 20;
 
 struct PadToken {
     id: u32,

@@ -1,7 +1,7 @@
 //! SentencePiece's compiled normalization tables, checked before they are trusted.
 //!
-//! The reader in the tokenizers crate allocates on the table's word and follows its links without
-//! looking. A table is a number of bytes, that many bytes of a double-array trie, and texts ended
+//! The reader in the tokenizers crate allocates on the table's word, follows its links without looking,
+//! and puts a text of any length for a character. A table is a number of bytes, that many bytes of a double-array trie, and texts ended
 //! by zeros; see `sentencepiece/src/normalizer.cc`, `Normalizer::DecodePrecompiledCharsMap`.
 
 use serde_json::Value;
@@ -13,9 +13,8 @@ pub(super) fn check_charsmaps(part: &Value) -> Result<(), String> {
         Value::Array(parts) => parts.iter().try_for_each(check_charsmaps),
         Value::Object(parts) => parts.iter().try_for_each(|(key, value)| match value {
             Value::String(base64) if key == "precompiled_charsmap" => {
-                let head =
-                    decode_head(base64).ok_or("has a precompiled_charsmap that is no base64")?;
-                check_length(head, base64.len() / 4 * 3)
+                let table = decode(base64).ok_or("has a precompiled_charsmap that is no base64")?;
+                check(&table)
             }
             value => check_charsmaps(value),
         }),
@@ -28,37 +27,48 @@ pub(super) fn normalizer(table: &[u8]) -> Result<Option<Precompiled>, String> {
     if table.is_empty() {
         return Ok(None);
     }
-    let head = table.first_chunk::<4>().ok_or("has a precompiled_charsmap of under four bytes")?;
-    check_length(u32::from_le_bytes(*head), table.len())?;
+    check(table)?;
     Precompiled::from(table).map(Some).map_err(|error| error.to_string())
 }
 
-fn check_length(trie: u32, bytes: usize) -> Result<(), String> {
-    if trie as usize > bytes.saturating_sub(4) {
-        return Err(format!(
-            "has a precompiled_charsmap of {bytes} bytes whose trie would take {trie}"
-        ));
+fn check(table: &[u8]) -> Result<(), String> {
+    let (length, rest) =
+        table.split_first_chunk().ok_or("has a precompiled_charsmap of under four bytes")?;
+    let trie = u32::from_le_bytes(*length) as usize;
+    let texts = rest.get(trie..).ok_or_else(|| {
+        let bytes = table.len();
+        format!("has a precompiled_charsmap of {bytes} bytes whose trie would take {trie}")
+    })?;
+    match texts.split(|&byte| byte == 0).map(<[u8]>::len).max() {
+        Some(longest) if longest > MOST_TEXT => Err(format!(
+            "has a precompiled_charsmap that makes {longest} bytes of a character; {MOST_TEXT} is the limit"
+        )),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// The first four bytes of a base64 text, as a little-endian number.
-fn decode_head(base64: &str) -> Option<u32> {
-    let digits = base64.as_bytes().first_chunk::<6>()?;
-    let bits = digits.iter().try_fold(0_u64, |bits, &digit| {
-        let digit = match digit {
+fn decode(base64: &str) -> Option<Vec<u8>> {
+    let digits = base64.trim_end_matches('=').bytes().map(|digit| {
+        Some(match digit {
             b'A'..=b'Z' => digit - b'A',
             b'a'..=b'z' => digit - b'a' + 26,
             b'0'..=b'9' => digit - b'0' + 52,
             b'+' => 62,
             b'/' => 63,
             _ => return None,
-        };
-        Some(bits << 6 | u64::from(digit))
-    })?;
-    // 36 bits, of which the first 32 count.
-    Some(((bits >> 4) as u32).swap_bytes())
+        })
+    });
+    let digits = digits.collect::<Option<Vec<_>>>()?;
+    let bytes = digits.chunks(4).flat_map(|digits| {
+        let bits = digits.iter().fold(0_u32, |bits, &digit| bits << 6 | u32::from(digit));
+        let bits = bits << (6 * (4 - digits.len()) + 8);
+        bits.to_be_bytes().into_iter().take(digits.len() * 3 / 4)
+    });
+    Some(bytes.collect())
 }
+
+/// The longest text that stands for one character. Unicode's longest takes 33 bytes.
+const MOST_TEXT: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -67,10 +77,17 @@ mod tests {
 
     #[test]
     fn a_table_that_promises_more_than_it_holds_is_refused() {
-        assert_eq!(decode_head("AQIDBA=="), Some(0x0403_0201));
+        for (base64, bytes) in
+            [("", &[][..]), ("AQ==", &[1]), ("AQI=", &[1, 2]), ("AQIDBA", &[1, 2, 3, 4])]
+        {
+            assert_eq!(decode(base64).unwrap(), bytes);
+        }
         assert!(check_charsmaps(&json!({"precompiled_charsmap": "////fwAAAAA="})).is_err());
         assert!(check_charsmaps(&json!([{"precompiled_charsmap": "!"}])).is_err());
         assert!(normalizer(&[255, 255, 255, 127, 0]).is_err());
         assert!(normalizer(&[]).unwrap().is_none());
+        let table = |length| [&[0; 4], vec![b'a'; length].as_slice()].concat();
+        assert!(normalizer(&table(64)).is_ok());
+        assert!(normalizer(&table(65)).unwrap_err().contains("64 is the limit"));
     }
 }

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -15,12 +14,14 @@ use tokenizers::AddedToken;
 use crate::batch::PaddingSide;
 use crate::error::Error;
 use crate::error::Result;
+use crate::source;
 use crate::source::ModelFiles;
 use crate::tokenizer::Loaded;
 use crate::tokenizer::Settings;
 use crate::tokenizer::backend::Backend;
 use crate::tokenizer::backend::Template;
 use crate::tokenizer::backend::guarded;
+use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::json;
 use crate::tokenizer::json::Parts;
@@ -173,11 +174,7 @@ impl Config {
     }
 
     /// The tokens of the files, then the special tokens that are in neither.
-    fn tokens_to_add(
-        &self,
-        tokenizer: &tokenizers::Tokenizer,
-        is_converted: bool,
-    ) -> Vec<AddedToken> {
+    fn tokens_to_add(&self, tokenizer: &Engine, is_converted: bool) -> Vec<AddedToken> {
         let special: HashSet<_> = self.special.iter().map(|token| token.content.as_str()).collect();
         let mut tokens: Vec<_> = self
             .added
@@ -347,8 +344,7 @@ fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
 /// A JSON object in a file; empty where there is no such file.
 fn object(files: &ModelFiles, name: &str) -> Result<Map<String, Value>> {
     let Some(path) = files.optional(name)? else { return Ok(Map::new()) };
-    let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
-    serde_json::from_str(&text).map_err(|error| Error::malformed(&path, error))
+    source::json::read(&path)
 }
 
 pub(super) const TOKENIZER_JSON: &str = "tokenizer.json";

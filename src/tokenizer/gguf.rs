@@ -25,6 +25,7 @@ use crate::tokenizer::Settings;
 use crate::tokenizer::backend::Backend;
 use crate::tokenizer::backend::Template;
 use crate::tokenizer::backend::guarded;
+use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::charsmap;
 use crate::tokenizer::json::Parts;
 use crate::tokenizer::json::part;
@@ -157,7 +158,7 @@ impl<'a> Metadata<'a> {
             }),
         };
         Ok(Frame {
-            parts: sketch.complete(tokenizers::Tokenizer::new(model))?,
+            parts: sketch.complete(Engine::new(model.into()))?,
             adds: (pre.adds_bos || pre.frames, pre.frames),
             form: if pre.frames { Form::Roberta } else { Form::Llama },
             cleans_up: pre.cleans_up,
@@ -207,7 +208,7 @@ impl<'a> Metadata<'a> {
             decoder: spm::llama_decoder(prefix_space),
         };
         Ok(Frame {
-            parts: sketch.complete(tokenizers::Tokenizer::new(builder.build()?))?,
+            parts: sketch.complete(Engine::new(builder.build()?.into()))?,
             adds: (false, false),
             form: Form::Llama,
             cleans_up: false,
@@ -240,7 +241,7 @@ impl<'a> Metadata<'a> {
             decoder: json!({"type": "WordPiece", "prefix": "##", "cleanup": true}),
         };
         Ok(Frame {
-            parts: sketch.complete(tokenizers::Tokenizer::new(model))?,
+            parts: sketch.complete(Engine::new(model.into()))?,
             adds: (true, true),
             form: Form::Bert,
             cleans_up: false,
@@ -278,7 +279,7 @@ impl<'a> Metadata<'a> {
             decoder: spm::metaspace(prefix_space, true, true),
         };
         Ok(Frame {
-            parts: sketch.complete(tokenizers::Tokenizer::new(model))?,
+            parts: sketch.complete(Engine::new(model.into()))?,
             // XLM-RoBERTa's begins with one too; T5's architectures have names of their own.
             adds: (self.file.string("general.architecture") == Some("bert"), true),
             form: Form::Roberta,

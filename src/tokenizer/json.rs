@@ -1,6 +1,5 @@
 //! `tokenizer.json`, and what transformers' classes change in it.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -21,8 +20,11 @@ use tokenizers::models::wordpiece::WordPiece;
 
 use crate::batch::PaddingSide;
 use crate::error::Error;
+use crate::source::file;
 use crate::tokenizer::backend::Template;
 use crate::tokenizer::backend::guarded;
+use crate::tokenizer::bounded;
+use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::charsmap;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
@@ -30,7 +32,7 @@ use crate::tokenizer::pattern;
 
 /// The parts of a tokenizer before special tokens are looked after.
 pub(super) struct Parts {
-    pub(super) tokenizer: tokenizers::Tokenizer,
+    pub(super) tokenizer: Engine,
     pub(super) template: Template,
     pub(super) padding: Option<FilePadding>,
     /// Whether older files were converted, as transformers' slow classes read them.
@@ -79,7 +81,7 @@ struct Body<M> {
 
 /// Reads a `tokenizer.json` as the class in the config would.
 pub(super) fn load(path: &Path, config: &Config) -> crate::error::Result<Parts> {
-    let text = fs::read_to_string(path).map_err(Error::read(path))?;
+    let text = file::read_text(path)?;
     guarded(|| parse(&text, config)).map_err(|reason| Error::malformed(path, reason))
 }
 
@@ -95,7 +97,7 @@ fn parse(text: &str, config: &Config) -> tokenizers::Result<Parts> {
         // Files from before the type was written; the crate guesses from the fields.
         None => body::<ModelWrapper>(text)?,
     };
-    let mut tokenizer = tokenizers::Tokenizer::new(model);
+    let mut tokenizer = Engine::new(model);
     if let Some(normalizer) = part::<NormalizerWrapper>(head.normalizer)? {
         tokenizer.with_normalizer(Some(normalizer))?;
     }
@@ -114,6 +116,7 @@ fn body<M: DeserializeOwned>(text: &str) -> tokenizers::Result<M> {
 /// One part of a tokenizer from its JSON form; `null` is none.
 pub(super) fn part<T: DeserializeOwned>(mut value: Value) -> tokenizers::Result<Option<T>> {
     charsmap::check_charsmaps(&value)?;
+    bounded::check_part(&value)?;
     pattern::translate_all(&mut value);
     Ok(serde_json::from_value(value)?)
 }

@@ -20,6 +20,7 @@ pub mod chat;
 
 mod backend;
 mod batch;
+mod bounded;
 mod charsmap;
 mod class;
 mod config;
@@ -30,6 +31,7 @@ mod gguf;
 mod json;
 mod pattern;
 mod pretokenizer;
+mod quiet;
 mod sentencepiece;
 mod slow;
 mod special;
@@ -256,6 +258,16 @@ impl Tokenizer {
     #[must_use]
     pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.shared.backend.id_to_token(id)
+    }
+
+    /// Refuses ids that a model of so many does not have.
+    pub(crate) fn check_known(&self, ids: &[u32], vocab: usize) -> Result<()> {
+        let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) else { return Ok(()) };
+        let token = self.id_to_token(id).unwrap_or_default();
+        Err(Error::tokenizer(format!(
+            "{token:?} has the id {id}, and the model's vocabulary ends before {vocab}: they do not \
+             belong together"
+        )))
     }
 
     /// The text of tokens as the vocabulary spells them: Python's `convert_tokens_to_string`.

@@ -2,10 +2,6 @@
 //!
 //! Source: `convert_slow_tokenizer.py` and the slow classes whose files it reads.
 
-use std::fs;
-use std::io;
-use std::path::Path;
-
 use serde_json::Value;
 use serde_json::json;
 use tokenizers::DecoderWrapper;
@@ -18,9 +14,12 @@ use tokenizers::models::wordpiece::WordPiece;
 
 use crate::error::Error;
 use crate::error::Result;
+use crate::source;
 use crate::source::ModelFiles;
+use crate::source::file;
 use crate::tokenizer::backend::Template;
 use crate::tokenizer::backend::guarded;
+use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
 use crate::tokenizer::json::Parts;
@@ -58,10 +57,7 @@ pub(super) struct Sketch {
 
 impl Sketch {
     /// Puts the parts around a model.
-    pub(super) fn complete(
-        self,
-        mut tokenizer: tokenizers::Tokenizer,
-    ) -> tokenizers::Result<Parts> {
+    pub(super) fn complete(self, mut tokenizer: Engine) -> tokenizers::Result<Parts> {
         if let Some(normalizer) = self.normalizer {
             tokenizer.with_normalizer(Some(normalizer))?;
         }
@@ -114,7 +110,7 @@ pub(super) fn required(files: &ModelFiles, name: &str, what: &str) -> Result<std
 /// `vocab.txt` of BERT and its kin: `BertConverter`, `MPNetConverter`.
 fn word_piece(files: &ModelFiles, config: &Config) -> Result<Parts> {
     let path = required(files, "vocab.txt", "the WordPiece vocabulary")?;
-    let vocab = read_text(&path)?
+    let vocab = file::read_text(&path)?
         .lines()
         .zip(0..)
         .map(|(token, id)| (token.to_owned(), id))
@@ -142,7 +138,7 @@ fn word_piece(files: &ModelFiles, config: &Config) -> Result<Parts> {
     };
     let built = guarded(|| {
         let model = WordPiece::builder().vocab(vocab).unk_token(unk.to_owned()).build()?;
-        let tokenizer = tokenizers::Tokenizer::new(model);
+        let tokenizer = Engine::new(model.into());
         Sketch {
             normalizer: part(normalizer)?,
             pre_tokenizer: json!({"type": "BertPreTokenizer"}),
@@ -159,9 +155,8 @@ fn word_piece(files: &ModelFiles, config: &Config) -> Result<Parts> {
 fn byte_bpe(files: &ModelFiles, config: &Config) -> Result<Parts> {
     let path = required(files, "vocab.json", "the BPE vocabulary")?;
     let merges_path = required(files, "merges.txt", "the BPE merges")?;
-    let vocab: std::collections::HashMap<String, u32> =
-        serde_json::from_str(&read_text(&path)?).map_err(|error| Error::malformed(&path, error))?;
-    let merges = read_merges(&read_text(&merges_path)?)
+    let vocab: std::collections::HashMap<String, u32> = source::json::read(&path)?;
+    let merges = read_merges(&file::read_text(&merges_path)?)
         .map_err(|reason| Error::malformed(&merges_path, reason))?;
     let check = |token: &String| match vocab.contains_key(token) {
         true => Ok(()),
@@ -243,8 +238,7 @@ fn byte_bpe(files: &ModelFiles, config: &Config) -> Result<Parts> {
             }),
         };
         let vocab = vocab.into_iter().collect::<Vocab>();
-        sketch
-            .complete(tokenizers::Tokenizer::new(builder.vocab_and_merges(vocab, merges).build()?))
+        sketch.complete(Engine::new(builder.vocab_and_merges(vocab, merges).build()?.into()))
     });
     built.map_err(|reason| Error::malformed(&path, reason))
 }
@@ -262,13 +256,6 @@ fn read_merges(text: &str) -> std::result::Result<Vec<(String, String)>, String>
             }
         })
         .collect()
-}
-
-fn read_text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => Error::malformed(path, "is no text in UTF-8"),
-        _ => Error::read(path)(error),
-    })
 }
 
 const CLIP: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";

@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
@@ -18,7 +17,9 @@ use tokenizers::normalizers;
 
 use crate::error::Error;
 use crate::error::Result;
+use crate::source::file;
 use crate::tokenizer::backend::guarded;
+use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::charsmap;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
@@ -35,7 +36,7 @@ pub(super) type Scored = Vec<(String, f64)>;
 
 /// Reads a `.model` file as the class in the config would.
 pub(super) fn load(path: &Path, config: &Config) -> Result<Parts> {
-    let bytes = fs::read(path).map_err(Error::read(path))?;
+    let bytes = file::read(path)?;
     let model = SpmModel::parse(&bytes).map_err(|reason| Error::malformed(path, reason))?;
     guarded(|| convert(&model, config)).map_err(|reason| Error::malformed(path, reason))
 }
@@ -50,9 +51,7 @@ fn convert(spm: &SpmModel, config: &Config) -> tokenizers::Result<Parts> {
         _ => spm.unk_id,
     };
     let mut tokenizer = match spm.kind {
-        ModelKind::Unigram => {
-            tokenizers::Tokenizer::new(Unigram::from(vocab, Some(unk_id), is_llama)?)
-        }
+        ModelKind::Unigram => Engine::new(Unigram::from(vocab, Some(unk_id), is_llama)?.into()),
         ModelKind::Bpe => {
             let mut pieces: Vec<_> = spm.pieces.iter().map(|piece| piece.text.as_str()).collect();
             // Gemma's tab, which older models have as a byte token only.
@@ -60,13 +59,14 @@ fn convert(spm: &SpmModel, config: &Config) -> tokenizers::Result<Parts> {
                 pieces.push("\t");
             }
             let merges = merges(&vocab, &pieces);
-            tokenizers::Tokenizer::new(
+            Engine::new(
                 BPE::builder()
                     .vocab_and_merges(vocab_map(vocab), merges)
                     .unk_token(spm.unk_piece.clone())
                     .fuse_unk(true)
                     .byte_fallback(is_llama)
-                    .build()?,
+                    .build()?
+                    .into(),
             )
         }
         ModelKind::Other => return Err("is neither a unigram nor a BPE model".into()),
@@ -81,11 +81,7 @@ fn convert(spm: &SpmModel, config: &Config) -> tokenizers::Result<Parts> {
 }
 
 /// The parts around the model.
-fn sketch(
-    spm: &SpmModel,
-    config: &Config,
-    tokenizer: &tokenizers::Tokenizer,
-) -> tokenizers::Result<Sketch> {
+fn sketch(spm: &SpmModel, config: &Config, tokenizer: &Engine) -> tokenizers::Result<Sketch> {
     let class = config.class;
     // Only these two slow classes know of `legacy` and of `add_prefix_space`.
     let own_flags = matches!(class, Class::Llama | Class::T5);

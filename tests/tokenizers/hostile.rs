@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use sconce::Error;
-use sconce::tokenizer::Tokenizer;
+use sconce::tokenizer::{BatchOptions, Padding, Tokenizer};
 use serde_json::Value;
 use serde_json::json;
 use tempfile::TempDir;
@@ -176,6 +176,23 @@ fn damaged_sentencepiece_models_never_panic() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn padding_beyond_reason_is_refused() {
+    let file = r#"{"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}"#;
+    let folder = folder(&[("tokenizer.json", file)]);
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
+    let options = BatchOptions::default().pad_id(0);
+    for (option, options) in [
+        ("max_length", options.clone().padding(Padding::MaxLength(1 << 40))),
+        ("pad_to_multiple_of", options.clone().pad_to_multiple_of(1 << 40)),
+    ] {
+        let error = tokenizer.encode_batch(&["a"], &options).unwrap_err();
+        assert!(error.is_caller_error(), "{error:?}");
+        let error = error.to_string();
+        assert!(error.contains(option) && error.contains("1048576"), "{error}");
+    }
 }
 
 #[test]
