@@ -12,5 +12,7 @@ pub mod benchmarks {}
 pub mod goldens {}
 #[doc = include_str!("../docs/quantization.md")]
 pub mod quantization {}
+#[doc = include_str!("../docs/robustness.md")]
+pub mod robustness {}
 #[doc = include_str!("../docs/style.md")]
 pub mod style {}

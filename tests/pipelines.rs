@@ -378,6 +378,13 @@ fn the_pipeline_example() {
         assert_eq!(outcome.status.code(), Some(code), "{wrong:?}: {stderr}");
         assert!(outcome.stdout.is_empty() && !stderr.contains("panicked"), "{wrong:?}: {stderr}");
     }
+
+    // A bad value in a file is not the caller's.
+    fs::write(folder.path().join("generation_config.json"), r#"{"top_p": 7}"#).unwrap();
+    let outcome = run(&["text-generation", "--model", &model, input]);
+    let stderr = String::from_utf8_lossy(&outcome.stderr);
+    assert_eq!(outcome.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("generation_config.json") && stderr.contains("`top_p`"), "{stderr}");
 }
 
 /// Cargo builds examples beside the tests' own folder.
