@@ -123,6 +123,8 @@ pub enum Error {
     // --- below us -----------------------------------------------------------------------------
     /// A chat template failed to compile or to render.
     ChatTemplate {
+        /// The file that the template comes from, where it is not the caller's own.
+        file: Option<PathBuf>,
         /// The template's line, where known.
         line: Option<usize>,
         /// What the template engine, or the template's own `raise_exception`, said.
@@ -177,10 +179,12 @@ impl Error {
             Self::FeatureDisabled { feature } => {
                 format!("this needs the cargo feature `{feature}`, which this build does not have")
             }
-            Self::ChatTemplate { line: Some(line), reason } => {
-                format!("chat template, line {line}: {reason}")
+            Self::ChatTemplate { file, line, reason } => {
+                let file = file.as_ref().map(|file| format!(" of {}", file.display()));
+                let line = line.map(|line| format!(", line {line}"));
+                let place = [file, line].into_iter().flatten().collect::<String>();
+                format!("chat template{place}: {reason}")
             }
-            Self::ChatTemplate { line: None, reason } => format!("chat template: {reason}"),
             Self::Tokenizer { reason } => format!("tokenizer: {reason}"),
             Self::Tensor(error) => format!("tensor operation: {error}"),
         }
@@ -210,6 +214,14 @@ impl Error {
         {
             *reason += "; ";
             *reason += advice;
+        }
+        self
+    }
+
+    /// The same error of a chat template, with the file that the template comes from.
+    pub(crate) fn of_template_in(mut self, path: Option<&Path>) -> Self {
+        if let Self::ChatTemplate { file, .. } = &mut self {
+            *file = path.map(Path::to_owned);
         }
         self
     }

@@ -126,15 +126,48 @@ fn features() {
     assert!(faults.is_empty(), "{} of {total}:\n{}", faults.len(), faults.join("\n"));
 }
 
+/// Every method of Python's text, every filter and every test, each as `{{ expression }}`.
+#[test]
+fn expressions() {
+    let goldens: Features =
+        serde_json::from_str(include_str!("goldens/chat_templates/features.json")).unwrap();
+    let rows: Vec<(String, Option<String>)> =
+        serde_json::from_str(include_str!("goldens/chat_templates/expressions.json")).unwrap();
+    assert!(rows.len() > 200);
+    let options = chat_options(&goldens.variables);
+    let mut faults = Vec::new();
+    for (expression, expected) in &rows {
+        let found = ChatTemplate::new(&format!("{{{{ {expression} }}}}"))
+            .and_then(|template| template.render(&goldens.messages, &Map::new(), &options))
+            .map(|rendered| rendered.text);
+        let same = found.as_ref().ok() == expected.as_ref();
+        if DIFFERENT_EXPRESSIONS.contains(&expression.as_str()) {
+            if same {
+                faults.push(format!("{expression} makes no difference any more"));
+            }
+        } else if !same {
+            faults.push(format!("{expression}\n  found    {found:?}\n  expected {expected:?}"));
+        }
+    }
+    assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), rows.len(), faults.join("\n"));
+}
+
+/// As [`DIFFERENCES`].
+const DIFFERENT_EXPRESSIONS: &[&str] = &[
+    "'{:f}'.format('nan'|float)",
+    "'&eacute;'|striptags",
+    "[1]|random, 'a'|random, []|random is defined",
+    "[[1, 2], {'k': 'v'}]|pprint",
+    "'see https://example.org/x now'|urlize",
+    "'a long line of words'|wordwrap(8)",
+    "lipsum(1, false) is string",
+];
+
 /// Templates that the documentation of `sconce::tokenizer::chat` says render otherwise.
 const DIFFERENCES: &[&str] = &[
-    "{{ '%r' % 'q' }}",
     "{% for a, b in ['xy'] %}{{ b }}{% endfor %}",
-    "{{ 'x'|urlencode }}",
     "{{ s.format.__globals__ }}",
-    "{{ f.is_integer() }}",
     "{% macro f() %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ f(1, a=2) }}",
-    "{{ '三'.isnumeric() }}",
     "{{ namespace({'a': 1}, b=2).a }}",
     "{{ 2 < 1 < loop.index }}",
     "{{ -yes }}",
@@ -151,13 +184,57 @@ fn errors_name_the_line() {
     ] {
         let rendered = ChatTemplate::new(template).and_then(|template| hello(&template));
         match rendered.unwrap_err() {
-            Error::ChatTemplate { line: found, reason: why } => {
+            Error::ChatTemplate { line: found, reason: why, .. } => {
                 assert_eq!(found, Some(line), "{template:?}: {why}");
                 assert!(why.contains(reason), "{template:?}: {why}");
             }
             other => panic!("{template:?}: {other}"),
         }
     }
+}
+
+#[test]
+fn errors_name_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let said = |options: &ChatOptions| {
+        let files = ModelSource::directory(folder.path()).open().unwrap();
+        let template = ChatTemplate::from_files(&files).unwrap().unwrap();
+        let error = template.render(&[Message::user("Hi")], &Map::new(), options).unwrap_err();
+        let Error::ChatTemplate { file, .. } = &error else { panic!("{error}") };
+        (file.clone().map(|file| file.file_name().unwrap().to_owned()), error.to_string())
+    };
+    let options = ChatOptions::default();
+    write("tokenizer_config.json", r#"{"chat_template": "{% if"}"#);
+    let (file, error) = said(&options);
+    assert_eq!(file.unwrap(), "tokenizer_config.json");
+    assert!(error.contains("tokenizer_config.json, line 1: "), "{error}");
+    write("chat_template.json", r#"{"chat_template": "{{ raise_exception('no') }}"}"#);
+    assert_eq!(said(&options).0.unwrap(), "chat_template.json");
+    write("chat_template.jinja", "\n{{ messages[0].a.b }}");
+    assert_eq!(said(&options).0.unwrap(), "chat_template.jinja");
+    write("additional_chat_templates/rag.jinja", "{{ nope() }}");
+    assert_eq!(said(&options.clone().template("rag")).0.unwrap(), "rag.jinja");
+    let (file, error) = said(&options.template("{{ nope() }}"));
+    assert!(file.is_none() && error.starts_with("chat template, line 1: "), "{error}");
+}
+
+/// What is longer than the model could read is not made to its end.
+#[test]
+fn a_limit_of_the_text() {
+    let template =
+        ChatTemplate::new("{% for i in range(100) %}{{ 'x' * 10 }}{% endfor %}").unwrap();
+    let render = |bytes: usize| {
+        let options = ChatOptions::default().max_bytes(bytes);
+        template.render(&[Message::user("")], &Map::new(), &options)
+    };
+    assert_eq!(render(1000).unwrap().text.len(), 1000);
+    let error = render(999).unwrap_err().to_string();
+    assert!(error.contains("more than 999 bytes"), "{error}");
 }
 
 /// Templates that would run for ever, fill the memory or overflow the stack.

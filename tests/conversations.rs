@@ -160,3 +160,11 @@ fn chatty(name: &str, template: &str) -> TextGenerationPipeline {
 fn options() -> TextGenerationOptions {
     GenerationConfig::default().max_new_tokens(5).do_sample(false).into()
 }
+
+/// A template that prints more than the model could read is stopped while it prints.
+#[test]
+fn templates_print_no_more_than_the_context_holds() {
+    let template = "{% for i in range(90000) %}{{ 'x' * 600 }}{% endfor %}";
+    let error = chatty("llama-tiny", template).run(&[Message::user("Hi")]).unwrap_err().to_string();
+    assert!(error.contains("more than 1048576 bytes") && error.contains("config.json"), "{error}");
+}

@@ -17,10 +17,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::Device;
-use checkpoint_files::{GgufBytes, array, entry, f32_bytes, safetensors, scratch, with_header};
+use checkpoint_files::{
+    GgufBytes, array, entry, f32_bytes, safetensors, scratch, text, with_header,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use sconce::models::AutoModel;
+use sconce::source::gguf::{GgufFile, GgufValue};
 use sconce::weights::{Bias, NameTable, Weights};
 use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result};
 
@@ -221,6 +225,14 @@ fn lying_gguf_headers() {
     refuse(|file| file.tensors[0].offset = 4, "no multiple of 32");
     refuse(|file| file.tensors[1].shape = vec![32, 1], "no whole blocks");
     refuse(|file| file.data.truncate(65), "beyond the file");
+    for offset in [0, 32] {
+        let mut file = GgufBytes::honest();
+        file.tensors[1].offset = offset;
+        file.tensors[0].shape = vec![4, 3];
+        file.data.resize(128, 0);
+        refused(GGUF, &file.bytes(), "\"a.weight\" and \"b.weight\" overlap");
+    }
+    refuse(|file| file.metadata = entry("x", 9, &array(10, u64::MAX, &[0; 64])), "truncated");
     let aligned = |alignment: u32| {
         let mut file = GgufBytes::honest();
         file.metadata.extend(entry("general.alignment", 4, &alignment.to_le_bytes()));
@@ -235,6 +247,69 @@ fn lying_gguf_headers() {
     file.metadata = [&file.metadata[..], &entry("split.count", 2, &3_u16.to_le_bytes())].concat();
     file.metadata_count += 1;
     refused(GGUF, &file.bytes(), "one of 3 parts");
+}
+
+/// Lists take what they take in the file, of however small elements they are.
+#[test]
+fn long_lists_of_small_elements() {
+    for (kind, width) in [(0, 1), (7, 1), (3, 2), (6, 4)] {
+        let length = LARGEST / 8;
+        let mut file = GgufBytes::honest();
+        let list = array(kind, (length / width) as u64, &vec![1; length]);
+        file.metadata.extend(entry("x", 9, &list));
+        file.metadata_count += 1;
+        let folder = scratch();
+        let path = folder.path().join(GGUF);
+        fs::write(&path, file.bytes()).unwrap();
+        let file = GgufFile::open(&[path]).unwrap();
+        let Some(GgufValue::Numbers(numbers)) = file.metadata().get("x") else { panic!() };
+        assert_eq!(numbers.len(), length / width);
+        assert_eq!(numbers.iter().count(), numbers.len());
+        assert_modest();
+    }
+}
+
+/// What metadata say is read as it is meant or refused, never taken for nothing.
+#[test]
+fn metadata_of_another_type_are_no_default() {
+    let config = |key: &str, kind: u32, value: &[u8]| {
+        let mut file = GgufBytes::honest();
+        let uint = |key: &str, value: u32| entry(key, 4, &value.to_le_bytes());
+        let mut entries = vec![
+            ("general.architecture", entry("general.architecture", 8, &text("llama"))),
+            ("llama.block_count", uint("llama.block_count", 1)),
+            ("llama.context_length", uint("llama.context_length", 8)),
+            ("llama.embedding_length", uint("llama.embedding_length", 32)),
+            ("llama.feed_forward_length", uint("llama.feed_forward_length", 32)),
+            ("llama.attention.head_count", uint("llama.attention.head_count", 2)),
+        ];
+        entries.retain(|(name, _)| *name != key);
+        entries.push((key, entry(key, kind, value)));
+        file.metadata_count = entries.len() as u64;
+        file.metadata = entries.into_iter().flat_map(|(_, entry)| entry).collect();
+        let folder = scratch();
+        let path = folder.path().join(GGUF);
+        fs::write(&path, file.bytes()).unwrap();
+        AutoModel::causal_lm(ModelSource::gguf(path), &options()).unwrap_err().to_string()
+    };
+    let float = |value: f32| value.to_le_bytes();
+    for (key, kind, value) in [
+        ("llama.attention.layer_norm_rms_epsilon", 6, float(f32::NAN).to_vec()),
+        ("llama.attention.layer_norm_rms_epsilon", 6, float(f32::INFINITY).to_vec()),
+        ("llama.attention.layer_norm_rms_epsilon", 12, f64::NEG_INFINITY.to_le_bytes().to_vec()),
+        ("llama.attention.layer_norm_rms_epsilon", 8, text("1e-6")),
+        ("llama.rope.freq_base", 6, float(f32::NAN).to_vec()),
+        ("llama.rope.freq_base", 7, vec![1]),
+        ("llama.rope.scaling.factor", 6, float(f32::NAN).to_vec()),
+        ("llama.attention.sliding_window", 6, float(f32::NAN).to_vec()),
+        ("llama.attention.head_count_kv", 5, (-1_i32).to_le_bytes().to_vec()),
+        ("llama.attention.head_count_kv", 9, array(0, 5000, &[1; 5000])),
+        ("llama.context_length", 8, text("long")),
+        ("general.architecture", 4, vec![1, 0, 0, 0]),
+    ] {
+        let error = config(key, kind, &value);
+        assert!(error.contains(GGUF) && !error.contains("tensor"), "{key}: {error}");
+    }
 }
 
 #[test]

@@ -128,7 +128,9 @@ fn same_numbers(value: &GgufValue) -> GgufValue {
         GgufValue::Int(value) => {
             u64::try_from(*value).map_or(GgufValue::Int(*value), GgufValue::UInt)
         }
-        GgufValue::Array(values) => GgufValue::Array(values.iter().map(same_numbers).collect()),
+        GgufValue::Numbers(values) => {
+            GgufValue::Array(values.iter().map(|value| same_numbers(&value)).collect())
+        }
         value => value.clone(),
     }
 }

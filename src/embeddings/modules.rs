@@ -230,8 +230,8 @@ impl Modules {
 /// What a GGUF file says, `<architecture>.pooling_type`: `enum llama_pooling_type` of llama.cpp.
 fn gguf_pooling(files: &ModelFiles) -> Result<Option<Pooling>> {
     let Some(file) = files.gguf() else { return Ok(None) };
-    let architecture = file.string("general.architecture").unwrap_or_default();
-    match file.integer(&format!("{architecture}.pooling_type")) {
+    let architecture = file.string("general.architecture")?.unwrap_or_default();
+    match file.integer(&format!("{architecture}.pooling_type"))? {
         None | Some(0) => Ok(None),
         Some(1) => Ok(Some(Pooling::Mean)),
         Some(2) => Ok(Some(Pooling::First)),

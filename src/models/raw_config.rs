@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Map;
+use serde_json::Number;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -325,14 +326,20 @@ const ROPE_FIELDS: &[(&str, &str)] = &[
 fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
     let missing = |key: &str| Error::malformed(file.path(), format!("has no metadata key {key:?}"));
     let architecture =
-        file.string("general.architecture").ok_or_else(|| missing("general.architecture"))?;
-    let value = |key: &str| file.metadata().get(&format!("{architecture}.{key}")).map(json);
-    let section = |keys: &[(&str, &str)]| -> Map<String, Value> {
-        let field = |&(key, field): &(&str, &str)| Some((field.to_owned(), value(key)?));
+        file.string("general.architecture")?.ok_or_else(|| missing("general.architecture"))?;
+    let value = |key: &str| {
+        let expected = "text, true, false, a finite number or a short list of such";
+        let value = file.read_as(&format!("{architecture}.{key}"), json, expected);
+        value.map_err(|reason| Error::malformed(file.path(), reason))
+    };
+    let section = |keys: &[(&str, &str)]| -> Result<Map<String, Value>> {
+        let field = |&(key, field): &(&str, &str)| {
+            value(key).map(|value| Some((field.to_owned(), value?))).transpose()
+        };
         keys.iter().filter_map(field).collect()
     };
-    let mut fields = section(FIELDS);
-    let mut rope = section(ROPE_FIELDS);
+    let mut fields = section(FIELDS)?;
+    let mut rope = section(ROPE_FIELDS)?;
     let factors = |name: &str| rope_factors(file, name);
     if let Some(factors) = factors("rope_freqs.weight")? {
         rope.insert("rope_type".to_owned(), "factors".into());
@@ -344,7 +351,7 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
         rope.insert("rope_type".to_owned(), "longrope".into());
         rope.insert("short_factor".to_owned(), short.into());
         rope.insert("long_factor".to_owned(), long.into());
-        if let Some(original) = value("rope.scaling.original_context_length") {
+        if let Some(original) = value("rope.scaling.original_context_length")? {
             fields.insert("original_max_position_embeddings".to_owned(), original);
         }
     }
@@ -366,7 +373,7 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
     if let Some(types) = file.tensors().get("token_types.weight") {
         fields.insert("type_vocab_size".to_owned(), types.shape.first().copied().into());
     }
-    if let Some(Value::Array(labels)) = value("classifier.output_labels") {
+    if let Some(Value::Array(labels)) = value("classifier.output_labels")? {
         let named = labels.into_iter().enumerate();
         let named = named.map(|(label, name)| (label.to_string(), name)).collect::<Map<_, _>>();
         fields.insert("id2label".to_owned(), named.into());
@@ -392,19 +399,31 @@ fn rope_factors(file: &GgufFile, name: &str) -> Result<Option<Vec<f32>>> {
     if tensor.ggml_type != GGML_F32 || !rest.is_empty() {
         return Err(Error::malformed(file.path(), format!("tensor {name:?} is not of type f32")));
     }
-    Ok(Some(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()))
+    let factors: Vec<_> = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    match factors.iter().find(|factor| !factor.is_finite() || **factor <= 0.0) {
+        Some(factor) => {
+            let reason = format!("tensor {name:?} holds {factor}, by which nothing can be divided");
+            Err(Error::malformed(file.path(), reason))
+        }
+        None => Ok(Some(factors)),
+    }
 }
 
 /// `GGML_TYPE_F32`.
 const GGML_F32: u32 = 0;
 
-fn json(value: &GgufValue) -> Value {
-    match value {
-        GgufValue::Array(values) => values.iter().map(json).collect(),
+/// As JSON, which has no number for NaN and the infinities.
+fn json(value: &GgufValue) -> Option<Value> {
+    Some(match value {
+        GgufValue::Array(values) => values.iter().map(json).collect::<Option<_>>()?,
         GgufValue::Bool(value) => (*value).into(),
-        GgufValue::Float(value) => (*value).into(),
+        GgufValue::Float(value) => Number::from_f64(*value)?.into(),
         GgufValue::Int(value) => (*value).into(),
+        GgufValue::Numbers(numbers) if numbers.len() > MOST_LAYERS => return None,
+        GgufValue::Numbers(numbers) => {
+            numbers.iter().map(|value| json(&value)).collect::<Option<_>>()?
+        }
         GgufValue::String(value) => value.as_str().into(),
         GgufValue::UInt(value) => (*value).into(),
-    }
+    })
 }

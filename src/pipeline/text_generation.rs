@@ -237,6 +237,9 @@ impl TextGenerationPipeline {
                     .continue_final_message(continues)
                     .tools(options.tools.iter().flatten().cloned())
                     .documents(options.documents.iter().flatten().cloned());
+                if options.truncation != Some(true) && options.handle_long_generation.is_none() {
+                    chat = chat.max_bytes(self.tokenizer.most_bytes(self.model.limits().context));
+                }
                 for (name, value) in &options.template_variables {
                     chat = chat.variable(name, value.clone());
                 }

@@ -100,6 +100,11 @@ impl Backend {
         self.0.get_vocab_size(true)
     }
 
+    /// The bytes of the longest token.
+    pub(super) fn longest_token(&self) -> usize {
+        self.0.get_vocab(true).keys().map(String::len).max().unwrap_or(0)
+    }
+
     pub(super) fn is_special(&self, id: u32) -> bool {
         let added = self.0.get_added_vocabulary();
         added

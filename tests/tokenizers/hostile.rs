@@ -221,13 +221,20 @@ fn lying_gguf_metadata_is_refused() {
         ("tokens", Meta::Numbers(vec![1, 2, 3, 4]), "tokens"),
         ("tokens", texts(&[]), "vocabulary"),
         ("token_type", Meta::Numbers(vec![1]), "token_type"),
-        ("token_type", texts(&["a", "b", "c", "d"]), "token types"),
+        ("token_type", texts(&["a", "b", "c", "d"]), "list of numbers"),
         ("merges", texts(&["a c"]), "a c"),
         ("merges", texts(&["ab"]), "ab"),
         ("merges", texts(&["b a"]), "ba"),
         ("merges", texts(&["</s> </s>"]), "</s>"),
         ("merges", Meta::Number(0), "merges"),
         ("add_eos_token", Meta::Flag(true), ""),
+        // Of another type than it should be: no reason for a default.
+        ("add_bos_token", Meta::Number(1), "true or false"),
+        ("eos_token_id", Meta::Text("</s>".into()), "eos_token_id"),
+        ("eos_token_id", Meta::Floats(vec![3.0]), "a list of 1"),
+        ("eot_token_id", Meta::Flag(true), "eot_token_id"),
+        ("fim_pad_token_id", Meta::Text("x".repeat(1000)), "a text of 1000 bytes"),
+        ("pre", Meta::Flag(false), "tokenizer.ggml.pre"),
     ] {
         let mut metadata = good();
         metadata.retain(|(name, _)| {
@@ -252,15 +259,19 @@ fn lying_gguf_metadata_is_refused() {
         ]
     };
     assert!(load_gguf(&spm(Meta::Floats(vec![0.0]))).is_err());
-    assert!(load_gguf(&spm(Meta::Floats(vec![0.0, f32::NAN]))).is_err());
+    for score in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let error = load_gguf(&spm(Meta::Floats(vec![0.0, score]))).unwrap_err().to_string();
+        assert!(error.contains("among the scores"), "{error}");
+    }
     assert!(load_gguf(&spm(texts(&["x", "y"]))).is_err());
     let mut t5 = spm(Meta::Floats(vec![0.0, -1.0]));
     t5[0] = ("model", Meta::Text("t5".into()));
-    t5.push(("precompiled_charsmap", Meta::Numbers(vec![255, 255, 255, 127])));
+    t5.push(("precompiled_charsmap", Meta::Bytes(vec![255, 255, 255, 127])));
     assert!(load_gguf(&t5).unwrap_err().to_string().contains("precompiled_charsmap"));
 }
 
-enum Meta {
+pub(crate) enum Meta {
+    Bytes(Vec<u8>),
     Flag(bool),
     Floats(Vec<f32>),
     Number(u32),
@@ -269,7 +280,8 @@ enum Meta {
     Texts(Vec<String>),
 }
 
-fn load_gguf(metadata: &[(&str, Meta)]) -> sconce::Result<Tokenizer> {
+/// The tokenizer of a GGUF file of these metadata.
+pub(crate) fn load_gguf(metadata: &[(&str, Meta)]) -> sconce::Result<Tokenizer> {
     let mut bytes = b"GGUF".to_vec();
     bytes.extend(3_u32.to_le_bytes());
     bytes.extend(0_u64.to_le_bytes());
@@ -286,6 +298,10 @@ fn load_gguf(metadata: &[(&str, Meta)]) -> sconce::Result<Tokenizer> {
     for (key, value) in metadata {
         text(&mut bytes, &format!("tokenizer.ggml.{key}"));
         match value {
+            Meta::Bytes(values) => {
+                list(&mut bytes, 0, values.len());
+                bytes.extend(values);
+            }
             Meta::Flag(value) => {
                 bytes.extend(7_u32.to_le_bytes());
                 bytes.push((*value).into());

@@ -9,6 +9,7 @@ mod models;
 #[path = "../support/packages.rs"]
 mod packages;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -22,10 +23,13 @@ use sconce::tokenizer::EncodeOptions;
 use sconce::tokenizer::Padding;
 use sconce::tokenizer::Tokenizer;
 use sconce::tokenizer::Truncation;
+use serde::Deserialize;
 
 use crate::golden::Golden;
 use crate::golden::Report;
 use crate::golden::goldens;
+use crate::hostile::Meta;
+use crate::hostile::load_gguf;
 
 #[test]
 fn tokenizer_json_is_read_as_python_reads_it() {
@@ -74,7 +78,10 @@ fn older_formats_are_converted_as_transformers_does() {
 #[test]
 fn gguf_vocabularies_are_read_as_the_tokenizers_they_came_from() {
     let models = packages::llama_cpp().unwrap().join("models");
-    let mut sources = vec![("smollm2", packages::smollm2_gguf().unwrap())];
+    let mut sources = vec![
+        ("gemma-3", packages::gemma3_vocabulary().unwrap()),
+        ("smollm2", packages::smollm2_gguf().unwrap()),
+    ];
     for name in [
         "bert-bge",
         "command-r",
@@ -92,10 +99,15 @@ fn gguf_vocabularies_are_read_as_the_tokenizers_they_came_from() {
         sources.push((name, models.join(format!("ggml-vocab-{name}.gguf"))));
     }
     let mut report = Report::default();
+    let ends = Ends::read().vocabularies;
     for (name, path) in sources {
         let mut golden = Golden::read(&format!("gguf-{name}"));
         golden.ids_only = true;
-        report.check(&format!("gguf-{name}"), &load(&path), &golden);
+        let tokenizer = load(&path);
+        report.check(&format!("gguf-{name}"), &tokenizer, &golden);
+        if let Some(ends) = ends.get(name) {
+            assert_eq!(tokenizer.stop_ids(), *ends, "{name}");
+        }
     }
     report.finish();
 }
@@ -104,6 +116,7 @@ fn gguf_vocabularies_are_read_as_the_tokenizers_they_came_from() {
 #[test]
 fn gguf_vocabularies_meet_llama_cpps_expectations() {
     let models = packages::llama_cpp().unwrap().join("models");
+    let ends = Ends::read().vocabularies;
     let mut wrong = Vec::new();
     let mut count = 0;
     for entry in fs::read_dir(&models).unwrap() {
@@ -114,6 +127,9 @@ fn gguf_vocabularies_meet_llama_cpps_expectations() {
         }
         count += 1;
         let tokenizer = load(&path);
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let ends = &ends[name.strip_prefix("ggml-vocab-").unwrap()];
+        assert_eq!(tokenizer.stop_ids(), *ends, "{name}");
         let outputs = fs::read_to_string(format!("{}.out", path.display())).unwrap();
         let inputs = fs::read_to_string(inputs).unwrap();
         let inputs = inputs.split("\n__ggml_vocab_test__\n");
@@ -178,12 +194,67 @@ fn templates_can_be_changed() {
 }
 
 #[test]
-fn stop_ids_of_gguf_files_include_the_end_of_a_turn() {
-    let models = packages::llama_cpp().unwrap().join("models");
-    let stop = |name: &str| load(&models.join(format!("ggml-vocab-{name}.gguf"))).stop_ids();
-    assert_eq!(stop("llama-bpe"), [128_001, 128_009]);
-    assert_eq!(stop("phi-3"), [32_000, 32_007]);
-    assert_eq!(stop("llama-spm"), [2]);
+fn answers_end_where_llama_cpp_ends_them() {
+    let golden = Ends::read();
+    assert!(golden.cases.len() > 200);
+    let mut wrong = Vec::new();
+    for case in &golden.cases {
+        let texts = case.tokens.iter().map(|(text, _)| text.clone()).collect();
+        let mut metadata = vec![
+            ("model", Meta::Text(case.model.clone())),
+            ("pre", Meta::Text("gpt-2".into())),
+            ("tokens", Meta::Texts(texts)),
+            ("token_type", Meta::Numbers(case.tokens.iter().map(|&(_, kind)| kind).collect())),
+            ("scores", Meta::Floats(vec![0.0; case.tokens.len()])),
+            ("merges", Meta::Texts(vec!["a b".into()])),
+        ];
+        metadata.extend(case.keys.iter().map(|(key, &id)| (key.as_str(), Meta::Number(id))));
+        let found = load_gguf(&metadata).unwrap().stop_ids();
+        if found != case.ends {
+            let (tokens, keys, ends) = (&case.tokens[12..], &case.keys, &case.ends);
+            let what = format!("{} {tokens:?} {keys:?}", case.model);
+            wrong.push(format!("{what}: {found:?} instead of {ends:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[derive(Deserialize)]
+struct Ends {
+    vocabularies: BTreeMap<String, Vec<u32>>,
+    cases: Vec<EndsCase>,
+}
+
+impl Ends {
+    fn read() -> Self {
+        let json = fs::read_to_string(goldens().join("ends.json")).unwrap();
+        serde_json::from_str(&json).unwrap()
+    }
+}
+
+#[derive(Deserialize)]
+struct EndsCase {
+    model: String,
+    tokens: Vec<(String, u32)>,
+    keys: BTreeMap<String, u32>,
+    ends: Vec<u32>,
+}
+
+/// An end that the file calls an ordinary token is one in texts, too, and no part of an answer.
+#[test]
+fn ends_are_special_tokens_whatever_their_type() {
+    let texts = ["a", "b", "ab", "<end_of_turn>", "</s>"].map(str::to_owned).to_vec();
+    let tokenizer = load_gguf(&[
+        ("model", Meta::Text("gpt2".into())),
+        ("pre", Meta::Text("gpt-2".into())),
+        ("tokens", Meta::Texts(texts)),
+        ("token_type", Meta::Numbers(vec![1; 5])),
+        ("merges", Meta::Texts(vec!["a b".into()])),
+    ])
+    .unwrap();
+    assert_eq!(tokenizer.encode("ab<end_of_turn>b").unwrap().ids, [2, 3, 1]);
+    assert_eq!(tokenizer.decode(&[2, 3], true).unwrap(), "ab");
+    assert!(!tokenizer.is_special(4));
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub use options::ChatOptions;
 
 use crate::error::{Error, Result};
 use crate::source::ModelFiles;
-use files::Stored;
+use files::{Source, Stored};
 
 /// Special tokens by their name, `bos_token`, `eos_token`, …: transformers' `special_tokens_map`.
 /// Values are text, or a list of text for `additional_special_tokens`.
@@ -58,8 +58,7 @@ pub struct ChatTemplate {
 
 #[derive(Debug)]
 struct Named {
-    name: String,
-    source: String,
+    source: Source,
     /// Compiled when first used: a broken template does no harm as long as nobody uses it.
     compiled: OnceLock<jinja::Template>,
 }
@@ -93,7 +92,10 @@ impl ChatTemplate {
     ///
     /// [`Error::ChatTemplate`] when the text is no Jinja template.
     pub fn new(jinja: &str) -> Result<Self> {
-        let template = Self::from_stored(Stored::One(jinja.to_owned()));
+        let template = Self::from_stored(Stored {
+            templates: vec![Source::new(files::DEFAULT, jinja)],
+            single: true,
+        });
         template.templates[0].compiled()?;
         Ok(template)
     }
@@ -104,7 +106,8 @@ impl ChatTemplate {
     ///
     /// [`Error::ChatTemplate`] when one of the texts is no Jinja template.
     pub fn named(templates: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        let template = Self::from_stored(Stored::Named(templates.into_iter().collect()));
+        let templates = templates.into_iter().map(|(name, text)| Source::new(name, text));
+        let template = Self::from_stored(Stored { templates: templates.collect(), single: false });
         for named in template.templates.iter() {
             named.compiled()?;
         }
@@ -126,7 +129,7 @@ impl ChatTemplate {
 
     /// All templates by name.
     pub(super) fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.templates.iter().map(|named| (named.name.as_str(), named.source.as_str()))
+        self.templates.iter().map(|named| (named.name(), named.source.text.as_str()))
     }
 
     /// The Jinja text of a template by its name, or of the one that is used by default.
@@ -137,12 +140,12 @@ impl ChatTemplate {
             None if self.single => self.templates.first()?,
             None => self.by_name(files::DEFAULT)?,
         };
-        Some(&template.source)
+        Some(&template.source.text)
     }
 
     /// The names of the templates; a single one without a name is `default`.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.templates.iter().map(|template| template.name.as_str())
+        self.templates.iter().map(Named::name)
     }
 
     /// Renders a conversation: transformers' `apply_chat_template(tokenize=False)`.
@@ -163,11 +166,11 @@ impl ChatTemplate {
             return Err(Error::input("a conversation without messages"));
         }
         let given;
-        let template = match self.select(options)? {
-            Selected::Stored(template) => template.compiled()?,
+        let (template, file) = match self.select(options)? {
+            Selected::Stored(template) => (template.compiled()?, template.source.file.as_deref()),
             Selected::Text(text) => {
                 given = jinja::Template::compile(text)?;
-                &given
+                (&given, None)
             }
         };
         let mut messages = messages.to_vec();
@@ -182,7 +185,9 @@ impl ChatTemplate {
             }
         };
         let variables = variables(&messages, special_tokens, options)?;
-        let mut rendered = template.render(&variables, options.now)?;
+        let mut rendered = template
+            .render(&variables, options.now, options.max_bytes)
+            .map_err(|error| error.of_template_in(file))?;
         if let Some(final_text) = final_text {
             continuation::cut(&mut rendered.text, &final_text)?;
             rendered.generations.clear();
@@ -191,15 +196,9 @@ impl ChatTemplate {
     }
 
     fn from_stored(stored: Stored) -> Self {
-        let (templates, single) = match stored {
-            Stored::One(source) => (vec![(files::DEFAULT.to_owned(), source)], true),
-            Stored::Named(templates) => (templates, false),
-        };
-        let templates = templates
-            .into_iter()
-            .map(|(name, source)| Named { name, source, compiled: OnceLock::new() })
-            .collect();
-        Self { templates, single }
+        let named = |source| Named { source, compiled: OnceLock::new() };
+        let templates = stored.templates.into_iter().map(named).collect();
+        Self { templates, single: stored.single }
     }
 
     /// The rule of transformers' `get_chat_template`.
@@ -225,7 +224,7 @@ impl ChatTemplate {
 
     /// Of several with one name the last, as in a Python dict.
     fn by_name(&self, name: &str) -> Option<&Named> {
-        self.templates.iter().rfind(|template| template.name == name)
+        self.templates.iter().rfind(|template| template.name() == name)
     }
 }
 
@@ -235,11 +234,16 @@ enum Selected<'a> {
 }
 
 impl Named {
+    fn name(&self) -> &str {
+        &self.source.name
+    }
+
     fn compiled(&self) -> Result<&jinja::Template> {
         if let Some(template) = self.compiled.get() {
             return Ok(template);
         }
-        let template = jinja::Template::compile(&self.source)?;
+        let template = jinja::Template::compile(&self.source.text)
+            .map_err(|error| error.of_template_in(self.source.file.as_deref()))?;
         Ok(self.compiled.get_or_init(|| template))
     }
 }

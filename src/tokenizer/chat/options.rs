@@ -33,6 +33,9 @@ pub struct ChatOptions {
     /// Further variables that the template reads: `enable_thinking`, `date_string`, …. They win
     /// over the special tokens.
     pub variables: Map<String, Value>,
+    /// A longer text is an error, noticed while it is made: what no model that it is for could read.
+    /// `None`, and at most, 64 MiB.
+    pub max_bytes: Option<usize>,
     /// The time that the template's `strftime_now` tells, in the local time zone; `None` is now.
     pub now: Option<SystemTime>,
 }
@@ -77,6 +80,13 @@ impl ChatOptions {
     #[must_use]
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets [`max_bytes`](Self::max_bytes).
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = Some(bytes);
         self
     }
 

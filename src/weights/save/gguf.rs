@@ -138,7 +138,7 @@ fn type_of(value: &GgufValue) -> u32 {
         GgufValue::Float(value) if f64::from(*value as f32) == *value || value.is_nan() => 6,
         GgufValue::Bool(_) => 7,
         GgufValue::String(_) => 8,
-        GgufValue::Array(_) => 9,
+        GgufValue::Array(_) | GgufValue::Numbers(_) => 9,
         GgufValue::UInt(_) => 10,
         GgufValue::Int(_) => 11,
         GgufValue::Float(_) => 12,
@@ -155,6 +155,12 @@ fn write_value(out: &mut Vec<u8>, value: &GgufValue, as_type: u32) {
         GgufValue::Float(value) => out.extend(value.to_le_bytes()),
         GgufValue::Bool(value) => out.push(u8::from(*value)),
         GgufValue::String(text) => string(out, text),
+        GgufValue::Numbers(numbers) => {
+            let (kind, bytes) = numbers.as_stored();
+            out.extend(kind.to_le_bytes());
+            out.extend((numbers.len() as u64).to_le_bytes());
+            out.extend(bytes);
+        }
         GgufValue::Array(values) => {
             // One type for all, the widest that one of them needs.
             let kind = values.iter().map(type_of).max().unwrap_or(4);

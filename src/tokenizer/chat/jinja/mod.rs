@@ -42,8 +42,11 @@ pub(super) struct Template(Arc<Environment<'static>>);
 
 impl Template {
     pub(super) fn compile(jinja: &str) -> Result<Self> {
-        let prepared = source::prepare(jinja)
-            .map_err(|(line, reason)| Error::ChatTemplate { line: Some(line), reason })?;
+        let prepared = source::prepare(jinja).map_err(|(line, reason)| Error::ChatTemplate {
+            file: None,
+            line: Some(line),
+            reason,
+        })?;
         let environment = on_a_deep_stack(|| {
             let mut environment = environment()?;
             environment.add_template_owned(NAME, prepared)?;
@@ -56,7 +59,9 @@ impl Template {
         &self,
         variables: &Map<String, serde_json::Value>,
         now: Option<SystemTime>,
+        max_bytes: Option<usize>,
     ) -> Result<RenderedChat> {
+        let limit = max_bytes.unwrap_or(MAX_OUTPUT).min(MAX_OUTPUT);
         let written = Arc::new(Written::default());
         let text = on_a_deep_stack(|| {
             let mut context = Vec::with_capacity(variables.len() + 2);
@@ -67,7 +72,7 @@ impl Template {
             context.push((tag::GENERATION, tracker));
             let strftime_now = move |format: &str| clock::strftime(now, format);
             context.push(("strftime_now", Value::from_function(strftime_now)));
-            let mut writer = Writer { text: Vec::new(), written: &written };
+            let mut writer = Writer { text: Vec::new(), limit, written: &written };
             let template = self.0.get_template(NAME)?;
             template.render_captured_to(Value::from_pairs(context), &mut writer)?;
             // Engine and filters write whole strings only.
@@ -146,7 +151,8 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Outc
 /// engine ends with the thread.
 fn on_a_deep_stack<T: Send>(run: impl FnOnce() -> Outcome<T> + Send) -> Result<T> {
     let run = || run().map_err(|error| described(&error));
-    let failed = |reason: &str| Error::ChatTemplate { line: None, reason: reason.to_owned() };
+    let failed =
+        |reason: &str| Error::ChatTemplate { file: None, line: None, reason: reason.to_owned() };
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
         let thread = thread.map_err(|error| failed(&format!("cannot start a thread: {error}")))?;
@@ -163,10 +169,12 @@ fn described(error: &minijinja::Error) -> Error {
         (_, Some(detail)) => detail.to_owned(),
     };
     let reason = match std::error::Error::source(error) {
+        // What the writer says.
+        Some(source) if source.is::<io::Error>() => source.to_string(),
         Some(source) if error.detail().is_none() => format!("{reason}: {source}"),
         _ => reason,
     };
-    Error::ChatTemplate { line: error.line(), reason }
+    Error::ChatTemplate { file: None, line: error.line(), reason }
 }
 
 fn fail(reason: impl Into<std::borrow::Cow<'static, str>>) -> minijinja::Error {
@@ -176,6 +184,7 @@ fn fail(reason: impl Into<std::borrow::Cow<'static, str>>) -> minijinja::Error {
 /// Where the output goes; refuses to grow beyond reason.
 struct Writer<'a> {
     text: Vec<u8>,
+    limit: usize,
     written: &'a Written,
 }
 
@@ -185,8 +194,10 @@ impl io::Write for Writer<'_> {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.text.len() + bytes.len() > MAX_OUTPUT {
-            return Err(io::Error::other(format!("more than {MAX_OUTPUT} bytes of output")));
+        if self.text.len() + bytes.len() > self.limit {
+            let reason =
+                format!("makes more than {} bytes of text, which is too long a prompt", self.limit);
+            return Err(io::Error::other(reason));
         }
         self.text.extend_from_slice(bytes);
         let chars = bytes.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();

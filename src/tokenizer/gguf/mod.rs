@@ -3,8 +3,8 @@
 //! Sources: `llama-vocab.cpp` and `convert_hf_to_gguf.py` of llama.cpp for what the metadata mean;
 //! transformers' converters for how the tokenizers they came from are put together.
 
-use std::collections::HashMap;
-use std::result;
+mod ends;
+mod metadata;
 
 use serde_json::Value;
 use serde_json::json;
@@ -27,6 +27,10 @@ use crate::tokenizer::backend::Template;
 use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::charsmap;
+use crate::tokenizer::gguf::metadata::Metadata;
+use crate::tokenizer::gguf::metadata::Parsed;
+use crate::tokenizer::gguf::metadata::TokenKind;
+use crate::tokenizer::gguf::metadata::spelled;
 use crate::tokenizer::json::Parts;
 use crate::tokenizer::json::part;
 use crate::tokenizer::pretokenizer::PreTokenizer;
@@ -39,24 +43,6 @@ use crate::tokenizer::spm;
 pub(super) fn load(file: &GgufFile) -> Result<Loaded> {
     let loaded = Metadata::read(file).and_then(|metadata| guarded(|| Ok(metadata.load()?)));
     loaded.map_err(|reason| Error::malformed(file.path(), reason))
-}
-
-/// The metadata that every kind of tokenizer has.
-struct Metadata<'a> {
-    file: &'a GgufFile,
-    tokens: Vec<&'a str>,
-    kinds: Vec<TokenKind>,
-}
-
-/// `llama_token_type` of llama.cpp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TokenKind {
-    /// Left out when decoding without special tokens.
-    Control,
-    /// Looked for in the text, but ordinary text.
-    UserDefined,
-    /// Normal, unknown, unused and byte tokens.
-    Other,
 }
 
 /// What differs between the kinds of tokenizers.
@@ -79,45 +65,15 @@ enum Form {
     Roberta,
 }
 
-type Parsed<T> = result::Result<T, String>;
-
-impl<'a> Metadata<'a> {
-    fn read(file: &'a GgufFile) -> Parsed<Self> {
-        let tokens: Vec<_> = array(file, "tokens")?
-            .ok_or("has no tokens: tokenizer.ggml.tokens is missing")?
-            .iter()
-            .map(|token| token.as_str().ok_or("has tokens that are no text: tokenizer.ggml.tokens"))
-            .collect::<result::Result<_, _>>()?;
-        if tokens.is_empty() {
-            return Err("has an empty vocabulary: tokenizer.ggml.tokens".to_owned());
-        }
-        let kinds = match array(file, "token_type")? {
-            None => vec![TokenKind::Other; tokens.len()],
-            Some(kinds) => {
-                same_length("token_type", kinds.len(), tokens.len())?;
-                kinds
-                    .iter()
-                    .map(|kind| match kind.as_u64() {
-                        Some(3) => Ok(TokenKind::Control),
-                        Some(4) => Ok(TokenKind::UserDefined),
-                        Some(_) => Ok(TokenKind::Other),
-                        None => Err("has token types that are no numbers".to_owned()),
-                    })
-                    .collect::<Parsed<_>>()?
-            }
-        };
-        Ok(Self { file, tokens, kinds })
-    }
-
+impl Metadata<'_> {
     fn load(&self) -> Parsed<Loaded> {
-        let model = self.string("model").ok_or("does not name its tokenizer.ggml.model")?;
-        let frame = match model {
+        let frame = match self.model() {
             "gpt2" => self.byte_bpe(),
             "gemma4" => self.gemma4(),
             "llama" => self.llama(),
             "bert" => self.bert(),
             "t5" => self.t5(),
-            _ => {
+            model => {
                 return Err(format!(
                     "has a tokenizer of the unknown kind {model:?}; gpt2, llama, gemma4, bert and \
                      t5 are supported"
@@ -172,11 +128,16 @@ impl<'a> Metadata<'a> {
             .iter()
             .zip(&self.kinds)
             .zip(self.scores()?)
-            .map(|((token, kind), score)| (spelled(token, *kind), score))
+            .map(|((token, &kind), score)| match kind {
+                // SentencePiece looks for these first; the converter gives some of them a score of
+                // its own.
+                TokenKind::UserDefined => (spelled(token, kind), 0.0),
+                _ => ((*token).to_owned(), score),
+            })
             .collect();
         let pieces: Vec<_> = scored.iter().map(|(token, _)| token.as_str()).collect();
         let merges = spm::merges(&scored, &pieces);
-        let prefix_space = self.boolean("add_space_prefix").unwrap_or(true);
+        let prefix_space = self.boolean("add_space_prefix")?.unwrap_or(true);
         let frame = self.sentencepiece_bpe(spm::vocab_map(scored), merges, prefix_space)?;
         Ok(Frame { adds: (true, false), ..frame })
     }
@@ -198,7 +159,7 @@ impl<'a> Metadata<'a> {
     ) -> tokenizers::Result<Frame> {
         let mut builder =
             BPE::builder().vocab_and_merges(vocab, merges).fuse_unk(true).byte_fallback(true);
-        if let Some(unk) = self.special("unknown") {
+        if let Some(unk) = self.special("unknown")? {
             builder = builder.unk_token(unk.content);
         }
         let sketch = Sketch {
@@ -225,15 +186,15 @@ impl<'a> Metadata<'a> {
             };
             (spelled, id)
         });
-        let unk = self.special("unknown").map_or_else(|| "[UNK]".to_owned(), |unk| unk.content);
+        let unk = self.special("unknown")?.map_or_else(|| "[UNK]".to_owned(), |unk| unk.content);
         let model = WordPiece::builder().vocab(vocab.collect::<Vocab>()).unk_token(unk).build()?;
-        let lowercase = self.boolean("normalizer.lowercase").unwrap_or(true);
+        let lowercase = self.boolean("normalizer.lowercase")?.unwrap_or(true);
         let sketch = Sketch {
             normalizer: part(json!({
                 "type": "BertNormalizer",
                 "clean_text": true,
                 "handle_chinese_chars": true,
-                "strip_accents": self.boolean("normalizer.strip_accents").unwrap_or(lowercase),
+                "strip_accents": self.boolean("normalizer.strip_accents")?.unwrap_or(lowercase),
                 "lowercase": lowercase,
             }))?,
             pre_tokenizer: json!({"type": "BertPreTokenizer"}),
@@ -250,28 +211,17 @@ impl<'a> Metadata<'a> {
 
     /// SentencePiece unigram.
     fn t5(&self) -> tokenizers::Result<Frame> {
-        let table = match array(self.file, "precompiled_charsmap")? {
-            None => Vec::new(),
-            Some(bytes) => bytes
-                .iter()
-                .map(|byte| match byte {
-                    GgufValue::UInt(byte) => u8::try_from(*byte).ok(),
-                    GgufValue::Int(byte) => i8::try_from(*byte).ok().map(|byte| byte as u8),
-                    _ => None,
-                })
-                .collect::<Option<_>>()
-                .ok_or("has a precompiled_charsmap that is no list of bytes")?,
-        };
         let scored = self.tokens.iter().map(|&token| token.to_owned()).zip(self.scores()?);
-        let unk = self.special("unknown").map(|unk| unk.id as usize);
+        let unk = self.special_id("unknown")?.map(|id| id as usize);
         let model = Unigram::from(scored.collect(), unk, false)?;
-        let mut steps = vec![charsmap::normalizer(&table)?.map(NormalizerWrapper::Precompiled)];
-        if self.boolean("remove_extra_whitespaces").unwrap_or(true) {
+        let mut steps =
+            vec![charsmap::normalizer(&self.charsmap()?)?.map(NormalizerWrapper::Precompiled)];
+        if self.boolean("remove_extra_whitespaces")?.unwrap_or(true) {
             steps.push(part(json!({"type": "Strip", "strip_left": false, "strip_right": true}))?);
             let pattern = json!({"Regex": " {2,}"});
             steps.push(part(json!({"type": "Replace", "pattern": pattern, "content": "▁"}))?);
         }
-        let prefix_space = self.boolean("add_space_prefix").unwrap_or(true);
+        let prefix_space = self.boolean("add_space_prefix")?.unwrap_or(true);
         let sketch = Sketch {
             normalizer: spm::sequence(steps),
             pre_tokenizer: spm::metaspace(prefix_space, true, true),
@@ -281,7 +231,7 @@ impl<'a> Metadata<'a> {
         Ok(Frame {
             parts: sketch.complete(Engine::new(model.into()))?,
             // XLM-RoBERTa's begins with one too; T5's architectures have names of their own.
-            adds: (self.file.string("general.architecture") == Some("bert"), true),
+            adds: (self.architecture()? == "bert", true),
             form: Form::Roberta,
             cleans_up: false,
         })
@@ -290,16 +240,17 @@ impl<'a> Metadata<'a> {
     /// Adds special tokens, and puts them around texts.
     fn finish(&self, frame: Frame) -> Parsed<Loaded> {
         let Frame { parts: Parts { mut tokenizer, .. }, adds, form, cleans_up } = frame;
-        guarded(|| tokenizer.add_tokens(self.added_tokens(form)))?;
+        let added = self.added_tokens(form)?;
+        guarded(|| tokenizer.add_tokens(added))?;
         let named = [
-            ("bos_token", self.special("bos")),
-            ("eos_token", self.special("eos")),
-            ("unk_token", self.special("unknown")),
+            ("bos_token", self.special("bos")?),
+            ("eos_token", self.special("eos")?),
+            ("unk_token", self.special("unknown")?),
             // The key has been misspelt from the beginning.
-            ("sep_token", self.special("seperator").or_else(|| self.special("separator"))),
-            ("pad_token", self.special("padding")),
-            ("cls_token", self.special("cls")),
-            ("mask_token", self.special("mask")),
+            ("sep_token", self.special("seperator")?.or(self.special("separator")?)),
+            ("pad_token", self.special("padding")?),
+            ("cls_token", self.special("cls")?),
+            ("mask_token", self.special("mask")?),
         ];
         let named = named.into_iter().filter_map(|(name, token)| Some((name, token?)));
         let special = SpecialTokens::new(named);
@@ -312,9 +263,9 @@ impl<'a> Metadata<'a> {
             Form::Llama | Form::Roberta => special.eos.as_ref().or(special.sep.as_ref()),
         };
         let frame = |key: &str, default: bool, token: Option<&SpecialToken>| {
-            let wanted = self.boolean(key).unwrap_or(default);
-            match (wanted, token) {
-                (true, None) if self.boolean(key).is_some() => {
+            let asked = self.boolean(key)?;
+            match (asked.unwrap_or(default), token) {
+                (true, None) if asked.is_some() => {
                     Err(format!("asks for tokenizer.ggml.{key} but has no such token"))
                 }
                 (true, token) => Ok(token.cloned()),
@@ -334,39 +285,47 @@ impl<'a> Metadata<'a> {
                 Form::Bert | Form::Roberta => PaddingSide::Right,
             },
             clean_up_spaces: cleans_up,
-            chat_eot: self.special("eot").map(|token| token.id).or_else(|| self.end_of_turn()),
-            chat_eom: self.special("eom").map(|token| token.id),
+            ends: ends::of(self)?,
             ..Settings::default()
         };
         Ok(Loaded { backend: Backend::new(tokenizer), template, settings })
     }
 
-    fn added_tokens(&self, form: Form) -> Vec<AddedToken> {
-        let name = self.file.string("general.name").unwrap_or_default().to_lowercase();
+    fn added_tokens(&self, form: Form) -> Parsed<Vec<AddedToken>> {
+        let name = self.file.read_as("general.name", GgufValue::as_str, "text")?;
+        let name = name.unwrap_or_default().to_lowercase();
         // Phi-3's turn markers swallow the newline after them, which the file has no field for.
         let is_phi3 = name.contains("phi-3") || name.contains("phi3");
         // SentencePiece models see spaces as any other character.
-        let is_sentencepiece = matches!(self.string("model"), Some("llama" | "gemma4"));
-        let unk = self.special("unknown").map(|token| token.id);
+        let is_sentencepiece = matches!(self.model(), "llama" | "gemma4");
+        let unk = self.special_id("unknown")?;
         let mut tokens = Vec::new();
         for ((&token, &kind), id) in self.tokens.iter().zip(&self.kinds).zip(0..) {
             let special = kind == TokenKind::Control || Some(id) == unk;
-            let is_word = spelled(token, kind) == token || !is_sentencepiece;
-            let is_added = special || (kind == TokenKind::UserDefined && is_word);
+            let is_added = special || kind == TokenKind::UserDefined;
             if is_added && !token.is_empty() {
                 let swallows = is_phi3 && !matches!(token, "<unk>" | "<s>" | "<|endoftext|>");
-                let added = AddedToken::from(token, special).normalized(false);
+                let content = match is_sentencepiece {
+                    true => spelled(token, kind),
+                    false => token.to_owned(),
+                };
+                let added = AddedToken::from(content, special).normalized(false);
                 // As the XLM-R and RoBERTa classes have it.
                 let is_mask = form == Form::Roberta && token == "<mask>";
                 tokens.push(added.rstrip(swallows).lstrip(is_mask));
             }
         }
-        tokens
+        Ok(tokens)
+    }
+
+    fn architecture(&self) -> Parsed<&str> {
+        let name = self.file.read_as("general.architecture", GgufValue::as_str, "text")?;
+        Ok(name.unwrap_or_default())
     }
 
     fn pre_tokenizer(&self) -> Parsed<PreTokenizer> {
-        let name = self.string("pre").filter(|name| *name != "default");
-        let architecture = self.file.string("general.architecture").unwrap_or_default();
+        let name = self.string("pre")?.filter(|name| *name != "default");
+        let architecture = self.architecture()?;
         match name {
             Some(name) => PreTokenizer::named(name).ok_or_else(|| {
                 format!("names an unknown pre-tokenizer: tokenizer.ggml.pre is {name:?}")
@@ -378,73 +337,6 @@ impl<'a> Metadata<'a> {
                 )
             }),
         }
-    }
-
-    fn vocab(&self) -> Vocab {
-        let tokens = self.tokens.iter().zip(0..).filter(|(token, _)| !token.is_empty());
-        tokens.map(|(&token, id)| (token.to_owned(), id)).collect()
-    }
-
-    fn merges(&self) -> Parsed<Vec<(String, String)>> {
-        let merges =
-            array(self.file, "merges")?.ok_or("has no merges: tokenizer.ggml.merges is missing")?;
-        let known: HashMap<&str, ()> = self.tokens.iter().map(|&token| (token, ())).collect();
-        let longest = self.tokens.iter().map(|token| token.len()).max().unwrap_or(0);
-        merges
-            .iter()
-            .map(|merge| {
-                let text = merge.as_str().ok_or("has merges that are no text")?;
-                // A token may itself begin with a space.
-                let at = text.char_indices().skip(1).find(|&(_, c)| c == ' ').map(|(at, _)| at);
-                let pair = at.map(|at| (&text[..at], &text[at + 1..]));
-                let (left, right) =
-                    pair.ok_or_else(|| format!("has the merge {text:?}, no pair"))?;
-                let known = |token| known.contains_key(token);
-                if !known(left) || !known(right) || left.len() + right.len() > longest {
-                    return Err(format!("has the merge {text:?} of tokens it does not have"));
-                }
-                Ok((left.to_owned(), right.to_owned()))
-            })
-            .collect()
-    }
-
-    fn scores(&self) -> Parsed<Vec<f64>> {
-        let scores =
-            array(self.file, "scores")?.ok_or("has no scores: tokenizer.ggml.scores is missing")?;
-        same_length("scores", scores.len(), self.tokens.len())?;
-        scores
-            .iter()
-            .map(|score| {
-                let score = score.as_f64().filter(|score| !score.is_nan());
-                score.ok_or_else(|| "has scores that are no numbers".to_owned())
-            })
-            .collect()
-    }
-
-    /// A token named by `tokenizer.ggml.<name>_token_id`; none where the id is out of range, as
-    /// llama.cpp has it.
-    fn special(&self, name: &str) -> Option<SpecialToken> {
-        let id = self.file.integer(&key(&format!("{name}_token_id")))?;
-        let content = self.tokens.get(usize::try_from(id).ok()?)?;
-        Some(SpecialToken { content: (*content).to_owned(), id: u32::try_from(id).ok()? })
-    }
-
-    /// The token that ends a turn, found by its text where the file does not name it.
-    fn end_of_turn(&self) -> Option<u32> {
-        let control = |name: &&str| {
-            let is_it =
-                |(token, kind): (&&str, &TokenKind)| token == name && *kind == TokenKind::Control;
-            self.tokens.iter().zip(&self.kinds).position(is_it)
-        };
-        u32::try_from(END_OF_TURN.iter().find_map(control)?).ok()
-    }
-
-    fn string(&self, name: &str) -> Option<&'a str> {
-        self.file.string(&key(name))
-    }
-
-    fn boolean(&self, name: &str) -> Option<bool> {
-        self.file.boolean(&key(name))
     }
 }
 
@@ -468,50 +360,3 @@ fn template(
     };
     Template::from_pieces(single, pair, first.iter().chain(&last))
 }
-
-/// The converter writes the spaces of user-defined tokens as spaces; merges spell them `▁`.
-fn spelled(token: &str, kind: TokenKind) -> String {
-    match kind {
-        TokenKind::UserDefined if is_blank(token) => token.replace(' ', "▁"),
-        _ => token.to_owned(),
-    }
-}
-
-fn is_blank(token: &str) -> bool {
-    !token.is_empty() && token.bytes().all(|byte| byte == b' ')
-}
-
-/// An array in the metadata; an error where the value is something else.
-fn array<'a>(file: &'a GgufFile, name: &str) -> Parsed<Option<&'a [GgufValue]>> {
-    match file.metadata().get(&key(name)) {
-        None => Ok(None),
-        Some(GgufValue::Array(values)) => Ok(Some(values)),
-        Some(_) => Err(format!("has no list in {}", key(name))),
-    }
-}
-
-fn same_length(name: &str, found: usize, tokens: usize) -> Parsed<()> {
-    match found == tokens {
-        true => Ok(()),
-        false => Err(format!("has {found} values in {} for {tokens} tokens", key(name))),
-    }
-}
-
-fn key(name: &str) -> String {
-    format!("tokenizer.ggml.{name}")
-}
-
-/// The names that llama.cpp looks for.
-const END_OF_TURN: [&str; 11] = [
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<end_of_turn>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<EOT>",
-    "_<EOT>",
-    "[EOT]",
-    "<｜end▁of▁sentence｜>",
-    "<end_of_utterance>",
-];
