@@ -13,15 +13,18 @@
 //! renders as in Python; a template sees a difference where
 //!
 //! - it raises, and Python does not: a macro uses `varargs` or `kwargs`; `namespace` is given a dict
-//!   and names at once; text is unpacked into variables; numbers have their methods called; a flag
-//!   is negated (`-true`); `%r` is formatted; the rest of `a < b < c` fails though `a < b` is false;
-//!   a namespace is put into a list, a dict or another namespace; one of the filters `pprint`,
-//!   `random`, `urlencode`, `urlize`, `wordwrap`, `xmlattr` or the function `lipsum` is used;
+//!   and names at once; text is unpacked into variables; numbers have their methods called, but for
+//!   `float.is_integer`; a flag is negated (`-true`); the rest of `a < b < c` fails though `a < b` is
+//!   false; a namespace is put into a list, a dict or another namespace; one of the filters `pprint`,
+//!   `random`, `urlize`, `wordwrap` or the function `lipsum` is used; text is encoded as anything but
+//!   UTF-8, ASCII or Latin-1;
+//! - it does not raise, and Python does: `nan` or `inf` come out of an expression of constants, which
+//!   jinja2 turns into names of variables;
 //! - something is printed that nobody prints: a method that is not called, a macro, a generator, or
-//!   inside of a list text marked `safe`, or a character that is younger than Python 3.11;
+//!   a character that is younger than Python 3.11;
 //! - a method of anything but a dict is tested for (of a dict, `dict.items` is there even if no key
 //!   of that name is, as in Python);
-//! - `isnumeric` and its kin are asked of ideographs and rarer digits;
+//! - `striptags` meets an entity that XML does not have;
 //! - text marked `safe` is changed by a filter or method: it is then escaped when added to other
 //!   text.
 

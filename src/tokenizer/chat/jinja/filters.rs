@@ -1,18 +1,21 @@
 //! Jinja's filters of text and numbers where minijinja's do not do as Python does.
 
-use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, State, Value};
 
 use super::arguments::{bind, flag, given, integer, required, string};
 use super::operators::real;
-use super::value::reserve;
-use super::{Outcome, fail, methods, strings, text};
+use super::percent::percent;
+use super::value::{is_namespace, reserve};
+use super::{Outcome, fail, methods, strings, text, unicode, web};
 
 /// A filter: the value and the arguments after it.
 pub(super) type Filter = fn(&mut State<'_, '_>, &Value, &[Value]) -> Outcome<Value>;
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
-    let filters: [(&'static str, Filter); 20] = [
+    let filters: [(&'static str, Filter); 26] = [
+        ("abs", absolute),
+        ("attr", attribute),
         ("capitalize", |state, value, _| {
             Ok(Value::from(text::capitalize(&text::str(state, value)?)))
         }),
@@ -21,8 +24,10 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
         ("default", default),
         ("e", |state, value, _| escaped(state, value)),
         ("escape", |state, value, _| escaped(state, value)),
+        ("filesizeformat", file_size),
         ("float", float),
         ("forceescape", |state, value, _| escaped(state, &Value::from(text::str(state, value)?))),
+        ("format", format),
         ("indent", indent),
         ("int", int),
         ("lower", |state, value, _| Ok(Value::from(text::str(state, value)?.to_lowercase()))),
@@ -36,11 +41,12 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
         ("title", title),
         ("trim", trim),
         ("truncate", truncate),
+        ("urlencode", web::url_encode),
+        ("xmlattr", web::attributes),
         ("upper", |state, value, _| Ok(Value::from(text::str(state, value)?.to_uppercase()))),
         ("wordcount", word_count),
     ];
     add_all(environment, filters);
-    environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
     environment.add_filter("striptags", minijinja_contrib::filters::striptags);
 }
 
@@ -56,6 +62,44 @@ pub(super) fn add_all<const N: usize>(
             },
         );
     }
+}
+
+fn absolute(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+    match (value.kind(), value.is_integer()) {
+        (ValueKind::Bool, _) => Ok(Value::from(i64::from(value.is_true()))),
+        (ValueKind::Number, true) => {
+            let number = i128::try_from(value.clone())?.unsigned_abs();
+            Ok(i64::try_from(number).map_or_else(|_| Value::from(number), Value::from))
+        }
+        (ValueKind::Number, false) => Ok(Value::from(real(value).unwrap_or(f64::NAN).abs())),
+        (kind, _) => Err(fail(format!("bad operand type for abs(): {kind}"))),
+    }
+}
+
+/// An attribute, not an item: of a dict the methods only.
+fn attribute(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [name] = bind(args, ["name"])?;
+    let name = required(name, "name")?;
+    let name = string(&name)?;
+    match value.kind() == ValueKind::Map && !is_namespace(value) && !methods::of_dict(name) {
+        true => Ok(Value::UNDEFINED),
+        false => value.get_attr(name),
+    }
+}
+
+fn file_size(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let [binary] = bind(args, ["binary"])?;
+    let number = match value.as_str() {
+        Some(text) => Value::from(parse_float(text).ok_or_else(|| fail("text is no number"))?),
+        None => float(state, value, &[])?,
+    };
+    let binary = flag(binary.as_ref());
+    let number = f64::try_from(number)?;
+    let is_small = number < if binary { 1024.0 } else { 1000.0 };
+    Ok(Value::from(match is_small && number != 1.0 {
+        true => format!("{} Bytes", number.trunc()),
+        false => minijinja_contrib::filters::filesizeformat(number, Some(binary)),
+    }))
 }
 
 fn center(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
@@ -127,8 +171,7 @@ fn int(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
 
 /// Python's `float(text)`.
 fn parse_float(text: &str) -> Option<f64> {
-    let text = text::strip(text);
-    let digits = ungrouped(text)?;
+    let digits = unicode::with_ascii_decimals(&ungrouped(text::strip(text))?);
     let is_number = digits.bytes().any(|byte| byte.is_ascii_digit());
     let unsigned = digits.trim_start_matches(['+', '-']).to_ascii_lowercase();
     match is_number || matches!(unsigned.as_str(), "inf" | "infinity" | "nan") {
@@ -139,7 +182,7 @@ fn parse_float(text: &str) -> Option<f64> {
 
 /// Python's `int(text, base)`.
 fn parse_int(text: &str, base: i64) -> Option<Value> {
-    let text = ungrouped(text::strip(text))?;
+    let text = unicode::with_ascii_decimals(&ungrouped(text::strip(text))?);
     let (sign, digits) = text.split_at(usize::from(text.starts_with(['+', '-'])));
     let prefix = digits.get(..2).map(str::to_ascii_lowercase);
     let (digits, radix) = match (prefix.as_deref(), base) {
@@ -230,16 +273,27 @@ fn replace(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<
     strings::replace(state, &text::str(state, value)?, &old, &new, count).map(Value::from)
 }
 
+/// `value % arguments`.
+fn format(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
+    let operand = match args {
+        [named] if named.is_kwargs() => named.clone(),
+        [.., last] if last.is_kwargs() => {
+            return Err(fail("can't handle positional and keyword arguments at the same time"));
+        }
+        positional => Value::from(Tuple::from(positional.to_vec())),
+    };
+    percent(state, &text::str(state, value)?, &operand).map(Value::from)
+}
+
 /// Jinja's own: a word begins after whitespace, a dash or an opening bracket.
 fn title(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
     let mut titled = String::new();
-    let mut begins = true;
-    for char in text::str(state, value)?.chars() {
-        match begins {
-            true => titled.extend(char.to_uppercase()),
-            false => titled.extend(char.to_lowercase()),
-        }
-        begins = text::is_space(char) || "-({[<".contains(char);
+    let is_between = |char: char| text::is_space(char) || "-({[<".contains(char);
+    let text = text::str(state, value)?;
+    for word in text.split_inclusive(is_between) {
+        let mut chars = word.chars();
+        titled.extend(chars.next().into_iter().flat_map(char::to_uppercase));
+        titled.push_str(&chars.as_str().to_lowercase());
     }
     Ok(Value::from(titled))
 }
@@ -276,6 +330,5 @@ fn truncate(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome
 
 fn word_count(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
     let text = text::str(state, value)?;
-    let words = text.split(|char: char| !char.is_alphanumeric() && char != '_');
-    Ok(Value::from(words.filter(|word| !word.is_empty()).count()))
+    Ok(Value::from(unicode::words(&text)))
 }

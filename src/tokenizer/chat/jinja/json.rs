@@ -7,6 +7,7 @@ use minijinja::{Environment, State, Value};
 
 use super::arguments::{bind, flag, given, integer, required, string};
 use super::value::{MAX_DEPTH, is_generator, reserve};
+use super::views::is_view;
 use super::{Outcome, fail, sequences, text};
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
@@ -76,7 +77,7 @@ impl Writer<'_> {
             ValueKind::Number => self.out.push_str(&number(value)?),
             ValueKind::String => self.string(string(value)?),
             ValueKind::Seq | ValueKind::Iterable
-                if value.len().is_some() && !is_generator(value) =>
+                if value.len().is_some() && !is_generator(value) && !is_view(value) =>
             {
                 self.array(value, depth)?;
             }

@@ -5,7 +5,8 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use super::arguments::{bind, given, integer, required, string};
 use super::value::{items, list, reserve};
-use super::{Outcome, fail, strings, tag};
+use super::views::{shown, view};
+use super::{Outcome, bytes, fail, strings, tag};
 
 /// Calls a method. Those that change a list or dict raise, as in transformers' sandbox.
 pub(super) fn call(
@@ -16,9 +17,15 @@ pub(super) fn call(
 ) -> Outcome<Value> {
     match value.kind() {
         _ if name == tag::SLICE => sliced(state, value, args),
+        _ if shown(value).is_some() => Err(Error::from(ErrorKind::UnknownMethod)),
         ValueKind::String => strings::method(state, string(value)?, name, args),
         ValueKind::Map if of_dict(name) => dict(state, value, name, args),
         ValueKind::Seq | ValueKind::Iterable => sequence(state, value, name, args),
+        ValueKind::Bytes => bytes::method(value.as_bytes().unwrap_or_default(), name, args),
+        ValueKind::Number if !value.is_integer() && name == "is_integer" => {
+            let [] = bind(args, [])?;
+            Ok(Value::from(f64::try_from(value.clone())?.fract() == 0.0))
+        }
         ValueKind::Undefined => Err(fail(format!("undefined has no method {name:?}"))),
         _ => Err(Error::from(ErrorKind::UnknownMethod)),
     }
@@ -42,7 +49,8 @@ fn sliced(state: &State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value
             chars
         }
         None if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable)
-            && value.len().is_some() =>
+            && value.len().is_some()
+            && shown(value).is_none() =>
         {
             items(state, value)?
         }
@@ -75,7 +83,8 @@ fn sliced(state: &State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value
 
 /// Whether dicts have a method of the name.
 pub(super) fn of_dict(name: &str) -> bool {
-    matches!(name, "copy" | "get" | "items" | "keys" | "values") || CHANGE_DICTS.contains(&name)
+    matches!(name, "copy" | "fromkeys" | "get" | "items" | "keys" | "values")
+        || CHANGE_DICTS.contains(&name)
 }
 
 fn dict(state: &State<'_, '_>, dict: &Value, name: &str, args: &[Value]) -> Outcome<Value> {
@@ -88,15 +97,47 @@ fn dict(state: &State<'_, '_>, dict: &Value, name: &str, args: &[Value]) -> Outc
             false => Ok(default.unwrap_or_else(|| Value::from(()))),
         };
     }
+    if name == "fromkeys" {
+        let [keys, value] = bind(args, ["iterable", "value"])?;
+        let value = value.unwrap_or_else(|| Value::from(()));
+        let keys = items(state, &required(keys, "iterable")?)?;
+        let pairs = keys.into_iter().map(|key| Value::from(Tuple::from([key, value.clone()])));
+        return make_dict(state, &[list(pairs.collect())?]);
+    }
     let [] = bind(args, [])?;
     let keys = items(state, dict)?;
     match name {
-        "keys" => list(keys),
-        "values" => list(keys.iter().map(|key| dict.get_item(key)).collect::<Outcome<_>>()?),
-        "items" => list(pairs(dict, keys)?),
+        "keys" => view("dict_keys", keys),
+        "values" => {
+            let values = keys.iter().map(|key| dict.get_item(key)).collect::<Outcome<_>>()?;
+            view("dict_values", values)
+        }
+        "items" => view("dict_items", pairs(dict, keys)?),
         "copy" => Ok(dict.clone()),
         _ => Err(unsafe_call("dict", name)),
     }
+}
+
+/// `dict(mapping or pairs, **entries)`.
+pub(super) fn make_dict(state: &State<'_, '_>, args: &[Value]) -> Outcome<Value> {
+    let mut entries = Vec::new();
+    for source in args {
+        let items = items(state, source)?;
+        let pair = |item: Value| match source.kind() {
+            ValueKind::Map => Ok((item.clone(), source.get_item(&item)?)),
+            _ => match super::value::items(state, &item)?.as_slice() {
+                [key, value] => Ok((key.clone(), value.clone())),
+                _ => Err(fail("dict: pairs are expected")),
+            },
+        };
+        for (key, value) in items.into_iter().map(pair).collect::<Outcome<Vec<_>>>()? {
+            match entries.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, known)) => *known = value,
+                None => entries.push((key, value)),
+            }
+        }
+    }
+    super::value::dict(entries)
 }
 
 /// Keys and values as tuples.
@@ -111,15 +152,25 @@ pub(super) fn pairs(dict: &Value, keys: Vec<Value>) -> Outcome<Vec<Value>> {
 
 fn sequence(state: &State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> Outcome<Value> {
     match name {
-        "count" | "index" => {
+        "count" => {
             let [wanted] = bind(args, ["value"])?;
             let wanted = required(wanted, "value")?;
-            let mut places = items(state, value)?.into_iter().enumerate();
-            if name == "count" {
-                return Ok(Value::from(places.filter(|(_, item)| *item == wanted).count()));
-            }
-            let place = places.find(|(_, item)| *item == wanted);
-            place.map(|(index, _)| Value::from(index)).ok_or_else(|| fail("is not in the list"))
+            let found = items(state, value)?.into_iter().filter(|item| *item == wanted);
+            Ok(Value::from(found.count()))
+        }
+        "index" => {
+            let [wanted, start, stop] = bind(args, ["value", "start", "stop"])?;
+            let wanted = required(wanted, "value")?;
+            let items = items(state, value)?;
+            let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
+            let bound = |index: Option<Value>, default: i64| -> Outcome<i64> {
+                let index = index.map_or(Ok(default), |index| integer(&index))?;
+                Ok(if index < 0 { index.saturating_add(length).max(0) } else { index })
+            };
+            let within = bound(start, 0)?..bound(stop, length)?;
+            let place =
+                (0..).zip(&items).find(|(place, item)| within.contains(place) && **item == wanted);
+            place.map(|(place, _)| Value::from(place)).ok_or_else(|| fail("is not in the list"))
         }
         "copy" if !value.is_tuple() => Ok(value.clone()),
         _ if CHANGE_LISTS.contains(&name) => Err(unsafe_call("list", name)),
@@ -131,6 +182,6 @@ fn unsafe_call(kind: &str, name: &str) -> Error {
     fail(format!("{kind}.{name} is not allowed: a template cannot change what it is given"))
 }
 
-const CHANGE_DICTS: [&str; 6] = ["clear", "pop", "popitem", "setdefault", "update", "fromkeys"];
+const CHANGE_DICTS: [&str; 5] = ["clear", "pop", "popitem", "setdefault", "update"];
 const CHANGE_LISTS: [&str; 8] =
     ["append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"];

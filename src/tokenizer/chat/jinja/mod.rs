@@ -1,18 +1,25 @@
 //! Jinja as transformers runs it, on minijinja: see the differences in the parent module.
 
 mod arguments;
+mod bytes;
 mod clock;
 mod filters;
 mod json;
 mod methods;
 mod operators;
+mod percent;
 mod sequences;
 mod source;
+mod spec;
+mod str_format;
 mod strings;
 mod tag;
 mod tests;
 mod text;
+mod unicode;
 mod value;
+mod views;
+mod web;
 mod words;
 
 use std::io;
@@ -112,13 +119,18 @@ fn environment() -> Outcome<Environment<'static>> {
     json::add_to(&mut environment);
     tests::add_to(&mut environment);
     operators::add_to(&mut environment);
+    views::add_to(&mut environment);
     for name in ["chain", "lines", "pprint", "split", "zip", "bool"] {
         environment.remove_filter(name);
     }
     environment.remove_global("debug");
-    environment.add_function("cycler", |items: minijinja::value::Rest<Value>| {
-        minijinja_contrib::globals::cycler(items.0)
-    });
+    environment.add_function(
+        "dict",
+        |state: &mut State<'_, '_>,
+         args: minijinja::value::Rest<minijinja::value::ValueOrKwargs>| {
+            methods::make_dict(state, &args.into_values())
+        },
+    );
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
     environment.add_function(
         "raise_exception",

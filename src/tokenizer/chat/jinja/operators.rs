@@ -6,9 +6,11 @@ use minijinja::value::{Rest, Tuple, ValueKind};
 use minijinja::{Environment, State, Value};
 
 use super::arguments::string;
+use super::percent::percent;
 use super::value::{
     attribute, built, charge, is_generator, items, iterated, list, reserve, weight,
 };
+use super::views::{is_range, is_view, shown};
 use super::{Outcome, fail, filters, tag, text};
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
@@ -28,7 +30,9 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_function(tag::CONCATENATE, |state: &mut State<'_, '_>, all: Rest<Value>| {
         concatenated(state, &all)
     });
-    environment.add_function(tag::MODULO, modulo);
+    environment.add_function(tag::MODULO, |state: &mut State<'_, '_>, a: Value, b: Value| {
+        modulo(state, a, b)
+    });
     environment.add_function(tag::CHARGED, |state: &mut State<'_, '_>, all: Rest<Value>| {
         let all = Value::from(Tuple::from(all.0));
         charge(state, &all).map(|()| all)
@@ -69,7 +73,13 @@ fn equal(state: &State<'_, '_>, a: &Value, b: &Value) -> Outcome<bool> {
         reserve(state, a.len().min(b.len()))?;
     } else if a.as_object().is_some() && b.as_object().is_some() {
         // Generators are equal to nothing, and not to be used up.
-        if is_generator(a) || is_generator(b) {
+        if is_generator(a) || is_generator(b) || is_range(a) != is_range(b) {
+            return Ok(false);
+        }
+        if let (Some(a), Some(b)) = (shown(a), shown(b)) {
+            return equal(state, a, b);
+        }
+        if shown(a).is_some() || shown(b).is_some() {
             return Ok(false);
         }
         state.consume_fuel(weight(state, a)?.min(weight(state, b)?))?;
@@ -89,7 +99,7 @@ pub(super) fn order(state: &State<'_, '_>, a: &Value, b: &Value) -> Outcome<Opti
         None => {}
     }
     let are_lists = a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq;
-    if are_lists && a.is_tuple() == b.is_tuple() {
+    if are_lists && !is_range(a) && !is_range(b) && a.is_tuple() == b.is_tuple() {
         let (a, b) = (items(state, a)?, items(state, b)?);
         for (a, b) in a.iter().zip(&b) {
             if !equal(state, a, b)? {
@@ -141,7 +151,9 @@ pub(super) fn sum(state: &State<'_, '_>, values: &[Value]) -> Outcome<Value> {
 
 fn added(state: &State<'_, '_>, a: &Value, b: &Value) -> Outcome<Value> {
     let is_list = |value: &Value| {
-        matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) && value.len().is_some()
+        matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable)
+            && value.len().is_some()
+            && !is_view(value)
     };
     if a.kind() == ValueKind::String && b.kind() == ValueKind::String {
         // markupsafe: what is marked as safe makes the other side safe.
@@ -189,20 +201,9 @@ fn concatenated(state: &State<'_, '_>, values: &[Value]) -> Outcome<String> {
 }
 
 /// `a % b`: formatting where `a` is text; a tuple is several operands.
-pub(super) fn modulo(state: &mut State<'_, '_>, left: Value, right: Value) -> Outcome<Value> {
+pub(super) fn modulo(state: &State<'_, '_>, left: Value, right: Value) -> Outcome<Value> {
     if left.kind() == ValueKind::String {
-        let places = string(&left)?.replace("%%", "").matches(['%', '*']).count();
-        let optional = matches!(right.kind(), ValueKind::Map | ValueKind::Seq);
-        let mut args = vec![left];
-        match right.is_tuple() {
-            true => args.extend(right.try_iter()?),
-            false if optional && places == 0 => {}
-            false => args.push(right),
-        }
-        if args.len() > places + 1 {
-            return Err(fail("not all arguments converted during string formatting"));
-        }
-        return state.apply_filter("format", &args);
+        return percent(state, string(&left)?, &right).map(Value::from);
     }
     match numbers(&left, &right) {
         Some(Numbers::Whole(a, b)) => {

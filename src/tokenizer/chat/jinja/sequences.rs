@@ -359,17 +359,9 @@ impl Object for Group {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match key.as_usize()? {
-            0 => Some(self.grouper.clone()),
-            1 => Some(self.list.clone()),
-            _ => None,
-        }
-    }
-
-    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        match key {
-            "grouper" => Some(self.grouper.clone()),
-            "list" => Some(self.list.clone()),
+        match (key.as_usize(), key.as_str()) {
+            (Some(0), _) | (_, Some("grouper")) => Some(self.grouper.clone()),
+            (Some(1), _) | (_, Some("list")) => Some(self.list.clone()),
             _ => None,
         }
     }

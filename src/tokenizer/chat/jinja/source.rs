@@ -107,6 +107,7 @@ mod tests {
             ("{{- a ~ -b -}}", "{{- __concatenate((a),(-b),) -}}"),
             ("{{ a + b + c - d + -e }}", "{{ __add((__add((a),(b),(c)) - d),(-e)) }}"),
             ("{{ +1 }}", "{{ 1 }}"),
+            ("{{- a, f(b, c) }}", "{{- __value((a, f(b, c))) }}"),
             ("{{ a if not b < c else d }}", "{{ a if not __compare((b),'<',(c)) else d }}"),
             ("{{ a not in b == c }}", "{{ __compare((a),'not in',(b),'==',(c)) }}"),
             ("{{ a is not in b and a is in c }}", "{{ a is not in b and a is in c }}"),

@@ -1,12 +1,13 @@
 //! Methods of Python's `str`.
 
-use minijinja::formatting::{FormatStyle, format};
-use minijinja::value::Tuple;
+use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::arguments::{bind, flag, given, integer, required, string};
-use super::value::{items, list, reserve};
-use super::{Outcome, fail, text};
+use super::spec;
+use super::str_format::{self, Fields};
+use super::value::{dict, items, list, reserve};
+use super::{Outcome, bytes, fail, text, unicode};
 
 /// Calls a method of text.
 pub(super) fn method(state: &State<'_, '_>, s: &str, name: &str, args: &[Value]) -> Outcome<Value> {
@@ -79,12 +80,27 @@ pub(super) fn method(state: &State<'_, '_>, s: &str, name: &str, args: &[Value])
             pad(state, s, name, width, string(&fill)?).map(Value::from)
         }
         "format" => {
-            // The engine would make room for any width before it is told no.
-            if s.as_bytes().windows(6).any(|run| run.iter().all(u8::is_ascii_digit)) {
-                return Err(fail("format: a width or precision is too large"));
-            }
-            format(FormatStyle::StrFormat, s, args).map(Value::from)
+            let (positional, named) = match args.split_last() {
+                Some((last, rest)) if last.is_kwargs() => (rest, Some(last)),
+                _ => (args, None),
+            };
+            str_format::format(state, s, &Fields { positional, named }).map(Value::from)
         }
+        "format_map" => {
+            let [mapping] = bind(args, ["mapping"])?;
+            let mapping = required(mapping, "mapping")?;
+            let fields = Fields { positional: &[], named: Some(&mapping) };
+            str_format::format(state, s, &fields).map(Value::from)
+        }
+        "encode" => {
+            let [encoding, errors] = bind(args, ["encoding", "errors"])?;
+            bytes::encode(s, encoding, errors)
+        }
+        "translate" => {
+            let [table] = bind(args, ["table"])?;
+            translate(state, s, &required(table, "table")?).map(Value::from)
+        }
+        "maketrans" => make_translation(state, args),
         "expandtabs" => {
             let [size] = bind(args, ["tabsize"])?;
             let size = size.map_or(Ok(8), |size| integer(&size))?;
@@ -283,62 +299,119 @@ fn expand_tabs(state: &State<'_, '_>, s: &str, size: usize) -> Outcome<String> {
     Ok(expanded)
 }
 
+/// `translate`: what the table has for a character's number, text, a number or nothing.
+fn translate(state: &State<'_, '_>, s: &str, table: &Value) -> Outcome<String> {
+    let mut translated = String::new();
+    for char in s.chars() {
+        let found = table.get_item(&code(char))?;
+        match found.kind() {
+            ValueKind::Undefined => translated.push(char),
+            ValueKind::None => {}
+            ValueKind::Number => translated.push(spec::char_of(integer(&found)?.into())?),
+            _ => {
+                let text = string(&found)?;
+                reserve(state, text.len())?;
+                translated.push_str(text);
+            }
+        }
+    }
+    Ok(translated)
+}
+
+/// `maketrans`: a table for `translate`.
+fn make_translation(state: &State<'_, '_>, args: &[Value]) -> Outcome<Value> {
+    let [from, to, deleted] = bind(args, ["x", "y", "z"])?;
+    let from = required(from, "x")?;
+    let Some(to) = to else {
+        let pairs = items(state, &from)?.into_iter().map(|key| {
+            let value = from.get_item(&key)?;
+            let mut chars = key.as_str().unwrap_or_default().chars();
+            match (chars.next(), chars.next()) {
+                (Some(char), None) => Ok((code(char), value)),
+                _ if key.is_integer() => Ok((key, value)),
+                _ => Err(fail("string keys in translate table must be of length 1")),
+            }
+        });
+        return dict(pairs.collect::<Outcome<_>>()?);
+    };
+    let (from, to) = (string(&from)?, string(&to)?);
+    if from.chars().count() != to.chars().count() {
+        return Err(fail("the first two maketrans arguments must have equal length"));
+    }
+    let mut pairs: Vec<_> = from.chars().map(code).zip(to.chars().map(code)).collect();
+    let deleted = deleted.as_ref().map_or(Ok(""), string)?;
+    pairs.extend(deleted.chars().map(|char| (code(char), Value::from(()))));
+    dict(pairs)
+}
+
+/// `ord(char)`.
+fn code(char: char) -> Value {
+    Value::from(i64::from(u32::from(char)))
+}
+
 fn changed_case(s: &str, name: &str) -> Option<String> {
     Some(match name {
         "upper" => s.to_uppercase(),
-        "lower" | "casefold" => s.to_lowercase(),
+        "lower" => s.to_lowercase(),
+        "casefold" => unicode::folded(s),
         "capitalize" => text::capitalize(s),
-        "swapcase" => s
-            .chars()
-            .map(|char| match char.is_uppercase() {
-                true => char.to_lowercase().to_string(),
-                false => char.to_uppercase().to_string(),
-            })
-            .collect(),
-        "title" => {
-            let mut inside = false;
-            let mut titled = String::with_capacity(s.len());
+        "swapcase" => {
+            let lower = s.to_lowercase();
+            let mut lower = lower.chars();
+            let mut swapped = String::with_capacity(s.len());
             for char in s.chars() {
-                let cased = char.is_uppercase() || char.is_lowercase();
-                match inside {
-                    true => titled.extend(char.to_lowercase()),
-                    false => titled.extend(char.to_uppercase()),
+                let below: String = lower.by_ref().take(char.to_lowercase().count()).collect();
+                match (char.is_uppercase(), char.is_lowercase()) {
+                    (true, _) => swapped.push_str(&below),
+                    (false, true) => swapped.extend(char.to_uppercase()),
+                    _ => swapped.push(char),
                 }
-                inside = cased;
             }
+            swapped
+        }
+        "title" => {
+            let mut titled = String::with_capacity(s.len());
+            let mut rest = s;
+            while let Some(place) = rest.find(unicode::is_cased) {
+                titled.push_str(&rest[..place]);
+                let word = &rest[place..];
+                let end = word.find(|char| !unicode::is_cased(char)).unwrap_or(word.len());
+                titled.push_str(&text::capitalize(&word[..end]));
+                rest = &word[end..];
+            }
+            titled.push_str(rest);
             titled
         }
         _ => return None,
     })
 }
 
-fn asked(s: &str, name: &str) -> Option<bool> {
-    let all = |is: fn(char) -> bool| !s.is_empty() && s.chars().all(is);
-    let upper = s.chars().any(char::is_uppercase);
-    let lower = s.chars().any(char::is_lowercase);
+/// What `str.is…` says.
+pub(super) fn asked(s: &str, name: &str) -> Option<bool> {
+    let has = |is: fn(char) -> bool| s.chars().any(is);
+    let (upper, lower) = (has(char::is_uppercase), has(char::is_lowercase));
     Some(match name {
-        "isalnum" => all(char::is_alphanumeric),
-        "isalpha" => all(char::is_alphabetic),
+        "isalnum" => unicode::is_all(s, &unicode::LETTERS_AND_NUMBERS),
+        "isalpha" => unicode::is_all(s, &unicode::LETTERS),
         "isascii" => s.is_ascii(),
-        "isdecimal" | "isdigit" => all(|char| char.is_numeric() && is_digit(char)),
-        "isidentifier" => {
-            let mut chars = s.chars();
-            chars.next().is_some_and(|first| first == '_' || first.is_alphabetic())
-                && chars.all(|char| char == '_' || char.is_alphanumeric())
-        }
-        "islower" => lower && !upper,
-        "isnumeric" => all(char::is_numeric),
+        "isdecimal" => unicode::is_all(s, &unicode::DECIMALS),
+        "isdigit" => unicode::is_all(s, &unicode::DIGITS),
+        "isidentifier" => unicode::is_all(s, &unicode::IDENTIFIER),
+        "islower" => lower && !upper && !has(unicode::is_title),
+        "isnumeric" => unicode::is_all(s, &unicode::NUMBERS),
         "isprintable" => s.chars().all(text::is_printable),
-        "isspace" => all(text::is_space),
-        "istitle" => changed_case(s, "title").is_some_and(|titled| titled == s) && upper,
-        "isupper" => upper && !lower,
+        "isspace" => !s.is_empty() && s.chars().all(text::is_space),
+        "istitle" => {
+            let mut inside = false;
+            has(unicode::is_cased)
+                && s.chars().all(|char| {
+                    let begins = char.is_uppercase() || unicode::is_title(char);
+                    let fits = if begins { !inside } else { inside || !char.is_lowercase() };
+                    inside = begins || char.is_lowercase();
+                    fits
+                })
+        }
+        "isupper" => upper && !lower && !has(unicode::is_title),
         _ => return None,
     })
-}
-
-/// The standard library does not tell decimal digits from other numbers outside of ASCII: those
-/// that come in runs of ten from a zero are them, and fractions, letters and ideographs are not.
-fn is_digit(char: char) -> bool {
-    let other = matches!(char, '¼'..='¾' | '⅐'..='\u{218f}' | '㉈'..='㉟' | '㊱'..='㊿');
-    char.is_ascii_digit() || !char.is_alphabetic() && !other
 }

@@ -1,6 +1,7 @@
 //! The tags of a template, rewritten for minijinja:
 //!
 //! - `{% generation %}…{% endgeneration %}` becomes a call block.
+//! - `{{ a, b }}` gets the brackets of a tuple.
 //! - `{% set x = VALUE %}`, `{% for x in VALUE %}`, and lists, dicts and tuples wherever they are
 //!   written pass through functions that give them Python's type and bound their size.
 //! - `x[a:b]` becomes a method call, for Python's way to slice what cannot be, and since minijinja
@@ -63,9 +64,16 @@ impl<'a> Tag<'a> {
         let begin = all.clone().find(|index| !is_blank(index)).unwrap_or(all.end);
         let end = all.clone().rfind(|index| !is_blank(index)).map_or(all.end, |last| last + 1);
         self.copy(out, 0, begin);
-        match is_statement {
-            true => self.write_statement(out, begin, end)?,
-            false => self.write(out, begin, end),
+        let is_comma = |token: &Token<'_>| token.depth == 0 && token.text == ",";
+        if is_statement {
+            self.write_statement(out, begin, end)?;
+        } else if self.tokens[begin..end].iter().any(is_comma) {
+            // A tuple without its brackets.
+            out.extend([VALUE, "(("]);
+            self.write(out, begin, end);
+            out.push_str("))");
+        } else {
+            self.write(out, begin, end);
         }
         self.copy(out, end, all.end);
         Ok(())

@@ -5,7 +5,8 @@ use minijinja::{Environment, State, Value};
 
 use super::operators::{compare, modulo};
 use super::value::is_generator;
-use super::{Outcome, text};
+use super::views::is_view;
+use super::{Outcome, strings, text};
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     let is_string = |value: &Value| value.kind() == ValueKind::String;
@@ -28,14 +29,12 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_test("float", |value: &Value| {
         value.kind() == ValueKind::Number && !value.is_integer()
     });
-    for (name, asks_for_upper) in [("lower", false), ("upper", true)] {
+    for (name, method) in [("lower", "islower"), ("upper", "isupper")] {
         environment.add_test(name, move |state: &State<'_, '_>, value: &Value| -> Outcome<bool> {
-            let text = text::str(state, value)?;
-            let upper = text.chars().any(char::is_uppercase);
-            let lower = text.chars().any(char::is_lowercase);
-            Ok(if asks_for_upper { upper && !lower } else { lower && !upper })
+            Ok(strings::asked(&text::str(state, value)?, method).unwrap_or_default())
         });
     }
+    environment.add_test("escaped", |value: &Value| value.is_safe());
     for (operator, names) in [
         ("==", ["==", "eq", "equalto"]),
         ("!=", ["!=", "ne", "ne"]),
@@ -68,7 +67,8 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_test("sameas", |state: &State<'_, '_>, a: &Value, b: &Value| {
         // Equal numbers, texts and constants are the same object in Python, as long as they are
         // small; of containers nobody can tell.
-        Ok::<_, minijinja::Error>(a.kind() == b.kind() && compare(state, a, "==", b)?)
+        let alike = a.kind() == b.kind() && a.is_integer() == b.is_integer();
+        Ok::<_, minijinja::Error>(alike && compare(state, a, "==", b)?)
     });
     for name in ["startingwith", "endingwith", "int", "safe"] {
         environment.remove_test(name);
@@ -79,7 +79,8 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
 fn is_sequence(value: &Value) -> bool {
     match value.kind() {
         ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Undefined => true,
-        ValueKind::Iterable => value.len().is_some(),
+        ValueKind::Bytes => true,
+        ValueKind::Iterable => value.len().is_some() && !is_view(value),
         _ => false,
     }
 }

@@ -6,7 +6,8 @@ use minijinja::value::ValueKind;
 use minijinja::{State, Value};
 
 use super::value::{MAX_DEPTH, reserve};
-use super::{MAX_OUTPUT, Outcome, fail};
+use super::views::is_view;
+use super::{MAX_OUTPUT, Outcome, bytes, fail, unicode};
 
 /// `str(value)`, paid for.
 pub(super) fn str(state: &State<'_, '_>, value: &Value) -> Outcome<String> {
@@ -33,6 +34,11 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) -> Outcome<()> {
     let depth = depth + 1;
     match value.kind() {
         ValueKind::Undefined => out.push_str("Undefined"),
+        ValueKind::String if value.is_safe() => {
+            out.push_str("Markup(");
+            quote(out, value.as_str().unwrap_or_default());
+            out.push(')');
+        }
         ValueKind::String => quote(out, value.as_str().unwrap_or_default()),
         ValueKind::Number => match f64::try_from(value.clone()) {
             Ok(number) if !value.is_integer() => out.push_str(&float(number)),
@@ -51,6 +57,8 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) -> Outcome<()> {
             }
             out.push('}');
         }
+        ValueKind::Bytes => bytes::quote(out, value.as_bytes().unwrap_or_default()),
+        ValueKind::Seq | ValueKind::Iterable if is_view(value) => write!(out, "{value}")?,
         // What cannot tell its length is a generator: printing must not use it up.
         ValueKind::Seq | ValueKind::Iterable if value.len().is_some() => {
             let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
@@ -107,15 +115,7 @@ fn quote(out: &mut String, text: &str) {
             '\t' => out.push_str("\\t"),
             _ if char == quote => out.extend(['\\', quote]),
             _ if is_printable(char) => out.push(char),
-            _ => {
-                let code = u32::from(char);
-                // Writing to a string does not fail.
-                let _ = match code {
-                    0..=0xFF => write!(out, "\\x{code:02x}"),
-                    0x100..=0xFFFF => write!(out, "\\u{code:04x}"),
-                    _ => write!(out, "\\U{code:08x}"),
-                };
-            }
+            _ => escape(out, char),
         }
     }
     out.push(quote);
@@ -176,8 +176,33 @@ pub(super) fn lines(text: &str, keep_ends: bool) -> Vec<&str> {
 /// `text.capitalize()`.
 pub(super) fn capitalize(text: &str) -> String {
     let mut chars = text.chars();
-    let first = chars.next().into_iter().flat_map(char::to_uppercase);
-    first.collect::<String>() + &chars.as_str().to_lowercase()
+    let Some(first) = chars.next() else { return String::new() };
+    // A sigma in the end is one in the end of the whole text.
+    let lower = text.to_lowercase();
+    let rest = lower.chars().skip(first.to_lowercase().count());
+    unicode::titled(first).chars().chain(rest).collect()
+}
+
+/// `ascii(value)`: as [`repr`], with escapes for all but ASCII.
+pub(super) fn ascii(value: &Value) -> Outcome<String> {
+    let mut out = String::new();
+    for char in repr(value)?.chars() {
+        match char.is_ascii() {
+            true => out.push(char),
+            false => escape(&mut out, char),
+        }
+    }
+    Ok(out)
+}
+
+fn escape(out: &mut String, char: char) {
+    let code = u32::from(char);
+    // Writing to a string does not fail.
+    let _ = match code {
+        0..=0xFF => write!(out, "\\x{code:02x}"),
+        0x100..=0xFFFF => write!(out, "\\u{code:04x}"),
+        _ => write!(out, "\\U{code:08x}"),
+    };
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{State, Value};
 use serde_json::Value as Json;
 
+use super::views::{is_range, shown};
 use super::{Outcome, fail, methods, text};
 
 /// How deep lists and dicts may be nested. The engine recurses into them.
@@ -44,7 +45,7 @@ pub(super) fn list(items: Vec<Value>) -> Outcome<Value> {
     Ok(Value::from_object(List { items, size }))
 }
 
-fn dict(entries: Vec<(Value, Value)>) -> Outcome<Value> {
+pub(super) fn dict(entries: Vec<(Value, Value)>) -> Outcome<Value> {
     let size = Size::around(entries.iter().flat_map(|(key, value)| [key, value]), None)?;
     let keys = entries.iter().map(|(key, _)| key.clone()).collect();
     Ok(Value::from_object(Dict { keys, values: entries.into_iter().collect(), size }))
@@ -206,7 +207,13 @@ impl Size {
     fn known(value: &Value) -> Option<Self> {
         let list = value.downcast_object_ref::<List>().map(|list| list.size);
         let dict = value.downcast_object_ref::<Dict>().map(|dict| dict.size);
-        list.or(dict).or_else(|| is_generator(value).then_some(Self { depth: 0, weight: 1 }))
+        let view = shown(value).and_then(Self::known);
+        let range = is_range(value).then(|| value.len()).flatten();
+        let range = range.map(|length| Self { depth: 1, weight: 1 + length as u64 });
+        list.or(dict)
+            .or(view)
+            .or(range)
+            .or_else(|| is_generator(value).then_some(Self { depth: 0, weight: 1 }))
     }
 }
 

@@ -1,0 +1,94 @@
+//! Python's `bytes`, which templates get from `str.encode`.
+
+use std::fmt::Write;
+
+use minijinja::{Error, ErrorKind, Value};
+
+use super::arguments::{bind, string};
+use super::{Outcome, fail};
+
+/// `str.encode`.
+pub(super) fn encode(text: &str, encoding: Option<Value>, errors: Option<Value>) -> Outcome<Value> {
+    let last = match codec(encoding)? {
+        Codec::Utf8 => return Ok(Value::from_bytes(text.as_bytes().to_vec())),
+        Codec::Latin1 => '\u{ff}',
+        Codec::Ascii => '\u{7f}',
+    };
+    let errors = errors.unwrap_or_else(|| Value::from("strict"));
+    let errors = string(&errors)?;
+    let mut bytes = Vec::with_capacity(text.len());
+    for char in text.chars() {
+        match (u8::try_from(u32::from(char)), errors) {
+            (Ok(byte), _) if char <= last => bytes.push(byte),
+            (_, "ignore") => {}
+            (_, "replace") => bytes.push(b'?'),
+            _ => return Err(fail(format!("{char:?} cannot be encoded"))),
+        }
+    }
+    Ok(Value::from_bytes(bytes))
+}
+
+/// Methods of `bytes`.
+pub(super) fn method(bytes: &[u8], name: &str, args: &[Value]) -> Outcome<Value> {
+    match name {
+        "decode" => {
+            let [encoding, errors] = bind(args, ["encoding", "errors"])?;
+            let errors = errors.unwrap_or_else(|| Value::from("strict"));
+            let errors = string(&errors)?;
+            let text = match codec(encoding)? {
+                Codec::Latin1 => bytes.iter().copied().map(char::from).collect(),
+                Codec::Ascii if !bytes.is_ascii() => return Err(fail("these bytes are no ASCII")),
+                _ => match (std::str::from_utf8(bytes), errors) {
+                    (Ok(text), _) => text.to_owned(),
+                    (Err(_), "replace") => String::from_utf8_lossy(bytes).into_owned(),
+                    (Err(error), _) => return Err(fail(error.to_string())),
+                },
+            };
+            Ok(Value::from(text))
+        }
+        "hex" => {
+            let [] = bind(args, [])?;
+            let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+            Ok(Value::from(digits.collect::<String>()))
+        }
+        _ => Err(Error::from(ErrorKind::UnknownMethod)),
+    }
+}
+
+/// `repr` of bytes.
+pub(super) fn quote(out: &mut String, bytes: &[u8]) {
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
+    out.extend(['b', quote]);
+    for &byte in bytes {
+        match byte {
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            _ if char::from(byte) == quote => out.extend(['\\', quote]),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => {
+                // Writing to a string does not fail.
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
+    out.push(quote);
+}
+
+enum Codec {
+    Ascii,
+    Latin1,
+    Utf8,
+}
+
+fn codec(encoding: Option<Value>) -> Outcome<Codec> {
+    let encoding = encoding.unwrap_or_else(|| Value::from("utf-8"));
+    let name = string(&encoding)?;
+    match name.to_lowercase().replace(['-', '_'], "").as_str() {
+        "utf8" => Ok(Codec::Utf8),
+        "ascii" | "usascii" => Ok(Codec::Ascii),
+        "latin1" | "iso88591" => Ok(Codec::Latin1),
+        _ => Err(fail(format!("the encoding {name:?} is not known; utf-8, ascii and latin-1 are"))),
+    }
+}
