@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use sconce::generation::{CancelHandle, FinishReason, GenerationConfig};
-use sconce::pipeline::{TextGenerationOptions, TextGenerationPipeline};
+use sconce::pipeline::{LongGeneration, TextGenerationOptions, TextGenerationPipeline};
 use sconce::tokenizer::Tokenizer;
 use sconce::tokenizer::chat::{ChatOptions, Message};
 use sconce::{LoadOptions, ModelSource, Pipeline, Precision};
@@ -140,6 +140,35 @@ fn turns_that_come_to_nothing_are_taken_back() {
     let reply = chat.send_with([Message::assistant("We")], &options()).unwrap();
     let rest = reply.into_text().unwrap();
     assert_eq!(chat.messages()[1], Message::assistant(format!("We{rest}")));
+}
+
+#[test]
+fn what_is_no_chat_or_too_long_says_what_to_do() {
+    let pipeline = chatty("llama-gqa-tiny", "{% for m in messages %}{{ m.content }}|{% endfor %}");
+    let nobody = Message::from_json(json!({"role": "user", "text": "Hi"})).unwrap();
+    let error = pipeline.run(&[Message::user("Hi"), nobody]).unwrap_err().to_string();
+    for part in ["message 1", "\"user\"", "no `content`", "role, text"] {
+        assert!(error.contains(part), "{error}");
+    }
+    // As the reference has it, there may be nothing in it.
+    let silent = Message::from_json(json!({"role": "user", "content": null})).unwrap();
+    pipeline.run_with(&[silent], &options()).unwrap();
+
+    let long = "long ".repeat(100);
+    let error = pipeline.run(&long).unwrap_err().to_string();
+    assert!(
+        error.contains("`truncation`") && error.contains("`handle_long_generation`"),
+        "{error}"
+    );
+    // And so it is done.
+    let mut cut = options();
+    cut.truncation = Some(true);
+    let mut hole = options();
+    hole.handle_long_generation = Some(LongGeneration::Hole);
+    for options in [cut, hole] {
+        let text = pipeline.run_with(&long, &options).unwrap();
+        assert!(text[0].text().unwrap().starts_with(&long));
+    }
 }
 
 /// A golden's model with another template.

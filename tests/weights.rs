@@ -11,10 +11,12 @@ mod checkpoint_files;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 
 use candle_core::{DType, Device, Tensor};
 use checkpoint_files::{f32_bytes, safetensors, scratch};
 use sconce::models::{AutoModel, CausalLm, LogitsAt, save};
+use sconce::pipeline::on_warning;
 use sconce::weights::{Bias, NameTable, Weights};
 use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result, TokenBatch};
 
@@ -251,6 +253,28 @@ fn modules_that_are_skipped_stay_as_they_are_stored() -> Result<()> {
     let attention = q8().skip_modules(["self_attn"]);
     assert_eq!(model("gemma3", attention)?, ["f32", "q8_0", "f32", "f32", "q8_0"]);
     assert_eq!(model("llama-bf16", q8())?, ["bf16", "q8_0", "q8_0", "q8_0"]);
+    Ok(())
+}
+
+#[test]
+fn what_became_of_the_options_is_told() -> Result<()> {
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    assert!(on_warning(|said| SAID.lock().unwrap().push(said.to_owned())));
+    let load = |options| AutoModel::causal_lm("./tests/goldens/gemma3-tiny", &options);
+    load(cpu().quantize(QuantLevel::Q4K))?;
+    let said = SAID.lock().unwrap().clone();
+    let said = said.iter().find(|said| said.contains("4 layers.*.attn.q (rows of 32) in q5_0"));
+    let said = said.unwrap();
+    assert!(said.contains("layers.*.mlp.down (rows of 64) in q5_0"), "{said}");
+    assert!(said.contains("All weights take") && !said.contains("head"), "{said}");
+    let error = load(cpu().quantize(QuantLevel::Q8_0).skip_modules(["self_atn"])).unwrap_err();
+    assert!(error.is_caller_error());
+    for part in ["`skip_modules`", "did you mean \"self_attn\"", "the output head"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    // A head that is tied can be listed all the same.
+    let tied = cpu().quantize(QuantLevel::Q8_0).skip_modules(["lm_head"]);
+    AutoModel::causal_lm("./tests/goldens/llama-bf16-tiny", &tied)?;
     Ok(())
 }
 

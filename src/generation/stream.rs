@@ -36,7 +36,8 @@ pub fn generate(
 
 /// Like [`generate`], but does not compute again what `cache` holds already: the longest beginning
 /// that `cached`, the tokens in `cache`, and `prompt` have in common, unless its keys would be
-/// others now ([`CausalLm::reusable`]). The rest of the cache is dropped. Both come from [`TokenStream::into_parts`] of the turn before.
+/// others now ([`CausalLm::reusable`]). The rest of the cache is dropped. Both come from
+/// [`TokenStream::into_parts`] of the turn before.
 ///
 /// # Errors
 ///
@@ -133,8 +134,8 @@ impl TokenStream {
         self
     }
 
-    /// Ends with `handle`, too, instead of one of its own: for a handle that must be there before the
-    /// stream is.
+    /// Ends with `handle` instead of one of its own: for a handle that must be there before the stream
+    /// is.
     #[must_use]
     pub fn with_cancel_handle(mut self, handle: CancelHandle) -> Self {
         self.cancel = handle;

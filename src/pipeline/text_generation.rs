@@ -4,6 +4,7 @@
 
 mod options;
 mod output;
+mod prompt;
 mod session;
 
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use serde_json::{Map, Value};
 
 pub use options::{LongGeneration, TextGenerationOptions};
 pub use output::Generated;
+pub use prompt::Prompt;
 pub use session::{ChatReply, ChatSession};
 
-use crate::error::{Error, Result, quoted};
+use crate::error::{Error, Result};
 use crate::generation::{self, GenerationConfig, TaskParams, TextStream, TokenStream};
 use crate::models::{AutoModel, CausalLm};
 use crate::nn::cache::KvCache;
@@ -26,17 +28,6 @@ use crate::source::ModelFiles;
 use crate::tokenizer::chat::{ChatOptions, Message};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 use crate::warning::warn;
-
-/// What to continue.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Prompt {
-    /// A conversation, put into the model's chat template. One that ends with the assistant is
-    /// continued in that message, any other is answered.
-    Chat(Vec<Message>),
-    /// A text.
-    Text(String),
-}
 
 /// Continues a text or a chat with a decoder-only language model.
 ///
@@ -190,12 +181,12 @@ impl TaskPipeline for TextGenerationPipeline {
         match input {
             Value::String(text) => json(self.run_with(text.as_str(), &options)?),
             Value::Array(items) if items.first().is_some_and(Value::is_object) => {
-                json(self.run_with(chat(input)?, &options)?)
+                json(self.run_with(Prompt::chat(input)?, &options)?)
             }
             Value::Array(items) => {
                 let prompts = items.iter().map(|item| match item {
                     Value::String(text) => Ok(Prompt::from(text.as_str())),
-                    _ => chat(item),
+                    _ => Prompt::chat(item),
                 });
                 json(self.run_batch(prompts.collect::<Result<Vec<_>>>()?, &options)?)
             }
@@ -229,7 +220,7 @@ impl TextGenerationPipeline {
                 let Some(last) = messages.last() else {
                     return Err(Error::input("the chat has no messages"));
                 };
-                messages.iter().enumerate().try_for_each(check_content)?;
+                prompt::check_contents(messages)?;
                 let continues =
                     options.continue_final_message.unwrap_or_else(|| last.role() == "assistant");
                 let mut chat = ChatOptions::default()
@@ -360,69 +351,6 @@ fn answered(messages: &[Message], new: String, continues: bool) -> Vec<Message> 
     messages
 }
 
-/// As the reference's `Chat` has it: the key must be there, and may be null.
-fn check_content((number, message): (usize, &Message)) -> Result<()> {
-    if message.as_json().contains_key("content") {
-        return Ok(());
-    }
-    let keys: Vec<_> = message.as_json().keys().map(String::as_str).collect();
-    Err(Error::input(format!(
-        "message {number} of the chat (of {}) has no `content`, only {}; where there is nothing to say, \
-         beside `tool_calls` say, give it `\"content\": null`",
-        quoted(message.role()),
-        quoted(&keys.join(", ")),
-    )))
-}
-
-fn chat(messages: &Value) -> Result<Prompt> {
-    let messages =
-        messages.as_array().ok_or_else(|| Error::input("a chat is a list of messages"))?;
-    let messages = messages.iter().cloned().map(Message::from_json);
-    messages.collect::<Result<Vec<_>>>().map(Prompt::Chat)
-}
-
 fn json<T: serde::Serialize>(records: T) -> Result<Value> {
     serde_json::to_value(records).map_err(Error::input)
-}
-
-impl From<&str> for Prompt {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Prompt {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<&String> for Prompt {
-    fn from(text: &String) -> Self {
-        Self::Text(text.clone())
-    }
-}
-
-impl From<&[Message]> for Prompt {
-    fn from(messages: &[Message]) -> Self {
-        Self::Chat(messages.to_vec())
-    }
-}
-
-impl<const N: usize> From<&[Message; N]> for Prompt {
-    fn from(messages: &[Message; N]) -> Self {
-        Self::Chat(messages.to_vec())
-    }
-}
-
-impl From<&Vec<Message>> for Prompt {
-    fn from(messages: &Vec<Message>) -> Self {
-        Self::Chat(messages.clone())
-    }
-}
-
-impl From<Vec<Message>> for Prompt {
-    fn from(messages: Vec<Message>) -> Self {
-        Self::Chat(messages)
-    }
 }
