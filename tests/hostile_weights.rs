@@ -118,6 +118,7 @@ fn files_that_did_not_come_whole_say_what_to_do() {
     for (name, bytes) in [
         (SAFETENSORS, golden("llama-tiny/model.safetensors")),
         (TORCH, golden("llama-bin-tiny/pytorch_model.bin")),
+        (GGUF, golden("llama-tiny/model.gguf")),
     ] {
         for length in [5, 200, bytes.len() / 2, bytes.len() - 1] {
             refused(name, &bytes[..length], if length > 5 { "download it again" } else { "" });

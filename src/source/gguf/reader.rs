@@ -110,7 +110,9 @@ impl<'a> Reader<'a> {
             .filter(|range| range.end <= self.bytes.len())
             .ok_or_else(|| {
                 let size = self.bytes.len();
-                format!("{length} bytes at {data} + {offset} are beyond the file's {size} bytes")
+                format!(
+                    "{length} bytes at {data} + {offset} are beyond the file's {size} bytes; {CUT_OFF}"
+                )
             })
     }
 
@@ -155,7 +157,7 @@ impl<'a> Reader<'a> {
                 let width = width(kind)
                     .ok_or_else(|| format!("has a metadata value of unknown type {kind}"))?;
                 let value = GgufValue::scalar(kind, self.take(width)?);
-                value.map(|(value, _)| value).ok_or_else(|| "is truncated".to_owned())
+                value.map(|(value, _)| value).ok_or_else(|| format!("is truncated; {CUT_OFF}"))
             }
         }
     }
@@ -177,7 +179,7 @@ impl<'a> Reader<'a> {
 
     fn array<const N: usize>(&mut self) -> Parsed<[u8; N]> {
         let bytes = self.take(N)?;
-        bytes.try_into().map_err(|_| "is truncated".to_owned())
+        bytes.try_into().map_err(|_| format!("is truncated; {CUT_OFF}"))
     }
 
     fn take(&mut self, length: usize) -> Parsed<&'a [u8]> {
@@ -186,7 +188,10 @@ impl<'a> Reader<'a> {
             .checked_add(length)
             .and_then(|end| self.bytes.get(self.position..end))
             .ok_or_else(|| {
-                format!("is truncated: {length} bytes wanted at {} of its header", self.position)
+                format!(
+                    "is truncated: {length} bytes wanted at {} of its header; {CUT_OFF}",
+                    self.position
+                )
             })?;
         self.position += length;
         Ok(taken)
@@ -205,6 +210,8 @@ fn apart(tensors: &[(String, GgufTensor)]) -> Parsed<()> {
     }
 }
 
+/// What to do about a file that has an end where there should be none.
+const CUT_OFF: &str = "it was cut off: download it again";
 const MAGIC: &[u8] = b"GGUF";
 const DEFAULT_ALIGNMENT: usize = 32;
 /// The specification asks for a multiple of 8, and blocks must not lie on odd addresses.
