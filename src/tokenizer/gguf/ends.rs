@@ -15,7 +15,7 @@ pub(super) fn of(metadata: &Metadata<'_>) -> Parsed<Vec<u32>> {
     ends.extend(NAMES.iter().filter_map(named));
     for (removed, beside) in EXCEPTIONS {
         let is_end = |name: &&str| named(name).is_some_and(|id| ends.contains(&id));
-        if beside.iter().all(|names| names.iter().any(|name| is_end(&name))) {
+        if beside.iter().all(|names| names.iter().any(is_end)) {
             metadata.id_of(removed).map(|id| ends.remove(&id));
         }
     }
