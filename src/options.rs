@@ -13,6 +13,8 @@ use crate::error::{Error, none_of};
 #[non_exhaustive]
 pub struct LoadOptions {
     /// Where weights live and arithmetic happens. `None`: the best device this build supports.
+    /// On the CPU the best instructions it has are used, up to those that the environment variable
+    /// `SCONCE_CPU` names: `avx512`, `avxvnni`, `avx2`, `i8mm`, `dotprod`, `neon` or `scalar`.
     pub device: Option<Device>,
     /// The dtype of dense weights and, on a GPU, of the arithmetic, which is f32 on the CPU. `None`:
     /// as stored; a GGUF file keeps its blocks. `Some` makes a GGUF file dense (it is dequantized, as

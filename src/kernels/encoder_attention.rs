@@ -170,11 +170,14 @@ impl<'a> Head<'a> {
             }
             let mut totals = [0.0; QUERIES];
             for (number, scores) in scores.chunks_exact_mut(padded).take(count).enumerate() {
-                let scores = &mut scores[..seen.len()];
+                let eights = &mut scores[..seen.len().next_multiple_of(8)];
+                let (scores, beyond) = eights.split_at_mut(seen.len());
                 let products = [of_queries.as_slice(), of_keys.as_slice()];
                 self.add_distances(scores, &seen, first + number, number, products);
                 self.hide(scores, &seen, first + number);
-                soften(tier, scores, &mut totals[number]);
+                // One by one, the last numbers would take as long as all others.
+                beyond.fill(f32::NEG_INFINITY);
+                soften(tier, eights, &mut totals[number]);
             }
             let shares = Rows { values: scores, stride: padded };
             let values = Rows { values: &copied[seen.start * width..], stride: width };

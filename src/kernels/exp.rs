@@ -13,13 +13,19 @@ pub(super) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 /// Range reduction and polynomial as in Cephes' `expf`.
 #[inline(always)]
 pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
+    let value = exp_within::<FMA>(x.clamp(-87.3, 88.0));
+    if x < -87.3 { 0.0 } else { value }
+}
+
+/// [`exp`] between -87.3 and 88.
+#[inline(always)]
+pub(super) fn exp_within<const FMA: bool>(x: f32) -> f32 {
     /// Adding and taking it away rounds to a whole number.
     const ROUND: f32 = 12_582_912.0;
-    let within = x.clamp(-87.3, 88.0);
-    let shifted = multiply_add::<FMA>(within, std::f32::consts::LOG2_E, ROUND);
+    let shifted = multiply_add::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     // The logarithm of 2 in two parts, the first exact in few bits.
-    let r = multiply_add::<FMA>(n, -0.693_359_4, within);
+    let r = multiply_add::<FMA>(n, -0.693_359_4, x);
     let r = multiply_add::<FMA>(n, 2.121_944_4e-4, r);
     let p = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1]
         .into_iter()
@@ -27,8 +33,7 @@ pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     let p = multiply_add::<FMA>(p, r * r, r) + 1.0;
     // The whole part is in the low bits of the shifted number; it becomes the exponent.
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
-    let value = p * power;
-    if x < -87.3 { 0.0 } else { value }
+    p * power
 }
 
 /// `1 / (1 + e^-x)`.

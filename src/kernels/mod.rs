@@ -17,7 +17,7 @@
 //! | [`dense`], where asked for | bf16, exact | rounded to bf16 | that of rounding, and below `1e-5` of the sum of the products' magnitudes |
 //! | [`attention`] | cached keys and values, f32, f16 or 8 bits, exact | f32 | below `1e-5` of the largest value |
 //! | [`norm`], [`rope`], [`gate`] | f32 | f32 | below `3e-6`, `2e-5` and `1e-6`, relatively |
-//! | [`elementwise`] | | f32 | GELU: below `5e-7`, `4e-7` of a larger result |
+//! | [`elementwise`] | | f32 | GELU: below `2e-7`, `1.6e-7` of a larger result |
 //! | [`encoder_attention`] | | f32 | below `1e-5` of the largest value |
 //! | [`quantize`] | f32 to blocks | | that of ggml's reference, or less |
 

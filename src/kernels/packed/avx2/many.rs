@@ -24,7 +24,7 @@ pub(super) const HEIGHT: usize = 4;
 const PIECES: usize = 12;
 
 /// Groups that are unpacked at a time: so many pieces of each stay in the second cache.
-const GROUPS: usize = 32;
+const GROUPS: usize = 48;
 
 /// 32 columns of eight rows of weights: `scale * (quants · factors) + minimum`. What a format does not
 /// have is never read.
@@ -158,11 +158,22 @@ impl Spread {
             self.words[WORD][i] = word(values, WORD);
         });
         self.scale[i] = _mm256_set1_ps(group.scale);
-        self.correction[i] = _mm256_set1_epi32(-const { offset::<F>() } * group.total);
+        if const { offset::<F>() } > 0 {
+            self.correction[i] = _mm256_set1_epi32(-const { offset::<F>() } * group.total);
+        }
         let sums = if F::HALVES { group.halves } else { [group.sum; 2] };
-        for (to, sum) in self.sums.iter_mut().zip(sums) {
+        for (to, sum) in self.sums.iter_mut().zip(sums).take(const { minima::<F>() }) {
             to[i] = _mm256_set1_ps(sum);
         }
+    }
+}
+
+/// How many minima pieces have, one for each half or one for both.
+const fn minima<F: Format>() -> usize {
+    match F::LAYOUT.meaning {
+        Meaning::Minimum | Meaning::FactorAndMinimum => 1,
+        _ if F::HALVES => 2,
+        _ => 0,
     }
 }
 
@@ -192,7 +203,7 @@ impl<const SIGNS: usize> Work<'_, SIGNS> {
         for (number, pieces) in self.pieces.chunks_exact(spread.len()).enumerate() {
             let first = number * ROWS;
             let out = |i: usize| target.out.wrapping_add((row + i) * target.stride + first);
-            let present = present(target.rows - first);
+            let present = target.rows - first;
             let mut sums = [_mm256_setzero_ps(); M];
             for (i, sums) in sums.iter_mut().enumerate() {
                 let before = match target.bias {
@@ -202,15 +213,20 @@ impl<const SIGNS: usize> Work<'_, SIGNS> {
                 };
                 // SAFETY: numbers of rows that are not there are not touched; the others of `out`
                 // have been written, and are the caller's alone.
-                *sums = unsafe { _mm256_maskload_ps(before, present) };
+                *sums = unsafe {
+                    match present >= ROWS {
+                        true => _mm256_loadu_ps(before),
+                        false => _mm256_maskload_ps(before, lanes(present)),
+                    }
+                };
             }
             add::<F, SIGNS, M>(pieces, spread, &mut sums);
             for (i, sums) in sums.into_iter().enumerate() {
-                // SAFETY: as above. Storing under a mask is slow on some processors.
+                // SAFETY: as above.
                 unsafe {
-                    match target.rows - first >= ROWS {
+                    match present >= ROWS {
                         true => _mm256_storeu_ps(out(i), sums),
-                        false => _mm256_maskstore_ps(out(i), present, sums),
+                        false => _mm256_maskstore_ps(out(i), lanes(present), sums),
                     }
                 }
             }
@@ -221,9 +237,9 @@ impl<const SIGNS: usize> Work<'_, SIGNS> {
 /// All bits of the first lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn present(lanes: usize) -> __m256i {
-    let lanes = _mm256_set1_epi32(lanes.min(ROWS) as i32);
-    _mm256_cmpgt_epi32(lanes, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+fn lanes(count: usize) -> __m256i {
+    let count = _mm256_set1_epi32(count as i32);
+    _mm256_cmpgt_epi32(count, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 }
 
 /// Adds the products of some pieces with `M` rows of activations.
@@ -239,12 +255,7 @@ fn add<F: Format, const SIGNS: usize, const M: usize>(
         for (i, (total, sums)) in totals.into_iter().zip(sums.iter_mut()).enumerate() {
             let scale = _mm256_mul_ps(piece.scale, x.scale[i]);
             *sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), scale, *sums);
-            let minima = match F::LAYOUT.meaning {
-                Meaning::Minimum | Meaning::FactorAndMinimum => 1,
-                _ if F::HALVES => 2,
-                _ => 0,
-            };
-            for (minimum, of) in piece.minimum.iter().zip(&x.sums).take(minima) {
+            for (minimum, of) in piece.minimum.iter().zip(&x.sums).take(const { minima::<F>() }) {
                 *sums = _mm256_fmadd_ps(*minimum, of[i], *sums);
             }
         }
