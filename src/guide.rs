@@ -14,5 +14,7 @@ pub mod goldens {}
 pub mod quantization {}
 #[doc = include_str!("../docs/robustness.md")]
 pub mod robustness {}
+#[doc = include_str!("../docs/sentence-transformers.md")]
+pub mod sentence_transformers {}
 #[doc = include_str!("../docs/style.md")]
 pub mod style {}

@@ -26,6 +26,18 @@ use golden::{expect_close, relative_error};
 struct Expected {
     classifiers: Vec<Classifier>,
     scorers: Vec<Scorer>,
+    cross_encoders: Vec<CrossEncoder>,
+}
+
+#[derive(Deserialize)]
+struct CrossEncoder {
+    name: String,
+    folder: String,
+    files: HashMap<String, String>,
+    /// Weight and bias of a `Dense`.
+    dense: Option<(Vec<Vec<f32>>, Vec<f32>)>,
+    pairs: Vec<[String; 2]>,
+    scores: Vec<Vec<f32>>,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +144,21 @@ fn decoders_classify_as_transformers_has_it() {
     }
 }
 
+/// A folder with files over its own.
+fn over(base: &str, files: &HashMap<String, String>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(goldens().join(base)).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    for (file, text) in files {
+        let file = folder.path().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    folder
+}
+
 /// Changes a field of a file of JSON.
 fn set(folder: &Path, file: &str, field: &str, value: &Value) {
     let file = folder.join(file);
@@ -153,17 +180,11 @@ fn expect_scores(source: ModelSource, pairs: &[[String; 2]], expected: &[f32]) {
 #[test]
 fn language_models_rank_by_their_next_token() {
     for golden in expected().scorers {
-        let folder = tempfile::tempdir().unwrap();
-        for entry in fs::read_dir(goldens().join(&golden.folder)).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
-        }
-        for (file, text) in &golden.files {
-            let file = folder.path().join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        }
+        let folder = over(&golden.folder, &golden.files);
         expect_scores(ModelSource::directory(folder.path()), &golden.pairs, &golden.scores);
+        if !golden.files["sentence_bert_config.json"].contains("message") {
+            continue;
+        }
 
         let refused = |expected: &str| {
             let source = ModelSource::directory(folder.path());
@@ -183,6 +204,54 @@ fn language_models_rank_by_their_next_token() {
         fs::write(folder.path().join("1_LogitScore/config.json"), score).unwrap();
         refused("leaves out messages of the role \"document\"");
     }
+}
+
+/// The files that `CrossEncoder` reads, over those of a folder.
+#[test]
+fn files_of_cross_encoders() {
+    for golden in expected().cross_encoders {
+        let folder = over(&golden.folder, &golden.files);
+        if let Some((weight, bias)) = &golden.dense {
+            let tensor = |name: &str, tensor: candle_core::Result<Tensor>| {
+                (format!("linear.{name}"), tensor.unwrap())
+            };
+            let tensors = HashMap::from([
+                tensor("weight", Tensor::new(weight.clone(), &Device::Cpu)),
+                tensor("bias", Tensor::new(bias.as_slice(), &Device::Cpu)),
+            ]);
+            safetensors::save(&tensors, folder.path().join("2_Dense/model.safetensors")).unwrap();
+        }
+        let pipeline = pipeline(Task::TextRanking, ModelSource::directory(folder.path()));
+        let found = pipeline.call(&json!(golden.pairs), Map::new()).unwrap();
+        for (found, expected) in found.as_array().unwrap().iter().zip(&golden.scores) {
+            let one = [found.clone()];
+            let found = found.as_array().map_or(one.as_slice(), Vec::as_slice);
+            let found: Vec<f32> = found.iter().map(|x| x.as_f64().unwrap() as f32).collect();
+            assert_eq!(found.len(), expected.len(), "{}", golden.name);
+            for (found, expected) in found.iter().zip(expected) {
+                let close = (found - expected).abs() < 1e-4;
+                assert!(close, "{}: {found} instead of {expected}", golden.name);
+            }
+        }
+    }
+}
+
+/// Modules that give no scores are named, whatever else is wrong.
+#[test]
+fn modules_without_scores_are_refused() {
+    let golden = expected().cross_encoders.into_iter().find(|golden| golden.name == "pooled");
+    let golden = golden.unwrap();
+    let refused = |field: &str, value: Value, file: &str, expected: &str| {
+        let folder = over(&golden.folder, &golden.files);
+        fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+        set(folder.path(), file, field, &value);
+        let source = ModelSource::directory(folder.path());
+        let error = Pipeline::load(Task::TextRanking, source, LoadOptions::default());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    refused("in_features", 7.into(), "2_Dense/config.json", "7 numbers");
+    refused("model_type", "t5".into(), "config.json", "\"t5\"");
 }
 
 #[test]

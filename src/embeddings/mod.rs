@@ -13,11 +13,20 @@
 //! # Ok::<(), sconce::Error>(())
 //! ```
 
+mod body;
+pub(crate) mod cross_encoder;
+mod function;
+mod layout;
+pub(crate) mod messages;
 mod modules;
 mod pooling;
-pub(crate) mod prompts;
+mod prompts;
 mod quantize;
+mod reader;
 mod search;
+mod static_embedding;
+mod steps;
+mod transformer;
 
 use std::sync::Arc;
 
@@ -27,22 +36,26 @@ pub use quantize::{EmbeddingPrecision, QuantizedEmbeddings, Ranges};
 pub use search::{Hit, Pair, Similarity, community_detection, paraphrase_mining, semantic_search};
 
 use crate::batch::{PaddingSide, TokenBatch};
+use crate::embeddings::layout::{Layout, Opener};
+use crate::embeddings::prompts::Prompts;
 use crate::error::{Error, Result};
-use crate::models::AutoModel;
-use crate::models::heads::Encoder;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
-use crate::tokenizer::{EncodeOptions, Encoding, Tokenizer, Truncation};
-use modules::Modules;
+use crate::tokenizer::Encoding;
+use body::Body;
 
 /// Texts in, one vector each out: the modules of a sentence-transformers repository, or mean
 /// pooling for one that is none.
+///
+/// What is read of a repository, file by file, is told in
+/// [`guide::sentence_transformers`](crate::guide::sentence_transformers).
 #[derive(Debug, Clone)]
 pub struct SentenceEmbedder {
-    tokenizer: Tokenizer,
-    encoder: Arc<dyn Encoder>,
-    modules: Arc<Modules>,
-    max_seq_length: usize,
+    body: Arc<Body>,
+    prompts: Arc<Prompts>,
+    similarity: Similarity,
+    /// The model's own.
+    truncate_dim: Option<usize>,
 }
 
 /// How to embed.
@@ -122,11 +135,14 @@ pub struct Embeddings {
 }
 
 impl SentenceEmbedder {
-    /// Opens a source and reads its tokenizer, encoder and modules.
+    /// Opens a source and reads its tokenizer, encoder and modules. A language model that was not made
+    /// for embeddings is taken as sentence-transformers takes it, with a
+    /// [warning](crate::pipeline::on_warning).
     ///
     /// # Errors
     ///
-    /// As [`AutoModel::encoder`], and when a module is of no known kind or its config is broken.
+    /// As [`AutoModel::encoder`](crate::models::AutoModel::encoder), and when a module is of no known
+    /// kind or its config is broken.
     pub fn load(source: impl Into<ModelSource>, options: &LoadOptions) -> Result<Self> {
         Self::from_files(&source.into().open()?, options)
     }
@@ -137,36 +153,44 @@ impl SentenceEmbedder {
     ///
     /// As there.
     pub fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let encoder = AutoModel::encoder_from(files, options)?;
-        let tokenizer = Tokenizer::from_files(files)?;
-        let modules = Modules::read(files, encoder.hidden_size(), options)?;
-        let context = encoder.limits().context;
-        let stated = modules.max_seq_length.or_else(|| tokenizer.model_max_length());
-        let max_seq_length = stated.unwrap_or(context).min(context);
-        Ok(Self { tokenizer, encoder, modules: Arc::new(modules), max_seq_length })
+        let layout = Layout::read(files, Opener::SentenceTransformer)?;
+        let similarity = match &layout.similarity {
+            Some(name) => {
+                name.parse::<Similarity>().map_err(|error| layout::malformed(files, error))?
+            }
+            None => Similarity::Cosine,
+        };
+        if layout.truncate_dim == Some(0) {
+            return Err(layout::malformed(files, "`truncate_dim` is 0, which leaves nothing"));
+        }
+        let body = Body::load(files, layout.modules.as_deref(), options)?;
+        let (body, prompts) = (Arc::new(body), Arc::new(layout.prompts));
+        Ok(Self { body, prompts, similarity, truncate_dim: layout.truncate_dim })
     }
 
-    /// The most tokens of a text that are looked at, special tokens included.
+    /// The most tokens of a text that are looked at, special tokens included; [`usize::MAX`] where
+    /// there is no limit, as with a table of static vectors.
     #[must_use]
     pub fn max_seq_length(&self) -> usize {
-        self.max_seq_length
+        self.body.max_seq_length()
     }
 
-    /// The length of a vector.
+    /// The length of a vector, unless a call says otherwise.
     #[must_use]
     pub fn dimension(&self) -> usize {
-        self.modules.dimension
+        let whole = self.body.modules().dimension;
+        self.truncate_dim.map_or(whole, |dimension| dimension.min(whole))
     }
 
     /// The names and texts of the model's own prompts.
     pub fn prompts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.modules.prompts.named.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+        self.prompts.named.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
     /// The similarity that the model was trained for.
     #[must_use]
     pub fn similarity(&self) -> Similarity {
-        self.modules.similarity
+        self.similarity
     }
 
     /// The vectors of texts: batches are formed by length, results are in order.
@@ -184,56 +208,50 @@ impl SentenceEmbedder {
         if options.batch_size == 0 {
             return Err(Error::option("batch_size", "0 texts make no batch"));
         }
-        let row = |text: &T| {
-            let row = call.encode(text.as_ref())?;
-            Ok((row.ids, !row.overflowing.is_empty()))
-        };
-        let rows = texts.par_iter().map(row).collect::<Result<Vec<(Vec<u32>, bool)>>>()?;
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by_key(|&number| std::cmp::Reverse(rows[number].0.len()));
+        let rows = texts.par_iter().map(|text| call.encode(text.as_ref()));
+        let rows = rows.collect::<Result<Vec<_>>>()?;
         let mut vectors = vec![Vec::new(); rows.len()];
+        let mut order = Vec::with_capacity(rows.len());
+        for (number, row) in rows.iter().enumerate() {
+            match row.is_empty() {
+                true => vectors[number] = call.empty()?,
+                false => order.push(number),
+            }
+        }
+        order.sort_by_key(|&number| std::cmp::Reverse(rows[number].len()));
         let mut rest = order.as_slice();
         while let Some(&first) = rest.first() {
-            let most = (MOST_TOKENS / rows[first].0.len()).max(1).min(options.batch_size);
+            let most = (MOST_TOKENS / rows[first].len()).max(1).min(options.batch_size);
             let (numbers, others) = rest.split_at(most.min(rest.len()));
             rest = others;
-            let ids: Vec<_> = numbers.iter().map(|&number| rows[number].0.clone()).collect();
+            let ids: Vec<_> = numbers.iter().map(|&number| rows[number].ids.clone()).collect();
             let batch = TokenBatch::padded(&ids, 0, PaddingSide::Right)?;
             for (&number, vector) in numbers.iter().zip(call.vectors(&batch)?) {
                 vectors[number] = vector;
             }
         }
-        let truncated = (0..rows.len()).filter(|&number| rows[number].1).collect();
+        let is_cut = |number: &usize| !rows[*number].overflowing.is_empty();
+        let truncated = (0..rows.len()).filter(is_cut).collect();
         Ok(Embeddings { vectors, truncated })
     }
 
     /// Checks the options and settles what they leave open.
     pub(crate) fn prepare(&self, options: &EmbedOptions) -> Result<Call> {
-        let modules = &self.modules;
         let prompt =
-            modules.prompts.choose(options.prompt.as_deref(), options.prompt_name.as_deref())?;
-        let mut call = Call {
-            dimension: self.truncated_dimension(options)?,
+            self.prompts.choose(options.prompt.as_deref(), options.prompt_name.as_deref())?;
+        let whole = self.body.modules().dimension;
+        let dimension = match options.truncate_dim {
+            Some(0) => return Err(Error::option("truncate_dim", "no numbers would be left")),
+            Some(dimension) => dimension.min(whole),
+            None => self.dimension(),
+        };
+        Ok(Call {
+            skipped: self.body.prompt_length(prompt)?,
+            body: Arc::clone(&self.body),
+            dimension,
             normalize: options.normalize,
             prompt: prompt.to_owned(),
-            skipped: 0,
-            embedder: self.clone(),
-        };
-        if !modules.includes_prompt && !prompt.is_empty() {
-            let alone = call.encode("")?;
-            // As in the reference: a special token behind the prompt comes behind the text.
-            let closing = alone.special_tokens_mask.last().copied().unwrap_or(0);
-            call.skipped = alone.len() - usize::from(closing == 1);
-        }
-        Ok(call)
-    }
-
-    fn truncated_dimension(&self, options: &EmbedOptions) -> Result<usize> {
-        let (whole, asked) = (self.modules.dimension, options.truncate_dim);
-        match asked.or(self.modules.truncate_dim).unwrap_or(whole) {
-            0 => Err(Error::option("truncate_dim", "no numbers would be left")),
-            dimension => Ok(dimension.min(whole)),
-        }
+        })
     }
 }
 
@@ -243,7 +261,7 @@ const MOST_TOKENS: usize = 1 << 16;
 /// What one call does with each text and each batch.
 #[derive(Debug)]
 pub(crate) struct Call {
-    embedder: SentenceEmbedder,
+    body: Arc<Body>,
     dimension: usize,
     normalize: bool,
     prompt: String,
@@ -254,30 +272,25 @@ pub(crate) struct Call {
 impl Call {
     /// The row of a text; what is cut off is its `overflowing`.
     pub(crate) fn encode(&self, text: &str) -> Result<Encoding> {
-        let SentenceEmbedder { tokenizer, encoder, modules, max_seq_length } = &self.embedder;
-        let mut text = format!("{}{text}", self.prompt);
-        if modules.lower_case {
-            text = text.to_lowercase();
-        }
-        let options = EncodeOptions::default().truncation(Truncation::to(*max_seq_length));
-        let row = tokenizer.encode_with(&text, &options)?;
-        if row.is_empty() {
-            return Err(Error::input("the text is empty: it has no tokens"));
-        }
-        tokenizer.check_known(&row.ids, encoder.limits().vocab)?;
-        Ok(row)
+        self.body.encode(&self.prompt, text)
+    }
+
+    /// The vector of a row without tokens.
+    pub(crate) fn empty(&self) -> Result<Vec<f32>> {
+        self.body.empty().map(|vector| self.shortened(vector))
     }
 
     /// One vector per row.
     pub(crate) fn vectors(&self, batch: &TokenBatch) -> Result<Vec<Vec<f32>>> {
-        let SentenceEmbedder { encoder, modules, .. } = &self.embedder;
-        let mut vectors = modules.run(&encoder.encode(batch)?, batch, self.skipped)?;
-        for vector in &mut vectors {
-            vector.truncate(self.dimension);
-            if self.normalize {
-                pooling::normalize(vector);
-            }
+        let vectors = self.body.vectors(batch, self.skipped)?;
+        Ok(vectors.into_iter().map(|vector| self.shortened(vector)).collect())
+    }
+
+    fn shortened(&self, mut vector: Vec<f32>) -> Vec<f32> {
+        vector.truncate(self.dimension);
+        if self.normalize {
+            pooling::normalize(&mut vector);
         }
-        Ok(vectors)
+        vector
     }
 }

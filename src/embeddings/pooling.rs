@@ -1,7 +1,5 @@
 //! From the vectors of a text's tokens to one.
 
-use crate::error::{Error, Result};
-
 /// How the vectors of a text's tokens become one: `pooling_mode_…` of sentence-transformers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pooling {
@@ -15,15 +13,15 @@ pub(super) enum Pooling {
 }
 
 impl Pooling {
-    pub(super) fn parse(name: &str) -> Result<Self> {
-        Ok(match name {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
             "cls" => Self::First,
             "lasttoken" => Self::Last,
             "max" => Self::Max,
             "mean" => Self::Mean,
             "mean_sqrt_len_tokens" => Self::MeanSqrtLength,
             "weightedmean" => Self::WeightedMean,
-            _ => return Err(Error::unsupported(format!("the pooling mode {name:?}"))),
+            _ => return None,
         })
     }
 
@@ -32,17 +30,16 @@ impl Pooling {
         let skipped = skipped.min(tokens.len().saturating_sub(1));
         let tokens = &tokens[skipped..];
         let size = tokens.first().map_or(0, |token| token.len());
-        let sum = |weight: &dyn Fn(usize) -> f32| {
-            let mut sum = vec![0.0; size];
+        let sum = |weight: &dyn Fn(usize) -> f64, divisor: f64| {
+            let mut sum = vec![0.0_f64; size];
             for (place, token) in tokens.iter().enumerate() {
-                sum.iter_mut().zip(*token).for_each(|(sum, x)| *sum += weight(place) * x);
+                let weight = weight(place);
+                sum.iter_mut().zip(*token).for_each(|(sum, x)| *sum += weight * f64::from(*x));
             }
-            sum
+            sum.into_iter().map(|sum| (sum / divisor) as f32).collect()
         };
-        let divided =
-            |sum: Vec<f32>, by: f32| sum.into_iter().map(|sum| sum / by).collect::<Vec<f32>>();
-        let count = tokens.len() as f32;
-        let weight = |place: usize| (skipped + place + 1) as f32;
+        let count = tokens.len() as f64;
+        let weight = |place: usize| (skipped + place + 1) as f64;
         match self {
             Self::First => tokens.first().map_or_else(Vec::new, |token| token.to_vec()),
             Self::Last => tokens.last().map_or_else(Vec::new, |token| token.to_vec()),
@@ -53,15 +50,15 @@ impl Pooling {
                 }
                 max
             }
-            Self::Mean => divided(sum(&|_| 1.0), count),
-            Self::MeanSqrtLength => divided(sum(&|_| 1.0), count.sqrt()),
-            Self::WeightedMean => divided(sum(&weight), (0..tokens.len()).map(weight).sum()),
+            Self::Mean => sum(&|_| 1.0, count),
+            Self::MeanSqrtLength => sum(&|_| 1.0, count.sqrt()),
+            Self::WeightedMean => sum(&weight, (0..tokens.len()).map(weight).sum()),
         }
     }
 }
 
 /// Makes the length 1, as `torch.nn.functional.normalize` does.
 pub(super) fn normalize(vector: &mut [f32]) {
-    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+    let length = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12) as f32;
     vector.iter_mut().for_each(|x| *x /= length);
 }

@@ -83,6 +83,18 @@ impl AutoModel {
         })
     }
 
+    /// Whether a checkpoint is of a language model that reads from left to right: an architecture
+    /// `…ForCausalLM`, unless `is_causal` is false; a decoder, where a GGUF file does not say more.
+    pub(crate) fn is_causal_lm(files: &ModelFiles) -> Result<bool> {
+        let raw = RawConfig::read(files)?;
+        if files.gguf().is_some() {
+            return Ok(decoder_family(files, &raw)?.is_some());
+        }
+        let architectures = raw.texts("architectures")?.unwrap_or_default();
+        let is_causal_lm = architectures.first().is_some_and(|name| name.ends_with("ForCausalLM"));
+        Ok(is_causal_lm && raw.flag("is_causal", true)?)
+    }
+
     /// An encoder with a sequence-classification head, or a decoder with one.
     ///
     /// # Errors
@@ -115,13 +127,11 @@ impl AutoModel {
 
     /// A decoder that scores by its next token: one logit, that of `wanted` less that of
     /// `unwanted`.
-    pub(crate) fn next_token_scorer_from(
-        files: &ModelFiles,
-        options: &LoadOptions,
+    pub(crate) fn next_token_scorer(
+        body: Arc<dyn CausalLm>,
         wanted: u32,
         unwanted: Option<u32>,
     ) -> Result<Arc<dyn SequenceClassifier>> {
-        let body = Self::causal_lm_from(files, options)?;
         Ok(Arc::new(NextTokenScorer::new(body, wanted, unwanted)?))
     }
 

@@ -146,6 +146,12 @@ impl Labels {
         self.names.iter().position(|label| label.eq_ignore_ascii_case(name))
     }
 
+    /// Labels that have no names of their own.
+    pub(crate) fn unnamed(count: usize) -> Self {
+        let names = (0..count).map(|label| format!("LABEL_{label}")).collect();
+        Self { names, ids: None, problem_type: None, function_to_apply: None }
+    }
+
     /// The number of the label that says that one text follows from another, `entailment` say: in
     /// `label2id`, without one among the names.
     pub(crate) fn entailment(&self) -> Option<usize> {
@@ -166,7 +172,7 @@ impl Labels {
                 if count > MOST_LABELS {
                     return Err(raw.refuse("num_labels", "so many labels have no names here"));
                 }
-                (0..count).map(|label| format!("LABEL_{label}")).collect()
+                Self::unnamed(count).names
             }
         };
         let ids = raw.text_numbers("label2id")?;

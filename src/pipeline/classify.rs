@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::batch::TokenBatch;
+use crate::embeddings::messages::Messages;
 use crate::error::Result;
 use crate::models::heads::SequenceClassifier;
 use crate::pipeline::flow::Work;
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::Rows;
-use crate::tokenizer::chat::Message;
 use crate::tokenizer::{Encoding, TextInput};
 
 /// A text, or two that are read together.
@@ -24,7 +24,7 @@ pub enum TextOrPair {
 pub(super) enum Reading {
     /// As the messages of `query` and `document` in the tokenizer's chat template, after a system
     /// message, where it is not empty: rerankers made of decoders.
-    Messages { system: String },
+    Messages { messages: Messages, system: String, limit: usize },
     /// One text after the other, as the tokenizer puts them together.
     Texts,
 }
@@ -52,19 +52,24 @@ impl<O, F: Fn(Vec<f32>) -> O + Send + Sync + 'static> Work for Classify<F> {
 
     fn prepare(&self, item: TextOrPair) -> Result<((), Vec<Encoding>)> {
         let row = match (&item, &self.reading) {
-            (TextOrPair::Text(text), _) => self.rows.row(TextInput::Text(text)),
+            (TextOrPair::Text(text), Reading::Texts) => self.rows.row(TextInput::Text(text)),
             (TextOrPair::Pair(first, second), Reading::Texts) => {
                 self.rows.row(TextInput::Pair(first, second))
             }
-            (TextOrPair::Pair(query, document), Reading::Messages { system }) => {
-                let system = Some(system).filter(|system| !system.is_empty());
-                let mut messages: Vec<_> = system.map(Message::system).into_iter().collect();
-                messages.push(Message::new("query", query.as_str()));
-                messages.push(Message::new("document", document.as_str()));
-                self.rows.messages(&messages)
+            (TextOrPair::Text(text), Reading::Messages { messages, system, limit }) => {
+                messages.row(system, &[("user", text.as_str())], *limit)
+            }
+            (TextOrPair::Pair(query, document), Reading::Messages { messages, system, limit }) => {
+                messages.row(
+                    system,
+                    &[("query", query.as_str()), ("document", document.as_str())],
+                    *limit,
+                )
             }
         };
-        Ok(((), vec![row?]))
+        let row = row?;
+        self.rows.check(&row)?;
+        Ok(((), vec![row]))
     }
 
     fn forward(&self, batch: &TokenBatch, _: &[&Encoding]) -> Result<Vec<Vec<f32>>> {

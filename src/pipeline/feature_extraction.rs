@@ -161,8 +161,9 @@ impl TaskPipeline for FeatureExtractionPipeline {
     const TASK: Task = Task::FeatureExtraction;
 
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let tokenizer = Tokenizer::from_files(files)?;
-        Ok(Self { model: AutoModel::encoder_from(files, options)?, tokenizer })
+        // First, so that an architecture that is not known is named, and not a tokenizer that is missing.
+        let model = AutoModel::encoder_from(files, options)?;
+        Ok(Self { model, tokenizer: Tokenizer::from_files(files)? })
     }
 
     fn call(

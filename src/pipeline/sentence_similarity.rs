@@ -178,7 +178,8 @@ struct Embed {
 
 impl Work for Embed {
     type Item = String;
-    type Kept = ();
+    /// The vector of a text without tokens.
+    type Kept = Option<Vec<f32>>;
     type Row = Vec<f32>;
     type Output = Vec<f32>;
 
@@ -186,16 +187,20 @@ impl Work for Embed {
         item.len()
     }
 
-    fn prepare(&self, text: String) -> Result<((), Vec<Encoding>)> {
-        Ok(((), vec![self.call.encode(&text)?]))
+    fn prepare(&self, text: String) -> Result<(Self::Kept, Vec<Encoding>)> {
+        let row = self.call.encode(&text)?;
+        match row.is_empty() {
+            true => Ok((Some(self.call.empty()?), Vec::new())),
+            false => Ok((None, vec![row])),
+        }
     }
 
     fn forward(&self, batch: &TokenBatch, _: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
         self.call.vectors(batch)
     }
 
-    fn finish(&self, (): (), rows: Vec<(Encoding, Vec<f32>)>) -> Result<Vec<f32>> {
-        let vector = rows.into_iter().next().map(|(_, vector)| vector);
+    fn finish(&self, kept: Self::Kept, rows: Vec<(Encoding, Vec<f32>)>) -> Result<Vec<f32>> {
+        let vector = kept.or_else(|| rows.into_iter().next().map(|(_, vector)| vector));
         vector.ok_or_else(|| Error::input("no text"))
     }
 }

@@ -6,7 +6,6 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::models::ModelLimits;
 use crate::models::heads::TextModel;
-use crate::tokenizer::chat::{ChatOptions, Message};
 use crate::tokenizer::{
     EncodeOptions, Encoding, TextInput, Tokenizer, Truncation, TruncationStrategy,
 };
@@ -105,19 +104,13 @@ impl Rows {
         let mut first = self.tokenizer.encode_with(input, &encode)?;
         let rest = std::mem::take(&mut first.overflowing);
         let windows: Vec<_> = std::iter::once(first).chain(rest).collect();
-        windows.iter().try_for_each(|window| self.check(window, self.limits.context))?;
+        windows.iter().try_for_each(|window| self.check(window))?;
         Ok(windows)
     }
 
-    /// The row of messages in the tokenizer's chat template, which is not cut.
-    pub(super) fn messages(&self, messages: &[Message]) -> Result<Encoding> {
-        let row = self.tokenizer.encode_chat(messages, &ChatOptions::default())?.encoding;
-        self.check(&row, self.longest().min(self.limits.context))?;
-        Ok(row)
-    }
-
-    fn check(&self, row: &Encoding, limit: usize) -> Result<()> {
-        let tokens = row.len();
+    /// Refuses a row that is empty, longer than the model reads, or not of its vocabulary.
+    pub(super) fn check(&self, row: &Encoding) -> Result<()> {
+        let (tokens, limit) = (row.len(), self.limits.context);
         if tokens == 0 {
             return Err(Error::input("the text is empty: it has no tokens"));
         }

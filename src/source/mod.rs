@@ -17,6 +17,7 @@ mod directory;
 mod lfs;
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use directory::Directory;
@@ -87,7 +88,7 @@ impl ModelSource {
     /// a GGUF header is malformed. [`Error::FeatureDisabled`] for a repository in a build without
     /// the feature `hub`.
     pub fn open(&self) -> Result<ModelFiles> {
-        Ok(ModelFiles(match self {
+        Ok(ModelFiles::new(match self {
             Self::Directory(path) => Files::Directory(Directory::open(path)?),
             Self::Gguf(path) => {
                 let parts = gguf::parts_on_disk(path)?;
@@ -97,7 +98,7 @@ impl ModelSource {
             Self::Hub(repo) => Files::Hub(Box::new(repo.open_unless_meant_local("config.json")?)),
             Self::HubGguf { repo, file } => {
                 check_name(file)?;
-                let repo = ModelFiles(Files::Hub(Box::new(repo.open(file)?)));
+                let repo = ModelFiles::new(Files::Hub(Box::new(repo.open(file)?)));
                 let parts = gguf::part_names(file)
                     .iter()
                     .map(|name| repo.required(name, "the model's weights"))
@@ -185,7 +186,11 @@ impl From<PathBuf> for ModelSource {
 
 /// An opened source: local paths of the files asked for, fetched where need be.
 #[derive(Debug)]
-pub struct ModelFiles(Files);
+pub struct ModelFiles {
+    files: Arc<Files>,
+    /// Where names begin: nothing, or the path of a subfolder and `/`.
+    folder: String,
+}
 
 #[derive(Debug)]
 enum Files {
@@ -195,6 +200,21 @@ enum Files {
 }
 
 impl ModelFiles {
+    fn new(files: Files) -> Self {
+        Self { files: Arc::new(files), folder: String::new() }
+    }
+
+    /// The files of a folder in this one; of this one itself where the path is empty or `.`. Whether
+    /// there is such a folder is not looked at.
+    pub(crate) fn subfolder(&self, path: &str) -> Result<Self> {
+        let mut folder = self.folder.clone();
+        for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
+            check_name(part)?;
+            folder += &format!("{part}/");
+        }
+        Ok(Self { files: Arc::clone(&self.files), folder })
+    }
+
     /// The local path of a file of the folder or repository; `None` where there is no such file,
     /// and always for a GGUF file, which stands alone. Folders in `name` are parted by `/`.
     ///
@@ -203,10 +223,11 @@ impl ModelFiles {
     /// When the file exists but cannot be fetched, or `name` leads out of the folder.
     pub fn optional(&self, name: &str) -> Result<Option<PathBuf>> {
         check_name(name)?;
-        match &self.0 {
-            Files::Directory(directory) => directory.optional(name),
+        let name = format!("{}{name}", self.folder);
+        match &*self.files {
+            Files::Directory(directory) => directory.optional(&name),
             Files::Gguf(_) => Ok(None),
-            Files::Hub(repo) => repo.optional(name),
+            Files::Hub(repo) => repo.optional(&name),
         }
     }
 
@@ -220,8 +241,8 @@ impl ModelFiles {
         if let Some(path) = self.optional(name)? {
             return Ok(path);
         }
-        let not_asked = match &self.0 {
-            Files::Hub(repo) => repo.not_asked(name),
+        let not_asked = match &*self.files {
+            Files::Hub(repo) => repo.not_asked(&format!("{}{name}", self.folder)),
             Files::Directory(_) | Files::Gguf(_) => None,
         };
         Err(not_asked
@@ -233,12 +254,14 @@ impl ModelFiles {
     pub(crate) fn missing(&self, name: &str, file: &str, reason: &str) -> Error {
         let error = Error::MissingFile {
             origin: self.origin(),
-            file: file.to_owned(),
+            file: format!("{}{file}", self.folder),
             reason: reason.to_owned(),
         };
-        let advice = match (self.optional(ADAPTER_CONFIG), &self.0) {
+        let advice = match (self.optional(ADAPTER_CONFIG), &*self.files) {
             (Ok(Some(config)), _) => Some(advice::for_adapter(&config)),
-            (_, Files::Directory(directory)) => advice::for_folder(directory.path(), name),
+            (_, Files::Directory(directory)) => {
+                advice::for_folder(directory.path(), &format!("{}{name}", self.folder))
+            }
             (_, Files::Hub(repo)) => advice::for_repository(&repo.to_string()),
             (_, Files::Gguf(_)) => None,
         };
@@ -262,7 +285,7 @@ impl ModelFiles {
     /// The GGUF file, where the source is one.
     #[must_use]
     pub fn gguf(&self) -> Option<&GgufFile> {
-        match &self.0 {
+        match &*self.files {
             Files::Gguf(file) => Some(file),
             Files::Directory(_) | Files::Hub(_) => None,
         }
@@ -271,7 +294,7 @@ impl ModelFiles {
     /// The folder, repository or file, for messages.
     #[must_use]
     pub fn origin(&self) -> String {
-        match &self.0 {
+        match &*self.files {
             Files::Directory(directory) => directory.path().display().to_string(),
             Files::Gguf(file) => file.path().display().to_string(),
             Files::Hub(repo) => repo.to_string(),
@@ -374,5 +397,24 @@ mod tests {
         let files = ModelSource::directory(folder.path()).open().unwrap();
         assert_eq!(files.optional("config.json").unwrap(), None);
         assert!(files.optional("../x").unwrap_err().is_caller_error());
+    }
+
+    #[test]
+    fn subfolders_are_seen_as_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b");
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::write(inner.join("config.json"), "{}").unwrap();
+        let files = ModelSource::directory(folder.path()).open().unwrap();
+        for path in ["a/b", "a/b/", "./a/./b"] {
+            let within = files.subfolder(path).unwrap();
+            assert_eq!(within.optional("config.json").unwrap(), Some(inner.join("config.json")));
+        }
+        let within = files.subfolder("a").unwrap().subfolder("b").unwrap();
+        assert!(within.optional("config.json").unwrap().is_some());
+        let error = within.required("x", "nothing").unwrap_err().to_string();
+        assert!(error.contains("a/b/x"), "{error}");
+        assert!(files.subfolder(".").unwrap().optional("config.json").unwrap().is_none());
+        assert!(files.subfolder("a/../b").unwrap_err().is_caller_error());
     }
 }

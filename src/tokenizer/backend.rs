@@ -6,14 +6,16 @@ use std::sync::Arc;
 use tokenizers::Decoder;
 use tokenizers::InputSequence;
 use tokenizers::ModelWrapper;
+use tokenizers::NormalizerWrapper;
 use tokenizers::PostProcessor;
 use tokenizers::PostProcessorWrapper;
 use tokenizers::PreTokenizerWrapper;
+use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::processors::template::TemplateProcessing;
 
 use crate::error::Error;
 use crate::error::Result;
-use crate::tokenizer::bounded::Engine;
+use crate::tokenizer::bounded::{Bounded, Engine};
 use crate::tokenizer::quiet::caught;
 use crate::tokenizer::special::AddedToken;
 use crate::tokenizer::special::SpecialToken;
@@ -30,6 +32,24 @@ impl Backend {
     /// Takes over a tokenizer without post-processor, padding and truncation.
     pub(super) fn new(tokenizer: Engine) -> Self {
         Self(tokenizer)
+    }
+
+    /// The same with texts in lower case before all else, unless that is done already.
+    pub(super) fn lower_cased(&self) -> Result<Self> {
+        let is_lowercase =
+            |normalizer: &NormalizerWrapper| matches!(normalizer, NormalizerWrapper::Lowercase(_));
+        let normalizers = match self.0.get_normalizer().map(Bounded::part) {
+            None => Vec::new(),
+            Some(NormalizerWrapper::Sequence(sequence)) => sequence.as_ref().to_vec(),
+            Some(one) => vec![one.clone()],
+        };
+        let mut tokenizer = self.0.clone();
+        if !normalizers.iter().any(is_lowercase) {
+            let all = [vec![Lowercase.into()], normalizers].concat();
+            let all = NormalizerWrapper::Sequence(Sequence::new(all));
+            tokenizer.with_normalizer(Some(all)).map_err(Error::tokenizer)?;
+        }
+        Ok(Self(tokenizer))
     }
 
     /// Everything, as `tokenizer.json` would write it.

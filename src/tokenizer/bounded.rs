@@ -40,6 +40,13 @@ impl<T> From<T> for Bounded<T> {
     }
 }
 
+impl<T> Bounded<T> {
+    /// The part itself.
+    pub(super) fn part(&self) -> &T {
+        &self.0
+    }
+}
+
 impl Normalizer for Bounded<NormalizerWrapper> {
     fn normalize(&self, text: &mut NormalizedString) -> Result<()> {
         let most = most(text.get().len());

@@ -13,6 +13,8 @@ use tokenizers::NormalizerWrapper;
 use tokenizers::PaddingDirection;
 use tokenizers::PostProcessorWrapper;
 use tokenizers::PreTokenizerWrapper;
+use tokenizers::TruncationDirection;
+use tokenizers::TruncationParams;
 use tokenizers::models::bpe::BPE;
 use tokenizers::models::unigram::Unigram;
 use tokenizers::models::wordlevel::WordLevel;
@@ -21,6 +23,7 @@ use tokenizers::models::wordpiece::WordPiece;
 use crate::batch::PaddingSide;
 use crate::error::Error;
 use crate::source::file;
+use crate::tokenizer::Truncation;
 use crate::tokenizer::backend::Template;
 use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded;
@@ -82,12 +85,34 @@ struct Body<M> {
 /// Reads a `tokenizer.json` as the class in the config would.
 pub(super) fn load(path: &Path, config: &Config) -> crate::error::Result<Parts> {
     let text = file::read_text(path)?;
-    guarded(|| parse(&text, config)).map_err(|reason| Error::malformed(path, reason))
+    guarded(|| parse(&text, Some(config))).map_err(|reason| Error::malformed(path, reason))
 }
 
-fn parse(text: &str, config: &Config) -> tokenizers::Result<Parts> {
+/// Reads a `tokenizer.json` as the tokenizers library alone does, and where it cuts texts.
+pub(super) fn load_plain(path: &Path) -> crate::error::Result<(Parts, Option<Truncation>)> {
+    #[derive(Deserialize)]
+    struct Cut {
+        truncation: Option<TruncationParams>,
+    }
+    let text = file::read_text(path)?;
+    guarded(|| {
+        let truncation = serde_json::from_str::<Cut>(&text)?.truncation.map(|truncation| {
+            let side = match truncation.direction {
+                TruncationDirection::Left => PaddingSide::Left,
+                TruncationDirection::Right => PaddingSide::Right,
+            };
+            Truncation::to(truncation.max_length).stride(truncation.stride).side(side)
+        });
+        Ok((parse(&text, None)?, truncation))
+    })
+    .map_err(|reason| Error::malformed(path, reason))
+}
+
+fn parse(text: &str, config: Option<&Config>) -> tokenizers::Result<Parts> {
     let mut head: Head = serde_json::from_str(text)?;
-    class_changes(&mut head, config);
+    if let Some(config) = config {
+        class_changes(&mut head, config);
+    }
     let model = match head.model.kind.as_deref() {
         Some("BPE") => body::<BPE>(text)?.into(),
         Some("WordPiece") => body::<WordPiece>(text)?.into(),

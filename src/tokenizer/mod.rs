@@ -128,10 +128,34 @@ impl Tokenizer {
             None => config::load(files)?,
         };
         let chat = ChatTemplate::from_files(files)?;
-        Ok(Self {
-            shared: Arc::new(Shared { backend, settings, chat, longest_token: OnceLock::new() }),
-            template,
-        })
+        Ok(Self::of(backend, settings, chat, template))
+    }
+
+    fn of(
+        backend: Backend,
+        settings: Settings,
+        chat: Option<ChatTemplate>,
+        template: Template,
+    ) -> Self {
+        let shared = Shared { backend, settings, chat, longest_token: OnceLock::new() };
+        Self { shared: Arc::new(shared), template }
+    }
+
+    /// Reads `tokenizer.json` as the tokenizers library alone does, whatever is beside it, and how it
+    /// says that texts are cut.
+    pub(crate) fn plain(files: &ModelFiles) -> Result<(Self, Option<Truncation>)> {
+        let path = files.required(config::TOKENIZER_JSON, "the tokenizer")?;
+        let (json::Parts { tokenizer, template, .. }, truncation) = json::load_plain(&path)?;
+        let backend = Backend::new(tokenizer);
+        Ok((Self::of(backend, Settings::default(), None, template), truncation))
+    }
+
+    /// The same tokenizer for texts in lower case: sentence-transformers' `do_lower_case`. A special
+    /// token in a text stays one.
+    pub(crate) fn lower_cased(&self) -> Result<Self> {
+        let Shared { backend, settings, chat, .. } = &*self.shared;
+        let template = self.template.clone();
+        Ok(Self::of(backend.lower_cased()?, settings.clone(), chat.clone(), template))
     }
 
     /// The same tokenizer with other special tokens around each text: `prefix` before it and

@@ -158,6 +158,12 @@ impl Weights {
             .any(|name| self.find(&self.resolve(name).name).is_some())
     }
 
+    /// The shape of a tensor of our name, where the checkpoint holds it.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        let stored = self.find(&self.resolve(&self.path(name)).name)?;
+        self.store.tensors.get(&stored).map(|tensor| tensor.shape.as_slice())
+    }
+
     /// The names that the checkpoint itself gives its tensors.
     pub fn stored_names(&self) -> impl Iterator<Item = &str> {
         self.store.tensors.keys().map(String::as_str)

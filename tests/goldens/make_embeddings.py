@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer, util
 from sentence_transformers.util import quantize_embeddings
 from tokenizers import processors
@@ -52,6 +52,63 @@ GOLDENS = PLAIN | {
     "matryoshka-normalized": (["mean"], None, True, {}, {}, {"truncate_dim": 10, "normalize_embeddings": True}),
     "unpooled-prompt": (["mean"], None, True, {"prompts": {"query": "the query: "}, "default_prompt_name": "query"}, {}, {}),
 }
+# Texts in which lower case makes a difference: special tokens, a sigma at the end of words.
+CASED = ["THE WALL <mask> IS GOOD</s>", "ΟΔΥΣΣΕΥΣ ΣΑΣ", "İstanbul ǅ", "the wall"]
+# Classes of torch that need no arguments, and one that is not torch's.
+CLASSES = [getattr(torch.nn.modules.activation, name) for name in torch.nn.modules.activation.__all__]
+NEEDS_MORE = ["MultiheadAttention", "Threshold", "Softmax2d"]
+FUNCTIONS = [f"{kind.__module__}.{kind.__name__}" for kind in CLASSES if kind.__name__ not in NEEDS_MORE] + ["torch.nn.modules.linear.Identity", "transformers.activations.NewGELUActivation"]
+BERT = "encoders/bert-tiny"
+POOLING = {"word_embedding_dimension": 32, "pooling_mode": "mean"}
+LAST = {"word_embedding_dimension": 32, "pooling_mode": "lasttoken"}
+TEMPLATE = "{% for message in messages %}[{{ message.role }}]{{ message.content }}</s>{% endfor %}{% if add_generation_prompt %}[bot]{% endif %}"
+PARTS = "{% for message in messages %}[{{ message.role }}]{{ message.content[0].text }}</s>{% endfor %}"
+FORWARD = {"method": "forward", "method_output_name": "last_hidden_state"}
+# name: files beside those of a base, with what is done to it: modules of these kinds and paths, another path for the base's files, files of it left out.
+LAYOUTS = {
+    "old-names": dict(
+        at="0_Transformer", modules=[("Transformer", "0_Transformer"), ("Pooling", "./1_Pooling/")],
+        files={"0_Transformer/sentence_bert_config.json": {}, "0_Transformer/sentence_roberta_config.json": {"max_seq_length": 12, "do_lower_case": False}, "1_Pooling/config.json": POOLING, "config_sentence_transformers.json": {"truncate_dim": 10, "similarity_fn_name": "dot"}},
+    ),
+    "lower-case": dict(base="encoders/roberta-tiny", texts=CASED, modules=[("Transformer", ""), ("Pooling", "1_Pooling")], files={"sentence_xlnet_config.json": {"do_lower_case": True}, "1_Pooling/config.json": POOLING}),
+    "steps": dict(
+        modules=[("Transformer", ""), ("Pooling", "1_Pooling"), ("Dropout", "2_Dropout"), ("LayerNorm", "3_LayerNorm"), ("Dense", "4_Dense"), ("Normalize", "5_Normalize")],
+        files={"1_Pooling/config.json": POOLING, "2_Dropout/config.json": {"dropout": 0.5}, "3_LayerNorm/config.json": {"dimension": 32}, "4_Dense/config.json": {"in_features": 32, "out_features": 24, "bias": False, "activation_function": "torch.nn.modules.activation.GELU"}},
+        weights={"3_LayerNorm": {"norm.weight": (32,), "norm.bias": (32,)}, "4_Dense": {"linear.weight": (24, 32)}},
+    ),
+    # As google/embeddinggemma-300m.
+    "embedding-gemma": dict(
+        base="encoders/gemma3-embedding-tiny", options={"prompt_name": "Retrieval-query"},
+        modules=[("Transformer", ""), ("Pooling", "1_Pooling"), ("Dense", "2_Dense"), ("Dense", "3_Dense"), ("Normalize", "4_Normalize")],
+        files={
+            "config_sentence_transformers.json": {"model_type": "SentenceTransformer", "prompts": {"query": "task: search result | query: ", "document": "title: none | text: ", "Retrieval-query": "task: search result | query: "}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+            "sentence_bert_config.json": {"max_seq_length": 48, "do_lower_case": False},
+            "1_Pooling/config.json": {"word_embedding_dimension": 24, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True, "include_prompt": True},
+            "2_Dense/config.json": {"in_features": 24, "out_features": 96, "bias": False, "activation_function": "torch.nn.modules.linear.Identity"},
+            "3_Dense/config.json": {"in_features": 96, "out_features": 24, "bias": False, "activation_function": "torch.nn.modules.linear.Identity"},
+        },
+        weights={"2_Dense": {"linear.weight": (96, 24)}, "3_Dense": {"linear.weight": (24, 96)}},
+    ),
+    "of-another-class": dict(modules=[("Transformer", "")], files={"config_sentence_transformers.json": {"model_type": "CrossEncoder", "prompts": {"query": "never "}, "default_prompt_name": "query"}}),
+    "no-modules": dict(files={"config_sentence_transformers.json": {"prompts": {"query": "never "}, "default_prompt_name": "query"}, "sentence_bert_config.json": {"max_seq_length": 9}}),
+    "static": dict(
+        base=None, modules=[("StaticEmbedding", "0_StaticEmbedding"), ("Normalize", "1_Normalize")], files={"config_sentence_transformers.json": {"prompts": {"query": "the query: "}}}, options={"prompt_name": "query"},
+        weights={"0_StaticEmbedding": {"embedding.weight": (320, 8)}}, tokenizer=("0_StaticEmbedding", 24),
+    ),
+    "model2vec": dict(
+        base=None, modules=[("StaticEmbedding", "."), ("Normalize", "1_Normalize")], files={"config.json": {"model_type": "model2vec", "architectures": ["StaticModel"], "hidden_dim": 8, "normalize": True}},
+        weights={"": {"embeddings": (320, 8)}}, tokenizer=("", None),
+    ),
+}
+# Decoders that came without modules, or with a chat template: name: architecture, tokenizer's template, settings of the Transformer (None: no modules), options.
+CAUSAL = {
+    "causal": ("Qwen3ForCausalLM", None, None, {}),
+    "causal-chat": ("Qwen3ForCausalLM", TEMPLATE, None, {"prompt": "be brief"}),
+    "bare-chat": ("Qwen3Model", TEMPLATE, None, {}),
+    "chat": ("Qwen3Model", TEMPLATE, {"modality_config": {"text": FORWARD, "message": FORWARD | {"format": "flat"}}, "module_output_name": "token_embeddings", "processing_kwargs": {"chat_template": {"add_generation_prompt": True}}, "max_seq_length": 40}, {"prompt_name": "query"}),
+    "chat-parts": ("Qwen3Model", PARTS, {"modality_config": {"text": FORWARD, "message": FORWARD}, "module_output_name": "token_embeddings", "max_seq_length": 24}, {}),
+    "no-chat": ("Qwen3Model", TEMPLATE, {"max_seq_length": 24}, {}),
+}
 INSTRUCT = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
 # name: config, tokenizer class, padding side, what its config says of special tokens, encode options.
 DECODERS = {
@@ -64,12 +121,15 @@ DECODERS = {
 
 
 def main(minilm=None):
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
+    FOLDER.mkdir(exist_ok=True)
+    for folder in filter(Path.is_dir, FOLDER.iterdir()):
+        shutil.rmtree(folder)
     cases = [make(name, *golden) for name, golden in GOLDENS.items()]
     cases += [make_decoder(name, *golden) for name, golden in DECODERS.items()]
+    cases += [make_layout(name, **golden) for name, golden in LAYOUTS.items()]
+    cases += [make_causal(name, *golden) for name, golden in CAUSAL.items()]
     head = {package: version(package) for package in ["sentence-transformers", "transformers", "torch"]}
-    result = {"made_with": head, "texts": TEXTS, "cases": cases} | tools()
+    result = {"made_with": head, "texts": TEXTS, "cases": cases, "functions": functions()} | tools()
     (FOLDER / "expected.json").write_text(json.dumps(result) + "\n")
     if minilm:
         real(minilm)
@@ -93,16 +153,81 @@ def make(name, modes, dense, normalize, settings, transformer, options):
     if settings:
         write(folder / "config_sentence_transformers.json", settings)
     write(folder / "sentence_bert_config.json", {"max_seq_length": 40, "do_lower_case": False} | transformer)
+    return over(name, BERT, options=options)
+
+
+def over(name, base, at="", without=(), texts=None, options={}):
+    """What the folder of that name gives over the files of another."""
     with tempfile.TemporaryDirectory() as whole:
         whole = Path(whole)
-        for source in [HERE / "encoders/bert-tiny", folder]:
-            shutil.copytree(source, whole, dirs_exist_ok=True)
-        return encoded(name, whole, TEXTS, options)
+        if base:
+            shutil.copytree(HERE / base, whole / at, dirs_exist_ok=True)
+        for file in without:
+            (whole / file).unlink()
+        shutil.copytree(FOLDER / name, whole, dirs_exist_ok=True)
+        case = encoded(name, whole, texts or TEXTS, options)
+    return case | {"base": base, "at": at, "without": list(without)} | ({"texts": texts} if texts else {})
 
 
 def encoded(name, folder, texts, options):
-    vectors = SentenceTransformer(str(folder), device="cpu").encode(texts, **options)
-    return {"name": name, "options": options, "vectors": [[float(f"{x:.8g}") for x in row] for row in vectors.tolist()]}
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    vectors = rounded(model.encode(texts, **options))
+    return {"name": name, "options": options, "dimension": model.get_embedding_dimension(), "similarity": model.similarity_fn_name, "vectors": vectors}
+
+
+def rounded(vectors):
+    return [[float(f"{x:.8g}") for x in row] for row in vectors.tolist()]
+
+
+def make_layout(name, base=BERT, at="", texts=None, modules=None, files={}, weights={}, tokenizer=None, options={}):
+    folder = FOLDER / name
+    folder.mkdir()
+    if modules:
+        write_modules(folder, modules)
+    for file, content in files.items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        write(folder / file, content)
+    torch.manual_seed(len(name))
+    for path, shapes in weights.items():
+        (folder / path).mkdir(exist_ok=True)
+        save_file({key: (torch.randn(shape) / 4).round(decimals=3) for key, shape in shapes.items()}, folder / path / "model.safetensors")
+    if tokenizer:
+        path, cut = tokenizer
+        kind, _ = encoder_tokenizers.wordpiece()
+        if cut:
+            kind.enable_truncation(cut)
+        kind.enable_padding(length=16)
+        kind.save(str(folder / path / "tokenizer.json"), pretty=False)
+    return over(name, base, at, texts=texts, options=options)
+
+
+def make_causal(name, architecture, template, settings, options):
+    folder = FOLDER / name
+    folder.mkdir()
+    base = FOLDER / "qwen3-embedding"
+    for file, changes in {"config.json": {"architectures": [architecture]}, "tokenizer_config.json": {"chat_template": template} if template else {}}.items():
+        write(folder / file, json.loads((base / file).read_text()) | changes)
+    if settings:
+        write(folder / "sentence_bert_config.json", settings)
+    return over(name, "embeddings/qwen3-embedding", without=[] if settings else ["modules.json"], texts=DECODER_TEXTS, options=options)
+
+
+def functions():
+    """What `dense` gives with other functions in its config."""
+    found = {}
+    with tempfile.TemporaryDirectory() as whole:
+        whole = Path(whole)
+        for source in [HERE / BERT, FOLDER / "dense"]:
+            shutil.copytree(source, whole, dirs_exist_ok=True)
+        (whole / "modules.json").write_text(json.dumps(json.loads((whole / "modules.json").read_text())[:3]))
+        config = json.loads((whole / "2_Dense/config.json").read_text())
+        slope = {"activation_function.weight": torch.tensor([0.125])}
+        for name in FUNCTIONS:
+            write(whole / "2_Dense/config.json", config | {"activation_function": name})
+            weights = load_file(FOLDER / "dense/2_Dense/model.safetensors")
+            save_file(weights | (slope if name.endswith("PReLU") else {}), whole / "2_Dense/model.safetensors")
+            found[name] = rounded(SentenceTransformer(str(whole), device="cpu", local_files_only=True).encode(TEXTS[:3]))
+    return found
 
 
 def write_pooling(folder, modes, **more):

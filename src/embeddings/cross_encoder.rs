@@ -1,0 +1,208 @@
+//! Models that read two texts together, by the files of sentence-transformers' `CrossEncoder`.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::batch::TokenBatch;
+use crate::embeddings::function::Function;
+use crate::embeddings::layout::{Layout, Module, Opener};
+use crate::embeddings::modules::Modules;
+use crate::embeddings::prompts::Prompts;
+use crate::embeddings::reader::Reader;
+use crate::embeddings::transformer::{FEATURES, TransformerSettings};
+use crate::error::{Error, Result};
+use crate::models::AutoModel;
+use crate::models::ModelLimits;
+use crate::models::heads::{Encoder, Labels, SequenceClassifier, TextModel};
+use crate::options::LoadOptions;
+use crate::source::{ModelFiles, json};
+use crate::tokenizer::Tokenizer;
+use crate::weights::Inventory;
+
+/// Pairs of texts in, scores out.
+#[derive(Debug)]
+pub(crate) struct CrossEncoder {
+    pub(crate) model: Arc<dyn SequenceClassifier>,
+    pub(crate) reader: Reader,
+    /// From logits to scores.
+    pub(crate) activation: Function,
+    pub(crate) prompts: Prompts,
+}
+
+/// A module of rerankers that are language models.
+#[derive(Deserialize)]
+struct LogitScore {
+    true_token_id: Option<u32>,
+    false_token_id: Option<u32>,
+}
+
+impl CrossEncoder {
+    pub(crate) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        let layout = Layout::read(files, Opener::CrossEncoder)?;
+        let (own, settings, rest) = match layout.modules.as_deref() {
+            Some([first, rest @ ..]) if first.kind == "Transformer" => {
+                let own = first.files(files)?;
+                let settings = TransformerSettings::read(&own)?;
+                (own, settings, rest)
+            }
+            Some(_) => {
+                let reason = "the first module has to be a Transformer that reads two texts";
+                return Err(Error::unsupported(format!("{}: {reason}", files.origin())));
+            }
+            None => (files.subfolder("")?, TransformerSettings::of_a_model(), &[] as &[Module]),
+        };
+        let config: Value = json::optional(&own, "config.json")?.unwrap_or_default();
+        let task = match layout.modules {
+            Some(_) => settings.task.as_str(),
+            None if is_causal_lm(&config) => "text-generation",
+            None => "sequence-classification",
+        };
+        // The model first, so that an architecture that is not known is named, and not a tokenizer that
+        // is missing.
+        let reader = |limits: ModelLimits| Reader::load(&own, &settings, limits);
+        let (model, reader): (Arc<dyn SequenceClassifier>, _) = match (task, rest) {
+            ("sequence-classification", []) => {
+                let model = AutoModel::sequence_classifier_from(&own, options)?;
+                let reader = reader(model.limits())?;
+                (model, reader)
+            }
+            ("text-generation", [] | [_]) => {
+                let body = AutoModel::causal_lm_from(&own, options)?;
+                let reader = reader(body.limits())?;
+                let (wanted, unwanted) = match rest.first() {
+                    Some(module) => of_logit_score(files, module)?,
+                    None => of_yes_and_no(&own, &reader.tokenizer)?,
+                };
+                (AutoModel::next_token_scorer(body, wanted, unwanted)?, reader)
+            }
+            (FEATURES, [_, ..]) => {
+                let encoder = AutoModel::encoder_from(&own, options)?;
+                let size = encoder.hidden_size();
+                let modules = Modules::read(files, rest, size, true, options)?;
+                let model = PooledScorer::new(files, encoder, modules)?;
+                let reader = reader(model.limits())?;
+                (Arc::new(model), reader)
+            }
+            _ => {
+                let kinds: Vec<_> = rest.iter().map(|module| module.kind.as_str()).collect();
+                return Err(Error::unsupported(format!(
+                    "{}: a Transformer for the task {task:?} before {kinds:?} gives no scores; it has \
+                     to be for sequence-classification alone, for text-generation before a LogitScore, \
+                     or for {FEATURES} before a Pooling and a Dense that makes \"scores\"",
+                    files.origin()
+                )));
+            }
+        };
+        if let Some(messages) = &reader.messages
+            && let Some(role) = messages.unread(&["query", "document"])?
+        {
+            return Err(Error::unsupported(format!(
+                "{}: the chat template leaves out messages of the role {role:?}, by which pairs are \
+                 put together; use one that has them",
+                files.origin()
+            )));
+        }
+        let activation = activation(&own, &layout, &config, model.labels().names.len())?;
+        Ok(Self { model, reader, activation, prompts: layout.prompts })
+    }
+}
+
+fn is_causal_lm(config: &Value) -> bool {
+    config["architectures"][0].as_str().is_some_and(|name| name.ends_with("ForCausalLM"))
+}
+
+/// The tokens by which a language model scores, as a `LogitScore` names them.
+fn of_logit_score(files: &ModelFiles, module: &Module) -> Result<(u32, Option<u32>)> {
+    let refuse = |why: String| Err(Error::unsupported(format!("{}: {why}", files.origin())));
+    if module.kind != "LogitScore" {
+        return refuse(format!("a {} after a language model; a LogitScore has to be", module.kind));
+    }
+    let LogitScore { true_token_id, false_token_id } = module.config(files)?;
+    match true_token_id {
+        Some(wanted) => Ok((wanted, false_token_id)),
+        None => refuse("LogitScore has no `true_token_id` in its config.json".to_owned()),
+    }
+}
+
+fn of_yes_and_no(files: &ModelFiles, tokenizer: &Tokenizer) -> Result<(u32, Option<u32>)> {
+    match (tokenizer.token_to_id("yes"), tokenizer.token_to_id("no")) {
+        (Some(yes), Some(no)) => Ok((yes, Some(no))),
+        _ => Err(Error::unsupported(format!(
+            "{}: a language model ranks by its tokens `yes` and `no`, and the tokenizer has none such: \
+             choose a model that was trained to rank, or one with a LogitScore module",
+            files.origin()
+        ))),
+    }
+}
+
+/// From the repository's settings, else the model's (those of version 4, then those before), else
+/// sigmoid for a single logit and none for several.
+fn activation(
+    files: &ModelFiles,
+    layout: &Layout,
+    config: &Value,
+    labels: usize,
+) -> Result<Function> {
+    let stored = [
+        &config["sentence_transformers"]["activation_fn"],
+        &config["sbert_ce_default_activation_function"],
+    ];
+    let stored = stored.into_iter().find_map(Value::as_str);
+    let default = if labels == 1 { Function::SIGMOID } else { Function::IDENTITY };
+    let named = |class: Option<&str>, default: Function| match class {
+        None => Ok(default),
+        Some(class) => Function::named(class, default)
+            .map_err(|why| Error::unsupported(format!("{}: {why}", files.origin()))),
+    };
+    match layout.activation.as_deref() {
+        Some(class) if class.starts_with("torch.") => named(Some(class), default),
+        class => named(class, named(stored, default)?),
+    }
+}
+
+/// An encoder whose pooled vector a `Dense` makes scores of.
+#[derive(Debug)]
+struct PooledScorer {
+    encoder: Arc<dyn Encoder>,
+    modules: Modules,
+    labels: Labels,
+}
+
+impl PooledScorer {
+    fn new(files: &ModelFiles, encoder: Arc<dyn Encoder>, modules: Modules) -> Result<Self> {
+        if modules.output.as_deref() != Some("scores") {
+            let reason = "no Dense has `module_output_name` \"scores\", so nothing makes scores";
+            return Err(Error::unsupported(format!("{}: {reason}", files.origin())));
+        }
+        let labels = Labels::unnamed(modules.dimension);
+        Ok(Self { encoder, modules, labels })
+    }
+}
+
+impl TextModel for PooledScorer {
+    fn limits(&self) -> ModelLimits {
+        self.encoder.limits()
+    }
+
+    fn device(&self) -> &Device {
+        self.encoder.device()
+    }
+
+    fn inventory(&self) -> &Inventory {
+        self.encoder.inventory()
+    }
+}
+
+impl SequenceClassifier for PooledScorer {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn classify(&self, batch: &TokenBatch) -> Result<Tensor> {
+        let scores = self.modules.run(&self.encoder.encode(batch)?, batch, 0)?;
+        Ok(Tensor::new(scores, self.device())?)
+    }
+}
