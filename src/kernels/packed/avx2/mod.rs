@@ -52,21 +52,6 @@ const fn together<F: Format>() -> usize {
     }
 }
 
-/// Whether a format's pieces have minima, one for each half or one for both, or none.
-pub(super) enum Minima {
-    Halves,
-    None,
-    One,
-}
-
-pub(super) const fn minima<F: Format>() -> Minima {
-    match F::LAYOUT.meaning {
-        Meaning::FactorAndMinimum | Meaning::Minimum => Minima::One,
-        Meaning::Factors(_) | Meaning::Offset(_) | Meaning::Table => Minima::None,
-        Meaning::Nibbles => Minima::Halves,
-    }
-}
-
 /// Where products of many rows go.
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {

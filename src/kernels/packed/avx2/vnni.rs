@@ -11,9 +11,9 @@ use std::ops::Range;
 
 use crate::kernels::activations::{Activations, Group};
 use crate::kernels::packed::avx2::unpack::{self, signed, unpack};
-use crate::kernels::packed::avx2::{Minima, Target, minima, words};
+use crate::kernels::packed::avx2::{Target, words};
 use crate::kernels::packed::format::{Format, with_format};
-use crate::kernels::packed::layout::{BlockFormat, ROWS};
+use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
 use crate::kernels::tier::Tier;
 use crate::kernels::vector::{Narrow, Wide};
 use integers::Integers;
@@ -112,15 +112,20 @@ unsafe fn multiply_as<F: Format, const G: usize>(
                 // SAFETY: the caller's promise.
                 unsafe {
                     match (const { F::HALVES }, const { minima::<F>() }) {
-                        (false, Minima::None) => work.run::<false, false>(),
-                        (false, _) => work.run::<false, true>(),
-                        (true, Minima::None) => work.run::<true, false>(),
-                        (true, _) => work.run::<true, true>(),
+                        (false, false) => work.run::<false, false>(),
+                        (false, true) => work.run::<false, true>(),
+                        (true, false) => work.run::<true, false>(),
+                        (true, true) => work.run::<true, true>(),
                     }
                 }
             }
         }
     }
+}
+
+/// Whether pieces of signed quants have minima.
+const fn minima<F: Format>() -> bool {
+    !matches!(F::LAYOUT.meaning, Meaning::Factors(_) | Meaning::Offset(_) | Meaning::Table)
 }
 
 impl<const G: usize> Piece<G> {
@@ -144,7 +149,7 @@ impl<const G: usize> Piece<G> {
                 true => _mm256_mul_ps(piece.scale, _mm256_cvtepi32_ps(piece.factors[half])),
                 false => piece.scale,
             };
-            if !matches!(minima::<F>(), Minima::None) {
+            if const { minima::<F>() } {
                 out.minimum[number] = piece.minimum[half];
             }
         }
