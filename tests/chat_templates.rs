@@ -315,7 +315,7 @@ fn hostile_templates() {
 fn deep_messages() {
     let mut content = json!("x");
     for _ in 0..5000 {
-        content = json!([content]);
+        content = Value::Array(vec![content]);
     }
     let template = ChatTemplate::new("{{ messages }}").unwrap();
     let message = Message::new("user", content);
