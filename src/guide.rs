@@ -18,3 +18,5 @@ pub mod robustness {}
 pub mod sentence_transformers {}
 #[doc = include_str!("../docs/style.md")]
 pub mod style {}
+#[doc = include_str!("../docs/tokenizers.md")]
+pub mod tokenizers {}

@@ -169,7 +169,7 @@ impl Work for Label {
                 let rows = encode(TextInput::Text(&text))?;
                 Ok(((Characters::new(text), None), rows))
             }
-            TextOrWords::Words(_) if self.rows.tokenizer().joins_words() => Err(Error::option(
+            TextOrWords::Words(_) if self.rows.tokenizer().refuses_words() => Err(Error::option(
                 "is_split_into_words",
                 "this tokenizer tells words by the spaces between them; give it text, or set \
                      `add_prefix_space` in its tokenizer_config.json",

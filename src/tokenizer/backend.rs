@@ -1,15 +1,18 @@
 //! The tokenizers crate, held at arm's length: its panics become errors.
 
 use std::any::Any;
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokenizers::Decoder;
 use tokenizers::InputSequence;
 use tokenizers::ModelWrapper;
+use tokenizers::NormalizedString;
+use tokenizers::Normalizer;
 use tokenizers::NormalizerWrapper;
 use tokenizers::PostProcessor;
 use tokenizers::PostProcessorWrapper;
-use tokenizers::PreTokenizerWrapper;
 use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::processors::template::TemplateProcessing;
 
@@ -77,8 +80,10 @@ impl Backend {
         guarded(|| self.0.encode_char_offsets(text, false)).map_err(Error::tokenizer)
     }
 
+    /// An added token gives the text it was added with, though it be looked for in normalized text.
     pub(super) fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        guarded(|| self.0.decode(ids, skip_special_tokens)).map_err(Error::tokenizer)
+        let kept = ids.iter().filter(|&&id| !(skip_special_tokens && self.is_special(id)));
+        self.join(kept.filter_map(|&id| self.id_to_token(id)).collect())
     }
 
     /// The text of tokens; with spaces between them where there is no decoder, as in transformers.
@@ -88,13 +93,6 @@ impl Backend {
             None => Ok(tokens.join(" ")),
         })
         .map_err(Error::tokenizer)
-    }
-
-    pub(super) fn joins_words(&self) -> bool {
-        matches!(
-            self.0.get_pre_tokenizer(),
-            Some(PreTokenizerWrapper::ByteLevel(bytes)) if !bytes.add_prefix_space
-        )
     }
 
     pub(super) fn marks_continued_words(&self) -> bool {
@@ -215,6 +213,48 @@ impl Template {
         })
         .map_err(Error::tokenizer)
     }
+}
+
+/// Adds tokens as version 0.22 of the tokenizers crate did:
+///
+/// * a special token that is there already is looked for where it was, in the text as written or in
+///   the normalized text, whatever is said now; another token in the normalized text if it was ever
+///   to be looked for there;
+/// * two tokens may have one normalized form. Here the second is looked for as written.
+pub(super) fn add_tokens(
+    tokenizer: &mut Engine,
+    mut tokens: Vec<tokenizers::AddedToken>,
+) -> tokenizers::Result<()> {
+    let there = tokenizer.get_added_vocabulary();
+    let normal_form = |content: &str| {
+        let mut text = NormalizedString::from(content);
+        if let Some(normalizer) = tokenizer.get_normalizer() {
+            normalizer.normalize(&mut text)?;
+        }
+        Ok::<_, tokenizers::Error>(text.get().to_owned())
+    };
+    let mut forms = HashSet::new();
+    for token in there.get_added_tokens_decoder().values().filter(|token| token.normalized) {
+        forms.insert(normal_form(&token.content)?);
+    }
+    let mut first: HashMap<String, bool> = HashMap::new();
+    for token in &mut tokens {
+        let id = there.get_vocab().get(&token.content);
+        let old = id.and_then(|id| there.get_added_tokens_decoder().get(id));
+        let old_place = old.filter(|old| old.special).map(|old| old.normalized);
+        if let Some(place) = old_place.or_else(|| first.get(&token.content).copied()) {
+            token.normalized = place;
+        } else if token.normalized || old.is_some_and(|old| old.normalized) {
+            let form = normal_form(&token.content)?;
+            let is_its_own = old.is_some_and(|old| old.normalized);
+            token.normalized = !form.is_empty() && (forms.insert(form) || is_its_own);
+        }
+        if token.special {
+            first.entry(token.content.clone()).or_insert(token.normalized);
+        }
+    }
+    tokenizer.add_tokens(tokens)?;
+    Ok(())
 }
 
 /// The longest text, in bytes: two hundred times as many are needed to find its tokens and their places.

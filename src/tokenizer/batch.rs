@@ -153,7 +153,10 @@ pub(super) fn pad(
     let ids = rows.iter().flat_map(|row| row.ids.iter().copied()).collect();
     let mask = rows.iter().flat_map(|row| row.attention_mask.iter().copied()).collect();
     let type_ids = rows.iter().flat_map(|row| row.type_ids.iter().copied()).collect();
-    let tokens = TokenBatch::new(rows.len(), ids, mask)?.with_type_ids(type_ids)?;
+    let mut tokens = TokenBatch::new(rows.len(), ids, mask)?;
+    if tokenizer.returns_type_ids() {
+        tokens = tokens.with_type_ids(type_ids)?;
+    }
     Ok(BatchEncoding { tokens, encodings: rows })
 }
 

@@ -1,33 +1,53 @@
 //! transformers' tokenizer classes: what each assumes where the files are silent.
 
+use serde_json::Value;
+
 use crate::batch::PaddingSide;
+use crate::tokenizer::model_types::MODEL_TYPES;
+use crate::tokenizer::named::content;
 
 /// A family of tokenizer classes that load alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// `AlbertTokenizer`.
+    /// `AlbertTokenizer`, `RemBertTokenizer`.
     Albert,
-    /// `BertTokenizer`, `DistilBertTokenizer`, `ElectraTokenizer` and other WordPiece classes.
+    /// `BarthezTokenizer`: XLM-RoBERTa's, with another vocabulary.
+    Barthez,
+    /// `BertTokenizer`, `ElectraTokenizer` and other WordPiece classes.
     Bert,
     /// `BigBirdTokenizer`.
     BigBird,
+    /// `BloomTokenizer`.
+    Bloom,
     /// `CamembertTokenizer`.
     Camembert,
     /// `CLIPTokenizer`.
     Clip,
+    /// `CodeLlamaTokenizer`: Llama's, with tokens for gaps to be filled.
+    CodeLlama,
     /// `CohereTokenizer`.
     Cohere,
     /// `DebertaTokenizer`.
     Deberta,
     /// `DebertaV2Tokenizer`, also of DeBERTa-v3.
     DebertaV2,
+    /// `DistilBertTokenizer`, `DPRReaderTokenizer`: BERT's, without token types.
+    DistilBert,
+    /// `FNetTokenizer`.
+    FNet,
+    /// `FunnelTokenizer`: BERT's, with XLNet's special tokens.
+    Funnel,
     /// `GemmaTokenizer`.
     Gemma,
     /// `GPT2Tokenizer`, `CodeGenTokenizer`: plain byte-level BPE.
     Gpt2,
     /// `GPTNeoXTokenizer`.
     GptNeoX,
-    /// `LlamaTokenizer`, `CodeLlamaTokenizer`.
+    /// `HerbertTokenizer`.
+    Herbert,
+    /// `LayoutLMv3Tokenizer`: RoBERTa's, with `add_prefix_space`.
+    LayoutLmV3,
+    /// `LlamaTokenizer`.
     Llama,
     /// `MBartTokenizer`: the language follows the text.
     MBart,
@@ -37,19 +57,27 @@ pub(super) enum Class {
     MpNet,
     /// `NllbTokenizer`: the language precedes the text.
     Nllb,
+    /// `OpenAIGPTTokenizer`.
+    OpenAiGpt,
     /// `PegasusTokenizer`.
     Pegasus,
     /// `Qwen2Tokenizer`, also of Qwen3.
     Qwen2,
+    /// `ReformerTokenizer`.
+    Reformer,
     /// `RobertaTokenizer`, `BartTokenizer`, `LongformerTokenizer`: byte-level BPE with `<s>`.
     Roberta,
+    /// `SplinterTokenizer`: BERT's, with a token for questions.
+    Splinter,
     /// `T5Tokenizer`, `MT5Tokenizer`.
     T5,
     /// `WhisperTokenizer`.
     Whisper,
+    /// `XGLMTokenizer`.
+    Xglm,
     /// `XLMRobertaTokenizer`.
     XlmRoberta,
-    /// `XLNetTokenizer`.
+    /// `XLNetTokenizer`, `CpmTokenizer`.
     XlNet,
     /// `PreTrainedTokenizerFast` and every class not listed: the files say everything.
     Other,
@@ -59,13 +87,12 @@ impl Class {
     /// By the class's name, with or without `Fast`.
     pub(super) fn named(name: &str) -> Self {
         match name.strip_suffix("Fast").unwrap_or(name) {
-            "AlbertTokenizer" => Self::Albert,
+            "AlbertTokenizer" | "RemBertTokenizer" => Self::Albert,
+            "BarthezTokenizer" => Self::Barthez,
             "BertTokenizer"
             | "ConvBertTokenizer"
-            | "DistilBertTokenizer"
             | "DPRContextEncoderTokenizer"
             | "DPRQuestionEncoderTokenizer"
-            | "DPRReaderTokenizer"
             | "ElectraTokenizer"
             | "LayoutLMTokenizer"
             | "LayoutLMv2Tokenizer"
@@ -73,200 +100,170 @@ impl Class {
             | "MobileBertTokenizer"
             | "RealmTokenizer"
             | "RetriBertTokenizer"
-            | "SplinterTokenizer"
             | "SqueezeBertTokenizer" => Self::Bert,
             "BigBirdTokenizer" => Self::BigBird,
+            "BloomTokenizer" => Self::Bloom,
             "CamembertTokenizer" => Self::Camembert,
             "CLIPTokenizer" => Self::Clip,
+            "CodeLlamaTokenizer" => Self::CodeLlama,
             "CohereTokenizer" => Self::Cohere,
             "DebertaTokenizer" => Self::Deberta,
             "DebertaV2Tokenizer" => Self::DebertaV2,
+            "DistilBertTokenizer" | "DPRReaderTokenizer" => Self::DistilBert,
+            "FNetTokenizer" => Self::FNet,
+            "FunnelTokenizer" => Self::Funnel,
             "GemmaTokenizer" => Self::Gemma,
             "GPT2Tokenizer" | "CodeGenTokenizer" => Self::Gpt2,
             "GPTNeoXTokenizer" => Self::GptNeoX,
-            "LlamaTokenizer" | "CodeLlamaTokenizer" => Self::Llama,
+            "HerbertTokenizer" => Self::Herbert,
+            "LayoutLMv3Tokenizer" => Self::LayoutLmV3,
+            "LlamaTokenizer" => Self::Llama,
             "MBartTokenizer" => Self::MBart,
             "MBart50Tokenizer" => Self::MBart50,
             "MPNetTokenizer" => Self::MpNet,
             "NllbTokenizer" => Self::Nllb,
+            "OpenAIGPTTokenizer" => Self::OpenAiGpt,
             "PegasusTokenizer" => Self::Pegasus,
             "Qwen2Tokenizer" => Self::Qwen2,
+            "ReformerTokenizer" => Self::Reformer,
             "RobertaTokenizer"
             | "BartTokenizer"
             | "BlenderbotTokenizer"
             | "LEDTokenizer"
             | "LongformerTokenizer"
-            | "MvpTokenizer"
-            | "LayoutLMv3Tokenizer" => Self::Roberta,
+            | "MvpTokenizer" => Self::Roberta,
+            "SplinterTokenizer" => Self::Splinter,
             "T5Tokenizer" | "MT5Tokenizer" => Self::T5,
             "WhisperTokenizer" => Self::Whisper,
+            "XGLMTokenizer" => Self::Xglm,
             "XLMRobertaTokenizer" => Self::XlmRoberta,
-            "XLNetTokenizer" => Self::XlNet,
+            "XLNetTokenizer" | "CpmTokenizer" => Self::XlNet,
             _ => Self::Other,
         }
     }
 
     /// By `model_type` of a `config.json`, where no class is named: `TOKENIZER_MAPPING_NAMES`.
     pub(super) fn of_model(model_type: &str) -> Self {
-        match model_type {
-            "albert" | "nystromformer" | "yoso" => Self::Albert,
-            "bert" | "convbert" | "distilbert" | "dpr" | "electra" | "ernie" | "layoutlm"
-            | "lxmert" | "megatron-bert" | "mobilebert" | "nezha" | "qdqbert" | "realm"
-            | "retribert" | "splinter" | "squeezebert" => Self::Bert,
-            "big_bird" => Self::BigBird,
-            "camembert" => Self::Camembert,
-            "clip" | "clipseg" | "groupvit" | "owlv2" | "owlvit" => Self::Clip,
-            "cohere" | "cohere2" => Self::Cohere,
-            "deberta" => Self::Deberta,
-            "deberta-v2" => Self::DebertaV2,
-            "gemma" | "gemma2" | "gemma3" | "gemma3_text" | "gemma3n" | "gemma3n_text"
-            | "recurrent_gemma" | "siglip2" | "t5gemma" => Self::Gemma,
-            "codegen" | "dbrx" | "exaone4" | "gpt2" | "gpt_bigcode" | "gpt_neo" | "gptj"
-            | "granite" | "granitemoe" | "granitemoehybrid" | "granitemoeshared" | "olmo3"
-            | "opt" | "phi" | "starcoder2" => Self::Gpt2,
-            "falcon_mamba" | "gpt_neox" | "mamba" | "mamba2" | "mpt" | "olmo" | "olmo2"
-            | "olmoe" | "rwkv" | "stablelm" => Self::GptNeoX,
-            "arcee" | "code_llama" | "deepseek_v2" | "deepseek_v3" | "ernie4_5" | "jamba"
-            | "jetmoe" | "llama" | "llama4" | "llama4_text" | "llava" | "ministral" | "mistral"
-            | "mistral3" | "mixtral" | "mllama" | "persimmon" | "phi3" | "phimoe" | "zamba"
-            | "zamba2" => Self::Llama,
-            "mbart" => Self::MBart,
-            "mbart50" => Self::MBart50,
-            "mpnet" => Self::MpNet,
-            "nllb" | "nllb-moe" => Self::Nllb,
-            "bigbird_pegasus" | "pegasus" | "pegasus_x" => Self::Pegasus,
-            "qwen2" | "qwen2_audio" | "qwen2_moe" | "qwen2_vl" | "qwen2_5_vl" | "qwen3"
-            | "qwen3_moe" | "qwen3_next" | "qwen3_vl" => Self::Qwen2,
-            "bart"
-            | "blenderbot"
-            | "data2vec-text"
-            | "ibert"
-            | "layoutlmv3"
-            | "led"
-            | "lilt"
-            | "longformer"
-            | "mvp"
-            | "roberta"
-            | "roberta-prelayernorm" => Self::Roberta,
-            "longt5"
-            | "mt5"
-            | "musicgen"
-            | "pix2struct"
-            | "switch_transformers"
-            | "t5"
-            | "umt5" => Self::T5,
-            "whisper" => Self::Whisper,
-            "xlm-roberta" | "xlm-roberta-xl" | "xmod" => Self::XlmRoberta,
-            "xlnet" => Self::XlNet,
-            _ => Self::Other,
+        let is_one = |types: &str| types.split(' ').any(|name| name == model_type);
+        let class = MODEL_TYPES.iter().find(|(types, _)| is_one(types));
+        class.map_or(Self::Other, |&(_, class)| class)
+    }
+
+    /// The class whose older files are converted alike.
+    pub(super) fn converts_as(self) -> Self {
+        match self {
+            Self::CodeLlama => Self::Llama,
+            Self::DistilBert => Self::Bert,
+            Self::LayoutLmV3 => Self::Roberta,
+            class => class,
         }
     }
 
-    /// The special tokens that the class's constructor names by default.
-    pub(super) fn special_tokens(self) -> &'static [(&'static str, &'static str)] {
+    /// The special tokens that the class's constructor names by default, in the order of
+    /// [`NAMES`](super::named::NAMES); empty for none.
+    pub(super) fn special_tokens(self) -> [&'static str; 7] {
         match self {
-            Self::Albert => &[
-                ("bos_token", "[CLS]"),
-                ("eos_token", "[SEP]"),
-                ("unk_token", "<unk>"),
-                ("sep_token", "[SEP]"),
-                ("pad_token", "<pad>"),
-                ("cls_token", "[CLS]"),
-                ("mask_token", "[MASK]"),
-            ],
-            Self::BigBird => &[
-                ("bos_token", "<s>"),
-                ("eos_token", "</s>"),
-                ("unk_token", "<unk>"),
-                ("sep_token", "[SEP]"),
-                ("pad_token", "<pad>"),
-                ("cls_token", "[CLS]"),
-                ("mask_token", "[MASK]"),
-            ],
-            Self::Bert => &[
-                ("unk_token", "[UNK]"),
-                ("sep_token", "[SEP]"),
-                ("pad_token", "[PAD]"),
-                ("cls_token", "[CLS]"),
-                ("mask_token", "[MASK]"),
-            ],
-            Self::Camembert
+            Self::Albert => ["[CLS]", "[SEP]", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"],
+            Self::Bert | Self::DistilBert | Self::Splinter => {
+                ["", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]
+            }
+            Self::BigBird => ["<s>", "</s>", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"],
+            Self::Bloom => ["<s>", "</s>", "<unk>", "", "<pad>", "", ""],
+            Self::Barthez
+            | Self::Camembert
+            | Self::LayoutLmV3
             | Self::MBart
-            | Self::MBart50
             | Self::Nllb
             | Self::Roberta
-            | Self::XlmRoberta => &[
-                ("bos_token", "<s>"),
-                ("eos_token", "</s>"),
-                ("unk_token", "<unk>"),
-                ("sep_token", "</s>"),
-                ("pad_token", "<pad>"),
-                ("cls_token", "<s>"),
-                ("mask_token", "<mask>"),
-            ],
-            Self::Clip => &[
-                ("bos_token", "<|startoftext|>"),
-                ("eos_token", "<|endoftext|>"),
-                ("unk_token", "<|endoftext|>"),
-                ("pad_token", "<|endoftext|>"),
-            ],
-            Self::Cohere => &[
-                ("bos_token", "<BOS_TOKEN>"),
-                ("eos_token", "<|END_OF_TURN_TOKEN|>"),
-                ("unk_token", "<UNK>"),
-            ],
-            Self::Deberta | Self::DebertaV2 => &[
-                ("bos_token", "[CLS]"),
-                ("eos_token", "[SEP]"),
-                ("unk_token", "[UNK]"),
-                ("sep_token", "[SEP]"),
-                ("pad_token", "[PAD]"),
-                ("cls_token", "[CLS]"),
-                ("mask_token", "[MASK]"),
-            ],
-            Self::Gemma => &[
-                ("bos_token", "<bos>"),
-                ("eos_token", "<eos>"),
-                ("unk_token", "<unk>"),
-                ("pad_token", "<pad>"),
-            ],
-            Self::Gpt2 | Self::GptNeoX | Self::Whisper => &[
-                ("bos_token", "<|endoftext|>"),
-                ("eos_token", "<|endoftext|>"),
-                ("unk_token", "<|endoftext|>"),
-            ],
-            Self::Llama => &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")],
-            Self::MpNet => &[
-                ("bos_token", "<s>"),
-                ("eos_token", "</s>"),
-                ("unk_token", "[UNK]"),
-                ("sep_token", "</s>"),
-                ("pad_token", "<pad>"),
-                ("cls_token", "<s>"),
-                ("mask_token", "<mask>"),
-            ],
-            Self::Pegasus => &[
-                ("eos_token", "</s>"),
-                ("unk_token", "<unk>"),
-                ("pad_token", "<pad>"),
-                ("mask_token", "<mask_2>"),
-            ],
-            Self::Qwen2 => &[
-                ("eos_token", "<|endoftext|>"),
-                ("unk_token", "<|endoftext|>"),
-                ("pad_token", "<|endoftext|>"),
-            ],
-            Self::T5 => &[("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "<pad>")],
-            Self::XlNet => &[
-                ("bos_token", "<s>"),
-                ("eos_token", "</s>"),
-                ("unk_token", "<unk>"),
-                ("sep_token", "<sep>"),
-                ("pad_token", "<pad>"),
-                ("cls_token", "<cls>"),
-                ("mask_token", "<mask>"),
-            ],
-            Self::Other => &[],
+            | Self::XlmRoberta => ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"],
+            Self::Clip => {
+                ["<|startoftext|>", "<|endoftext|>", "<|endoftext|>", "", "<|endoftext|>", "", ""]
+            }
+            Self::CodeLlama | Self::Llama => ["<s>", "</s>", "<unk>", "", "", "", ""],
+            Self::Cohere => ["<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", "", "", "", ""],
+            Self::Deberta | Self::DebertaV2 => {
+                ["[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]
+            }
+            Self::FNet => ["", "", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"],
+            Self::Funnel | Self::XlNet => {
+                ["<s>", "</s>", "<unk>", "<sep>", "<pad>", "<cls>", "<mask>"]
+            }
+            Self::Gemma => ["<bos>", "<eos>", "<unk>", "", "<pad>", "", ""],
+            Self::Gpt2 | Self::GptNeoX | Self::Whisper => {
+                ["<|endoftext|>", "<|endoftext|>", "<|endoftext|>", "", "", "", ""]
+            }
+            Self::Herbert => ["", "", "<unk>", "</s>", "<pad>", "<s>", "<mask>"],
+            Self::MBart50 => ["", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"],
+            Self::MpNet => ["<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"],
+            Self::OpenAiGpt => ["", "", "<unk>", "", "", "", ""],
+            Self::Pegasus => ["", "</s>", "<unk>", "", "<pad>", "", "<mask_2>"],
+            Self::Qwen2 => ["", "<|endoftext|>", "<|endoftext|>", "", "<|endoftext|>", "", ""],
+            Self::Reformer => ["", "</s>", "<unk>", "", "", "", ""],
+            Self::T5 => ["", "</s>", "<unk>", "", "<pad>", "", ""],
+            Self::Xglm => ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", ""],
+            Self::Other => [""; 7],
+        }
+    }
+
+    /// What the class makes of the files' `additional_special_tokens`: those it adds, before and
+    /// after. `field` is a field of `tokenizer_config.json`.
+    pub(super) fn additional<'a>(
+        self,
+        given: Option<&[String]>,
+        field: impl Fn(&str) -> Option<&'a Value>,
+    ) -> (Vec<String>, Vec<String>) {
+        let text = |key: &str, default: &str| match field(key) {
+            None => Some(default.to_owned()),
+            Some(value) => content(value),
+        };
+        let count = |key: &str, default: u64| {
+            field(key).and_then(Value::as_u64).unwrap_or(default).min(MAX_COUNTED)
+        };
+        let numbered = |name: &str, range: std::ops::Range<u64>| {
+            range.map(|index| format!("<{name}_{index}>")).collect::<Vec<_>>()
+        };
+        let there = |token: &str| given.is_some_and(|given| given.iter().any(|one| one == token));
+        let owned = |tokens: &[&str]| tokens.iter().map(|&token| token.to_owned()).collect();
+        match self {
+            Self::Camembert if given.is_none() => {
+                (Vec::new(), owned(&["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"]))
+            }
+            Self::CodeLlama => {
+                let tokens = [
+                    ("prefix_token", "▁<PRE>"),
+                    ("middle_token", "▁<MID>"),
+                    ("suffix_token", "▁<SUF>"),
+                    ("eot_token", "▁<EOT>"),
+                ];
+                let tokens = tokens.into_iter().filter_map(|(key, default)| text(key, default));
+                (Vec::new(), tokens.collect())
+            }
+            Self::Pegasus => {
+                let sentence = text("mask_token_sent", "<mask_1>");
+                let sentence: Vec<_> = sentence.into_iter().filter(|token| !there(token)).collect();
+                let from = given.map_or(2, |given| (given.len() + sentence.len()) as u64);
+                let offset = count("offset", 103);
+                let end = offset - u64::from(given.is_some() && offset > 0);
+                (sentence, numbered("unk", from..end))
+            }
+            Self::Splinter => {
+                (Vec::new(), text("question_token", "[QUESTION]").into_iter().collect())
+            }
+            Self::T5 => {
+                let is_there =
+                    |given: &[String]| given.iter().any(|one| one.contains("<extra_id_"));
+                let extra = match given.is_some_and(is_there) {
+                    true => Vec::new(),
+                    false => numbered("extra_id", 0..count("extra_ids", 100)),
+                };
+                (Vec::new(), extra)
+            }
+            Self::Xglm => {
+                let words = (0..7).map(|index| format!("<madeupword{index}>"));
+                (Vec::new(), words.filter(|word| !there(word)).collect())
+            }
+            Self::XlNet if given.is_none() => (Vec::new(), owned(&["<eop>", "<eod>"])),
+            _ => Default::default(),
         }
     }
 
@@ -275,8 +272,10 @@ impl Class {
         matches!(
             self,
             Self::Albert
+                | Self::Barthez
                 | Self::BigBird
                 | Self::Camembert
+                | Self::FNet
                 | Self::MBart
                 | Self::MBart50
                 | Self::MpNet
@@ -289,18 +288,62 @@ impl Class {
 
     pub(super) fn padding_side(self) -> PaddingSide {
         match self {
-            Self::Cohere | Self::Gemma | Self::Llama | Self::XlNet => PaddingSide::Left,
+            Self::CodeLlama | Self::Cohere | Self::Gemma | Self::Llama | Self::XlNet => {
+                PaddingSide::Left
+            }
             _ => PaddingSide::Right,
         }
+    }
+
+    /// The token type of padding.
+    pub(super) fn pad_type_id(self) -> u32 {
+        if self == Self::XlNet { 3 } else { 0 }
+    }
+
+    /// Whether token types are among the inputs of the class's models.
+    pub(super) fn has_type_ids(self) -> bool {
+        matches!(
+            self,
+            Self::Albert
+                | Self::Bert
+                | Self::Deberta
+                | Self::DebertaV2
+                | Self::FNet
+                | Self::Funnel
+                | Self::Herbert
+                | Self::Other
+                | Self::Splinter
+                | Self::XlNet
+        )
+    }
+
+    /// `add_prefix_space` where the files do not say; none where the class leaves the file alone.
+    pub(super) fn prefix_space(self) -> Option<bool> {
+        match self {
+            Self::Llama | Self::T5 => None,
+            Self::LayoutLmV3 => Some(true),
+            _ => Some(false),
+        }
+    }
+
+    /// Whether the class refuses words given one by one unless it has `add_prefix_space`.
+    pub(super) fn needs_prefix_space_for_words(self) -> bool {
+        matches!(
+            self,
+            Self::Bloom | Self::Cohere | Self::Deberta | Self::Gpt2 | Self::Roberta | Self::Whisper
+        )
     }
 
     /// Whether the class puts bos and eos around texts itself, by `add_bos_token` and
     /// `add_eos_token`, and what the former is by default (the latter is off).
     pub(super) fn adds_bos_by_default(self) -> Option<bool> {
         match self {
-            Self::Cohere | Self::Gemma | Self::Llama => Some(true),
+            Self::CodeLlama | Self::Cohere | Self::Gemma | Self::Llama => Some(true),
             Self::GptNeoX => Some(false),
             _ => None,
         }
     }
 }
+
+/// More tokens that are only numbered would be a lie.
+const MAX_COUNTED: u64 = 10_000;

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::Map;
 use serde_json::Value;
 use tokenizers::AddedToken;
@@ -20,11 +19,18 @@ use crate::tokenizer::Loaded;
 use crate::tokenizer::Settings;
 use crate::tokenizer::backend::Backend;
 use crate::tokenizer::backend::Template;
+use crate::tokenizer::backend::add_tokens;
 use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::class::Class;
+use crate::tokenizer::fields;
 use crate::tokenizer::json;
 use crate::tokenizer::json::Parts;
+use crate::tokenizer::named;
+use crate::tokenizer::named::ADDITIONAL;
+use crate::tokenizer::named::GivenToken;
+use crate::tokenizer::named::NAMES;
+use crate::tokenizer::named::Named;
 use crate::tokenizer::slow;
 use crate::tokenizer::special::SpecialToken;
 use crate::tokenizer::special::SpecialTokens;
@@ -36,29 +42,36 @@ pub(super) struct Config {
     pub(super) class_name: String,
     fields: Map<String, Value>,
     /// `added_tokens_decoder`, or `added_tokens.json` of older repositories.
-    added: BTreeMap<u32, AddedToken>,
-    special: Vec<Special>,
-}
-
-/// A special token as the files give it.
-pub(super) struct Special {
-    name: &'static str,
-    content: String,
-    /// Its properties, where it is given with any.
-    token: Option<AddedToken>,
+    added: BTreeMap<u32, GivenToken>,
+    /// Whether there is no `added_tokens_decoder`: the properties of tokens are then those in
+    /// `tokenizer.json`.
+    is_legacy: bool,
+    special: Vec<Named>,
 }
 
 /// Reads a folder or repository.
 pub(super) fn load(files: &ModelFiles) -> Result<Loaded> {
-    let config = Config::read(files)?;
-    let json = files.optional(TOKENIZER_JSON)?;
-    // Given `add_prefix_space`, the Llama class converts the SentencePiece file afresh.
-    let from_slow = config.class == Class::Llama
-        && config.boolean("add_prefix_space").is_some()
-        && (json.is_none() || files.optional("tokenizer.model")?.is_some());
+    let mut config = Config::read(files)?;
+    let json = files.optional(&config.tokenizer_json())?;
+    // Given `add_prefix_space`, these classes convert the SentencePiece file afresh.
+    let model = match config.class {
+        Class::Llama => Some("tokenizer.model"),
+        Class::T5 => Some("spiece.model"),
+        _ => None,
+    };
+    let from_slow = match model.filter(|_| config.boolean("add_prefix_space").is_some()) {
+        Some(model) => json.is_none() || files.optional(model)?.is_some(),
+        None => false,
+    };
     let parts = match json {
         Some(path) if !from_slow => json::load(&path, &config)?,
-        _ => slow::load(files, &config)?,
+        _ => {
+            let class = config.class;
+            config.class = class.converts_as();
+            let parts = slow::load(files, &config)?;
+            config.class = class;
+            parts
+        }
     };
     config.finish(parts).map_err(|reason| {
         Error::malformed(files.origin(), format!("the tokenizer's files disagree: {reason}"))
@@ -67,34 +80,46 @@ pub(super) fn load(files: &ModelFiles) -> Result<Loaded> {
 
 impl Config {
     fn read(files: &ModelFiles) -> Result<Self> {
-        let mut fields = object(files, "tokenizer_config.json")?;
+        let mut fields = object(files, TOKENIZER_CONFIG)?;
         let (class, class_name) = class(files, &fields)?;
         let mut added = BTreeMap::new();
-        if let Some(tokens) = fields.get("added_tokens_decoder").and_then(Value::as_object) {
-            for (id, token) in tokens {
-                let read = id.parse().ok().zip(added_token(token, false));
-                let (id, token) = read.ok_or_else(|| {
-                    let file = Path::new(&files.origin()).join("tokenizer_config.json");
-                    Error::malformed(file, format!("added_tokens_decoder has {id:?}: {token}"))
-                })?;
-                added.insert(id, token);
-            }
-        } else {
+        let decoder = fields.get("added_tokens_decoder").and_then(Value::as_object);
+        let is_legacy = decoder.is_none();
+        for (id, token) in decoder.into_iter().flatten() {
+            let read = id.parse().ok().zip(GivenToken::read(token));
+            let (id, token) = read.ok_or_else(|| {
+                let file = Path::new(&files.origin()).join(TOKENIZER_CONFIG);
+                Error::malformed(file, format!("added_tokens_decoder has {id:?}: {token}"))
+            })?;
+            added.insert(id, token);
+        }
+        if is_legacy {
             for (name, value) in object(files, "special_tokens_map.json")? {
-                fields.insert(name, value);
+                merge(&mut fields, name, value);
             }
         }
-        let special = special_tokens(class, &fields);
-        if !fields.contains_key("added_tokens_decoder") {
-            let named: HashSet<_> = special.iter().map(|token| token.content.as_str()).collect();
+        let special = named::special_tokens(class, &fields);
+        if is_legacy {
             for (content, id) in object(files, "added_tokens.json")? {
                 if let Some(id) = id.as_u64().and_then(|id| u32::try_from(id).ok()) {
-                    let special = named.contains(content.as_str());
-                    added.insert(id, AddedToken::from(content, special));
+                    added.insert(id, GivenToken::text(content));
                 }
             }
         }
-        Ok(Self { class, class_name, fields, added, special })
+        Ok(Self { class, class_name, fields, added, is_legacy, special })
+    }
+
+    /// The file for this version of transformers, where there are several: `fast_tokenizer_files`.
+    fn tokenizer_json(&self) -> String {
+        let files = self.raw("fast_tokenizer_files").and_then(Value::as_array);
+        let versions = files.into_iter().flatten().filter_map(|name| {
+            let name = name.as_str()?;
+            let version = name.strip_prefix("tokenizer.")?.strip_suffix(".json")?;
+            let numbers = version.split('.').map(|part| part.parse::<u32>().ok());
+            Some((numbers.collect::<Option<Vec<_>>>()?, name))
+        });
+        let known = versions.filter(|(version, _)| version.as_slice() <= VERSION.as_slice());
+        known.max().map_or(TOKENIZER_JSON, |(_, name)| name).to_owned()
     }
 
     pub(super) fn raw(&self, key: &str) -> Option<&Value> {
@@ -110,6 +135,14 @@ impl Config {
         self.raw(key).and_then(Value::as_u64).and_then(|value| usize::try_from(value).ok())
     }
 
+    /// `add_prefix_space`; none leaves the file as it is, as `null` does.
+    pub(super) fn prefix_space(&self) -> Option<bool> {
+        match self.raw("add_prefix_space") {
+            None => self.class.prefix_space(),
+            Some(value) => value.as_bool(),
+        }
+    }
+
     /// A special token's text.
     pub(super) fn special(&self, name: &str) -> Option<&str> {
         let token = self.special.iter().find(|token| token.name == name);
@@ -118,27 +151,28 @@ impl Config {
 
     /// The token that the files put at an id, whatever the vocabulary says.
     pub(super) fn added_at(&self, id: u32) -> Option<&str> {
-        self.added.get(&id).map(|token| token.content.as_str())
+        self.added.get(&id).map(GivenToken::content)
     }
 
     /// Adds the special and added tokens and settles everything else.
     fn finish(mut self, parts: Parts) -> std::result::Result<Loaded, String> {
-        let Parts { mut tokenizer, mut template, padding, is_converted } = parts;
-        if let Some(padding) = &padding
-            && self.special("pad_token").is_none()
+        let Parts { mut tokenizer, mut template, file, is_converted } = parts;
+        // A constructor that has the argument gives it a value, be it none.
+        let names_padding = self.class == Class::GptNeoX || self.special("pad_token").is_some();
+        if let Some(token) = file.pad_token
+            && !names_padding
             && !self.fields.contains_key("pad_token")
         {
-            let content = padding.token.clone();
-            self.special.push(Special { name: "pad_token", content, token: None });
+            self.special.push(Named::by_default("pad_token", token));
         }
         let tokens = self.tokens_to_add(&tokenizer, is_converted);
-        guarded(|| tokenizer.add_tokens(tokens))?;
+        guarded(|| add_tokens(&mut tokenizer, tokens))?;
         let split_special_tokens = self.boolean("split_special_tokens").unwrap_or(false);
         tokenizer.set_encode_special_tokens(split_special_tokens);
         let backend = Backend::new(tokenizer);
         let special = SpecialTokens::new(self.special.iter().filter_map(|token| {
             let id = backend.token_to_id(&token.content)?;
-            Some((token.name, SpecialToken { content: token.content.clone(), id }))
+            Some((token.name.as_str(), SpecialToken { content: token.content.clone(), id }))
         }));
         if let Some(own) = self.class_template(&backend, &special)? {
             template = own;
@@ -148,55 +182,75 @@ impl Config {
             Some("right") => Some(PaddingSide::Right),
             _ => None,
         };
-        let pad_type_id = self.integer("pad_token_type_id").and_then(|id| u32::try_from(id).ok());
+        let max_length = ["model_max_length", "max_len"].into_iter().find_map(|key| self.raw(key));
+        let is_type_ids = |name: &Value| name == "token_type_ids";
+        let inputs = self.raw("model_input_names").and_then(Value::as_array);
         let settings = Settings {
             special,
             // "Very large" stands for unknown.
-            model_max_length: self
-                .raw("model_max_length")
+            model_max_length: max_length
                 .and_then(Value::as_f64)
                 .filter(|length| (1.0..1e15).contains(length))
                 .map(|length| length as usize),
             padding_side: side("padding_side")
-                .or_else(|| padding.as_ref().map(|padding| padding.side))
+                .or(file.padding_side)
                 .unwrap_or_else(|| self.class.padding_side()),
-            truncation_side: side("truncation_side").unwrap_or(PaddingSide::Right),
-            pad_type_id: pad_type_id
-                .or_else(|| padding.map(|padding| padding.type_id))
-                .unwrap_or(0),
-            clean_up_spaces: self
-                .boolean("clean_up_tokenization_spaces")
-                .unwrap_or(is_converted && matches!(self.class, Class::Bert | Class::MpNet)),
+            truncation_side: side("truncation_side")
+                .or(file.truncation_side)
+                .unwrap_or(PaddingSide::Right),
+            pad_type_id: self.class.pad_type_id(),
+            omits_type_ids: match inputs {
+                Some(names) => !names.iter().any(is_type_ids),
+                None => !self.class.has_type_ids(),
+            },
+            refuses_words: self.class.needs_prefix_space_for_words()
+                && self.prefix_space() != Some(true),
+            clean_up_spaces: self.boolean("clean_up_tokenization_spaces").unwrap_or(
+                is_converted
+                    && matches!(self.class, Class::Bert | Class::DistilBert | Class::MpNet),
+            ),
             marks_word_ends: self.class == Class::Clip,
             ..Settings::default()
         };
         Ok(Loaded { backend, template, settings })
     }
 
-    /// The tokens of the files, then the special tokens that are in neither.
+    /// The added tokens of the files, then the special tokens that are in neither or that are given
+    /// with properties.
     fn tokens_to_add(&self, tokenizer: &Engine, is_converted: bool) -> Vec<AddedToken> {
-        let special: HashSet<_> = self.special.iter().map(|token| token.content.as_str()).collect();
-        let mut tokens: Vec<_> = self
-            .added
-            .values()
-            .cloned()
-            .map(|token| {
-                let is_special = token.special || special.contains(token.content.as_str());
-                token.special(is_special)
-            })
+        let there = tokenizer.get_added_vocabulary();
+        let named: HashSet<_> = self.special.iter().map(|token| token.content.as_str()).collect();
+        let is_named = |content: &str| named.contains(content);
+        let added = self.added.iter();
+        let mut added: BTreeMap<u32, AddedToken> = added
+            .map(|(&id, token)| (id, token.token(token.special || is_named(token.content()))))
             .collect();
-        let mut known: HashSet<_> =
-            self.added.values().map(|token| token.content.clone()).collect();
-        for token in &self.special {
-            let there = tokenizer.get_added_vocabulary().get_vocab().contains_key(&token.content);
-            // `tokenizer.json` knows better than the class, a SentencePiece file does not.
-            let swallows = token.name == "mask_token" && self.class.mask_swallows_spaces();
-            let stays = there && token.token.is_none() && !(is_converted && swallows);
-            if stays || !known.insert(token.content.clone()) {
+        if self.is_legacy && !is_converted {
+            // The same tokens once more: those that are named are special now.
+            let same = there.get_added_tokens_decoder().iter();
+            added.extend(same.map(|(&id, token)| {
+                let special = token.special || is_named(&token.content);
+                (id, token.clone().special(special))
+            }));
+        }
+        let mut tokens: Vec<_> = added.into_values().collect();
+        let mut seen = HashSet::new();
+        for token in self.special.iter().filter(|token| seen.insert(token.content.as_str())) {
+            let content = token.content.as_str();
+            let known = tokens.iter().find(|token| token.content == content);
+            let is_classic = NAMES.contains(&token.name.as_str());
+            if known.is_some() && is_classic && !token.is_default {
                 continue;
             }
-            let plain = || AddedToken::from(token.content.clone(), true).lstrip(swallows);
-            tokens.push(token.token.clone().unwrap_or_else(plain).special(true));
+            let swallows = token.name == "mask_token" && self.class.mask_swallows_spaces();
+            let given = token.given.as_ref().map(|given| given.token(true));
+            match given.or_else(|| swallows.then(|| AddedToken::from(content, true).lstrip(true))) {
+                Some(token) if !tokens.contains(&token) => tokens.push(token),
+                None if known.is_none() && !there.get_vocab().contains_key(content) => {
+                    tokens.push(AddedToken::from(content, true));
+                }
+                _ => {}
+            }
         }
         tokens
     }
@@ -269,88 +323,35 @@ fn class(files: &ModelFiles, fields: &Map<String, Value>) -> Result<(Class, Stri
     Ok((Class::of_model(model_type), format!("of model type {model_type:?}")))
 }
 
-fn special_tokens(class: Class, fields: &Map<String, Value>) -> Vec<Special> {
-    let mut tokens = Vec::new();
-    for name in NAMES {
-        let default = class.special_tokens().iter().find(|(key, _)| *key == name);
-        let given = fields.get(name);
-        let content = match given {
-            None => default.map(|&(_, content)| content.to_owned()),
-            Some(value) => content(value),
-        };
-        let Some(content) = content else { continue };
-        let token = given.and_then(|value| added_token(value, true));
-        tokens.push(Special { name, content, token });
+/// A field of `special_tokens_map.json` takes the place of the same field in
+/// `tokenizer_config.json`; additional tokens come behind those that are there.
+fn merge(fields: &mut Map<String, Value>, name: String, mut value: Value) {
+    if name == ADDITIONAL
+        && let (Some(there), Some(more)) =
+            (fields.get_mut(ADDITIONAL).and_then(Value::as_array_mut), value.as_array_mut())
+    {
+        more.retain(|token| !there.contains(token));
+        there.append(more);
+        return;
     }
-    let mut additional: Vec<_> = fields
-        .get("additional_special_tokens")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|value| {
-            let token = added_token(value, true);
-            Some(Special { name: "additional", content: content(value)?, token })
-        })
-        .collect();
-    if class == Class::T5 && !additional.iter().any(|token| token.content.contains("<extra_id_")) {
-        let count = fields.get("extra_ids").and_then(Value::as_u64).unwrap_or(100);
-        additional.extend((0..count.min(MAX_EXTRA_IDS)).map(|index| Special {
-            name: "additional",
-            content: format!("<extra_id_{index}>"),
-            token: None,
-        }));
-    }
-    if class == Class::Camembert && !fields.contains_key("additional_special_tokens") {
-        additional.extend(["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"].map(|content| Special {
-            name: "additional",
-            content: content.to_owned(),
-            token: None,
-        }));
-    }
-    tokens.append(&mut additional);
-    tokens
-}
-
-/// A token is given as its text or as an object of its properties.
-fn content(value: &Value) -> Option<String> {
-    value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
-}
-
-/// A token with its properties; none where the value is mere text.
-fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
-    #[derive(Deserialize)]
-    struct Properties {
-        content: String,
-        #[serde(default)]
-        single_word: bool,
-        #[serde(default)]
-        lstrip: bool,
-        #[serde(default)]
-        rstrip: bool,
-        normalized: Option<bool>,
-        special: Option<bool>,
-    }
-    let token: Properties = value.is_object().then(|| Properties::deserialize(value).ok())??;
-    let special = token.special.unwrap_or(special);
-    Some(
-        AddedToken::from(token.content, special)
-            .single_word(token.single_word)
-            .lstrip(token.lstrip)
-            .rstrip(token.rstrip)
-            .normalized(token.normalized.unwrap_or(!special)),
-    )
+    fields.insert(name, value);
 }
 
 /// A JSON object in a file; empty where there is no such file.
 fn object(files: &ModelFiles, name: &str) -> Result<Map<String, Value>> {
     let Some(path) = files.optional(name)? else { return Ok(Map::new()) };
-    source::json::read(&path)
+    let fields = source::json::read(&path)?;
+    match name {
+        "config.json" => Ok(()),
+        _ => fields::check(&fields),
+    }
+    .map_err(|reason| Error::malformed(&path, reason))?;
+    Ok(fields)
 }
 
 pub(super) const TOKENIZER_JSON: &str = "tokenizer.json";
 
-const NAMES: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
-/// More would be a lie.
-const MAX_EXTRA_IDS: u64 = 10_000;
+/// Of transformers, whose files are read.
+const VERSION: [u32; 3] = [4, 57, 6];

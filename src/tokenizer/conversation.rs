@@ -70,7 +70,7 @@ impl Tokenizer {
         template.render(messages, &self.special_token_map(), options)
     }
 
-    /// The variables `bos_token`, `eos_token`, … of templates: transformers' `special_tokens_map`.
+    /// The variables `bos_token`, `image_token`, … of templates: transformers' `special_tokens_map`.
     fn special_token_map(&self) -> Map<String, Value> {
         let named = [
             ("bos_token", self.bos_token()),
@@ -91,6 +91,8 @@ impl Tokenizer {
             let additional = additional.iter().map(text).collect();
             map.insert("additional_special_tokens".to_owned(), additional);
         }
+        let own = self.shared.settings.special.named.iter();
+        map.extend(own.map(|(name, token)| (name.clone(), text(token))));
         map
     }
 }

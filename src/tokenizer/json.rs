@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::source::file;
 use crate::tokenizer::Truncation;
 use crate::tokenizer::backend::Template;
+use crate::tokenizer::backend::add_tokens;
 use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded;
 use crate::tokenizer::bounded::Engine;
@@ -37,25 +38,25 @@ use crate::tokenizer::pattern;
 pub(super) struct Parts {
     pub(super) tokenizer: Engine,
     pub(super) template: Template,
-    pub(super) padding: Option<FilePadding>,
+    pub(super) file: FileDefaults,
     /// Whether older files were converted, as transformers' slow classes read them.
     pub(super) is_converted: bool,
 }
 
-/// What `padding` in the file implies where `tokenizer_config.json` is silent.
-#[derive(Deserialize)]
-pub(super) struct FilePadding {
-    #[serde(rename = "pad_token")]
-    pub(super) token: String,
-    #[serde(rename = "pad_type_id", default)]
-    pub(super) type_id: u32,
-    #[serde(rename = "direction", deserialize_with = "side")]
-    pub(super) side: PaddingSide,
+/// What `padding` and `truncation` in the file imply where `tokenizer_config.json` is silent.
+#[derive(Default)]
+pub(super) struct FileDefaults {
+    pub(super) pad_token: Option<String>,
+    pub(super) padding_side: Option<PaddingSide>,
+    pub(super) truncation_side: Option<PaddingSide>,
 }
 
 /// Everything in the file but the model, whose type is read first.
 #[derive(Deserialize)]
 struct Head {
+    version: Option<String>,
+    truncation: Option<FileTruncation>,
+    padding: Option<FilePadding>,
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
     #[serde(default)]
@@ -66,9 +67,28 @@ struct Head {
     post_processor: Value,
     #[serde(default)]
     decoder: Value,
-    #[serde(default)]
-    padding: Option<FilePadding>,
     model: Kind,
+}
+
+#[derive(Deserialize)]
+struct FilePadding {
+    pad_token: String,
+    #[serde(deserialize_with = "side")]
+    direction: PaddingSide,
+}
+
+#[derive(Deserialize)]
+struct FileTruncation {
+    /// Versions before 0.11 cut on the right.
+    #[serde(default, deserialize_with = "side")]
+    direction: PaddingSide,
+}
+
+/// The parts that transformers' classes change.
+struct Changeable {
+    normalizer: Option<NormalizerWrapper>,
+    pre_tokenizer: Option<PreTokenizerWrapper>,
+    post_processor: Option<PostProcessorWrapper>,
 }
 
 #[derive(Deserialize)]
@@ -109,9 +129,17 @@ pub(super) fn load_plain(path: &Path) -> crate::error::Result<(Parts, Option<Tru
 }
 
 fn parse(text: &str, config: Option<&Config>) -> tokenizers::Result<Parts> {
-    let mut head: Head = serde_json::from_str(text)?;
+    let head: Head = serde_json::from_str(text)?;
+    if let Some(version) = head.version.filter(|version| version != "1.0") {
+        return Err(format!("has version {version:?}, where \"1.0\" is known").into());
+    }
+    let mut parts = Changeable {
+        normalizer: part(head.normalizer)?,
+        pre_tokenizer: part(head.pre_tokenizer)?,
+        post_processor: part(head.post_processor)?,
+    };
     if let Some(config) = config {
-        class_changes(&mut head, config);
+        class_changes(&mut parts, config)?;
     }
     let model = match head.model.kind.as_deref() {
         Some("BPE") => body::<BPE>(text)?.into(),
@@ -123,14 +151,19 @@ fn parse(text: &str, config: Option<&Config>) -> tokenizers::Result<Parts> {
         None => body::<ModelWrapper>(text)?,
     };
     let mut tokenizer = Engine::new(model);
-    if let Some(normalizer) = part::<NormalizerWrapper>(head.normalizer)? {
+    if let Some(normalizer) = parts.normalizer {
         tokenizer.with_normalizer(Some(normalizer))?;
     }
-    tokenizer.with_pre_tokenizer(part::<PreTokenizerWrapper>(head.pre_tokenizer)?);
+    tokenizer.with_pre_tokenizer(parts.pre_tokenizer);
     tokenizer.with_decoder(part::<DecoderWrapper>(head.decoder)?);
-    tokenizer.add_tokens(head.added_tokens)?;
-    let template = Template::new(part::<PostProcessorWrapper>(head.post_processor)?);
-    Ok(Parts { tokenizer, template, padding: head.padding, is_converted: false })
+    add_tokens(&mut tokenizer, head.added_tokens)?;
+    let file = FileDefaults {
+        padding_side: head.padding.as_ref().map(|padding| padding.direction),
+        pad_token: head.padding.map(|padding| padding.pad_token),
+        truncation_side: head.truncation.map(|truncation| truncation.direction),
+    };
+    let template = Template::new(parts.post_processor);
+    Ok(Parts { tokenizer, template, file, is_converted: false })
 }
 
 /// The model alone; the other fields are skipped over.
@@ -143,34 +176,83 @@ pub(super) fn part<T: DeserializeOwned>(mut value: Value) -> tokenizers::Result<
     charsmap::check_charsmaps(&value)?;
     bounded::check_part(&value)?;
     pattern::translate_all(&mut value);
+    name_prepend_schemes(&mut value);
     Ok(serde_json::from_value(value)?)
 }
 
-/// What the constructors of transformers' fast classes change in the parts.
-fn class_changes(head: &mut Head, config: &Config) {
-    // `PreTrainedTokenizerFast.__init__`. The Llama and T5 classes hand down `None`, which its
-    // attempt to apply fails on in silence.
-    let prefix_space = match config.class {
-        Class::Llama | Class::T5 => config.boolean("add_prefix_space"),
-        _ => Some(config.boolean("add_prefix_space").unwrap_or(false)),
-    };
-    if let Some(prefix_space) = prefix_space {
-        replace(&mut head.pre_tokenizer, "add_prefix_space", prefix_space.into());
-    }
-    match config.class {
-        Class::Bert | Class::MpNet => {
-            let lowercase = config.boolean("do_lower_case").unwrap_or(true);
-            let chinese = config.boolean("tokenize_chinese_chars").unwrap_or(true);
-            let accents = config.raw("strip_accents").cloned().unwrap_or(Value::Null);
-            replace(&mut head.normalizer, "lowercase", lowercase.into());
-            replace(&mut head.normalizer, "handle_chinese_chars", chinese.into());
-            replace(&mut head.normalizer, "strip_accents", accents);
+/// Before 0.15, `Metaspace` had `add_prefix_space` alone: without it, nothing is put in front. The
+/// crate's default for the field that came later contradicts that.
+fn name_prepend_schemes(part: &mut Value) {
+    match part {
+        Value::Array(parts) => parts.iter_mut().for_each(name_prepend_schemes),
+        Value::Object(fields) => {
+            let is_bare = fields.get("add_prefix_space") == Some(&Value::Bool(false));
+            if is_bare && fields.get("type").is_some_and(|kind| kind == "Metaspace") {
+                fields.entry("prepend_scheme").or_insert_with(|| "never".into());
+            }
+            fields.values_mut().for_each(name_prepend_schemes);
         }
-        Class::Roberta => {
-            let trim = config.boolean("trim_offsets").unwrap_or(true);
-            let prefix_space = config.boolean("add_prefix_space").unwrap_or(false);
-            replace(&mut head.post_processor, "trim_offsets", trim.into());
-            replace(&mut head.post_processor, "add_prefix_space", prefix_space.into());
+        _ => {}
+    }
+}
+
+/// What the constructors of transformers' fast classes change in the parts. They look at the parts
+/// as loaded, whatever form the file has.
+fn class_changes(parts: &mut Changeable, config: &Config) -> Result<(), String> {
+    let class = config.class;
+    let flag = |key: &str, default: bool| config.boolean(key).unwrap_or(default);
+    // `PreTrainedTokenizerFast.__init__`: not inside a sequence.
+    if let Some(prefix_space) = config.prefix_space()
+        && let Some(PreTokenizerWrapper::ByteLevel(bytes)) = &mut parts.pre_tokenizer
+    {
+        bytes.add_prefix_space = prefix_space;
+    }
+    match class {
+        // These replace the field wherever it is.
+        Class::Bloom | Class::Cohere if flag("add_prefix_space", false) => {
+            parts.pre_tokenizer.iter_mut().for_each(prefix_everywhere);
+        }
+        Class::Clip if !matches!(parts.pre_tokenizer, Some(PreTokenizerWrapper::Sequence(_))) => {
+            return Err(
+                "is of transformers before 4.17, whose CLIP split texts otherwise: delete \
+                        it, so that vocab.json and merges.txt are read"
+                    .to_owned(),
+            );
+        }
+        Class::Bert | Class::DistilBert | Class::Funnel | Class::MpNet | Class::Splinter => {
+            if let Some(NormalizerWrapper::BertNormalizer(bert)) = &mut parts.normalizer {
+                bert.lowercase = flag("do_lower_case", true);
+                bert.strip_accents = config.boolean("strip_accents");
+                if !matches!(class, Class::MpNet | Class::Splinter) {
+                    bert.handle_chinese_chars = flag("tokenize_chinese_chars", true);
+                }
+            }
+        }
+        Class::LayoutLmV3 | Class::Roberta => {
+            let changed = match &mut parts.post_processor {
+                Some(PostProcessorWrapper::Roberta(part)) => {
+                    Some((&mut part.trim_offsets, &mut part.add_prefix_space))
+                }
+                Some(PostProcessorWrapper::ByteLevel(part)) => {
+                    Some((&mut part.trim_offsets, &mut part.add_prefix_space))
+                }
+                _ => None,
+            };
+            if let Some((trims, prefixes)) = changed {
+                *trims = flag("trim_offsets", true);
+                *prefixes = config.prefix_space().unwrap_or(*prefixes);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn prefix_everywhere(part: &mut PreTokenizerWrapper) {
+    match part {
+        PreTokenizerWrapper::ByteLevel(bytes) => bytes.add_prefix_space = true,
+        PreTokenizerWrapper::Sequence(parts) => {
+            parts.as_mut().iter_mut().for_each(prefix_everywhere)
         }
         _ => {}
     }
@@ -181,11 +263,4 @@ fn side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PaddingSide, D::Er
         PaddingDirection::Left => PaddingSide::Left,
         PaddingDirection::Right => PaddingSide::Right,
     })
-}
-
-/// Replaces a field that is there.
-fn replace(part: &mut Value, key: &str, value: Value) {
-    if let Some(field) = part.as_object_mut().and_then(|fields| fields.get_mut(key)) {
-        *field = value;
-    }
 }

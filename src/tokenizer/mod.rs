@@ -27,8 +27,11 @@ mod config;
 mod conversation;
 mod decode;
 mod encode;
+mod fields;
 mod gguf;
 mod json;
+mod model_types;
+mod named;
 mod pattern;
 mod pretokenizer;
 mod quiet;
@@ -83,6 +86,10 @@ struct Settings {
     padding_side: PaddingSide,
     truncation_side: PaddingSide,
     pad_type_id: u32,
+    /// Token types are no input of the model.
+    omits_type_ids: bool,
+    /// Words are not to be given one by one.
+    refuses_words: bool,
     clean_up_spaces: bool,
     /// CLIP's class puts a space for each `</w>` when decoding.
     marks_word_ends: bool,
@@ -111,13 +118,9 @@ impl Tokenizer {
     /// `tokenizer.json`, else one of the older formats, whichever the class named in
     /// `tokenizer_config.json` (or implied by `config.json`) uses.
     ///
-    /// Of what transformers' classes change in a `tokenizer.json` while loading it, these are
-    /// honoured: special and added tokens from the companion files with all their properties and
-    /// the class's defaults; `add_bos_token` and `add_eos_token` of the Llama, Gemma, Cohere and
-    /// GPT-NeoX classes; `do_lower_case`, `strip_accents` and `tokenize_chinese_chars` of BERT's;
-    /// `add_prefix_space` of byte-level ones; `trim_offsets` of RoBERTa's; T5's `extra_ids`; the
-    /// default language of MBart and NLLB; and `add_prefix_space` of the Llama class, which makes
-    /// it read `tokenizer.model` instead. `legacy` matters for SentencePiece files only.
+    /// Files of every age are read as transformers reads them; what its classes change in a
+    /// `tokenizer.json`, and every field of `tokenizer_config.json`, is told in the guide
+    /// [tokenizers](crate::guide::tokenizers).
     ///
     /// # Errors
     ///
@@ -314,11 +317,19 @@ impl Tokenizer {
         self.shared.backend.marks_continued_words()
     }
 
-    /// Whether words given one by one would lose the spaces that mark their beginnings, as with the
-    /// byte-level BPE of RoBERTa unless it was made with `add_prefix_space`.
+    /// Whether the class refuses words given one by one ([`TextInput::Words`]), because they would
+    /// lose the spaces that mark their beginnings: RoBERTa's, GPT-2's and their kin without
+    /// `add_prefix_space`. Other byte-level tokenizers take the words as they are.
     #[must_use]
-    pub fn joins_words(&self) -> bool {
-        self.shared.backend.joins_words()
+    pub fn refuses_words(&self) -> bool {
+        self.shared.settings.refuses_words
+    }
+
+    /// Whether `token_type_ids` are among the inputs of the model (`model_input_names`). Where they
+    /// are not, batches hold zeros, whatever [`Encoding::type_ids`] says.
+    #[must_use]
+    pub fn returns_type_ids(&self) -> bool {
+        !self.shared.settings.omits_type_ids
     }
 
     /// The number of tokens, added ones included: Python's `len(tokenizer)`. A model may have more
@@ -376,6 +387,13 @@ impl Tokenizer {
         &self.shared.settings.special.additional
     }
 
+    /// A special token by its name in `tokenizer_config.json`: `bos_token`, or the model's own such
+    /// as `image_token` (`extra_special_tokens`).
+    #[must_use]
+    pub fn special_token(&self, name: &str) -> Option<&SpecialToken> {
+        self.shared.settings.special.get(name)
+    }
+
     /// The ids at which an answer ends, ascending: the eos token; of a GGUF file all that llama.cpp ends
     /// an answer at (`llama_vocab_is_eog`), by the file's keys and by the tokens' names. Hub folders
     /// list theirs in `generation_config.json`.
@@ -423,6 +441,12 @@ impl Tokenizer {
     #[must_use]
     pub fn padding_side(&self) -> PaddingSide {
         self.shared.settings.padding_side
+    }
+
+    /// Which end of a text is cut unless a call says otherwise.
+    #[must_use]
+    pub fn truncation_side(&self) -> PaddingSide {
+        self.shared.settings.truncation_side
     }
 }
 

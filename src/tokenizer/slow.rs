@@ -22,6 +22,7 @@ use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
+use crate::tokenizer::json::FileDefaults;
 use crate::tokenizer::json::Parts;
 use crate::tokenizer::json::part;
 use crate::tokenizer::pretokenizer::QWEN2;
@@ -64,7 +65,7 @@ impl Sketch {
         tokenizer.with_pre_tokenizer(part::<PreTokenizerWrapper>(self.pre_tokenizer)?);
         tokenizer.with_decoder(part::<DecoderWrapper>(self.decoder)?);
         let template = Template::new(part::<PostProcessorWrapper>(self.post_processor)?);
-        Ok(Parts { tokenizer, template, padding: None, is_converted: true })
+        Ok(Parts { tokenizer, template, file: FileDefaults::default(), is_converted: true })
     }
 }
 

