@@ -5,6 +5,8 @@ pub mod encoder;
 pub mod heads;
 
 mod auto;
+#[cfg(test)]
+mod config_fields;
 mod last_token;
 mod memory;
 mod raw_config;

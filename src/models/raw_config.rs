@@ -36,6 +36,12 @@ impl RawConfig {
         Ok(Self { origin: file.path().to_owned(), fields: from_gguf(file)?, spellings: &[] })
     }
 
+    /// These fields, as if they had been read.
+    #[cfg(test)]
+    pub(crate) fn of_fields(fields: Map<String, Value>) -> Self {
+        Self { origin: PathBuf::from("config.json"), fields, spellings: &[] }
+    }
+
     /// The file.
     pub(crate) fn origin(&self) -> &Path {
         &self.origin
@@ -219,6 +225,21 @@ impl RawConfig {
         spellings: &'static [(&'static str, &'static str)],
     ) -> Self {
         Self { spellings, ..self.clone() }
+    }
+
+    /// As [`with_spellings`](Self::with_spellings), but the common name wins: `attribute_map` of the
+    /// reference.
+    pub(crate) fn with_attribute_map(
+        &self,
+        spellings: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        let mut config = self.with_spellings(spellings);
+        for (common, own) in spellings {
+            if config.fields.contains_key(*common) {
+                config.fields.shift_remove(*own);
+            }
+        }
+        config
     }
 
     /// Whether this is the metadata of a GGUF file, which leaves out what llama.cpp knows by itself.

@@ -79,7 +79,6 @@ NOTHING_NEW = ["-bf16-", "-bin-", "-gguf-", "-nulls-", "-odd-", "-old-", "-rope-
 
 def main(names):
     activations()
-    generation()
     folders = sorted(path.parent for path in HERE.glob("*-tiny/config.json"))
     folders += sorted(path.parent for path in HERE.glob("encoders/*-tiny/config.json"))
     families = defaultdict(list)
@@ -91,8 +90,9 @@ def main(names):
     found = json.loads(file.read_text()) if names else {}
     for name in names or sorted(families):
         found[name] = family(name, families[name])
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
-    file.write_text(f"{{\n{lines}\n}}\n")
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
+        file.write_text(f"{{\n{lines}\n}}\n")
+    generation(sorted(found))
 
 
 def activations():
@@ -104,13 +104,12 @@ def activations():
     write("activations.json", {"x": short(x), "y": y, "trained": trained})
 
 
-def generation():
+def generation(families):
     """`GenerationConfig.from_model_config`, for classes with and without special ids of their own, and options of all kinds."""
     ids = {"bos_token_id": 5, "eos_token_id": [6, 7], "pad_token_id": 8}
     options = {"do_sample": True, "temperature": 0.6, "top_k": 7, "max_length": 50, "repetition_penalty": 1.2, "bad_words_ids": [[3]]}
     nulls = {"eos_token_id": None, "pad_token_id": None, "top_k": None, "top_p": None}
-    defaults = [name for name in CONFIG_MAPPING if name in json.loads((HERE / "config_fields.json").read_text()) and is_decoder(name)]
-    configs = [{"model_type": name} for name in defaults]
+    configs = [{"model_type": name} for name in families if is_decoder(name)]
     configs += [{"model_type": "llama"} | fields for fields in [ids, options, nulls, ids | options, {"max_length": 20, "seed": 3, "unknown": 1}]]
     configs += [{"model_type": "gemma3", "text_config": {"eos_token_id": 9}}, {"model_type": "gemma3", "eos_token_id": 4, "text_config": {"eos_token_id": 9}}]
     found = []
@@ -149,19 +148,19 @@ def family(name, folders):
 
 
 def fields_of(name):
-    """What the configuration class takes and what any code of the family looks at."""
+    """What the configuration class takes and what any code of the family looks at; what all classes have and only shared code
+    looks at is tried with a decoder and an encoder alone."""
     config_class = CONFIG_MAPPING[name]
     package = inspect.getmodule(config_class).__name__.rsplit(".", 2)[1]
-    fields = set()
-    for base in config_class.__mro__:
-        if issubclass(base, PretrainedConfig):
-            fields |= set(inspect.signature(base.__init__).parameters)
-    fields |= set(PretrainedConfig().__dict__) | set(config_class().to_dict()) | set(config_class.attribute_map)
+    fields = set(inspect.signature(config_class.__init__).parameters) | set(config_class.attribute_map)
     folder = Path(transformers.__file__).parent
-    files = [folder / f"{module}.py" for module in SHARED]
-    files += [folder / "models" / package / f"{kind}_{package}.py" for kind in ["modeling", "configuration"]]
+    files = [folder / "models" / package / f"{kind}_{package}.py" for kind in ["modeling", "configuration"]]
+    if name in ["llama", "bert"]:
+        fields |= set(inspect.signature(PretrainedConfig.__init__).parameters) | set(PretrainedConfig().__dict__)
+        files += [folder / f"{module}.py" for module in SHARED]
     for file in files:
         fields |= set(read_fields(ast.parse(file.read_text())))
+    fields |= {"head_dim", "id2label", "partial_rotary_factor", "pruned_heads", "rope_scaling", "tie_word_embeddings"}
     # Options of generation are read from here by another class.
     fields -= set(PretrainedConfig._get_global_generation_defaults())
     fields -= {"self", "kwargs", "attribute_map"} | OF_NO_FAMILY | set(dir(PretrainedConfig)) - set(PretrainedConfig().__dict__)
@@ -243,7 +242,7 @@ def run(model, config):
         inputs["token_type_ids"] = (torch.arange(40) > 20).long()[None]
     with torch.no_grad():
         outputs = model(**inputs, return_dict=True)
-    return [value for value in outputs.values() if isinstance(value, torch.Tensor)]
+    return [outputs[key] for key in ["last_hidden_state", "logits", "start_logits", "end_logits"] if key in outputs]
 
 
 def same(before, after):

@@ -63,6 +63,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
     let raw = raw.with_spellings(&[
         ("attention_bias", "bias"),
         ("hidden_act", "activation"),
+        ("hidden_size", "n_embed"),
         ("layer_norm_eps", "layer_norm_epsilon"),
         ("mlp_bias", "bias"),
     ]);

@@ -21,9 +21,9 @@ pub(super) const FAMILY: Family = Family {
     config,
     sizes: &[
         ("vocab_size", 50_257),
-        ("hidden_size", 768),
-        ("num_hidden_layers", 12),
-        ("num_attention_heads", 12),
+        ("n_embd", 768),
+        ("n_layer", 12),
+        ("n_head", 12),
         ("bos_token_id", 50_256),
         ("eos_token_id", 50_256),
     ],
@@ -33,6 +33,7 @@ pub(super) const FAMILY: Family = Family {
         "intermediate_size",
         "layer_norm_eps",
         "num_key_value_heads",
+        "partial_rotary_factor",
         "rope_scaling",
         "rope_theta",
     ],
@@ -69,7 +70,7 @@ const SPELLINGS: &[(&str, &str)] = &[
 ];
 
 fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
-    let raw = raw.with_spellings(SPELLINGS).with_default("max_position_embeddings", 1024);
+    let raw = raw.with_attribute_map(SPELLINGS).with_default("max_position_embeddings", 1024);
     let hidden = match raw.optional_size("intermediate_size")? {
         Some(hidden) => hidden,
         None => 4 * raw.size("hidden_size")?,

@@ -20,7 +20,7 @@ pub(super) const FAMILY: Family = Family {
     gguf_architectures: &[],
     config,
     sizes: mistral::FAMILY.sizes,
-    unread: &["attention_bias", "layer_types", "mlp_bias"],
+    unread: &["attention_bias", "layer_types", "mlp_bias", "num_experts"],
     safetensors: &[
         renamed("layers.*.mlp.router", "model.layers.*.block_sparse_moe.gate"),
         renamed("layers.*.mlp.experts.*.gate", "model.layers.*.block_sparse_moe.experts.*.w1"),

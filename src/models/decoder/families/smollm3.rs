@@ -51,9 +51,10 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
             layer.attention.positions = Positions::None;
         }
     }
-    if let (true, Some(window)) =
-        (raw.flag("use_sliding_window", false)?, raw.optional_size("sliding_window")?)
-    {
+    // Types of layers hold whatever the switch says.
+    let types = raw.texts("layer_types")?.unwrap_or_default();
+    let slides = raw.flag("use_sliding_window", false)? || types.contains(&"sliding_attention");
+    if let (true, Some(window)) = (slides, raw.optional_size("sliding_window")?) {
         spans::slide(&raw, &mut config, window, |layer| !rotates(layer))?;
     }
     Ok(config)

@@ -83,7 +83,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     }
     if raw.flag("relative_attention", false)? {
         let positive = |field: &str| -> Result<Option<usize>> {
-            Ok(Some(raw.number(field, -1.0)?).filter(|&n| n >= 1.0).map(|n| n as usize))
+            if raw.number(field, -1.0)? < 1.0 { Ok(None) } else { raw.optional_size(field) }
         };
         let max_distance = positive("max_relative_positions")?.unwrap_or(config.max_positions);
         let buckets = positive("position_buckets")?;

@@ -35,7 +35,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     // The class has no such fields.
     let unread = ["hidden_act", "intermediate_size", "layer_norm_eps", "type_vocab_size"];
     let raw = unread.iter().fold(raw.clone(), |raw, field| raw.without(field));
-    let raw = raw.with_spellings(&[
+    let raw = raw.with_attribute_map(&[
         ("hidden_act", "activation"),
         ("hidden_size", "dim"),
         ("intermediate_size", "hidden_dim"),

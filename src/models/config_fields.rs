@@ -1,0 +1,150 @@
+//! Every field of config.json that the reference's code of a family reads, or that its class has, is
+//! honoured or refused here; and what changes nothing there changes nothing here.
+//!
+//! `tests/goldens/config_fields.json` (`make_configs.py`) holds what the reference did with models of
+//! which one field had another value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::Result;
+use crate::models::decoder::families::FAMILIES;
+use crate::models::decoder::{DecoderConfig, HeadWeights};
+use crate::models::encoder;
+use crate::models::encoder::EncoderConfig;
+use crate::models::heads::Labels;
+use crate::models::raw_config::RawConfig;
+use crate::nn::rope::RopePairing;
+
+/// What was tried with the models of one family.
+#[derive(Deserialize)]
+struct Tried {
+    /// With the configs of these.
+    folders: Vec<String>,
+    values: Vec<Other>,
+}
+
+/// A field with another value than it has.
+#[derive(Deserialize)]
+struct Other {
+    field: String,
+    value: Value,
+    /// The numbers of the folders whose models then compute something else.
+    changes: Vec<usize>,
+    /// Those whose models compute the same. With others it is an error.
+    same: Vec<usize>,
+}
+
+/// What another value of a field does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Another,
+    None,
+    /// An error of the reference.
+    Unknown,
+}
+
+/// What numbers depend on.
+#[derive(Debug, PartialEq)]
+enum Read {
+    Decoder { config: DecoderConfig, labels: usize, ends_in_padding: bool },
+    Encoder { config: EncoderConfig, labels: usize },
+}
+
+/// The last id of the text that the models were given.
+const LAST_ID: f64 = 77.0;
+
+/// What the code that all ropes share reads.
+const OF_ROPES: &[&str] = &["head_dim", "partial_rotary_factor"];
+
+/// Where ours differs on purpose: family, or `*`, field, and why.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("deberta-v2", "legacy", "the names of the head's tensors tell"),
+    ("granite", "id2label", "the reference has no class of it that classifies"),
+    ("granite", "pad_token_id", "the reference has no class of it that classifies"),
+    ("olmo2", "id2label", "the reference has no class of it that classifies"),
+    ("olmo2", "pad_token_id", "the reference has no class of it that classifies"),
+];
+
+#[test]
+fn every_field_is_honoured_or_refused() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let text = fs::read_to_string(goldens.join("config_fields.json")).unwrap();
+    let tried: BTreeMap<String, Tried> = serde_json::from_str(&text).unwrap();
+    let mut wrong = Vec::new();
+    for (name, Tried { folders, values }) in &tried {
+        let fields: BTreeSet<&str> = values.iter().map(|other| other.field.as_str()).collect();
+        let of_kin = tried.iter().filter(|(kin, _)| is_decoder(kin) == is_decoder(name));
+        let of_kin = of_kin.flat_map(|(_, tried)| &tried.values);
+        let mut seen = BTreeSet::new();
+        let unread = of_kin.filter(|Other { field, value, .. }| {
+            let is_read = fields.contains(field.as_str()) || OF_ROPES.contains(&field.as_str());
+            !is_read && seen.insert((field, value.to_string()))
+        });
+        let unread: Vec<&Other> = unread.collect();
+        for (number, folder) in folders.iter().enumerate() {
+            let text = fs::read_to_string(goldens.join(folder).join("config.json")).unwrap();
+            let fields: Map<String, Value> = serde_json::from_str(&text).unwrap();
+            let raw = RawConfig::of_fields(fields);
+            let before = read(name, &raw).unwrap();
+            let effect = |other: &Other| match other {
+                other if other.changes.contains(&number) => Effect::Another,
+                other if other.same.contains(&number) => Effect::None,
+                _ => Effect::Unknown,
+            };
+            let of_family = values.iter().map(|other| (other, effect(other)));
+            let unread = unread.iter().map(|&other| (other, Effect::None));
+            for (Other { field, value, .. }, effect) in of_family.chain(unread) {
+                let is_this = |&(family, other, _): &(&str, &str, &str)| {
+                    [name, "*"].contains(&family) && other == field
+                };
+                if EXCEPTIONS.iter().any(is_this) {
+                    continue;
+                }
+                let found = match (read(name, &raw.with(field, value.clone())), effect) {
+                    (Ok(after), Effect::Another) if after == before => "is not read".to_owned(),
+                    (Ok(after), Effect::None) if after != before => "is read".to_owned(),
+                    (Err(error), Effect::None) => error.to_string(),
+                    _ => continue,
+                };
+                wrong.push(format!("{folder}: {field} = {value} has effect {effect:?}, {found}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    let names: BTreeSet<&str> = tried.keys().map(String::as_str).collect();
+    let decoders = FAMILIES.iter().flat_map(|family| family.model_types);
+    let encoders = encoder::families::FAMILIES.iter().flat_map(|family| family.model_types);
+    // The one is a part of a larger config; of the other there is no class.
+    let known = decoders.chain(encoders).filter(|name| !["gemma3", "nomic_bert"].contains(name));
+    assert_eq!(names, known.copied().collect());
+}
+
+fn is_decoder(name: &str) -> bool {
+    FAMILIES.iter().any(|family| family.model_types.contains(&name))
+}
+
+/// As a model of this family reads it; how long a text may be is no matter of numbers.
+fn read(name: &str, raw: &RawConfig) -> Result<Read> {
+    let labels = Labels::read(raw)?.names.len();
+    if let Some(family) = FAMILIES.iter().find(|family| family.model_types.contains(&name)) {
+        let raw = family.fields(raw);
+        let mut config = (family.config)(&raw, RopePairing::Halves)?;
+        config.max_positions = 0;
+        if config.looks_ahead() {
+            // There are no logits of tokens.
+            config.head = HeadWeights::TiedToEmbedding;
+            config.logit_cap = None;
+        }
+        let ends_in_padding = raw.optional_number("pad_token_id")? == Some(LAST_ID);
+        return Ok(Read::Decoder { config, labels, ends_in_padding });
+    }
+    let mut families = encoder::families::FAMILIES.iter();
+    let family = families.find(|family| family.model_types.contains(&name)).unwrap();
+    let config = EncoderConfig { max_positions: 0, ..(family.config)(raw)? };
+    Ok(Read::Encoder { config, labels })
+}
