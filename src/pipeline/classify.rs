@@ -24,7 +24,7 @@ pub enum TextOrPair {
 pub(super) enum Reading {
     /// As the messages of `query` and `document` in the tokenizer's chat template, after a system
     /// message, where it is not empty: rerankers made of decoders.
-    Messages { messages: Messages, system: String, limit: usize },
+    Messages { messages: Box<Messages>, system: String, limit: usize },
     /// One text after the other, as the tokenizer puts them together.
     Texts,
 }

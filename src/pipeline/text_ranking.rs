@@ -143,6 +143,7 @@ impl TextRankingPipeline {
         let prompt = self.encoder.prompts.choose(prompt, name)?.to_owned();
         let (reading, prompt) = match self.encoder.reader.messages.clone() {
             Some(messages) => {
+                let messages = Box::new(messages);
                 (Reading::Messages { messages, system: prompt, limit }, String::new())
             }
             None => (Reading::Texts, prompt),
