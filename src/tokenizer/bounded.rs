@@ -18,6 +18,7 @@ use tokenizers::PostProcessorWrapper;
 use tokenizers::PreTokenizerWrapper;
 use tokenizers::Result;
 use tokenizers::TokenizerImpl;
+use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::Replace;
 
 /// The tokenizers crate's tokenizer with bounded parts.
@@ -126,6 +127,20 @@ fn most(length: usize) -> usize {
     (length + A_LITTLE).saturating_mul(GROWTH)
 }
 
+/// A unigram model. The crate keeps its pieces in a tree as deep as the longest of them, and takes it down
+/// level by level on the stack.
+pub(super) fn unigram(
+    vocab: Vec<(String, f64)>,
+    unk_id: Option<usize>,
+    byte_fallback: bool,
+) -> Result<Unigram> {
+    if let Some((piece, _)) = vocab.iter().find(|(piece, _)| piece.len() > MOST_PIECE) {
+        let length = piece.len();
+        return Err(format!("has a piece of {length} bytes; {MOST_PIECE} are the limit").into());
+    }
+    Ok(Unigram::from(vocab, unk_id, byte_fallback)?)
+}
+
 /// Refuses parts of a `tokenizer.json` that multiply a text otherwise: pre-tokenizers that lengthen it, or
 /// put something before every piece of it, over and over, and templates that repeat it.
 pub(super) fn check_part(part: &Value) -> std::result::Result<(), String> {
@@ -165,3 +180,5 @@ const A_LITTLE: usize = 64;
 const SHORT: usize = 4;
 const MOST_LENGTHENING: usize = 4;
 const MOST_PIECES: usize = 64;
+/// Of a unigram model, in bytes. Real pieces have 16 characters, or a few times as many.
+const MOST_PIECE: usize = 1024;

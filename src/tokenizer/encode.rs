@@ -153,7 +153,9 @@ pub struct Encoding {
     pub word_ids: Vec<Option<u32>>,
     /// The text that a token belongs to, 0 or 1; `None` for special tokens.
     pub sequence_ids: Vec<Option<usize>>,
-    /// The rest of a text that was cut, in windows of the same length.
+    /// The rest of a text that was cut, in windows of the same length. Of a pair of which both texts are
+    /// cut, each window of the one comes with each of the other; where they would have more than four
+    /// million tokens, with the next of each text it is only seen that there is more.
     pub overflowing: Vec<Self>,
 }
 
@@ -215,19 +217,41 @@ fn truncate(
     };
     let lengths = (first.len(), second.as_ref().map(|second| second.len()));
     let (keep_first, keep_second) = kept(truncation.strategy, lengths, room)?;
-    let texts = [Some((first, keep_first)), second.zip(Some(keep_second))];
-    for (text, keep) in texts.into_iter().flatten() {
-        if keep >= text.len() {
+    let mut texts: Vec<_> =
+        [Some((first, keep_first)), second.zip(Some(keep_second))].into_iter().flatten().collect();
+    // The windows of a pair are those of one text with each of those of the other.
+    let mut windows = 1_usize;
+    for (text, keep) in &mut texts {
+        let (whole, keep, stride) = (text.len(), *keep, truncation.stride);
+        if keep >= whole {
             continue;
         }
-        if keep > 0 && truncation.stride >= keep {
-            let reason = format!("{} must be less than the {keep} tokens left", truncation.stride);
+        if keep > 0 && stride >= keep {
+            let reason = format!("{stride} must be less than the {keep} tokens left");
             return Err(Error::option("stride", reason));
         }
-        text.truncate(keep, truncation.stride, direction);
+        let own = (whole - keep).checked_div(keep.saturating_sub(stride)).unwrap_or(0) + 1;
+        let tokens = own.saturating_mul(keep);
+        if tokens > MOST_WINDOWED.max(whole) {
+            let reason = format!(
+                "with {stride}, the windows of {whole} tokens hold {tokens}; {MOST_WINDOWED} are the limit"
+            );
+            return Err(Error::option("stride", reason));
+        }
+        windows = windows.saturating_mul(own);
+        text.truncate(keep, stride, direction);
+    }
+    if texts.len() == 2 && windows.saturating_mul(length) > MOST_WINDOWED {
+        for (text, _) in texts {
+            let next = text.take_overflowing().into_iter().next();
+            text.set_overflowing(next.into_iter().collect());
+        }
     }
     Ok(())
 }
+
+/// The tokens of a text's windows where they overlap, and of a pair's where both texts are cut.
+const MOST_WINDOWED: usize = 1 << 22;
 
 /// How many tokens of each text stay, as `truncate_encodings` of the tokenizers crate has it.
 fn kept(

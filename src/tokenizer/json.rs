@@ -102,6 +102,21 @@ struct Body<M> {
     model: M,
 }
 
+/// The model of that type, read before it is built.
+#[derive(Deserialize)]
+struct UnigramFile {
+    vocab: Vec<(String, f64)>,
+    unk_id: Option<usize>,
+    #[serde(default)]
+    byte_fallback: bool,
+}
+
+impl UnigramFile {
+    fn build(self) -> tokenizers::Result<Unigram> {
+        bounded::unigram(self.vocab, self.unk_id, self.byte_fallback)
+    }
+}
+
 /// Reads a `tokenizer.json` as the class in the config would.
 pub(super) fn load(path: &Path, config: &Config) -> crate::error::Result<Parts> {
     let text = file::read_text(path)?;
@@ -145,10 +160,13 @@ fn parse(text: &str, config: Option<&Config>) -> tokenizers::Result<Parts> {
         Some("BPE") => body::<BPE>(text)?.into(),
         Some("WordPiece") => body::<WordPiece>(text)?.into(),
         Some("WordLevel") => body::<WordLevel>(text)?.into(),
-        Some("Unigram") => body::<Unigram>(text)?.into(),
+        Some("Unigram") => body::<UnigramFile>(text)?.build()?.into(),
         Some(kind) => return Err(format!("has a model of unknown type {kind:?}").into()),
         // Files from before the type was written; the crate guesses from the fields.
-        None => body::<ModelWrapper>(text)?,
+        None => match body::<UnigramFile>(text) {
+            Ok(file) => file.build()?.into(),
+            Err(_) => body::<ModelWrapper>(text)?,
+        },
     };
     let mut tokenizer = Engine::new(model);
     if let Some(normalizer) = parts.normalizer {

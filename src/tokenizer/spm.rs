@@ -12,13 +12,13 @@ use tokenizers::AddedToken;
 use tokenizers::NormalizerWrapper;
 use tokenizers::models::bpe::BPE;
 use tokenizers::models::bpe::Vocab;
-use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers;
 
 use crate::error::Error;
 use crate::error::Result;
 use crate::source::file;
 use crate::tokenizer::backend::guarded;
+use crate::tokenizer::bounded;
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::charsmap;
 use crate::tokenizer::class::Class;
@@ -51,7 +51,7 @@ fn convert(spm: &SpmModel, config: &Config) -> tokenizers::Result<Parts> {
         _ => spm.unk_id,
     };
     let mut tokenizer = match spm.kind {
-        ModelKind::Unigram => Engine::new(Unigram::from(vocab, Some(unk_id), is_llama)?.into()),
+        ModelKind::Unigram => Engine::new(bounded::unigram(vocab, Some(unk_id), is_llama)?.into()),
         ModelKind::Bpe => {
             let mut pieces: Vec<_> = spm.pieces.iter().map(|piece| piece.text.as_str()).collect();
             // Gemma's tab, which older models have as a byte token only.

@@ -59,19 +59,19 @@ pub enum Odd {
 
 pub const CLASSES: &[Class] = &[
     Class { name: "known", runs: known::RUNS, blames_caller: true, make: Make::Known },
-    class("safetensors", 250, false, safetensors),
-    class("gguf", 250, false, gguf),
-    class("pickle", 150, false, pickle),
-    class("config.json", 400, false, config),
-    class("tokenizer.json", 400, false, tokenizer),
-    class("tokenizer_config.json", 250, false, tokenizer_config),
-    class("vocabularies", 200, false, vocabularies),
-    class("generation_config.json", 250, false, generation_config),
-    class("modules.json", 150, false, modules),
-    class("templates", 400, true, templates),
-    class("options", 500, true, call_options),
-    class("inputs", 120, true, long_inputs),
-    class("not files", 150, false, not_files),
+    class("safetensors", 1000, false, safetensors),
+    class("gguf", 700, false, gguf),
+    class("pickle", 700, false, pickle),
+    class("config.json", 700, false, config),
+    class("tokenizer.json", 700, false, tokenizer),
+    class("tokenizer_config.json", 500, false, tokenizer_config),
+    class("vocabularies", 1000, false, vocabularies),
+    class("generation_config.json", 400, false, generation_config),
+    class("modules.json", 500, false, modules),
+    class("templates", 300, true, templates),
+    class("options", 700, true, call_options),
+    class("inputs", 60, true, long_inputs),
+    class("not files", 300, false, not_files),
 ];
 
 const fn class(

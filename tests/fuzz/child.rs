@@ -132,11 +132,15 @@ fn missed(expected: &Expected, kind: &str, text: &str) -> Option<String> {
     }
 }
 
-/// A text that is too long for a model is the caller's to cut, whyever the model is so small; and chats are
-/// for models with a template.
+/// A text that is too long for a model is the caller's to cut, whyever the model is so small; chats are for
+/// models with a template, and make a prompt of what they hold.
 fn is_up_to_the_caller(error: &Error) -> bool {
     match error {
         Error::ContextOverflow { .. } => true,
+        // Of an empty template, and of one that prints what the caller left empty.
+        Error::InvalidInput { reason } => {
+            reason.ends_with("the prompt is empty") || reason.contains("put it where to guess")
+        }
         Error::InvalidOption { option, .. } => {
             ["chat_template", "doc_stride", "max_length", "max_seq_len", "truncation"]
                 .contains(&option.as_str())

@@ -79,7 +79,36 @@ const KNOWN: &[Known] = &[
         Good,
     ),
     (|| with_tokenizer(|json| json["model"]["vocab"]["zzz"] = json!(1_000_000_000)), Good),
+    // --- work that grows out of a long text ---
+    (long_pair, Good),
+    (
+        || {
+            let mut case = long_pair();
+            case.options.insert("max_length".to_owned(), json!(3));
+            case
+        },
+        Good,
+    ),
+    (
+        || {
+            let mut case: Case = text_model("tokens-wordpiece").into();
+            case.input = json!("Angela Merkel lives in Berlin. ".repeat(60_000));
+            case.options = subjects::object(json!({"stride": 59}));
+            case
+        },
+        Caller(&["`stride`", "4194304 are the limit"]),
+    ),
     // --- work that grows out of a small file ---
+    (
+        // The crate's tree of pieces would be taken down on the stack.
+        || {
+            let vocab = json!([["<unk>", 0.0], ["x".repeat(1 << 20), -1.0]]);
+            with_tokenizer(|json| {
+                json["model"] = json!({"type": "Unigram", "vocab": vocab, "unk_id": 0})
+            })
+        },
+        File(&["tokenizer.json", "1024 are the limit"]),
+    ),
     (
         || with_part("normalizer", "normalizers", json!(vec![replace("e", "ee"); 40])),
         File(&["would become", "16 times"]),
@@ -257,6 +286,24 @@ fn decoder() -> Subject {
     subject.task = Some(Task::TextGeneration);
     subject.input = json!("Hello there, how are you?");
     subject.options = subjects::object(json!({"max_new_tokens": 3, "do_sample": false}));
+    subject
+}
+
+/// Two texts of a quarter of a million bytes, cut.
+fn long_pair() -> Case {
+    let mut case: Case = text_model("classify-wordpiece").into();
+    let text = "Angela Merkel lives in Berlin. ".repeat(8_000);
+    case.input = json!({"text": text, "text_pair": text});
+    case.options = subjects::object(json!({"truncation": true}));
+    case
+}
+
+fn text_model(name: &str) -> Subject {
+    let mut subject = subjects::folder(&format!("text_pipelines/{name}"));
+    let golden = subject.json("golden.json");
+    let tokenizer = golden["tokenizer"].as_str().expect("a name");
+    subject.files.extend(subjects::folder(&format!("encoders/{tokenizer}")).tokenizer());
+    subject.task = golden["task"].as_str().expect("a task").parse().ok();
     subject
 }
 

@@ -24,6 +24,11 @@ impl Subject {
         self.files.keys().find(|name| name.ends_with(end)).cloned()
     }
 
+    /// The files of its tokenizer.
+    pub fn tokenizer(self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        self.files.into_iter().filter(|(name, _)| name.starts_with("tokenizer"))
+    }
+
     pub fn json(&self, name: &str) -> Value {
         self.files.get(name).and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default()
     }

@@ -12,7 +12,6 @@ use tokenizers::AddedToken;
 use tokenizers::NormalizerWrapper;
 use tokenizers::models::bpe::BPE;
 use tokenizers::models::bpe::Vocab;
-use tokenizers::models::unigram::Unigram;
 use tokenizers::models::wordpiece::WordPiece;
 
 use crate::batch::PaddingSide;
@@ -25,6 +24,7 @@ use crate::tokenizer::Settings;
 use crate::tokenizer::backend::Backend;
 use crate::tokenizer::backend::Template;
 use crate::tokenizer::backend::guarded;
+use crate::tokenizer::bounded;
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::charsmap;
 use crate::tokenizer::gguf::metadata::Metadata;
@@ -213,7 +213,7 @@ impl Metadata<'_> {
     fn t5(&self) -> tokenizers::Result<Frame> {
         let scored = self.tokens.iter().map(|&token| token.to_owned()).zip(self.scores()?);
         let unk = self.special_id("unknown")?.map(|id| id as usize);
-        let model = Unigram::from(scored.collect(), unk, false)?;
+        let model = bounded::unigram(scored.collect(), unk, false)?;
         let mut steps =
             vec![charsmap::normalizer(&self.charsmap()?)?.map(NormalizerWrapper::Precompiled)];
         if self.boolean("remove_extra_whitespaces")?.unwrap_or(true) {

@@ -261,6 +261,6 @@ const NAME: &str = "chat template";
 const FUEL: u64 = 8_000_000;
 /// Nested calls; Python has the same limit for its frames, of which a macro takes a few.
 const RECURSION: usize = 500;
-const MAX_OUTPUT: usize = 64 << 20;
+const MAX_OUTPUT: usize = 16 << 20;
 /// Reserved, not used: a system hands out stack pages when they are touched.
 const STACK: usize = 64 << 20;
