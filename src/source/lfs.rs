@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::source::file;
 
 /// Refuses a pointer in place of a file.
 ///
@@ -13,11 +14,11 @@ use crate::error::{Error, Result};
 ///
 /// When it is one. What cannot be read is left to whoever wants to.
 pub(super) fn refuse_pointer(path: &Path) -> Result<()> {
-    let is_small = |file: fs::Metadata| file.is_file() && file.len() < LARGEST;
+    let is_small = |found: fs::Metadata| found.is_file() && found.len() < LARGEST;
     if !path.metadata().is_ok_and(is_small) {
         return Ok(());
     }
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let text = file::read_text(path).unwrap_or_default();
     if !text.starts_with(MAGIC) {
         return Ok(());
     }
