@@ -1,5 +1,7 @@
 //! From text to ids.
 
+use std::ops::Range;
+
 use tokenizers::InputSequence;
 use tokenizers::TruncationDirection;
 
@@ -170,6 +172,34 @@ impl Encoding {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// Where each token stands in the text in bytes, for slicing it, where [`offsets`](Self::offsets)
+    /// count characters. `text` is what was encoded, of a pair the first (`sequence` 0) or the second
+    /// (1); tokens that are not of it have empty ranges.
+    ///
+    /// ```
+    /// use sconce::tokenizer::Tokenizer;
+    ///
+    /// let text = "Zoë Müller";
+    /// let encoding = Tokenizer::load("./tests/goldens/encoders/bert-tiny")?.encode(text)?;
+    /// let bytes = encoding.bytes(text, 0);
+    /// let last = encoding.len() - 2; // before [SEP]
+    /// assert_eq!(&text[bytes[1].start..bytes[last].end], text);
+    /// assert_eq!((encoding.offsets[last].1, bytes[last].end), (10, 12));
+    /// # Ok::<(), sconce::Error>(())
+    /// ```
+    #[must_use]
+    pub fn bytes(&self, text: &str, sequence: usize) -> Vec<Range<usize>> {
+        let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        let byte = |character: usize| starts.get(character).copied().unwrap_or(text.len());
+        let tokens = self.offsets.iter().zip(&self.sequence_ids);
+        tokens
+            .map(|(&(start, end), of)| match *of == Some(sequence) {
+                true => byte(start)..byte(end).max(byte(start)),
+                false => 0..0,
+            })
+            .collect()
     }
 }
 
