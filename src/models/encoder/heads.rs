@@ -66,6 +66,9 @@ pub(crate) trait Head: Sized {
     /// What the head is called.
     const NAME: &'static str;
 
+    /// How the names of the classes end that have it.
+    const CLASS: &'static str;
+
     /// Our name for a tensor that only checkpoints with this head have.
     fn mark(config: &HeadsConfig) -> &'static str;
 
@@ -74,13 +77,21 @@ pub(crate) trait Head: Sized {
 
 impl<H: Head> Headed<H> {
     pub(crate) fn load(body: TextEncoder, raw: &RawConfig, weights: &Weights) -> Result<Self> {
-        if !weights.contains(H::mark(&body.config.heads)) {
-            let made_for = raw.texts("architectures")?.unwrap_or_default().join(", ");
-            let name = H::NAME;
+        // Heads of several kinds have tensors of the same names: the classes that the config names
+        // decide.
+        let classes = raw.texts("architectures")?.unwrap_or_default();
+        let is_own = classes.iter().any(|class| class.ends_with(H::CLASS));
+        let other = classes.iter().find_map(|class| {
+            TASKS.iter().find(|(end, _)| !is_own && class.ends_with(end)).map(|(_, tasks)| tasks)
+        });
+        if other.is_some() || !weights.contains(H::mark(&body.config.heads)) {
+            let (made_for, name) = (classes.join(", "), H::NAME);
+            let fitting = other.map(|tasks| format!(" (this one does {tasks})"));
             return Err(Error::unsupported(format!(
                 "{}: the checkpoint is a {made_for:?} and has no {name} head; choose one that was \
-                 trained for it",
-                raw.origin().display()
+                 trained for it{}",
+                raw.origin().display(),
+                fitting.unwrap_or_default()
             )));
         }
         let head = H::load(&body, raw, weights)?;
@@ -92,6 +103,7 @@ impl<H: Head> Headed<H> {
 
 impl Head for SequenceHead {
     const NAME: &'static str = "sequence-classification";
+    const CLASS: &'static str = "ForSequenceClassification";
 
     fn mark(_config: &HeadsConfig) -> &'static str {
         "sequence.out"
@@ -119,6 +131,7 @@ impl Head for SequenceHead {
 
 impl Head for TokenHead {
     const NAME: &'static str = "token-classification";
+    const CLASS: &'static str = "ForTokenClassification";
 
     fn mark(_config: &HeadsConfig) -> &'static str {
         "token.out"
@@ -133,6 +146,7 @@ impl Head for TokenHead {
 
 impl Head for SpanHead {
     const NAME: &'static str = "question-answering";
+    const CLASS: &'static str = "ForQuestionAnswering";
 
     fn mark(_config: &HeadsConfig) -> &'static str {
         "spans.out"
@@ -146,6 +160,7 @@ impl Head for SpanHead {
 
 impl Head for MaskedHead {
     const NAME: &'static str = "masked-language-model";
+    const CLASS: &'static str = "ForMaskedLM";
 
     fn mark(config: &HeadsConfig) -> &'static str {
         match config.masked_bias {
@@ -296,3 +311,11 @@ fn each_tokens_logits(
         finite(packed.unpack(&out.forward(&hidden)?)?)
     })
 }
+
+/// How the names of classes end, and the tasks that such models do.
+const TASKS: [(&str, &str); 4] = [
+    ("ForMaskedLM", "fill-mask"),
+    ("ForQuestionAnswering", "question-answering"),
+    ("ForSequenceClassification", "text-classification, zero-shot-classification or text-ranking"),
+    ("ForTokenClassification", "token-classification"),
+];
