@@ -19,7 +19,7 @@ mod function;
 mod layout;
 pub(crate) mod messages;
 mod modules;
-mod pooling;
+pub(crate) mod pooling;
 mod prompts;
 mod quantize;
 mod reader;

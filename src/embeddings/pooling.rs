@@ -2,7 +2,7 @@
 
 /// How the vectors of a text's tokens become one: `pooling_mode_…` of sentence-transformers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pooling {
+pub(crate) enum Pooling {
     First,
     Last,
     Max,
@@ -26,7 +26,7 @@ impl Pooling {
     }
 
     /// Of at least one token, without the first `skipped`; the last is always looked at.
-    pub(super) fn pool(self, tokens: &[&[f32]], skipped: usize) -> Vec<f32> {
+    pub(crate) fn pool(self, tokens: &[&[f32]], skipped: usize) -> Vec<f32> {
         let skipped = skipped.min(tokens.len().saturating_sub(1));
         let tokens = &tokens[skipped..];
         let size = tokens.first().map_or(0, |token| token.len());
@@ -58,7 +58,13 @@ impl Pooling {
 }
 
 /// Makes the length 1, as `torch.nn.functional.normalize` does.
-pub(super) fn normalize(vector: &mut [f32]) {
-    let length = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12) as f32;
+pub(crate) fn normalize(vector: &mut [f32]) {
+    let length = length(vector);
     vector.iter_mut().for_each(|x| *x /= length);
+}
+
+/// At least 1e-12, to be divided by.
+pub(super) fn length(vector: &[f32]) -> f32 {
+    let squares = vector.iter().map(|&x| f64::from(x).powi(2));
+    (squares.sum::<f64>().sqrt() as f32).max(1e-12)
 }

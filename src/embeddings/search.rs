@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
+use crate::embeddings::pooling::length;
 use crate::error::{Error, Result};
 
 /// How alike two vectors are; larger is more alike.
@@ -31,14 +32,13 @@ impl Similarity {
             let (left, right) = (left.len(), right.len());
             return Err(Error::input(format!("vectors of {left} and of {right} numbers")));
         }
-        let pairs = || left.iter().zip(right);
-        let dot = || pairs().map(|(a, b)| a * b).sum::<f32>();
-        let length = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+        let pairs = || left.iter().zip(right).map(|(&a, &b)| (f64::from(a), f64::from(b)));
+        let dot = || pairs().map(|(a, b)| a * b).sum::<f64>() as f32;
         Ok(match self {
             Self::Cosine => dot() / (length(left) * length(right)),
             Self::Dot => dot(),
-            Self::Euclidean => -pairs().map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt(),
-            Self::Manhattan => -pairs().map(|(a, b)| (a - b).abs()).sum::<f32>(),
+            Self::Euclidean => -pairs().map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt() as f32,
+            Self::Manhattan => -pairs().map(|(a, b)| (a - b).abs()).sum::<f64>() as f32,
         })
     }
 }

@@ -34,7 +34,7 @@ mod origin;
 mod plan;
 mod processors;
 mod sampler;
-mod softmax;
+pub(crate) mod softmax;
 mod stop;
 mod stream;
 mod text;

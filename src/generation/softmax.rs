@@ -2,14 +2,14 @@
 
 /// What softmax needs to know of a row: `p(x) = exp(x - max) / total`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Softmax {
+pub(crate) struct Softmax {
     max: f32,
     /// In f64, as torch accumulates; NaN where a logit is NaN or +inf, or all of them are -inf.
     total: f64,
 }
 
 impl Softmax {
-    pub(super) fn of(logits: &[f32]) -> Self {
+    pub(crate) fn of(logits: &[f32]) -> Self {
         let (groups, rest) = logits.as_chunks::<LANES>();
         let mut maxima = [f32::NEG_INFINITY; LANES];
         let mut totals = [0.0; LANES];
@@ -49,7 +49,7 @@ impl Softmax {
         exp(logit - self.max)
     }
 
-    pub(super) fn probability(&self, logit: f32) -> f32 {
+    pub(crate) fn probability(&self, logit: f32) -> f32 {
         (f64::from(self.weight(logit)) / self.total) as f32
     }
 

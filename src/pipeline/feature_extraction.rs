@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::batch::TokenBatch;
+use crate::embeddings::pooling;
 use crate::error::{Error, Result};
 use crate::models::AutoModel;
 use crate::models::heads::Encoder;
@@ -193,27 +194,15 @@ struct Extract {
 
 impl Extract {
     fn pooled(&self, tokens: &[&[f32]]) -> Vec<f32> {
-        let mut vector = match (self.pooling, tokens) {
-            (Pooling::Cls, [first, ..]) => first.to_vec(),
-            (Pooling::Last, [.., last]) => last.to_vec(),
-            (_, [first, rest @ ..]) => rest.iter().fold(first.to_vec(), |mut sum, token| {
-                for (sum, value) in sum.iter_mut().zip(*token) {
-                    match self.pooling {
-                        Pooling::Max => *sum = sum.max(*value),
-                        _ => *sum += value,
-                    }
-                }
-                sum
-            }),
-            (_, []) => Vec::new(),
+        let pooling = match self.pooling {
+            Pooling::Cls => pooling::Pooling::First,
+            Pooling::Last => pooling::Pooling::Last,
+            Pooling::Max => pooling::Pooling::Max,
+            Pooling::Mean | Pooling::None => pooling::Pooling::Mean,
         };
-        if self.pooling == Pooling::Mean {
-            vector.iter_mut().for_each(|value| *value /= tokens.len() as f32);
-        }
+        let mut vector = pooling.pool(tokens, 0);
         if self.normalize {
-            // As torch.nn.functional.normalize, which sentence-transformers uses.
-            let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
-            vector.iter_mut().for_each(|value| *value /= length);
+            pooling::normalize(&mut vector);
         }
         vector
     }

@@ -3,13 +3,18 @@
 use candle_core::{DType, Tensor};
 
 use crate::error::Result;
+use crate::generation::softmax::Softmax;
 
-/// `exp(x - max) / sum`.
+/// `exp(x - max) / sum`, with a sum in f64: vocabularies have 250,000 terms.
 pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exps: Vec<f32> = logits.iter().map(|logit| (logit - most).exp()).collect();
-    let sum: f32 = exps.iter().sum();
-    exps.iter().map(|exp| exp / sum).collect()
+    let softmax = Softmax::of(logits);
+    logits.iter().map(|&logit| softmax.probability(logit)).collect()
+}
+
+/// Summed in f64.
+pub(super) fn mean(values: impl ExactSizeIterator<Item = f32>) -> f32 {
+    let count = values.len() as f64;
+    (values.map(f64::from).sum::<f64>() / count) as f32
 }
 
 pub(super) fn sigmoid(logit: f32) -> f32 {
