@@ -8,6 +8,8 @@ pub mod adding_a_task {}
 pub mod architecture {}
 #[doc = include_str!("../docs/benchmarks.md")]
 pub mod benchmarks {}
+#[doc = include_str!("../docs/differences.md")]
+pub mod differences {}
 #[doc = include_str!("../docs/goldens.md")]
 pub mod goldens {}
 #[doc = include_str!("../docs/quantization.md")]
