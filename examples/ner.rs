@@ -47,25 +47,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The text with its entities marked.
 fn marked(text: &str, entities: &[Entity], is_coloured: bool) -> String {
-    let characters: Vec<char> = text.chars().collect();
     let mut marked = String::new();
     let mut at = 0;
-    for entity in entities {
-        let (start, end) = (entity.start.max(at), entity.end.min(characters.len()));
-        if start >= end {
-            continue;
-        }
-        let words: String = characters[start..end].iter().collect();
-        marked.extend(&characters[at..start]);
-        let label = &entity.label;
+    for Entity { bytes, label, .. } in entities {
+        // Entities are in the order of the text.
+        let words = &text[bytes.clone()];
+        marked += &text[at..bytes.start];
         marked += &match is_coloured {
             true => format!("\x1b[{}m{words}\x1b[0m", colour(label)),
             false => format!("[{words}]({label})"),
         };
-        at = end;
+        at = bytes.end;
     }
-    marked.extend(&characters[at..]);
-    marked
+    marked + &text[at..]
 }
 
 /// Black on a background of its own for each kind.

@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::ops::Range;
 
 use clap::Parser;
 use sconce::Pipeline;
@@ -44,14 +45,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     let reader = Pipeline::question_answering(model.source.clone()).build()?;
     let mut options = QuestionAnsweringOptions::default();
     options.top_k = Some(top_k);
-    let answers = reader.run_with(Question::new(question.as_str(), context), &options)?;
+    let answers = reader.run_with(Question::new(question.as_str(), context.as_str()), &options)?;
     println!("{question}");
     if answers.is_empty() {
         println!("        no words of the text can answer it");
     }
     for answer in answers {
-        let place = format!("characters {} to {}", answer.start, answer.end);
-        println!("{:>5.1} % {}  ({place})", 100.0 * answer.score, answer.answer);
+        println!("{:>5.1} % {}", 100.0 * answer.score, surrounded(&context, answer.bytes));
     }
     Ok(())
 }
+
+/// The answer, in brackets, with the words around it.
+fn surrounded(context: &str, answer: Range<usize>) -> String {
+    let (before, after) = (&context[..answer.start], &context[answer.end..]);
+    let from = before.char_indices().rev().nth(AROUND).map_or(0, |(at, _)| at);
+    let to = after.char_indices().nth(AROUND).map_or(after.len(), |(at, _)| at);
+    format!("{}[{}]{}", &before[from..], &context[answer], &after[..to])
+}
+
+/// Characters on either side.
+const AROUND: usize = 20;

@@ -27,6 +27,9 @@ macro_rules! generation_config {
         }
 
         impl GenerationConfig {
+            /// The names of all options.
+            pub(crate) const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+
             $(
                 #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
                 #[must_use]

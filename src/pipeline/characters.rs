@@ -1,5 +1,7 @@
 //! Texts by characters, as Python counts them.
 
+use std::ops::Range;
+
 /// A text that can be cut by character positions.
 pub(super) struct Characters {
     text: String,
@@ -14,12 +16,18 @@ impl Characters {
         Self { text, starts }
     }
 
-    /// `text[start:end]` of Python: cut to the text, empty where the end comes first.
-    pub(super) fn slice(&self, start: usize, end: usize) -> &str {
+    /// Where `text[start:end]` of Python lies, in bytes: cut to the text, empty where the end comes
+    /// first.
+    pub(super) fn bytes(&self, start: usize, end: usize) -> Range<usize> {
         let byte = |at: usize| match &self.starts {
             None => at.min(self.text.len()),
             Some(starts) => starts.get(at).copied().unwrap_or(self.text.len()),
         };
-        self.text.get(byte(start)..byte(end)).unwrap_or_default()
+        byte(start)..byte(end.max(start))
+    }
+
+    /// `text[start:end]` of Python.
+    pub(super) fn slice(&self, start: usize, end: usize) -> &str {
+        self.text.get(self.bytes(start, end)).unwrap_or_default()
     }
 }

@@ -1,6 +1,11 @@
 //! What pipelines on a sequence classifier share: a text or a pair in, its logits out.
 
+use std::fmt;
 use std::sync::Arc;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::batch::TokenBatch;
 use crate::embeddings::messages::Messages;
@@ -97,5 +102,58 @@ impl From<String> for TextOrPair {
 impl From<(&str, &str)> for TextOrPair {
     fn from((first, second): (&str, &str)) -> Self {
         Self::Pair(first.to_owned(), second.to_owned())
+    }
+}
+
+/// A text; `{"text": …, "text_pair": …}`, where null is no pair; or `[["…", "…"]]`, an old form of a
+/// pair that transformers 4 still takes.
+impl<'de> Deserialize<'de> for TextOrPair {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Pair {
+            text: String,
+            text_pair: Option<String>,
+        }
+
+        struct Shapes;
+
+        impl<'de> Visitor<'de> for Shapes {
+            type Value = TextOrPair;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or {\"text\": …, \"text_pair\": …}")
+            }
+
+            fn visit_str<E>(self, text: &str) -> std::result::Result<TextOrPair, E> {
+                Ok(text.into())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                fields: A,
+            ) -> std::result::Result<TextOrPair, A::Error> {
+                let Pair { text, text_pair } =
+                    Pair::deserialize(MapAccessDeserializer::new(fields))?;
+                Ok(match text_pair {
+                    None => TextOrPair::Text(text),
+                    Some(pair) => TextOrPair::Pair(text, pair),
+                })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut items: A,
+            ) -> std::result::Result<TextOrPair, A::Error> {
+                if let Ok(Some([first, second])) = items.next_element::<[String; 2]>()
+                    && items.next_element::<IgnoredAny>()?.is_none()
+                {
+                    return Ok(TextOrPair::Pair(first, second));
+                }
+                Err(A::Error::invalid_type(Unexpected::Seq, &self))
+            }
+        }
+
+        from.deserialize_any(Shapes)
     }
 }

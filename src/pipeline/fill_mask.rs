@@ -8,14 +8,14 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::batch::TokenBatch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::models::AutoModel;
 use crate::models::heads::MaskedLm;
 use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
 use crate::pipeline::flow::{Flow, Work};
-use crate::pipeline::json;
+use crate::pipeline::json::{self, OneOrMore};
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
 use crate::pipeline::truncation::TruncationReport;
@@ -46,16 +46,7 @@ pub struct FillMaskOptions {
 fn targets<'de, D: Deserializer<'de>>(
     from: D,
 ) -> std::result::Result<Option<Vec<String>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Targets {
-        One(String),
-        List(Vec<String>),
-    }
-    Ok(Option::deserialize(from)?.map(|targets| match targets {
-        Targets::One(target) => vec![target],
-        Targets::List(targets) => targets,
-    }))
+    Ok(Option::deserialize(from)?.map(OneOrMore::into_vec))
 }
 
 /// A token in the place of a mask.
@@ -158,11 +149,12 @@ impl FillMaskPipeline {
                 None => {
                     let plain = EncodeOptions::default().add_special_tokens(false);
                     let found = self.tokenizer.encode_with(word.as_str(), &plain)?;
+                    let word = quoted(word);
                     let (Some(&id), Some(token)) = (found.ids.first(), found.tokens.first()) else {
-                        warn(&format!("the target {word:?} has no tokens and is left out"));
+                        warn(&format!("the target {word} has no tokens and is left out"));
                         continue;
                     };
-                    warn(&format!("the target {word:?} is no token: {token:?} stands for it"));
+                    warn(&format!("the target {word} is no token: {token:?} stands for it"));
                     id
                 }
             };
@@ -199,10 +191,7 @@ impl TaskPipeline for FillMaskPipeline {
     ) -> Result<Value> {
         let mut options: FillMaskOptions = json::options(options)?;
         options.truncation_report = Some(report.clone());
-        let texts: Vec<String> = match input {
-            Value::String(text) => vec![text.clone()],
-            _ => json::item(input, "a text or a list of texts")?,
-        };
+        let texts = json::item::<OneOrMore>(input)?.into_vec();
         let is_one = texts.len() == 1;
         let outputs = self.run_batch(texts, &options)?;
         let mut outputs = outputs.into_iter().map(|mut masks| match masks.len() {

@@ -9,6 +9,7 @@
 mod options;
 mod spans;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
 use crate::pipeline::characters::Characters;
 use crate::pipeline::flow::{Flow, Work};
-use crate::pipeline::json;
+use crate::pipeline::json::{self, OneOrMore};
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
 use crate::pipeline::truncation::TruncationReport;
@@ -55,10 +56,13 @@ impl Question {
 pub struct Answer {
     /// A probability; the sum of them where the same words answer several times.
     pub score: f64,
-    /// The first character in the context.
+    /// The first character in the context, as Python counts them.
     pub start: usize,
     /// The character after the last.
     pub end: usize,
+    /// The same place in bytes, for slicing: `&context[answer.bytes.clone()]`. Not in JSON.
+    #[serde(skip)]
+    pub bytes: Range<usize>,
     /// The text; empty where the question has no answer.
     pub answer: String,
 }
@@ -153,46 +157,59 @@ impl TaskPipeline for QuestionAnsweringPipeline {
         mut options: Map<String, Value>,
         _report: &TruncationReport,
     ) -> Result<Value> {
-        if let Some(old) = options.remove("topk") {
-            options.entry("top_k").or_insert(old);
-        }
+        json::rename(&mut options, "topk", "top_k");
         let options = json::options(options)?;
-        let questions = questions(input)?;
-        let is_one = questions.len() == 1;
+        let (count, questions) = questions(input)?;
         let outputs = self.run_batch(questions, &options)?;
         let mut outputs = outputs.into_iter().map(|mut answers| match answers.len() {
             1 => json::output(answers.pop()),
             _ => json::output(answers),
         });
-        match is_one {
+        match count == 1 {
             true => outputs.next().unwrap_or(Ok(Value::Null)),
             false => outputs.collect::<Result<Vec<_>>>().map(Value::Array),
         }
     }
 }
 
-/// One question, a list of them, or lists of questions and contexts.
-fn questions(input: &Value) -> Result<Vec<Question>> {
-    let expected = "{\"question\": …, \"context\": …}, lists in these places, or a list of such";
-    let lists = |name: &str| match input.get(name) {
-        Some(Value::Array(_)) => json::item::<Vec<String>>(&input[name], expected).map(Some),
-        _ => Ok(None),
-    };
-    match (input, lists("question")?, lists("context")?) {
-        (Value::Array(_), ..) => json::item(input, expected),
-        (_, Some(questions), Some(contexts)) if questions.len() != contexts.len() => {
-            let (questions, contexts) = (questions.len(), contexts.len());
-            Err(Error::input(format!("{questions} questions and {contexts} contexts")))
-        }
-        (_, Some(questions), Some(contexts)) => {
-            Ok(questions.into_iter().zip(contexts).map(|(q, c)| Question::new(q, c)).collect())
-        }
-        (_, Some(questions), None) => {
-            let context: String = json::item(&input["context"], expected)?;
-            Ok(questions.into_iter().map(|q| Question::new(q, context.clone())).collect())
-        }
-        _ => Ok(vec![json::item(input, expected)?]),
+/// How many questions, and they. They come as one, as a list, or as a list beside one of contexts or a
+/// single one; `data` and `X` are old names of the first two.
+fn questions(input: &Value) -> Result<(usize, Box<dyn Iterator<Item = Question>>)> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Lists {
+        question: Vec<String>,
+        context: OneOrMore,
     }
+    let fields = match input {
+        Value::Array(items) => {
+            let questions: Vec<Question> = json::item(input)?;
+            return Ok((items.len(), Box::new(questions.into_iter())));
+        }
+        Value::Object(fields) => fields,
+        _ => {
+            let wanted =
+                "{\"question\": …, \"context\": …}, lists in these places, or a list of such";
+            return Err(json::misshapen(input, wanted));
+        }
+    };
+    if let (1, Some(old)) = (fields.len(), fields.get("data").or_else(|| fields.get("X"))) {
+        return questions(old);
+    }
+    if !fields.get("question").is_some_and(Value::is_array) {
+        return Ok((1, Box::new(std::iter::once(json::item::<Question>(input)?))));
+    }
+    let Lists { question: questions, context } = json::item(input)?;
+    let count = questions.len();
+    let contexts: Box<dyn Iterator<Item = String>> = match context {
+        OneOrMore::One(context) => Box::new(std::iter::repeat(context)),
+        OneOrMore::More(contexts) if contexts.len() == count => Box::new(contexts.into_iter()),
+        OneOrMore::More(contexts) => {
+            return Err(Error::input(format!("{count} questions and {} contexts", contexts.len())));
+        }
+    };
+    let pairs = questions.into_iter().zip(contexts);
+    Ok((count, Box::new(pairs.map(|(question, context)| Question { question, context }))))
 }
 
 struct Ask {

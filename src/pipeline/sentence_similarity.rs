@@ -133,30 +133,34 @@ impl TaskPipeline for SentenceSimilarityPipeline {
         report: &TruncationReport,
     ) -> Result<Value> {
         #[derive(Deserialize)]
-        #[serde(untagged, deny_unknown_fields)]
-        enum Input {
-            Compare { source_sentence: String, sentences: Vec<String> },
-            Text(String),
-            Texts(Vec<String>),
+        #[serde(deny_unknown_fields)]
+        struct Compare {
+            source_sentence: String,
+            sentences: Vec<String>,
         }
         let mut options: SentenceSimilarityOptions = json::options(options)?;
         options.truncation_report = Some(report.clone());
         let precision: EmbeddingPrecision =
             options.precision.as_deref().unwrap_or("float32").parse()?;
-        let expected = "{\"source_sentence\": …, \"sentences\": […]}, a text or a list of texts";
         let embed = |texts: Vec<String>| precision.quantize(&self.embed(texts, &options)?, None);
-        match json::item(input, expected)? {
-            Input::Compare { .. } if precision != EmbeddingPrecision::Float32 => {
+        match input {
+            Value::Object(_) if precision != EmbeddingPrecision::Float32 => {
                 Err(Error::option("precision", "texts are compared by float32 vectors"))
             }
-            Input::Compare { source_sentence, sentences } => {
+            Value::Object(_) => {
+                let Compare { source_sentence, sentences } = json::item(input)?;
                 json::output(self.run(source_sentence, sentences, &options)?)
             }
-            Input::Texts(texts) => vectors(embed(texts)?),
-            Input::Text(text) => Ok(match vectors(embed(vec![text])?)? {
+            Value::Array(_) => vectors(embed(json::item(input)?)?),
+            Value::String(text) => Ok(match vectors(embed(vec![text.clone()])?)? {
                 Value::Array(mut vectors) => vectors.pop().unwrap_or_default(),
                 other => other,
             }),
+            _ => {
+                let wanted =
+                    "{\"source_sentence\": …, \"sentences\": […]}, a text or a list of texts";
+                Err(json::misshapen(input, wanted))
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::pipeline::PipelineBuilder;
 use crate::pipeline::TaskPipeline;
 use crate::pipeline::feature_extraction::FeatureExtractionPipeline;
 use crate::pipeline::fill_mask::FillMaskPipeline;
+use crate::pipeline::json;
 use crate::pipeline::question_answering::QuestionAnsweringPipeline;
 use crate::pipeline::sentence_similarity::SentenceSimilarityPipeline;
 use crate::pipeline::text_classification::TextClassificationPipeline;
@@ -95,9 +96,11 @@ macro_rules! tasks {
             pub fn call_reporting(
                 &self,
                 input: &Value,
-                options: Map<String, Value>,
+                mut options: Map<String, Value>,
                 report: &TruncationReport,
             ) -> Result<Value> {
+                // Of Python's data loader; texts are tokenized on a thread of their own here.
+                let _not_needed: Option<usize> = json::take(&mut options, "num_workers")?;
                 match self { $(Self::$variant(pipeline) => pipeline.call(input, options, report)),+ }
             }
         }

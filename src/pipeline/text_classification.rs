@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::AutoModel;
 use crate::models::heads::{Labels, ProblemType, SequenceClassifier};
 use crate::options::LoadOptions;
@@ -21,6 +21,7 @@ use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
 use crate::pipeline::truncation::TruncationReport;
 use crate::source::ModelFiles;
+use crate::source::json as json_file;
 use crate::tokenizer::Tokenizer;
 
 /// A label and how sure the model is of it.
@@ -44,6 +45,7 @@ pub struct TextClassificationOptions {
     /// several that may hold at once, else softmax.
     pub function_to_apply: Option<ScoreFunction>,
     /// With `true` and without `top_k`, all labels in the model's order. Deprecated in transformers.
+    /// Default: as the model's config says, else `false`.
     pub return_all_scores: Option<bool>,
     /// How texts become tokens; in JSON these stand beside the other options.
     #[serde(skip)]
@@ -86,6 +88,8 @@ fn top_k<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<TopK>
 pub struct TextClassificationPipeline {
     model: Arc<dyn SequenceClassifier>,
     tokenizer: Tokenizer,
+    /// `return_all_scores` of config.json.
+    returns_all_scores: Option<bool>,
 }
 
 impl TextClassificationPipeline {
@@ -134,7 +138,8 @@ impl TextClassificationPipeline {
         inputs: I,
         options: &TextClassificationOptions,
     ) -> Result<impl Iterator<Item = Result<Vec<LabelScore>>> + use<T, I>> {
-        let (model, call) = (Arc::clone(&self.model), options.clone());
+        let (model, mut call) = (Arc::clone(&self.model), options.clone());
+        call.return_all_scores = call.return_all_scores.or(self.returns_all_scores);
         let work = Classify {
             reading: Reading::Texts,
             rows: Rows::new(&self.tokenizer, &*self.model, &options.tokenizer),
@@ -157,7 +162,10 @@ impl TaskPipeline for TextClassificationPipeline {
 
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let tokenizer = Tokenizer::from_files(files)?;
-        Ok(Self { model: AutoModel::sequence_classifier_from(files, options)?, tokenizer })
+        let model = AutoModel::sequence_classifier_from(files, options)?;
+        let config: Option<Value> = json_file::optional(files, "config.json")?;
+        let returns_all_scores = config.and_then(|config| config["return_all_scores"].as_bool());
+        Ok(Self { model, tokenizer, returns_all_scores })
     }
 
     fn call(
@@ -171,39 +179,21 @@ impl TaskPipeline for TextClassificationPipeline {
         let mut options: TextClassificationOptions = json::options(options)?;
         options.tokenizer = tokenizer;
         options.truncation_report = Some(report.clone());
+        options.return_all_scores = options.return_all_scores.or(self.returns_all_scores);
         let is_legacy = options.top_k.is_none();
-        let one = |mut scores: Vec<LabelScore>| match is_legacy && scores.len() == 1 {
+        // As in transformers, whether labels come as a list is for the options to say, not for their
+        // number.
+        let is_bare = is_legacy && !options.returns_all_scores();
+        let one = |mut scores: Vec<LabelScore>| match is_bare {
             true => json::output(scores.pop()),
             false => json::output(scores),
         };
-        match input {
-            Value::Array(items) => {
-                let inputs = items.iter().map(text_or_pair).collect::<Result<Vec<_>>>()?;
-                let outputs = self.run_batch(inputs, &options)?;
-                outputs.into_iter().map(one).collect::<Result<Vec<_>>>().map(Value::Array)
-            }
-            Value::String(_) if is_legacy => {
-                Ok(Value::Array(vec![one(self.run_with(text_or_pair(input)?, &options)?)?]))
-            }
-            _ => one(self.run_with(text_or_pair(input)?, &options)?),
+        if input.is_array() {
+            let outputs = self.run_batch(json::item::<Vec<TextOrPair>>(input)?, &options)?;
+            return outputs.into_iter().map(one).collect::<Result<Vec<_>>>().map(Value::Array);
         }
-    }
-}
-
-const INPUTS: &str = "text-classification takes a text, {\"text\": …, \"text_pair\": …} or a list \
-                      of them";
-
-fn text_or_pair(value: &Value) -> Result<TextOrPair> {
-    let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-    match (value, text("text"), text("text_pair")) {
-        (Value::String(text), ..) => Ok(TextOrPair::Text(text.clone())),
-        (Value::Object(fields), Some(text), None) if fields.len() == 1 => {
-            Ok(TextOrPair::Text(text))
-        }
-        (Value::Object(fields), Some(text), Some(pair)) if fields.len() == 2 => {
-            Ok(TextOrPair::Pair(text, pair))
-        }
-        _ => Err(Error::input(INPUTS)),
+        let output = one(self.run_with(json::item::<TextOrPair>(input)?, &options)?)?;
+        Ok(if input.is_string() && is_legacy { Value::Array(vec![output]) } else { output })
     }
 }
 
@@ -227,7 +217,7 @@ fn label_scores(
         .enumerate()
         .map(|(label, score)| LabelScore { label: name(label), score })
         .collect();
-    if options.top_k.is_none() && options.return_all_scores == Some(true) {
+    if options.returns_all_scores() {
         return scored;
     }
     scored.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -236,6 +226,13 @@ fn label_scores(
         TopK::Best(count) => scored.truncate(count),
     }
     scored
+}
+
+impl TextClassificationOptions {
+    /// Whether all labels come, in the model's order.
+    fn returns_all_scores(&self) -> bool {
+        self.top_k.is_none() && self.return_all_scores == Some(true)
+    }
 }
 
 impl ScoreFunction {

@@ -16,6 +16,7 @@ pub use output::Generated;
 pub use prompt::Prompt;
 pub use session::{ChatReply, ChatSession};
 
+use crate::batch::PaddingSide;
 use crate::error::{Error, Result};
 use crate::generation::{self, GenerationConfig, TaskParams, TextStream, TokenStream};
 use crate::models::{AutoModel, CausalLm};
@@ -23,10 +24,11 @@ use crate::nn::cache::KvCache;
 use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
+use crate::pipeline::json;
 use crate::pipeline::truncation::TruncationReport;
 use crate::source::ModelFiles;
 use crate::tokenizer::chat::{ChatOptions, Message};
-use crate::tokenizer::{EncodeOptions, Tokenizer};
+use crate::tokenizer::{EncodeOptions, Tokenizer, Truncation};
 use crate::warning::warn;
 
 /// Continues a text or a chat with a decoder-only language model.
@@ -179,18 +181,18 @@ impl TaskPipeline for TextGenerationPipeline {
         let mut options = TextGenerationOptions::from_json(options)?;
         options.truncation_report = Some(report.clone());
         match input {
-            Value::String(text) => json(self.run_with(text.as_str(), &options)?),
+            Value::String(text) => json::output(self.run_with(text.as_str(), &options)?),
             Value::Array(items) if items.first().is_some_and(Value::is_object) => {
-                json(self.run_with(Prompt::chat(input)?, &options)?)
+                json::output(self.run_with(Prompt::chat(input)?, &options)?)
             }
             Value::Array(items) => {
                 let prompts = items.iter().map(|item| match item {
                     Value::String(text) => Ok(Prompt::from(text.as_str())),
                     _ => Prompt::chat(item),
                 });
-                json(self.run_batch(prompts.collect::<Result<Vec<_>>>()?, &options)?)
+                json::output(self.run_batch(prompts.collect::<Result<Vec<_>>>()?, &options)?)
             }
-            _ => Err(Error::input("text-generation takes a text, a chat or a list of them")),
+            _ => Err(json::misshapen(input, "a text, a chat or a list of them")),
         }
     }
 }
@@ -208,13 +210,21 @@ struct Prepared {
 impl TextGenerationPipeline {
     fn prepare(&self, prompt: Prompt, options: &TextGenerationOptions) -> Result<Prepared> {
         options.check()?;
-        let (mut ids, continues) = match &prompt {
+        let longest = self.longest_prompt(options);
+        let (mut ids, whole, continues) = match &prompt {
             Prompt::Text(text) => {
                 let prefix = options.prefix.as_deref().unwrap_or(&self.prefix);
-                let special = options.add_special_tokens.unwrap_or(true);
-                let encode = EncodeOptions::default().add_special_tokens(special);
                 let text = format!("{prefix}{text}");
-                (self.tokenizer.encode_with(text.as_str(), &encode)?.ids, false)
+                let special = options.add_special_tokens.unwrap_or(true);
+                let mut encode = EncodeOptions::default().add_special_tokens(special);
+                let mut ids = self.tokenizer.encode_with(text.as_str(), &encode)?.ids;
+                let whole = ids.len();
+                if whole > longest {
+                    // Special tokens stay.
+                    encode.truncation = Some(Truncation::to(longest));
+                    ids = self.tokenizer.encode_with(text.as_str(), &encode)?.ids;
+                }
+                (ids, whole, false)
             }
             Prompt::Chat(messages) => {
                 let Some(last) = messages.last() else {
@@ -234,17 +244,16 @@ impl TextGenerationPipeline {
                 for (name, value) in &options.template_variables {
                     chat = chat.variable(name, value.clone());
                 }
-                (self.tokenizer.encode_chat(messages, &chat)?.encoding.ids, continues)
+                let mut ids = self.tokenizer.encode_chat(messages, &chat)?.encoding.ids;
+                let whole = ids.len();
+                match self.tokenizer.truncation_side() {
+                    PaddingSide::Left => drop(ids.drain(..whole.saturating_sub(longest))),
+                    PaddingSide::Right => ids.truncate(longest),
+                }
+                (ids, whole, continues)
             }
         };
         self.tokenizer.check_known(&ids, self.model.limits().vocab)?;
-        let whole = ids.len();
-        if options.truncation == Some(true) {
-            let longest = options.generation.max_length;
-            let longest = longest.or_else(|| self.tokenizer.model_max_length());
-            let context = self.model.limits().context;
-            ids.truncate(longest.unwrap_or(context).min(context));
-        }
         if options.handle_long_generation == Some(LongGeneration::Hole) {
             self.make_room(&mut ids, options)?;
         }
@@ -274,6 +283,19 @@ impl TextGenerationPipeline {
         }
         let skip_special = options.skip_special_tokens.unwrap_or(true);
         TextStream::new(tokens, self.tokenizer.decode_stream(skip_special))
+    }
+
+    /// The most tokens of a prompt that is not to be refused but cut.
+    fn longest_prompt(&self, options: &TextGenerationOptions) -> usize {
+        let context = self.model.limits().context;
+        let longest = match (options.truncation, options.prompt_max_length) {
+            (Some(false), _) | (None, None) => return usize::MAX,
+            (_, Some(longest)) => Some(longest),
+            (Some(true), None) => {
+                options.generation.max_length.or_else(|| self.tokenizer.model_max_length())
+            }
+        };
+        longest.unwrap_or(context).min(context)
     }
 
     /// The `hole` of `handle_long_generation`: the prompt loses its beginning.
@@ -349,8 +371,4 @@ fn answered(messages: &[Message], new: String, continues: bool) -> Vec<Message> 
         }
     }
     messages
-}
-
-fn json<T: serde::Serialize>(records: T) -> Result<Value> {
-    serde_json::to_value(records).map_err(Error::input)
 }

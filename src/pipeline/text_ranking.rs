@@ -183,34 +183,41 @@ impl TaskPipeline for TextRankingPipeline {
     fn call(
         &self,
         input: &Value,
-        options: Map<String, Value>,
+        mut options: Map<String, Value>,
         report: &TruncationReport,
     ) -> Result<Value> {
         #[derive(Deserialize)]
-        #[serde(untagged, deny_unknown_fields)]
-        enum Input {
-            Rank { query: String, documents: Vec<String> },
-            Pair([String; 2]),
-            Pairs(Vec<[String; 2]>),
+        #[serde(deny_unknown_fields)]
+        struct Rank {
+            query: String,
+            documents: Vec<String>,
         }
+        json::rename(&mut options, "activation_fct", "activation_fn");
         let mut options: TextRankingOptions = json::options(options)?;
         options.truncation_report = Some(report.clone());
-        let expected = "{\"query\": …, \"documents\": […]}, a pair of texts or a list of pairs";
         let score = |mut scores: Vec<f32>| match scores.len() {
             1 => json::output(scores.pop()),
             _ => json::output(scores),
         };
         let pair = |[first, second]: [String; 2]| TextOrPair::Pair(first, second);
-        match json::item(input, expected)? {
-            Input::Rank { query, documents } => {
+        match input {
+            Value::Object(_) => {
+                let Rank { query, documents } = json::item(input)?;
                 json::output(self.rank(query, documents, &options)?)
             }
-            Input::Pair(texts) => {
-                score(self.predict([pair(texts)], &options)?.pop().unwrap_or_default())
-            }
-            Input::Pairs(pairs) => {
+            Value::Array(items) if items.iter().all(Value::is_array) => {
+                let pairs: Vec<[String; 2]> = json::item(input)?;
                 let scores = self.predict(pairs.into_iter().map(pair), &options)?;
                 scores.into_iter().map(score).collect::<Result<Vec<_>>>().map(Value::Array)
+            }
+            Value::Array(_) => {
+                let texts = json::item::<[String; 2]>(input)?;
+                score(self.predict([pair(texts)], &options)?.pop().unwrap_or_default())
+            }
+            _ => {
+                let wanted =
+                    "{\"query\": …, \"documents\": […]}, a pair of texts or a list of pairs";
+                Err(json::misshapen(input, wanted))
             }
         }
     }

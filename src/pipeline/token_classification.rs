@@ -120,18 +120,24 @@ impl TaskPipeline for TokenClassificationPipeline {
         options: Map<String, Value>,
         report: &TruncationReport,
     ) -> Result<Value> {
-        let mut options: TokenClassificationOptions = json::options(options)?;
+        let mut options = TokenClassificationOptions::from_json(options)?;
         options.truncation_report = Some(report.clone());
         if options.is_split_into_words != Some(true) {
             if input.as_array().is_some_and(Vec::is_empty) {
                 return Err(Error::input("at least one text is needed"));
             }
+            let words =
+                input.as_array().and_then(|items| items.iter().find(|item| item.is_array()));
+            if let Some(words) = words {
+                let wanted = "a text (set `is_split_into_words` for lists of words)";
+                return Err(json::misshapen(words, wanted));
+            }
             return json::texts(input, |texts| self.run_batch(texts, &options));
         }
         let is_one = input.as_array().is_some_and(|items| !items.iter().all(Value::is_array));
         let texts: Vec<Vec<String>> = match is_one {
-            true => vec![json::item(input, "a list of words")?],
-            false => json::item(input, "a list of words, or a list of such lists")?,
+            true => vec![json::item(input)?],
+            false => json::item(input)?,
         };
         json::output(self.run_batch(texts, &options)?)
     }

@@ -1,11 +1,13 @@
 //! From a text to a row of the model, with nothing cut in silence.
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, none_of};
 use crate::models::ModelLimits;
 use crate::models::heads::TextModel;
+use crate::pipeline::json;
 use crate::tokenizer::{
     EncodeOptions, Encoding, TextInput, Tokenizer, Truncation, TruncationStrategy,
 };
@@ -24,7 +26,6 @@ pub struct TokenizerOptions {
     pub padding: Option<Value>,
     /// Which text is cut where a row is too long. Default: none, and a row longer than the model is
     /// an error.
-    #[serde(deserialize_with = "truncation")]
     pub truncation: Option<TextTruncation>,
 }
 
@@ -37,26 +38,27 @@ pub enum TextTruncation {
     On(TruncationStrategy),
 }
 
-fn truncation<'de, D: Deserializer<'de>>(
-    from: D,
-) -> std::result::Result<Option<TextTruncation>, D::Error> {
-    Ok(match Value::deserialize(from)? {
-        Value::Null => None,
-        Value::Bool(false) => Some(TextTruncation::Off),
-        Value::Bool(true) => Some(TextTruncation::On(TruncationStrategy::LongestFirst)),
-        Value::String(name) => Some(match name.as_str() {
-            "do_not_truncate" => TextTruncation::Off,
-            "longest_first" => TextTruncation::On(TruncationStrategy::LongestFirst),
-            "only_first" => TextTruncation::On(TruncationStrategy::OnlyFirst),
-            "only_second" => TextTruncation::On(TruncationStrategy::OnlySecond),
-            _ => return Err(serde::de::Error::custom(TRUNCATIONS)),
-        }),
-        _ => return Err(serde::de::Error::custom(TRUNCATIONS)),
-    })
+impl<'de> Deserialize<'de> for TextTruncation {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        match Value::deserialize(from)? {
+            Value::Bool(false) => Ok(Self::Off),
+            Value::Bool(true) => Ok(Self::On(TruncationStrategy::LongestFirst)),
+            Value::String(name) => match name.as_str() {
+                "do_not_truncate" => Ok(Self::Off),
+                "longest_first" => Ok(Self::On(TruncationStrategy::LongestFirst)),
+                "only_first" => Ok(Self::On(TruncationStrategy::OnlyFirst)),
+                "only_second" => Ok(Self::On(TruncationStrategy::OnlySecond)),
+                _ => Err(D::Error::custom(none_of(&name, &TRUNCATIONS))),
+            },
+            other => {
+                let (found, names) = (json::described(&other), TRUNCATIONS.join(", "));
+                Err(D::Error::custom(format!("{found} is none of true, false, {names}")))
+            }
+        }
+    }
 }
 
-const TRUNCATIONS: &str =
-    "should be true, false, longest_first, only_first, only_second or do_not_truncate";
+const TRUNCATIONS: [&str; 4] = ["do_not_truncate", "longest_first", "only_first", "only_second"];
 
 /// Makes rows of texts for one call.
 pub(super) struct Rows {
@@ -103,7 +105,12 @@ impl Rows {
         }
         let mut first = self.tokenizer.encode_with(input, &encode)?;
         let rest = std::mem::take(&mut first.overflowing);
-        let windows: Vec<_> = std::iter::once(first).chain(rest).collect();
+        let mut windows: Vec<_> = std::iter::once(first).chain(rest).collect();
+        if !self.tokenizer.returns_type_ids() {
+            // Models of one type have no other; the tokenizers crate numbers the second text of all
+            // windows but the first 1, whatever the template says.
+            windows.iter_mut().for_each(|window| window.type_ids.fill(0));
+        }
         windows.iter().try_for_each(|window| self.check(window))?;
         Ok(windows)
     }

@@ -16,7 +16,7 @@ use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
 use crate::pipeline::flow::{Flow, Work};
-use crate::pipeline::json;
+use crate::pipeline::json::{self, OneOrMore};
 use crate::pipeline::scores;
 use crate::pipeline::tokenize::{Rows, TextTruncation, TokenizerOptions};
 use crate::pipeline::truncation::TruncationReport;
@@ -45,15 +45,9 @@ pub struct ZeroShotClassificationOptions {
 }
 
 fn labels<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Labels {
-        Text(String),
-        List(Vec<String>),
-    }
-    Ok(match Labels::deserialize(from)? {
-        Labels::List(labels) => labels,
-        Labels::Text(text) => {
+    Ok(match OneOrMore::deserialize(from)? {
+        OneOrMore::More(labels) => labels,
+        OneOrMore::One(text) => {
             let labels = text.split(',').map(str::trim).filter(|label| !label.is_empty());
             labels.map(str::to_owned).collect()
         }
@@ -201,9 +195,14 @@ impl TaskPipeline for ZeroShotClassificationPipeline {
     fn call(
         &self,
         input: &Value,
-        options: Map<String, Value>,
+        mut options: Map<String, Value>,
         report: &TruncationReport,
     ) -> Result<Value> {
+        if options.get("multi_class").is_some_and(|old| !old.is_null()) {
+            // Here the old name wins.
+            options.remove("multi_label");
+        }
+        json::rename(&mut options, "multi_class", "multi_label");
         let mut options: ZeroShotClassificationOptions = json::options(options)?;
         options.truncation_report = Some(report.clone());
         json::texts(input, |texts| self.run_batch(texts, &options))

@@ -437,12 +437,6 @@ impl Tokenizer {
         self.shared.settings.model_max_length
     }
 
-    /// Which end is cut unless a call says otherwise.
-    #[must_use]
-    pub fn truncation_side(&self) -> PaddingSide {
-        self.shared.settings.truncation_side
-    }
-
     /// Where padding goes unless a call says otherwise.
     #[must_use]
     pub fn padding_side(&self) -> PaddingSide {

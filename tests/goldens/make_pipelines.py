@@ -22,7 +22,7 @@ TEMPLATE = (
     "{% for tool in tools or [] %}tool {{ tool.name }}\n{% endfor %}"
     "{% for document in documents or [] %}doc {{ document.text }}\n{% endfor %}"
     "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
-    "{% if add_generation_prompt %}assistant: {% endif %}"
+    "{% if add_generation_prompt %}assistant: {% if shout %}OH {% endif %}{% endif %}"
 )
 
 # The checkpoint's own, with the limit that `handle_long_generation` goes by.
@@ -56,6 +56,11 @@ TEXT_GENERATION = {
         ("The cat sat", GREEDY | {"min_new_tokens": 12, "no_repeat_ngram_size": 2}),
         ("The cat sat", {"do_sample": False, "max_length": 20}),
         ("The cat sat " * 12, GREEDY | {"truncation": True, "max_length": 9}),
+        ("The cat sat " * 12, GREEDY | {"truncation": "longest_first", "max_length": 9}),
+        ("The cat sat " * 12, GREEDY | {"truncation": "nonsense", "max_length": 9}),
+        # Here `max_length` is the prompt's alone.
+        ("The cat sat " * 12, {"do_sample": False, "max_length": 80, "tokenizer_encode_kwargs": {"max_length": 9, "truncation": True}}),
+        ("The cat sat", GREEDY | {"padding": True, "num_workers": 0}),
         ("The cat sat " * 12, GREEDY | {"handle_long_generation": "hole", "max_new_tokens": 100}),
         ("The cat sat", GREEDY | {"handle_long_generation": "gap"}),
         ("The cat sat", GREEDY | {"max_new_tokens": "many"}),
@@ -66,6 +71,8 @@ TEXT_GENERATION = {
         (PREFILL, GREEDY | {"continue_final_message": False}),
         (CHAT, GREEDY | {"return_full_text": False}),
         (CHAT, GREEDY | {"return_tensors": True}),
+        (CHAT, GREEDY | {"truncation": True, "max_length": 9}),
+        (CHAT, GREEDY | {"tokenizer_encode_kwargs": {"shout": True}}),
         (CHAT, GREEDY | {"tokenizer_encode_kwargs": {"tools": [{"name": "look"}], "documents": [{"text": "Cats."}]}}),
     ],
 }

@@ -37,6 +37,8 @@ ODD = "İstanbul \U0001f56f\ufe0f café naïve ﬁlm 東京 e\u0301t\u00e9"
 TEXTS = [TEXT, "", "\U0001f56f\ufe0f\U0001f602", ODD, "good", "[SEP] [PAD]", "</s><pad>"]
 MANY = [TEXT, "good", "It was bad, was it not?", "Paris", ODD, "I love this movie; I hate that film."]
 FEW = ["good", "a"]
+# Special tokens in the text, some of which swallow the space before them.
+MARKED = ["Angela <mask> Merkel lives in [MASK] Berlin", "in  <mask>,[UNK] Paris <unk>", "<mask>"]
 
 
 def calls_of_classification():
@@ -51,13 +53,18 @@ def calls_of_classification():
     yield from [(MANY, {"return_all_scores": True}), (pair, {}), (pair, {"top_k": None}), ([pair, pair], {"top_k": 2})]
     yield from [([["I love this movie", "It was good"]], {}), (["one", ["two", "three"]], {}), (7, {})]
     yield from [(LONG, {}), (LONG, {"truncation": True}), (pair, {"truncation": "only_first", "max_length": 12})]
+    yield from ((TEXT, options) for options in [{"function_to_apply": "SOFTMAX", "top_k": 2}, {"function_to_apply": "Sigmoid"}, {"num_workers": 0}])
+    alone = {"text": "I love this movie", "text_pair": None}
+    yield from [(alone, {}), ([alone, pair, "good"], {"top_k": 2}), ({"text": "good"}, {}), (alone | {"text_pare": "a"}, {}), ({"text_pair": "a"}, {})]
+    old = [["I love this movie", "It was good"]]
+    yield from [([old], {}), ([old, old, TEXT], {"top_k": 2}), ({"text": 7}, {}), ([TEXT, 7], {}), ([None], {})]
 
 
 def calls_of_zero_shot():
     labels = ["film", "company", "capital of France"]
     yield from ((text, {"candidate_labels": labels}) for text in TEXTS)
     yield from ((TEXT, {"candidate_labels": labels} | options) for options in [
-        {"multi_label": True}, {"hypothesis_template": "It is about {}"}, {"hypothesis_template": "No place."},
+        {"multi_label": True}, {"multi_class": True}, {"multi_class": True, "multi_label": False}, {"multi_class": None, "multi_label": True}, {"hypothesis_template": "It is about {}"}, {"hypothesis_template": "No place."},
         {"hypothesis_template": "{{{}}} and {0"}, {"hypothesis_template": "{{}} {}"}, {"multi_label": False},
     ])
     yield from [(TEXT, {"candidate_labels": "film, company , ,light"}), (TEXT, {"candidate_labels": "film"}), (TEXT, {"candidate_labels": []})]
@@ -76,6 +83,12 @@ def calls_of_tokens():
     yield from [(LONG, {"stride": 62, "aggregation_strategy": "simple"}), (LONG, {"stride": 100}), (TEXT, {"stride": 5, "aggregation_strategy": "simple"})]
     yield from [(TEXT, {"aggregation_strategy": "best"}), (TEXT, {"ignore_labels": ["PER", "O"], "aggregation_strategy": "simple"})]
     yield from [(MANY, {}), (MANY, {"batch_size": 3, "aggregation_strategy": "simple"}), ([], {}), (TEXT, {"is_split_into_words": True})]
+    yield from ((TEXT, options) for options in [
+        {"aggregation_strategy": "SIMPLE"}, {"aggregation_strategy": "Max", "ignore_labels": []}, {"grouped_entities": True}, {"grouped_entities": False},
+        {"grouped_entities": True, "ignore_subwords": True}, {"ignore_subwords": True}, {"grouped_entities": True, "aggregation_strategy": "max"},
+        {"grouped_entities": None, "aggregation_strategy": "simple"}, {"aggregation_strategy": "nearest"}, {"ignore_labels": "O"},
+    ])
+    yield from ((text, {"aggregation_strategy": strategy, "ignore_labels": []}) for text in MARKED for strategy in ["none", "simple", "first", "average"])
     words = TEXT.split()
     yield from ((words, {"is_split_into_words": True, "aggregation_strategy": strategy}) for strategy in ["none", "simple", "max"])
     yield from [([words, ["Émile", "Zola"]], {"is_split_into_words": True}), (words, {"is_split_into_words": True, "delimiter": "--", "aggregation_strategy": "simple"})]
@@ -97,6 +110,10 @@ def calls_of_questions():
     yield {"question": ["Who?", "Where?"], "context": [TEXT, LONG]}, {"top_k": 2}
     yield {"question": ["Who?", "Where?"], "context": [TEXT]}, {}
     yield [{"question": "Who?", "context": TEXT}, ask], {}
+    yield from [(ask, {"topk": 2}), (ask, {"topk": 2, "top_k": 1}), ({"data": ask}, {}), ({"data": [ask, ask]}, {"top_k": 2}), ({"X": [ask]}, {})]
+    yield from [({"question": ["Who?"], "context": TEXT}, {}), ({"question": "Who?", "context": [TEXT]}, {}), ({"question": 7, "context": TEXT}, {}), (TEXT, {})]
+    # Every answer of every window: equal words in any case are one.
+    yield {"question": "Who?", "context": "PARIS Straße paris STRASSE İ i\u0307 " * 8}, {"top_k": 40, "max_seq_len": 40, "doc_stride": 8}
 
 
 def calls_of_masks(mask):
@@ -167,7 +184,8 @@ def table():
         yield f"rank-{kind}", "text-ranking", kind, ["LABEL_0"], {}, calls_of_ranking()
     few = [(TEXT, {}), (TEXT, {"top_k": None}), (MANY, {}), ([TEXT], {"function_to_apply": "sigmoid"})]
     yield "classify-regression", "text-classification", "wordpiece", ["grade"], {"problem_type": "regression"}, few
-    yield "classify-single", "text-classification", "wordpiece", ["spam"], {}, few
+    all_scores = [(given, {"return_all_scores": flag}) for given in [TEXT, MANY, [TEXT], {"text": TEXT}] for flag in [True, False]]
+    yield "classify-single", "text-classification", "wordpiece", ["spam"], {}, few + all_scores
     yield "classify-multi-label", "text-classification", "bytes", ["a", "b", "c"], {"problem_type": "multi_label_classification"}, few
     yield "classify-many-labels", "text-classification", "wordpiece", [f"label {i}" for i in range(200)], {}, few
     zero = [(TEXT, {"candidate_labels": ["film", "wall"]}), (TEXT, {"candidate_labels": ["film", "wall"], "multi_label": True})]
@@ -184,6 +202,15 @@ def table():
     yield "zero-shot-label2id", "zero-shot-classification", "wordpiece", NLI, {"label2id": {"neutral": 0, "Entailed": 1, "entailment": 2}}, zero
     # A class that takes words as they are.
     yield "tokens-words", "token-classification", "bytes", NER, {}, [call for call in calls_of_tokens() if "is_split_into_words" in call[1]]
+    yield "classify-all-scores", "text-classification", "wordpiece", ["bad", "good"], {"return_all_scores": True}, few + all_scores
+    # A class that gives its model no token types, and a tokenizer_config.json that says so.
+    pairs = [({"text": "I love this movie", "text_pair": "It was good"}, {"top_k": None}), (TEXT, {"top_k": None})]
+    yield "classify-untyped", "text-classification", "wordpiece", NLI, {}, pairs
+    yield "classify-untyped-names", "text-classification", "wordpiece", NLI, {}, pairs
+    # Windows of a real XLM-R: one type, and the tokenizers crate numbers the second text of all but the first window 1.
+    yield "questions-one-type", "question-answering", "unigram", None, {}, calls_of_questions()
+    # WordPiece with a mask token that swallows spaces.
+    yield "tokens-mpnet", "token-classification", "wordpiece", NER, {}, calls_of_tokens()
 
 
 PROMPTS = {"film": "I love this film: ", "nothing": ""}
@@ -195,8 +222,17 @@ def modules(*kinds):
     return json.dumps([{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (kind, path) in enumerate(modules)])
 
 
+def tokenizer_config(folder, **changes):
+    config = json.loads((HERE / "encoders" / folder / "tokenizer_config.json").read_text()) | changes
+    return json.dumps({name: value for name, value in config.items() if value is not None})
+
+
 # Files that take the place of others or come beside them, by the golden's name.
 FILES = {
+    "classify-untyped": {"tokenizer_config.json": tokenizer_config("bert-tiny", tokenizer_class="DistilBertTokenizer")},
+    "classify-untyped-names": {"tokenizer_config.json": tokenizer_config("bert-tiny", model_input_names=["input_ids", "attention_mask"])},
+    "questions-one-type": {"tokenizer_config.json": tokenizer_config("xlm-roberta-tiny", tokenizer_class="XLMRobertaTokenizer")},
+    "tokens-mpnet": {"tokenizer_config.json": tokenizer_config("bert-tiny", tokenizer_class="MPNetTokenizer", mask_token=None)},
     "tokens-words": {"tokenizer_config.json": json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>", "model_max_length": 64})},
     "rank-prompts": {
         "modules.json": modules(),

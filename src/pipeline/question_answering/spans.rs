@@ -1,5 +1,8 @@
 //! From logits of begins and ends to answers.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use crate::pipeline::characters::Characters;
 use crate::pipeline::question_answering::{Answer, QuestionAnsweringOptions};
 use crate::pipeline::scores::softmax;
@@ -26,26 +29,31 @@ struct Span {
 impl Reader<'_> {
     pub(super) fn answers(&self, windows: &[Window]) -> Vec<Answer> {
         let mut answers: Vec<Answer> = Vec::new();
+        // Where in `answers` the same words are, in any case.
+        let mut known: HashMap<String, usize> = HashMap::new();
         let mut least_null = 1_000_000_f64;
         for (row, (starts, ends)) in windows {
             for span in self.spans(row, starts, ends, &mut least_null) {
                 let (start, end) = self.characters(row, &span);
-                let text = self.context.slice(start, end);
-                let same =
-                    |answer: &&mut Answer| answer.answer.to_lowercase() == text.to_lowercase();
-                match answers.iter_mut().find(same) {
-                    Some(answer) => answer.score += f64::from(span.score),
-                    None => answers.push(Answer {
-                        score: f64::from(span.score),
-                        start,
-                        end,
-                        answer: text.to_owned(),
-                    }),
+                let answer = self.context.slice(start, end);
+                match known.entry(answer.to_lowercase()) {
+                    Entry::Occupied(place) => answers[*place.get()].score += f64::from(span.score),
+                    Entry::Vacant(place) => {
+                        place.insert(answers.len());
+                        answers.push(Answer {
+                            score: f64::from(span.score),
+                            start,
+                            end,
+                            bytes: self.context.bytes(start, end),
+                            answer: answer.to_owned(),
+                        });
+                    }
                 }
             }
         }
         if self.options.handle_impossible_answer == Some(true) {
-            answers.push(Answer { score: least_null, start: 0, end: 0, answer: String::new() });
+            let answer = String::new();
+            answers.push(Answer { score: least_null, start: 0, end: 0, bytes: 0..0, answer });
         }
         answers.sort_by(|a, b| b.score.total_cmp(&a.score));
         answers.truncate(self.top_k());
@@ -77,17 +85,25 @@ impl Reader<'_> {
         }
         (starts[0], ends[0]) = (0.0, 0.0);
         let longest = self.options.max_answer_len.unwrap_or(15);
-        let mut spans: Vec<Span> = Vec::new();
-        for (start, &begins) in starts.iter().enumerate() {
-            let reach = start.saturating_add(longest).min(ends.len());
-            spans.extend((start..reach).map(|end| Span { start, end, score: begins * ends[end] }));
-        }
         // Aligned to words, some of them become one.
         let wanted = match self.aligns() {
             true => self.top_k().saturating_mul(2).saturating_add(10),
             false => self.top_k(),
         };
-        spans.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let best_first = |a: &Span, b: &Span| {
+            b.score.total_cmp(&a.score).then((a.start, a.end).cmp(&(b.start, b.end)))
+        };
+        let mut spans: Vec<Span> = Vec::new();
+        for (start, &begins) in starts.iter().enumerate() {
+            let reach = start.saturating_add(longest).min(ends.len());
+            spans.extend((start..reach).map(|end| Span { start, end, score: begins * ends[end] }));
+            // There are as many as tokens times `max_answer_len`: most need not be kept.
+            if spans.len() > wanted.saturating_mul(2).saturating_add(MOST_SPANS) {
+                spans.select_nth_unstable_by(wanted, best_first);
+                spans.truncate(wanted);
+            }
+        }
+        spans.sort_unstable_by(best_first);
         spans.truncate(wanted);
         spans.retain(|span| may_answer(span.start) && may_answer(span.end));
         spans
@@ -119,3 +135,6 @@ impl Reader<'_> {
         self.options.top_k.unwrap_or(1)
     }
 }
+
+/// How many spans are kept before the worse ones are dropped.
+const MOST_SPANS: usize = 4096;

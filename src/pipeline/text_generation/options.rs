@@ -3,10 +3,12 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, did_you_mean};
 use crate::generation::{CancelHandle, GenerationConfig};
 use crate::pipeline::json;
+use crate::pipeline::tokenize::TextTruncation;
 use crate::pipeline::truncation::TruncationReport;
+use crate::tokenizer::TruncationStrategy;
 
 /// Call options of [`TextGenerationPipeline`](super::TextGenerationPipeline), by their Hugging Face
 /// names. `None` leaves transformers' default, which each field tells.
@@ -42,9 +44,13 @@ pub struct TextGenerationOptions {
     pub stop_sequence: Option<String>,
     /// Tool schemas for the chat template. Default: none.
     pub tools: Option<Vec<Value>>,
-    /// Whether a prompt longer than `max_length` (of [`generation`](Self::generation)), else the
-    /// tokenizer's `model_max_length`, or than the model's context, is cut to it. Default: `false`.
+    /// Whether a prompt longer than [`prompt_max_length`](Self::prompt_max_length) is cut to it, on the
+    /// tokenizer's `truncation_side`. Default: `true` where that is set, else `false`.
     pub truncation: Option<bool>,
+    /// The most tokens of a prompt: `max_length` within Python's `tokenizer_encode_kwargs`. Default: with
+    /// `truncation`, `max_length` of [`generation`](Self::generation), or the tokenizer's
+    /// `model_max_length`.
+    pub prompt_max_length: Option<usize>,
     /// Gets the numbers of the prompts that are cut.
     pub truncation_report: Option<TruncationReport>,
     /// More variables for the chat template, such as `enable_thinking`. Default: none.
@@ -70,10 +76,23 @@ impl TextGenerationOptions {
     /// When there is no such option, its value has the wrong type, or two exclude each other.
     pub fn from_json(mut options: Map<String, Value>) -> Result<Self> {
         let take = &mut options;
-        let encode: Option<Map<String, Value>> = json::take(take, "tokenizer_encode_kwargs")?;
-        for (name, value) in encode.into_iter().flatten() {
-            take.insert(name, value);
-        }
+        let mut encode: Map<String, Value> =
+            json::take(take, "tokenizer_encode_kwargs")?.unwrap_or_default();
+        let prompt_max_length = json::take(&mut encode, "max_length")?;
+        take.extend(json::split(&mut encode, &OF_TOKENIZER));
+        let _not_needed: Option<Value> = json::take(take, "padding")?;
+        let mut template_variables: Map<String, Value> =
+            json::take(take, "chat_template_kwargs")?.unwrap_or_default();
+        // What the tokenizer doesn't know goes to the chat template.
+        template_variables.extend(encode);
+        let truncation = match json::take(take, "truncation")? {
+            None => None,
+            Some(TextTruncation::Off) => Some(false),
+            Some(TextTruncation::On(TruncationStrategy::OnlySecond)) => {
+                return Err(Error::option("truncation", "a prompt has no second text"));
+            }
+            Some(TextTruncation::On(_)) => Some(true),
+        };
         let return_text: Option<bool> = json::take(take, "return_text")?;
         let mut read = Self {
             add_special_tokens: json::take(take, "add_special_tokens")?,
@@ -89,14 +108,17 @@ impl TextGenerationOptions {
             skip_special_tokens: json::take(take, "skip_special_tokens")?,
             stop_sequence: json::take(take, "stop_sequence")?,
             tools: json::take(take, "tools")?,
-            truncation: json::take(take, "truncation")?,
+            truncation,
+            prompt_max_length,
             truncation_report: None,
-            template_variables: json::take(take, "chat_template_kwargs")?.unwrap_or_default(),
+            template_variables,
             generation: GenerationConfig::default(),
         };
         for (name, value) in options {
             if !read.generation.set(&name, &value)? {
-                return Err(Error::option(name, "text-generation has no such option"));
+                let known = OF_PIPELINE.iter().chain(&OF_TOKENIZER).chain(GenerationConfig::NAMES);
+                let reason = format!("there is no such name here{}", did_you_mean(&name, known));
+                return Err(Error::option(name, reason));
             }
         }
         if return_text.is_some() && read.return_full_text.is_some() {
@@ -120,6 +142,25 @@ impl TextGenerationOptions {
         Ok(())
     }
 }
+
+/// Options that are the pipeline's own.
+const OF_PIPELINE: [&str; 11] = [
+    "batch_size",
+    "chat_template_kwargs",
+    "clean_up_tokenization_spaces",
+    "handle_long_generation",
+    "prefix",
+    "return_full_text",
+    "return_tensors",
+    "return_text",
+    "skip_special_tokens",
+    "stop_sequence",
+    "tokenizer_encode_kwargs",
+];
+
+/// Those that the tokenizer and its chat template take, also within `tokenizer_encode_kwargs`.
+const OF_TOKENIZER: [&str; 6] =
+    ["add_special_tokens", "continue_final_message", "documents", "padding", "tools", "truncation"];
 
 impl From<GenerationConfig> for TextGenerationOptions {
     fn from(generation: GenerationConfig) -> Self {

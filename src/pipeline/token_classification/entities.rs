@@ -1,5 +1,7 @@
 //! From scores of tokens to entities.
 
+use std::ops::Range;
+
 use serde::Serialize;
 use serde::Serializer;
 use serde::ser::SerializeMap;
@@ -7,7 +9,7 @@ use serde::ser::SerializeMap;
 use crate::error::{Error, Result};
 use crate::models::heads::Labels;
 use crate::pipeline::characters::Characters;
-use crate::pipeline::scores::{argmax, softmax};
+use crate::pipeline::scores::{argmax, mean, softmax};
 use crate::pipeline::token_classification::AggregationStrategy;
 use crate::tokenizer::{Encoding, Tokenizer};
 
@@ -24,10 +26,13 @@ pub struct Entity {
     pub index: Option<usize>,
     /// As the tokenizer puts it back together.
     pub word: String,
-    /// The first character.
+    /// The first character, as Python counts them.
     pub start: usize,
     /// The character after the last.
     pub end: usize,
+    /// The same place in bytes, for slicing: `&text[entity.bytes.clone()]`; the text of a list of words
+    /// is these with the delimiter between them. Not in JSON.
+    pub bytes: Range<usize>,
 }
 
 impl Entity {
@@ -120,7 +125,8 @@ impl Reader<'_> {
                 end += begin;
             }
             let surface = self.text.slice(start, end);
-            let mut word = row.tokens[index].clone();
+            // Of an added token the row has what stands in the text, spaces that it swallows included.
+            let mut word = self.tokenizer.id_to_token(row.ids[index]).unwrap_or_default();
             let mut continues_word = match knows_words {
                 true => word.chars().count() != surface.chars().count(),
                 false => start > 0 && !self.text.slice(start - 1, start + 1).contains(' '),
@@ -143,6 +149,7 @@ impl Reader<'_> {
             word: piece.word,
             start: piece.start,
             end: piece.end,
+            bytes: self.text.bytes(piece.start, piece.end),
         }
     }
 
@@ -153,8 +160,8 @@ impl Reader<'_> {
         let scores = match self.strategy {
             AggregationStrategy::First => first.scores.clone(),
             AggregationStrategy::Average => {
-                let sum = |label| pieces.iter().map(|piece| piece.scores[label]).sum::<f32>();
-                (0..first.scores.len()).map(|label| sum(label) / pieces.len() as f32).collect()
+                let score = |label| mean(pieces.iter().map(|piece| piece.scores[label]));
+                (0..first.scores.len()).map(score).collect()
             }
             _ => {
                 let tops: Vec<f32> =
@@ -170,6 +177,7 @@ impl Reader<'_> {
             word: self.joined(pieces.iter().map(|piece| &piece.word))?,
             start: first.start,
             end: last.end,
+            bytes: self.text.bytes(first.start, last.end),
         })
     }
 
@@ -180,11 +188,12 @@ impl Reader<'_> {
         let name = first.label.split_once('-').map_or(first.label.as_str(), |(_, name)| name);
         Ok(Entity {
             label: name.to_owned(),
-            score: tokens.iter().map(|token| token.score).sum::<f32>() / tokens.len() as f32,
+            score: mean(tokens.iter().map(|token| token.score)),
             index: None,
             word: self.joined(tokens.iter().map(|token| &token.word))?,
             start: first.start,
             end: last.end,
+            bytes: self.text.bytes(first.start, last.end),
         })
     }
 

@@ -1,9 +1,12 @@
 //! Call options, by their Hugging Face names.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::pipeline::json;
 use crate::pipeline::truncation::TruncationReport;
+use crate::warning::warn;
 
 /// Call options of [`TokenClassificationPipeline`](super::TokenClassificationPipeline), by their
 /// Hugging Face names.
@@ -50,6 +53,27 @@ pub enum AggregationStrategy {
 }
 
 impl TokenClassificationOptions {
+    /// Reads keyword arguments of the Python pipeline. `grouped_entities` and `ignore_subwords`, which
+    /// are deprecated there, win over `aggregation_strategy`.
+    pub(super) fn from_json(mut options: Map<String, Value>) -> Result<Self> {
+        let grouped: Option<bool> = json::take(&mut options, "grouped_entities")?;
+        let whole_words: Option<bool> = json::take(&mut options, "ignore_subwords")?;
+        let mut read: Self = json::options(options)?;
+        if grouped.is_some() || whole_words.is_some() {
+            let strategy = match (grouped == Some(true), whole_words == Some(true)) {
+                (true, true) => AggregationStrategy::First,
+                (true, false) => AggregationStrategy::Simple,
+                (false, _) => AggregationStrategy::None,
+            };
+            warn(&format!(
+                "`grouped_entities` and `ignore_subwords` are deprecated: use \
+                 `aggregation_strategy`, here {strategy:?}"
+            ));
+            read.aggregation_strategy = Some(strategy);
+        }
+        Ok(read)
+    }
+
     /// Refuses what does not go together. `longest` is the length of a window.
     pub(super) fn check(&self, longest: usize) -> Result<()> {
         let Some(stride) = self.stride else { return Ok(()) };

@@ -7,6 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod requests;
+mod texts;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,0 +1,119 @@
+//! Options and items out of JSON, by their Hugging Face names.
+
+mod read;
+
+use std::fmt;
+
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+pub(super) use read::described;
+
+use crate::error::{Error, Result};
+use crate::warning::warn;
+
+/// A text, or a list of them.
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+/// Takes the option out of the map; `None` where it is missing or null.
+pub(super) fn take<T: DeserializeOwned>(
+    options: &mut Map<String, Value>,
+    name: &str,
+) -> Result<Option<T>> {
+    match options.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => read::read(&value).map(Some).map_err(|wrong| {
+            let dot = if wrong.place.is_empty() || wrong.place.starts_with('[') { "" } else { "." };
+            Error::option(format!("{name}{dot}{}", wrong.place), wrong.reason)
+        }),
+    }
+}
+
+/// Reads options whose fields all have defaults.
+pub(super) fn options<T: DeserializeOwned>(options: Map<String, Value>) -> Result<T> {
+    read::read_fields(&options).map_err(|wrong| Error::option(wrong.place, wrong.reason))
+}
+
+/// Gives an option that has been renamed its new name, with a warning; the
+/// new one wins where both are there.
+pub(super) fn rename(options: &mut Map<String, Value>, old: &str, new: &str) {
+    if let Some(value) = options.remove(old).filter(|value| !value.is_null()) {
+        warn(&format!("the option `{old}` is deprecated: use `{new}`"));
+        let slot = options.entry(new).or_insert(Value::Null);
+        if slot.is_null() {
+            *slot = value;
+        }
+    }
+}
+
+/// Takes the named options out, for options that Python passes on.
+pub(super) fn split(options: &mut Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+    names.iter().filter_map(|&name| Some((name.to_owned(), options.remove(name)?))).collect()
+}
+
+/// An item, or all of a list.
+pub(super) fn item<T: DeserializeOwned>(value: &Value) -> Result<T> {
+    read::read(value).map_err(Error::input)
+}
+
+/// An input of none of the shapes that there are.
+pub(super) fn misshapen(value: &Value, wanted: &str) -> Error {
+    Error::input(format!("{} where {wanted} is wanted", described(value)))
+}
+
+/// A text gives one output, a list of texts a list of them.
+pub(super) fn texts<T: Serialize>(
+    input: &Value,
+    run_batch: impl FnOnce(Vec<String>) -> Result<Vec<T>>,
+) -> Result<Value> {
+    match item(input)? {
+        OneOrMore::One(text) => output(run_batch(vec![text])?.pop()),
+        OneOrMore::More(texts) => output(run_batch(texts)?),
+    }
+}
+
+/// A result as JSON.
+pub(super) fn output<T: Serialize>(output: T) -> Result<Value> {
+    serde_json::to_value(output).map_err(Error::input)
+}
+
+impl OneOrMore {
+    pub(super) fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(text) => vec![text],
+            Self::More(texts) => texts,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct Texts;
+
+        impl<'de> Visitor<'de> for Texts {
+            type Value = OneOrMore;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E>(self, text: &str) -> std::result::Result<OneOrMore, E> {
+                Ok(OneOrMore::One(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                texts: A,
+            ) -> std::result::Result<OneOrMore, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(texts)).map(OneOrMore::More)
+            }
+        }
+
+        from.deserialize_any(Texts)
+    }
+}
