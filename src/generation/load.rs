@@ -57,7 +57,8 @@ impl TaskParams {
         let none = Map::new();
         let of_task = fields.get("task_specific_params").and_then(|tasks| tasks.get(task));
         let of_task = of_task.and_then(Value::as_object).unwrap_or(&none);
-        let prefix = of_task.get("prefix").or(fields.get("prefix")).filter(|text| !text.is_null());
+        let prefix =
+            of_task.get("prefix").or_else(|| fields.get("prefix")).filter(|text| !text.is_null());
         let prefix = prefix.map(|prefix| match prefix {
             Value::String(prefix) => Ok(prefix.clone()),
             other => Err(Error::malformed(

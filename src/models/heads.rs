@@ -102,8 +102,8 @@ pub trait MaskedLm: TextModel {
 
 /// Results as they are, where all are numbers; what is made of others would be nonsense.
 pub(crate) fn finite(results: Tensor) -> Result<Tensor> {
-    // A number less itself is 0; infinity and NaN are NaN then.
-    if (&results - &results)?.sum_all()?.to_scalar::<f32>()? == 0.0 {
+    // Infinity and NaN are NaN then.
+    if (&results * 0.0)?.sum_all()?.to_scalar::<f32>()? == 0.0 {
         return Ok(results);
     }
     Err(Error::Tensor(candle_core::Error::Msg(

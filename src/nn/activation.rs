@@ -58,7 +58,7 @@ impl Activation {
             Self::GeluClipped => gelu(x)?.clamp(-10.0, 10.0),
             Self::GeluTanh => x.gelu(),
             Self::Laplace => {
-                let deviations = ((x - 0.707_107)? / (0.282_095 * SQRT_2))?;
+                let deviations = ((x - LAPLACE_MEAN)? / (0.282_095 * SQRT_2))?;
                 (deviations.erf()? + 1.0)? * 0.5
             }
             Self::LeakyRelu => ops::leaky_relu(x, 0.01),
@@ -87,6 +87,9 @@ impl Activation {
         }
     }
 }
+
+#[expect(clippy::approx_constant, reason = "the reference has so many digits of it")]
+const LAPLACE_MEAN: f64 = 0.707_107;
 
 /// By a kernel of our own where it can be.
 fn gelu(x: &Tensor) -> Result<Tensor> {
