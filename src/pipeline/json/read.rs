@@ -269,7 +269,7 @@ mod tests {
         names: Vec<String>,
         pair: Option<(usize, usize)>,
         strategy: Option<Strategy>,
-        inner: Option<Box<Example>>,
+        inner: Option<Box<Self>>,
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
