@@ -83,14 +83,6 @@ const KNOWN: &[Known] = &[
     (long_pair, Good),
     (
         || {
-            let mut case = long_pair();
-            case.options.insert("max_length".to_owned(), json!(3));
-            case
-        },
-        Good,
-    ),
-    (
-        || {
             let mut case: Case = text_model("tokens-wordpiece").into();
             case.input = json!("Angela Merkel lives in Berlin. ".repeat(60_000));
             case.options = subjects::object(json!({"stride": 59}));
