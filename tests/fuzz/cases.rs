@@ -120,6 +120,10 @@ fn safetensors(random: &mut Random) -> Case {
     } else {
         let names: Vec<_> =
             subject.files.keys().filter(|name| name.ends_with(".safetensors")).cloned().collect();
+        if names.is_empty() {
+            // Some repositories have weights in other files.
+            return safetensors(random);
+        }
         let file = subject.files.get_mut(random.of(&names)).expect("weights");
         files::safetensors(random, file);
     }
