@@ -80,8 +80,8 @@ fn normalize(step: &NormalizerWrapper, text: &mut NormalizedString, most: usize)
 fn decode(step: &DecoderWrapper, tokens: Vec<String>, most: usize) -> Result<Vec<String>> {
     match step {
         DecoderWrapper::Sequence(steps) => {
-            let steps = steps.get_decoders().iter();
-            return steps.fold(Ok(tokens), |tokens, step| decode(step, tokens?, most));
+            let mut steps = steps.get_decoders().iter();
+            return steps.try_fold(tokens, |tokens, step| decode(step, tokens, most));
         }
         DecoderWrapper::Replace(replace) => check_replace(replace, &tokens, most)?,
         _ => {}
@@ -138,7 +138,7 @@ pub(super) fn unigram(
         let length = piece.len();
         return Err(format!("has a piece of {length} bytes; {MOST_PIECE} are the limit").into());
     }
-    Ok(Unigram::from(vocab, unk_id, byte_fallback)?)
+    Unigram::from(vocab, unk_id, byte_fallback)
 }
 
 /// Refuses parts of a `tokenizer.json` that multiply a text otherwise: pre-tokenizers that lengthen it, or

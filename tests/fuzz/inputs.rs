@@ -95,7 +95,8 @@ pub fn template(random: &mut Random) -> String {
     for _ in 0..random.between(1, 4) {
         let mut part = "BODY".to_owned();
         for _ in 0..random.below(4) {
-            part = part.replace("BODY", *random.of(LOOPS));
+            let outer = *random.of(LOOPS);
+            part = part.replace("BODY", outer);
         }
         while let Some(at) = part.find("BODY") {
             let piece = random.of(PIECES).replace("NUMBER", &number(random));
@@ -220,7 +221,8 @@ pub fn long_text(random: &mut Random) -> String {
     let bytes = *random.of(&[1_000, 20_000, 200_000, 2_000_000]);
     let mut text = unit.repeat(bytes / unit.len());
     if random.once_in(2) {
-        text.push_str(*random.of(&["end", " end.", "[MASK]", "<mask>", "</s>"]));
+        let end = *random.of(&["end", " end.", "[MASK]", "<mask>", "</s>"]);
+        text.push_str(end);
     }
     text
 }
