@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Failed;
 
 use crate::cases::Class;
-use crate::{MOST_SECONDS, child, setting};
+use crate::{child, most_seconds, setting};
 
 /// What the runs of a class came to.
 #[derive(Default)]
@@ -72,7 +72,7 @@ fn watch(work: &str, first: u64, until: Option<Instant>, tally: &mut Tally) -> R
     let mut running = None;
     let mut next = first;
     let outcome = loop {
-        let line = lines.recv_timeout(Duration::from_secs(MOST_SECONDS));
+        let line = lines.recv_timeout(Duration::from_secs(most_seconds()));
         let Ok(line) = line else { break line };
         let mut words = line.splitn(6, ' ');
         let mut word = || words.next().unwrap_or_default();
@@ -113,7 +113,7 @@ fn watch(work: &str, first: u64, until: Option<Instant>, tally: &mut Tally) -> R
     tally.runs += 1;
     if outcome == Err(RecvTimeoutError::Timeout) {
         tally.late += 1;
-        tally.wrong.push(format!("run {run}: not over after {MOST_SECONDS} s"));
+        tally.wrong.push(format!("run {run}: not over after {} s", most_seconds()));
     } else {
         tally.died += 1;
         tally.wrong.push(format!("run {run}: the process died ({status}): {said}"));
