@@ -198,7 +198,7 @@ impl SentenceEmbedder {
     /// # Errors
     ///
     /// When there is no prompt of that name, an option is out of range, or as
-    /// [`Encoder::encode`].
+    /// [`Encoder::encode`](crate::models::heads::Encoder::encode).
     pub fn embed<T: AsRef<str> + Sync>(
         &self,
         texts: &[T],

@@ -78,7 +78,7 @@ LAYOUTS = {
     ),
     # As google/embeddinggemma-300m.
     "embedding-gemma": dict(
-        base="encoders/gemma3-embedding-tiny", options={"prompt_name": "Retrieval-query"},
+        base="encoders/gemma3-embedding-tiny", prefix="model.", options={"prompt_name": "Retrieval-query"},
         modules=[("Transformer", ""), ("Pooling", "1_Pooling"), ("Dense", "2_Dense"), ("Dense", "3_Dense"), ("Normalize", "4_Normalize")],
         files={
             "config_sentence_transformers.json": {"model_type": "SentenceTransformer", "prompts": {"query": "task: search result | query: ", "document": "title: none | text: ", "Retrieval-query": "task: search result | query: "}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
@@ -179,9 +179,12 @@ def rounded(vectors):
     return [[float(f"{x:.8g}") for x in row] for row in vectors.tolist()]
 
 
-def make_layout(name, base=BERT, at="", texts=None, modules=None, files={}, weights={}, tokenizer=None, options={}):
+def make_layout(name, base=BERT, at="", texts=None, modules=None, files={}, weights={}, tokenizer=None, prefix=None, options={}):
     folder = FOLDER / name
     folder.mkdir()
+    if prefix:  # as the class without a head saves it, and only so loads it
+        stored = load_file(HERE / base / "model.safetensors")
+        save_file({key.removeprefix(prefix): stored[key] for key in stored if key.startswith(prefix)}, folder / "model.safetensors", {"format": "pt"})
     if modules:
         write_modules(folder, modules)
     for file, content in files.items():
