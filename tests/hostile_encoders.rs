@@ -160,6 +160,19 @@ fn folders_that_lack_something() {
         let error = load("fill-mask", folder.path()).unwrap_err().to_string();
         assert!(error.contains(expected), "without {file}: {error}");
     }
+    // What the model is comes before its tokenizer: both are missing of a model of an unknown kind.
+    for task in sconce::Task::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |task: &str| load(task, folder.path()).unwrap_err().to_string();
+        assert!(
+            error(task.name()).contains("has no config.json"),
+            "{task}: {}",
+            error(task.name())
+        );
+        let config = r#"{"model_type": "t5x", "architectures": ["T5XModel"]}"#;
+        fs::write(folder.path().join("config.json"), config).unwrap();
+        assert!(error(task.name()).contains("\"t5x\""), "{task}: {}", error(task.name()));
+    }
     let folder = model("masks-wordpiece");
     let file = folder.path().join("tokenizer_config.json");
     let mut config = json_file(&file);
@@ -302,7 +315,7 @@ fn requests_that_make_no_sense() {
                 ("stride", json!(1u64 << 40)),
                 ("ignore_labels", json!("O")),
                 ("offset_mapping", json!("x")),
-                ("grouped_entities", json!(true)),
+                ("grouped_entities", json!("yes")),
             ],
         ),
         (

@@ -65,7 +65,7 @@ impl RawConfig {
                 .and_then(|n| usize::try_from(n).ok())
                 .filter(|n| (1..MAX_SIZE).contains(n))
         };
-        self.read_as(field, size, "a positive whole number")
+        self.read_as(field, size, &format!("a whole number from 1 to {}", MAX_SIZE - 1))
     }
 
     /// The number of layers, for each of which memory is taken before any weight is looked for.

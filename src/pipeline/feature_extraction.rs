@@ -162,7 +162,6 @@ impl TaskPipeline for FeatureExtractionPipeline {
     const TASK: Task = Task::FeatureExtraction;
 
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        // First, so that an architecture that is not known is named, and not a tokenizer that is missing.
         let model = AutoModel::encoder_from(files, options)?;
         Ok(Self { model, tokenizer: Tokenizer::from_files(files)? })
     }

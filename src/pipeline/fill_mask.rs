@@ -173,6 +173,7 @@ impl TaskPipeline for FillMaskPipeline {
     const TASK: Task = Task::FillMask;
 
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        let model = AutoModel::masked_lm_from(files, options)?;
         let tokenizer = Tokenizer::from_files(files)?;
         let mask = tokenizer.mask_token().ok_or_else(|| {
             let reason = "fill-mask needs a tokenizer with a `mask_token`: set it in \
@@ -180,7 +181,7 @@ impl TaskPipeline for FillMaskPipeline {
             Error::unsupported(reason)
         })?;
         let mask = mask.id;
-        Ok(Self { model: AutoModel::masked_lm_from(files, options)?, tokenizer, mask })
+        Ok(Self { model, tokenizer, mask })
     }
 
     fn call(

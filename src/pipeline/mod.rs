@@ -75,7 +75,8 @@ pub trait TaskPipeline: Sized + Send + Sync {
     /// The task it does.
     const TASK: Task;
 
-    /// Loads model and tokenizer from an opened source.
+    /// Loads model and tokenizer from an opened source; the model first, so that one of an unknown
+    /// kind is named as such, and not by the tokenizer that is missing.
     ///
     /// # Errors
     ///

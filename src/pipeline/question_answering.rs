@@ -147,8 +147,8 @@ impl TaskPipeline for QuestionAnsweringPipeline {
     const TASK: Task = Task::QuestionAnswering;
 
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let tokenizer = Tokenizer::from_files(files)?;
-        Ok(Self { model: AutoModel::question_answerer_from(files, options)?, tokenizer })
+        let model = AutoModel::question_answerer_from(files, options)?;
+        Ok(Self { model, tokenizer: Tokenizer::from_files(files)? })
     }
 
     fn call(

@@ -161,8 +161,8 @@ impl TaskPipeline for TextClassificationPipeline {
     const TASK: Task = Task::TextClassification;
 
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let tokenizer = Tokenizer::from_files(files)?;
         let model = AutoModel::sequence_classifier_from(files, options)?;
+        let tokenizer = Tokenizer::from_files(files)?;
         let config: Option<Value> = json_file::optional(files, "config.json")?;
         let returns_all_scores = config.and_then(|config| config["return_all_scores"].as_bool());
         Ok(Self { model, tokenizer, returns_all_scores })

@@ -157,8 +157,8 @@ impl TaskPipeline for TextGenerationPipeline {
     const TASK: Task = Task::TextGeneration;
 
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let tokenizer = Tokenizer::from_files(files)?;
         let model = AutoModel::causal_lm_from(files, options)?;
+        let tokenizer = Tokenizer::from_files(files)?;
         let stored = GenerationConfig::from_files(files, &tokenizer)?;
         // transformers lets its pipeline's defaults win over the model's, but for a length that the
         // model states.

@@ -110,8 +110,8 @@ impl TaskPipeline for TokenClassificationPipeline {
     const TASK: Task = Task::TokenClassification;
 
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let tokenizer = Tokenizer::from_files(files)?;
-        Ok(Self { model: AutoModel::token_classifier_from(files, options)?, tokenizer })
+        let model = AutoModel::token_classifier_from(files, options)?;
+        Ok(Self { model, tokenizer: Tokenizer::from_files(files)? })
     }
 
     fn call(

@@ -162,8 +162,8 @@ impl TaskPipeline for ZeroShotClassificationPipeline {
     const TASK: Task = Task::ZeroShotClassification;
 
     fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let tokenizer = Tokenizer::from_files(files)?;
         let model = AutoModel::sequence_classifier_from(files, options)?;
+        let tokenizer = Tokenizer::from_files(files)?;
         let labels = model.labels();
         let names = &labels.names;
         if names.len() < 2 {

@@ -30,7 +30,8 @@ fn known(inventory: &Inventory, module: &str) -> Result<()> {
     if HEADS.contains(&module) || names.iter().any(|name| is_in(name, module)) {
         return Ok(());
     }
-    let examples: Vec<_> = names.iter().skip(2).take(2).collect();
+    // Of a layer, here and in the file: embeddings and heads come first.
+    let examples: Vec<_> = names.iter().skip(names.len() / 4 * 2).take(2).collect();
     let length = module.split('.').count();
     let parts: BTreeSet<_> = names
         .iter()
@@ -140,6 +141,7 @@ mod tests {
             let error = known(&inventory, module).unwrap_err();
             let text = error.to_string();
             assert!(error.is_caller_error() && text.contains("the output head"), "{text}");
+            assert!(text.contains("names like [\"layers."), "{text}");
             let found = text.split_once("did you mean ").map(|(_, rest)| rest.split('"').nth(1));
             assert_eq!(found.flatten(), meant, "{text}");
         }
