@@ -53,7 +53,7 @@ impl Tier {
 
     /// The first that this processor has from the named one on; and what there is to say about it.
     fn limited(name: Option<String>) -> (Self, Option<String>) {
-        let best = Self::available().next().unwrap_or(Self::Scalar);
+        let best = Self::ALL.into_iter().find(|tier| tier.is_available()).unwrap_or(Self::Scalar);
         let Some(name) = name else { return (best, None) };
         let asked = Self::ALL.iter().position(|tier| tier.name() == name.to_lowercase());
         let (tier, problem) = match asked {
@@ -83,9 +83,12 @@ impl Tier {
         }
     }
 
-    /// All this processor has, the best first.
+    /// All this processor has and [`LIMIT`] leaves, the best first: what is made for kernels, as bytes raised by
+    /// 128, is made for these alone.
+    #[cfg(test)]
     pub(super) fn available() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|tier| tier.is_available())
+        let left = Self::ALL.into_iter().skip_while(|tier| *tier != Self::best());
+        left.filter(|tier| tier.is_available())
     }
 
     fn is_available(self) -> bool {
@@ -167,7 +170,7 @@ mod tests {
     #[test]
     fn a_limit_names_a_tier_and_anything_else_is_said() {
         let limited = |name: &str| Tier::limited(Some(name.to_owned()));
-        let best = Tier::available().next().unwrap();
+        let best = Tier::ALL.into_iter().find(|tier| tier.is_available()).unwrap();
         assert_eq!(Tier::limited(None), (best, None));
         for tier in Tier::available() {
             assert_eq!(limited(tier.name()), (tier, None));
