@@ -50,6 +50,7 @@ pub mod models;
 pub mod nn;
 pub mod options;
 pub mod pipeline;
+mod read;
 pub mod source;
 pub mod tokenizer;
 mod warning;

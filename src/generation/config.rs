@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::generation::origin::Origin;
+use crate::read::read;
 use crate::source::json;
 
 /// Declares every option once: the field, its setter, its place in
@@ -75,7 +76,7 @@ macro_rules! generation_config {
                     $(stringify!($name) => {
                         self.$name = match value {
                             Value::Null => None $(.or(Some($off)))?,
-                            value => Some(parsed(name, value)?),
+                            value => Some(parsed(name, &value)?),
                         };
                     })+
                     _ => {
@@ -135,8 +136,8 @@ generation_config! {
         /// *Sampling:* logits are divided by this, above 0. Default: 1.
         temperature: f64 = 1.0,
         /// *Sampling:* keep the `top_k` likeliest tokens and those that tie with the last of them;
-        /// 0 keeps all. Default: 50.
-        top_k: usize = 0,
+        /// 0 keeps all, and less is refused when a plan samples. Default: 50.
+        top_k: i64 = 0,
         /// *Sampling:* keep the likeliest tokens that together reach this probability, 0 to 1.
         /// Default: 1, all.
         top_p: f64 = 1.0,
@@ -287,9 +288,8 @@ fn normalized(name: &str, value: &Value) -> Value {
     }
 }
 
-fn parsed<T: DeserializeOwned>(name: &str, value: Value) -> Result<T> {
-    let found = value.to_string();
-    serde_json::from_value(value).map_err(|error| Error::option(name, format!("{found}: {error}")))
+fn parsed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T> {
+    read(value).map_err(|wrong| Error::option(name, wrong))
 }
 
 /// Options of transformers that change what is generated and are not implemented. (Options of beam
@@ -314,6 +314,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::models::ModelLimits;
 
     #[test]
     fn json_in_all_its_forms() {
@@ -346,7 +347,7 @@ mod tests {
     fn wrong_types_name_the_key() {
         for (name, value) in [
             ("top_k", json!("many")),
-            ("top_k", json!(-1)),
+            ("top_k", json!(2.5)),
             ("do_sample", json!(1)),
             ("eos_token_id", json!("</s>")),
             ("eos_token_id", json!([1, null])),
@@ -361,8 +362,19 @@ mod tests {
                 matches!(&error, Error::InvalidOption { option, .. } if option == name),
                 "{error}"
             );
+            assert!(error.to_string().contains(" is wanted"), "{error}");
         }
         assert!(GenerationConfig::from_json(&json!([])).is_err());
+    }
+
+    /// As in transformers, where only the processor looks at it: files say -1 for "off".
+    #[test]
+    fn a_negative_top_k_is_refused_where_it_samples() {
+        let config = GenerationConfig::from_json(&json!({"top_k": -1})).unwrap();
+        let limits = ModelLimits::new(10, 10);
+        assert!(config.plan(&[1], limits, None).is_ok());
+        let error = config.do_sample(true).plan(&[1], limits, None).unwrap_err();
+        assert!(matches!(&error, Error::InvalidOption { option, .. } if option == "top_k"));
     }
 
     #[test]

@@ -308,6 +308,12 @@ impl GenerationConfig {
                 list.push(Box::new(Temperature(temperature as f32)));
             }
             let k = self.top_k.unwrap_or(DEFAULT_TOP_K);
+            let k = usize::try_from(k).map_err(|_| {
+                Error::option(
+                    "top_k",
+                    format!("is {k}, but must be at least 1, or 0 for all tokens"),
+                )
+            })?;
             if k > 0 {
                 list.push(Box::new(TopK::new(k)));
             }
@@ -396,4 +402,4 @@ const MOST_ANSWERS: usize = 1024;
 const MOST_RESERVED: usize = 512;
 
 /// Transformers' default `top_k` when sampling.
-const DEFAULT_TOP_K: usize = 50;
+const DEFAULT_TOP_K: i64 = 50;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::error::{Error, Result, none_of};
 use crate::models::ModelLimits;
 use crate::models::heads::TextModel;
-use crate::pipeline::json;
+use crate::read::described;
 use crate::tokenizer::{
     EncodeOptions, Encoding, TextInput, Tokenizer, Truncation, TruncationStrategy,
 };
@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for TextTruncation {
                 _ => Err(D::Error::custom(none_of(&name, &TRUNCATIONS))),
             },
             other => {
-                let (found, names) = (json::described(&other), TRUNCATIONS.join(", "));
+                let (found, names) = (described(&other), TRUNCATIONS.join(", "));
                 Err(D::Error::custom(format!("{found} is none of true, false, {names}")))
             }
         }

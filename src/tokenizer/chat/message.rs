@@ -8,6 +8,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::read::{described, read};
 
 /// A chat message: a JSON object with `role`, `content` and whatever else a template reads
 /// (`tool_calls`, `tool_call_id`, `name`, `reasoning_content`, …), in the order given.
@@ -98,7 +99,7 @@ impl Message {
     ///
     /// When the value is no object, or has no `role` that is text.
     pub fn from_json(value: Value) -> Result<Self> {
-        serde_json::from_value(value).map_err(|error| Error::input(format!("message: {error}")))
+        read(&value).map_err(|wrong| Error::input(format!("message: {wrong}")))
     }
 
     /// The message as JSON.
@@ -120,7 +121,8 @@ where
     match fields.get(ROLE) {
         Some(Value::String(_)) => Ok(fields),
         Some(other) => {
-            Err(serde::de::Error::custom(format!("a `role` that is text is expected, not {other}")))
+            let found = described(other);
+            Err(serde::de::Error::custom(format!("`role`: {found} where a text is wanted")))
         }
         None => Err(serde::de::Error::missing_field("role")),
     }
@@ -146,8 +148,13 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_message() {
-        for json in [json!([]), json!({"content": "x"}), json!({"role": 1})] {
-            assert!(Message::from_json(json).is_err());
+        for (json, expected) in [
+            (json!([]), "message: a list where an object is wanted"),
+            (json!({"content": "x"}), "message: `role`: is missing"),
+            (json!({"role": 1}), "message: `role`: 1 where a text is wanted"),
+        ] {
+            let error = Message::from_json(json).unwrap_err().to_string();
+            assert!(error.ends_with(expected), "{error}");
         }
     }
 

@@ -20,8 +20,8 @@
 //!   UTF-8, ASCII or Latin-1;
 //! - it does not raise, and Python does: `nan` or `inf` come out of an expression of constants, which
 //!   jinja2 turns into names of variables;
-//! - something is printed that nobody prints: a method that is not called, a macro, a generator, or
-//!   a character that is younger than Python 3.11;
+//! - something is printed that nobody prints: a method that is not called, a macro, a generator, a namespace,
+//!   what `groupby` or `encode` gives, a part of a `range`, or a character that is younger than Python 3.11;
 //! - a method of anything but a dict is tested for (of a dict, `dict.items` is there even if no key
 //!   of that name is, as in Python);
 //! - `striptags` meets an entity that XML does not have;

@@ -13,24 +13,24 @@ use crate::error::{did_you_mean, none_of, quoted};
 
 /// What is wrong, and with what.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     /// The field, option or item, `sentences[2]`; empty for the value itself.
-    pub(super) place: String,
-    pub(super) reason: String,
+    pub(crate) place: String,
+    pub(crate) reason: String,
 }
 
 /// Reads a value. Names of enums may be in any case, as in Python's pipelines.
-pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Wrong> {
+pub(crate) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Wrong> {
     T::deserialize(Reader(value))
 }
 
 /// Reads the fields of an object.
-pub(super) fn read_fields<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<T, Wrong> {
+pub(crate) fn read_fields<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<T, Wrong> {
     T::deserialize(Fields(fields))
 }
 
 /// A value in a few words: `7`, `the text "…"`, `a list of 3`.
-pub(in crate::pipeline) fn described(value: &Value) -> String {
+pub(crate) fn described(value: &Value) -> String {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::String(text) => format!("the text {}", quoted(text)),

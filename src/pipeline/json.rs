@@ -1,7 +1,5 @@
 //! Options and items out of JSON, by their Hugging Face names.
 
-mod read;
-
 use std::fmt;
 
 use serde::de::value::SeqAccessDeserializer;
@@ -9,9 +7,8 @@ use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-pub(super) use read::described;
-
 use crate::error::{Error, Result};
+use crate::read::{self, described};
 use crate::warning::warn;
 
 /// A text, or a list of them.
