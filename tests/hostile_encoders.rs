@@ -9,6 +9,7 @@ use candle_core::Device;
 use serde_json::{Map, Value, json};
 
 use sconce::batch::{PaddingSide, TokenBatch};
+use sconce::embeddings::{EmbedOptions, SentenceEmbedder};
 use sconce::models::AutoModel;
 use sconce::pipeline::{Pipeline, Task};
 use sconce::{LoadOptions, ModelSource, Precision};
@@ -223,6 +224,27 @@ fn labels_that_are_numbers() {
         found.as_array().unwrap().iter().map(|found| found["label"].as_str().unwrap()).collect();
     labels.sort_unstable();
     assert_eq!(labels, ["-2", "0.5", "1"]);
+}
+
+/// Modules behind the model may leave the numbers, too.
+#[test]
+fn vectors_that_are_no_numbers() {
+    let folder = copied(&goldens().join("encoders/bert-tiny"));
+    let modules = goldens().join("embeddings/identity");
+    for file in ["modules.json", "1_Pooling/config.json", "2_Dense/config.json"] {
+        let to = folder.path().join(file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(modules.join(file), to).unwrap();
+    }
+    let weights = "2_Dense/model.safetensors";
+    let mut tensors = candle_core::safetensors::load(modules.join(weights), &Device::Cpu).unwrap();
+    for tensor in tensors.values_mut() {
+        *tensor = (tensor.ones_like().unwrap() * 3e38).unwrap();
+    }
+    candle_core::safetensors::save(&tensors, folder.path().join(weights)).unwrap();
+    let embedder = SentenceEmbedder::load(folder.path(), &LoadOptions::default()).unwrap();
+    let error = embedder.embed(&["a candle burns"], &EmbedOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("NaN"), "{error}");
 }
 
 /// What comes of numbers that are none is an error wherever vectors or scores come out, and a config

@@ -39,6 +39,7 @@ use crate::batch::{PaddingSide, TokenBatch};
 use crate::embeddings::layout::{Layout, Opener};
 use crate::embeddings::prompts::Prompts;
 use crate::error::{Error, Result};
+use crate::models::heads::no_numbers;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
 use crate::tokenizer::Encoding;
@@ -277,20 +278,23 @@ impl Call {
 
     /// The vector of a row without tokens.
     pub(crate) fn empty(&self) -> Result<Vec<f32>> {
-        self.body.empty().map(|vector| self.shortened(vector))
+        self.body.empty().and_then(|vector| self.shortened(vector))
     }
 
     /// One vector per row.
     pub(crate) fn vectors(&self, batch: &TokenBatch) -> Result<Vec<Vec<f32>>> {
         let vectors = self.body.vectors(batch, self.skipped)?;
-        Ok(vectors.into_iter().map(|vector| self.shortened(vector)).collect())
+        vectors.into_iter().map(|vector| self.shortened(vector)).collect()
     }
 
-    fn shortened(&self, mut vector: Vec<f32>) -> Vec<f32> {
+    fn shortened(&self, mut vector: Vec<f32>) -> Result<Vec<f32>> {
         vector.truncate(self.dimension);
         if self.normalize {
             pooling::normalize(&mut vector);
         }
-        vector
+        match vector.iter().all(|x| x.is_finite()) {
+            true => Ok(vector),
+            false => Err(no_numbers()),
+        }
     }
 }

@@ -106,11 +106,16 @@ pub(crate) fn finite(results: Tensor) -> Result<Tensor> {
     if (&results * 0.0)?.sum_all()?.to_scalar::<f32>()? == 0.0 {
         return Ok(results);
     }
-    Err(Error::Tensor(candle_core::Error::Msg(
+    Err(no_numbers())
+}
+
+/// Of results that hold NaN or infinity.
+pub(crate) fn no_numbers() -> Error {
+    Error::Tensor(candle_core::Error::Msg(
         "the model's results hold NaN or infinity: its weights or a number in its config are broken, or \
          the dtype is too narrow for them"
             .to_owned(),
-    )))
+    ))
 }
 
 /// What the logits of a classifier stand for.

@@ -150,10 +150,13 @@ pub(super) fn check_part(part: &Value) -> std::result::Result<(), String> {
     });
     let pieces =
         |part: &Value, field| part.get(field).and_then(Value::as_array).map_or(0, Vec::len);
-    let pieces = count(part, &|part| pieces(part, "single").max(pieces(part, "pair")));
+    let pieces = |part: &Value| pieces(part, "single").max(pieces(part, "pair"));
+    let templates = count(part, &|part| usize::from(pieces(part) > 0));
+    let pieces = count(part, &pieces);
     for (found, most, what) in [
         (lengthening, MOST_LENGTHENING, "steps of the types ByteLevel and Metaspace"),
         (pieces, MOST_PIECES, "pieces of a template"),
+        (templates, MOST_TEMPLATES, "templates of special tokens, one after the other"),
     ] {
         if found > most {
             return Err(format!("has {found} {what}; {most} is the limit"));
@@ -180,5 +183,7 @@ const A_LITTLE: usize = 64;
 const SHORT: usize = 4;
 const MOST_LENGTHENING: usize = 4;
 const MOST_PIECES: usize = 64;
+/// Each repeats what the one before has repeated.
+const MOST_TEMPLATES: usize = 1;
 /// Of a unigram model, in bytes. Real pieces have 16 characters, or a few times as many.
 const MOST_PIECE: usize = 1024;

@@ -145,6 +145,17 @@ const KNOWN: &[Known] = &[
     ),
     (
         || {
+            let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+            let template = json!({
+                "type": "TemplateProcessing", "single": vec![text.clone(); 3], "pair": [text],
+                "special_tokens": {},
+            });
+            with_part("post_processor", "processors", json!([template, template]))
+        },
+        File(&["tokenizer.json", "1 is the limit"]),
+    ),
+    (
+        || {
             let mut case = asked(json!({}));
             case.input = json!("a ".repeat(9 << 20));
             case
