@@ -12,8 +12,9 @@ use sconce::generation::{
     CancelHandle, DropGuard, FinishReason, GenerationConfig, LogitsProcessor, TokenStream,
     generate, generate_batch_until,
 };
-use sconce::models::heads::TextModel;
-use sconce::models::{AutoModel, CausalLm, Checkpoint, LogitsAt, ModelLimits};
+use sconce::models::{
+    AutoModel, Autoregressive, CausalLm, Checkpoint, LogitsAt, Model, ModelLimits, TextModel,
+};
 use sconce::nn::cache::KvCache;
 use sconce::weights::Inventory;
 use sconce::{Device, Error, LoadOptions, Tensor, TokenBatch};
@@ -179,11 +180,7 @@ impl fmt::Debug for Counting {
     }
 }
 
-impl TextModel for Counting {
-    fn limits(&self) -> ModelLimits {
-        self.model.limits()
-    }
-
+impl Model for Counting {
     fn device(&self) -> &Device {
         self.model.device()
     }
@@ -193,11 +190,19 @@ impl TextModel for Counting {
     }
 }
 
+impl TextModel for Counting {
+    fn limits(&self) -> ModelLimits {
+        self.model.limits()
+    }
+}
+
 impl CausalLm for Counting {
     fn new_cache(&self) -> KvCache {
         self.model.new_cache()
     }
+}
 
+impl Autoregressive for Counting {
     fn forward(
         &self,
         batch: &TokenBatch,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,12 +15,11 @@ use crate::embeddings::reader::Reader;
 use crate::embeddings::transformer::{FEATURES, TransformerSettings};
 use crate::error::{Error, Result};
 use crate::models::AutoModel;
-use crate::models::ModelLimits;
-use crate::models::heads::{Encoder, Labels, SequenceClassifier, TextModel};
+use crate::models::heads::{Encoder, Labels, SequenceClassifier};
+use crate::models::{HeadOnBody, ModelLimits, TextModel};
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, json};
 use crate::tokenizer::Tokenizer;
-use crate::weights::Inventory;
 
 /// Pairs of texts in, scores out.
 #[derive(Debug)]
@@ -182,17 +181,9 @@ impl PooledScorer {
     }
 }
 
-impl TextModel for PooledScorer {
-    fn limits(&self) -> ModelLimits {
-        self.encoder.limits()
-    }
-
-    fn device(&self) -> &Device {
-        self.encoder.device()
-    }
-
-    fn inventory(&self) -> &Inventory {
-        self.encoder.inventory()
+impl HeadOnBody for PooledScorer {
+    fn body(&self) -> &dyn TextModel {
+        &*self.encoder
     }
 }
 
@@ -203,6 +194,6 @@ impl SequenceClassifier for PooledScorer {
 
     fn classify(&self, batch: &TokenBatch) -> Result<Tensor> {
         let scores = self.modules.run(&self.encoder.encode(batch)?, batch, 0)?;
-        Ok(Tensor::new(scores, self.device())?)
+        Ok(Tensor::new(scores, self.encoder.device())?)
     }
 }

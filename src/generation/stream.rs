@@ -36,8 +36,8 @@ pub fn generate(
 
 /// Like [`generate`], but does not compute again what `cache` holds already: the longest beginning
 /// that `cached`, the tokens in `cache`, and `prompt` have in common, unless its keys would be
-/// others now ([`CausalLm::reusable`]). The rest of the cache is dropped. Both come from
-/// [`TokenStream::into_parts`] of the turn before.
+/// others now ([`Autoregressive::reusable`](crate::models::Autoregressive::reusable)). The rest of the
+/// cache is dropped. Both come from [`TokenStream::into_parts`] of the turn before.
 ///
 /// # Errors
 ///

@@ -16,8 +16,7 @@ use crate::generation::{
     FinishReason, GenerationConfig, TextStream, TokenStream, generate, generate_batch,
     generate_from, generate_text,
 };
-use crate::models::heads::TextModel;
-use crate::models::{CausalLm, LogitsAt, ModelLimits};
+use crate::models::{Autoregressive, CausalLm, LogitsAt, Model, ModelLimits, TextModel};
 use crate::nn::cache::KvCache;
 use crate::source::ModelSource;
 use crate::tokenizer::Tokenizer;
@@ -39,7 +38,9 @@ impl TextModel for Table {
     fn limits(&self) -> ModelLimits {
         ModelLimits::new(self.next.len(), self.context)
     }
+}
 
+impl Model for Table {
     fn device(&self) -> &Device {
         &Device::Cpu
     }
@@ -53,7 +54,9 @@ impl CausalLm for Table {
     fn new_cache(&self) -> KvCache {
         KvCache::new(0, DType::F32)
     }
+}
 
+impl Autoregressive for Table {
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
         assert_eq!(at, LogitsAt::LastToken);
         assert!(cache.rows() == 0 || cache.rows() == batch.rows());

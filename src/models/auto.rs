@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::models::CausalLm;
 use crate::models::decoder::families::{FAMILIES, Family};
 use crate::models::decoder::{Decoder, Purpose};
 use crate::models::encoder;
@@ -13,10 +12,11 @@ use crate::models::encoder::{
     Head, Headed, MaskedHead, SequenceHead, SpanHead, TextEncoder, TokenHead,
 };
 use crate::models::heads::{
-    Encoder, MaskedLm, QuestionAnswerer, SequenceClassifier, TextModel, TokenClassifier,
+    Encoder, MaskedLm, QuestionAnswerer, SequenceClassifier, TokenClassifier,
 };
 use crate::models::last_token::{LastTokenClassifier, NextTokenScorer};
 use crate::models::raw_config::RawConfig;
+use crate::models::traits::{CausalLm, Model};
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
 use crate::weights::{self, Weights};
@@ -207,7 +207,7 @@ impl AutoModel {
 
 fn headed<H: Head>(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Headed<H>>>
 where
-    Headed<H>: TextModel,
+    Headed<H>: Model,
 {
     let raw = RawConfig::read(files)?;
     let (body, weights) = text_encoder(files, &raw, options)?;
@@ -215,7 +215,7 @@ where
 }
 
 /// A loaded model, whose options did what was asked for, or it is told.
-fn checked<M: TextModel>(model: M, options: &LoadOptions) -> Result<Arc<M>> {
+fn checked<M: Model>(model: M, options: &LoadOptions) -> Result<Arc<M>> {
     weights::check(model.inventory(), options)?;
     Ok(Arc::new(model))
 }

@@ -3,42 +3,12 @@
 //! Each trait is one head of transformers' `AutoModelFor…`. Padding changes no row's result, on
 //! whichever side it is; what is returned at padding means nothing.
 
-use std::fmt;
-
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::models::raw_config::RawConfig;
-use crate::models::{Memory, ModelLimits};
-use crate::weights::Inventory;
-
-/// What all models of text have. Weights are immutable and there is no other state.
-pub trait TextModel: fmt::Debug + Send + Sync {
-    /// The sizes a caller must respect.
-    fn limits(&self) -> ModelLimits;
-
-    /// Where the weights live.
-    fn device(&self) -> &Device;
-
-    /// What the model is made of; prints as a tree of modules, as `print(model)` does in Python.
-    fn inventory(&self) -> &Inventory;
-
-    /// Bytes that each token of each row takes in a cache; 0 for models without one.
-    fn cache_bytes_per_token(&self) -> usize {
-        0
-    }
-
-    /// The number of parameters.
-    fn parameters(&self) -> usize {
-        self.inventory().parameters()
-    }
-
-    /// The memory that the model takes, by part.
-    fn memory(&self) -> Memory {
-        Memory::new(self.inventory(), self.cache_bytes_per_token())
-    }
-}
+use crate::models::traits::TextModel;
 
 /// Ids in, one hidden vector per token out: `AutoModel`.
 pub trait Encoder: TextModel {

@@ -9,9 +9,9 @@ use candle_core::{DType, Device, Tensor};
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::models::decoder::Decoder;
-use crate::models::heads::{Encoder, Labels, SequenceClassifier, TextModel, finite};
+use crate::models::heads::{Encoder, Labels, SequenceClassifier, finite};
 use crate::models::raw_config::RawConfig;
-use crate::models::{CausalLm, LogitsAt, ModelLimits};
+use crate::models::traits::{CausalLm, HeadOnBody, LogitsAt, Model, ModelLimits, TextModel};
 use crate::weights::{Bias, Inventory, Linear, Weights};
 
 /// A decoder with a sequence-classification head.
@@ -70,17 +70,19 @@ impl LastTokenClassifier {
     }
 }
 
-impl TextModel for LastTokenClassifier {
-    fn limits(&self) -> ModelLimits {
-        self.body.limits()
-    }
-
+impl Model for LastTokenClassifier {
     fn device(&self) -> &Device {
         self.body.device()
     }
 
     fn inventory(&self) -> &Inventory {
         &self.inventory
+    }
+}
+
+impl TextModel for LastTokenClassifier {
+    fn limits(&self) -> ModelLimits {
+        self.body.limits()
     }
 }
 
@@ -115,17 +117,9 @@ impl NextTokenScorer {
     }
 }
 
-impl TextModel for NextTokenScorer {
-    fn limits(&self) -> ModelLimits {
-        self.body.limits()
-    }
-
-    fn device(&self) -> &Device {
-        self.body.device()
-    }
-
-    fn inventory(&self) -> &Inventory {
-        self.body.inventory()
+impl HeadOnBody for NextTokenScorer {
+    fn body(&self) -> &dyn TextModel {
+        &*self.body
     }
 }
 

@@ -24,7 +24,9 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(inventory: &Inventory, cache_per_token: usize) -> Self {
+    /// What the inventory counts, and the bytes that each token of each row takes in a cache.
+    #[must_use]
+    pub fn new(inventory: &Inventory, cache_per_token: usize) -> Self {
         Self {
             parameters: inventory.parameters(),
             weights: inventory.bytes(),

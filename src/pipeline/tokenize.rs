@@ -5,8 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::error::{Error, Result, none_of};
-use crate::models::ModelLimits;
-use crate::models::heads::TextModel;
+use crate::models::{ModelLimits, TextModel};
 use crate::read::described;
 use crate::tokenizer::{
     EncodeOptions, Encoding, TextInput, Tokenizer, Truncation, TruncationStrategy,

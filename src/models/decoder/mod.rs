@@ -16,10 +16,13 @@ pub use config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
-use crate::models::heads::{Encoder, TextModel, finite};
+use crate::models::heads::{Encoder, finite};
+use crate::models::memory::Memory;
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
-use crate::models::{CausalLm, Checkpoint, LogitsAt, ModelLimits, Trace};
+use crate::models::traits::{
+    Autoregressive, CausalLm, Checkpoint, LogitsAt, Model, ModelLimits, TextModel, Trace,
+};
 use crate::nn::Step;
 use crate::nn::attention::soft_cap;
 use crate::nn::cache::{KvCache, vector_bytes};
@@ -254,17 +257,23 @@ impl Decoder {
     }
 }
 
-impl TextModel for Decoder {
-    fn limits(&self) -> ModelLimits {
-        ModelLimits { vocab: self.config.vocab_size, context: self.config.max_positions }
-    }
-
+impl Model for Decoder {
     fn device(&self) -> &Device {
         &self.device
     }
 
     fn inventory(&self) -> &Inventory {
         &self.inventory
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::new(&self.inventory, self.cache_bytes_per_token())
+    }
+}
+
+impl TextModel for Decoder {
+    fn limits(&self) -> ModelLimits {
+        ModelLimits { vocab: self.config.vocab_size, context: self.config.max_positions }
     }
 
     fn cache_bytes_per_token(&self) -> usize {
@@ -317,7 +326,9 @@ impl CausalLm for Decoder {
     fn new_cache(&self) -> KvCache {
         KvCache::new(self.config.layers.len(), self.cache_dtype)
     }
+}
 
+impl Autoregressive for Decoder {
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
         self.forward_with(batch, cache, at, NO_CHECKPOINT)
     }

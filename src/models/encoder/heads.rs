@@ -1,19 +1,19 @@
 //! What is put on top of an encoder.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
-use crate::models::ModelLimits;
 use crate::models::encoder::TextEncoder;
 use crate::models::encoder::config::{HeadPooling, HeadsConfig, MaskedOutput, TransformConfig};
 use crate::models::heads::{
-    Labels, MaskedLm, QuestionAnswerer, SequenceClassifier, TextModel, TokenClassifier, finite,
+    Labels, MaskedLm, QuestionAnswerer, SequenceClassifier, TokenClassifier, finite,
 };
 use crate::models::raw_config::RawConfig;
+use crate::models::traits::{HeadOnBody, Model, TextModel};
 use crate::nn::activation::Activation;
 use crate::nn::norm::Norm;
-use crate::weights::{Bias, Inventory, Linear, Weights};
+use crate::weights::{Bias, Linear, Weights};
 
 /// An encoder and a head.
 #[derive(Debug)]
@@ -188,20 +188,12 @@ impl Head for MaskedHead {
     }
 }
 
-impl<H> TextModel for Headed<H>
+impl<H> HeadOnBody for Headed<H>
 where
     Self: std::fmt::Debug + Send + Sync,
 {
-    fn limits(&self) -> ModelLimits {
-        self.body.limits()
-    }
-
-    fn device(&self) -> &Device {
-        self.body.device()
-    }
-
-    fn inventory(&self) -> &Inventory {
-        self.body.inventory()
+    fn body(&self) -> &dyn TextModel {
+        &self.body
     }
 }
 

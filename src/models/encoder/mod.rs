@@ -22,10 +22,10 @@ pub(crate) use heads::{Head, Headed, MaskedHead, SequenceHead, SpanHead, TokenHe
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::kernels::pool;
-use crate::models::ModelLimits;
-use crate::models::heads::{Encoder, TextModel, finite};
+use crate::models::heads::{Encoder, finite};
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
+use crate::models::traits::{Model, ModelLimits, TextModel};
 use crate::nn::norm::Norm;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
@@ -165,17 +165,19 @@ impl TextEncoder {
     }
 }
 
-impl TextModel for TextEncoder {
-    fn limits(&self) -> ModelLimits {
-        ModelLimits { vocab: self.config.vocab_size, context: self.config.max_positions }
-    }
-
+impl Model for TextEncoder {
     fn device(&self) -> &Device {
         &self.device
     }
 
     fn inventory(&self) -> &Inventory {
         &self.inventory
+    }
+}
+
+impl TextModel for TextEncoder {
+    fn limits(&self) -> ModelLimits {
+        ModelLimits { vocab: self.config.vocab_size, context: self.config.max_positions }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::weights::{Inventory, Outgoing, Progress};
 /// Saves a model as it was loaded, quantized or not, one tensor at a time.
 ///
 /// `files` is the source that the model was loaded from and `inventory` what it
-/// [is made of](crate::models::heads::TextModel::inventory). Where `to` ends in `.gguf`, that becomes
+/// [is made of](crate::models::Model::inventory). Where `to` ends in `.gguf`, that becomes
 /// a GGUF file, which llama.cpp loads, too: of a GGUF file with its metadata; of a folder or
 /// repository with those of its config, tokenizer and chat template. Else it becomes a folder of our
 /// own: `model.safetensors`, in which blocks are bytes with their type told in the file's metadata,

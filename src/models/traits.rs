@@ -1,0 +1,174 @@
+//! What a model is: what all have, what those of text have, and what generates.
+
+use std::fmt;
+
+use candle_core::{Device, Tensor};
+
+use crate::batch::TokenBatch;
+use crate::error::{Error, Result};
+use crate::models::memory::Memory;
+use crate::nn::cache::KvCache;
+use crate::weights::Inventory;
+
+/// What all models have. Weights are immutable and there is no other state, so one model serves any
+/// number of callers at once.
+pub trait Model: fmt::Debug + Send + Sync {
+    /// Where the weights live.
+    fn device(&self) -> &Device;
+
+    /// What the model is made of; prints as a tree of modules, as `print(model)` does in Python.
+    fn inventory(&self) -> &Inventory;
+
+    /// The number of parameters.
+    fn parameters(&self) -> usize {
+        self.inventory().parameters()
+    }
+
+    /// The memory that the model takes, by part. A model with a cache adds what its tokens take.
+    fn memory(&self) -> Memory {
+        Memory::new(self.inventory(), 0)
+    }
+}
+
+/// A model that reads token ids.
+pub trait TextModel: Model {
+    /// The sizes a caller must respect.
+    fn limits(&self) -> ModelLimits;
+
+    /// Bytes that each token of each row takes in a cache; 0 for models without one.
+    fn cache_bytes_per_token(&self) -> usize {
+        0
+    }
+}
+
+/// A model that appends tokens to a cache and says what may come next: a decoder-only language model,
+/// or the decoder of an encoder-decoder.
+///
+/// All state lives in the cache. Where an empty one comes from is said by the kind of model:
+/// [`CausalLm::new_cache`] for a decoder alone.
+pub trait Autoregressive: TextModel {
+    /// Appends the batch to the cache and returns logits in f32: `(batch, vocab)` for
+    /// [`LogitsAt::LastToken`], `(batch, tokens, vocab)` for [`LogitsAt::EveryToken`].
+    ///
+    /// Each row's positions continue where its own tokens in the cache end; padding takes no
+    /// position and is never attended to. The first call decides the number of rows.
+    ///
+    /// # Errors
+    ///
+    /// When the rows differ in number from the cache's, an id is outside the vocabulary, or the
+    /// context would overflow. The cache is then as it was before.
+    fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor>;
+
+    /// As [`forward`](Self::forward), but calls `checkpoint` between the pieces that a long batch is
+    /// computed in (512 tokens of each row), so that it can be given up in between. A model that
+    /// computes all at once calls it never.
+    ///
+    /// # Errors
+    ///
+    /// As there, and what `checkpoint` returns. The cache is then as it was before.
+    fn forward_with(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        at: LogitsAt,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Tensor> {
+        let _ = checkpoint;
+        self.forward(batch, cache, at)
+    }
+
+    /// How many of the first `common` tokens in a cache may stay there, so that a prompt of `length`
+    /// tokens gives with them what it gives with a new cache: all, unless their keys depend on
+    /// how long the sequence was.
+    fn reusable(&self, cache: &KvCache, common: usize, length: usize) -> usize {
+        let _ = (cache, length);
+        common
+    }
+
+    /// As [`forward`](Self::forward) for every token, with what happens inside: hidden states and
+    /// attention of all layers. For looking into a model; slower, and memory grows with the square
+    /// of the tokens.
+    ///
+    /// # Errors
+    ///
+    /// As there, and for a model that does not tell.
+    fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
+        let _ = (batch, cache);
+        Err(Error::unsupported("this model does not tell what happens inside it"))
+    }
+}
+
+/// A decoder-only language model: ids in, next-token logits out.
+pub trait CausalLm: Autoregressive {
+    /// An empty cache of the right shape; it grows as tokens come.
+    fn new_cache(&self) -> KvCache;
+}
+
+/// A model that is a head on another one, which it has the device, the weights and the limits of.
+pub(crate) trait HeadOnBody: fmt::Debug + Send + Sync {
+    /// The model under the head.
+    fn body(&self) -> &dyn TextModel;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: HeadOnBody> Model for T {
+    fn device(&self) -> &Device {
+        self.body().device()
+    }
+
+    fn inventory(&self) -> &Inventory {
+        self.body().inventory()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: HeadOnBody> TextModel for T {
+    fn limits(&self) -> ModelLimits {
+        self.body().limits()
+    }
+}
+
+/// Called between the pieces of a forward pass; an error, such as [`Error::Interrupted`], ends it.
+pub type Checkpoint<'a> = dyn Fn() -> Result<()> + Sync + 'a;
+
+/// What happens inside a model: `output_hidden_states` and `output_attentions` of transformers.
+/// What stands at padding means nothing.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Trace {
+    /// Logits of every token, `(batch, tokens, vocab)` in f32.
+    pub logits: Tensor,
+    /// What goes into each layer, and last what comes out of the final norm:
+    /// `(batch, tokens, hidden)`, one more than there are layers.
+    pub hidden_states: Vec<Tensor>,
+    /// How each layer's queries share their attention among the cache's slots, earlier ones included:
+    /// `(batch, heads, tokens, slots)` in f32; the shares of a query add up to 1.
+    pub attentions: Vec<Tensor>,
+}
+
+/// Which positions' logits a forward pass returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogitsAt {
+    /// All of them, padding included: `(batch, tokens, vocab)`. For perplexity and scoring.
+    EveryToken,
+    /// The last token of each row that is not padding: `(batch, vocab)`. For generation.
+    LastToken,
+}
+
+/// The sizes a caller must respect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelLimits {
+    /// Ids are below this; logits have this many entries.
+    pub vocab: usize,
+    /// The most tokens, prompt and answer together, that the model was made for.
+    pub context: usize,
+}
+
+impl ModelLimits {
+    /// The limits of a model of `vocab` ids and `context` tokens.
+    #[must_use]
+    pub const fn new(vocab: usize, context: usize) -> Self {
+        Self { vocab, context }
+    }
+}
