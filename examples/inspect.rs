@@ -11,16 +11,12 @@ use clap::Parser;
 use sconce::models::AutoModel;
 use sconce::{LoadOptions, ModelSource, Precision, QuantLevel};
 
-#[path = "../tests/support/packages.rs"]
-mod packages;
-#[path = "support/smollm2.rs"]
-mod smollm2;
-
 #[derive(Parser)]
 #[command(about = "Print what a language model is made of")]
 struct Arguments {
-    /// A Hub id, a folder (`./folder`) or a GGUF file; by default SmolLM2-135M-Instruct
-    model: Option<String>,
+    /// A Hub id, a folder (`./folder`) or a GGUF file
+    #[arg(default_value = "HuggingFaceTB/SmolLM2-135M-Instruct")]
+    model: String,
     /// The dtype of dense weights: auto, f32, bf16, f16
     #[arg(long)]
     dtype: Option<Precision>,
@@ -31,14 +27,10 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let source = match &arguments.model {
-        Some(model) => ModelSource::from(model),
-        None => smollm2::source()?,
-    };
     let mut options = LoadOptions::default();
     options.dtype = arguments.dtype;
     options.quantize = arguments.quantize;
-    let files = source.open()?;
+    let files = ModelSource::from(arguments.model).open()?;
     let model = AutoModel::causal_lm_from(&files, &options)?;
     println!("{}\n", model.inventory());
     println!("{}", model.memory());

@@ -13,14 +13,11 @@ use clap::Parser;
 use sconce::Pipeline;
 use sconce::pipeline::{AggregationStrategy, Entity, TokenClassificationOptions};
 
-#[path = "support/models.rs"]
-mod models;
-
 #[derive(Parser)]
 struct Arguments {
-    /// A Hub id, a folder or a GGUF file; by default BERT trained on CoNLL-2003
-    #[arg(long)]
-    model: Option<String>,
+    /// A Hub id, a folder (`./folder`) or a GGUF file
+    #[arg(long, default_value = MODEL)]
+    model: String,
     /// The text
     #[arg(
         default_value = "Angela Merkel lives in Berlin, and Hugging Face Inc. is a company in New York City!"
@@ -28,12 +25,12 @@ struct Arguments {
     text: String,
 }
 
+/// BERT trained on CoNLL-2003.
 const MODEL: &str = "dbmdz/bert-large-cased-finetuned-conll03-english";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { model, text } = Arguments::parse();
-    let model = models::named_or_tiny(model.as_deref(), MODEL, "tokens-wordpiece")?;
-    let tagger = Pipeline::token_classification(model.source.clone()).build()?;
+    let tagger = Pipeline::token_classification(model).build()?;
     let mut options = TokenClassificationOptions::default();
     options.aggregation_strategy = Some(AggregationStrategy::Average);
     let entities = tagger.run_with(text.as_str(), &options)?;

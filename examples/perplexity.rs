@@ -1,7 +1,7 @@
 //! What quantizing costs: perplexity of a text, and how far each level's predictions are from f32's.
 //!
 //! ```text
-//! cargo run --release --example perplexity -- [MODEL] [--text FILE] [--tokens 8192] [--levels q8_0,q4_k]
+//! cargo run --release --example perplexity -- MODEL --text FILE [--tokens 8192] [--levels q8_0,q4_k]
 //! ```
 //!
 //! The text goes through the model in windows that do not overlap; the first token of each is not
@@ -9,6 +9,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -16,18 +17,14 @@ use sconce::models::{AutoModel, CausalLm, LogitsAt};
 use sconce::tokenizer::Tokenizer;
 use sconce::{CachePrecision, LoadOptions, ModelSource, Precision, QuantLevel, TokenBatch};
 
-#[path = "../tests/support/packages.rs"]
-mod packages;
-
 #[derive(Parser)]
 #[command(about = "Compare quantization levels by perplexity and KL divergence")]
 struct Arguments {
-    /// A Hub id, a folder (`./folder`) or a GGUF file; by default SmolLM2-135M-Instruct (Q4_1, out of
-    /// a Python package)
-    model: Option<String>,
-    /// Text in UTF-8; by default the beginning of enwik8 (Wikipedia), out of a Python package
+    /// A Hub id, a folder (`./folder`) or a GGUF file
+    model: String,
+    /// A text, of which the beginning is read: enwik8, say
     #[arg(long)]
-    text: Option<PathBuf>,
+    text: PathBuf,
     /// Of the text
     #[arg(long, default_value_t = 8192)]
     tokens: usize,
@@ -50,21 +47,12 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let source = match &arguments.model {
-        Some(model) => ModelSource::from(model),
-        None => ModelSource::gguf(packages::smollm2_gguf()?),
-    };
-    let files = source.open()?;
-    let text = match &arguments.text {
-        Some(file) => fs::read_to_string(file)?,
-        None => {
-            // Enough for the tokens, and whole characters.
-            let bytes = fs::read(packages::enwik8()?)?;
-            let enough = &bytes[..bytes.len().min(8 * arguments.tokens)];
-            enough.utf8_chunks().next().map_or("", |chunk| chunk.valid()).to_owned()
-        }
-    };
-    let ids = Tokenizer::from_files(&files)?.encode(&text)?.ids;
+    let files = ModelSource::from(arguments.model.as_str()).open()?;
+    // Enough for the tokens, and whole characters.
+    let mut bytes = Vec::new();
+    fs::File::open(&arguments.text)?.take(8 * arguments.tokens as u64).read_to_end(&mut bytes)?;
+    let text = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let ids = Tokenizer::from_files(&files)?.encode(text)?.ids;
     let ids = &ids[..ids.len().min(arguments.tokens)];
     let windows: Vec<_> =
         ids.chunks(arguments.context.max(2)).filter(|ids| ids.len() > 1).collect();

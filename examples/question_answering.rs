@@ -12,14 +12,11 @@ use clap::Parser;
 use sconce::Pipeline;
 use sconce::pipeline::{Question, QuestionAnsweringOptions};
 
-#[path = "support/models.rs"]
-mod models;
-
 #[derive(Parser)]
 struct Arguments {
-    /// A Hub id, a folder or a GGUF file; by default DistilBERT trained on SQuAD
-    #[arg(long)]
-    model: Option<String>,
+    /// A Hub id, a folder (`./folder`) or a GGUF file
+    #[arg(long, default_value = MODEL)]
+    model: String,
     /// The text, or @FILE
     #[arg(long, default_value = CONTEXT)]
     context: String,
@@ -30,6 +27,7 @@ struct Arguments {
     question: String,
 }
 
+/// DistilBERT trained on SQuAD.
 const MODEL: &str = "distilbert/distilbert-base-cased-distilled-squad";
 
 const CONTEXT: &str = "Angela Merkel lives in Berlin. Wolfgang has moved: he lives in Paris, the capital of \
@@ -41,8 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(file) => fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?,
         None => context,
     };
-    let model = models::named_or_tiny(model.as_deref(), MODEL, "questions-wordpiece")?;
-    let reader = Pipeline::question_answering(model.source.clone()).build()?;
+    let reader = Pipeline::question_answering(model).build()?;
     let mut options = QuestionAnsweringOptions::default();
     options.top_k = Some(top_k);
     let answers = reader.run_with(Question::new(question.as_str(), context.as_str()), &options)?;

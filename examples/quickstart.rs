@@ -1,22 +1,18 @@
-//! A chat with SmolLM2-135M-Instruct, streamed: `cargo run --release --example quickstart`
+//! Asks a model a question, streams its answer and prints how fast it was:
+//! `cargo run --release --example quickstart -- [MODEL]`
 //!
-//! Takes the model from the Hub or its cache; where the Hub cannot be reached, from a Python
-//! package that carries the same weights.
+//! MODEL is a Hub id, a folder (`./folder`) or a GGUF file, by default SmolLM2-135M-Instruct.
 
 use std::error::Error;
 use std::io::{Write, stdout};
 
+use sconce::Pipeline;
 use sconce::tokenizer::chat::Message;
-use sconce::{ModelSource, Pipeline};
-
-#[path = "../tests/support/packages.rs"]
-mod packages;
-#[path = "support/smollm2.rs"]
-mod smollm2;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let source: ModelSource = smollm2::source()?;
-    let chat = Pipeline::text_generation(source).build()?;
+    let model = std::env::args().nth(1);
+    let model = model.unwrap_or_else(|| "HuggingFaceTB/SmolLM2-135M-Instruct".to_owned());
+    let chat = Pipeline::text_generation(model).build()?;
 
     let question = "Why is the sky blue?";
     println!("> {question}\n");

@@ -11,14 +11,11 @@ use clap::Parser;
 use sconce::Pipeline;
 use sconce::pipeline::TextRankingOptions;
 
-#[path = "support/models.rs"]
-mod models;
-
 #[derive(Parser)]
 struct Arguments {
-    /// A Hub id, a folder or a GGUF file; by default MiniLM trained on MS MARCO
-    #[arg(long)]
-    model: Option<String>,
+    /// A Hub id, a folder (`./folder`) or a GGUF file
+    #[arg(long, default_value = MODEL)]
+    model: String,
     /// Documents, one a line, or @FILE
     #[arg(long, default_value = DOCUMENTS)]
     documents: String,
@@ -29,6 +26,7 @@ struct Arguments {
     query: String,
 }
 
+/// MiniLM trained on MS MARCO.
 const MODEL: &str = "cross-encoder/ms-marco-MiniLM-L6-v2";
 
 const DOCUMENTS: &str = "Paris is the capital of France.\nWolfgang lives in Paris since 1999.\nI hate that film.\nThe light of the candle is on the wall.";
@@ -40,8 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => documents,
     };
     let documents = documents.lines().filter(|line| !line.trim().is_empty());
-    let model = models::named_or_tiny(model.as_deref(), MODEL, "rank-wordpiece")?;
-    let ranker = Pipeline::text_ranking(model.source.clone()).build()?;
+    let ranker = Pipeline::text_ranking(model).build()?;
     let mut options = TextRankingOptions::default();
     options.return_documents = Some(true);
     options.top_k = top_k;

@@ -19,14 +19,11 @@ use sconce::LoadOptions;
 use sconce::embeddings::{EmbedOptions, SentenceEmbedder, semantic_search};
 use serde::{Deserialize, Serialize};
 
-#[path = "support/models.rs"]
-mod models;
-
 #[derive(Parser)]
 struct Arguments {
-    /// A Hub id, a folder or a GGUF file; by default all-MiniLM-L6-v2
-    #[arg(long, global = true)]
-    model: Option<String>,
+    /// A Hub id, a folder (`./folder`) or a GGUF file
+    #[arg(long, global = true, default_value = "sentence-transformers/all-MiniLM-L6-v2")]
+    model: String,
     #[command(subcommand)]
     command: Command,
 }
@@ -56,8 +53,7 @@ struct Passage {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { model, command } = Arguments::parse();
-    let source = models::named_or_minilm(model.as_deref())?;
-    let embedder = SentenceEmbedder::load(source, &LoadOptions::default())?;
+    let embedder = SentenceEmbedder::load(model, &LoadOptions::default())?;
     match command {
         Command::Index { folder, index } => build(&embedder, &folder, &index),
         Command::Query { index, queries, top_k } => search(&embedder, &index, &queries, top_k),

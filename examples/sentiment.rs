@@ -9,18 +9,16 @@ use std::error::Error;
 use clap::Parser;
 use sconce::Pipeline;
 
-#[path = "support/models.rs"]
-mod models;
-
 #[derive(Parser)]
 struct Arguments {
-    /// A Hub id, a folder or a GGUF file; by default DistilBERT trained on SST-2
-    #[arg(long)]
-    model: Option<String>,
+    /// A Hub id, a folder (`./folder`) or a GGUF file
+    #[arg(long, default_value = MODEL)]
+    model: String,
     /// What to judge
     texts: Vec<String>,
 }
 
+/// DistilBERT trained on SST-2.
 const MODEL: &str = "distilbert/distilbert-base-uncased-finetuned-sst-2-english";
 
 const TEXTS: [&str; 3] = [
@@ -34,8 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if texts.is_empty() {
         texts = TEXTS.map(str::to_owned).to_vec();
     }
-    let model = models::named_or_tiny(model.as_deref(), MODEL, "classify-wordpiece")?;
-    let classifier = Pipeline::text_classification(model.source.clone()).build()?;
+    let classifier = Pipeline::text_classification(model).build()?;
     let labels = classifier.run_batch(texts.iter().map(String::as_str), &Default::default())?;
     for (text, labels) in texts.iter().zip(labels) {
         for best in labels {

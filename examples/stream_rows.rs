@@ -2,7 +2,7 @@
 //! what it is however many there are.
 //!
 //! ```text
-//! cargo run --release --example stream_rows -- --rows 100000
+//! cargo run --release --example stream_rows -- [MODEL] --rows 100000
 //! ```
 
 use std::error::Error;
@@ -13,25 +13,18 @@ use clap::Parser;
 use sconce::Pipeline;
 use sconce::pipeline::{FeatureExtractionOptions, Pooling};
 
-#[path = "support/models.rs"]
-mod models;
-
 #[derive(Parser)]
 struct Arguments {
-    /// A Hub id, a folder or a GGUF file; by default the tests' tiny model
-    #[arg(long)]
-    model: Option<String>,
+    /// A Hub id, a folder (`./folder`) or a GGUF file
+    #[arg(default_value = "sentence-transformers/all-MiniLM-L6-v2")]
+    model: String,
     #[arg(long, default_value_t = 100_000)]
     rows: usize,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { model, rows } = Arguments::parse();
-    let model = match model {
-        Some(name) => models::named_or_tiny(Some(&name), "", "")?,
-        None => models::tiny("features-wordpiece")?,
-    };
-    let extractor = Pipeline::feature_extraction(model.source.clone()).build()?;
+    let extractor = Pipeline::feature_extraction(model).build()?;
     let words = ["light", "candle", "Paris", "film", "wall", "company", "good", "bad"];
     let texts = (0..rows).map(|row| {
         let word = |place: usize| words[(row * 31 + place * 7) % words.len()];

@@ -10,14 +10,11 @@ use clap::Parser;
 use sconce::Pipeline;
 use sconce::pipeline::ZeroShotClassificationOptions;
 
-#[path = "support/models.rs"]
-mod models;
-
 #[derive(Parser)]
 struct Arguments {
-    /// A Hub id, a folder or a GGUF file; by default DeBERTa v3 trained on inference
-    #[arg(long)]
-    model: Option<String>,
+    /// A Hub id, a folder (`./folder`) or a GGUF file
+    #[arg(long, default_value = MODEL)]
+    model: String,
     /// The labels, with commas between them
     #[arg(long, value_delimiter = ',', default_value = "film,company,capital of France")]
     labels: Vec<String>,
@@ -28,12 +25,12 @@ struct Arguments {
     text: String,
 }
 
+/// DeBERTa v3 trained on inference.
 const MODEL: &str = "MoritzLaurer/deberta-v3-base-zeroshot-v1.1-all-33";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { model, labels, multi_label, text } = Arguments::parse();
-    let model = models::named_or_tiny(model.as_deref(), MODEL, "zero-shot-wordpiece")?;
-    let judge = Pipeline::zero_shot_classification(model.source.clone()).build()?;
+    let judge = Pipeline::zero_shot_classification(model).build()?;
     let mut options = ZeroShotClassificationOptions::default();
     options.candidate_labels = labels;
     options.multi_label = Some(multi_label);
