@@ -1,24 +1,55 @@
-//! Guides, one page each. What loading does and takes is told in [`weights`](crate::weights).
+//! Guides, one page each. The first table is for users, the second for people who change the crate.
+//!
+//! | you want to | page |
+//! |---|---|
+//! | run a task | [tasks] |
+//! | port a Python program | [from Python](from_python), [differences] |
+//! | write a generation loop | [your own loop](your_own_loop) |
+//! | serve many users | [serving] |
+//! | work without a network | [offline] |
+//! | fit a model into memory | [memory], [quantization], [loading](crate::weights) |
+//! | know which files are read | [tokenizers], [sentence-transformers](sentence_transformers), [loading](crate::weights) |
+//! | know what hostile input can do | [robustness] |
+//! | choose a library | [comparison](compare), [benchmarks] |
+//!
+//! | you change | page |
+//! |---|---|
+//! | anything | [contributing], [architecture], [style], [glossary] |
+//! | the models | [adding a family](adding_a_model), [goldens], [debugging] |
+//! | the tasks | [adding a task](adding_a_task) |
+//! | the kernels | [adding a kernel](adding_a_kernel), [benchmarks] |
 
-#[doc = include_str!("../docs/adding-a-model.md")]
-pub mod adding_a_model {}
-#[doc = include_str!("../docs/adding-a-task.md")]
-pub mod adding_a_task {}
-#[doc = include_str!("../docs/architecture.md")]
-pub mod architecture {}
-#[doc = include_str!("../docs/benchmarks.md")]
-pub mod benchmarks {}
-#[doc = include_str!("../docs/differences.md")]
-pub mod differences {}
-#[doc = include_str!("../docs/goldens.md")]
-pub mod goldens {}
-#[doc = include_str!("../docs/quantization.md")]
-pub mod quantization {}
-#[doc = include_str!("../docs/robustness.md")]
-pub mod robustness {}
-#[doc = include_str!("../docs/sentence-transformers.md")]
-pub mod sentence_transformers {}
-#[doc = include_str!("../docs/style.md")]
-pub mod style {}
-#[doc = include_str!("../docs/tokenizers.md")]
-pub mod tokenizers {}
+/// Makes a module of each page. The files link to each other as `[page]` and define those links for
+/// readers of the repository; `links.md` comes first and defines them for rustdoc.
+macro_rules! pages {
+    ($($page:ident = $file:literal),+ $(,)?) => {$(
+        #[doc = include_str!("guide/links.md")]
+        #[doc = include_str!(concat!("../", $file))]
+        pub mod $page {}
+    )+};
+}
+
+pages! {
+    adding_a_kernel = "docs/adding-a-kernel.md",
+    adding_a_model = "docs/adding-a-model.md",
+    adding_a_task = "docs/adding-a-task.md",
+    architecture = "docs/architecture.md",
+    benchmarks = "docs/benchmarks.md",
+    compare = "docs/compare.md",
+    contributing = "CONTRIBUTING.md",
+    debugging = "docs/debugging.md",
+    differences = "docs/differences.md",
+    from_python = "docs/from-python.md",
+    glossary = "docs/glossary.md",
+    goldens = "docs/goldens.md",
+    memory = "docs/memory.md",
+    offline = "docs/offline.md",
+    quantization = "docs/quantization.md",
+    robustness = "docs/robustness.md",
+    sentence_transformers = "docs/sentence-transformers.md",
+    serving = "docs/serving.md",
+    style = "docs/style.md",
+    tasks = "docs/tasks.md",
+    tokenizers = "docs/tokenizers.md",
+    your_own_loop = "docs/your-own-loop.md",
+}
