@@ -1,12 +1,13 @@
 //! From `config.json` or GGUF metadata to the model it names.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::models::decoder::families::{FAMILIES, Family};
-use crate::models::decoder::{Decoder, Purpose};
+use crate::models::decoder::families::FAMILIES;
+use crate::models::decoder::{Decoder, Family, Purpose};
 use crate::models::encoder;
 use crate::models::encoder::{
     Head, Headed, MaskedHead, SequenceHead, SpanHead, TextEncoder, TokenHead,
@@ -121,7 +122,7 @@ impl AutoModel {
             return Ok(headed::<SequenceHead>(files, options)?);
         };
         let (body, weights) = Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?;
-        let raw = if raw.is_gguf() { raw } else { family.fields(&raw) };
+        let raw = family.dialect(files.gguf().is_some()).fields(&raw)?;
         Ok(checked(LastTokenClassifier::load(body, &raw, &weights)?, options)?)
     }
 
@@ -238,10 +239,7 @@ fn text_encoder(
 }
 
 fn decoder_names(family: &Family, files: &ModelFiles) -> &'static [&'static str] {
-    match files.gguf() {
-        None => family.model_types,
-        Some(_) => family.gguf_architectures,
-    }
+    family.dialect(files.gguf().is_some()).types
 }
 
 /// The family of decoders that a config names.
@@ -263,7 +261,7 @@ pub(crate) fn config_fields(files: &ModelFiles) -> Result<Map<String, Value>> {
         None => raw,
     };
     Ok(match decoder_family(files, &raw) {
-        Ok(Some(family)) => raw.with_sizes(family.sizes),
+        Ok(Some(family)) => family.hf.with_defaults(&raw),
         Ok(None) | Err(_) => raw,
     }
     .into_fields())
@@ -276,7 +274,8 @@ fn unknown<'a>(
     known: impl Iterator<Item = &'a &'static str>,
 ) -> Error {
     let (origin, name) = (files.origin(), raw.model_type().unwrap_or_default());
-    let known = known.copied().collect::<Vec<_>>().join(", ");
+    let known: BTreeSet<&str> = known.copied().collect();
+    let known = known.into_iter().collect::<Vec<_>>().join(", ");
     Error::unsupported(format!(
         "{origin} is of the architecture {name:?}, which is not known as {wanted}; supported are {known}"
     ))

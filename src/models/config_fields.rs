@@ -6,25 +6,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::models::decoder::families::FAMILIES;
-use crate::models::decoder::{DecoderConfig, HeadWeights};
+use crate::models::decoder::{DecoderConfig, Family, HeadWeights, LayerConfig};
 use crate::models::encoder;
 use crate::models::encoder::EncoderConfig;
 use crate::models::heads::Labels;
 use crate::models::raw_config::RawConfig;
-use crate::nn::rope::RopePairing;
+use crate::nn::mlp::MlpConfig;
 
 /// What was tried with the models of one family.
 #[derive(Deserialize)]
 struct Tried {
     /// With the configs of these.
     folders: Vec<String>,
+    /// Of a decoder's class without any field: vocabulary, hidden size, layers, heads, key-value heads,
+    /// head size, width of the MLP or of an expert, context.
+    sizes: Option<[usize; 8]>,
     values: Vec<Other>,
 }
 
@@ -72,13 +75,13 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 
 #[test]
 fn every_field_is_honoured_or_refused() {
-    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
-    let text = fs::read_to_string(goldens.join("config_fields.json")).unwrap();
-    let tried: BTreeMap<String, Tried> = serde_json::from_str(&text).unwrap();
+    let goldens = goldens();
+    let tried = tried(&goldens);
     let mut wrong = Vec::new();
-    for (name, Tried { folders, values }) in &tried {
+    for (name, Tried { folders, values, .. }) in &tried {
         let fields: BTreeSet<&str> = values.iter().map(|other| other.field.as_str()).collect();
-        let of_kin = tried.iter().filter(|(kin, _)| is_decoder(kin) == is_decoder(name));
+        let of_kin =
+            tried.iter().filter(|(kin, _)| decoder(kin).is_some() == decoder(name).is_some());
         let of_kin = of_kin.flat_map(|(_, tried)| &tried.values);
         let mut seen = BTreeSet::new();
         let unread = of_kin.filter(|Other { field, value, .. }| {
@@ -117,30 +120,63 @@ fn every_field_is_honoured_or_refused() {
     }
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
     let names: BTreeSet<&str> = tried.keys().map(String::as_str).collect();
-    let decoders = FAMILIES.iter().flat_map(|family| family.model_types);
+    let decoders = FAMILIES.iter().flat_map(|family| family.hf.types);
     let encoders = encoder::families::FAMILIES.iter().flat_map(|family| family.model_types);
     // The one is a part of a larger config; of the other there is no class.
     let known = decoders.chain(encoders).filter(|name| !["gemma3", "nomic_bert"].contains(name));
     assert_eq!(names, known.copied().collect());
 }
 
-fn is_decoder(name: &str) -> bool {
-    FAMILIES.iter().any(|family| family.model_types.contains(&name))
+#[test]
+fn an_empty_config_is_the_references() {
+    for (name, Tried { sizes, .. }) in tried(&goldens()) {
+        let Some(family) = decoder(&name) else { continue };
+        let config = family.read(&family.hf, &RawConfig::of_fields(Map::new())).unwrap();
+        let LayerConfig { attention, mlp, .. } = &config.layers[0];
+        let wide = match mlp {
+            MlpConfig::Experts(experts) => experts.hidden,
+            MlpConfig::Gated { hidden, .. } | MlpConfig::Plain { hidden, .. } => *hidden,
+        };
+        let found = [
+            config.vocab_size,
+            config.hidden_size,
+            config.layers.len(),
+            attention.heads,
+            attention.kv_heads,
+            attention.head_dim,
+            wide,
+            config.max_positions,
+        ];
+        assert_eq!(Some(found), sizes, "{name}");
+    }
+}
+
+fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
+}
+
+fn tried(goldens: &Path) -> BTreeMap<String, Tried> {
+    let text = fs::read_to_string(goldens.join("config_fields.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn decoder(name: &str) -> Option<&'static Family> {
+    FAMILIES.iter().copied().find(|family| family.hf.types.contains(&name))
 }
 
 /// As a model of this family reads it; how long a text may be is no matter of numbers.
 fn read(name: &str, raw: &RawConfig) -> Result<Read> {
     let labels = Labels::read(raw)?.names.len();
-    if let Some(family) = FAMILIES.iter().find(|family| family.model_types.contains(&name)) {
-        let raw = family.fields(raw);
-        let mut config = (family.config)(&raw, RopePairing::Halves)?;
+    if let Some(family) = decoder(name) {
+        let mut config = family.read(&family.hf, raw)?;
         config.max_positions = 0;
         if config.looks_ahead() {
             // There are no logits of tokens.
             config.head = HeadWeights::TiedToEmbedding;
             config.logit_cap = None;
         }
-        let ends_in_padding = raw.optional_number("pad_token_id")? == Some(LAST_ID);
+        let padding = family.hf.fields(raw)?.optional_number("pad_token_id")?;
+        let ends_in_padding = padding == Some(LAST_ID);
         return Ok(Read::Decoder { config, labels, ends_in_padding });
     }
     let mut families = encoder::families::FAMILIES.iter();

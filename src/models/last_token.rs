@@ -37,16 +37,17 @@ pub(super) struct NextTokenScorer {
 
 impl LastTokenClassifier {
     pub(super) fn load(body: Decoder, raw: &RawConfig, weights: &Weights) -> Result<Self> {
-        let name = if raw.is_gguf() { "cls.output" } else { "score" };
-        if !weights.contains(name) {
+        if !weights.contains("score") {
             return Err(Error::unsupported(format!(
                 "{}: the checkpoint has no sequence-classification head (no tensor \
-                 `{name}.weight`): it is a language model; choose one that was trained to classify",
+                 `score.weight`, in GGUF files `cls.output.weight`): it is a language model; choose one \
+                 that was trained to classify",
                 raw.origin().display()
             )));
         }
         let labels = Labels::read(raw)?;
-        let score = weights.linear(name, body.hidden_size(), labels.names.len(), Bias::IfStored)?;
+        let score =
+            weights.linear("score", body.hidden_size(), labels.names.len(), Bias::IfStored)?;
         let padding_id = raw.optional_number("pad_token_id")?;
         Ok(Self { body, score, labels, padding_id, inventory: weights.inventory() })
     }

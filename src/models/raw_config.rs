@@ -7,6 +7,7 @@ use serde_json::Number;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::nn::activation::Activation;
 use crate::source::gguf::{GgufFile, GgufValue};
 use crate::source::{ModelFiles, json};
 
@@ -125,6 +126,12 @@ impl RawConfig {
         self.read_as(field, Value::as_str, "text")
     }
 
+    /// The activation that a field names, or the default of the reference.
+    pub(crate) fn activation(&self, field: &str, default: &str) -> Result<Activation> {
+        let name = self.text(field)?.unwrap_or(default);
+        name.parse().map_err(|error: Error| self.refuse(field, error.to_string()))
+    }
+
     /// An array of numbers, where there is one.
     pub(crate) fn numbers(&self, field: &str) -> Result<Option<Vec<f32>>> {
         let numbers = |value: &Value| -> Option<Vec<f32>> {
@@ -176,11 +183,6 @@ impl RawConfig {
         let mut config = self.clone();
         config.fields.entry(self.spelled(field)).or_insert_with(|| value.into());
         config
-    }
-
-    /// The same config with defaults for several fields.
-    pub(crate) fn with_sizes(&self, sizes: &[(&str, usize)]) -> Self {
-        sizes.iter().fold(self.clone(), |raw, &(field, size)| raw.with_default(field, size))
     }
 
     /// The same config with the fields of another where it has none of its own.
@@ -242,11 +244,6 @@ impl RawConfig {
         config
     }
 
-    /// Whether this is the metadata of a GGUF file, which leaves out what llama.cpp knows by itself.
-    pub(crate) fn is_gguf(&self) -> bool {
-        self.origin.extension().is_some_and(|extension| extension == "gguf")
-    }
-
     /// An object inside this one, where there is one, read with the same methods.
     pub(crate) fn section(&self, field: &str) -> Result<Option<Self>> {
         let fields = self.read_as(field, Value::as_object, "an object")?;
@@ -303,33 +300,23 @@ const MOST_LAYERS: usize = 1 << 12;
 /// No size of a model is near this; what is above would overflow products of sizes.
 const MAX_SIZE: usize = 1 << 31;
 
-/// GGUF's keys behind the architecture's prefix, and the fields of config.json they become.
+/// GGUF's keys behind the architecture's prefix that all architectures share, and the fields of
+/// config.json they become. Others keep their name, and families know them by it.
 const FIELDS: &[(&str, &str)] = &[
     ("attention.head_count", "num_attention_heads"),
     ("attention.head_count_kv", "num_key_value_heads"),
     ("attention.key_length", "head_dim"),
     ("attention.layer_norm_epsilon", "layer_norm_eps"),
     ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
-    ("attention.scale", "attention_multiplier"),
     ("attention.sliding_window", "sliding_window"),
-    ("attn_logit_softcapping", "attn_logit_softcapping"),
     ("block_count", "num_hidden_layers"),
     ("context_length", "max_position_embeddings"),
     ("embedding_length", "hidden_size"),
-    ("embedding_scale", "embedding_multiplier"),
     ("expert_count", "num_experts"),
     ("expert_feed_forward_length", "moe_intermediate_size"),
-    ("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
     ("expert_used_count", "num_experts_per_tok"),
     ("feed_forward_length", "intermediate_size"),
-    ("final_logit_softcapping", "final_logit_softcapping"),
-    ("logit_scale", "logits_scaling"),
-    ("residual_scale", "residual_multiplier"),
-    ("rope.dimension_count", "rotary_dim"),
     ("rope.freq_base", "rope_theta"),
-    ("rope.freq_base_swa", "rope_local_base_freq"),
-    ("use_parallel_residual", "use_parallel_residual"),
-    ("vocab_size", "vocab_size"),
 ];
 
 /// Keys of the rope scaling, and the fields of `rope_scaling` they become.
@@ -343,7 +330,8 @@ const ROPE_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// The spec: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. What metadata does not
-/// say is read off the directory of tensors: the vocabulary, a tied head, biases.
+/// say is read off the directory of tensors: the vocabulary, a tied head, biases. Each tensor of the first
+/// layer is a field that is true.
 fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
     let missing = |key: &str| Error::malformed(file.path(), format!("has no metadata key {key:?}"));
     let architecture =
@@ -359,7 +347,16 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
         };
         keys.iter().filter_map(field).collect()
     };
-    let mut fields = section(FIELDS)?;
+    let prefix = format!("{architecture}.");
+    let own = file.metadata().iter().filter_map(|(key, value)| {
+        // What JSON cannot hold is told by whoever asks for it.
+        let value = json(value).unwrap_or_else(|| value.to_string().into());
+        Some((key.strip_prefix(&prefix)?.to_owned(), value))
+    });
+    let of_first_layer = file.tensors().keys().filter(|name| name.starts_with("blk.0."));
+    let mut fields: Map<_, _> =
+        own.chain(of_first_layer.map(|name| (name.clone(), true.into()))).collect();
+    fields.extend(section(FIELDS)?);
     let mut rope = section(ROPE_FIELDS)?;
     let factors = |name: &str| rope_factors(file, name);
     if let Some(factors) = factors("rope_freqs.weight")? {
@@ -378,10 +375,6 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
     }
     if !rope.is_empty() {
         fields.insert("rope_scaling".to_owned(), rope.into());
-    }
-    // Phi-3's converter says "no window" so.
-    if fields.get("sliding_window").is_some_and(|window| *window == 0) {
-        fields.remove("sliding_window");
     }
     // As llama.cpp has it.
     if let Some(heads) = fields.get("num_attention_heads").cloned() {
@@ -405,7 +398,6 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
     fields.insert("tie_word_embeddings".to_owned(), (!has("output.weight")).into());
     let qkv_bias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias");
     fields.insert("attention_bias".to_owned(), qkv_bias.into());
-    fields.insert("new_decoder_architecture".to_owned(), has("blk.0.attn_norm_2.weight").into());
     fields.insert("attention_output_bias".to_owned(), has("blk.0.attn_output.bias").into());
     fields.insert("mlp_bias".to_owned(), has("blk.0.ffn_down.bias").into());
     Ok(fields)

@@ -144,7 +144,26 @@ def family(name, folders):
                 if after is not None:
                     entry["same" if same(before[1], after[1]) else "changes"].append(number)
     print(name, len(fields), "fields,", len(found), "values", flush=True)
-    return {"folders": [str(folder.relative_to(HERE)) for folder in folders], "values": list(found.values())}
+    sizes = {"sizes": default_sizes(name)} if is_decoder(name) else {}
+    return {"folders": [str(folder.relative_to(HERE)) for folder in folders], **sizes, "values": list(found.values())}
+
+
+def default_sizes(name):
+    """Of the family's class without any field: vocabulary, hidden size, layers, heads, key-value heads, head size, width of the
+    MLP or of an expert, context."""
+    config = CONFIG_MAPPING[name]()
+    first = lambda *fields: next((getattr(config, field) for field in fields if getattr(config, field, None)), None)
+    heads = config.num_attention_heads
+    return [
+        config.vocab_size,
+        config.hidden_size,
+        config.num_hidden_layers,
+        heads,
+        1 if first("multi_query") else first("num_key_value_heads") or heads,
+        first("head_dim") or config.hidden_size // heads,
+        first("moe_intermediate_size", "ffn_hidden_size", "intermediate_size") or 4 * config.hidden_size,
+        config.max_position_embeddings,
+    ]
 
 
 def fields_of(name):

@@ -4,6 +4,7 @@ pub mod config;
 
 pub(crate) mod families;
 
+mod family;
 mod layer;
 mod names;
 mod rope_config;
@@ -27,12 +28,10 @@ use crate::nn::Step;
 use crate::nn::attention::soft_cap;
 use crate::nn::cache::{KvCache, vector_bytes};
 use crate::nn::norm::Norm;
-use crate::nn::rope::RopePairing;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
-use crate::weights::names::NameTable;
 use crate::weights::{Bias, Embedding, Inventory, Linear, Weights};
-use families::Family;
+pub(crate) use family::{Dialect, Family};
 use layer::Layer;
 
 /// A decoder-only language model, made of what its [`DecoderConfig`] says.
@@ -367,17 +366,9 @@ pub(crate) fn opened(
     files: &ModelFiles,
     options: &LoadOptions,
 ) -> Result<(DecoderConfig, Weights)> {
-    let (pairing, names) = match files.gguf() {
-        None => {
-            let names = NameTable { base: names::LLAMA_NAMES, own: family.safetensors };
-            (RopePairing::Halves, names)
-        }
-        Some(_) => (family.gguf_pairing, gguf_names(family)),
-    };
-    let config = match files.gguf() {
-        None => (family.config)(&family.fields(raw), pairing)?,
-        Some(_) => (family.config)(raw, pairing)?,
-    };
+    let dialect = family.dialect(files.gguf().is_some());
+    let config = family.read(dialect, raw)?;
+    let names = dialect.name_table();
     // Checkpoints of a base model leave out the prefix that those with a head have.
     let prefix = names.resolve("embed", |_| false).name;
     let prefix = prefix.split('.').next().unwrap_or_default();
@@ -386,11 +377,6 @@ pub(crate) fn opened(
         weights = weights.part_of_more("language_model");
     }
     Ok((config, weights))
-}
-
-/// What the tensors of a family are called in GGUF files.
-pub(crate) fn gguf_names(family: &Family) -> NameTable {
-    NameTable { base: names::GGUF_NAMES, own: family.gguf }
 }
 
 /// What a pass is asked to write down, as [`Trace`] tells it.

@@ -50,4 +50,5 @@ pub(super) const GGUF_NAMES: &[Rule] = &[
     renamed("layers.*.mlp.shared.gate", "blk.*.ffn_gate_shexp"),
     renamed("layers.*.mlp.shared.up", "blk.*.ffn_up_shexp"),
     renamed("layers.*.mlp.shared.down", "blk.*.ffn_down_shexp"),
+    renamed("score", "cls.output"),
 ];

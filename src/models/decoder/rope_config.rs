@@ -6,12 +6,9 @@ use crate::models::raw_config::RawConfig;
 use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
 
 /// The rope of a model, and the context it makes possible: `max_position_embeddings`, or the
-/// stretched original context where that is longer.
-pub(super) fn read(
-    raw: &RawConfig,
-    head_dim: usize,
-    pairing: RopePairing,
-) -> Result<(RopeConfig, usize)> {
+/// stretched original context where that is longer. The pairing is to be set by whoever knows the
+/// checkpoint's format.
+pub(super) fn read(raw: &RawConfig, head_dim: usize) -> Result<(RopeConfig, usize)> {
     let max_positions = raw.optional_size("max_position_embeddings")?.unwrap_or(2048);
     let section = match raw.section("rope_parameters")? {
         // Where layers differ, there is a section for each type of them.
@@ -27,7 +24,7 @@ pub(super) fn read(
         Some(partial) => partial,
         None => raw.number("partial_rotary_factor", 1.0)?,
     };
-    let rotary_dim = match raw.optional_size("rotary_dim")? {
+    let rotary_dim = match raw.optional_size("rope.dimension_count")? {
         Some(dim) => dim,
         None => (head_dim as f64 * partial) as usize,
     };
@@ -48,6 +45,7 @@ pub(super) fn read(
     if !(theta > 1.0 && theta.is_finite()) {
         return Err(raw.refuse("rope_theta", "it should be above 1"));
     }
+    let pairing = RopePairing::Halves;
     Ok((RopeConfig { theta, rotary_dim, pairing, scaling }, context))
 }
 

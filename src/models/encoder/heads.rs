@@ -113,10 +113,11 @@ impl Head for SequenceHead {
         let config = &body.config.heads;
         let labels = Labels::read(raw)?;
         let weights = weights.scope("sequence");
-        if raw.is_gguf() && !weights.contains("dense") {
+        if !weights.contains("dense") {
             return Err(Error::unsupported(format!(
                 "{}: the layer before the classifier's last one is missing; llama.cpp's converter \
-                 leaves it out of BERT (not of RoBERTa and its kin): use the original checkpoint",
+                 leaves it out of BERT's GGUF files (not of RoBERTa's and its kin's): use the original \
+                 checkpoint",
                 raw.origin().display()
             )));
         }

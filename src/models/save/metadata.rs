@@ -1,7 +1,7 @@
 //! A config in the metadata of GGUF files, which
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md> describes.
 
-use crate::models::decoder::{DecoderConfig, LayerConfig, Residual};
+use crate::models::decoder::{DecoderConfig, Dialect, LayerConfig};
 use crate::nn::attention::AttentionSpan;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
@@ -12,33 +12,32 @@ pub(super) type Metadata = Vec<(String, GgufValue)>;
 /// Tensors of divisors of frequencies, by name.
 pub(super) type Factors = Vec<(&'static str, Vec<f32>)>;
 
-/// What the metadata and, for ropes, tensors say of a model.
-pub(super) fn of(config: &DecoderConfig, architecture: &str) -> (Metadata, Factors) {
+/// What the metadata and, for ropes, tensors say of a model of this architecture.
+pub(super) fn of(
+    config: &DecoderConfig,
+    architecture: &str,
+    dialect: &Dialect,
+) -> (Metadata, Factors) {
     let mut keys = Keys { architecture, metadata: Vec::new() };
-    keys.metadata.push(("general.architecture".to_owned(), text(architecture)));
-    keys.metadata.push(("general.type".to_owned(), text("model")));
-    keys.size("embedding_length", config.hidden_size);
-    keys.size("block_count", config.layers.len());
-    keys.size("vocab_size", config.vocab_size);
+    keys.metadata.push(("general.architecture".to_owned(), architecture.into()));
+    keys.metadata.push(("general.type".to_owned(), "model".into()));
+    keys.push("embedding_length", config.hidden_size);
+    keys.push("block_count", config.layers.len());
+    keys.push("vocab_size", config.vocab_size);
     if let Some(layer) = config.layers.first() {
         keys.layer(layer, config.layers.iter().map(|layer| &layer.mlp));
     }
     for span in &config.spans {
         if let AttentionSpan::Sliding { window } = *span {
-            keys.size("attention.sliding_window", window);
+            keys.push("attention.sliding_window", window);
         }
     }
     keys.optional("embedding_scale", config.embedding_scale);
-    keys.optional("logit_scale", config.logit_scale.map(|scale| 1.0 / scale));
     keys.optional("final_logit_softcapping", config.logit_cap);
-    // What llama.cpp wants to be told although it knows.
-    match architecture {
-        "falcon" => keys.push("tensor_data_layout", text("jploski")),
-        // No window.
-        "phi3" if config.spans.len() == 1 => keys.size("attention.sliding_window", 0),
-        _ => {}
-    }
     let factors = keys.ropes(config);
+    for (key, value) in (dialect.keys)(config) {
+        keys.push(key, value);
+    }
     (keys.metadata, factors)
 }
 
@@ -50,24 +49,20 @@ struct Keys<'a> {
 impl Keys<'_> {
     fn layer<'m>(&mut self, layer: &LayerConfig, mlps: impl Iterator<Item = &'m MlpConfig>) {
         let attention = &layer.attention;
-        self.size("attention.head_count", attention.heads);
-        self.size("attention.head_count_kv", attention.kv_heads);
-        self.size("attention.key_length", attention.head_dim);
-        self.size("attention.value_length", attention.head_dim);
+        self.push("attention.head_count", attention.heads);
+        self.push("attention.head_count_kv", attention.kv_heads);
+        self.push("attention.key_length", attention.head_dim);
+        self.push("attention.value_length", attention.head_dim);
         if attention.scale != (attention.head_dim as f64).powf(-0.5) {
-            self.number("attention.scale", attention.scale);
+            self.push("attention.scale", attention.scale);
         }
         self.optional("attn_logit_softcapping", attention.score_cap);
         self.optional("residual_scale", layer.residual_scale);
         match layer.norm {
-            NormConfig::Rms { eps } => self.number("attention.layer_norm_rms_epsilon", eps),
+            NormConfig::Rms { eps } => self.push("attention.layer_norm_rms_epsilon", eps),
             NormConfig::Layer { eps } | NormConfig::LayerWithoutBias { eps } => {
-                self.number("attention.layer_norm_epsilon", eps);
+                self.push("attention.layer_norm_epsilon", eps);
             }
-        }
-        if self.architecture == "gptneox" {
-            let parallel = layer.residual == Residual::ParallelNorms;
-            self.push("use_parallel_residual", GgufValue::Bool(parallel));
         }
         let mut wide = None;
         let mut mixture = None;
@@ -80,76 +75,64 @@ impl Keys<'_> {
             }
         }
         if let Some(experts) = mixture {
-            self.size("expert_count", experts.count);
-            self.size("expert_used_count", experts.chosen);
-            self.size("expert_feed_forward_length", experts.hidden);
+            self.push("expert_count", experts.count);
+            self.push("expert_used_count", experts.chosen);
+            self.push("expert_feed_forward_length", experts.hidden);
             if let Some(shared) = experts.shared {
-                self.size("expert_shared_feed_forward_length", shared);
+                self.push("expert_shared_feed_forward_length", shared);
             }
             wide = wide.or(Some(experts.hidden));
         }
-        self.size("feed_forward_length", wide.unwrap_or(0));
+        self.push("feed_forward_length", wide.unwrap_or(0));
     }
 
     fn ropes(&mut self, config: &DecoderConfig) -> Factors {
         let mut context = config.max_positions;
         let mut tensors = Vec::new();
         if let Some(rope) = config.ropes.first() {
-            self.size("rope.dimension_count", rope.rotary_dim);
-            self.number("rope.freq_base", rope.theta);
+            self.push("rope.dimension_count", rope.rotary_dim);
+            self.push("rope.freq_base", rope.theta);
             match &rope.scaling {
                 RopeScaling::Linear { factor } => {
-                    self.push("rope.scaling.type", text("linear"));
-                    self.number("rope.scaling.factor", *factor);
+                    self.push("rope.scaling.type", "linear");
+                    self.push("rope.scaling.factor", *factor);
                     context = (context as f64 / factor) as usize;
                 }
                 RopeScaling::Llama3 { .. } => {
                     tensors.push(("rope_freqs.weight", rope.divisors(config.max_positions)));
                 }
                 RopeScaling::LongRope { short, long, original_positions, attention_factor } => {
-                    self.push("rope.scaling.type", text("longrope"));
-                    self.size("rope.scaling.original_context_length", *original_positions);
-                    self.number("rope.scaling.attn_factor", *attention_factor);
+                    self.push("rope.scaling.type", "longrope");
+                    self.push("rope.scaling.original_context_length", *original_positions);
+                    self.push("rope.scaling.attn_factor", *attention_factor);
                     tensors.push(("rope_factors_long.weight", long.clone()));
                     tensors.push(("rope_factors_short.weight", short.clone()));
                 }
                 RopeScaling::Yarn { factor, beta_fast, beta_slow, original_positions, .. } => {
-                    self.push("rope.scaling.type", text("yarn"));
-                    self.number("rope.scaling.factor", *factor);
-                    self.size("rope.scaling.original_context_length", *original_positions);
-                    self.number("rope.scaling.yarn_beta_fast", *beta_fast);
-                    self.number("rope.scaling.yarn_beta_slow", *beta_slow);
+                    self.push("rope.scaling.type", "yarn");
+                    self.push("rope.scaling.factor", *factor);
+                    self.push("rope.scaling.original_context_length", *original_positions);
+                    self.push("rope.scaling.yarn_beta_fast", *beta_fast);
+                    self.push("rope.scaling.yarn_beta_slow", *beta_slow);
                 }
                 // These no file can say, which is found out when it is read back.
                 RopeScaling::Dynamic { .. } | RopeScaling::Factors(_) | RopeScaling::None => {}
             }
         }
         if let Some(local) = config.ropes.get(1) {
-            self.number("rope.freq_base_swa", local.theta);
+            self.push("rope.freq_base_swa", local.theta);
         }
-        self.size("context_length", context);
+        self.push("context_length", context);
         tensors
     }
 
     fn optional(&mut self, key: &str, value: Option<f64>) {
         if let Some(value) = value {
-            self.number(key, value);
+            self.push(key, value);
         }
     }
 
-    fn number(&mut self, key: &str, value: f64) {
-        self.push(key, GgufValue::Float(f64::from(value as f32)));
+    fn push(&mut self, key: &str, value: impl Into<GgufValue>) {
+        self.metadata.push((format!("{}.{key}", self.architecture), value.into()));
     }
-
-    fn size(&mut self, key: &str, value: usize) {
-        self.push(key, GgufValue::UInt(value as u64));
-    }
-
-    fn push(&mut self, key: &str, value: GgufValue) {
-        self.metadata.push((format!("{}.{key}", self.architecture), value));
-    }
-}
-
-fn text(value: &str) -> GgufValue {
-    GgufValue::String(value.to_owned())
 }

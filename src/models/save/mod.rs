@@ -8,8 +8,8 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::models::auto::decoder_family;
-use crate::models::decoder::families::{FAMILIES, Family};
-use crate::models::decoder::{DecoderConfig, HeadWeights, opened};
+use crate::models::decoder::families::FAMILIES;
+use crate::models::decoder::{DecoderConfig, Dialect, HeadWeights, opened};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::AttentionSpan;
 use crate::nn::rope::{RopePairing, RopeScaling};
@@ -82,27 +82,30 @@ fn as_gguf(
     progress: Progress<'_>,
 ) -> Result<()> {
     let raw = RawConfig::read(files)?;
-    let family = decoder_family(files, &raw)?.ok_or_else(|| {
+    let unknown = || {
         let (origin, name) = (files.origin(), raw.model_type().unwrap_or_default());
         Error::unsupported(format!(
-            "{origin} is of the architecture {name:?}, and only decoders can be saved as GGUF"
+            "{origin} is of the architecture {name:?}, and only decoders that llama.cpp knows can be \
+             saved as GGUF"
         ))
-    })?;
+    };
+    let family = decoder_family(files, &raw)?.ok_or_else(unknown)?;
+    let dialect = &family.gguf;
+    let architecture = *dialect.types.first().ok_or_else(unknown)?;
     let (config, weights) = opened(family, &raw, files, &LoadOptions::default())?;
-    let architecture = architecture(family);
     if !config.alibis.is_empty() {
         return Err(raw.refuse("alibi", "GGUF files cannot say that"));
     }
-    check_head(architecture, &config)?;
-    let (mut metadata, factors) = metadata::of(&config, architecture);
+    check_head(architecture, dialect, &config)?;
+    let (mut metadata, factors) = metadata::of(&config, architecture, dialect);
     metadata.extend(tokenizer::gguf_metadata(files, config.vocab_size)?);
     let factors = tensors::factors(factors)?;
     let tensors = tensors::of(&weights, inventory, &config, family)?;
-    check_biases(architecture, &tensors)?;
+    check_biases(architecture, dialect, &tensors)?;
     let check = |file: &GgufFile| {
         let read = read_back(file)?;
         check_windows(&config, &read, architecture)?;
-        compare::same(&expected(config.clone(), family.gguf_pairing), &read).map_err(|difference| {
+        compare::same(&expected(config.clone(), dialect.pairing), &read).map_err(|difference| {
             Error::unsupported(format!(
                 "{}: {difference}, which a GGUF file of the architecture {architecture:?} cannot say",
                 files.origin()
@@ -112,19 +115,9 @@ fn as_gguf(
     weights::write_gguf(metadata, [&factors, &tensors], check, to, progress)
 }
 
-/// `general.architecture` of a family; Mistral and Mixtral have none of their own.
-fn architecture(family: &Family) -> &'static str {
-    family.gguf_architectures.first().copied().unwrap_or("llama")
-}
-
 /// llama.cpp gives some architectures no choice.
-fn check_head(architecture: &str, config: &DecoderConfig) -> Result<()> {
-    let only = match architecture {
-        "gemma" | "gemma2" => HeadWeights::TiedToEmbedding,
-        "gptneox" | "olmo2" | "phi2" | "qwen2moe" => HeadWeights::Own,
-        _ => return Ok(()),
-    };
-    if config.head == only {
+fn check_head(architecture: &str, dialect: &Dialect, config: &DecoderConfig) -> Result<()> {
+    if dialect.head.is_none_or(|only| only == config.head) {
         return Ok(());
     }
     Err(Error::unsupported(format!(
@@ -134,17 +127,12 @@ fn check_head(architecture: &str, config: &DecoderConfig) -> Result<()> {
 }
 
 /// llama.cpp refuses files with tensors that it does not look for.
-fn check_biases(architecture: &str, tensors: &[Outgoing<'_>]) -> Result<()> {
-    let read: &[&str] = match architecture {
-        "gpt2" | "gptneox" | "granite" | "llama" | "phi2" | "starcoder2" => return Ok(()),
-        "falcon" => &[],
-        _ => &["attn_q", "attn_k", "attn_v"],
-    };
-    let of_layers = tensors.iter().filter_map(|tensor| {
+fn check_biases(architecture: &str, dialect: &Dialect, tensors: &[Outgoing<'_>]) -> Result<()> {
+    let mut of_layers = tensors.iter().filter_map(|tensor| {
         let (_, name) = tensor.name.strip_prefix("blk.")?.split_once('.')?;
         name.strip_suffix(".bias").filter(|name| !name.contains("norm"))
     });
-    match of_layers.into_iter().find(|name| !read.contains(name)) {
+    match of_layers.find(|name| !dialect.biases.contains(name)) {
         Some(name) => Err(Error::unsupported(format!(
             "layers have a bias for {name:?}, which llama.cpp does not support for {architecture:?}"
         ))),
@@ -176,9 +164,9 @@ fn check_windows(config: &DecoderConfig, read: &DecoderConfig, architecture: &st
 fn read_back(file: &GgufFile) -> Result<DecoderConfig> {
     let raw = RawConfig::of_gguf(file)?;
     let name = raw.model_type()?;
-    let family = FAMILIES.iter().find(|family| family.gguf_architectures.contains(&name));
+    let family = FAMILIES.iter().find(|family| family.gguf.types.contains(&name));
     let family = family.ok_or_else(|| Error::unsupported(format!("no architecture {name:?}")))?;
-    (family.config)(&raw, family.gguf_pairing)
+    family.read(&family.gguf, &raw)
 }
 
 /// The same model in the words of GGUF: other pairs of channels, and divisors of frequencies

@@ -1,10 +1,8 @@
 //! A model's tensors under the names of GGUF files.
 
 use crate::error::{Error, Result};
-use crate::models::decoder::families::Family;
-use crate::models::decoder::{DecoderConfig, Residual, gguf_names};
+use crate::models::decoder::{DecoderConfig, Family};
 use crate::models::save::metadata::Factors;
-use crate::nn::rope::RopePairing;
 use crate::source::ggml::GgmlType;
 use crate::weights::names::{HeadCounts, How, Resolved};
 use crate::weights::{Inventory, Item, Order, Outgoing, Part, Role, Weights};
@@ -16,21 +14,21 @@ pub(super) fn of<'a>(
     config: &DecoderConfig,
     family: &Family,
 ) -> Result<Vec<Outgoing<'a>>> {
-    let names = gguf_names(family);
-    // Falcon's second norm has a name of its own, where there are two.
-    let norms = config.layers.iter().any(|layer| layer.residual == Residual::ParallelNorms);
-    let has = |name: &str| norms || !name.contains("attn_norm_2");
+    let names = family.gguf.name_table();
+    // The only change of pairing that there is: halves to neighbours.
+    let reordered = family.hf.pairing != family.gguf.pairing;
     let mut groups: Vec<(String, Vec<(How, Part)>)> = Vec::new();
     for item in inventory.items() {
         let name = match item.role {
             Role::Tensor => item.name.clone(),
             Role::Embedding | Role::Linear => format!("{}.weight", item.name),
         };
-        let Resolved { name: theirs, how, .. } = names.resolve(&name, has);
+        let Resolved { name: theirs, how, .. } =
+            names.resolve(&name, |name| (family.gguf.holds)(config, name));
         if theirs == name {
             return Err(Error::unsupported(format!("GGUF files have no name for {name:?}")));
         }
-        let part = (how, part(item, name, config, family.gguf_pairing));
+        let part = (how, part(item, name, config, reordered));
         match groups.iter_mut().find(|(name, _)| *name == theirs) {
             Some((_, parts)) => parts.push(part),
             None => groups.push((theirs, vec![part])),
@@ -53,7 +51,7 @@ pub(super) fn factors(factors: Factors) -> Result<Vec<Outgoing<'static>>> {
     factors.into_iter().map(tensor).collect()
 }
 
-fn part(item: &Item, name: String, config: &DecoderConfig, pairing: RopePairing) -> Part {
+fn part(item: &Item, name: String, config: &DecoderConfig, reordered: bool) -> Part {
     let mut segments = name.split('.');
     let layer = match (segments.next(), segments.next().map(str::parse::<usize>)) {
         (Some("layers"), Some(Ok(number))) => config.layers.get(number),
@@ -64,11 +62,11 @@ fn part(item: &Item, name: String, config: &DecoderConfig, pairing: RopePairing)
         kv_heads: layer.attention.kv_heads,
         head_dim: layer.attention.head_dim,
     });
-    let order = match (pairing, heads, segments.next(), segments.next()) {
-        (RopePairing::Adjacent, Some(HeadCounts { heads, .. }), Some("attn"), Some("q")) => {
+    let order = match (reordered, heads, segments.next(), segments.next()) {
+        (true, Some(HeadCounts { heads, .. }), Some("attn"), Some("q")) => {
             Order::AdjacentPairs { heads }
         }
-        (RopePairing::Adjacent, Some(HeadCounts { kv_heads, .. }), Some("attn"), Some("k")) => {
+        (true, Some(HeadCounts { kv_heads, .. }), Some("attn"), Some("k")) => {
             Order::AdjacentPairs { heads: kv_heads }
         }
         _ => Order::Same,

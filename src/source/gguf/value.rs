@@ -89,6 +89,31 @@ impl GgufValue {
 }
 
 /// What errors show of a value: never much of it.
+impl From<&str> for GgufValue {
+    fn from(value: &str) -> Self {
+        Self::String(value.to_owned())
+    }
+}
+
+impl From<bool> for GgufValue {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<f64> for GgufValue {
+    /// Rounded to f32, which is what files hold.
+    fn from(value: f64) -> Self {
+        Self::Float(f64::from(value as f32))
+    }
+}
+
+impl From<usize> for GgufValue {
+    fn from(value: usize) -> Self {
+        Self::UInt(value as u64)
+    }
+}
+
 impl fmt::Display for GgufValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

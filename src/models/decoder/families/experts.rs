@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::llama;
 use crate::models::raw_config::RawConfig;
 use crate::nn::experts::{ExpertShares, ExpertsConfig};
 use crate::nn::mlp::MlpConfig;
@@ -19,7 +18,7 @@ pub(super) fn read(raw: &RawConfig, width: &str, shares: ExpertShares) -> Result
         count,
         chosen,
         hidden: raw.size(width)?,
-        activation: llama::activation(raw, "hidden_act", "silu")?,
+        activation: raw.activation("hidden_act", "silu")?,
         shares,
         shared: None,
     })

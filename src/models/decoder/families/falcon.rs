@@ -8,73 +8,87 @@
 //! `alibi` tells positions by biases instead of rope. GGUF files cannot say that.
 
 use crate::error::Result;
-use crate::models::decoder::config::{DecoderConfig, Residual};
-use crate::models::decoder::families::Family;
+use crate::models::decoder::config::{DecoderConfig, LayerConfig, Residual};
 use crate::models::decoder::families::llama;
+use crate::models::decoder::family::{Dialect, Family, GGUF, HF};
 use crate::models::raw_config::RawConfig;
 use crate::nn::alibi::AlibiConfig;
 use crate::nn::attention::Positions;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
-use crate::nn::rope::RopePairing;
 use crate::weights::names::{Fused, Part, part, renamed, rows};
 
 const QKV: &str = "transformer.h.*.self_attention.query_key_value";
 
+/// In GGUF files of layers with two norms.
+const SECOND_NORM: &str = "blk.0.attn_norm_2.weight";
+
 pub(super) const FAMILY: Family = Family {
-    model_types: &["falcon"],
-    gguf_architectures: &["falcon"],
-    gguf_pairing: RopePairing::Halves,
     config,
-    sizes: &[
-        ("vocab_size", 65_024),
-        ("hidden_size", 4544),
-        ("num_hidden_layers", 32),
-        ("num_attention_heads", 71),
-        ("bos_token_id", 11),
-        ("eos_token_id", 11),
-    ],
-    unread: &["attention_bias", "hidden_act", "layer_norm_eps", "mlp_bias"],
-    safetensors: &[
-        renamed("embed", "transformer.word_embeddings"),
-        renamed("final_norm", "transformer.ln_f"),
-        renamed("layers.*.attn_norm", "transformer.h.*.ln_attn"),
-        renamed("layers.*.attn_norm", "transformer.h.*.input_layernorm"),
-        rows("layers.*.attn.q", QKV, Part::Query, Fused::Grouped),
-        rows("layers.*.attn.k", QKV, Part::Key, Fused::Grouped),
-        rows("layers.*.attn.v", QKV, Part::Value, Fused::Grouped),
-        renamed("layers.*.attn.o", "transformer.h.*.self_attention.dense"),
-        renamed("layers.*.mlp_norm", "transformer.h.*.ln_mlp"),
-        renamed("layers.*.mlp_norm", "transformer.h.*.post_attention_layernorm"),
-        renamed("layers.*.mlp.up", "transformer.h.*.mlp.dense_h_to_4h"),
-        renamed("layers.*.mlp.down", "transformer.h.*.mlp.dense_4h_to_h"),
-    ],
-    gguf: &[
-        renamed("layers.*.attn_norm", "blk.*.attn_norm_2"),
-        renamed("layers.*.attn_norm", "blk.*.attn_norm"),
-        renamed("layers.*.mlp_norm", "blk.*.attn_norm"),
-        part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
-        part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
-        part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
-    ],
+    hf: Dialect {
+        types: &["falcon"],
+        names: &[
+            renamed("embed", "transformer.word_embeddings"),
+            renamed("final_norm", "transformer.ln_f"),
+            renamed("layers.*.attn_norm", "transformer.h.*.ln_attn"),
+            renamed("layers.*.attn_norm", "transformer.h.*.input_layernorm"),
+            rows("layers.*.attn.q", QKV, Part::Query, Fused::Grouped),
+            rows("layers.*.attn.k", QKV, Part::Key, Fused::Grouped),
+            rows("layers.*.attn.v", QKV, Part::Value, Fused::Grouped),
+            renamed("layers.*.attn.o", "transformer.h.*.self_attention.dense"),
+            renamed("layers.*.mlp_norm", "transformer.h.*.ln_mlp"),
+            renamed("layers.*.mlp_norm", "transformer.h.*.post_attention_layernorm"),
+            renamed("layers.*.mlp.up", "transformer.h.*.mlp.dense_h_to_4h"),
+            renamed("layers.*.mlp.down", "transformer.h.*.mlp.dense_4h_to_h"),
+        ],
+        spellings: &[
+            ("attention_bias", "bias"),
+            ("hidden_act", "activation"),
+            ("hidden_size", "n_embed"),
+            ("layer_norm_eps", "layer_norm_epsilon"),
+            ("mlp_bias", "bias"),
+        ],
+        sizes: &[
+            ("vocab_size", 65_024),
+            ("hidden_size", 4544),
+            ("num_hidden_layers", 32),
+            ("num_attention_heads", 71),
+        ],
+        ids: &[("bos_token_id", &[11]), ("eos_token_id", &[11])],
+        unread: &["attention_bias", "hidden_act", "layer_norm_eps", "mlp_bias"],
+        ..HF
+    },
+    gguf: Dialect {
+        types: &["falcon"],
+        names: &[
+            renamed("layers.*.attn_norm", "blk.*.attn_norm_2"),
+            renamed("layers.*.attn_norm", "blk.*.attn_norm"),
+            renamed("layers.*.mlp_norm", "blk.*.attn_norm"),
+            part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
+            part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
+            part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
+        ],
+        spellings: &[
+            ("new_decoder_architecture", SECOND_NORM),
+            ("num_kv_heads", "num_key_value_heads"),
+        ],
+        translate: |raw| Ok(raw.with("multi_query", false)),
+        biases: &[],
+        keys: |_| vec![("tensor_data_layout", "jploski".into())],
+        holds: |config, name| {
+            let has_two = |layer: &LayerConfig| layer.residual == Residual::ParallelNorms;
+            !name.contains("attn_norm_2") || config.layers.iter().any(has_two)
+        },
+        ..GGUF
+    },
 };
 
-fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
-    let raw = raw.with_spellings(&[
-        ("attention_bias", "bias"),
-        ("hidden_act", "activation"),
-        ("hidden_size", "n_embed"),
-        ("layer_norm_eps", "layer_norm_epsilon"),
-        ("mlp_bias", "bias"),
-    ]);
+fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let grouped = raw.flag("new_decoder_architecture", false)?;
-    let kv_heads = match raw.optional_size("num_key_value_heads")? {
-        Some(kv_heads) if raw.is_gguf() => kv_heads,
+    let kv_heads = match raw.optional_size("num_kv_heads")? {
         _ if !grouped && raw.flag("multi_query", true)? => 1,
-        _ => match raw.optional_size("num_kv_heads")? {
-            Some(kv_heads) => kv_heads,
-            None => raw.size("num_attention_heads")?,
-        },
+        Some(kv_heads) => kv_heads,
+        None => raw.size("num_attention_heads")?,
     };
     let wide = raw.optional_size("ffn_hidden_size")?.unwrap_or(4 * raw.size("hidden_size")?);
     let raw = raw.with("num_key_value_heads", kv_heads).with("intermediate_size", wide);
@@ -90,12 +104,13 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         (_, true) => Residual::Parallel,
     };
     let alibi = raw.flag("alibi", false)?;
-    // What is said of ropes is then of no account.
-    let rotated = match alibi {
-        true => raw.without("rope_scaling").without("rope_theta").with("rotary_dim", 2),
-        false => raw.clone(),
+    let mut config = match alibi {
+        // Rope settings are ignored.
+        true => llama::config(
+            &raw.without("rope_scaling").without("rope_theta").with("rope.dimension_count", 2),
+        )?,
+        false => llama::config(&raw)?,
     };
-    let mut config = llama::config(&rotated, pairing)?;
     config.head = llama::head(&raw, true)?;
     config.final_norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-5)? };
     if alibi {
@@ -108,7 +123,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         layer.norm = config.final_norm;
         layer.mlp = MlpConfig::Plain {
             hidden: raw.size("intermediate_size")?,
-            activation: llama::activation(&raw, "hidden_act", "gelu")?,
+            activation: raw.activation("hidden_act", "gelu")?,
             bias: raw.flag("mlp_bias", false)?.into(),
         };
         if alibi {

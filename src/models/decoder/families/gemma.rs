@@ -6,58 +6,45 @@
 //! - checkpoints hold the norms' weights minus one (GGUF files do not).
 
 use crate::error::Result;
-use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::Family;
+use crate::models::decoder::config::{DecoderConfig, HeadWeights};
 use crate::models::decoder::families::llama;
+use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::mlp::MlpConfig;
-use crate::nn::rope::RopePairing;
 use crate::weights::names::{Rule, plus_one};
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["gemma"],
-    gguf_architectures: &["gemma"],
-    gguf_pairing: RopePairing::Halves,
     config,
-    sizes: &[
-        ("vocab_size", 256_000),
-        ("hidden_size", 3072),
-        ("intermediate_size", 24_576),
-        ("num_hidden_layers", 28),
-        ("num_attention_heads", 16),
-        ("bos_token_id", 2),
-        ("eos_token_id", 1),
-        ("pad_token_id", 0),
-    ],
-    unread: &[],
-    safetensors: &[
-        FINAL_NORM,
-        plus_one("layers.*.attn_norm", "model.layers.*.input_layernorm"),
-        plus_one("layers.*.mlp_norm", "model.layers.*.post_attention_layernorm"),
-    ],
-    gguf: &[],
+    hf: Dialect {
+        types: &["gemma"],
+        names: &[
+            FINAL_NORM,
+            plus_one("layers.*.attn_norm", "model.layers.*.input_layernorm"),
+            plus_one("layers.*.mlp_norm", "model.layers.*.post_attention_layernorm"),
+        ],
+        sizes: &sizes([256_000, 3072, 24_576, 28, 16]),
+        ids: &[("bos_token_id", &[2]), ("eos_token_id", &[1]), ("pad_token_id", &[0])],
+        ..HF
+    },
+    gguf: Dialect { types: &["gemma"], head: Some(HeadWeights::TiedToEmbedding), ..GGUF },
 };
 
 pub(super) const FINAL_NORM: Rule = plus_one("final_norm", "model.norm");
 
-fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
-    scaled(raw, pairing, "hidden_act")
+fn config(raw: &RawConfig) -> Result<DecoderConfig> {
+    scaled(raw, "hidden_act")
 }
 
 /// What all Gemmas share; `activation` is the field that names the gate's.
-pub(super) fn scaled(
-    raw: &RawConfig,
-    pairing: RopePairing,
-    activation: &str,
-) -> Result<DecoderConfig> {
+pub(super) fn scaled(raw: &RawConfig, activation: &str) -> Result<DecoderConfig> {
     let raw = raw
         .with_default("head_dim", 256)
         .with_default("max_position_embeddings", 8192)
         .with_default("num_key_value_heads", 16);
-    let mut config = llama::config(&raw.without("hidden_act").without("mlp_bias"), pairing)?;
+    let mut config = llama::config(&raw.without("hidden_act").without("mlp_bias"))?;
     config.head = llama::head(&raw, true)?;
     config.embedding_scale = Some((config.hidden_size as f64).sqrt());
-    let activation = llama::activation(&raw, activation, "gelu_pytorch_tanh")?;
+    let activation = raw.activation(activation, "gelu_pytorch_tanh")?;
     for layer in &mut config.layers {
         if let MlpConfig::Gated { activation: gate, .. } = &mut layer.mlp {
             *gate = activation;

@@ -10,31 +10,36 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::Family;
 use crate::models::decoder::families::gemma2;
 use crate::models::decoder::families::spans;
+use crate::models::decoder::family::{Dialect, Family, GGUF};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::{AttentionSpan, Positions, QkNorm};
-use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
+use crate::nn::rope::{RopeConfig, RopeScaling};
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["gemma3_text", "gemma3"],
-    gguf_architectures: &["gemma3"],
     config,
-    // Others are in `text_config`, where there is one.
-    sizes: &[("bos_token_id", 2), ("eos_token_id", 1), ("pad_token_id", 0)],
-    ..gemma2::FAMILY
+    hf: Dialect {
+        types: &["gemma3_text", "gemma3"],
+        // They are in `text_config`, where there is one.
+        sizes: &[],
+        ..gemma2::FAMILY.hf
+    },
+    gguf: Dialect {
+        types: &["gemma3", EMBEDDING],
+        spellings: &[("rope_local_base_freq", "rope.freq_base_swa")],
+        translate: |raw| {
+            let looks_ahead = raw.model_type()? == EMBEDDING;
+            gemma2::scaled_by_heads(&raw.with("use_bidirectional_attention", looks_ahead), 62)
+        },
+        ..GGUF
+    },
 };
 
-/// EmbeddingGemma in GGUF files.
-pub(super) const EMBEDDING_FAMILY: Family = Family {
-    model_types: &[],
-    gguf_architectures: &["gemma-embedding"],
-    config: |raw, pairing| config(&raw.with("use_bidirectional_attention", true), pairing),
-    ..FAMILY
-};
+/// EmbeddingGemma.
+const EMBEDDING: &str = "gemma-embedding";
 
-fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let raw = raw
         .section("text_config")?
         .unwrap_or_else(|| raw.clone())
@@ -45,7 +50,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         .with_default("num_hidden_layers", 26)
         .with_default("rope_theta", 1_000_000.0)
         .with_default("vocab_size", 262_208);
-    let mut config = gemma2::sandwich(&raw, pairing, 62)?;
+    let mut config = gemma2::sandwich(&raw)?;
     let pattern = raw.optional_size("sliding_window_pattern")?.unwrap_or(6);
     let window = raw.optional_size("sliding_window")?.unwrap_or(4096);
     spans::slide(&raw, &mut config, window, |layer| !(layer + 1).is_multiple_of(pattern))?;

@@ -4,58 +4,58 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::Family;
 use crate::models::decoder::families::llama;
+use crate::models::decoder::family::{Dialect, EVERY_BIAS, Family, GGUF, HF};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::Positions;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
-use crate::nn::rope::RopePairing;
 use crate::weights::Bias;
 use crate::weights::names::{Part, part, renamed};
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["gpt2"],
-    gguf_architectures: &["gpt2"],
-    gguf_pairing: RopePairing::Halves,
     config,
-    sizes: &[
-        ("vocab_size", 50_257),
-        ("n_embd", 768),
-        ("n_layer", 12),
-        ("n_head", 12),
-        ("bos_token_id", 50_256),
-        ("eos_token_id", 50_256),
-    ],
-    unread: &[
-        "head_dim",
-        "hidden_act",
-        "intermediate_size",
-        "layer_norm_eps",
-        "num_key_value_heads",
-        "partial_rotary_factor",
-        "rope_scaling",
-        "rope_theta",
-    ],
-    safetensors: &[
-        renamed("embed", "transformer.wte"),
-        renamed("positions", "transformer.wpe"),
-        renamed("final_norm", "transformer.ln_f"),
-        renamed("layers.*.attn_norm", "transformer.h.*.ln_1"),
-        part("layers.*.attn.q", "transformer.h.*.attn.c_attn", Part::Query).transposed(),
-        part("layers.*.attn.k", "transformer.h.*.attn.c_attn", Part::Key).transposed(),
-        part("layers.*.attn.v", "transformer.h.*.attn.c_attn", Part::Value).transposed(),
-        renamed("layers.*.attn.o", "transformer.h.*.attn.c_proj").transposed(),
-        renamed("layers.*.mlp_norm", "transformer.h.*.ln_2"),
-        renamed("layers.*.mlp.up", "transformer.h.*.mlp.c_fc").transposed(),
-        renamed("layers.*.mlp.down", "transformer.h.*.mlp.c_proj").transposed(),
-    ],
-    gguf: &[
-        renamed("positions", "position_embd"),
-        part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
-        part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
-        part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
-    ],
+    hf: Dialect {
+        types: &["gpt2"],
+        names: &[
+            renamed("embed", "transformer.wte"),
+            renamed("positions", "transformer.wpe"),
+            renamed("final_norm", "transformer.ln_f"),
+            renamed("layers.*.attn_norm", "transformer.h.*.ln_1"),
+            part("layers.*.attn.q", "transformer.h.*.attn.c_attn", Part::Query).transposed(),
+            part("layers.*.attn.k", "transformer.h.*.attn.c_attn", Part::Key).transposed(),
+            part("layers.*.attn.v", "transformer.h.*.attn.c_attn", Part::Value).transposed(),
+            renamed("layers.*.attn.o", "transformer.h.*.attn.c_proj").transposed(),
+            renamed("layers.*.mlp_norm", "transformer.h.*.ln_2"),
+            renamed("layers.*.mlp.up", "transformer.h.*.mlp.c_fc").transposed(),
+            renamed("layers.*.mlp.down", "transformer.h.*.mlp.c_proj").transposed(),
+        ],
+        sizes: &[("vocab_size", 50_257), ("n_embd", 768), ("n_layer", 12), ("n_head", 12)],
+        ids: &[("bos_token_id", &[50_256]), ("eos_token_id", &[50_256])],
+        unread: &[
+            "head_dim",
+            "hidden_act",
+            "intermediate_size",
+            "layer_norm_eps",
+            "num_key_value_heads",
+            "partial_rotary_factor",
+            "rope_scaling",
+            "rope_theta",
+        ],
+        translate: |raw| Ok(raw.with_attribute_map(SPELLINGS)),
+        ..HF
+    },
+    gguf: Dialect {
+        types: &["gpt2"],
+        names: &[
+            renamed("positions", "position_embd"),
+            part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
+            part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
+            part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
+        ],
+        biases: EVERY_BIAS,
+        ..GGUF
+    },
 };
 
 /// The fields that are called otherwise, `attribute_map` of transformers' `GPT2Config`.
@@ -69,14 +69,14 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("num_hidden_layers", "n_layer"),
 ];
 
-fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
-    let raw = raw.with_attribute_map(SPELLINGS).with_default("max_position_embeddings", 1024);
+fn config(raw: &RawConfig) -> Result<DecoderConfig> {
+    let raw = raw.with_default("max_position_embeddings", 1024);
     let hidden = match raw.optional_size("intermediate_size")? {
         Some(hidden) => hidden,
         None => 4 * raw.size("hidden_size")?,
     };
     let raw = raw.with("intermediate_size", hidden);
-    let mut config = llama::config(&raw, pairing)?;
+    let mut config = llama::config(&raw)?;
     config.head = llama::head(&raw, true)?;
     let eps = raw.epsilon("layer_norm_eps", 1e-5)?;
     config.final_norm = NormConfig::Layer { eps };
@@ -97,7 +97,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         }
         layer.mlp = MlpConfig::Plain {
             hidden,
-            activation: llama::activation(&raw, "hidden_act", "gelu_new")?,
+            activation: raw.activation("hidden_act", "gelu_new")?,
             bias: Bias::Present,
         };
     }

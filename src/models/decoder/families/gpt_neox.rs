@@ -3,61 +3,60 @@
 //! has biases, and query, key and value are stored fused, head by head.
 
 use crate::error::Result;
-use crate::models::decoder::config::{DecoderConfig, Residual};
-use crate::models::decoder::families::Family;
+use crate::models::decoder::config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
 use crate::models::decoder::families::llama;
+use crate::models::decoder::family::{Dialect, EVERY_BIAS, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
-use crate::nn::rope::RopePairing;
 use crate::weights::Bias;
 use crate::weights::names::{Fused, Part, part, renamed, rows};
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["gpt_neox"],
-    gguf_architectures: &["gptneox"],
-    gguf_pairing: RopePairing::Halves,
     config,
-    sizes: &[
-        ("vocab_size", 50_432),
-        ("hidden_size", 6144),
-        ("intermediate_size", 24_576),
-        ("num_hidden_layers", 44),
-        ("num_attention_heads", 64),
-        ("bos_token_id", 0),
-        ("eos_token_id", 2),
-    ],
-    unread: &["num_key_value_heads"],
-    safetensors: &[
-        renamed("embed", "gpt_neox.embed_in"),
-        renamed("final_norm", "gpt_neox.final_layer_norm"),
-        renamed("head", "embed_out"),
-        renamed("layers.*.attn_norm", "gpt_neox.layers.*.input_layernorm"),
-        rows("layers.*.attn.q", FUSED, Part::Query, Fused::Grouped),
-        rows("layers.*.attn.k", FUSED, Part::Key, Fused::Grouped),
-        rows("layers.*.attn.v", FUSED, Part::Value, Fused::Grouped),
-        renamed("layers.*.attn.o", "gpt_neox.layers.*.attention.dense"),
-        renamed("layers.*.mlp_norm", "gpt_neox.layers.*.post_attention_layernorm"),
-        renamed("layers.*.mlp.up", "gpt_neox.layers.*.mlp.dense_h_to_4h"),
-        renamed("layers.*.mlp.down", "gpt_neox.layers.*.mlp.dense_4h_to_h"),
-    ],
-    gguf: &[
-        part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
-        part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
-        part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
-    ],
+    hf: Dialect {
+        types: &["gpt_neox"],
+        names: &[
+            renamed("embed", "gpt_neox.embed_in"),
+            renamed("final_norm", "gpt_neox.final_layer_norm"),
+            renamed("head", "embed_out"),
+            renamed("layers.*.attn_norm", "gpt_neox.layers.*.input_layernorm"),
+            rows("layers.*.attn.q", FUSED, Part::Query, Fused::Grouped),
+            rows("layers.*.attn.k", FUSED, Part::Key, Fused::Grouped),
+            rows("layers.*.attn.v", FUSED, Part::Value, Fused::Grouped),
+            renamed("layers.*.attn.o", "gpt_neox.layers.*.attention.dense"),
+            renamed("layers.*.mlp_norm", "gpt_neox.layers.*.post_attention_layernorm"),
+            renamed("layers.*.mlp.up", "gpt_neox.layers.*.mlp.dense_h_to_4h"),
+            renamed("layers.*.mlp.down", "gpt_neox.layers.*.mlp.dense_4h_to_h"),
+        ],
+        spellings: &[("partial_rotary_factor", "rotary_pct"), ("rope_theta", "rotary_emb_base")],
+        sizes: &sizes([50_432, 6144, 24_576, 44, 64]),
+        ids: &[("bos_token_id", &[0]), ("eos_token_id", &[2])],
+        unread: &["num_key_value_heads"],
+        ..HF
+    },
+    gguf: Dialect {
+        types: &["gptneox"],
+        names: &[
+            part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
+            part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
+            part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
+        ],
+        head: Some(HeadWeights::Own),
+        biases: EVERY_BIAS,
+        keys: |config| {
+            let parallel = |layer: &LayerConfig| layer.residual == Residual::ParallelNorms;
+            vec![("use_parallel_residual", config.layers.iter().all(parallel).into())]
+        },
+        ..GGUF
+    },
 };
 
 const FUSED: &str = "gpt_neox.layers.*.attention.query_key_value";
 
-fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
-    let raw = raw
-        .with_spellings(&[
-            ("partial_rotary_factor", "rotary_pct"),
-            ("rope_theta", "rotary_emb_base"),
-        ])
-        .with_default("partial_rotary_factor", 0.25);
-    let mut config = llama::config(&raw, pairing)?;
+fn config(raw: &RawConfig) -> Result<DecoderConfig> {
+    let raw = raw.with_default("partial_rotary_factor", 0.25);
+    let mut config = llama::config(&raw)?;
     let eps = raw.epsilon("layer_norm_eps", 1e-5)?;
     let bias = Bias::from(raw.flag("attention_bias", true)?);
     let parallel = raw.flag("use_parallel_residual", true)?;
@@ -69,7 +68,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         layer.attention.output_bias = bias;
         layer.mlp = MlpConfig::Plain {
             hidden: raw.size("intermediate_size")?,
-            activation: llama::activation(&raw, "hidden_act", "gelu")?,
+            activation: raw.activation("hidden_act", "gelu")?,
             bias: Bias::Present,
         };
     }

@@ -3,13 +3,12 @@
 //!
 //! Config: `configuration_llama.py` of transformers, with its defaults.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::decoder::config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
-use crate::models::decoder::families::Family;
 use crate::models::decoder::families::experts;
+use crate::models::decoder::family::{Dialect, EVERY_BIAS, Family, GGUF, HF, sizes};
 use crate::models::decoder::rope_config;
 use crate::models::raw_config::RawConfig;
-use crate::nn::activation::Activation;
 use crate::nn::attention::{AttentionConfig, AttentionSpan, Positions, QkNorm};
 use crate::nn::experts::ExpertShares;
 use crate::nn::mlp::MlpConfig;
@@ -18,28 +17,21 @@ use crate::nn::rope::RopePairing;
 use crate::weights::Bias;
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["llama"],
-    gguf_architectures: &["llama"],
-    gguf_pairing: RopePairing::Adjacent,
-    config: stored,
-    sizes: &[
-        ("vocab_size", 32_000),
-        ("hidden_size", 4096),
-        ("intermediate_size", 11_008),
-        ("num_hidden_layers", 32),
-        ("num_attention_heads", 32),
-        ("bos_token_id", 1),
-        ("eos_token_id", 2),
-    ],
-    unread: &[],
-    safetensors: &[],
-    gguf: &[],
+    config: with_experts,
+    hf: Dialect {
+        types: &["llama"],
+        sizes: &sizes([32_000, 4096, 11_008, 32, 32]),
+        ids: &[("bos_token_id", &[1]), ("eos_token_id", &[2])],
+        unread: &["num_experts"],
+        ..HF
+    },
+    gguf: Dialect { types: &["llama"], pairing: RopePairing::Adjacent, biases: EVERY_BIAS, ..GGUF },
 };
 
 /// GGUF files of Mixtral say `llama` too, and how many experts there are.
-fn stored(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
-    let mut config = config(raw, pairing)?;
-    if raw.is_gguf() && raw.number("num_experts", 0.0)? > 0.0 {
+fn with_experts(raw: &RawConfig) -> Result<DecoderConfig> {
+    let mut config = config(raw)?;
+    if raw.number("num_experts", 0.0)? > 0.0 {
         let mixture = experts::read(raw, "intermediate_size", ExpertShares::OfChosen)?;
         experts::spread(&mut config, &mixture, |_| true);
     }
@@ -47,10 +39,10 @@ fn stored(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
 }
 
 /// Every layer alike, attending to everything, rotated as the config says.
-pub(super) fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+pub(super) fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     raw.refuse_pruned_heads()?;
     let layer = layer(raw)?;
-    let (rope, max_positions) = rope_config::read(raw, layer.attention.head_dim, pairing)?;
+    let (rope, max_positions) = rope_config::read(raw, layer.attention.head_dim)?;
     Ok(DecoderConfig {
         vocab_size: raw.size("vocab_size")?,
         hidden_size: raw.size("hidden_size")?,
@@ -76,12 +68,6 @@ pub(super) fn head(raw: &RawConfig, tied: bool) -> Result<HeadWeights> {
         true => HeadWeights::TiedToEmbedding,
         false => HeadWeights::Own,
     })
-}
-
-/// The activation in a field, or the family's default.
-pub(super) fn activation(raw: &RawConfig, field: &str, default: &str) -> Result<Activation> {
-    let name = raw.text(field)?.unwrap_or(default);
-    name.parse().map_err(|error: Error| raw.refuse(field, error.to_string()))
 }
 
 fn layer(raw: &RawConfig) -> Result<LayerConfig> {
@@ -112,7 +98,7 @@ fn layer(raw: &RawConfig) -> Result<LayerConfig> {
         },
         mlp: MlpConfig::Gated {
             hidden: raw.size("intermediate_size")?,
-            activation: activation(raw, "hidden_act", "silu")?,
+            activation: raw.activation("hidden_act", "silu")?,
             bias: Bias::from(raw.flag("mlp_bias", false)?),
         },
     })

@@ -3,46 +3,38 @@
 //! head may be layer-normed.
 
 use crate::error::Result;
-use crate::models::decoder::config::{DecoderConfig, Residual};
-use crate::models::decoder::families::Family;
+use crate::models::decoder::config::{DecoderConfig, HeadWeights, Residual};
 use crate::models::decoder::families::llama;
+use crate::models::decoder::family::{Dialect, EVERY_BIAS, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::QkNorm;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
-use crate::nn::rope::RopePairing;
 use crate::weights::Bias;
 use crate::weights::names::renamed;
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["phi"],
-    gguf_architectures: &["phi2"],
-    gguf_pairing: RopePairing::Halves,
     config,
-    sizes: &[
-        ("vocab_size", 51_200),
-        ("hidden_size", 2048),
-        ("intermediate_size", 8192),
-        ("num_hidden_layers", 24),
-        ("num_attention_heads", 32),
-        ("bos_token_id", 1),
-        ("eos_token_id", 2),
-    ],
-    unread: &[],
-    safetensors: &[
-        renamed("final_norm", "model.final_layernorm"),
-        renamed("layers.*.attn.o", "model.layers.*.self_attn.dense"),
-        renamed("layers.*.attn.q_norm", "model.layers.*.self_attn.q_layernorm"),
-        renamed("layers.*.attn.k_norm", "model.layers.*.self_attn.k_layernorm"),
-        renamed("layers.*.mlp.up", "model.layers.*.mlp.fc1"),
-        renamed("layers.*.mlp.down", "model.layers.*.mlp.fc2"),
-    ],
-    gguf: &[],
+    hf: Dialect {
+        types: &["phi"],
+        names: &[
+            renamed("final_norm", "model.final_layernorm"),
+            renamed("layers.*.attn.o", "model.layers.*.self_attn.dense"),
+            renamed("layers.*.attn.q_norm", "model.layers.*.self_attn.q_layernorm"),
+            renamed("layers.*.attn.k_norm", "model.layers.*.self_attn.k_layernorm"),
+            renamed("layers.*.mlp.up", "model.layers.*.mlp.fc1"),
+            renamed("layers.*.mlp.down", "model.layers.*.mlp.fc2"),
+        ],
+        sizes: &sizes([51_200, 2048, 8192, 24, 32]),
+        ids: &[("bos_token_id", &[1]), ("eos_token_id", &[2])],
+        ..HF
+    },
+    gguf: Dialect { types: &["phi2"], head: Some(HeadWeights::Own), biases: EVERY_BIAS, ..GGUF },
 };
 
-fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let raw = raw.with_default("partial_rotary_factor", 0.5);
-    let mut config = llama::config(&raw, pairing)?;
+    let mut config = llama::config(&raw)?;
     let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-5)? };
     let qk_norm = raw.flag("qk_layernorm", false)?;
     config.final_norm = norm;
@@ -55,7 +47,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         layer.attention.qk_norm = if qk_norm { QkNorm::PerHead(norm) } else { QkNorm::None };
         layer.mlp = MlpConfig::Plain {
             hidden: raw.size("intermediate_size")?,
-            activation: llama::activation(&raw, "hidden_act", "gelu_new")?,
+            activation: raw.activation("hidden_act", "gelu_new")?,
             bias: Bias::Present,
         };
     }

@@ -6,53 +6,55 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::Family;
 use crate::models::decoder::families::llama;
 use crate::models::decoder::families::spans;
+use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
-use crate::nn::rope::{RopePairing, RopeScaling};
+use crate::nn::rope::RopeScaling;
 use crate::weights::names::{Part, part};
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["phi3"],
-    gguf_architectures: &["phi3"],
-    gguf_pairing: RopePairing::Halves,
     config,
-    sizes: &[
-        ("vocab_size", 32_064),
-        ("hidden_size", 3072),
-        ("intermediate_size", 8192),
-        ("num_hidden_layers", 32),
-        ("num_attention_heads", 32),
-        ("bos_token_id", 1),
-        ("eos_token_id", 32_000),
-        ("pad_token_id", 32_000),
-    ],
-    unread: &["attention_bias", "layer_types", "mlp_bias"],
-    safetensors: &[
-        part("layers.*.attn.q", "model.layers.*.self_attn.qkv_proj", Part::Query),
-        part("layers.*.attn.k", "model.layers.*.self_attn.qkv_proj", Part::Key),
-        part("layers.*.attn.v", "model.layers.*.self_attn.qkv_proj", Part::Value),
-        part("layers.*.mlp.gate", "model.layers.*.mlp.gate_up_proj", Part::Gate),
-        part("layers.*.mlp.up", "model.layers.*.mlp.gate_up_proj", Part::Up),
-    ],
-    gguf: &[
-        part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
-        part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
-        part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
-        part("layers.*.mlp.gate", "blk.*.ffn_up", Part::Gate),
-        part("layers.*.mlp.up", "blk.*.ffn_up", Part::Up),
-    ],
+    hf: Dialect {
+        types: &["phi3"],
+        names: &[
+            part("layers.*.attn.q", "model.layers.*.self_attn.qkv_proj", Part::Query),
+            part("layers.*.attn.k", "model.layers.*.self_attn.qkv_proj", Part::Key),
+            part("layers.*.attn.v", "model.layers.*.self_attn.qkv_proj", Part::Value),
+            part("layers.*.mlp.gate", "model.layers.*.mlp.gate_up_proj", Part::Gate),
+            part("layers.*.mlp.up", "model.layers.*.mlp.gate_up_proj", Part::Up),
+        ],
+        sizes: &sizes([32_064, 3072, 8192, 32, 32]),
+        ids: &[("bos_token_id", &[1]), ("eos_token_id", &[32_000]), ("pad_token_id", &[32_000])],
+        unread: &["attention_bias", "layer_types", "mlp_bias"],
+        translate: with_longrope,
+        ..HF
+    },
+    gguf: Dialect {
+        types: &["phi3"],
+        names: &[
+            part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
+            part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
+            part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
+            part("layers.*.mlp.gate", "blk.*.ffn_up", Part::Gate),
+            part("layers.*.mlp.up", "blk.*.ffn_up", Part::Up),
+        ],
+        translate: without_empty_window,
+        keys: |config| match config.spans.len() {
+            1 => vec![("attention.sliding_window", 0_usize.into())],
+            _ => Vec::new(),
+        },
+        ..GGUF
+    },
 };
 
-fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let raw = raw.with_default("max_position_embeddings", 4096).with_default("rms_norm_eps", 1e-5);
     let raw = match raw.section("rope_parameters")? {
         Some(_) => raw,
         None => raw.with_default("original_max_position_embeddings", 4096),
     };
-    let raw = with_longrope(raw)?;
-    let mut config = llama::config(&raw, pairing)?;
+    let mut config = llama::config(&raw)?;
     if let RopeScaling::LongRope { original_positions, .. } = config.ropes[0].scaling {
         config.recomputed_beyond = Some(original_positions);
     }
@@ -62,14 +64,20 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
     Ok(config)
 }
 
+/// llama.cpp's converter says "no window" by a window of 0.
+fn without_empty_window(raw: &RawConfig) -> Result<RawConfig> {
+    match raw.number("sliding_window", 0.0)? == 0.0 {
+        true => Ok(raw.without("sliding_window")),
+        false => Ok(raw.clone()),
+    }
+}
+
 /// `Phi3Config` knows one scaling, which configs of its first days call `su` or `yarn`.
-fn with_longrope(raw: RawConfig) -> Result<RawConfig> {
-    let Some(section) = raw.section("rope_scaling")?.filter(|_| !raw.is_gguf()) else {
-        return Ok(raw);
-    };
+fn with_longrope(raw: &RawConfig) -> Result<RawConfig> {
+    let Some(section) = raw.section("rope_scaling")? else { return Ok(raw.clone()) };
     let field = if section.text("rope_type")?.is_some() { "rope_type" } else { "type" };
     match section.text(field)? {
-        Some("longrope" | "su") => Ok(raw),
+        Some("longrope" | "su") => Ok(raw.clone()),
         Some("yarn") if field == "type" => {
             Ok(raw.with_section("rope_scaling", section.with("type", "longrope")))
         }

@@ -3,33 +3,27 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::Family;
 use crate::models::decoder::families::llama;
 use crate::models::decoder::families::spans;
+use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
-use crate::nn::rope::RopePairing;
 use crate::weights::Bias;
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["qwen2"],
-    gguf_architectures: &["qwen2"],
-    gguf_pairing: RopePairing::Halves,
     config,
-    sizes: &[
-        ("vocab_size", 151_936),
-        ("hidden_size", 4096),
-        ("intermediate_size", 22_016),
-        ("num_hidden_layers", 32),
-        ("num_attention_heads", 32),
-    ],
-    unread: &["mlp_bias"],
-    ..llama::FAMILY
+    hf: Dialect {
+        types: &["qwen2"],
+        sizes: &sizes([151_936, 4096, 22_016, 32, 32]),
+        unread: &["mlp_bias"],
+        ..HF
+    },
+    gguf: Dialect { types: &["qwen2"], ..GGUF },
 };
 
-fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let raw =
         &raw.with_default("max_position_embeddings", 32768).with_default("num_key_value_heads", 32);
-    let mut config = llama::config(raw, pairing)?;
+    let mut config = llama::config(raw)?;
     for layer in &mut config.layers {
         layer.attention.qkv_bias = Bias::Present;
         layer.attention.output_bias = Bias::Absent;

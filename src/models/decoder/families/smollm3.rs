@@ -4,37 +4,34 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::Family;
 use crate::models::decoder::families::llama;
 use crate::models::decoder::families::spans;
+use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::Positions;
 use crate::nn::rope::RopePairing;
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["smollm3"],
-    gguf_architectures: &["smollm3"],
-    gguf_pairing: RopePairing::Adjacent,
     config,
-    sizes: &[
-        ("vocab_size", 128_256),
-        ("hidden_size", 2048),
-        ("intermediate_size", 11_008),
-        ("num_hidden_layers", 36),
-        ("num_attention_heads", 16),
-        ("bos_token_id", 128_000),
-        ("eos_token_id", 128_001),
-        ("pad_token_id", 128_004),
-    ],
-    ..llama::FAMILY
+    hf: Dialect {
+        types: &["smollm3"],
+        sizes: &sizes([128_256, 2048, 11_008, 36, 16]),
+        ids: &[
+            ("bos_token_id", &[128_000]),
+            ("eos_token_id", &[128_001]),
+            ("pad_token_id", &[128_004]),
+        ],
+        ..HF
+    },
+    gguf: Dialect { types: &["smollm3"], pairing: RopePairing::Adjacent, ..GGUF },
 };
 
-fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let raw = raw
         .with_default("max_position_embeddings", 32768)
         .with_default("num_key_value_heads", 4)
         .with_default("rope_theta", 2_000_000.0);
-    let mut config = llama::config(&raw, pairing)?;
+    let mut config = llama::config(&raw)?;
     config.head = llama::head(&raw, true)?;
     let interval = raw.optional_size("no_rope_layer_interval")?.unwrap_or(4);
     // Despite its name the list holds a 1 for each layer that does rotate.

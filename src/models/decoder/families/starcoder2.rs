@@ -3,42 +3,35 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::Family;
 use crate::models::decoder::families::llama;
 use crate::models::decoder::families::spans;
+use crate::models::decoder::family::{Dialect, EVERY_BIAS, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
-use crate::nn::rope::RopePairing;
 use crate::weights::Bias;
 use crate::weights::names::renamed;
 
 pub(super) const FAMILY: Family = Family {
-    model_types: &["starcoder2"],
-    gguf_architectures: &["starcoder2"],
-    gguf_pairing: RopePairing::Halves,
     config,
-    sizes: &[
-        ("vocab_size", 49_152),
-        ("hidden_size", 3072),
-        ("intermediate_size", 12_288),
-        ("num_hidden_layers", 30),
-        ("num_attention_heads", 24),
-        ("bos_token_id", 50_256),
-        ("eos_token_id", 50_256),
-    ],
-    unread: &["layer_norm_eps", "layer_types"],
-    safetensors: &[
-        renamed("layers.*.mlp.up", "model.layers.*.mlp.c_fc"),
-        renamed("layers.*.mlp.down", "model.layers.*.mlp.c_proj"),
-    ],
-    gguf: &[],
+    hf: Dialect {
+        types: &["starcoder2"],
+        names: &[
+            renamed("layers.*.mlp.up", "model.layers.*.mlp.c_fc"),
+            renamed("layers.*.mlp.down", "model.layers.*.mlp.c_proj"),
+        ],
+        sizes: &sizes([49_152, 3072, 12_288, 30, 24]),
+        ids: &[("bos_token_id", &[50_256]), ("eos_token_id", &[50_256])],
+        unread: &["layer_norm_eps", "layer_types"],
+        ..HF
+    },
+    gguf: Dialect { types: &["starcoder2"], biases: EVERY_BIAS, ..GGUF },
 };
 
-fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
+fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let raw =
         &raw.with_default("max_position_embeddings", 4096).with_default("num_key_value_heads", 2);
-    let mut config = llama::config(raw, pairing)?;
+    let mut config = llama::config(raw)?;
     config.head = llama::head(raw, true)?;
     let eps = raw.epsilon("layer_norm_eps", raw.number("norm_epsilon", 1e-5)?)?;
     let bias = Bias::from(raw.flag("use_bias", true)?);
@@ -49,7 +42,7 @@ fn config(raw: &RawConfig, pairing: RopePairing) -> Result<DecoderConfig> {
         layer.attention.output_bias = bias;
         layer.mlp = MlpConfig::Plain {
             hidden: raw.size("intermediate_size")?,
-            activation: llama::activation(raw, "hidden_act", "gelu_pytorch_tanh")?,
+            activation: raw.activation("hidden_act", "gelu_pytorch_tanh")?,
             bias,
         };
     }

@@ -3,7 +3,7 @@
 //!
 //! Config: `configuration_bert.py` of transformers, with its defaults.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::encoder::config::{
     AttentionConfig, EmbeddingsConfig, EncoderConfig, HeadPooling, HeadsConfig, LayerConfig,
     LayerDistancesConfig, MaskedOutput, NormPlace, Positions, Projection, RelativePositions,
@@ -36,7 +36,7 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     let hidden_size = raw.optional_size("hidden_size")?.unwrap_or(768);
     let positions = raw.optional_size("max_position_embeddings")?.unwrap_or(512);
     let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-12)? };
-    let activation = activation(raw, "hidden_act", "gelu")?;
+    let activation = raw.activation("hidden_act", "gelu")?;
     let heads = raw.optional_size("num_attention_heads")?.unwrap_or(12);
     if !hidden_size.is_multiple_of(heads) {
         let reason = format!("it should divide `hidden_size`, which is {hidden_size}");
@@ -126,10 +126,4 @@ pub(super) fn transform(
     norm: Option<NormConfig>,
 ) -> TransformConfig {
     TransformConfig { size, activation, norm, bias: Bias::Present }
-}
-
-/// The activation in a field, or the family's default.
-pub(super) fn activation(raw: &RawConfig, field: &str, default: &str) -> Result<Activation> {
-    let name = raw.text(field)?.unwrap_or(default);
-    name.parse().map_err(|error: Error| raw.refuse(field, error.to_string()))
 }

@@ -118,13 +118,13 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         layer.attention.window = local.then_some(window);
         layer.mlp = MlpConfig::Gated {
             hidden: raw.size("intermediate_size")?,
-            activation: bert::activation(&raw, "hidden_act", "gelu")?,
+            activation: raw.activation("hidden_act", "gelu")?,
             bias: Bias::from(raw.flag("mlp_bias", false)?),
         };
     }
     let head = TransformConfig {
         size: config.hidden_size,
-        activation: bert::activation(&raw, "classifier_activation", "gelu")?,
+        activation: raw.activation("classifier_activation", "gelu")?,
         norm: Some(norm),
         bias: Bias::from(raw.flag("classifier_bias", false)?),
     };
