@@ -1,7 +1,6 @@
 """GGUF files of a tiny checkpoint, by llama.cpp's own converter, and weights that fit ggml's blocks exactly."""
 
 import logging
-import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,27 +8,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import fetch_llama_cpp
 
-def llama_cpp():
-    """Where tests/support/packages.rs unpacks the source package."""
-    if folder := os.environ.get("LLAMA_CPP"):
-        return Path(folder)
-    cache = os.environ.get("SCONCE_TEST_CACHE")
-    cache = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sconce-tests"
-    return cache / "llama-cpp-python-0.3.36/llama_cpp_python-0.3.36/vendor/llama.cpp"
-
-
-sys.path[1:1] = [str(llama_cpp()), str(llama_cpp() / "gguf-py")]
+LLAMA_CPP = fetch_llama_cpp.tree()
+sys.path[1:1] = [str(LLAMA_CPP), str(LLAMA_CPP / "gguf-py")]
 
 import convert_hf_to_gguf
 import gguf
-from conversion import gemma, phi
+from conversion import chatglm, gemma, glm, phi
 from conversion.base import TextModel
 
 # The converter knows a pre-tokenizer by the hash of what it makes of a text; ours is GPT-2's with another vocabulary.
 TextModel.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
-# These look for a SentencePiece vocabulary, which no tiny checkpoint has.
-for family in [gemma.GemmaModel, gemma.Gemma2Model, phi.Phi3MiniModel]:
+# These look for a SentencePiece vocabulary or for tokens that no tiny checkpoint has.
+for family in [chatglm.ChatGLMModel, gemma.GemmaModel, gemma.Gemma2Model, glm.Glm4Model, phi.Phi3MiniModel]:
     family.set_vocab = TextModel._set_vocab_gpt2
 
 

@@ -5,9 +5,7 @@
     venv/bin/python tests/goldens/make.py            # all of them
     venv/bin/python tests/goldens/make.py llama-tiny # only these
 
-GGUF files are written by llama.cpp's own converter, out of the source package of llama-cpp-python 0.3.36, which
-`tests/support/packages.rs` fetches (run `cargo test --release --test smollm2` once, or name the folder that holds
-`convert_hf_to_gguf.py` in $LLAMA_CPP).
+GGUF files are written by llama.cpp's own converter, which `fetch_llama_cpp.py` fetches the first time that one is wanted.
 
 A new family is an entry in GOLDENS; `docs/goldens.md` says what the fields of a folder mean.
 """
@@ -56,6 +54,8 @@ class Golden:
     # f32 (model.gguf) and q8_0-split (two parts), both as the converter writes them; experts-apart: a tensor for
     # each expert, as in files of 2023; blocks: `block_types` below.
     gguf: tuple = ("f32",)
+    # What of the model GGUF files cannot say, as the error of `save` names it.
+    refused: str | None = None
     # Tensor name endings and the ggml block type each gets in blocks.gguf.
     block_types: dict = field(default_factory=dict)
     generation_config: dict | None = None
@@ -131,10 +131,10 @@ def plain(name, config, options, **golden):
     return Golden(name, config, base | dict(layer_norm_eps=1e-2, tie_word_embeddings=False) | options, **golden)
 
 
-def mixtral(name, weights="safetensors", gguf=("f32",), **options):
+def mixtral(name, weights="safetensors", gguf=("f32",), refused=None, **options):
     sizes = dict(intermediate_size=24, num_local_experts=5, num_experts_per_tok=2, sliding_window=None, tie_word_embeddings=False)
     matters = {"num_experts_per_tok": 1} | ({"sliding_window": None} if "sliding_window" in options else {})
-    return family(name, MixtralConfig, sizes | options, weights=weights, gguf=gguf, matters=matters, logit_gain=1.5)
+    return family(name, MixtralConfig, sizes | options, weights=weights, gguf=gguf, refused=refused, matters=matters, logit_gain=1.5)
 
 
 def moe(name, config, options, **golden):
@@ -180,6 +180,7 @@ GOLDENS = [
         {"rope_type": "dynamic", "factor": 4.0},
         options=dict(max_position_embeddings=24),
         gguf=(),
+        refused='`ropes[0].scaling` is {"Dynamic"',
         cache_exact_up_to=24,
     ),
     scaled(
@@ -216,6 +217,7 @@ GOLDENS = [
             "attention_factor": None,
         },
         gguf=(),
+        refused="`ropes[0].scaling.Yarn.truncate` is false",
     ),
     # The converter writes these factors for Phi-3 only.
     scaled(
@@ -265,6 +267,7 @@ GOLDENS = [
         dtype="float16",
         gguf=(),
         matters={"rope_theta": 1000.0, "hidden_act": "silu"},
+        refused='`layers[0].mlp.Gated.activation` is "GeluTanh"',
     ),
     # Rows of 256 in the down projection: what K blocks need.
     llama("llama-bf16-tiny", options=dict(intermediate_size=256), dtype="bfloat16", gguf=()),
@@ -295,7 +298,7 @@ GOLDENS = [
         },
     ),
     # Mistral 7B v0.1: a window shorter than the prompts, which its GGUF files do not tell. Nemo: heads of their own size.
-    family("mistral-tiny", MistralConfig, dict(sliding_window=7), matters={"sliding_window": None}, gguf=()),
+    family("mistral-tiny", MistralConfig, dict(sliding_window=7), matters={"sliding_window": None}, gguf=(), refused="layer 0 attends to a sliding window of 7 tokens"),
     family("mistral-nemo-tiny", MistralConfig, dict(sliding_window=None, head_dim=14, hidden_size=40)),
     # Windows from the second layer on; and YaRN, as the long Qwen2.5 have it.
     family(
@@ -304,6 +307,7 @@ GOLDENS = [
         dict(use_sliding_window=True, sliding_window=7, max_window_layers=1, num_hidden_layers=3),
         matters={"sliding_window": 100},
         gguf=(),
+        refused="layer 1 attends to a sliding window of 7 tokens",
     ),
     family(
         "qwen2-yarn-tiny",
@@ -318,7 +322,7 @@ GOLDENS = [
     # Two of five experts; and the layout of 2023, a tensor for each expert.
     mixtral("mixtral-tiny"),
     mixtral("mixtral-apart-tiny", weights=None, gguf=("experts-apart",)),
-    mixtral("mixtral-window-tiny", sliding_window=7, num_local_experts=4, gguf=()),
+    mixtral("mixtral-window-tiny", sliding_window=7, num_local_experts=4, gguf=(), refused="layer 0 attends to a sliding window of 7 tokens"),
     # Experts in blocks, those of one matrix in other blocks than the rest.
     family(
         "mixtral-blocks-tiny",
@@ -356,6 +360,7 @@ GOLDENS = [
         matters={"sliding_window": 100},
         cached=False,
         gguf=(),
+        refused="layer 0 attends to a sliding window of 7 tokens",
     ),
     # Layers without experts, by either field; shares of the chosen; no biases.
     moe(
@@ -371,6 +376,7 @@ GOLDENS = [
         ),
         matters={"norm_topk_prob": False},
         gguf=(),
+        refused='`layers[0].attention.qkv_bias` is "Absent"',
     ),
     moe("qwen3-moe-tiny", Qwen3MoeConfig, dict(norm_topk_prob=True), matters={"norm_topk_prob": False}),
     moe(
@@ -379,9 +385,10 @@ GOLDENS = [
         dict(mlp_only_layers=[0], attention_bias=True, use_sliding_window=True, sliding_window=7),
         matters={"norm_topk_prob": True, "sliding_window": 100},
         gguf=(),
+        refused='a bias for "attn_output"',
     ),
     family("qwen3-tiny", Qwen3Config, dict(head_dim=10), embedding_gain=0.1, logit_gain=5.0),
-    family("qwen3-bias-tiny", Qwen3Config, dict(attention_bias=True, tie_word_embeddings=False), gguf=()),
+    family("qwen3-bias-tiny", Qwen3Config, dict(attention_bias=True, tie_word_embeddings=False), gguf=(), refused='a bias for "attn_output"'),
     # The 4k models: plain rope, a window.
     family("phi3-tiny", Phi3Config, dict(sliding_window=9, tie_word_embeddings=False), gguf=()),
     # The 128k models: other factors, and a new start, beyond the original context.
@@ -424,6 +431,7 @@ GOLDENS = [
         embedding_gain=0.1,
         gguf=(),
         matters={"rope_theta": 10000.0, "hidden_act": "gelu"},
+        refused="`tie_word_embeddings` is false",
     ),
     # Caps low enough to be felt, the first of every two layers sliding. GGUF files scale queries by the size of heads, and know
     # one base of ropes.
@@ -460,6 +468,7 @@ GOLDENS = [
         embedding_gain=0.1,
         gguf=(),
         matters={"query_pre_attn_scalar": 8, "sliding_window": 100},
+        refused="`tie_word_embeddings` is false",
     ),
     # 7B: one key-value head. The converter knows no other base than 10,000.
     falcon("falcon-7b-tiny", config_json={"num_kv_heads": 1}),
@@ -481,6 +490,7 @@ GOLDENS = [
         gguf=(),
         matters={"alibi": False},
         attention="sdpa",
+        refused="`alibi` is true",
     ),
     # 11B: groups, one norm for both halves.
     falcon("falcon-11b-tiny", dict(new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1, rope_theta=1000.0), gguf=()),
@@ -501,6 +511,7 @@ GOLDENS = [
         matters={"sliding_window": 100, "rope_local_base_freq": 10000.0, "query_pre_attn_scalar": 8},
         gguf=(),
         embedding_gain=0.1,
+        refused="`layers[0].attention.scale`",
     ),
     # As GGUF files know it: every sixth layer sees everything, heads scale queries, bases are 1,000,000 and 10,000.
     family(
@@ -530,8 +541,9 @@ GOLDENS = [
         logit_gain=5.0,
         matters={"sliding_window": None},
         gguf=(),
+        refused='`layers[0].attention.qkv_bias` is "Absent"',
     ),
-    family("olmo2-bias-tiny", Olmo2Config, dict(attention_bias=True, tie_word_embeddings=False), gguf=()),
+    family("olmo2-bias-tiny", Olmo2Config, dict(attention_bias=True, tie_word_embeddings=False), gguf=(), refused='a bias for "attn_output"'),
     family(
         "granite-bias-tiny",
         GraniteConfig,
@@ -547,6 +559,15 @@ GOLDENS = [
         dict(use_sliding_window=True, sliding_window=7, no_rope_layers=[1, 0], tie_word_embeddings=False),
         matters={"no_rope_layers": [1, 1]},
         gguf=(),
+        refused="layer 1 attends to a sliding window of 7 tokens",
+    ),
+    family(
+        "smollm3-tiny",
+        SmolLM3Config,
+        dict(num_hidden_layers=4, no_rope_layer_interval=2),
+        matters={"no_rope_layers": [1, 1, 1, 1]},
+        gguf=(),
+        refused='`layers[1].attention.positions` is "None"',
     ),
     family("smollm3-four-tiny", SmolLM3Config, dict(num_hidden_layers=4)),
     family("olmo2-tiny", Olmo2Config, dict(tie_word_embeddings=False)),
@@ -567,6 +588,7 @@ GOLDENS = [
         logit_gain=5.0,
         base_model=True,
         gguf=(),
+        refused='`layers[0].mlp.Plain.activation` is "Relu"',
     ),
     # The converter knows no other base than 10,000.
     plain("gpt-neox-tiny", GPTNeoXConfig, dict(rotary_pct=0.5, rotary_emb_base=10000), matters={"use_parallel_residual": False}),
@@ -576,6 +598,7 @@ GOLDENS = [
         dict(use_parallel_residual=False, rotary_pct=1.0, rotary_emb_base=500, attention_bias=False, hidden_act="gelu_new"),
         matters={"use_parallel_residual": True, "rope_theta": 100000},
         gguf=(),
+        refused='`layers[0].mlp.Plain.activation` is "GeluTanh"',
     ),
     plain("phi-tiny", PhiConfig, dict(rope_theta=10000.0, intermediate_size=128), matters={"partial_rotary_factor": 1.0}),
     plain(
@@ -584,6 +607,7 @@ GOLDENS = [
         dict(qk_layernorm=True, num_key_value_heads=2, partial_rotary_factor=1.0),
         matters={"partial_rotary_factor": 0.5},
         gguf=(),
+        refused="`layers[0].attention.qk_norm`",
     ),
 ]
 

@@ -1,7 +1,7 @@
 """Writes model.gguf beside tiny encoders, by llama.cpp's own converter: weights, pooling and tokenizer in one file; and makes
 `encoders/reranker-tiny`, an XLM-RoBERTa with one label and a SentencePiece tokenizer, as bge-reranker-v2-m3 has them.
 
-    venv/bin/python tests/goldens/make_encoder_gguf.py           # after make_encoders.py; gguf_files.py says where the converter is
+    venv/bin/python tests/goldens/make_encoder_gguf.py           # after make_encoders.py; fetch_llama_cpp.py fetches the converter
     venv/bin/python tests/goldens/make_encoder_gguf.py bert-tiny # only these
 """
 

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-import gguf_files
 from tiny_tokenizer import VOCAB, save_tokenizer
 
 torch.set_num_threads(1)
@@ -37,7 +36,7 @@ def make(golden, folder):
             raise RuntimeError(f"{golden.name}: no seed makes a clear case: {last}")
         check_matters(golden, checkpoint, logits)
         for kind in golden.gguf:
-            gguf_files.convert(kind, checkpoint, packed)
+            converter().convert(kind, checkpoint, packed)
 
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -49,6 +48,13 @@ def make(golden, folder):
     print(f"{golden.name}: seed {seed}, {size // 1000} kB, smallest margin {expected['margin']:.3f}")
 
 
+def converter():
+    """llama.cpp's, fetched the first time that a GGUF file is wanted."""
+    import gguf_files
+
+    return gguf_files
+
+
 class Unsuitable(Exception):
     """These random weights make too close a call, or too dull a text."""
 
@@ -58,7 +64,7 @@ def save_checkpoint(golden, folder, seed):
     shutil.rmtree(folder, ignore_errors=True)
     model = AutoModelForCausalLM.from_config(golden.config(**golden.options))
     randomize(golden, model, seed)
-    packed = gguf_files.quantize(model, golden, seed)
+    packed = converter().quantize(model, golden, seed) if golden.gguf else {}
     model.to(getattr(torch, golden.dtype))
     if golden.weights == "sharded":
         total = sum(weight.nbytes for weight in model.parameters())
@@ -227,7 +233,7 @@ def write_expected(folder, golden, seed, expected, logits):
         "margin": round(expected["margin"], 4),
         "cache_exact_up_to": golden.cache_exact_up_to,
         "stops": expected.get("stops"),
-    }
+    } | ({"refused": golden.refused} if golden.refused else {})
     lines = [f'"{key}": {json.dumps(value)}' for key, value in head.items()]
     cases = ",\n  ".join(json.dumps(case) for case in expected["cases"])
     text = "{" + ",\n ".join([*lines, f'"cases": [\n  {cases}\n ]']) + "}\n"

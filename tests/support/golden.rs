@@ -36,6 +36,8 @@ pub struct Expected {
     pub cache_exact_up_to: Option<usize>,
     /// What `generate` gives with the folder's own generation config.
     pub stops: Option<Stops>,
+    /// What of the model GGUF files cannot say, as the error names it.
+    pub refused: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -63,18 +63,8 @@ pub fn t5_tokenizer() -> Outcome<PathBuf> {
 /// (`models/templates/*.jinja`) and `convert_hf_to_gguf.py` (MIT).
 pub fn llama_cpp() -> Outcome<PathBuf> {
     let folder = unpacked("llama-cpp-python-0.3.36", |into| {
-        // pip asks a source package for its metadata by running its build backend, which would
-        // configure the C++ build; a backend that only answers the question takes its place.
-        let backend = into.join("backend");
-        let package = backend.join("scikit_build_core");
-        fs::create_dir_all(&package).map_err(|error| error.to_string())?;
-        fs::write(package.join("__init__.py"), "").map_err(|error| error.to_string())?;
-        fs::write(package.join("build.py"), METADATA_ONLY_BACKEND)
-            .map_err(|error| error.to_string())?;
-        let mut pip = pip_download(into, "llama-cpp-python==0.3.36");
-        pip.args(["--no-binary", ":all:", "--no-build-isolation"]).env("PYTHONPATH", &backend);
-        run(&mut pip)?;
-        untar(into, &file_ending(into, ".tar.gz")?)
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/fetch_llama_cpp.py");
+        run(Command::new("python3").arg(script).arg(into))
     })?;
     member(&folder, "llama_cpp_python-0.3.36/vendor/llama.cpp")
 }
@@ -188,17 +178,3 @@ fn member(folder: &Path, name: &str) -> Outcome<PathBuf> {
         false => Err(format!("{} has no {name}; delete it to fetch it again", folder.display())),
     }
 }
-
-const METADATA_ONLY_BACKEND: &str = r#"
-import os
-
-def prepare_metadata_for_build_wheel(directory, config_settings=None):
-    info = "llama_cpp_python-0.3.36.dist-info"
-    os.makedirs(os.path.join(directory, info))
-    with open(os.path.join(directory, info, "METADATA"), "w") as file:
-        file.write("Metadata-Version: 2.1\nName: llama_cpp_python\nVersion: 0.3.36\n")
-    return info
-
-def build_wheel(*args, **kwargs):
-    raise RuntimeError("this backend only tells metadata")
-"#;
