@@ -3,30 +3,44 @@
 use crate::kernels::shared::each_row;
 use crate::kernels::tier::{Tier, tiered};
 
-/// `x / sqrt(mean(x^2) + eps) * weight` of each row as long as the weight.
-pub(crate) fn rms(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    rms_on(Tier::best(), x, weight, eps, out);
+/// `x / sqrt(mean(x^2) + eps) * weight` of each row of `width`. Where the weight is longer than a row,
+/// rows take its parts by turns.
+pub(crate) fn rms(x: &[f32], width: usize, weight: &[f32], eps: f32, out: &mut [f32]) {
+    rms_on(Tier::best(), x, width, weight, eps, out);
 }
 
-/// `(x - mean) / sqrt(variance + eps) * weight + bias` of each row as long as the weight.
-pub(crate) fn layer(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
-    layer_on(Tier::best(), x, weight, bias, eps, out);
+/// `(x - mean) / sqrt(variance + eps) * weight + bias` of each row, as [`rms`] takes them.
+pub(crate) fn layer(
+    x: &[f32],
+    width: usize,
+    [weight, bias]: [&[f32]; 2],
+    eps: f32,
+    out: &mut [f32],
+) {
+    layer_on(Tier::best(), x, width, [weight, bias], eps, out);
 }
 
-fn rms_on(tier: Tier, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    let width = weight.len();
-    assert!(x.len() == out.len() && width > 0 && x.len().is_multiple_of(width));
+fn rms_on(tier: Tier, x: &[f32], width: usize, weight: &[f32], eps: f32, out: &mut [f32]) {
+    assert!(x.len() == out.len() && width > 0 && x.len().is_multiple_of(weight.len()));
     each_row(out, width, 2 * width, |row, out| {
-        rms_row(tier, &x[row * width..][..width], weight, eps, out);
+        let at = row * width;
+        rms_row(tier, &x[at..][..width], &weight[at % weight.len()..][..width], eps, out);
     });
 }
 
-fn layer_on(tier: Tier, x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
-    let width = weight.len();
-    assert!(x.len() == out.len() && width > 0 && x.len().is_multiple_of(width));
-    assert_eq!(bias.len(), width);
+fn layer_on(
+    tier: Tier,
+    x: &[f32],
+    width: usize,
+    [weight, bias]: [&[f32]; 2],
+    eps: f32,
+    out: &mut [f32],
+) {
+    assert!(x.len() == out.len() && width > 0 && x.len().is_multiple_of(weight.len()));
+    assert_eq!(bias.len(), weight.len());
     each_row(out, width, 3 * width, |row, out| {
-        layer_row(tier, &x[row * width..][..width], weight, bias, eps, out);
+        let (x, at) = (&x[row * width..][..width], row * width % weight.len());
+        layer_row(tier, x, &weight[at..][..width], &bias[at..][..width], eps, out);
     });
 }
 
@@ -78,8 +92,8 @@ mod tests {
             let bias: Vec<f32> = (0..width).map(|i| (i % 5) as f32).collect();
             for tier in Tier::available() {
                 let (mut root, mut layer) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
-                rms_on(tier, &x, &weight, 1e-5, &mut root);
-                layer_on(tier, &x, &weight, &bias, 1e-5, &mut layer);
+                rms_on(tier, &x, width, &weight, 1e-5, &mut root);
+                layer_on(tier, &x, width, [&weight, &bias], 1e-5, &mut layer);
                 for (row, x) in x.chunks(width).enumerate() {
                     let mean = |of: &dyn Fn(f64) -> f64| {
                         x.iter().map(|x| of(f64::from(*x))).sum::<f64>() / width as f64

@@ -59,6 +59,8 @@ pub enum Positions {
 pub enum QkNorm {
     /// All heads of a token together, before they are split: OLMo 2.
     AllHeads(NormConfig),
+    /// Each head by itself, with weights of its own: Command-R+.
+    EachHead(NormConfig),
     /// Not at all: most families.
     None,
     /// Each head by itself, with the same weights: Qwen3, Gemma 3.
@@ -128,6 +130,10 @@ impl Attention {
         let norm = |name: &str, all_heads: usize| match config.qk_norm {
             QkNorm::None => Ok(None),
             QkNorm::AllHeads(norm) => Norm::load(weights, name, all_heads, norm).map(Some),
+            QkNorm::EachHead(norm) => {
+                let shape = [all_heads / head_dim, head_dim];
+                Norm::load_shaped(weights, name, &shape, norm).map(Some)
+            }
             QkNorm::PerHead(norm) => Norm::load(weights, name, config.head_dim, norm).map(Some),
         };
         Ok(Self {
@@ -248,7 +254,9 @@ impl Attention {
     ) -> Result<Tensor> {
         let projected = linear.forward(x)?;
         let heads = match (self.config.qk_norm, norm) {
-            (QkNorm::AllHeads(_), Some(norm)) => self.split(norm.forward(&projected)?, heads)?,
+            (QkNorm::AllHeads(_) | QkNorm::EachHead(_), Some(norm)) => {
+                self.split(norm.forward(&projected)?, heads)?
+            }
             (_, Some(norm)) => norm.forward(&self.split(projected, heads)?)?,
             (_, None) => self.split(projected, heads)?,
         };

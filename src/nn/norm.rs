@@ -46,10 +46,21 @@ impl Norm {
     ///
     /// When a tensor is missing or has another shape.
     pub fn load(weights: &Weights, name: &str, size: usize, config: NormConfig) -> Result<Self> {
-        let weight = weights.tensor(&format!("{name}.weight"), &[size])?;
+        Self::load_shaped(weights, name, &[size], config)
+    }
+
+    /// As [`load`](Self::load), of a weight `(heads, size)`: what is normed are `heads` vectors one after the
+    /// other, each by itself and with its own row of the weight.
+    pub(crate) fn load_shaped(
+        weights: &Weights,
+        name: &str,
+        shape: &[usize],
+        config: NormConfig,
+    ) -> Result<Self> {
+        let weight = weights.tensor(&format!("{name}.weight"), shape)?;
         Ok(match config {
             NormConfig::Layer { eps } => {
-                let bias = weights.tensor(&format!("{name}.bias"), &[size])?;
+                let bias = weights.tensor(&format!("{name}.bias"), shape)?;
                 Self { eps: eps as f32, weight, bias: Some(bias) }
             }
             NormConfig::LayerWithoutBias { eps } => {
@@ -81,12 +92,13 @@ impl Norm {
     /// means of squares, in which a large mean leaves nothing.
     fn layer(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let wide = |x: &Tensor| x.to_dtype(DType::F32);
-        let numbers = wide(x)?;
+        let rows = &x.dims()[..x.rank() - 1];
+        let numbers = wide(x)?.reshape([rows, self.weight.dims()].concat())?;
         let centred = numbers.broadcast_sub(&numbers.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
         let normed = centred.broadcast_div(&(variance + f64::from(self.eps))?.sqrt()?)?;
         let y = normed.broadcast_mul(&wide(&self.weight)?)?.broadcast_add(&wide(bias)?)?;
-        Ok(y.to_dtype(x.dtype())?)
+        Ok(y.reshape(x.dims())?.to_dtype(x.dtype())?)
     }
 
     /// Rows of `size`, the same back, on the CPU.
@@ -96,12 +108,15 @@ impl Norm {
             return Err(Error::input(format!("{} numbers into a norm of {size}", x.len())));
         }
         let mut y = vec![0.0; x.len()];
+        let width = self.weight.dim(D::Minus1)?;
         with_f32(&self.weight, |weight| match &self.bias {
             None => {
-                norm::rms(x, weight, self.eps, &mut y);
+                norm::rms(x, width, weight, self.eps, &mut y);
                 Ok(())
             }
-            Some(bias) => with_f32(bias, |bias| norm::layer(x, weight, bias, self.eps, &mut y)),
+            Some(bias) => with_f32(bias, |bias| {
+                norm::layer(x, width, [weight, bias], self.eps, &mut y);
+            }),
         })??;
         Ok(y)
     }
@@ -116,6 +131,30 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+
+    /// Vectors with rows of the weight of their own give what each gives alone, on any device.
+    #[test]
+    fn heads_are_normed_each_by_itself() -> Result<()> {
+        let device = &Device::Cpu;
+        let values = |count: usize, step: usize| {
+            Tensor::from_iter((0..count).map(|at| ((at * step) % 17) as f32 - 7.5), device)
+        };
+        let (weight, x) = (values(12, 5)?.reshape((3, 4))?, values(24, 11)?.reshape((2, 12))?);
+        let bias = weight.zeros_like()?;
+        let heads = Norm { eps: 1e-5, weight: weight.clone(), bias: Some(bias.clone()) };
+        for head in 0..3 {
+            let alone = |table: &Tensor| table.get(head);
+            let norm = Norm { eps: 1e-5, weight: alone(&weight)?, bias: Some(alone(&bias)?) };
+            let expected = norm.forward(&x.narrow(1, 4 * head, 4)?)?.to_vec2::<f32>()?;
+            for found in [heads.forward(&x)?, heads.layer(&x, &bias)?] {
+                let found = found.narrow(1, 4 * head, 4)?.to_vec2::<f32>()?;
+                for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+                    assert!((found - expected).abs() < 1e-5, "{found}, not {expected}");
+                }
+            }
+        }
+        Ok(())
+    }
 
     /// What serves other devices and dtypes is what the CPU's kernel gives, also of large means.
     #[test]
