@@ -36,7 +36,7 @@ impl GenerationConfig {
     }
 }
 
-/// What a config.json says for one task alone, over all that the model says for any:
+/// What a config.json says for one task, on top of what the model says for all tasks:
 /// `task_specific_params` and `prefix`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TaskParams {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::generation::config::GenerationConfig;
 
-/// The files that options were read from, and what each says. Of no account when options are compared.
+/// The files that options were read from, and what each says. Ignored when options are compared.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Origin(Vec<Arc<(PathBuf, GenerationConfig)>>);
 
@@ -29,7 +29,7 @@ impl GenerationConfig {
         self
     }
 
-    /// The error about an option: about the file, where the option still has the value that stands there.
+    /// The error about an option. It blames the file if the option still has the file's value.
     pub(super) fn blame(&self, error: Error) -> Error {
         let Error::InvalidOption { option, reason } = &error else { return error };
         let says = |origin: &&Arc<(PathBuf, Self)>| self.agrees(&origin.1, option);

@@ -5,7 +5,7 @@ use crate::kernels::pool;
 use crate::kernels::shared::room;
 use crate::kernels::tier::Tier;
 
-/// Up to so many rows, weights are unpacked where they are multiplied.
+/// Up to this many rows, weights are unpacked where they are multiplied.
 pub(super) const FEW: usize = 4;
 /// Values rounded together.
 pub(crate) const GROUP: usize = 32;

@@ -51,7 +51,7 @@ pub(super) fn tanh<const FMA: bool>(x: f32) -> f32 {
 /// Numbers that are taken together: a vector of AVX-512, two of AVX2.
 const LANES: usize = 16;
 
-/// The largest of all; minus infinity where there is none.
+/// The largest of all; minus infinity if there are none.
 #[inline(always)]
 pub(super) fn largest(values: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };

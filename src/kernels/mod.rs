@@ -1,14 +1,15 @@
 //! CPU kernels on plain slices: matrix products with packed weights, attention, norms. They know no
 //! model and no file.
 //!
-//! Each kernel has a plain scalar twin, which runs where the processor has nothing better and which
-//! the tests hold the others against. What a processor can do is asked at run time ([`tier`]): AVX-512
-//! with VNNI, AVX2 with or without AVX-VNNI, NEON with or without products of bytes (`dotprod`,
-//! `i8mm`).
+//! Each kernel has a plain scalar version. It runs on processors without a better one, and the
+//! tests compare the others with it. The tier of the processor is detected at run time ([`tier`]):
+//! AVX-512 with VNNI, AVX2 with or without AVX-VNNI, NEON with or without products of bytes
+//! (`dotprod`, `i8mm`).
 //!
-//! Products of bf16 (`vdpbf16ps`) round activations, so they are for those who ask for arithmetic in
-//! bf16, where the processor is faster so (`dense/brain.rs`): AMD's since Zen 4; on Intel's Emerald
-//! Rapids they multiply 42 billion numbers a second and core, products of f32 89.
+//! Products of bf16 (`vdpbf16ps`) round activations, so they are used only if arithmetic in bf16
+//! was asked for, and only where the processor is faster that way (`dense/brain.rs`): AMD's since
+//! Zen 4; on Intel's Emerald Rapids they multiply 42 billion numbers a second and core, products of
+//! f32 89.
 //!
 //! | kernel | weights | activations | error against f64 |
 //! |---|---|---|---|

@@ -5,9 +5,9 @@
 //! sleeps, so that while a model is computing a hand-over costs no system call, and
 //! none spins while nothing is computed.
 //!
-//! Any number of callers may come at once: one gets the threads, the others compute on their own.
-//! A thread that is late (the system runs something else on its core) is not waited for. Who is to
-//! have fewer threads says so with [`with_limit`].
+//! Any number of callers may come at once: one gets the threads, the others compute on their own. A
+//! thread that is late (the system runs something else on its core) is not waited for.
+//! [`with_limit`] caps the threads of a caller.
 #![expect(unsafe_code, reason = "lending a closure to threads that outlive it")]
 
 use std::cell::{Cell, UnsafeCell};
@@ -148,7 +148,8 @@ impl Pool {
         });
     }
 
-    /// Calls `job` on this thread and, where they are free, on so many others, all at the same time.
+    /// Calls `job` on this thread and on up to `others` other threads that are free, all at the
+    /// same time.
     fn run(&self, others: usize, job: &(dyn Fn() + Sync)) {
         let shared = self.shared;
         if shared.busy.swap(true, Ordering::Acquire) {

@@ -51,7 +51,7 @@ impl Tier {
         })
     }
 
-    /// The first that this processor has from the named one on; and what there is to say about it.
+    /// The first tier of this processor from the named one on, and a warning if that is another.
     fn limited(name: Option<String>) -> (Self, Option<String>) {
         let best = Self::ALL.into_iter().find(|tier| tier.is_available()).unwrap_or(Self::Scalar);
         let Some(name) = name else { return (best, None) };

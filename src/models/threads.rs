@@ -8,7 +8,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::error::{Error, Result};
 use crate::kernels::pool;
 
-/// The threads that a model computes on: all there are, or at most so many. Cloning shares them.
+/// The threads that a model computes on: all, or up to a limit. Cloning shares them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Threads(Option<Arc<ThreadPool>>);
 

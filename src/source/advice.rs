@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::source::json;
 
-/// What a PEFT adapter is, told from its `adapter_config.json`, and what to do with it.
+/// Describes a PEFT adapter from its `adapter_config.json`, and says what to do with it.
 pub(super) fn for_adapter(config: &Path) -> String {
     let config: Map<String, Value> = json::read(config).unwrap_or_default();
     let base = config.get("base_model_name_or_path").and_then(Value::as_str);

@@ -1,5 +1,5 @@
-//! The only place that opens a model's files: regular files, of a size that belongs into memory where
-//! they are read into it.
+//! The only place that opens a model's files: regular files, of bounded size if they are read into
+//! memory.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// Opens a regular file, or a link to one. A pipe would block, and a device may never end.
 pub(crate) fn open(path: &Path) -> Result<File> {
-    // Asked before it is opened: opening a pipe waits for whoever writes into it.
+    // Checked before it is opened: opening a pipe waits for a writer.
     let kind = path.metadata().map_err(Error::read(path))?.file_type();
     if kind.is_file() {
         return File::open(path).map_err(Error::read(path));

@@ -12,7 +12,7 @@ use crate::source::file;
 ///
 /// # Errors
 ///
-/// When it is one. What cannot be read is left to whoever wants to.
+/// When the file is a pointer. A file that cannot be read is left to its reader.
 pub(super) fn refuse_pointer(path: &Path) -> Result<()> {
     let is_small = |found: fs::Metadata| found.is_file() && found.len() < LARGEST;
     if !path.metadata().is_ok_and(is_small) {

@@ -12,8 +12,8 @@ use crate::tokenizer::{EncodeOptions, Encoding, SpecialToken, Tokenizer};
 pub struct EncodedChat {
     /// The ids and what belongs to them.
     pub encoding: Encoding,
-    /// 1 for the tokens that the model said, 0 for the others: transformers'
-    /// `assistant_masks`. All 0 where the template does not mark them with `{% generation %}`.
+    /// 1 for the assistant's tokens, 0 for the others: transformers' `assistant_masks`. All 0 if
+    /// the template does not mark them with `{% generation %}`.
     pub assistant_mask: Vec<u8>,
 }
 
@@ -24,7 +24,7 @@ impl Tokenizer {
         self.shared.chat.as_ref()
     }
 
-    /// The conversation as the model was taught to read it: transformers' `apply_chat_template`
+    /// The conversation as text in the model's chat format: transformers' `apply_chat_template`
     /// with `tokenize=False`.
     ///
     /// # Errors

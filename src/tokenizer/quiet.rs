@@ -1,4 +1,4 @@
-//! Panics of other people's code that are caught, and so are no news to print.
+//! Keeps panics of other crates that are caught from being printed.
 
 use std::any::Any;
 use std::cell::Cell;

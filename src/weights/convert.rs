@@ -36,8 +36,8 @@ pub(super) fn dense(
     }
 }
 
-/// The matrix as blocks, whose rows must be whole ones; stored blocks of that kind are taken as they
-/// are. On the CPU they are packed for its kernels.
+/// The matrix as blocks; its rows must be whole blocks. Stored blocks of that kind are used as they
+/// are. On the CPU they are packed for the kernels.
 pub(super) fn blocks(stored: &StoredTensor<'_>, blocks: Blocks, device: &Device) -> Result<Matrix> {
     let matrix = match blocks {
         Blocks::Of(kind) if stored.elements != Elements::Blocks(kind) => {
@@ -69,7 +69,7 @@ fn stored_matrix(stored: &StoredTensor<'_>, device: &Device) -> Result<Matrix> {
     by_candle(bytes, kind, stored, device)
 }
 
-/// On the CPU, eight rows at a time are quantized and packed, so that no other copy is made of them.
+/// On the CPU, eight rows at a time are quantized and packed, without another copy of the matrix.
 fn quantized_matrix(stored: &StoredTensor<'_>, kind: GgmlDType, device: &Device) -> Result<Matrix> {
     let packs = device.is_cpu() && stored.elements_count() > 0;
     let (Some(format), &[rows, columns], true) =
@@ -160,7 +160,8 @@ pub(super) fn quantized(stored: &StoredTensor<'_>, kind: GgmlDType) -> Result<Ve
     Ok(blocks)
 }
 
-/// Blocks are for what f16 holds, as their scales are f16: the searches for these overflow beyond it.
+/// Blocks hold only what f16 holds, because their scales are f16: the searches for scales overflow
+/// beyond it.
 fn check_range(stored: &StoredTensor<'_>, kind: GgmlDType, values: &[f32]) -> Result<()> {
     /// The largest number of f16.
     const MOST: f32 = 65_504.0;
@@ -232,7 +233,7 @@ macro_rules! half_precision {
 }
 half_precision!(bf16: BF16, f16: F16);
 
-/// Looks at all of them, which vectorizes, where stopping at the first bad one would not.
+/// Checks all elements: that vectorizes, and stopping at the first bad one would not.
 fn finite<T: Copy>(values: &[T], is_finite: impl Fn(T) -> bool) -> bool {
     values.iter().fold(true, |finite, value| finite & is_finite(*value))
 }

@@ -1,4 +1,4 @@
-//! What stored tensors are made of, and how it becomes f32.
+//! The element types of stored tensors, and how they become f32.
 
 use std::borrow::Cow;
 
@@ -13,11 +13,11 @@ use crate::options::QuantLevel;
 use crate::source::ggml::GgmlType;
 use crate::weights::blocks;
 
-/// What a stored tensor is made of.
+/// The element type of a stored tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Elements {
     BF16,
-    /// f32 that a checkpoint holds in fewer bits, in a way that nobody multiplies.
+    /// f32 stored in fewer bits, in a format without a matrix product.
     Dequantized,
     /// ggml's blocks of quantized weights, along the rows.
     Blocks(GgmlDType),

@@ -5,7 +5,7 @@ use candle_core::{DType, Tensor};
 use crate::error::{Error, Result};
 use crate::weights::linear::{Linear, Matrix};
 
-/// A table of vectors, one for each id, whatever it is made of. Cloning shares it.
+/// An embedding table: one vector for each id, dense or in blocks. Cloning shares the table.
 #[derive(Debug, Clone)]
 pub struct Embedding {
     table: Matrix,
@@ -46,14 +46,14 @@ impl Embedding {
         self.table.bytes()
     }
 
-    /// What the table is made of: `f32`, `bf16`, `f16`, or a block format such as `q6_k`.
+    /// How the table is stored: `f32`, `bf16`, `f16`, or a block format such as `q6_k`.
     #[must_use]
     pub fn precision(&self) -> &'static str {
         self.table.precision()
     }
 
-    /// Ids in u32 of any shape, `(batch, tokens)` say, to `(batch, tokens, hidden)`. Of a quantized
-    /// table only the rows asked for are dequantized.
+    /// u32 ids of any shape, such as `(batch, tokens)`, to `(batch, tokens, hidden)`. Only the rows
+    /// asked for are dequantized.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ impl Embedding {
     }
 
     /// The output head of a model whose head is tied to its embedding: `(.., hidden)` to
-    /// `(.., vocab)`. Shares the table, which stays what it is.
+    /// `(.., vocab)`. It shares the table, which does not change.
     #[must_use]
     pub fn as_linear(&self) -> Linear {
         Linear { weight: self.table.clone(), bias: None }

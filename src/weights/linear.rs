@@ -1,4 +1,4 @@
-//! `y = x Wᵀ + b`, whatever the weights are made of.
+//! `y = x Wᵀ + b`, with dense or quantized weights.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::kernels::packed::{self, Factor, Packed};
 use crate::weights::elements::block_name;
 use crate::weights::slices::{with_dense, with_f32};
 
-/// `y = x Wᵀ + b`, whatever the weights are made of. Cloning shares them.
+/// `y = x Wᵀ + b`, with dense or quantized weights. Cloning shares the weights.
 #[derive(Debug, Clone)]
 pub struct Linear {
     pub(super) weight: Matrix,
@@ -49,7 +49,7 @@ impl Linear {
         Ok(Self { weight: Matrix::Dense(weight.contiguous()?), bias })
     }
 
-    /// The same layer with a bias of `(out_features)`, in place of the one it has.
+    /// The same layer with another bias, of `(out_features)`.
     pub(crate) fn with_bias(self, bias: Tensor) -> Self {
         Self { bias: Some(bias), ..self }
     }
@@ -72,7 +72,7 @@ impl Linear {
         self.weight.bytes()
     }
 
-    /// What the weight is made of: `f32`, `bf16`, `f16`, or a block format such as `q4_k`.
+    /// How the weight is stored: `f32`, `bf16`, `f16`, or a block format such as `q4_k`.
     #[must_use]
     pub fn precision(&self) -> &'static str {
         self.weight.precision()
@@ -80,8 +80,8 @@ impl Linear {
 
     /// `(.., in_features)` to `(.., out_features)`, in the dtype of `x`.
     ///
-    /// Casts are made here: blocks are multiplied with f32 activations, and so are 16-bit weights
-    /// on the CPU; on a GPU activations take the weights' dtype.
+    /// Makes the casts. Blocks, and 16-bit weights on the CPU, are multiplied with f32 activations.
+    /// On a GPU, activations take the weights' dtype.
     ///
     /// # Errors
     ///

@@ -1,10 +1,10 @@
 //! What a checkpoint calls the tensors that we know under our own names.
 //!
-//! A table maps our name on the left to how a checkpoint stores it on the right; `*` is a number,
-//! of a layer or an expert, and stands for the same number on both sides. A rule for `layers.*.attn.q`
-//! also holds for `layers.*.attn.q.weight` and `….bias`: the last part is carried over. A name that
-//! no rule knows is looked for as it is. Several rules may know one name: the first counts whose tensor
-//! the checkpoint holds.
+//! A table maps our name on the left to the checkpoint's on the right. `*` is the number of a layer
+//! or an expert, the same on both sides. A rule for `layers.*.attn.q` also holds for
+//! `layers.*.attn.q.weight` and `….bias`: the last part is carried over. A name without a rule is
+//! looked for unchanged. If several rules match a name, the first whose tensor exists in the
+//! checkpoint counts.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub struct NameTable {
 }
 
 impl NameTable {
-    /// No rules: every tensor is asked for by the name the checkpoint gives it.
+    /// No rules: tensors are asked for by the checkpoint's own names.
     #[must_use]
     pub const fn stored_names() -> Self {
         Self { base: &[], own: &[] }
@@ -87,7 +87,7 @@ pub(crate) enum Fused {
     Grouped,
 }
 
-/// The sizes that tell where query, key and value lie in a fused tensor.
+/// The sizes that determine where query, key and value lie in a fused tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeadCounts {
     pub heads: usize,
@@ -107,7 +107,7 @@ pub(crate) struct FusedRows {
     size: usize,
 }
 
-/// A tensor of the checkpoint and what of it is asked for.
+/// A tensor of the checkpoint, and the part of it that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Resolved {
     pub name: String,

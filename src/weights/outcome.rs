@@ -8,8 +8,8 @@ use crate::warning::warn;
 use crate::weights::inventory::{Inventory, Item, Role};
 use crate::weights::plan::{is_in, level_for_rows};
 
-/// Refuses modules to skip that a loaded model does not have, and tells of layers that could not have
-/// the level asked for.
+/// Rejects modules to skip that the loaded model does not have, and warns of layers that could not
+/// take the level asked for.
 ///
 /// # Errors
 ///
@@ -91,7 +91,7 @@ fn kind_of(item: &Item) -> String {
     item.name.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
-/// What output heads are called, by us and in checkpoints: to be skipped whether there is one or not.
+/// Names of output heads, ours and those of checkpoints: skipped whether the model has one or not.
 const HEADS: [&str; 6] = ["classifier", "embed_out", "head", "lm_head", "output", "score"];
 
 #[cfg(test)]

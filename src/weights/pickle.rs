@@ -40,7 +40,7 @@ pub(super) struct Unpickled<'a> {
 /// Reasons are completed with the file's name by the caller.
 pub(super) type Parsed<T> = std::result::Result<T, String>;
 
-/// Reads the pickle that `bytes` begins with, and tells where it ends.
+/// Reads the pickle at the beginning of `bytes`, and returns where it ends.
 pub(super) fn unpickle(bytes: &[u8]) -> Parsed<(Unpickled<'_>, usize)> {
     let mut machine = Machine { bytes, ..Machine::default() };
     while machine.step()? {}

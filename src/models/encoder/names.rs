@@ -2,8 +2,8 @@
 
 use crate::weights::names::{Rule, renamed};
 
-/// Hugging Face checkpoints of BERT and of what descends from it. Names of the base model stand
-/// here without its prefix (`bert.`), which checkpoints with a head put before them.
+/// Hugging Face checkpoints of BERT and its descendants. Names of the base model stand here without
+/// its prefix (`bert.`), which checkpoints with a head put before them.
 pub(super) const BERT_NAMES: &[Rule] = &[
     renamed("embed.words", "embeddings.word_embeddings"),
     renamed("embed.positions", "embeddings.position_embeddings"),

@@ -32,7 +32,7 @@ impl Cache {
         is_plain_name(commit).then(|| commit.to_owned())
     }
 
-    /// Failure is of no consequence now, so that a cache on a read-only disk can be used.
+    /// A failure is ignored, so that a cache on a read-only disk can be used.
     pub(super) fn remember_commit(&self, revision: &str, commit: &str) {
         if self.commit_of(revision).as_deref() != Some(commit) {
             let path = self.folder.join("refs").join(revision);
@@ -54,7 +54,7 @@ impl Cache {
         self.no_exist(commit, name).exists()
     }
 
-    /// Saves requests later; failure is of no consequence now.
+    /// Saves requests later; a failure is ignored.
     pub(super) fn remember_missing(&self, commit: &str, name: &str) {
         let path = self.no_exist(commit, name);
         let _ = create_parent(&path).and_then(|()| File::create(&path));
