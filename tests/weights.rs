@@ -253,6 +253,11 @@ fn modules_that_are_skipped_stay_as_they_are_stored() -> Result<()> {
     let attention = q8().skip_modules(["self_attn"]);
     assert_eq!(model("gemma3", attention)?, ["f32", "q8_0", "f32", "f32", "q8_0"]);
     assert_eq!(model("llama-bf16", q8())?, ["bf16", "q8_0", "q8_0", "q8_0"]);
+    // Whatever a head is called.
+    let head = |options: LoadOptions| -> Result<_> {
+        Ok(projection(4, 64, &options)?.output_head("proj", 64, 4, Bias::Absent)?.precision())
+    };
+    assert_eq!((head(q8())?, head(q8().skip_modules(none))?), ("f32", "q8_0"));
     Ok(())
 }
 

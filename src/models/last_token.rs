@@ -46,8 +46,8 @@ impl LastTokenClassifier {
             )));
         }
         let labels = Labels::read(raw)?;
-        let score =
-            weights.linear("score", body.hidden_size(), labels.names.len(), Bias::IfStored)?;
+        let (hidden, count) = (body.hidden_size(), labels.names.len());
+        let score = weights.output_head("score", hidden, count, Bias::IfStored)?;
         let padding_id = raw.optional_number("pad_token_id")?;
         Ok(Self { body, score, labels, padding_id, inventory: weights.inventory() })
     }

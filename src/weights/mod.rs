@@ -170,7 +170,7 @@ impl Weights {
     }
 
     /// The layer of that name: weight `(out_features, in_features)` under `name.weight`, bias
-    /// `(out_features)` under `name.bias`. The only call that quantizes.
+    /// `(out_features)` under `name.bias`. Only this and [`output_head`](Self::output_head) quantize.
     ///
     /// # Errors
     ///
@@ -183,10 +183,36 @@ impl Weights {
         out_features: usize,
         bias: Bias,
     ) -> Result<Linear> {
+        self.linear_or_head(name, [in_features, out_features], bias, false)
+    }
+
+    /// As [`linear`](Self::linear), of the layer that makes a model's logits: not quantized unless
+    /// [`skip_modules`](LoadOptions::skip_modules) says so.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn output_head(
+        &self,
+        name: &str,
+        in_features: usize,
+        out_features: usize,
+        bias: Bias,
+    ) -> Result<Linear> {
+        self.linear_or_head(name, [in_features, out_features], bias, true)
+    }
+
+    fn linear_or_head(
+        &self,
+        name: &str,
+        [in_features, out_features]: [usize; 2],
+        bias: Bias,
+        is_output_head: bool,
+    ) -> Result<Linear> {
         let found = self.stored(&format!("{name}.weight"), &[out_features, in_features])?;
         let Found { tensor: stored, plus, .. } = &found;
         let plan = &self.plan;
-        let names = ModuleNames { ours: &self.path(name), stored: &stored.name };
+        let names = ModuleNames { ours: &self.path(name), stored: &stored.name, is_output_head };
         let weight = match plan.linear_blocks(&stored.elements, in_features, names) {
             Some(blocks) => convert::blocks(stored, blocks, &plan.device)?,
             None => {

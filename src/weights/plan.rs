@@ -88,7 +88,7 @@ impl LoadPlan {
     fn skips(&self, names: ModuleNames<'_>) -> bool {
         let stored = names.stored.strip_suffix(".weight").unwrap_or(names.stored);
         match &self.skip_modules {
-            None => OUTPUT_HEADS.contains(&names.ours),
+            None => names.is_output_head,
             Some(modules) => {
                 modules.iter().any(|module| is_in(names.ours, module) || is_in(stored, module))
             }
@@ -123,16 +123,15 @@ pub(super) enum Blocks {
     Of(GgmlDType),
 }
 
-/// What a module is called.
+/// What a linear layer is called.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ModuleNames<'a> {
     pub(super) ours: &'a str,
     /// That of its weight in the checkpoint.
     pub(super) stored: &'a str,
+    /// Whether the layer makes logits.
+    pub(super) is_output_head: bool,
 }
-
-/// What our models call the layer that makes logits.
-const OUTPUT_HEADS: [&str; 5] = ["head", "masked.out", "sequence.out", "spans.out", "token.out"];
 
 /// The level itself; where a row does not divide into its blocks of 256 weights, the nearest with
 /// blocks of 32; nothing where it does not even divide into these.

@@ -82,7 +82,7 @@ impl Decoder {
         let head = match config.head {
             _ if purpose == Purpose::HiddenStates => embedding.as_linear(),
             HeadWeights::Own => {
-                weights.linear("head", hidden_size, vocab_size, config.head_bias)?
+                weights.output_head("head", hidden_size, vocab_size, config.head_bias)?
             }
             HeadWeights::TiedToEmbedding => match config.head_bias {
                 Bias::Absent => embedding.as_linear(),

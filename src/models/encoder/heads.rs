@@ -124,7 +124,7 @@ impl Head for SequenceHead {
         let (size, hidden) = (config.sequence.size, body.config.hidden_size);
         Ok(Self {
             transform: Transform::load(&weights, hidden, &config.sequence)?,
-            out: weights.linear("out", size, labels.names.len(), Bias::IfStored)?,
+            out: weights.output_head("out", size, labels.names.len(), Bias::IfStored)?,
             labels,
         })
     }
@@ -177,7 +177,7 @@ impl Head for MaskedHead {
         Ok(Self {
             transform: Transform::load(&weights, body.config.hidden_size, &config.masked)?,
             out: match config.masked_output {
-                MaskedOutput::Own => weights.linear("out", size, vocab, Bias::Absent)?,
+                MaskedOutput::Own => weights.output_head("out", size, vocab, Bias::Absent)?,
                 MaskedOutput::TiedToEmbedding => body.embeddings.words.as_linear(),
             },
             bias: match config.masked_bias {
@@ -285,7 +285,7 @@ fn each_token(
         Some(config) => (Some(Transform::load(weights, hidden, config)?), config.size),
         None => (None, hidden),
     };
-    Ok((transform, weights.linear("out", size, logits, Bias::IfStored)?))
+    Ok((transform, weights.output_head("out", size, logits, Bias::IfStored)?))
 }
 
 /// `(batch, tokens, logits)` in f32.
