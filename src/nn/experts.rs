@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::nn::activation::Activation;
-use crate::nn::mlp::Dense;
+use crate::nn::dense::Dense;
 use crate::weights::{Bias, Linear, Weights};
 
 /// The shape of a mixture of experts, each of them a gated MLP without biases.

@@ -9,6 +9,7 @@ pub mod mlp;
 pub mod norm;
 pub mod rope;
 
+mod dense;
 pub(crate) mod flash;
 mod mask;
 pub(crate) mod residual;
