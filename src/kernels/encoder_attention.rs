@@ -14,16 +14,6 @@ use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::{Tier, tiered};
 use crate::kernels::tile::{Into, Rows, product, turn};
 
-/// Queries, keys or values of all tokens and heads: where the vector of a token and a head begins.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Vectors<'a> {
-    pub(crate) values: &'a [f32],
-    /// From one token to the next.
-    pub(crate) token_stride: usize,
-    /// From one head to the next.
-    pub(crate) head_stride: usize,
-}
-
 /// Numbers that are added to scores: MPNet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DistanceBias<'a> {
@@ -52,14 +42,18 @@ pub(crate) struct DistanceVectors<'a> {
 /// What is attended with what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attention<'a> {
-    pub(crate) queries: Vectors<'a>,
-    pub(crate) keys: Vectors<'a>,
-    pub(crate) values: Vectors<'a>,
+    /// `(tokens, heads, head_dim)`.
+    pub(crate) queries: &'a [f32],
+    /// `(tokens, kv_heads, head_dim)`.
+    pub(crate) keys: &'a [f32],
+    /// `(tokens, kv_heads, head_dim)`.
+    pub(crate) values: &'a [f32],
     pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
     pub(crate) head_dim: usize,
     /// Multiplies scores.
     pub(crate) scale: f32,
-    /// The greatest distance between tokens that attend to each other.
+    /// Tokens attend to those less than so many away; at least 1.
     pub(crate) window: Option<usize>,
     pub(crate) bias: Option<DistanceBias<'a>>,
     pub(crate) distances: Option<DistanceVectors<'a>>,
@@ -130,24 +124,26 @@ struct Head<'a> {
 impl<'a> Head<'a> {
     /// `write` gets each token, the sums of its values and what they are multiplied by.
     fn run(&self, room: &mut Room, write: impl Fn(usize, &mut [f32], f32)) {
-        let Attention { queries, keys, values, head_dim, scale, window, .. } = *self.attention;
+        let Attention { queries, keys, values, heads, kv_heads, head_dim, scale, window, .. } =
+            *self.attention;
+        let keys = self.rows(keys, kv_heads, 0);
         let (tier, tokens) = (self.tier, self.row.len());
         let (padded, width) = (tokens.next_multiple_of(8), head_dim.next_multiple_of(8));
         let Room { keys: turned, values: copied, scores, of_queries, of_keys, sums } = room;
         turned.resize(head_dim * padded, 0.0);
         scores.resize(QUERIES * padded, 0.0);
         sums.resize(QUERIES * width, 0.0);
-        let Rows { values, stride } = self.rows(values, 0);
+        let Rows { values, stride } = self.rows(values, kv_heads, 0);
         copied.resize(tokens * width, 0.0);
         for (place, copied) in copied.chunks_exact_mut(width).take(tokens).enumerate() {
             copied[..head_dim].copy_from_slice(&values[place * stride..][..head_dim]);
         }
-        turn(tier, self.rows(keys, 0), [tokens, head_dim], turned, padded);
+        turn(tier, keys, [tokens, head_dim], turned, padded);
         turned.iter_mut().for_each(|key| *key *= scale);
         if let Some(right) = self.of_head(|distances| distances.queries) {
             of_keys.resize(tokens * right.stride, 0.0);
             let shape = [tokens, head_dim, right.stride];
-            product(tier, self.rows(keys, 0), right, shape, of_keys, right.stride, Into::Write);
+            product(tier, keys, right, shape, of_keys, right.stride, Into::Write);
         }
         for first in (0..tokens).step_by(QUERIES) {
             let count = QUERIES.min(tokens - first);
@@ -155,11 +151,11 @@ impl<'a> Head<'a> {
                 None => 0..tokens,
                 // Products begin at eights.
                 Some(window) => {
-                    let end = tokens.min((first + count).saturating_add(window));
-                    first.saturating_sub(window) / 8 * 8..end
+                    let end = tokens.min((first + count - 1).saturating_add(window));
+                    (first + 1).saturating_sub(window) / 8 * 8..end
                 }
             };
-            let left = self.rows(queries, first);
+            let left = self.rows(queries, heads, first);
             let right = Rows { values: &turned[seen.start..], stride: padded };
             let shape = [count, head_dim, seen.len().next_multiple_of(8)];
             product(tier, left, right, shape, scores, padded, Into::Write);
@@ -188,10 +184,12 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The head's vectors from a place in the row on.
-    fn rows(&self, of: Vectors<'a>, place: usize) -> Rows<'a> {
-        let start = (self.row.start + place) * of.token_stride + self.head * of.head_stride;
-        Rows { values: of.values.get(start..).unwrap_or_default(), stride: of.token_stride }
+    /// The head's vectors from a place in the row on, of as many heads as there are of their kind.
+    fn rows(&self, values: &'a [f32], heads: usize, place: usize) -> Rows<'a> {
+        let head = self.head * heads / self.attention.heads;
+        let start = ((self.row.start + place) * heads + head) * self.attention.head_dim;
+        let stride = heads * self.attention.head_dim;
+        Rows { values: values.get(start..).unwrap_or_default(), stride }
     }
 
     /// The head's vectors for distances, `(head_dim, count)`.
@@ -240,8 +238,8 @@ impl<'a> Head<'a> {
     /// Scores of keys beyond the window become minus infinity.
     fn hide(&self, scores: &mut [f32], seen: &Range<usize>, query: usize) {
         let Some(window) = self.attention.window else { return };
-        let before = query.saturating_sub(window).saturating_sub(seen.start);
-        let after = query.saturating_add(window + 1).saturating_sub(seen.start).min(scores.len());
+        let before = (query + 1).saturating_sub(window).saturating_sub(seen.start);
+        let after = query.saturating_add(window).saturating_sub(seen.start).min(scores.len());
         scores[..before].fill(f32::NEG_INFINITY);
         scores[after..].fill(f32::NEG_INFINITY);
     }
@@ -263,76 +261,75 @@ mod tests {
         (0..length).map(|at| ((at * 7919 + seed * 101) % 1009) as f32 / 200.0 - 2.5).collect()
     }
 
-    /// Rows of ragged lengths, heads side by side or one after the other, with everything that may
-    /// be added to scores.
+    /// Rows of ragged lengths, heads that share keys, and everything that may be added to scores.
     #[test]
     fn every_tier_and_shape_agrees_with_f64() {
         let rows = [0..1, 1..8, 8..12, 12..53, 53..70, 70..70];
         let (tokens, longest, count) = (70, 41, 16);
-        for (heads, head_dim) in [(1, 1), (3, 5), (2, 8), (4, 32)] {
-            let [queries, keys, values] =
-                [1, 2, 3].map(|seed| random(tokens * heads * head_dim, seed));
+        for (heads, kv_heads, head_dim) in [(1, 1, 1), (3, 3, 5), (4, 2, 8), (2, 2, 8), (4, 4, 32)]
+        {
+            let [queries, keys, values] = [(heads, 1), (kv_heads, 2), (kv_heads, 3)]
+                .map(|(heads, seed)| random(tokens * heads * head_dim, seed));
             let biases = random(heads * (2 * longest - 1), 4);
             let [to_queries, to_keys] = [5, 6].map(|seed| random(heads * head_dim * count, seed));
             let to_queries: Vec<f32> = to_queries.iter().map(|x| x * 0.1).collect();
             let numbers: Vec<u32> = (0..2 * longest as u32 - 1).map(|at| at * 7 % 16).collect();
-            for (token_stride, head_stride) in
-                [(heads * head_dim, head_dim), (head_dim, tokens * head_dim)]
-            {
-                let vectors = |values| Vectors { values, token_stride, head_stride };
-                let plain = Attention {
-                    queries: vectors(&queries),
-                    keys: vectors(&keys),
-                    values: vectors(&values),
-                    heads,
-                    head_dim,
-                    scale: 0.3,
-                    window: None,
-                    bias: None,
-                    distances: None,
-                };
-                let bias = Some(DistanceBias { values: &biases, longest });
-                let distances = |queries, keys| {
-                    Some(DistanceVectors { queries, keys, count, numbers: &numbers, longest })
-                };
-                let (to_queries, to_keys) = (to_queries.as_slice(), to_keys.as_slice());
-                for attention in [
-                    plain,
-                    Attention { window: Some(3), ..plain },
-                    Attention { window: Some(0), ..plain },
-                    Attention { window: Some(29), bias, ..plain },
-                    Attention { bias, ..plain },
-                    Attention { distances: distances(Some(to_queries), Some(to_keys)), ..plain },
-                    Attention { distances: distances(Some(to_queries), None), ..plain },
-                    Attention { distances: distances(None, Some(to_keys)), ..plain },
-                ] {
-                    for tier in Tier::available() {
-                        let out = attend_on(tier, attention, &rows);
-                        assert_eq!(out.len(), tokens * heads * head_dim);
-                        check(&attention, &rows, &out);
-                    }
+            let plain = Attention {
+                queries: &queries,
+                keys: &keys,
+                values: &values,
+                heads,
+                kv_heads,
+                head_dim,
+                scale: 0.3,
+                window: None,
+                bias: None,
+                distances: None,
+            };
+            let bias = Some(DistanceBias { values: &biases, longest });
+            let distances = |queries, keys| {
+                Some(DistanceVectors { queries, keys, count, numbers: &numbers, longest })
+            };
+            let (to_queries, to_keys) = (to_queries.as_slice(), to_keys.as_slice());
+            for attention in [
+                plain,
+                Attention { window: Some(4), ..plain },
+                Attention { window: Some(1), ..plain },
+                Attention { window: Some(30), bias, ..plain },
+                Attention { bias, ..plain },
+                Attention { distances: distances(Some(to_queries), Some(to_keys)), ..plain },
+                Attention { distances: distances(Some(to_queries), None), ..plain },
+                Attention { distances: distances(None, Some(to_keys)), ..plain },
+            ] {
+                for tier in Tier::available() {
+                    let out = attend_on(tier, attention, &rows);
+                    assert_eq!(out.len(), tokens * heads * head_dim);
+                    check(&attention, &rows, &out);
                 }
             }
         }
     }
 
     fn check(attention: &Attention<'_>, rows: &[Range<usize>], out: &[f32]) {
-        let Attention { queries, keys, values, heads, head_dim, .. } = *attention;
-        let at = |of: Vectors<'_>, token: usize, head: usize, place: usize| {
-            f64::from(of.values[token * of.token_stride + head * of.head_stride + place])
+        let Attention { queries, keys, values, heads, kv_heads, head_dim, .. } = *attention;
+        let at = |(values, heads_of): (&[f32], usize), token: usize, head: usize, place: usize| {
+            let head = head * heads_of / heads;
+            f64::from(values[(token * heads_of + head) * head_dim + place])
         };
+        let (queries, keys, values) = ((queries, heads), (keys, kv_heads), (values, kv_heads));
         // With vectors for distances, of a head and a number.
-        let product = |of: Vectors<'_>, token: usize, head: usize, vectors: &[f32], number: u32| {
-            let count = vectors.len() / heads / head_dim;
-            let value = |i| f64::from(vectors[(head * head_dim + i) * count + number as usize]);
-            (0..head_dim).map(|i| at(of, token, head, i) * value(i)).sum::<f64>()
-        };
+        let product =
+            |of: (&[f32], usize), token: usize, head: usize, vectors: &[f32], number: u32| {
+                let count = vectors.len() / heads / head_dim;
+                let value = |i| f64::from(vectors[(head * head_dim + i) * count + number as usize]);
+                (0..head_dim).map(|i| at(of, token, head, i) * value(i)).sum::<f64>()
+            };
         let score = |row: &Range<usize>, head: usize, query: usize, key: usize| {
             let products =
                 (0..head_dim).map(|i| at(queries, query, head, i) * at(keys, key, head, i));
             let mut score = f64::from(attention.scale) * products.sum::<f64>();
             let (query_place, key_place) = (query - row.start, key - row.start);
-            if attention.window.is_some_and(|window| query.abs_diff(key) > window) {
+            if attention.window.is_some_and(|window| query.abs_diff(key) >= window) {
                 return f64::NEG_INFINITY;
             }
             if let Some(DistanceBias { values, longest }) = attention.bias {

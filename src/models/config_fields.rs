@@ -13,11 +13,12 @@ use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::models::decoder::families::FAMILIES;
-use crate::models::decoder::{DecoderConfig, Family, HeadWeights, LayerConfig};
+use crate::models::decoder::{DecoderConfig, Family, HeadWeights};
 use crate::models::encoder;
 use crate::models::encoder::EncoderConfig;
 use crate::models::heads::Labels;
 use crate::models::raw_config::RawConfig;
+use crate::nn::layer::LayerConfig;
 use crate::nn::mlp::MlpConfig;
 
 /// What was tried with the models of one family.

@@ -1,4 +1,6 @@
-//! Grouped-query attention over a cache.
+//! Grouped-query attention: over a cache, and among tokens that all see each other.
+
+mod uncached;
 
 use candle_core::{DType, Tensor};
 use candle_nn::ops;
@@ -8,6 +10,9 @@ use crate::error::{Error, Result};
 use crate::kernels::attention::{self, Sight};
 use crate::nn::cache::{LayerCache, with_cached};
 use crate::nn::norm::{Norm, NormConfig};
+use crate::nn::relative::{LayerDistances, RelativePositions};
+use crate::nn::rope::Rope;
+use crate::nn::span::AttentionSpan;
 use crate::nn::{Step, Views, flash, mask};
 use crate::weights::names::HeadCounts;
 use crate::weights::slices::with_f32;
@@ -15,6 +20,7 @@ use crate::weights::{Bias, Linear, Weights};
 
 /// The shape of a layer's attention.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct AttentionConfig {
     /// Query heads.
     pub heads: usize,
@@ -24,7 +30,7 @@ pub struct AttentionConfig {
     pub head_dim: usize,
     /// Multiplies the products of queries and keys; usually `head_dim^-1/2`.
     pub scale: f64,
-    /// Which tokens are attended to: a number into
+    /// Which tokens are attended to: a number into the model's
     /// [`spans`](crate::models::decoder::DecoderConfig::spans).
     pub span: usize,
     /// How it tells where tokens stand.
@@ -40,14 +46,16 @@ pub struct AttentionConfig {
 }
 
 /// How a layer tells where tokens stand, besides seeing only what comes before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Positions {
     /// By a bias that scores get: a number into
     /// [`alibis`](crate::models::decoder::DecoderConfig::alibis). The first Falcons.
     Alibi(usize),
-    /// Not at all: every fourth layer of SmolLM3; GPT-2, whose embeddings say it already.
+    /// Not at all: every fourth layer of SmolLM3; GPT-2 and BERT, whose embeddings say it already.
     None,
+    /// By what the distance between query and key adds to scores: MPNet, DeBERTa.
+    Relative(RelativePositions),
     /// By rotating queries and keys: a number into
     /// [`ropes`](crate::models::decoder::DecoderConfig::ropes). Most families.
     Rotary(usize),
@@ -67,43 +75,6 @@ pub enum QkNorm {
     PerHead(NormConfig),
 }
 
-/// Which tokens a layer attends to, seen from each of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[non_exhaustive]
-pub enum AttentionSpan {
-    /// Those less than `window` away, on either side: EmbeddingGemma.
-    Around {
-        /// How far.
-        window: usize,
-    },
-    /// All of the text, what comes after too: EmbeddingGemma.
-    Everything,
-    /// All that come before, most families.
-    Full,
-    /// The last `window` tokens, the token itself among them: Mistral 7B v0.1, Gemma 3.
-    Sliding {
-        /// How many.
-        window: usize,
-    },
-}
-
-impl AttentionSpan {
-    /// Whether tokens attend to those after them.
-    pub(crate) fn looks_ahead(self) -> bool {
-        matches!(self, Self::Around { .. } | Self::Everything)
-    }
-
-    /// Whether the query at one position may attend to the key at another.
-    pub(crate) fn covers(self, query: u32, key: u32) -> bool {
-        match self {
-            Self::Around { window } => (query.abs_diff(key) as usize) < window,
-            Self::Everything => true,
-            Self::Full => key <= query,
-            Self::Sliding { window } => key <= query && ((query - key) as usize) < window,
-        }
-    }
-}
-
 /// The attention half of a layer.
 #[derive(Debug, Clone)]
 pub(crate) struct Attention {
@@ -113,13 +84,15 @@ pub(crate) struct Attention {
     output: Linear,
     query_norm: Option<Norm>,
     key_norm: Option<Norm>,
+    distances: Option<LayerDistances>,
     config: AttentionConfig,
 }
 
 impl Attention {
-    /// Reads `q`, `k`, `v` and `o`, and `q_norm` and `k_norm` where there are such, from the scope.
+    /// Reads `q`, `k`, `v` and `o` from the scope, `q_norm` and `k_norm` where there are such, and what
+    /// [`LayerDistances::load`] does.
     pub(crate) fn load(weights: &Weights, hidden: usize, config: &AttentionConfig) -> Result<Self> {
-        let AttentionConfig { heads, kv_heads, head_dim, .. } = *config;
+        let AttentionConfig { heads, kv_heads, head_dim, scale, .. } = *config;
         if kv_heads == 0 || head_dim == 0 || !heads.is_multiple_of(kv_heads) {
             let reason = format!("{heads} heads of {head_dim} channels that share {kv_heads}");
             return Err(Error::unsupported(reason));
@@ -136,11 +109,22 @@ impl Attention {
             }
             QkNorm::PerHead(norm) => Norm::load(weights, name, config.head_dim, norm).map(Some),
         };
+        let (query_norm, key_norm) = (norm("q_norm", queries)?, norm("k_norm", keys)?);
+        let query = weights.linear("q", hidden, queries, config.qkv_bias)?;
+        let key = weights.linear("k", hidden, keys, config.qkv_bias)?;
+        let distances = match &config.positions {
+            Positions::Relative(relative) => {
+                let shape = (heads, head_dim, scale);
+                LayerDistances::load(weights, &query, &key, shape, relative)?
+            }
+            Positions::Alibi(_) | Positions::None | Positions::Rotary(_) => None,
+        };
         Ok(Self {
-            query_norm: norm("q_norm", queries)?,
-            key_norm: norm("k_norm", keys)?,
-            query: weights.linear("q", hidden, queries, config.qkv_bias)?,
-            key: weights.linear("k", hidden, keys, config.qkv_bias)?,
+            query_norm,
+            key_norm,
+            distances,
+            query,
+            key,
             value: weights.linear("v", hidden, keys, config.qkv_bias)?,
             output: weights.linear("o", queries, hidden, config.output_bias)?,
             config: config.clone(),
@@ -181,25 +165,14 @@ impl Attention {
         cache: &mut LayerCache,
     ) -> Result<Vec<f32>> {
         let AttentionConfig { heads, kv_heads, head_dim, .. } = self.config;
-        let [mut queries, mut keys, values] =
-            Linear::forward_rows([&self.query, &self.key, &self.value], x)?;
-        for (projected, norm, heads) in
-            [(&mut queries, &self.query_norm, heads), (&mut keys, &self.key_norm, kv_heads)]
-        {
-            if let Some(norm) = norm {
-                *projected = norm.forward_rows(projected)?;
-            }
-            if let Positions::Rotary(rope) = self.config.positions {
-                step.ropes[rope].rotate_rows(projected, heads, head_dim)?;
-            }
-        }
+        let [queries, keys, values] = self.project_rows(x, &step.ropes)?;
         let tokens = sights.first().map_or(0, |sight| sight.slots.len());
         let shape = [sights.len(), tokens, kv_heads, head_dim];
         let (keys, values) =
             cache.append_rows([&keys, &values], shape, step.start, step.capacity)?;
         let alibi = match self.config.positions {
             Positions::Alibi(alibi) => Some(&step.alibis[alibi]),
-            Positions::None | Positions::Rotary(_) => None,
+            _ => None,
         };
         let attend = |biases: Option<&[f32]>| {
             let attention = attention::Attention {
@@ -224,6 +197,25 @@ impl Attention {
         Ok(y)
     }
 
+    /// Queries and keys, normed and rotated, and values, `(.., tokens, heads, head_dim)` each, of
+    /// `x: (.., tokens, hidden)` on the CPU.
+    fn project_rows(&self, x: &[f32], ropes: &[Rope]) -> Result<[Vec<f32>; 3]> {
+        let AttentionConfig { heads, kv_heads, head_dim, .. } = self.config;
+        let [mut queries, mut keys, values] =
+            Linear::forward_rows([&self.query, &self.key, &self.value], x)?;
+        for (projected, norm, heads) in
+            [(&mut queries, &self.query_norm, heads), (&mut keys, &self.key_norm, kv_heads)]
+        {
+            if let Some(norm) = norm {
+                *projected = norm.forward_rows(projected)?;
+            }
+            if let Positions::Rotary(rope) = self.config.positions {
+                ropes[rope].rotate_rows(projected, heads, head_dim)?;
+            }
+        }
+        Ok([queries, keys, values])
+    }
+
     /// With candle's operations, on any device.
     fn forward_tensors(
         &self,
@@ -232,38 +224,37 @@ impl Attention {
         view: View<'_>,
         cache: &mut LayerCache,
     ) -> Result<Tensor> {
-        let AttentionConfig { heads, kv_heads, .. } = self.config;
         let (rows, tokens, _) = x.dims3()?;
-        let queries = self.project(&self.query, self.query_norm.as_ref(), x, heads, step)?;
-        let keys = self.project(&self.key, self.key_norm.as_ref(), x, kv_heads, step)?;
-        let values = self.split(self.value.forward(x)?, kv_heads)?;
+        let [queries, keys, values] = self.project(x, &step.ropes)?;
         let (keys, values) = cache.append(&keys, &values, step.start, step.capacity)?;
 
         let attended = self.attend(&queries, &keys, &values, step, view)?;
         self.output.forward(&attended.reshape((rows, tokens, ()))?)
     }
 
-    /// Queries or keys, normed and rotated, `(batch, heads, tokens, head_dim)`.
-    fn project(
-        &self,
-        linear: &Linear,
-        norm: Option<&Norm>,
-        x: &Tensor,
-        heads: usize,
-        step: &Step,
-    ) -> Result<Tensor> {
-        let projected = linear.forward(x)?;
-        let heads = match (self.config.qk_norm, norm) {
-            (QkNorm::AllHeads(_) | QkNorm::EachHead(_), Some(norm)) => {
-                self.split(norm.forward(&projected)?, heads)?
+    /// Queries and keys, normed and rotated, and values, `(batch, heads, tokens, head_dim)` each, of
+    /// `x: (batch, tokens, hidden)`.
+    fn project(&self, x: &Tensor, ropes: &[Rope]) -> Result<[Tensor; 3]> {
+        let AttentionConfig { heads, kv_heads, .. } = self.config;
+        let normed = |linear: &Linear, norm: Option<&Norm>, heads: usize| {
+            let projected = linear.forward(x)?;
+            let heads = match (self.config.qk_norm, norm) {
+                (QkNorm::AllHeads(_) | QkNorm::EachHead(_), Some(norm)) => {
+                    self.split(norm.forward(&projected)?, heads)?
+                }
+                (_, Some(norm)) => norm.forward(&self.split(projected, heads)?)?,
+                (_, None) => self.split(projected, heads)?,
+            };
+            match self.config.positions {
+                Positions::Rotary(rope) => ropes[rope].forward(&heads),
+                _ => Ok(heads),
             }
-            (_, Some(norm)) => norm.forward(&self.split(projected, heads)?)?,
-            (_, None) => self.split(projected, heads)?,
         };
-        match self.config.positions {
-            Positions::Rotary(rope) => step.ropes[rope].forward(&heads),
-            Positions::Alibi(_) | Positions::None => Ok(heads),
-        }
+        Ok([
+            normed(&self.query, self.query_norm.as_ref(), heads)?,
+            normed(&self.key, self.key_norm.as_ref(), kv_heads)?,
+            self.split(self.value.forward(x)?, kv_heads)?,
+        ])
     }
 
     /// `queries: (batch, heads, tokens, head_dim)`, keys and values
@@ -302,7 +293,7 @@ impl Attention {
         };
         let alibi = match self.config.positions {
             Positions::Alibi(alibi) => Some(&step.alibis[alibi]),
-            Positions::None | Positions::Rotary(_) => None,
+            _ => None,
         };
         let mut scores = scores.reshape((rows, heads, tokens, slots))?;
         for bias in alibi.into_iter().chain(&mask) {
@@ -363,10 +354,10 @@ mod tests {
         };
         let ropes = [rope(RopePairing::Adjacent), rope(RopePairing::Halves)];
         let spans = [
-            AttentionSpan::Full,
-            AttentionSpan::Sliding { window: 3 },
-            AttentionSpan::Everything,
-            AttentionSpan::Around { window: 2 },
+            AttentionSpan::Causal { window: None },
+            AttentionSpan::Causal { window: Some(3) },
+            AttentionSpan::Bidirectional { window: None },
+            AttentionSpan::Bidirectional { window: Some(2) },
         ];
         let alibis = [AlibiConfig { heads, scale: 1.0 }];
         for (span, positions, score_cap) in [
@@ -386,6 +377,7 @@ mod tests {
                 output: linear(hidden, heads * head_dim, 4)?,
                 query_norm: None,
                 key_norm: None,
+                distances: None,
                 config: AttentionConfig {
                     heads,
                     kv_heads,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use candle_core::{D, DType, Device, Tensor};
 
 use crate::error::Result;
-use crate::nn::attention::AttentionSpan;
+use crate::nn::span::AttentionSpan;
 
 /// Whether a device may have it.
 pub(crate) fn is_on(device: &Device) -> bool {
@@ -29,14 +29,8 @@ pub(super) fn cached(
     #[cfg(feature = "flash-attn")]
     {
         // How far to look back, and ahead; `None` is without end.
-        let (before, after) = match span {
-            AttentionSpan::Around { window } => {
-                (Some(window.saturating_sub(1)), Some(window.saturating_sub(1)))
-            }
-            AttentionSpan::Everything => (None, None),
-            AttentionSpan::Full => (None, Some(0)),
-            AttentionSpan::Sliding { window } => (Some(window.saturating_sub(1)), Some(0)),
-        };
+        let before = span.window().map(|window| window.saturating_sub(1));
+        let after = if span.looks_ahead() { before } else { Some(0) };
         let by_token = |x: &Tensor| channels_together(x)?.transpose(1, 2);
         Ok(Some(candle_flash_attn::flash_attn_alibi_windowed_softcap(
             &by_token(queries)?,
@@ -57,12 +51,12 @@ pub(super) fn cached(
     }
 }
 
-/// Attention among the tokens of each row, of which all lie one after the other, to those at most
-/// `reach` away: all `(heads, packed tokens, head_dim)`; `(packed tokens, heads, head_dim)`.
+/// Attention among the tokens of each row, of which all lie one after the other, to those less than
+/// `window` away: all `(heads, packed tokens, head_dim)`; `(packed tokens, heads, head_dim)`.
 pub(crate) fn packed(
     [queries, keys, values]: [&Tensor; 3],
     rows: &[Range<usize>],
-    reach: Option<usize>,
+    window: Option<usize>,
     scale: f64,
 ) -> Result<Option<Tensor>> {
     if !serves([queries, keys, values])? {
@@ -83,13 +77,13 @@ pub(crate) fn packed(
             longest,
             longest,
             scale as f32,
-            reach,
-            reach,
+            window.map(|window| window.saturating_sub(1)),
+            window.map(|window| window.saturating_sub(1)),
         )?))
     }
     #[cfg(not(feature = "flash-attn"))]
     {
-        let _ = (rows, reach, scale);
+        let _ = (rows, window, scale);
         Ok(None)
     }
 }

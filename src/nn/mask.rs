@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use crate::error::Result;
 use crate::kernels::attention::Sight;
-use crate::nn::attention::AttentionSpan;
+use crate::nn::span::AttentionSpan;
 
 /// For each row what its queries in the slots from `start` on see: the same row's tokens that are
 /// within its span.

@@ -5,14 +5,20 @@ pub mod alibi;
 pub mod attention;
 pub mod cache;
 pub mod experts;
+pub mod layer;
 pub mod mlp;
 pub mod norm;
+pub mod positions;
+pub mod relative;
 pub mod rope;
+pub mod span;
 
 mod dense;
-pub(crate) mod flash;
+mod flash;
 mod mask;
-pub(crate) mod residual;
+pub(crate) mod packed;
+pub(crate) mod pass;
+mod residual;
 mod step;
 
 pub(crate) use step::{Step, Views};

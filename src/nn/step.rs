@@ -7,9 +7,9 @@ use candle_core::{Device, Tensor};
 use crate::error::Result;
 use crate::kernels::attention::Sight;
 use crate::nn::alibi::AlibiConfig;
-use crate::nn::attention::AttentionSpan;
 use crate::nn::cache::KvCache;
 use crate::nn::rope::{Rope, RopeConfig};
+use crate::nn::span::AttentionSpan;
 use crate::nn::{flash, mask};
 
 /// What all layers of one forward pass share: one entry per distinct rope, span and

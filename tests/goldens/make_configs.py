@@ -1,4 +1,4 @@
-"""What the reference makes of config.json: `activations.json`, every function that a config may name, and `config_fields.json`,
+"""What the reference makes of config.json: `activations.json`, every function that a config may name, `positions.json`, how positions are told, and `config_fields.json`,
 which tells of every field of every family whether it changes what a model computes, and `config_generation.json`, what a config.json
 without a generation_config.json says of generation. Tests beside the code and `tests/configs.rs` hold ours against them.
 
@@ -27,6 +27,8 @@ from transformers import (
 )
 from transformers.activations import ACT2CLS, ACT2FN
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding
+from transformers.models.t5.modeling_t5 import T5Attention
 
 torch.set_num_threads(1)
 HERE = Path(__file__).parent
@@ -79,6 +81,7 @@ NOTHING_NEW = ["-bf16-", "-bin-", "-gguf-", "-nulls-", "-odd-", "-old-", "-rope-
 
 def main(names):
     activations()
+    positions()
     folders = sorted(path.parent for path in HERE.glob("*-tiny/config.json"))
     folders += sorted(path.parent for path in HERE.glob("encoders/*-tiny/config.json"))
     families = defaultdict(list)
@@ -102,6 +105,22 @@ def activations():
     trained = [name for name, function in functions.items() if list(function.parameters())]
     y = {name: short(function(x)) for name, function in functions.items() if name not in trained}
     write("activations.json", {"x": short(x), "y": y, "trained": trained})
+
+
+def positions():
+    """Vectors of sinusoidal positions by size and position, and buckets of distances, looking both ways and back."""
+    places, distances = [0, 1, 2, 7, 300], torch.tensor([-1000, -130, -127, -64, -20, -9, -8, -7, -1, 0, 1, 5, 8, 11, 60, 127, 128, 999])
+    sinusoids = {}
+    for size in (1, 5, 8):
+        table = MarianSinusoidalPositionalEmbedding(301, size)
+        table._init_weight()
+        sinusoids[size] = [short(table.weight[place]) for place in places]
+    bucket = T5Attention._relative_position_bucket
+    buckets = [
+        {"bidirectional": both, "buckets": count, "max_distance": most, "numbers": bucket(distances, both, count, most).tolist()}
+        for both in (True, False) for count, most in ((32, 128), (8, 20))
+    ]
+    write("positions.json", {"places": places, "sinusoids": sinusoids, "distances": distances.tolist(), "buckets": buckets})
 
 
 def generation(families):

@@ -3,15 +3,17 @@
 use serde::Serialize;
 
 use crate::nn::alibi::AlibiConfig;
-use crate::nn::attention::{AttentionConfig, AttentionSpan};
-use crate::nn::mlp::MlpConfig;
+use crate::nn::layer::LayerConfig;
 use crate::nn::norm::NormConfig;
+use crate::nn::positions::AbsolutePositions;
 use crate::nn::rope::RopeConfig;
+use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
 
 /// Everything a decoder is, but for its weights. Families make it from config.json or from GGUF
 /// metadata; the decoder that runs it has never heard of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct DecoderConfig {
     /// Ids are below this.
     pub vocab_size: usize,
@@ -26,8 +28,8 @@ pub struct DecoderConfig {
     pub embedding_scale: Option<f64>,
     /// One entry per layer: patterns such as "every sixth" are spelled out by the family.
     pub layers: Vec<LayerConfig>,
-    /// Vectors that are added to the embeddings by position, one for each of so many: GPT-2.
-    pub learned_positions: Option<usize>,
+    /// Vectors that are added to the embeddings by position: GPT-2.
+    pub positions: AbsolutePositions,
     /// The distinct ways in which layers rotate queries and keys.
     pub ropes: Vec<RopeConfig>,
     /// The distinct biases by which layers tell positions.
@@ -51,37 +53,6 @@ impl DecoderConfig {
     pub(crate) fn looks_ahead(&self) -> bool {
         self.spans.iter().any(|span| span.looks_ahead())
     }
-}
-
-/// One attention half and one feed-forward half.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LayerConfig {
-    /// Where norms sit and how the halves join.
-    pub residual: Residual,
-    /// Multiplies each half before it is added: `residual_multiplier` in Granite.
-    pub residual_scale: Option<f64>,
-    /// Every norm of the layer.
-    pub norm: NormConfig,
-    /// The attention half.
-    pub attention: AttentionConfig,
-    /// The feed-forward half.
-    pub mlp: MlpConfig,
-}
-
-/// Where norms sit and how the two halves of a layer join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub enum Residual {
-    /// Both halves take the same input, normed by the attention's norm: Falcon 7B, Phi-2.
-    Parallel,
-    /// Both halves take the same input, normed by a norm of each: Falcon 40B, GPT-NeoX.
-    ParallelNorms,
-    /// Each half's result is normed before it is added: OLMo 2.
-    PostNorm,
-    /// Each half's input is normed: Llama, Mistral, Qwen, Phi-3, Gemma, StarCoder2.
-    PreNorm,
-    /// Both: Gemma 2, Gemma 3.
-    Sandwich,
 }
 
 /// Whose weights the output head uses.

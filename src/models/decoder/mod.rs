@@ -5,7 +5,6 @@ pub mod config;
 pub(crate) mod families;
 
 mod family;
-mod layer;
 mod names;
 mod rope_config;
 
@@ -13,7 +12,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 
-pub use config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
+pub use config::{DecoderConfig, HeadWeights};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
@@ -27,12 +26,13 @@ use crate::models::traits::{
 use crate::nn::Step;
 use crate::nn::attention::soft_cap;
 use crate::nn::cache::{KvCache, vector_bytes};
+use crate::nn::layer::{Layer, LayerConfig};
 use crate::nn::norm::Norm;
+use crate::nn::positions::PositionTable;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::{Bias, Embedding, Inventory, Linear, Weights};
 pub(crate) use family::{Dialect, Family};
-use layer::Layer;
 
 /// A decoder-only language model, made of what its [`DecoderConfig`] says.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct Decoder {
     /// Of keys and values.
     cache_dtype: DType,
     embedding: Embedding,
-    positions: Option<Embedding>,
+    positions: Option<PositionTable>,
     layers: Vec<Layer>,
     final_norm: Norm,
     head: Linear,
@@ -91,10 +91,7 @@ impl Decoder {
                 }
             },
         };
-        let positions = config
-            .learned_positions
-            .map(|positions| weights.embedding("positions", positions, hidden_size))
-            .transpose()?;
+        let positions = PositionTable::load(&weights, "positions", hidden_size, config.positions)?;
         let scope = weights.scope("layers");
         let layer = |(i, layer)| Layer::load(&scope.scope(i), hidden_size, layer);
         let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
@@ -228,23 +225,22 @@ impl Decoder {
                 Some(_) => step.recording(cache, spans, &self.device)?,
                 None => step,
             };
-            let mut x =
-                self.embedding.forward(&Tensor::from_vec(ids, (rows, to - from), &self.device)?)?;
+            let shape = (rows, to - from);
+            let mut x = self.embedding.forward(&Tensor::from_slice(&ids, shape, &self.device)?)?;
             if let Some(scale) = self.config.embedding_scale {
                 x = (x * scale)?;
             }
             if let Some(positions) = &self.positions {
                 let rows = cache.positions().iter();
-                let ids = rows.flat_map(|row| row[start + from..].iter().map(|id| id.unwrap_or(0)));
-                let ids =
-                    Tensor::from_iter(ids, &self.device)?.reshape((batch.rows(), to - from))?;
-                x = (x + positions.forward(&ids)?)?;
+                let at = rows.flat_map(|row| row[start + from..].iter().map(|at| at.unwrap_or(0)));
+                let at: Vec<u32> = at.collect();
+                x = (&x + positions.forward(&ids, &at, &self.device)?.reshape(x.shape())?)?;
             }
             for (layer, cache) in self.layers.iter().zip(cache.layers_mut()) {
                 if let Some(record) = &mut record {
                     record.hidden_states.push(x.clone());
                 }
-                x = layer.forward(&x, &step, cache)?;
+                x = layer.forward(&x, |attention, x| attention.forward(x, &step, cache))?;
             }
             if let (Some(record), Some(shares)) = (&mut record, step.shares) {
                 record.attentions = shares.into_inner();

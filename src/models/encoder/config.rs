@@ -1,14 +1,17 @@
 //! An encoder as data.
 
 use crate::nn::activation::Activation;
-use crate::nn::mlp::MlpConfig;
+use crate::nn::layer::LayerConfig;
 use crate::nn::norm::NormConfig;
+use crate::nn::positions::AbsolutePositions;
 use crate::nn::rope::RopeConfig;
+use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
 
 /// Everything an encoder is, but for its weights. Families make it from config.json or from GGUF
 /// metadata; the encoder that runs it has never heard of them.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct EncoderConfig {
     /// Ids are below this.
     pub vocab_size: usize,
@@ -20,10 +23,13 @@ pub struct EncoderConfig {
     pub embeddings: EmbeddingsConfig,
     /// One entry per layer.
     pub layers: Vec<LayerConfig>,
+    /// For each layer the name of its weights, below `layers`: layers of one name share them, as
+    /// ALBERT's do.
+    pub layer_names: Vec<String>,
     /// The distinct ways in which layers rotate queries and keys.
     pub ropes: Vec<RopeConfig>,
-    /// What the distances between tokens add to attention scores.
-    pub relative: RelativePositions,
+    /// The distinct spans that layers attend to.
+    pub spans: Vec<AttentionSpan>,
     /// A convolution beside the first layer.
     pub convolution: Option<ConvolutionConfig>,
     /// After the last layer: ModernBERT.
@@ -34,11 +40,12 @@ pub struct EncoderConfig {
 
 /// From ids to the first layer's input.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct EmbeddingsConfig {
     /// Width of the tables.
     pub size: usize,
     /// The table of absolute positions.
-    pub positions: Positions,
+    pub positions: AbsolutePositions,
     /// Rows of the table of token types; 0 where there is none.
     pub token_types: usize,
     /// Whether the sum is projected to the hidden size.
@@ -59,128 +66,9 @@ pub enum Projection {
     None,
 }
 
-/// How tokens are numbered in the table of absolute positions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Positions {
-    /// From `padding_id + 1` on, and `padding_id` for a token of that id: RoBERTa and what
-    /// descends from it, MPNet.
-    AfterPadding {
-        /// The id of the padding token.
-        padding_id: u32,
-        /// Rows of the table.
-        rows: usize,
-    },
-    /// From 0 on: BERT, DistilBERT, ELECTRA, ALBERT.
-    FromZero {
-        /// Rows of the table.
-        rows: usize,
-    },
-    /// There is no such table: ModernBERT, NomicBERT, DeBERTa v3.
-    None,
-}
-
-/// One attention half and one feed-forward half.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LayerConfig {
-    /// Where its weights are, below `layers`: layers of one scope share them, as ALBERT's do.
-    pub scope: String,
-    /// Where norms sit.
-    pub norms: NormPlace,
-    /// Every norm of the layer.
-    pub norm: NormConfig,
-    /// The attention half.
-    pub attention: AttentionConfig,
-    /// The feed-forward half.
-    pub mlp: MlpConfig,
-}
-
-/// Where the norms of a layer sit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NormPlace {
-    /// Each half's input is normed: ModernBERT.
-    Before,
-    /// As [`Before`](Self::Before), but for the attention's: ModernBERT's first layer, whose input
-    /// the embeddings have normed.
-    BeforeMlpOnly,
-    /// The sum of each half's input and result is normed: BERT and most others.
-    After,
-}
-
-/// The shape of a layer's attention, which looks both ways.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AttentionConfig {
-    /// Heads.
-    pub heads: usize,
-    /// Channels per head.
-    pub head_dim: usize,
-    /// Multiplies the products of queries and keys.
-    pub scale: f64,
-    /// How queries and keys are rotated: a number into [`EncoderConfig::ropes`].
-    pub rope: Option<usize>,
-    /// The greatest distance between tokens that attend to each other: every layer but each third
-    /// of ModernBERT.
-    pub window: Option<usize>,
-    /// Whether the query, key and value projections have biases.
-    pub qkv_bias: Bias,
-    /// Whether the output projection has a bias.
-    pub output_bias: Bias,
-}
-
-/// What the distances between tokens add to attention scores.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum RelativePositions {
-    /// A number for each head and bucket of distances, the same in all layers: MPNet.
-    Buckets {
-        /// How many.
-        buckets: usize,
-        /// Distances from here on share the last bucket.
-        max_distance: usize,
-    },
-    /// Products of queries and keys with vectors for distances: DeBERTa.
-    Disentangled(DisentangledConfig),
-    /// Nothing: most families.
-    None,
-    /// Products of queries, and perhaps keys, with vectors for distances that each layer has of its
-    /// own, the same for all heads: BERT and its kin with `position_embedding_type` `relative_key` or
-    /// `relative_key_query`, <https://arxiv.org/abs/1803.02155> and <https://arxiv.org/abs/2009.13658>.
-    OfLayers(LayerDistancesConfig),
-}
-
-/// A layer's vectors for distances.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LayerDistancesConfig {
-    /// The most tokens of a row; there are vectors for one less on either side.
-    pub positions: usize,
-    /// Whether keys are multiplied with the vectors too.
-    pub keys: bool,
-    /// Multiplies the products: as scores are scaled, but 1 in ALBERT.
-    pub scale: f64,
-}
-
-/// DeBERTa's attention to distances, <https://arxiv.org/abs/2006.03654>.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DisentangledConfig {
-    /// Distances on each side that have vectors of their own: half the rows of the table.
-    pub span: usize,
-    /// `position_buckets`: how many on each side where far distances share one.
-    pub buckets: Option<usize>,
-    /// Distances from here on share the last bucket.
-    pub max_distance: usize,
-    /// Queries with the vectors of distances.
-    pub content_to_position: bool,
-    /// Keys with the vectors of distances.
-    pub position_to_content: bool,
-    /// Distances are projected by the content's own query and key matrices.
-    pub share_projections: bool,
-    /// Of the table.
-    pub norm: Option<NormConfig>,
-}
-
 /// A convolution over the embeddings, added to the first layer's result: DeBERTa v2 XL and XXL.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ConvolutionConfig {
     /// Tokens that each result depends on; odd.
     pub kernel: usize,
@@ -194,6 +82,7 @@ pub struct ConvolutionConfig {
 
 /// What may be put on top, as the family defines it.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct HeadsConfig {
     /// What a sequence classifier looks at.
     pub pooling: HeadPooling,
@@ -222,6 +111,7 @@ pub enum HeadPooling {
 
 /// A linear layer, an activation and perhaps a norm.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TransformConfig {
     /// Width of the result.
     pub size: usize,

@@ -4,9 +4,9 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::models::encoder::config::ConvolutionConfig;
-use crate::models::encoder::pass::Pass;
 use crate::nn::activation::Activation;
 use crate::nn::norm::Norm;
+use crate::nn::pass::Pass;
 use crate::weights::Weights;
 
 /// `norm(result + act(conv(embeddings)))`.

@@ -4,15 +4,10 @@ pub mod config;
 
 pub(crate) mod families;
 
-mod attention;
 mod convolution;
 mod embeddings;
 mod heads;
-mod layer;
 mod names;
-mod packed;
-mod pass;
-mod relative;
 
 use candle_core::{Device, Tensor};
 
@@ -26,19 +21,19 @@ use crate::models::heads::{Encoder, finite};
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::traits::{Model, ModelLimits, TextModel};
+use crate::nn::attention::Positions;
+use crate::nn::layer::Layer;
 use crate::nn::norm::Norm;
+use crate::nn::packed::{Packed, Tokens};
+use crate::nn::pass::Pass;
+use crate::nn::relative::SharedRelative;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::names::NameTable;
 use crate::weights::{Inventory, Weights};
-use config::RelativePositions;
 use convolution::Convolution;
 use embeddings::Embeddings;
 use families::Family;
-use layer::Layer;
-use packed::{Packed, Tokens};
-use pass::{Pass, Relative};
-use relative::{Buckets, DistanceVectors};
 
 /// An encoder, made of what its [`EncoderConfig`] says.
 #[derive(Debug)]
@@ -46,7 +41,7 @@ pub struct TextEncoder {
     config: EncoderConfig,
     device: Device,
     embeddings: Embeddings,
-    relative: Relative,
+    relative: Option<SharedRelative>,
     layers: Vec<Layer>,
     convolution: Option<Convolution>,
     final_norm: Option<Norm>,
@@ -82,25 +77,21 @@ impl TextEncoder {
             None => weights,
         };
         let hidden = config.hidden_size;
-        let relative = match &config.relative {
-            RelativePositions::None => Relative::None,
-            RelativePositions::OfLayers(_) => Relative::OfLayers,
-            RelativePositions::Buckets { buckets, max_distance } => {
-                let heads = config.layers.first().map_or(0, |layer| layer.attention.heads);
-                Relative::Buckets(Buckets::load(&weights, heads, *buckets, *max_distance)?)
-            }
-            RelativePositions::Disentangled(relative) => {
-                Relative::Disentangled(DistanceVectors::load(&weights, &config, relative)?)
-            }
-        };
+        let relative = config.layers.iter().find_map(|layer| match layer.attention.positions {
+            Positions::Relative(relative) => Some((layer.attention.heads, relative)),
+            _ => None,
+        });
+        let relative = relative
+            .map(|(heads, relative)| SharedRelative::load(&weights, hidden, heads, relative))
+            .transpose()?;
         let mut layers: Vec<Layer> = Vec::with_capacity(config.layers.len());
-        for (number, layer) in config.layers.iter().enumerate() {
-            let same = config.layers[..number].iter().position(|other| other.scope == layer.scope);
+        for (number, (layer, name)) in config.layers.iter().zip(&config.layer_names).enumerate() {
+            let same = config.layer_names[..number].iter().position(|other| other == name);
             layers.push(match same {
                 Some(same) => layers[same].clone(),
                 None => {
-                    let scope = weights.scope("layers").scope(&layer.scope);
-                    Layer::load(&scope, hidden, layer, &config.relative)?
+                    let weights = weights.scope("layers").scope(name);
+                    Layer::load(&weights, hidden, layer)?
                 }
             });
         }
@@ -149,11 +140,12 @@ impl TextEncoder {
 
     /// Hidden vectors after the last layer, `(tokens, hidden)`.
     fn hidden_of(&self, tokens: &Tokens) -> Result<Tensor> {
-        let pass = Pass::new(tokens, &self.config, &self.relative, &self.device)?;
+        let EncoderConfig { ropes, spans, .. } = &self.config;
+        let pass = Pass::new(tokens, ropes, spans, self.relative.as_ref(), &self.device)?;
         let embedded = self.embeddings.forward(tokens, &self.device)?;
         let mut x = embedded.clone();
         for (number, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, &pass)?;
+            x = layer.forward(&x, |attention, x| attention.forward_uncached(x, &pass))?;
             if let (0, Some(convolution)) = (number, &self.convolution) {
                 x = convolution.forward(&embedded, &x, &pass)?;
             }
@@ -191,5 +183,61 @@ impl Encoder for TextEncoder {
             let (packed, hidden) = self.hidden(batch)?;
             finite(packed.unpack(&hidden)?)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::batch::PaddingSide;
+    use crate::nn::attention::Attention;
+    use crate::source::ModelSource;
+    use families::FAMILIES;
+
+    /// What runs on other devices gives what the kernel does, and rows in parts what they do together.
+    #[test]
+    fn row_by_row_is_as_by_the_kernel() -> Result<()> {
+        for name in [
+            "albert-relative-tiny",
+            "bert-relative-tiny",
+            "bert-tiny",
+            "deberta-v2-tiny",
+            "deberta-v3-tiny",
+            "modernbert-tiny",
+            "mpnet-tiny",
+        ] {
+            let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders");
+            let files = ModelSource::directory(goldens.join(name)).open()?;
+            let raw = RawConfig::read(&files)?;
+            let model_type = raw.model_type()?;
+            let family = FAMILIES.iter().find(|family| family.model_types.contains(&model_type));
+            let (model, weights) =
+                TextEncoder::load(family.unwrap(), &raw, &files, &LoadOptions::default())?;
+            let rows: Vec<Vec<u32>> = [40, 7, 1].map(|tokens| (5..5 + tokens).collect()).to_vec();
+            let packed = Packed::new(&TokenBatch::padded(&rows, 0, PaddingSide::Right)?);
+            let tokens = &packed.tokens;
+            let EncoderConfig { ropes, spans, layers, .. } = &model.config;
+            let pass = Pass::new(tokens, ropes, spans, model.relative.as_ref(), &model.device)?;
+            let hidden = model.config.hidden_size;
+            let x = Tensor::randn(0.0_f32, 1.0, (48, hidden), &model.device)?;
+            for (layer, number) in layers.iter().zip(&model.config.layer_names) {
+                let scope = weights.scope("layers").scope(number).scope("attn");
+                let attention = Attention::load(&scope, hidden, &layer.attention)?;
+                let one = attention.by_kernel(&x, &pass)?;
+                let other = attention.row_by_row(&x, &pass)?;
+                let most = (one - other)?.abs()?.max_all()?.to_scalar::<f32>()?;
+                assert!(most < 1e-4, "{name}, layer {number}: {most}");
+            }
+            let whole = model.hidden_of(tokens)?;
+            let parts = tokens.parts(16);
+            assert_eq!(parts.len(), 2);
+            let parts =
+                parts.iter().map(|part| model.hidden_of(part)).collect::<Result<Vec<_>>>()?;
+            let most = (whole - Tensor::cat(&parts, 0)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(most < 1e-4, "{name}, in parts: {most}");
+        }
+        Ok(())
     }
 }

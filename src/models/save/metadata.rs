@@ -1,11 +1,12 @@
 //! A config in the metadata of GGUF files, which
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md> describes.
 
-use crate::models::decoder::{DecoderConfig, Dialect, LayerConfig};
-use crate::nn::attention::AttentionSpan;
+use crate::models::decoder::{DecoderConfig, Dialect};
+use crate::nn::layer::LayerConfig;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
 use crate::nn::rope::RopeScaling;
+use crate::nn::span::AttentionSpan;
 use crate::source::gguf::GgufValue;
 
 pub(super) type Metadata = Vec<(String, GgufValue)>;
@@ -28,7 +29,7 @@ pub(super) fn of(
         keys.layer(layer, config.layers.iter().map(|layer| &layer.mlp));
     }
     for span in &config.spans {
-        if let AttentionSpan::Sliding { window } = *span {
+        if let AttentionSpan::Causal { window: Some(window) } = *span {
             keys.push("attention.sliding_window", window);
         }
     }

@@ -11,8 +11,8 @@ use crate::models::auto::decoder_family;
 use crate::models::decoder::families::FAMILIES;
 use crate::models::decoder::{DecoderConfig, Dialect, HeadWeights, opened};
 use crate::models::raw_config::RawConfig;
-use crate::nn::attention::AttentionSpan;
 use crate::nn::rope::{RopePairing, RopeScaling};
+use crate::nn::span::AttentionSpan;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::source::gguf::GgufFile;
@@ -147,7 +147,7 @@ fn check_windows(config: &DecoderConfig, read: &DecoderConfig, architecture: &st
         config.spans.get(layer.attention.span).copied()
     };
     for layer in 0..config.layers.len() {
-        if let Some(AttentionSpan::Sliding { window }) = span(config, layer)
+        if let Some(AttentionSpan::Causal { window: Some(window) }) = span(config, layer)
             && span(read, layer) != span(config, layer)
         {
             return Err(Error::unsupported(format!(

@@ -8,12 +8,13 @@
 //! `alibi` tells positions by biases instead of rope. GGUF files cannot say that.
 
 use crate::error::Result;
-use crate::models::decoder::config::{DecoderConfig, LayerConfig, Residual};
+use crate::models::decoder::config::DecoderConfig;
 use crate::models::decoder::families::llama;
 use crate::models::decoder::family::{Dialect, Family, GGUF, HF};
 use crate::models::raw_config::RawConfig;
 use crate::nn::alibi::AlibiConfig;
 use crate::nn::attention::Positions;
+use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
 use crate::weights::names::{Fused, Part, part, renamed, rows};
@@ -76,7 +77,7 @@ pub(super) const FAMILY: Family = Family {
         biases: &[],
         keys: |_| vec![("tensor_data_layout", "jploski".into())],
         holds: |config, name| {
-            let has_two = |layer: &LayerConfig| layer.residual == Residual::ParallelNorms;
+            let has_two = |layer: &LayerConfig| layer.norms == NormPlace::ParallelNorms;
             !name.contains("attn_norm_2") || config.layers.iter().any(has_two)
         },
         ..GGUF
@@ -93,15 +94,15 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let wide = raw.optional_size("ffn_hidden_size")?.unwrap_or(4 * raw.size("hidden_size")?);
     let raw = raw.with("num_key_value_heads", kv_heads).with("intermediate_size", wide);
     let residual = match (grouped, raw.flag("parallel_attn", true)?) {
-        (false, false) => Residual::PreNorm,
+        (false, false) => NormPlace::Before,
         (true, false) => {
             let reason = "`new_decoder_architecture` needs it";
             return Err(raw.refuse("parallel_attn", reason));
         }
         (true, true) if raw.number("num_ln_in_parallel_attn", 2.0)? == 2.0 => {
-            Residual::ParallelNorms
+            NormPlace::ParallelNorms
         }
-        (_, true) => Residual::Parallel,
+        (_, true) => NormPlace::Parallel,
     };
     let alibi = raw.flag("alibi", false)?;
     let mut config = match alibi {
@@ -119,7 +120,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
         config.alibis = vec![AlibiConfig { heads: attention.heads, scale: attention.scale }];
     }
     for layer in &mut config.layers {
-        layer.residual = residual;
+        layer.norms = residual;
         layer.norm = config.final_norm;
         layer.mlp = MlpConfig::Plain {
             hidden: raw.size("intermediate_size")?,

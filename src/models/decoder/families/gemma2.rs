@@ -5,11 +5,12 @@
 //! - every other layer attends to a sliding window.
 
 use crate::error::Result;
-use crate::models::decoder::config::{DecoderConfig, HeadWeights, Residual};
+use crate::models::decoder::config::{DecoderConfig, HeadWeights};
 use crate::models::decoder::families::gemma;
 use crate::models::decoder::families::spans;
 use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
+use crate::nn::layer::NormPlace;
 use crate::weights::names::plus_one;
 
 pub(super) const FAMILY: Family = Family {
@@ -69,7 +70,7 @@ pub(super) fn sandwich(raw: &RawConfig) -> Result<DecoderConfig> {
         let attention = &mut layer.attention;
         attention.scale = scalar.powf(-0.5);
         attention.score_cap = raw.optional_number("attn_logit_softcapping")?;
-        layer.residual = Residual::Sandwich;
+        layer.norms = NormPlace::Sandwich;
     }
     Ok(config)
 }

@@ -14,8 +14,9 @@ use crate::models::decoder::families::gemma2;
 use crate::models::decoder::families::spans;
 use crate::models::decoder::family::{Dialect, Family, GGUF};
 use crate::models::raw_config::RawConfig;
-use crate::nn::attention::{AttentionSpan, Positions, QkNorm};
+use crate::nn::attention::{Positions, QkNorm};
 use crate::nn::rope::{RopeConfig, RopeScaling};
+use crate::nn::span::AttentionSpan;
 
 pub(super) const FAMILY: Family = Family {
     config,
@@ -65,12 +66,8 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     config.ropes.push(local);
     if raw.flag("use_bidirectional_attention", false)? {
         for span in &mut config.spans {
-            *span = match *span {
-                AttentionSpan::Sliding { window } => {
-                    AttentionSpan::Around { window: window / 2 + 1 }
-                }
-                _ => AttentionSpan::Everything,
-            };
+            let window = span.window().map(|window| window / 2 + 1);
+            *span = AttentionSpan::Bidirectional { window };
         }
     }
     for layer in &mut config.layers {

@@ -10,6 +10,7 @@ use crate::models::raw_config::RawConfig;
 use crate::nn::attention::Positions;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
+use crate::nn::positions::AbsolutePositions;
 use crate::weights::Bias;
 use crate::weights::names::{Part, part, renamed};
 
@@ -81,7 +82,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let eps = raw.epsilon("layer_norm_eps", 1e-5)?;
     config.final_norm = NormConfig::Layer { eps };
     config.ropes.clear();
-    config.learned_positions = Some(config.max_positions);
+    config.positions = AbsolutePositions::Learned { offset: 0, rows: config.max_positions };
     let scaled = raw.flag("scale_attn_weights", true)?;
     let by_layer = raw.flag("scale_attn_by_inverse_layer_idx", false)?;
     for (i, layer) in config.layers.iter_mut().enumerate() {

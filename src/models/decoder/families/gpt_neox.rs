@@ -3,10 +3,11 @@
 //! has biases, and query, key and value are stored fused, head by head.
 
 use crate::error::Result;
-use crate::models::decoder::config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
+use crate::models::decoder::config::{DecoderConfig, HeadWeights};
 use crate::models::decoder::families::llama;
 use crate::models::decoder::family::{Dialect, EVERY_BIAS, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
+use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
 use crate::weights::Bias;
@@ -45,7 +46,7 @@ pub(super) const FAMILY: Family = Family {
         head: Some(HeadWeights::Own),
         biases: EVERY_BIAS,
         keys: |config| {
-            let parallel = |layer: &LayerConfig| layer.residual == Residual::ParallelNorms;
+            let parallel = |layer: &LayerConfig| layer.norms == NormPlace::ParallelNorms;
             vec![("use_parallel_residual", config.layers.iter().all(parallel).into())]
         },
         ..GGUF
@@ -62,7 +63,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let parallel = raw.flag("use_parallel_residual", true)?;
     config.final_norm = NormConfig::Layer { eps };
     for layer in &mut config.layers {
-        layer.residual = if parallel { Residual::ParallelNorms } else { Residual::PreNorm };
+        layer.norms = if parallel { NormPlace::ParallelNorms } else { NormPlace::Before };
         layer.norm = NormConfig::Layer { eps };
         layer.attention.qkv_bias = bias;
         layer.attention.output_bias = bias;

@@ -4,16 +4,19 @@
 //! Config: `configuration_llama.py` of transformers, with its defaults.
 
 use crate::error::Result;
-use crate::models::decoder::config::{DecoderConfig, HeadWeights, LayerConfig, Residual};
+use crate::models::decoder::config::{DecoderConfig, HeadWeights};
 use crate::models::decoder::families::experts;
 use crate::models::decoder::family::{Dialect, EVERY_BIAS, Family, GGUF, HF, sizes};
 use crate::models::decoder::rope_config;
 use crate::models::raw_config::RawConfig;
-use crate::nn::attention::{AttentionConfig, AttentionSpan, Positions, QkNorm};
+use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
 use crate::nn::experts::ExpertShares;
+use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
+use crate::nn::positions::AbsolutePositions;
 use crate::nn::rope::RopePairing;
+use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
 
 pub(super) const FAMILY: Family = Family {
@@ -51,10 +54,10 @@ pub(super) fn config(raw: &RawConfig) -> Result<DecoderConfig> {
         embedding_scale: None,
         final_norm: layer.norm,
         layers: vec![layer; raw.layers()?.ok_or_else(|| raw.missing("num_hidden_layers"))?],
-        learned_positions: None,
+        positions: AbsolutePositions::None,
         ropes: vec![rope],
         alibis: Vec::new(),
-        spans: vec![AttentionSpan::Full],
+        spans: vec![AttentionSpan::Causal { window: None }],
         head: head(raw, false)?,
         head_bias: Bias::Absent,
         logit_scale: None,
@@ -81,7 +84,7 @@ fn layer(raw: &RawConfig) -> Result<LayerConfig> {
     let head_dim = raw.optional_size("head_dim")?.unwrap_or(hidden_size / heads);
     let attention_bias = raw.flag("attention_bias", false)?;
     Ok(LayerConfig {
-        residual: Residual::PreNorm,
+        norms: NormPlace::Before,
         residual_scale: None,
         norm: NormConfig::Rms { eps: raw.epsilon("rms_norm_eps", 1e-6)? },
         attention: AttentionConfig {

@@ -2,11 +2,12 @@
 //! normed, all heads together.
 
 use crate::error::Result;
-use crate::models::decoder::config::{DecoderConfig, HeadWeights, Residual};
+use crate::models::decoder::config::{DecoderConfig, HeadWeights};
 use crate::models::decoder::families::llama;
 use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::QkNorm;
+use crate::nn::layer::NormPlace;
 use crate::weights::names::renamed;
 
 pub(super) const FAMILY: Family = Family {
@@ -28,7 +29,7 @@ pub(super) const FAMILY: Family = Family {
 fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let mut config = llama::config(&raw.with_default("rms_norm_eps", 1e-5))?;
     for layer in &mut config.layers {
-        layer.residual = Residual::PostNorm;
+        layer.norms = NormPlace::AfterHalf;
         layer.attention.qk_norm = QkNorm::AllHeads(layer.norm);
     }
     Ok(config)

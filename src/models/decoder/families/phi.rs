@@ -3,11 +3,12 @@
 //! head may be layer-normed.
 
 use crate::error::Result;
-use crate::models::decoder::config::{DecoderConfig, HeadWeights, Residual};
+use crate::models::decoder::config::{DecoderConfig, HeadWeights};
 use crate::models::decoder::families::llama;
 use crate::models::decoder::family::{Dialect, EVERY_BIAS, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::QkNorm;
+use crate::nn::layer::NormPlace;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
 use crate::weights::Bias;
@@ -40,7 +41,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     config.final_norm = norm;
     config.head_bias = Bias::Present;
     for layer in &mut config.layers {
-        layer.residual = Residual::Parallel;
+        layer.norms = NormPlace::Parallel;
         layer.norm = norm;
         layer.attention.qkv_bias = Bias::Present;
         layer.attention.output_bias = Bias::Present;

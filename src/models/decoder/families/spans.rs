@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
 use crate::models::raw_config::RawConfig;
-use crate::nn::attention::AttentionSpan;
+use crate::nn::span::AttentionSpan;
 
 /// Lets the layers that `layer_types` calls `sliding_attention` attend to the last `window` tokens
 /// only; where there is no such field, those of the pattern, which is given layer numbers from 0.
@@ -13,7 +13,7 @@ pub(super) fn slide(
     window: usize,
     pattern: impl Fn(usize) -> bool,
 ) -> Result<()> {
-    config.spans.push(AttentionSpan::Sliding { window });
+    config.spans.push(AttentionSpan::Causal { window: Some(window) });
     let sliding = config.spans.len() - 1;
     let types = raw.texts("layer_types")?;
     if types.as_ref().is_some_and(|types| types.len() != config.layers.len()) {

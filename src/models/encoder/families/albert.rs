@@ -2,9 +2,11 @@
 //! tables are narrower than the model and projected.
 
 use crate::error::Result;
-use crate::models::encoder::config::{EncoderConfig, Projection, RelativePositions};
+use crate::models::encoder::config::{EncoderConfig, Projection};
 use crate::models::encoder::families::{Family, bert};
 use crate::models::raw_config::RawConfig;
+use crate::nn::attention::Positions;
+use crate::nn::relative::RelativePositions;
 use crate::weights::names::renamed;
 
 pub(super) const FAMILY: Family = Family {
@@ -62,9 +64,6 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         .with_default("hidden_act", "gelu_new");
     let mut config = bert::config(&raw)?;
     bert::positions(&raw, &mut config)?;
-    if let RelativePositions::OfLayers(distances) = &mut config.relative {
-        distances.scale = 1.0;
-    }
     let groups = raw.optional_size("num_hidden_groups")?.unwrap_or(1);
     let inner = raw.optional_size("inner_group_num")?.unwrap_or(1);
     let layers = config.layers.len();
@@ -72,16 +71,18 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         let reason = "there are no more groups than layers, and few layers in a group";
         return Err(raw.refuse("num_hidden_groups", reason));
     }
-    let Some(layer) = config.layers.first().cloned() else { return Ok(config) };
+    let Some(mut layer) = config.layers.first().cloned() else { return Ok(config) };
+    if let Positions::Relative(RelativePositions::OfLayers(distances)) =
+        &mut layer.attention.positions
+    {
+        distances.scale = 1.0;
+    }
     // Layer `i` of the config is group `i / (layers / groups)`, whose layers follow one another.
-    config.layers = (0..layers)
+    config.layer_names = (0..layers)
         .flat_map(|number| (0..inner).map(move |inner| (number * groups / layers, inner)))
-        .map(|(group, inner)| {
-            let mut layer = layer.clone();
-            layer.scope = format!("{group}.{inner}");
-            layer
-        })
+        .map(|(group, inner)| format!("{group}.{inner}"))
         .collect();
+    config.layers = vec![layer; layers * inner];
     config.embeddings.size = raw.size("embedding_size")?;
     config.embeddings.projection = Projection::AfterNorm;
     config.heads.masked.size = config.embeddings.size;

@@ -5,15 +5,19 @@
 
 use crate::error::Result;
 use crate::models::encoder::config::{
-    AttentionConfig, EmbeddingsConfig, EncoderConfig, HeadPooling, HeadsConfig, LayerConfig,
-    LayerDistancesConfig, MaskedOutput, NormPlace, Positions, Projection, RelativePositions,
+    EmbeddingsConfig, EncoderConfig, HeadPooling, HeadsConfig, MaskedOutput, Projection,
     TransformConfig,
 };
 use crate::models::encoder::families::Family;
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
+use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
+use crate::nn::positions::AbsolutePositions;
+use crate::nn::relative::{LayerDistancesConfig, RelativePositions};
+use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
 
 pub(super) const FAMILY: Family = Family {
@@ -44,16 +48,19 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     }
     let head_dim = hidden_size / heads;
     let inner = raw.optional_size("intermediate_size")?.unwrap_or(3072);
-    let layer = |number: usize| LayerConfig {
-        scope: number.to_string(),
-        norms: NormPlace::After,
+    let layer = LayerConfig {
+        norms: NormPlace::AfterSum,
         norm,
+        residual_scale: None,
         attention: AttentionConfig {
             heads,
+            kv_heads: heads,
             head_dim,
             scale: (head_dim as f64).powf(-0.5),
-            rope: None,
-            window: None,
+            span: 0,
+            positions: Positions::None,
+            score_cap: None,
+            qk_norm: QkNorm::None,
             qkv_bias: Bias::Present,
             output_bias: Bias::Present,
         },
@@ -66,14 +73,15 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         max_positions: positions,
         embeddings: EmbeddingsConfig {
             size: hidden_size,
-            positions: Positions::FromZero { rows: positions },
+            positions: AbsolutePositions::Learned { offset: 0, rows: positions },
             token_types: raw.optional_size("type_vocab_size")?.unwrap_or(2),
             projection: Projection::None,
             norm,
         },
-        layers: (0..layers).map(layer).collect(),
+        layers: vec![layer; layers],
+        layer_names: (0..layers).map(|number| number.to_string()).collect(),
         ropes: Vec::new(),
-        relative: RelativePositions::None,
+        spans: vec![AttentionSpan::Bidirectional { window: None }],
         convolution: None,
         final_norm: None,
         heads: HeadsConfig {
@@ -112,10 +120,12 @@ pub(super) fn positions(raw: &RawConfig, config: &mut EncoderConfig) -> Result<(
             return Err(raw.refuse("position_embedding_type", known));
         }
     };
-    let Some(layer) = config.layers.first() else { return Ok(()) };
-    let (positions, scale) = (config.max_positions, layer.attention.scale);
-    config.embeddings.positions = Positions::None;
-    config.relative = RelativePositions::OfLayers(LayerDistancesConfig { positions, keys, scale });
+    let positions = config.max_positions;
+    config.embeddings.positions = AbsolutePositions::None;
+    for LayerConfig { attention, .. } in &mut config.layers {
+        let distances = LayerDistancesConfig { positions, keys, scale: attention.scale };
+        attention.positions = Positions::Relative(RelativePositions::OfLayers(distances));
+    }
     Ok(())
 }
 

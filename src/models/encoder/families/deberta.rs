@@ -4,12 +4,12 @@
 //! first layer.
 
 use crate::error::Result;
-use crate::models::encoder::config::{
-    ConvolutionConfig, DisentangledConfig, EncoderConfig, MaskedOutput, Positions, Projection,
-    RelativePositions,
-};
+use crate::models::encoder::config::{ConvolutionConfig, EncoderConfig, MaskedOutput, Projection};
 use crate::models::encoder::families::{Family, bert};
 use crate::models::raw_config::RawConfig;
+use crate::nn::attention::Positions;
+use crate::nn::positions::AbsolutePositions;
+use crate::nn::relative::{DisentangledConfig, RelativePositions};
 use crate::weights::names::renamed;
 
 pub(super) const FAMILY: Family = Family {
@@ -52,7 +52,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     let mut config = bert::config(&raw.without("type_vocab_size"))?;
     config.embeddings.token_types = token_types;
     if !raw.flag("position_biased_input", true)? {
-        config.embeddings.positions = Positions::None;
+        config.embeddings.positions = AbsolutePositions::None;
     }
     config.embeddings.size = raw.optional_size("embedding_size")?.unwrap_or(config.hidden_size);
     if config.embeddings.size != config.hidden_size {
@@ -88,7 +88,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         let max_distance = positive("max_relative_positions")?.unwrap_or(config.max_positions);
         let buckets = positive("position_buckets")?;
         let norms = raw.text("norm_rel_ebd")?.unwrap_or("none").to_ascii_lowercase();
-        config.relative = RelativePositions::Disentangled(DisentangledConfig {
+        let relative = RelativePositions::Disentangled(DisentangledConfig {
             span: buckets.unwrap_or(max_distance),
             buckets,
             max_distance,
@@ -97,6 +97,9 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
             share_projections: raw.flag("share_att_key", false)?,
             norm: norms.split('|').any(|norm| norm.trim() == "layer_norm").then_some(norm),
         });
+        for layer in &mut config.layers {
+            layer.attention.positions = Positions::Relative(relative);
+        }
     }
     let kernel = raw.number("conv_kernel_size", 0.0)?;
     if kernel > 0.0 {

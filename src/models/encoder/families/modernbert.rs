@@ -3,14 +3,16 @@
 //! window only, and every head begins with the same layer.
 
 use crate::error::Result;
-use crate::models::encoder::config::{
-    EncoderConfig, HeadPooling, NormPlace, Positions, TransformConfig,
-};
+use crate::models::encoder::config::{EncoderConfig, HeadPooling, TransformConfig};
 use crate::models::encoder::families::{Family, bert, plain_rope};
 use crate::models::raw_config::RawConfig;
+use crate::nn::attention::Positions;
+use crate::nn::layer::NormPlace;
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
+use crate::nn::positions::AbsolutePositions;
 use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
+use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
 use crate::weights::names::{Part, part, renamed};
 
@@ -65,7 +67,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         true => NormConfig::Layer { eps },
         false => NormConfig::LayerWithoutBias { eps },
     };
-    config.embeddings.positions = Positions::None;
+    config.embeddings.positions = AbsolutePositions::None;
     config.embeddings.token_types = 0;
     config.embeddings.norm = norm;
     config.final_norm = Some(norm);
@@ -103,7 +105,8 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         let reason = "it should hold full_attention or sliding_attention for each layer";
         return Err(raw.refuse("layer_types", reason));
     }
-    let window = raw.optional_size("local_attention")?.unwrap_or(128) / 2;
+    let window = raw.optional_size("local_attention")?.unwrap_or(128) / 2 + 1;
+    config.spans.push(AttentionSpan::Bidirectional { window: Some(window) });
     let bias = Bias::from(raw.flag("attention_bias", false)?);
     for (number, layer) in config.layers.iter_mut().enumerate() {
         let local = match kinds.get(number) {
@@ -114,8 +117,8 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         layer.norm = norm;
         layer.attention.qkv_bias = bias;
         layer.attention.output_bias = bias;
-        layer.attention.rope = Some(usize::from(local));
-        layer.attention.window = local.then_some(window);
+        layer.attention.positions = Positions::Rotary(usize::from(local));
+        layer.attention.span = usize::from(local);
         layer.mlp = MlpConfig::Gated {
             hidden: raw.size("intermediate_size")?,
             activation: raw.activation("hidden_act", "gelu")?,

@@ -3,10 +3,12 @@
 //! types, and heads are RoBERTa's.
 
 use crate::error::Result;
-use crate::models::encoder::config::{EncoderConfig, RelativePositions};
+use crate::models::encoder::config::EncoderConfig;
 use crate::models::encoder::families::{Family, bert, roberta};
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
+use crate::nn::attention::Positions;
+use crate::nn::relative::RelativePositions;
 use crate::weights::names::renamed;
 
 pub(super) const FAMILY: Family = Family {
@@ -40,7 +42,10 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     if buckets < 4 {
         return Err(raw.refuse("relative_attention_num_buckets", "it should be 32"));
     }
-    config.relative = RelativePositions::Buckets { buckets, max_distance: 128 };
+    let relative = RelativePositions::Buckets { bidirectional: true, buckets, max_distance: 128 };
+    for layer in &mut config.layers {
+        layer.attention.positions = Positions::Relative(relative);
+    }
     config.embeddings.token_types = 0;
     config.heads.masked.activation = Activation::Gelu;
     Ok(config)

@@ -4,11 +4,13 @@
 //! their configs differ, their tensors' names do not, but for the prefix.
 
 use crate::error::Result;
-use crate::models::encoder::config::{EncoderConfig, Positions};
+use crate::models::encoder::config::EncoderConfig;
 use crate::models::encoder::families::{Family, bert, plain_rope};
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
+use crate::nn::attention::Positions;
 use crate::nn::mlp::MlpConfig;
+use crate::nn::positions::AbsolutePositions;
 use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
 use crate::weights::Bias;
 use crate::weights::names::{Part, part, renamed};
@@ -71,7 +73,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     };
     let raw = raw.with_default("layer_norm_eps", 1e-12);
     let mut config = bert::config(&raw)?;
-    config.embeddings.positions = Positions::None;
+    config.embeddings.positions = AbsolutePositions::None;
     let heads = raw.optional_size("num_attention_heads")?.unwrap_or(12);
     let theta = match raw.section("rope_parameters")? {
         Some(section) => plain_rope(&section, 1000.0)?,
@@ -89,7 +91,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     }
     config.ropes = vec![rope];
     for layer in &mut config.layers {
-        layer.attention.rope = Some(0);
+        layer.attention.positions = Positions::Rotary(0);
         layer.attention.qkv_bias = Bias::IfStored;
         layer.attention.output_bias = Bias::IfStored;
         layer.mlp = MlpConfig::Gated {

@@ -3,10 +3,11 @@
 //! padding id and heads have layers of their own.
 
 use crate::error::Result;
-use crate::models::encoder::config::{EncoderConfig, Positions};
+use crate::models::encoder::config::EncoderConfig;
 use crate::models::encoder::families::{Family, bert};
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
+use crate::nn::positions::AbsolutePositions;
 use crate::weights::names::renamed;
 
 pub(super) const FAMILY: Family = Family {
@@ -32,7 +33,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     let mut config = bert::config(&raw.with_default("vocab_size", 50265))?;
     bert::looks_both_ways(raw)?;
     bert::positions(raw, &mut config)?;
-    if config.embeddings.positions != Positions::None {
+    if config.embeddings.positions != AbsolutePositions::None {
         number_after(raw, &mut config, padding_id)?;
     }
     config.heads.masked.activation = Activation::Gelu;
@@ -52,6 +53,7 @@ pub(super) fn number_after(
         return Err(raw.refuse("pad_token_id", reason));
     }
     config.max_positions = usable as usize;
-    config.embeddings.positions = Positions::AfterPadding { padding_id: padding_id as u32, rows };
+    config.embeddings.positions =
+        AbsolutePositions::AfterPadding { padding_id: padding_id as u32, rows };
     Ok(())
 }

@@ -1,75 +1,62 @@
-//! What all layers of one forward pass share.
+//! What all layers of one forward pass without a cache share.
 
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
-use crate::models::encoder::config::EncoderConfig;
-use crate::models::encoder::packed::Tokens;
-use crate::models::encoder::relative::{Buckets, DistanceVectors, Distances, by_place};
-use crate::nn::rope::Rope;
+use crate::nn::packed::Tokens;
+use crate::nn::relative::{Distances, SharedRelative, by_place};
+use crate::nn::rope::{Rope, RopeConfig};
+use crate::nn::span::AttentionSpan;
 
-/// What all layers of one forward pass share.
+/// What all layers of one forward pass without a cache share.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub(crate) struct Pass {
     /// Where each row's tokens are.
-    pub(super) rows: Vec<Range<usize>>,
-    pub(super) ropes: Vec<Rope>,
+    pub(crate) rows: Vec<Range<usize>>,
+    pub(crate) ropes: Vec<Rope>,
+    pub(crate) spans: Vec<AttentionSpan>,
     /// The most tokens of a row.
-    pub(super) longest: usize,
+    pub(crate) longest: usize,
     /// DeBERTa's, and those of layers that have vectors of their own.
-    pub(super) distances: Option<Distances>,
+    pub(crate) distances: Option<Distances>,
     /// MPNet's: what is added to scores, `(heads, 2 longest - 1)`, by the place of the key minus
     /// that of the query plus `longest - 1`.
-    pub(super) bias: Option<Vec<f32>>,
-}
-
-/// The model's own part in it.
-#[derive(Debug)]
-pub(super) enum Relative {
-    Buckets(Buckets),
-    Disentangled(DistanceVectors),
-    None,
-    /// Layers have them.
-    OfLayers,
+    pub(crate) bias: Option<Vec<f32>>,
 }
 
 impl Pass {
-    pub(super) fn new(
+    pub(crate) fn new(
         tokens: &Tokens,
-        config: &EncoderConfig,
-        relative: &Relative,
+        ropes: &[RopeConfig],
+        spans: &[AttentionSpan],
+        relative: Option<&SharedRelative>,
         device: &Device,
     ) -> Result<Self> {
         let longest = tokens.longest();
         let positions = tokens.positions();
         let rope = |rope| Rope::new(rope, &positions, &[longest], device);
+        let bias = relative.map(|relative| relative.bias(longest, device)).transpose()?;
         Ok(Self {
             rows: tokens.rows.clone(),
-            ropes: config.ropes.iter().map(rope).collect::<Result<_>>()?,
+            ropes: ropes.iter().map(rope).collect::<Result<_>>()?,
+            spans: spans.to_vec(),
             longest,
-            distances: match relative {
-                Relative::Disentangled(vectors) => Some(vectors.distances(longest)),
-                Relative::OfLayers => Some(Distances::each(longest)),
-                Relative::Buckets(_) | Relative::None => None,
-            },
-            bias: match relative {
-                Relative::Buckets(buckets) => Some(buckets.bias(longest, device)?),
-                Relative::Disentangled(_) | Relative::None | Relative::OfLayers => None,
-            },
+            distances: relative.and_then(|relative| relative.distances(longest)),
+            bias: bias.flatten(),
         })
     }
 
     /// What is added to the scores of a row of so many tokens in layers with this window,
     /// `(1 or heads, tokens, tokens)` in f32.
-    pub(super) fn matrix(
+    pub(crate) fn matrix(
         &self,
         window: Option<usize>,
         tokens: usize,
         device: &Device,
     ) -> Result<Option<Tensor>> {
-        let window = window.filter(|window| tokens > window + 1);
+        let window = window.filter(|&window| tokens > window);
         if window.is_none() && self.bias.is_none() {
             return Ok(None);
         }
@@ -77,7 +64,7 @@ impl Pass {
         let mut values: Vec<f32> = self.bias.as_ref().unwrap_or(&zeros).clone();
         for (at, value) in values.iter_mut().enumerate() {
             let distance = (at % zeros.len()).abs_diff(self.longest - 1);
-            if window.is_some_and(|window| distance > window) {
+            if window.is_some_and(|window| distance >= window) {
                 *value = f32::MIN;
             }
         }

@@ -10,27 +10,27 @@ use crate::error::{Error, Result};
 /// Tokens without padding, one row after the other. Nothing is computed on padding, and no mask is
 /// needed: a row cannot see what is not there.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     /// Where each row's tokens are.
-    pub(super) rows: Vec<Range<usize>>,
-    pub(super) ids: Vec<u32>,
-    pub(super) type_ids: Vec<u32>,
+    pub(crate) rows: Vec<Range<usize>>,
+    pub(crate) ids: Vec<u32>,
+    pub(crate) type_ids: Vec<u32>,
 }
 
 impl Tokens {
     /// The tokens of the longest row.
-    pub(super) fn longest(&self) -> usize {
+    pub(crate) fn longest(&self) -> usize {
         self.rows.iter().map(Range::len).max().unwrap_or(0)
     }
 
     /// Each token's place in its row.
-    pub(super) fn positions(&self) -> Vec<u32> {
+    pub(crate) fn positions(&self) -> Vec<u32> {
         self.rows.iter().flat_map(|row| 0..row.len() as u32).collect()
     }
 
     /// Some rows at a time, with so many tokens together at most, but for a row that has more; none is
     /// without tokens where there are any.
-    pub(super) fn parts(&self, most: usize) -> Vec<Self> {
+    pub(crate) fn parts(&self, most: usize) -> Vec<Self> {
         let mut parts = vec![Self::default()];
         for row in &self.rows {
             let mut part = parts.pop().unwrap_or_default();
@@ -48,8 +48,8 @@ impl Tokens {
 
 /// The tokens of a batch without its padding.
 #[derive(Debug)]
-pub(super) struct Packed {
-    pub(super) tokens: Tokens,
+pub(crate) struct Packed {
+    pub(crate) tokens: Tokens,
     /// The number of each of the batch's slots among the packed tokens; `None` for padding.
     slots: Vec<Option<usize>>,
     /// `(rows, tokens)` of the batch.
@@ -57,7 +57,7 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    pub(super) fn new(batch: &TokenBatch) -> Self {
+    pub(crate) fn new(batch: &TokenBatch) -> Self {
         let mut packed = Tokens::default();
         let mut slots = Vec::with_capacity(batch.ids().len());
         let tokens = batch.ids().iter().zip(batch.type_ids()).zip(batch.attention_mask());
@@ -78,7 +78,7 @@ impl Packed {
     }
 
     /// `(packed tokens, size)` to `(rows, tokens, size)` in f32, with zeros at padding.
-    pub(super) fn unpack(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn unpack(&self, x: &Tensor) -> Result<Tensor> {
         let (tokens, size) = x.dims2()?;
         let x = x.to_dtype(DType::F32)?;
         let (rows, columns) = self.shape;
@@ -93,13 +93,13 @@ impl Packed {
     }
 
     /// The first token of each row: `(packed tokens, size)` to `(rows, size)`.
-    pub(super) fn firsts(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn firsts(&self, x: &Tensor) -> Result<Tensor> {
         let firsts = self.tokens.rows.iter().map(|row| row.start as u32);
         Ok(x.index_select(&Tensor::from_iter(firsts, x.device())?, 0)?)
     }
 
     /// The mean of each row, summed in f32: `(packed tokens, size)` to `(rows, size)`.
-    pub(super) fn means(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn means(&self, x: &Tensor) -> Result<Tensor> {
         let wide = x.to_dtype(DType::F32)?;
         let mean = |row: &Range<usize>| wide.narrow(0, row.start, row.len())?.mean_keepdim(0);
         let means = self.tokens.rows.iter().map(mean).collect::<candle_core::Result<Vec<_>>>()?;
@@ -107,7 +107,7 @@ impl Packed {
     }
 
     /// The numbers of the tokens at these places of the batch, each a row and a column.
-    pub(super) fn places(&self, places: &[(usize, usize)], device: &Device) -> Result<Tensor> {
+    pub(crate) fn places(&self, places: &[(usize, usize)], device: &Device) -> Result<Tensor> {
         let (rows, columns) = self.shape;
         let number = |&(row, column): &(usize, usize)| {
             let inside = row < rows && column < columns;

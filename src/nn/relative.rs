@@ -1,34 +1,82 @@
 //! What the distances between tokens add to attention scores.
 
 use candle_core::{DType, Device, Tensor};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::kernels::encoder_attention;
-use crate::models::encoder::config::{
-    AttentionConfig, DisentangledConfig, EncoderConfig, RelativePositions,
-};
-use crate::nn::norm::Norm;
+use crate::nn::norm::{Norm, NormConfig};
 use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Embedding, Linear, Weights};
 
-/// MPNet's table: a number for each head and bucket of distances.
-#[derive(Debug)]
-pub(super) struct Buckets {
-    table: Embedding,
-    max_distance: usize,
+/// What the distances between tokens add to attention scores. All layers of a model share one table, but
+/// for [`OfLayers`](Self::OfLayers).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub enum RelativePositions {
+    /// A number for each head and bucket of distances, the same in all layers: MPNet, T5.
+    Buckets {
+        /// Whether keys after the query have buckets of their own, half of all: in encoders.
+        bidirectional: bool,
+        /// How many.
+        buckets: usize,
+        /// Distances from here on share the last bucket.
+        max_distance: usize,
+    },
+    /// Products of queries and keys with vectors for distances: DeBERTa.
+    Disentangled(DisentangledConfig),
+    /// Products of queries, and perhaps keys, with vectors for distances that each layer has of its
+    /// own, the same for all heads: BERT and its kin with `position_embedding_type` `relative_key` or
+    /// `relative_key_query`, <https://arxiv.org/abs/1803.02155> and <https://arxiv.org/abs/2009.13658>.
+    OfLayers(LayerDistancesConfig),
 }
 
-/// DeBERTa's table: a vector for each bucket of distances, the same in all layers.
+/// A layer's vectors for distances.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LayerDistancesConfig {
+    /// The most tokens of a row; there are vectors for one less on either side.
+    pub positions: usize,
+    /// Whether keys are multiplied with the vectors too.
+    pub keys: bool,
+    /// Multiplies the products: as scores are scaled, but 1 in ALBERT.
+    pub scale: f64,
+}
+
+/// DeBERTa's attention to distances, <https://arxiv.org/abs/2006.03654>.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct DisentangledConfig {
+    /// Distances on each side that have vectors of their own: half the rows of the table.
+    pub span: usize,
+    /// `position_buckets`: how many on each side where far distances share one.
+    pub buckets: Option<usize>,
+    /// Distances from here on share the last bucket.
+    pub max_distance: usize,
+    /// Queries with the vectors of distances.
+    pub content_to_position: bool,
+    /// Keys with the vectors of distances.
+    pub position_to_content: bool,
+    /// Distances are projected by the content's own query and key matrices.
+    pub share_projections: bool,
+    /// Of the table.
+    pub norm: Option<NormConfig>,
+}
+
+/// What the layers of a model share.
 #[derive(Debug)]
-pub(super) struct DistanceVectors {
+pub(crate) enum SharedRelative {
+    /// `(buckets, heads)`.
+    Buckets { table: Embedding, max_distance: usize, bidirectional: bool },
     /// `(2 span, hidden)`, normed where the model norms them.
-    vectors: Tensor,
-    config: DisentangledConfig,
+    Disentangled { vectors: Tensor, config: DisentangledConfig },
+    /// Layers have vectors of their own.
+    OfLayers,
 }
 
 /// The numbers of one pass's distances.
 #[derive(Debug)]
-pub(super) struct Distances {
+pub(crate) struct Distances {
     /// DeBERTa's vectors, which each layer projects.
     vectors: Option<Tensor>,
     /// Which vector each distance has, by the place of the key minus that of the query plus
@@ -39,7 +87,7 @@ pub(super) struct Distances {
 
 /// How one layer looks at distances.
 #[derive(Debug, Clone)]
-pub(super) struct LayerDistances {
+pub(crate) struct LayerDistances {
     source: Source,
     heads: usize,
     head_dim: usize,
@@ -59,105 +107,113 @@ enum Source {
 /// The vectors of one layer, `(heads, head_dim, 2 span)` each, their number made a
 /// multiple of 8.
 #[derive(Debug)]
-pub(super) struct Projected {
+pub(crate) struct Projected {
     queries: Option<Tensor>,
     keys: Option<Tensor>,
 }
 
-impl Buckets {
-    pub(super) fn load(
+impl SharedRelative {
+    /// Reads `relative`, and `relative_norm` where there is one.
+    pub(crate) fn load(
         weights: &Weights,
+        hidden: usize,
         heads: usize,
-        buckets: usize,
-        max_distance: usize,
+        config: RelativePositions,
     ) -> Result<Self> {
-        Ok(Self { table: weights.embedding("relative", buckets, heads)?, max_distance })
+        Ok(match config {
+            RelativePositions::Buckets { bidirectional, buckets, max_distance } => {
+                let table = weights.embedding("relative", buckets, heads)?;
+                Self::Buckets { table, max_distance, bidirectional }
+            }
+            RelativePositions::Disentangled(config) => {
+                let vectors = weights.tensor("relative.weight", &[2 * config.span, hidden])?;
+                let norm = |norm| Norm::load(weights, "relative_norm", hidden, norm);
+                let vectors = match config.norm.map(norm).transpose()? {
+                    Some(norm) => norm.forward(&vectors)?,
+                    None => vectors,
+                };
+                Self::Disentangled { vectors, config }
+            }
+            RelativePositions::OfLayers(_) => Self::OfLayers,
+        })
     }
 
-    /// What is added to the scores of rows of up to `longest` tokens, `(heads, 2 longest - 1)`, by
-    /// the place of the key minus that of the query plus `longest - 1`.
-    /// `relative_position_bucket` of modeling_mpnet.py, which is T5's, looking both ways.
-    pub(super) fn bias(&self, longest: usize, device: &Device) -> Result<Vec<f32>> {
-        let half = self.table.vocab() / 2;
-        let exact = (half / 2).max(1);
-        let far = (self.max_distance as f32 / exact as f32).ln();
-        let bucket = |from_query: i64| {
-            let distance = from_query.unsigned_abs() as usize;
-            let bucket = if distance < exact {
-                distance
-            } else {
-                let steps = (distance as f32 / exact as f32).ln() / far * (half - exact) as f32;
-                (exact + steps as usize).min(half - 1)
-            };
-            (bucket + if from_query > 0 { half } else { 0 }) as u32
-        };
-        let buckets = Tensor::from_iter(distances(longest).map(bucket), device)?;
-        let values = self.table.forward(&buckets)?.to_dtype(DType::F32)?;
-        Ok(values.t()?.flatten_all()?.to_vec1()?)
+    /// What is added to the scores of rows of up to `longest` tokens, `(heads, 2 longest - 1)`, by the
+    /// place of the key minus that of the query plus `longest - 1`, where it is the same in all layers.
+    pub(crate) fn bias(&self, longest: usize, device: &Device) -> Result<Option<Vec<f32>>> {
+        let Self::Buckets { table, max_distance, bidirectional } = self else { return Ok(None) };
+        let number = |from_query| bucket(from_query, table.vocab(), *max_distance, *bidirectional);
+        let buckets = Tensor::from_iter(distances(longest).map(number), device)?;
+        let values = table.forward(&buckets)?.to_dtype(DType::F32)?;
+        Ok(Some(values.t()?.flatten_all()?.to_vec1()?))
+    }
+
+    /// The numbers of the distances in rows of up to `longest` tokens, where layers have vectors for
+    /// them.
+    pub(crate) fn distances(&self, longest: usize) -> Option<Distances> {
+        match self {
+            Self::Buckets { .. } => None,
+            Self::Disentangled { vectors, config } => {
+                let last = 2 * config.span as i64 - 1;
+                let number = |from_query: i64| {
+                    (config.bucket(-from_query) + config.span as i64).clamp(0, last) as u32
+                };
+                let numbers = distances(longest).map(number).collect();
+                Some(Distances { vectors: Some(vectors.clone()), numbers, longest })
+            }
+            // One for each distance, those of keys far ahead first.
+            Self::OfLayers => {
+                let numbers = (0..2 * longest as u32 - 1).rev().collect();
+                Some(Distances { vectors: None, numbers, longest })
+            }
+        }
     }
 }
 
-impl DistanceVectors {
-    pub(super) fn load(
-        weights: &Weights,
-        config: &EncoderConfig,
-        relative: &DisentangledConfig,
-    ) -> Result<Self> {
-        let hidden = config.hidden_size;
-        let vectors = weights.tensor("relative.weight", &[2 * relative.span, hidden])?;
-        let vectors = match relative.norm {
-            Some(norm) => Norm::load(weights, "relative_norm", hidden, norm)?.forward(&vectors)?,
-            None => vectors,
-        };
-        Ok(Self { vectors, config: relative.clone() })
-    }
+/// `_relative_position_bucket` of modeling_t5.py, which is MPNet's, too.
+fn bucket(from_query: i64, buckets: usize, max_distance: usize, bidirectional: bool) -> u32 {
+    let ahead = from_query > 0;
+    let buckets = if bidirectional { buckets / 2 } else { buckets };
+    let first = if bidirectional && ahead { buckets } else { 0 };
+    let distance = if ahead && !bidirectional { 0 } else { from_query.unsigned_abs() as usize };
+    let exact = (buckets / 2).max(1);
+    let bucket = if distance < exact {
+        distance
+    } else {
+        let far = (max_distance as f32 / exact as f32).ln();
+        let steps = (distance as f32 / exact as f32).ln() / far * (buckets - exact) as f32;
+        (exact + steps as usize).min(buckets - 1)
+    };
+    (first + bucket) as u32
+}
 
-    /// For rows of up to `longest` tokens.
-    pub(super) fn distances(&self, longest: usize) -> Distances {
-        let last = 2 * self.config.span as i64 - 1;
-        let number = |from_query: i64| {
-            (self.bucket(-from_query) + self.config.span as i64).clamp(0, last) as u32
-        };
-        let numbers = distances(longest).map(number).collect();
-        Distances { vectors: Some(self.vectors.clone()), numbers, longest }
-    }
-
+impl DisentangledConfig {
     /// `make_log_bucket_position` of modeling_deberta_v2.py, in f32 as there.
     fn bucket(&self, distance: i64) -> i64 {
-        let Some(buckets) = self.config.buckets else { return distance };
+        let Some(buckets) = self.buckets else { return distance };
         let middle = (buckets / 2) as i64;
         if distance.abs() <= middle {
             return distance;
         }
         let middle_f = middle as f32;
-        let far = ((self.config.max_distance as f32 - 1.0) / middle_f).ln();
+        let far = ((self.max_distance as f32 - 1.0) / middle_f).ln();
         let steps = (distance.abs() as f32 / middle_f).ln() / far * (middle_f - 1.0);
         (steps.ceil() as i64 + middle) * distance.signum()
     }
 }
 
-impl Distances {
-    /// A number of its own for each distance of rows of up to `longest` tokens, those of keys far
-    /// ahead first, as the tables of [`LayerDistancesConfig`] have them.
-    pub(super) fn each(longest: usize) -> Self {
-        let last = 2 * longest as u32 - 1;
-        Self { vectors: None, numbers: (0..last).rev().collect(), longest }
-    }
-}
-
 impl LayerDistances {
     /// Reads `distances`, or `relative.q` and `relative.k`, which may be the content's `query` and
-    /// `key`, from an attention's scope.
-    pub(super) fn load(
+    /// `key`, from the scope of an attention that multiplies scores by `scale`.
+    pub(crate) fn load(
         weights: &Weights,
         query: &Linear,
         key: &Linear,
-        attention: &AttentionConfig,
+        (heads, head_dim, scale): (usize, usize, f64),
         config: &RelativePositions,
     ) -> Result<Option<Self>> {
-        let AttentionConfig { heads, head_dim, scale, .. } = *attention;
         let (source, scales) = match config {
-            RelativePositions::Buckets { .. } | RelativePositions::None => return Ok(None),
+            RelativePositions::Buckets { .. } => return Ok(None),
             RelativePositions::Disentangled(config) => {
                 let (hidden, width) = (query.in_features(), query.out_features());
                 let linear = |wanted: bool, name: &str, content: &Linear| {
@@ -183,7 +239,7 @@ impl LayerDistances {
         Ok(Some(Self { source, heads, head_dim, scales }))
     }
 
-    pub(super) fn project(&self, distances: &Distances) -> Result<Projected> {
+    pub(crate) fn project(&self, distances: &Distances) -> Result<Projected> {
         let padded = |x: &Tensor, scale: f64| -> Result<Tensor> {
             let count = x.dim(2)?;
             let x = x.pad_with_zeros(2, 0, count.next_multiple_of(8) - count)?.contiguous()?;
@@ -217,7 +273,7 @@ impl LayerDistances {
 
 impl Projected {
     /// Calls `work` with the vectors as the kernel takes them.
-    pub(super) fn with_vectors<T>(
+    pub(crate) fn with_vectors<T>(
         &self,
         distances: &Distances,
         work: impl FnOnce(encoder_attention::DistanceVectors<'_>) -> T,
@@ -234,7 +290,7 @@ impl Projected {
 
     /// What is added to the scores of one row, `(heads, tokens, tokens)` in f32; queries and keys
     /// are `(heads, tokens, head_dim)`.
-    pub(super) fn scores(
+    pub(crate) fn scores(
         &self,
         queries: &Tensor,
         keys: &Tensor,
@@ -275,7 +331,7 @@ fn with_optional<T>(x: Option<&Tensor>, work: impl FnOnce(Option<&[f32]>) -> T) 
 
 /// Of numbers by the place of the key minus that of the query, those of each query and key of a row
 /// of so many tokens.
-pub(super) fn by_place<T>(
+pub(crate) fn by_place<T>(
     numbers: &[T],
     longest: usize,
     tokens: usize,
@@ -287,4 +343,36 @@ pub(super) fn by_place<T>(
 fn distances(longest: usize) -> impl Iterator<Item = i64> {
     let longest = longest as i64;
     1 - longest..longest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// `tests/goldens/positions.json`, by `make_configs.py`.
+    #[derive(Deserialize)]
+    struct Golden {
+        distances: Vec<i64>,
+        buckets: Vec<Buckets>,
+    }
+
+    #[derive(Deserialize)]
+    struct Buckets {
+        bidirectional: bool,
+        buckets: usize,
+        max_distance: usize,
+        numbers: Vec<u32>,
+    }
+
+    #[test]
+    fn buckets_are_those_of_the_reference() {
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../tests/goldens/positions.json")).unwrap();
+        for Buckets { bidirectional, buckets, max_distance, numbers } in golden.buckets {
+            let number = |&distance| bucket(distance, buckets, max_distance, bidirectional);
+            assert_eq!(golden.distances.iter().map(number).collect::<Vec<_>>(), numbers);
+        }
+    }
 }

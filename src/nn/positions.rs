@@ -1,0 +1,156 @@
+//! Absolute positions: a vector for each place in a row, added to its token's embedding.
+
+use candle_core::{Device, Tensor};
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::weights::{Embedding, Weights};
+
+/// Which vectors are added to embeddings by position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub enum AbsolutePositions {
+    /// Learned ones, numbered from `padding_id + 1` on, and `padding_id` for a token of that id:
+    /// RoBERTa and what descends from it, MPNet.
+    AfterPadding {
+        /// The id of the padding token.
+        padding_id: u32,
+        /// Rows of the table.
+        rows: usize,
+    },
+    /// Learned ones, of which the first token takes number `offset`: 0 in BERT and GPT-2, 2 in BART
+    /// and OPT.
+    Learned {
+        /// The number of the first token's vector.
+        offset: u32,
+        /// Rows of the table.
+        rows: usize,
+    },
+    /// None: rotary and relative families.
+    None,
+    /// Sines in the first half of the channels and cosines in the second, of wavelengths from 2π to
+    /// 10,000 · 2π: Marian, Pegasus. <https://arxiv.org/abs/1706.03762>
+    Sinusoidal,
+}
+
+/// Vectors by position, loaded.
+#[derive(Debug)]
+pub(crate) struct PositionTable {
+    config: AbsolutePositions,
+    /// `None` where vectors are computed.
+    learned: Option<Embedding>,
+    size: usize,
+}
+
+impl PositionTable {
+    /// Reads the table of that name, of vectors of `size` channels, where there is one; `None` where
+    /// nothing is added.
+    pub(crate) fn load(
+        weights: &Weights,
+        name: &str,
+        size: usize,
+        config: AbsolutePositions,
+    ) -> Result<Option<Self>> {
+        let learned = match config {
+            AbsolutePositions::None => return Ok(None),
+            AbsolutePositions::Sinusoidal => None,
+            AbsolutePositions::AfterPadding { rows, .. }
+            | AbsolutePositions::Learned { rows, .. } => Some(weights.embedding(name, rows, size)?),
+        };
+        Ok(Some(Self { config, learned, size }))
+    }
+
+    /// The vectors of tokens, `(tokens, size)`, by their ids and their places in their rows. Rows lie
+    /// one after the other.
+    pub(crate) fn forward(
+        &self,
+        ids: &[u32],
+        positions: &[u32],
+        device: &Device,
+    ) -> Result<Tensor> {
+        match &self.learned {
+            Some(table) => table.forward(&Tensor::new(self.numbers(ids, positions), device)?),
+            None => {
+                let vectors = positions.iter().flat_map(|&at| sinusoids(at, self.size));
+                Ok(Tensor::from_iter(vectors, device)?.reshape((positions.len(), self.size))?)
+            }
+        }
+    }
+
+    /// Each token's number in the table.
+    fn numbers(&self, ids: &[u32], positions: &[u32]) -> Vec<u32> {
+        match self.config {
+            AbsolutePositions::AfterPadding { padding_id, .. } => {
+                let mut next = padding_id;
+                let number = |(&id, &position): (&u32, &u32)| {
+                    // A padding token in the text itself takes no number: `create_position_ids_from_
+                    // input_ids` of modeling_roberta.py.
+                    next = if position == 0 { padding_id } else { next };
+                    next += u32::from(id != padding_id);
+                    if id == padding_id { padding_id } else { next }
+                };
+                ids.iter().zip(positions).map(number).collect()
+            }
+            AbsolutePositions::Learned { offset, .. } => {
+                positions.iter().map(|position| position + offset).collect()
+            }
+            AbsolutePositions::None | AbsolutePositions::Sinusoidal => positions.to_vec(),
+        }
+    }
+}
+
+/// `create_weight` of `MarianSinusoidalPositionalEmbedding`, in f64 as there.
+fn sinusoids(position: u32, size: usize) -> impl Iterator<Item = f32> {
+    let sines = size.div_ceil(2);
+    (0..size).map(move |channel| {
+        let pair = if channel < sines { channel } else { channel - sines };
+        let wavelength = 10_000_f64.powf((2 * pair) as f64 / size as f64);
+        let angle = f64::from(position) / wavelength;
+        (if channel < sines { angle.sin() } else { angle.cos() }) as f32
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// `tests/goldens/positions.json`, by `make_configs.py`.
+    #[derive(Deserialize)]
+    struct Golden {
+        places: Vec<u32>,
+        sinusoids: BTreeMap<usize, Vec<Vec<f32>>>,
+    }
+
+    #[test]
+    fn sinusoids_are_those_of_the_reference() -> Result<()> {
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../tests/goldens/positions.json")).unwrap();
+        for (size, expected) in golden.sinusoids {
+            let config = AbsolutePositions::Sinusoidal;
+            let table = PositionTable { config, learned: None, size };
+            let found = table.forward(&golden.places, &golden.places, &Device::Cpu)?;
+            for (found, expected) in found.to_vec2::<f32>()?.iter().zip(&expected) {
+                let near = |(found, expected): (&f32, &f32)| (found - expected).abs() < 1e-6;
+                assert!(
+                    found.iter().zip(expected).all(near),
+                    "{size}: {found:?}, not {expected:?}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn padding_in_a_text_takes_no_number() {
+        let config = AbsolutePositions::AfterPadding { padding_id: 1, rows: 9 };
+        let table = PositionTable { config, learned: None, size: 0 };
+        assert_eq!(table.numbers(&[5, 1, 7, 6, 1], &[0, 1, 2, 0, 1]), [2, 1, 3, 2, 1]);
+        let config = AbsolutePositions::Learned { offset: 2, rows: 9 };
+        let table = PositionTable { config, learned: None, size: 0 };
+        assert_eq!(table.numbers(&[5, 1, 7], &[0, 1, 0]), [2, 3, 2]);
+    }
+}
