@@ -32,7 +32,7 @@ struct Case {
 }
 
 /// A caller's own processor, the same as in `make_logits.py`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Users;
 
 impl LogitsProcessor for Users {

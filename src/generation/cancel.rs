@@ -2,10 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
-
-use crate::error::{Error, Result};
-use crate::generation::stop::FinishReason;
 
 /// Ends an answer from any thread: before its next token or, while its prompt is read, before the
 /// next 512 tokens of that.
@@ -48,29 +44,5 @@ pub struct DropGuard(CancelHandle);
 impl Drop for DropGuard {
     fn drop(&mut self) {
         self.0.cancel();
-    }
-}
-
-/// What may end an answer while a model computes.
-#[derive(Debug)]
-pub(super) struct Interrupt {
-    pub(super) cancel: CancelHandle,
-    /// When `max_time` is over.
-    pub(super) deadline: Option<Instant>,
-}
-
-impl Interrupt {
-    /// Why the answer is over, if it is.
-    pub(super) fn reason(&self) -> Option<FinishReason> {
-        if self.cancel.is_cancelled() {
-            return Some(FinishReason::Cancelled);
-        }
-        let over = self.deadline.is_some_and(|deadline| Instant::now() > deadline);
-        over.then_some(FinishReason::Time)
-    }
-
-    /// The checkpoint of a forward pass.
-    pub(super) fn check(&self) -> Result<()> {
-        self.reason().map_or(Ok(()), |_| Err(Error::Interrupted))
     }
 }

@@ -1,15 +1,16 @@
 //! Generation options, stacked in layers.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod json;
 
-use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::generation::origin::Origin;
-use crate::read::read;
-use crate::source::json;
+use json::{UNSUPPORTED, normalized, parsed};
 
 /// Declares every option once: the field, its setter, its place in
 /// [`GenerationConfig::overlaid`] and its JSON name. After `=` stands the value that JSON's `null`
@@ -89,6 +90,20 @@ macro_rules! generation_config {
                 Ok(true)
             }
         }
+
+        /// The options that are set, as an object by their names.
+        impl Serialize for GenerationConfig {
+            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(None)?;
+                $(if let Some(value) = &self.$name {
+                    map.serialize_entry(stringify!($name), value)?;
+                })+
+                for (name, value) in &self.unsupported {
+                    map.serialize_entry(name, value)?;
+                }
+                map.end()
+            }
+        }
     };
 }
 
@@ -123,7 +138,7 @@ generation_config! {
         /// No end-of-sequence token before this many, prompt included.
         min_length: usize = 0,
         /// Seconds after which no further token is begun, and no further 512 tokens of the prompt are
-        /// read, counted from the making of the plan.
+        /// read, counted from the making of the plan, or for a batch from the beginning of the call.
         max_time: f64,
         /// Ends the answer with the token that completes one of these. The text keeps it, and what
         /// else its last token holds, as in transformers;
@@ -156,6 +171,9 @@ generation_config! {
         /// Seeds the sampler: the same seed, options and logits give the same tokens with every
         /// version of this crate. Not in transformers. Default: a random seed.
         seed: u64,
+        /// How many of the likeliest tokens are told beside each token, with their log-probabilities
+        /// ([`Token::top_logprobs`](super::Token::top_logprobs)). Not in transformers. Default: 0.
+        top_logprobs: usize = 0,
         /// Answers per prompt; more than one needs `do_sample` and
         /// [`generate_batch`](super::generate_batch). Default: 1.
         num_return_sequences: usize = 1,
@@ -195,216 +213,17 @@ generation_config! {
         // --- special tokens ---
         /// The ids, one or a list, that end the answer.
         eos_token_id: Vec<u32> = Vec::new(),
-        /// The id that fills up the shorter rows of a batch. It is masked, so it changes no result.
+        /// The id that fills up the shorter rows of a batch in transformers. It has no effect here: what
+        /// fills them up is masked.
         pad_token_id: u32,
         /// The id that begins a text. Generation itself does not use it.
         bos_token_id: u32,
     }
 }
 
-impl GenerationConfig {
-    /// Reads a `generation_config.json`.
-    ///
-    /// A `max_length` of 20 is left unset: it is transformers' default, written out, and means 20
-    /// new tokens there too.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read, is not a JSON object, or a value is of the wrong type.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        Self::read(path.as_ref(), &json::read(path.as_ref())?)
-    }
-
-    /// The options that a file of a checkpoint holds.
-    pub(super) fn read(path: &Path, options: &Map<String, Value>) -> Result<Self> {
-        let mut config = Self::from_map(options).map_err(|error| Error::malformed(path, error))?;
-        if config.max_length == Some(20) {
-            config.max_length = None;
-        }
-        Ok(config.stored_in(path))
-    }
-
-    /// Reads the options of a JSON object by their Hugging Face names; see [`set`](Self::set).
-    /// Keys that generation does not know are ignored.
-    ///
-    /// # Errors
-    ///
-    /// When `json` is not an object or a value is of the wrong type.
-    pub fn from_json(json: &Value) -> Result<Self> {
-        let object = json.as_object().ok_or_else(|| {
-            Error::option("generation_config", format!("{json} is not a JSON object"))
-        })?;
-        Self::from_map(object)
-    }
-
-    fn from_map(json: &Map<String, Value>) -> Result<Self> {
-        let mut config = Self::default();
-        for (name, value) in json {
-            config.set(name, value)?;
-        }
-        Ok(config)
-    }
-
-    /// An error for the first option that asks for something not implemented.
-    pub(super) fn refuse_unsupported(&self) -> Result<()> {
-        match self.unsupported.iter().find(|(name, value)| !asks_for_nothing(name, value)) {
-            None => Ok(()),
-            Some((name, value)) => {
-                Err(Error::option(*name, format!("{value} is not supported; leave it unset")))
-            }
-        }
-    }
-}
-
-/// Whether `value` leaves an unsupported option off.
-fn asks_for_nothing(name: &str, value: &Value) -> bool {
-    match name {
-        "num_beams" | "num_beam_groups" | "guidance_scale" => {
-            value.is_null() || value.as_f64() == Some(1.0)
-        }
-        "penalty_alpha" | "diversity_penalty" => value.is_null() || value.as_f64() == Some(0.0),
-        "token_healing" => value.is_null() || value == &Value::Bool(false),
-        _ => value.is_null(),
-    }
-}
-
-/// What transformers accepts in more than one form, in ours.
-fn normalized(name: &str, value: &Value) -> Value {
-    let absent = |id: &Value| id.as_i64().is_some_and(|id| id < 0);
-    let mut value = value.clone();
-    if matches!(name, "eos_token_id" | "forced_eos_token_id" | "stop_strings")
-        && !value.is_array()
-        && !value.is_null()
-    {
-        value = Value::Array(vec![value]);
-    }
-    match (name, &mut value) {
-        ("bos_token_id" | "pad_token_id", id) if absent(id) => Value::Null,
-        ("eos_token_id", Value::Array(ids)) => {
-            ids.retain(|id| !absent(id));
-            value
-        }
-        _ => value,
-    }
-}
-
-fn parsed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T> {
-    read(value).map_err(|wrong| Error::option(name, wrong))
-}
-
-/// Options of transformers that change what is generated and are not implemented. (Options of beam
-/// search, which have no effect without `num_beams`, are not listed.)
-const UNSUPPORTED: &[&str] = &[
-    "constraints",
-    "diversity_penalty",
-    "dola_layers",
-    "force_words_ids",
-    "guidance_scale",
-    "num_beam_groups",
-    "num_beams",
-    "penalty_alpha",
-    "prompt_lookup_num_tokens",
-    "token_healing",
-    "top_h",
-    "watermarking_config",
-];
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::models::ModelLimits;
-
-    #[test]
-    fn json_in_all_its_forms() {
-        let config = GenerationConfig::from_json(&json!({
-            "_from_model_config": true,
-            "transformers_version": "4.57.6",
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-            "pad_token_id": -1,
-            "stop_strings": "###",
-            "temperature": 1,
-            "top_k": null,
-            "sequence_bias": [[[3, 4], -2.5], [[5], 1]],
-            "exponential_decay_length_penalty": [4, 1.5],
-            "num_beams": 1,
-        }))
-        .unwrap();
-        let expected = GenerationConfig::default()
-            .bos_token_id(1)
-            .eos_token_id(vec![2])
-            .stop_strings(vec!["###".into()])
-            .temperature(1.0)
-            .top_k(0)
-            .sequence_bias(vec![(vec![3, 4], -2.5), (vec![5], 1.0)])
-            .exponential_decay_length_penalty((4, 1.5));
-        assert_eq!(GenerationConfig { unsupported: BTreeMap::new(), ..config }, expected);
-    }
-
-    #[test]
-    fn wrong_types_name_the_key() {
-        for (name, value) in [
-            ("top_k", json!("many")),
-            ("top_k", json!(2.5)),
-            ("do_sample", json!(1)),
-            ("eos_token_id", json!("</s>")),
-            ("eos_token_id", json!([1, null])),
-            ("stop_strings", json!([1])),
-            ("temperature", json!([])),
-            ("bad_words_ids", json!([1])),
-            ("sequence_bias", json!([[1, 2.0]])),
-            ("max_new_tokens", json!(1e300)),
-        ] {
-            let error = GenerationConfig::from_json(&json!({name: value})).unwrap_err();
-            assert!(
-                matches!(&error, Error::InvalidOption { option, .. } if option == name),
-                "{error}"
-            );
-            assert!(error.to_string().contains(" is wanted"), "{error}");
-        }
-        assert!(GenerationConfig::from_json(&json!([])).is_err());
-    }
-
-    /// As in transformers, where only the processor looks at it: files say -1 for "off".
-    #[test]
-    fn a_negative_top_k_is_refused_where_it_samples() {
-        let config = GenerationConfig::from_json(&json!({"top_k": -1})).unwrap();
-        let limits = ModelLimits::new(10, 10);
-        assert!(config.plan(&[1], limits, None).is_ok());
-        let error = config.do_sample(true).plan(&[1], limits, None).unwrap_err();
-        assert!(matches!(&error, Error::InvalidOption { option, .. } if option == "top_k"));
-    }
-
-    #[test]
-    fn layers_stack() {
-        let below = GenerationConfig::from_json(&json!({"num_beams": 4, "top_k": 9})).unwrap();
-        assert!(below.refuse_unsupported().unwrap_err().to_string().contains("`num_beams`: 4"));
-        let over = GenerationConfig::from_json(&json!({"num_beams": 1, "seed": 3})).unwrap();
-        let both = below.overlaid(&over);
-        assert_eq!((both.top_k, both.seed), (Some(9), Some(3)));
-        both.refuse_unsupported().unwrap();
-    }
-
-    #[test]
-    fn files() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("generation_config.json");
-        for (text, expected) in [
-            (r#"{"max_length": 20, "top_k": 3}"#, Some(GenerationConfig::default().top_k(3))),
-            (r#"{"max_length": 21}"#, Some(GenerationConfig::default().max_length(21))),
-            (r#"{"top_k": "x"}"#, None),
-            (r#"{"top_k": 3"#, None),
-            ("[]", None),
-        ] {
-            std::fs::write(&path, text).unwrap();
-            match (GenerationConfig::from_file(&path), expected) {
-                (Ok(found), Some(expected)) => assert_eq!(found, expected),
-                (Err(error), None) => assert!(error.to_string().contains("generation_config.json")),
-                (found, expected) => panic!("{text}: {found:?}, not {expected:?}"),
-            }
-        }
-        assert!(GenerationConfig::from_file(folder.path().join("none.json")).is_err());
+/// As [`from_json`](Self::from_json).
+impl<'de> Deserialize<'de> for GenerationConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        Self::from_map(&Map::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }

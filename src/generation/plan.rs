@@ -1,28 +1,25 @@
-//! From options to processors, sampler and stop rules.
+//! How one prompt is continued.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::error::{Error, Result};
-use crate::generation::config::GenerationConfig;
-use crate::generation::processors::{
-    Cutoff, ExponentialDecay, ForcedTokens, LogitsProcessor, MinLength, NoRepeatNgram,
-    RemoveInvalid, Renormalize, RepetitionPenalty, SequenceBias, Suppress, Temperature, TopK, TopP,
-    Typical,
-};
-use crate::generation::sampler::{Sampler, Token};
-use crate::generation::stop::{FinishReason, StopRules, StopStrings, refuse_empty};
-use crate::models::ModelLimits;
-use crate::tokenizer::Tokenizer;
+use crate::error::Result;
+use crate::generation::processors::LogitsProcessor;
+use crate::generation::sampler::{Sampler, Token, top_logprobs};
+use crate::generation::softmax::Softmax;
+use crate::generation::stop::{FinishReason, StopRules, StopStrings, StoppingCriterion};
 
 /// How one prompt is continued: the logits processors in transformers' order, the sampler and the
-/// stop rules. Made by [`GenerationConfig::plan`]; a plan serves one answer.
-#[derive(Debug)]
+/// stop rules. Made by [`GenerationConfig::plan`](super::GenerationConfig::plan); a plan serves one
+/// answer. A clone goes on from the same state with the same random numbers.
+#[derive(Debug, Clone)]
 pub struct Plan {
-    /// Before these are the caller's own, after them what narrows the distribution for sampling.
-    processors: Vec<Box<dyn LogitsProcessor>>,
-    filters: Vec<Box<dyn LogitsProcessor>>,
-    sampler: Sampler,
-    stop: StopRules,
+    /// From the options, then the caller's own.
+    pub(super) processors: Vec<Box<dyn LogitsProcessor>>,
+    /// Temperature, top-k, top-p and what else narrows the distribution for sampling: run last.
+    pub(super) filters: Vec<Box<dyn LogitsProcessor>>,
+    pub(super) sampler: Sampler,
+    pub(super) stop: StopRules,
+    pub(super) top_logprobs: usize,
 }
 
 impl Plan {
@@ -31,6 +28,30 @@ impl Plan {
     #[must_use]
     pub fn with_processor(mut self, processor: Box<dyn LogitsProcessor>) -> Self {
         self.processors.push(processor);
+        self
+    }
+
+    /// Adds a stopping criterion of your own: transformers' `stopping_criteria` argument.
+    #[must_use]
+    pub fn with_stopping_criterion(mut self, criterion: Box<dyn StoppingCriterion>) -> Self {
+        self.stop.criteria.push(criterion);
+        self
+    }
+
+    /// Draws with another seed, where it samples: for several answers to one prompt.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        if let Sampler::Multinomial(_) = self.sampler {
+            self.sampler = Sampler::multinomial(seed);
+        }
+        self
+    }
+
+    /// Counts `max_time` from `start` instead of the making of the plan: for answers that belong to one
+    /// call.
+    #[must_use]
+    pub fn counting_from(mut self, start: Instant) -> Self {
+        self.stop.start = start;
         self
     }
 
@@ -49,8 +70,20 @@ impl Plan {
     ///
     /// When the processed logits hold NaN or `+inf`, or are all `-inf`.
     pub fn next(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<Token> {
+        let unchanged = self.processors.is_empty() && self.filters.is_empty();
+        let own = (!unchanged).then(|| logits.to_vec());
         self.process(tokens, logits);
-        self.sampler.pick(logits)
+        let (index, softmax) = self.sampler.pick(logits)?;
+        let (own, own_softmax) = match &own {
+            Some(own) => (own.as_slice(), Softmax::of(own)),
+            None => (&*logits, softmax),
+        };
+        Ok(Token {
+            id: index as u32,
+            logprob: softmax.log_probability(logits[index]),
+            model_logprob: own_softmax.log_probability(own[index]),
+            top_logprobs: top_logprobs(own, own_softmax, self.top_logprobs),
+        })
     }
 
     /// Whether the last of `tokens`, the prompt's included, ends the answer, and why. To be asked
@@ -58,13 +91,15 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// When there are stop strings and the tokenizer cannot decode the token.
+    /// When there are stop strings and the tokenizer cannot decode the token, and what a stopping
+    /// criterion returns.
     pub fn finished(&mut self, tokens: &[u32]) -> Result<Option<FinishReason>> {
         self.stop.check(tokens)
     }
 
     /// The strings that end the answer.
-    pub(super) fn stop_strings(&self) -> &[String] {
+    #[must_use]
+    pub fn stop_strings(&self) -> &[String] {
         self.stop.strings.as_ref().map_or(&[], StopStrings::strings)
     }
 
@@ -74,9 +109,9 @@ impl Plan {
         self.stop.length.min(self.stop.prompt + MOST_RESERVED)
     }
 
-    /// When `max_time` is over.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.stop.deadline
+    /// Whether `max_time` is over.
+    pub(super) fn is_late(&self) -> bool {
+        self.stop.is_late()
     }
 
     /// The number of tokens in the prompt the plan was made for.
@@ -85,321 +120,5 @@ impl Plan {
     }
 }
 
-impl GenerationConfig {
-    /// Fills in the defaults, which are those of transformers, and refuses what makes no sense: the
-    /// only place where either happens. `prompt` is what will be continued; `tokenizer` is needed
-    /// for `stop_strings` only.
-    ///
-    /// Without `max_new_tokens` and `max_length`, 20 tokens are generated. The model's context ends
-    /// every answer. When not sampling, options that only sampling uses are not looked at.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidOption`] for an option out of range, in conflict with another or not
-    /// supported, or [`Error::Malformed`] where it is a file that says so; [`Error::InvalidInput`] for a prompt that is empty or holds an id outside the
-    /// vocabulary; [`Error::ContextOverflow`] for a prompt longer than the model's context.
-    pub fn plan(
-        &self,
-        prompt: &[u32],
-        limits: ModelLimits,
-        tokenizer: Option<&Tokenizer>,
-    ) -> Result<Plan> {
-        check_prompt(prompt, limits)?;
-        self.checked(prompt, limits, tokenizer).map_err(|error| self.blame(error))
-    }
-
-    fn checked(
-        &self,
-        prompt: &[u32],
-        limits: ModelLimits,
-        tokenizer: Option<&Tokenizer>,
-    ) -> Result<Plan> {
-        self.refuse_unsupported()?;
-        let eos = self.eos();
-        let length = self.length(prompt, limits)?;
-        self.check_return_sequences()?;
-        Ok(Plan {
-            processors: self.processors(prompt, limits, length, &eos)?,
-            filters: self.filters()?,
-            sampler: if self.samples() {
-                Sampler::multinomial(self.seed.unwrap_or_else(rand::random))
-            } else {
-                Sampler::Greedy
-            },
-            stop: StopRules {
-                prompt: prompt.len(),
-                length,
-                eos,
-                strings: self.stop_rules(prompt, tokenizer)?,
-                deadline: self.time()?.and_then(|time| Instant::now().checked_add(time)),
-            },
-        })
-    }
-
-    /// Answers per prompt.
-    pub(super) fn sequences(&self) -> usize {
-        self.num_return_sequences.unwrap_or(1)
-    }
-
-    fn samples(&self) -> bool {
-        self.do_sample.unwrap_or(false)
-    }
-
-    /// The end-of-sequence ids without repetitions.
-    fn eos(&self) -> Vec<u32> {
-        let mut eos = self.eos_token_id.clone().unwrap_or_default();
-        eos.sort_unstable();
-        eos.dedup();
-        eos
-    }
-
-    /// The most tokens, prompt included.
-    fn length(&self, prompt: &[u32], limits: ModelLimits) -> Result<usize> {
-        let length = match (self.max_new_tokens, self.max_length) {
-            (Some(0), _) => return Err(Error::option("max_new_tokens", "must be greater than 0")),
-            (Some(new), _) => prompt.len().saturating_add(new),
-            (None, None) => prompt.len() + DEFAULT_NEW_TOKENS,
-            (None, Some(length)) if length <= prompt.len() => {
-                let reason = format!(
-                    "the prompt alone has {} tokens, but no more than {length} are allowed; \
-                     increase it or set `max_new_tokens`",
-                    prompt.len()
-                );
-                return Err(Error::option("max_length", reason));
-            }
-            (None, Some(length)) => length,
-        };
-        // A prompt that fills the context leaves room for the one token that is never read.
-        Ok(length.min(limits.context.max(prompt.len() + 1)))
-    }
-
-    fn check_return_sequences(&self) -> Result<()> {
-        match self.sequences() {
-            1 => Ok(()),
-            0 => Err(Error::option("num_return_sequences", "must be at least 1")),
-            count if count > MOST_ANSWERS => Err(Error::option(
-                "num_return_sequences",
-                format!("is {count}; {MOST_ANSWERS} is the limit: ask again for more"),
-            )),
-            _ if self.samples() => Ok(()),
-            count => Err(Error::option(
-                "num_return_sequences",
-                format!("{count} answers would all be the same without `do_sample`"),
-            )),
-        }
-    }
-
-    fn time(&self) -> Result<Option<Duration>> {
-        let seconds = |seconds| {
-            Duration::try_from_secs_f64(seconds).map_err(|error| {
-                Error::option("max_time", format!("{seconds} is no number of seconds: {error}"))
-            })
-        };
-        self.max_time.filter(|&it| it != f64::INFINITY).map(seconds).transpose()
-    }
-
-    fn stop_rules(
-        &self,
-        prompt: &[u32],
-        tokenizer: Option<&Tokenizer>,
-    ) -> Result<Option<StopStrings>> {
-        let strings = self.stop_strings.as_deref().unwrap_or_default();
-        if strings.is_empty() {
-            return Ok(None);
-        }
-        refuse_empty(strings)?;
-        let tokenizer = tokenizer.ok_or_else(|| {
-            Error::option("stop_strings", "they are found in text, which needs the tokenizer")
-        })?;
-        StopStrings::new(strings, tokenizer, prompt).map(Some)
-    }
-
-    /// Everything up to the caller's own processors, in the order of `_get_logits_processor`.
-    fn processors(
-        &self,
-        prompt: &[u32],
-        limits: ModelLimits,
-        length: usize,
-        eos: &[u32],
-    ) -> Result<Vec<Box<dyn LogitsProcessor>>> {
-        let mut list = Vec::<Box<dyn LogitsProcessor>>::new();
-        if let Some(biases) = non_empty(&self.sequence_bias) {
-            for (sequence, bias) in biases {
-                check_sequence("sequence_bias", sequence, limits)?;
-                number("sequence_bias", *bias, "must be a number or -inf", |it| {
-                    it < f64::INFINITY
-                })?;
-            }
-            let biases = biases.iter().map(|(sequence, bias)| (sequence.clone(), *bias as f32));
-            list.push(Box::new(SequenceBias::new(biases)));
-        }
-        let positive = "must be a strictly positive number";
-        if let Some(bonus) = self.encoder_repetition_penalty.filter(|&it| it != 1.0) {
-            number("encoder_repetition_penalty", bonus, positive, is_positive)?;
-            list.push(Box::new(RepetitionPenalty::favouring(prompt, bonus)));
-        }
-        if let Some(penalty) = self.repetition_penalty.filter(|&it| it != 1.0) {
-            number("repetition_penalty", penalty, positive, is_positive)?;
-            list.push(Box::new(RepetitionPenalty::new(penalty)));
-        }
-        if let Some(size) = self.no_repeat_ngram_size.filter(|&it| it > 0) {
-            list.push(Box::new(NoRepeatNgram { size, prompt: None }));
-        }
-        if let Some(size) = self.encoder_no_repeat_ngram_size.filter(|&it| it > 0) {
-            list.push(Box::new(NoRepeatNgram { size, prompt: Some(prompt.to_vec()) }));
-        }
-        if let Some(words) = non_empty(&self.bad_words_ids) {
-            for word in words {
-                check_sequence("bad_words_ids", word, limits)?;
-            }
-            let ends = |word: &&Vec<u32>| matches!(word[..], [id] if eos.contains(&id));
-            let words = words.iter().filter(|word| !ends(word)).cloned();
-            list.push(Box::new(SequenceBias::new(words.map(|word| (word, f32::NEG_INFINITY)))));
-        }
-        let shortest = match self.min_new_tokens {
-            Some(new) => prompt.len().saturating_add(new),
-            None => self.min_length.unwrap_or(0),
-        };
-        if shortest > 0 && !eos.is_empty() {
-            list.push(Box::new(MinLength { length: shortest, eos: eos.to_vec() }));
-        }
-        if let Some(bos) = self.forced_bos_token_id {
-            check_sequence("forced_bos_token_id", &[bos], limits)?;
-            list.push(Box::new(ForcedTokens { length: 1, ids: vec![bos] }));
-        }
-        if let Some(ids) = non_empty(&self.forced_eos_token_id) {
-            check_sequence("forced_eos_token_id", ids, limits)?;
-            list.push(Box::new(ForcedTokens { length: length - 1, ids: ids.to_vec() }));
-        }
-        if self.remove_invalid_values.unwrap_or(false) {
-            list.push(Box::new(RemoveInvalid));
-        }
-        if let Some((start, factor)) = self.exponential_decay_length_penalty {
-            let name = "exponential_decay_length_penalty";
-            number(name, factor, "the factor must be finite and not negative", |it| {
-                it.is_finite() && it >= 0.0
-            })?;
-            if eos.is_empty() {
-                return Err(Error::option(name, "there is no `eos_token_id` to make likelier"));
-            }
-            let start = prompt.len().saturating_add(start);
-            list.push(Box::new(ExponentialDecay { start, factor, eos: eos.to_vec() }));
-        }
-        if let Some(ids) = non_empty(&self.suppress_tokens) {
-            list.push(Box::new(Suppress { ids: ids.to_vec(), only_at: None }));
-        }
-        if let Some(ids) = non_empty(&self.begin_suppress_tokens) {
-            // A forced second token is not the first that is free.
-            let forced = usize::from(prompt.len() == 1 && self.forced_bos_token_id.is_some());
-            let only_at = Some(prompt.len() + forced);
-            list.push(Box::new(Suppress { ids: ids.to_vec(), only_at }));
-        }
-        Ok(list)
-    }
-
-    /// Everything after the caller's own processors, in the order of `_get_logits_processor`.
-    fn filters(&self) -> Result<Vec<Box<dyn LogitsProcessor>>> {
-        let mut list = Vec::<Box<dyn LogitsProcessor>>::new();
-        if self.samples() {
-            if let Some(temperature) = self.temperature.filter(|&it| it != 1.0) {
-                let hint = "must be a strictly positive number; for the likeliest token always, \
-                            turn `do_sample` off";
-                number("temperature", temperature, hint, is_positive)?;
-                list.push(Box::new(Temperature(temperature as f32)));
-            }
-            let k = self.top_k.unwrap_or(DEFAULT_TOP_K);
-            let k = usize::try_from(k).map_err(|_| {
-                Error::option(
-                    "top_k",
-                    format!("is {k}, but must be at least 1, or 0 for all tokens"),
-                )
-            })?;
-            if k > 0 {
-                list.push(Box::new(TopK::new(k)));
-            }
-            if let Some(p) = self.top_p.filter(|&it| it != 1.0) {
-                number("top_p", p, "must be in [0, 1]", |it| (0.0..=1.0).contains(&it))?;
-                list.push(Box::new(TopP { p }));
-            }
-            if let Some(p) = self.min_p.filter(|&it| it != 0.0) {
-                number("min_p", p, "must be in [0, 1]", |it| (0.0..=1.0).contains(&it))?;
-                list.push(Box::new(Cutoff::MinP(p as f32)));
-            }
-            if let Some(mass) = self.typical_p.filter(|&it| it != 1.0) {
-                let range = "must be above 0 and at most 1";
-                number("typical_p", mass, range, |it| it > 0.0 && it <= 1.0)?;
-                list.push(Box::new(Typical { mass: mass as f32 }));
-            }
-            let range = "must be in [0, 1)";
-            if let Some(epsilon) = self.epsilon_cutoff.filter(|&it| it != 0.0) {
-                number("epsilon_cutoff", epsilon, range, |it| (0.0..1.0).contains(&it))?;
-                list.push(Box::new(Cutoff::Epsilon(epsilon as f32)));
-            }
-            if let Some(epsilon) = self.eta_cutoff.filter(|&it| it != 0.0) {
-                number("eta_cutoff", epsilon, range, |it| (0.0..1.0).contains(&it))?;
-                list.push(Box::new(Cutoff::Eta(epsilon as f32)));
-            }
-        }
-        if self.renormalize_logits.unwrap_or(false) {
-            list.push(Box::new(Renormalize));
-        }
-        Ok(list)
-    }
-}
-
-fn check_prompt(prompt: &[u32], limits: ModelLimits) -> Result<()> {
-    if prompt.is_empty() {
-        return Err(Error::input("no tokens: the prompt is empty"));
-    }
-    if prompt.len() > limits.context {
-        return Err(Error::ContextOverflow { tokens: prompt.len(), limit: limits.context });
-    }
-    match prompt.iter().position(|&id| id as usize >= limits.vocab) {
-        None => Ok(()),
-        Some(position) => Err(Error::input(format!(
-            "id {} at position {position} of the prompt is outside the vocabulary of {}",
-            prompt[position], limits.vocab
-        ))),
-    }
-}
-
-fn check_sequence(option: &str, sequence: &[u32], limits: ModelLimits) -> Result<()> {
-    if sequence.is_empty() {
-        return Err(Error::option(option, "holds an empty sequence"));
-    }
-    match sequence.iter().find(|&&id| id as usize >= limits.vocab) {
-        None => Ok(()),
-        Some(id) => Err(Error::option(
-            option,
-            format!("id {id} is outside the vocabulary of {}", limits.vocab),
-        )),
-    }
-}
-
-fn number(option: &str, value: f64, rule: &str, holds: impl Fn(f64) -> bool) -> Result<()> {
-    if holds(value) {
-        Ok(())
-    } else {
-        Err(Error::option(option, format!("is {value}, but {rule}")))
-    }
-}
-
-fn is_positive(value: f64) -> bool {
-    value > 0.0 && (value as f32) > 0.0 && value.is_finite()
-}
-
-fn non_empty<T>(list: &Option<Vec<T>>) -> Option<&[T]> {
-    list.as_deref().filter(|list| !list.is_empty())
-}
-
-/// Transformers' default `max_length`, which counts new tokens when nothing else is set.
-const DEFAULT_NEW_TOKENS: usize = 20;
-
-/// Answers to one prompt.
-const MOST_ANSWERS: usize = 1024;
-
 /// New tokens for which memory is reserved.
 const MOST_RESERVED: usize = 512;
-
-/// Transformers' default `top_k` when sampling.
-const DEFAULT_TOP_K: i64 = 50;

@@ -2,21 +2,55 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 use super::softmax::Softmax;
 use crate::error::{Error, Result};
 
 /// A token that was chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Token {
     /// Its id.
     pub id: u32,
-    /// The natural logarithm of its probability, after all processors.
+    /// The natural logarithm of its probability, after all processors: what it was drawn with.
+    pub logprob: f32,
+    /// The natural logarithm of its probability as the model has it, before all processors.
+    pub model_logprob: f32,
+    /// The likeliest tokens as the model has it, before all processors, the likeliest first: as many as
+    /// [`top_logprobs`](super::GenerationConfig#structfield.top_logprobs) asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub top_logprobs: Vec<TopLogprob>,
+}
+
+/// One of the likeliest tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TopLogprob {
+    /// Its id.
+    pub id: u32,
+    /// The natural logarithm of its probability.
     pub logprob: f32,
 }
 
+/// The `count` likeliest tokens of a row, the likeliest first; of equals the one with the lowest id.
+pub(super) fn top_logprobs(logits: &[f32], softmax: Softmax, count: usize) -> Vec<TopLogprob> {
+    if count == 0 {
+        return Vec::new();
+    }
+    let mut ranked: Vec<_> = (0..).zip(logits.iter().copied()).collect();
+    let descending = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if count < ranked.len() {
+        ranked.select_nth_unstable_by(count, descending);
+        ranked.truncate(count);
+    }
+    ranked.sort_unstable_by(descending);
+    let top = |(id, logit)| TopLogprob { id, logprob: softmax.log_probability(logit) };
+    ranked.into_iter().map(top).collect()
+}
+
 /// Chooses one token from processed logits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Sampler {
     /// The likeliest; of equals the one with the lowest id, as `torch.argmax` has it.
     Greedy,
@@ -33,12 +67,12 @@ impl Sampler {
         Self::Multinomial(Box::new(ChaCha8Rng::from_seed(key)))
     }
 
-    /// Never a token whose logit is `-inf`.
+    /// The index of a logit, never of one that is `-inf`, and the distribution it is from.
     ///
     /// # Errors
     ///
     /// When the logits are no distribution.
-    pub(super) fn pick(&mut self, logits: &[f32]) -> Result<Token> {
+    pub(super) fn pick(&mut self, logits: &[f32]) -> Result<(usize, Softmax)> {
         let softmax = Softmax::of(logits);
         if !softmax.is_valid() {
             return Err(no_distribution(logits));
@@ -66,8 +100,7 @@ impl Sampler {
                 last
             }
         };
-        let index = index.ok_or_else(|| no_distribution(logits))?;
-        Ok(Token { id: index as u32, logprob: softmax.log_probability(logits[index]) })
+        index.map(|index| (index, softmax)).ok_or_else(|| no_distribution(logits))
     }
 }
 
@@ -91,9 +124,11 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_first_of_equals() {
-        let token = Sampler::Greedy.pick(&[0.0, 2.0, f32::NEG_INFINITY, 2.0]).unwrap();
-        assert_eq!(token.id, 1);
-        assert!((token.logprob - -(2.0 + (-2f32).exp()).ln()).abs() < 1e-6);
+        let logits = [0.0, 2.0, f32::NEG_INFINITY, 2.0];
+        let (index, softmax) = Sampler::Greedy.pick(&logits).unwrap();
+        assert_eq!(index, 1);
+        let logprob = softmax.log_probability(logits[index]);
+        assert!((logprob - -(2.0 + (-2f32).exp()).ln()).abs() < 1e-6);
     }
 
     #[test]
@@ -124,7 +159,7 @@ mod tests {
         let cases: Vec<Draws> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         for case in cases {
             let mut sampler = Sampler::multinomial(case.seed);
-            let mut draw = || sampler.pick(&[0.0; 1000]).unwrap().id;
+            let mut draw = || sampler.pick(&[0.0; 1000]).unwrap().0 as u32;
             let found: Vec<_> = case.draws.iter().map(|_| draw()).collect();
             assert_eq!(found, case.draws, "seed {}", case.seed);
         }
@@ -141,7 +176,7 @@ mod tests {
             let mut counts = [0.0; 7];
             let draws = 20_000;
             for _ in 0..draws {
-                counts[sampler.pick(&logits).unwrap().id as usize] += 1.0;
+                counts[sampler.pick(&logits).unwrap().0] += 1.0;
             }
             let terms = logits.iter().zip(counts).filter(|(logit, _)| logit.is_finite());
             let chi_square: f64 = terms
@@ -165,9 +200,9 @@ mod tests {
         ) {
             for mut sampler in [Sampler::Greedy, Sampler::multinomial(seed)] {
                 match sampler.pick(&logits) {
-                    Ok(token) => {
-                        prop_assert!(logits[token.id as usize] > f32::NEG_INFINITY);
-                        prop_assert!(token.logprob <= 1e-6);
+                    Ok((index, softmax)) => {
+                        prop_assert!(logits[index] > f32::NEG_INFINITY);
+                        prop_assert!(softmax.log_probability(logits[index]) <= 1e-6);
                     }
                     Err(_) => prop_assert!(logits.iter().all(|it| it.is_infinite())),
                 }

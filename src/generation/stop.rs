@@ -1,12 +1,18 @@
 //! When an answer is over.
 
-use std::time::Instant;
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use serde::de::{self, IntoDeserializer};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::tokenizer::{DecodeStream, Tokenizer};
 
 /// Why an answer is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FinishReason {
     /// [`CancelHandle::cancel`](super::CancelHandle::cancel) was called. While a prompt is read, it ends
@@ -16,14 +22,62 @@ pub enum FinishReason {
     EndOfSequence,
     /// `max_new_tokens`, `max_length` or the model's context is reached.
     Length,
+    /// A [`StoppingCriterion`] is met.
+    StoppingCriterion,
     /// One of `stop_strings` has come.
     StopString,
     /// `max_time` is over. While a prompt is read, it ends the answer before its first token.
     Time,
 }
 
+/// The name, as in JSON: `end_of_sequence`, say.
+impl fmt::Display for FinishReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl FromStr for FinishReason {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let wrong = |error: de::value::Error| Error::option("finish_reason", error.to_string());
+        Self::deserialize(name.into_deserializer()).map_err(wrong)
+    }
+}
+
+/// Says when an answer is over: transformers' `StoppingCriteria`.
+///
+/// It may keep state of the answer; what is given to a pipeline is cloned for each.
+pub trait StoppingCriterion: CloneCriterion + fmt::Debug + Send + Sync {
+    /// Whether the last of `tokens`, the prompt's included, ends the answer. Asked after each new token.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from telling, which ends the answer as an error.
+    fn is_met(&mut self, tokens: &[u32]) -> Result<bool>;
+}
+
+/// How a [`StoppingCriterion`] behind a pointer is cloned. All that are `Clone` have it.
+pub trait CloneCriterion {
+    /// A clone.
+    fn boxed_clone(&self) -> Box<dyn StoppingCriterion>;
+}
+
+impl<T: StoppingCriterion + Clone + 'static> CloneCriterion for T {
+    fn boxed_clone(&self) -> Box<dyn StoppingCriterion> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn StoppingCriterion> {
+    fn clone(&self) -> Self {
+        (**self).boxed_clone()
+    }
+}
+
 /// The rules that end one answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct StopRules {
     /// Tokens that are not part of the answer.
     pub(super) prompt: usize,
@@ -31,8 +85,11 @@ pub(super) struct StopRules {
     pub(super) length: usize,
     pub(super) eos: Vec<u32>,
     pub(super) strings: Option<StopStrings>,
-    /// When `max_time` is over.
-    pub(super) deadline: Option<Instant>,
+    pub(super) criteria: Vec<Box<dyn StoppingCriterion>>,
+    /// What `time` counts from.
+    pub(super) start: Instant,
+    /// `max_time`.
+    pub(super) time: Option<Duration>,
 }
 
 impl StopRules {
@@ -45,24 +102,33 @@ impl StopRules {
             Some(strings) => strings.completed_by(tokens)?,
             None => false,
         };
+        let mut is_met = false;
+        for criterion in &mut self.criteria {
+            is_met |= criterion.is_met(tokens)?;
+        }
         Ok(if self.eos.contains(&last) {
             Some(FinishReason::EndOfSequence)
         } else if stopped {
             Some(FinishReason::StopString)
         } else if tokens.len() >= self.length {
             Some(FinishReason::Length)
-        } else if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
-            Some(FinishReason::Time)
+        } else if is_met {
+            Some(FinishReason::StoppingCriterion)
         } else {
-            None
+            self.is_late().then_some(FinishReason::Time)
         })
+    }
+
+    /// Whether `max_time` is over.
+    pub(super) fn is_late(&self) -> bool {
+        self.time.is_some_and(|time| self.start.elapsed() > time)
     }
 }
 
 /// Finds strings in the text of tokens as they come, special tokens included
 /// (`StopStringCriteria`): one counts when some of it is in the last token, wherever in the token it
 /// ends, and it may begin in the prompt.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct StopStrings {
     strings: Vec<String>,
     decoder: DecodeStream,
@@ -104,7 +170,7 @@ impl StopStrings {
 }
 
 /// The end of a text, as long as the beginning of a stop string may be.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Tail {
     text: String,
     /// Bytes of the longest string looked for.

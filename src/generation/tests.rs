@@ -1,5 +1,7 @@
 //! Whole generations by a model whose logits depend on the last token only, against transformers.
 
+mod stepper;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::generation::{
-    FinishReason, GenerationConfig, TextStream, TokenStream, generate, generate_batch,
+    FinishReason, GenerationConfig, Sequence, TextStream, TokenStream, generate, generate_batch,
     generate_from, generate_text,
 };
 use crate::models::{Autoregressive, CausalLm, LogitsAt, Model, ModelLimits, TextModel};
@@ -228,7 +230,7 @@ fn a_conversation_goes_on_from_its_cache() {
 fn a_plan_belongs_to_its_prompt() {
     let model = Table::saying(&[1, 2], 3).shared();
     let plan = GenerationConfig::default().plan(&[1, 2], model.limits(), None).unwrap();
-    assert!(TokenStream::new(&model, model.new_cache(), &[], &[1], plan).is_err());
+    assert!(Sequence::new(&[1], plan).is_err());
 }
 
 #[test]

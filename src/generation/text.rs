@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::generation::cancel::CancelHandle;
 use crate::generation::config::GenerationConfig;
+use crate::generation::sequence::Sequence;
 use crate::generation::stop::FinishReason;
 use crate::generation::stream::{TokenStream, refuse_several};
 use crate::generation::timings::Timings;
@@ -28,7 +29,8 @@ pub fn generate_text(
 ) -> Result<TextStream> {
     refuse_several(config)?;
     let plan = config.plan(prompt, model.limits(), Some(tokenizer))?;
-    let tokens = TokenStream::new(model, model.new_cache(), &[], prompt, plan)?;
+    let sequence = Sequence::new(prompt, plan)?;
+    let tokens = TokenStream::new(model.clone(), model.new_cache(), sequence)?;
     TextStream::new(tokens, tokenizer.decode_stream(true))
 }
 
@@ -39,12 +41,8 @@ pub fn generate_text(
 #[derive(Debug)]
 pub struct TextStream {
     tokens: TokenStream,
-    decoder: DecodeStream,
-    /// Stop strings to cut off.
-    trimmed: Vec<String>,
-    /// Text that may be the beginning of one.
-    held: String,
-    flushed: bool,
+    pieces: TextPieces,
+    over: bool,
 }
 
 impl TextStream {
@@ -54,23 +52,15 @@ impl TextStream {
     /// # Errors
     ///
     /// When the decoder refuses a token of the prompt.
-    pub fn new(tokens: TokenStream, mut decoder: DecodeStream) -> Result<Self> {
-        // What a token looks like depends on what comes before it: at the beginning of a text some
-        // decoders drop a space. A few tokens are enough to be past the beginning.
-        let prompt = tokens.tokens();
-        for &id in &prompt[prompt.len().saturating_sub(CONTEXT)..] {
-            decoder.push(id)?;
-        }
-        Ok(Self { tokens, decoder, trimmed: Vec::new(), held: String::new(), flushed: false })
+    pub fn new(tokens: TokenStream, decoder: DecodeStream) -> Result<Self> {
+        let pieces = TextPieces::new(tokens.tokens(), decoder)?;
+        Ok(Self { tokens, pieces, over: false })
     }
 
-    /// Ends the text where the stop string begins that ends the answer, instead of after the token
-    /// that completes it. Text that may be the beginning of a stop string is then held back until
-    /// it is known not to be one. (What a stop string has in the prompt stays, and so does one that
-    /// is made of special tokens where these are left out of the text anyway.)
+    /// Ends the text where the stop string begins that ends the answer; see [`TextPieces::trim`].
     #[must_use]
     pub fn trim_stop_strings(mut self) -> Self {
-        self.trimmed = self.tokens.plan().stop_strings().to_vec();
+        self.pieces = self.pieces.trim(self.tokens.sequence().plan().stop_strings());
         self
     }
 
@@ -114,35 +104,10 @@ impl TextStream {
         self.collect()
     }
 
-    /// The cache and all tokens; leaves an empty stream.
-    pub(crate) fn take_parts(&mut self) -> (KvCache, Vec<u32>) {
-        self.flushed = true;
-        self.tokens.take_parts()
-    }
-
-    /// What may be given out, now that `new` has come.
-    fn release(&mut self, new: &str) -> String {
-        self.held.push_str(new);
-        if self.finish_reason() == Some(FinishReason::StopString) {
-            let start = self.trimmed.iter().filter_map(|stop| self.held.find(stop)).min();
-            if let Some(start) = start {
-                self.held.truncate(start);
-                self.flushed = true;
-            }
-            return mem::take(&mut self.held);
-        }
-        let waiting = self.trimmed.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
-        let rest = self.held.split_off(self.held.len() - waiting);
-        mem::replace(&mut self.held, rest)
-    }
-
-    /// The text that is left when there are no more tokens.
-    fn flush(&mut self) -> Result<String> {
-        if mem::replace(&mut self.flushed, true) {
-            return Ok(String::new());
-        }
-        let rest = self.decoder.finish()?.unwrap_or_default();
-        Ok(mem::take(&mut self.held) + &rest)
+    /// Ends the stream and takes its cache, in whose place another is left.
+    pub(crate) fn replace_cache(&mut self, empty: KvCache) -> KvCache {
+        self.over = true;
+        self.tokens.replace_cache(empty)
     }
 }
 
@@ -150,30 +115,99 @@ impl Iterator for TextStream {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Result<String>> {
-        loop {
-            let (piece, last) = match self.tokens.next() {
-                Some(Ok(token)) => match self.decoder.push(token.id) {
-                    Ok(new) => (Ok(self.release(&new.unwrap_or_default())), false),
-                    Err(error) => (Err(error), true),
-                },
-                Some(Err(error)) => (Err(error), true),
-                None => (self.flush(), true),
-            };
-            match piece {
-                Ok(piece) if piece.is_empty() && last => return None,
-                Ok(piece) if piece.is_empty() => {}
-                Ok(piece) => return Some(Ok(piece)),
-                Err(error) => {
-                    self.tokens.end();
-                    self.flushed = true;
-                    return Some(Err(error));
+        while !self.over {
+            let piece = match self.tokens.next() {
+                Some(token) => {
+                    token.and_then(|token| self.pieces.push(token.id, self.finish_reason()))
                 }
+                None => {
+                    self.over = true;
+                    self.pieces.finish()
+                }
+            };
+            if piece.is_err() {
+                self.tokens.end();
+                self.over = true;
+            }
+            if !matches!(&piece, Ok(piece) if piece.is_empty()) {
+                return Some(piece);
             }
         }
+        None
     }
 }
 
 impl FusedIterator for TextStream {}
+
+/// Turns the tokens of an answer into pieces of text, of whole characters: what [`TextStream`] does, for
+/// programs that get their tokens from a [`Stepper`](super::Stepper) or a loop of their own.
+#[derive(Debug, Clone)]
+pub struct TextPieces {
+    decoder: DecodeStream,
+    /// Stop strings to cut off.
+    trimmed: Vec<String>,
+    /// Text that may be the beginning of one.
+    held: String,
+    /// Whether one was cut off.
+    trimmed_off: bool,
+}
+
+impl TextPieces {
+    /// The text that follows `prompt`, read with `decoder`, which decides about special tokens and must
+    /// be new.
+    ///
+    /// # Errors
+    ///
+    /// When the decoder refuses a token of the prompt.
+    pub fn new(prompt: &[u32], mut decoder: DecodeStream) -> Result<Self> {
+        // What a token looks like depends on what comes before it: at the beginning of a text some
+        // decoders drop a space. A few tokens are enough to be past the beginning.
+        for &id in &prompt[prompt.len().saturating_sub(CONTEXT)..] {
+            decoder.push(id)?;
+        }
+        Ok(Self { decoder, trimmed: Vec::new(), held: String::new(), trimmed_off: false })
+    }
+
+    /// Ends the text where the one of these strings begins that ends the answer, instead of after the
+    /// token that completes it. Text that may be the beginning of a stop string is then held back until
+    /// it is known not to be one. (What a stop string has in the prompt stays, and so does one that
+    /// is made of special tokens where these are left out of the text anyway.)
+    #[must_use]
+    pub fn trim(self, stop_strings: &[String]) -> Self {
+        Self { trimmed: stop_strings.to_vec(), ..self }
+    }
+
+    /// The text that is certain now that a token has come, maybe none; `finish` says why the answer is
+    /// over, if it is.
+    ///
+    /// # Errors
+    ///
+    /// When the decoder refuses the token.
+    pub fn push(&mut self, token: u32, finish: Option<FinishReason>) -> Result<String> {
+        self.held += &self.decoder.push(token)?.unwrap_or_default();
+        if finish == Some(FinishReason::StopString) {
+            let start = self.trimmed.iter().filter_map(|stop| self.held.find(stop)).min();
+            if let Some(start) = start {
+                self.held.truncate(start);
+                self.trimmed_off = true;
+            }
+            return Ok(mem::take(&mut self.held));
+        }
+        let waiting = self.trimmed.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let rest = self.held.split_off(self.held.len() - waiting);
+        Ok(mem::replace(&mut self.held, rest))
+    }
+
+    /// The text that is left when there are no more tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    pub fn finish(&mut self) -> Result<String> {
+        let rest = self.decoder.finish()?.filter(|_| !self.trimmed_off).unwrap_or_default();
+        Ok(mem::take(&mut self.held) + &rest)
+    }
+}
 
 /// Bytes at the end of `text` with which `stop` begins, but for the whole of it.
 fn overlap(text: &str, stop: &str) -> usize {

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// How long a generation has taken so far. Only time spent computing counts, not the time the
-/// caller takes between tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// caller takes between tokens. As JSON, times are seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timings {
     /// Tokens of the prompt that were computed.
@@ -15,8 +18,10 @@ pub struct Timings {
     /// Tokens generated so far.
     pub generated_tokens: usize,
     /// Time to compute the prompt and pick the first token; zero before that.
+    #[serde(serialize_with = "to_seconds", deserialize_with = "from_seconds")]
     pub time_to_first_token: Duration,
     /// All the time so far.
+    #[serde(serialize_with = "to_seconds", deserialize_with = "from_seconds")]
     pub total: Duration,
 }
 
@@ -58,6 +63,15 @@ impl fmt::Display for Timings {
             self.tokens_per_second()
         )
     }
+}
+
+fn to_seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
+}
+
+fn from_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub use session::{ChatReply, ChatSession};
 
 use crate::batch::PaddingSide;
 use crate::error::{Error, Result};
-use crate::generation::{self, GenerationConfig, TaskParams, TextStream, TokenStream};
+use crate::generation::{self, GenerationConfig, Sequence, TaskParams, TextStream, TokenStream};
 use crate::models::{AutoModel, CausalLm};
 use crate::nn::cache::KvCache;
 use crate::options::LoadOptions;
@@ -276,11 +276,13 @@ impl TextGenerationPipeline {
         }
         let config = self.config(options)?;
         let plan = config.plan(&prepared.ids, self.model.limits(), Some(&self.tokenizer))?;
-        let (cache, cached) = cached();
-        let mut tokens = TokenStream::new(&self.model, cache, &cached, &prepared.ids, plan)?;
+        let mut sequence = Sequence::new(&prepared.ids, plan)?;
         if let Some(cancel) = &options.cancel {
-            tokens = tokens.with_cancel_handle(cancel.clone());
+            sequence = sequence.with_cancel_handle(cancel.clone());
         }
+        let (mut cache, cached) = cached();
+        sequence.reuse(&*self.model, &mut cache, &cached)?;
+        let tokens = TokenStream::new(self.model.clone(), cache, sequence)?;
         let skip_special = options.skip_special_tokens.unwrap_or(true);
         TextStream::new(tokens, self.tokenizer.decode_stream(skip_special))
     }

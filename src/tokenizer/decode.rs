@@ -13,6 +13,7 @@ use crate::tokenizer::Shared;
 /// change is held back. That is a character whose bytes are not complete, a run of byte tokens
 /// (`<0xE4>`, which stand for text only if all of them do), and a space that
 /// `clean_up_tokenization_spaces` may remove. (CLIP's texts come out whole at the end.)
+#[derive(Clone)]
 pub struct DecodeStream {
     shared: Arc<Shared>,
     skip_special_tokens: bool,

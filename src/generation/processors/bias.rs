@@ -4,7 +4,7 @@ use super::{LogitsProcessor, rule_out};
 
 /// Adds a bias to the last token of a sequence whenever the tokens before it are there; of `-inf`,
 /// for sequences that must not come (`SequenceBiasLogitsProcessor`, `NoBadWordsLogitsProcessor`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct SequenceBias(Vec<(Vec<u32>, f32)>);
 
 impl SequenceBias {
@@ -38,7 +38,7 @@ impl LogitsProcessor for SequenceBias {
 
 /// Rules tokens out, always (`SuppressTokensLogitsProcessor`) or only when there are just so many
 /// tokens (`SuppressTokensAtBeginLogitsProcessor`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct Suppress {
     pub(in crate::generation) ids: Vec<u32>,
     pub(in crate::generation) only_at: Option<usize>,

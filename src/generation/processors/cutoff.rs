@@ -4,7 +4,7 @@ use super::LogitsProcessor;
 use crate::generation::softmax::Softmax;
 
 /// Keeps the `k` likeliest tokens and what ties with the last of them (`TopKLogitsWarper`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct TopK {
     /// At least 1.
     k: usize,
@@ -42,7 +42,7 @@ impl LogitsProcessor for TopK {
 /// Keeps the likeliest tokens that together reach probability `p`, at least one
 /// (`TopPLogitsWarper`). Of tokens that tie at the border the later ones are kept, as by torch's
 /// stable ascending sort.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct TopP {
     pub(in crate::generation) p: f64,
 }
@@ -73,7 +73,7 @@ impl LogitsProcessor for TopP {
 }
 
 /// Keeps tokens above a probability, and always the likeliest.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) enum Cutoff {
     /// A fixed probability (`EpsilonLogitsWarper`).
     Epsilon(f32),

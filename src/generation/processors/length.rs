@@ -4,7 +4,7 @@ use super::{LogitsProcessor, rule_out};
 
 /// Rules the end out while there are fewer than `length` tokens (`MinLengthLogitsProcessor`,
 /// `MinNewTokensLengthLogitsProcessor`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct MinLength {
     pub(in crate::generation) length: usize,
     pub(in crate::generation) eos: Vec<u32>,
@@ -20,7 +20,7 @@ impl LogitsProcessor for MinLength {
 
 /// Leaves only `ids` when there are exactly `length` tokens (`ForcedBOSTokenLogitsProcessor`,
 /// `ForcedEOSTokenLogitsProcessor`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct ForcedTokens {
     pub(in crate::generation) length: usize,
     pub(in crate::generation) ids: Vec<u32>,
@@ -40,7 +40,7 @@ impl LogitsProcessor for ForcedTokens {
 }
 
 /// Makes the end likelier with every token after `start` (`ExponentialDecayLengthPenalty`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct ExponentialDecay {
     /// A number of tokens, prompt included.
     pub(in crate::generation) start: usize,

@@ -21,10 +21,30 @@ pub(super) use typical::Typical;
 /// Implement it for constraints of your own and add them with
 /// [`Plan::with_processor`](super::Plan::with_processor) or
 /// [`TokenStream::with_processor`](super::TokenStream::with_processor).
-pub trait LogitsProcessor: fmt::Debug + Send {
+///
+/// It may keep state of the answer; what is given to a pipeline is cloned for each.
+pub trait LogitsProcessor: CloneProcessor + fmt::Debug + Send + Sync {
     /// Edits `logits`, one per vocabulary item; `-inf` rules an item out. `tokens` is the prompt
     /// and everything generated so far.
     fn process(&mut self, tokens: &[u32], logits: &mut [f32]);
+}
+
+/// How a [`LogitsProcessor`] behind a pointer is cloned. All that are `Clone` have it.
+pub trait CloneProcessor {
+    /// A clone.
+    fn boxed_clone(&self) -> Box<dyn LogitsProcessor>;
+}
+
+impl<T: LogitsProcessor + Clone + 'static> CloneProcessor for T {
+    fn boxed_clone(&self) -> Box<dyn LogitsProcessor> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn LogitsProcessor> {
+    fn clone(&self) -> Self {
+        (**self).boxed_clone()
+    }
 }
 
 /// Sets the logits of `ids` to `-inf`; ids outside the vocabulary are ignored.

@@ -4,7 +4,7 @@ use super::{LogitsProcessor, rule_out};
 
 /// Divides the positive and multiplies the negative logits of tokens seen before
 /// (`RepetitionPenaltyLogitsProcessor`, and with a prompt `EncoderRepetitionPenaltyLogitsProcessor`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct RepetitionPenalty {
     penalty: f32,
     /// The tokens that count instead of all so far.
@@ -39,7 +39,7 @@ impl LogitsProcessor for RepetitionPenalty {
 
 /// Rules out what would complete a sequence of `size` tokens that came before
 /// (`NoRepeatNGramLogitsProcessor`, and with a prompt `EncoderNoRepeatNGramLogitsProcessor`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct NoRepeatNgram {
     /// At least 1.
     pub(in crate::generation) size: usize,

@@ -4,7 +4,7 @@ use super::LogitsProcessor;
 use crate::generation::softmax::Softmax;
 
 /// Divides by the temperature (`TemperatureLogitsWarper`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct Temperature(pub(in crate::generation) f32);
 
 impl LogitsProcessor for Temperature {
@@ -16,7 +16,7 @@ impl LogitsProcessor for Temperature {
 }
 
 /// Replaces NaN by 0 and infinities by the largest finite values (`InfNanRemoveLogitsProcessor`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct RemoveInvalid;
 
 impl LogitsProcessor for RemoveInvalid {
@@ -28,7 +28,7 @@ impl LogitsProcessor for RemoveInvalid {
 }
 
 /// Logits to log-probabilities (`LogitNormalization`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct Renormalize;
 
 impl LogitsProcessor for Renormalize {

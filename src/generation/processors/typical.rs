@@ -6,7 +6,7 @@ use crate::generation::softmax::Softmax;
 
 /// Keeps the tokens whose information is closest to the entropy, until they reach probability
 /// `mass` (`TypicalLogitsWarper`, arXiv 2202.00666).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::generation) struct Typical {
     pub(in crate::generation) mass: f32,
 }

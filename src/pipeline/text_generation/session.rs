@@ -181,6 +181,7 @@ impl Drop for ChatReply<'_> {
             let answer = mem::take(&mut self.text);
             session.messages = answered(&session.messages, answer, self.continues);
         }
-        (session.cache, session.tokens) = self.stream.take_parts();
+        session.tokens = self.stream.token_stream().tokens().to_vec();
+        session.cache = self.stream.replace_cache(session.pipeline.model.new_cache());
     }
 }

@@ -1,0 +1,335 @@
+//! From options to processors, sampler and stop rules.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::generation::config::GenerationConfig;
+use crate::generation::plan::Plan;
+use crate::generation::processors::{
+    Cutoff, ExponentialDecay, ForcedTokens, LogitsProcessor, MinLength, NoRepeatNgram,
+    RemoveInvalid, Renormalize, RepetitionPenalty, SequenceBias, Suppress, Temperature, TopK, TopP,
+    Typical,
+};
+use crate::generation::sampler::Sampler;
+use crate::generation::stop::{StopRules, StopStrings, refuse_empty};
+use crate::models::ModelLimits;
+use crate::tokenizer::Tokenizer;
+
+impl GenerationConfig {
+    /// Fills in the defaults, which are those of transformers, and refuses what makes no sense: the
+    /// only place where either happens. `prompt` is what will be continued; `tokenizer` is needed
+    /// for `stop_strings` only.
+    ///
+    /// Without `max_new_tokens` and `max_length`, 20 tokens are generated. The model's context ends
+    /// every answer. When not sampling, options that only sampling uses are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOption`] for an option out of range, in conflict with another or not
+    /// supported, or [`Error::Malformed`] where it is a file that says so; [`Error::InvalidInput`] for a prompt that is empty or holds an id outside the
+    /// vocabulary; [`Error::ContextOverflow`] for a prompt longer than the model's context.
+    pub fn plan(
+        &self,
+        prompt: &[u32],
+        limits: ModelLimits,
+        tokenizer: Option<&Tokenizer>,
+    ) -> Result<Plan> {
+        check_prompt(prompt, limits)?;
+        self.checked(prompt, limits, tokenizer).map_err(|error| self.blame(error))
+    }
+
+    fn checked(
+        &self,
+        prompt: &[u32],
+        limits: ModelLimits,
+        tokenizer: Option<&Tokenizer>,
+    ) -> Result<Plan> {
+        self.refuse_unsupported()?;
+        let eos = self.eos();
+        let length = self.length(prompt, limits)?;
+        self.check_return_sequences()?;
+        Ok(Plan {
+            processors: self.processors(prompt, limits, length, &eos)?,
+            filters: self.filters()?,
+            sampler: if self.samples() {
+                Sampler::multinomial(self.seed.unwrap_or_else(rand::random))
+            } else {
+                Sampler::Greedy
+            },
+            stop: StopRules {
+                prompt: prompt.len(),
+                length,
+                eos,
+                strings: self.stop_rules(prompt, tokenizer)?,
+                criteria: Vec::new(),
+                start: Instant::now(),
+                time: self.time()?,
+            },
+            top_logprobs: self.top_logprobs.unwrap_or(0),
+        })
+    }
+
+    /// Answers per prompt.
+    pub(super) fn sequences(&self) -> usize {
+        self.num_return_sequences.unwrap_or(1)
+    }
+
+    fn samples(&self) -> bool {
+        self.do_sample.unwrap_or(false)
+    }
+
+    /// The end-of-sequence ids without repetitions.
+    fn eos(&self) -> Vec<u32> {
+        let mut eos = self.eos_token_id.clone().unwrap_or_default();
+        eos.sort_unstable();
+        eos.dedup();
+        eos
+    }
+
+    /// The most tokens, prompt included.
+    fn length(&self, prompt: &[u32], limits: ModelLimits) -> Result<usize> {
+        let length = match (self.max_new_tokens, self.max_length) {
+            (Some(0), _) => return Err(Error::option("max_new_tokens", "must be greater than 0")),
+            (Some(new), _) => prompt.len().saturating_add(new),
+            (None, None) => prompt.len() + DEFAULT_NEW_TOKENS,
+            (None, Some(length)) if length <= prompt.len() => {
+                let reason = format!(
+                    "the prompt alone has {} tokens, but no more than {length} are allowed; \
+                     increase it or set `max_new_tokens`",
+                    prompt.len()
+                );
+                return Err(Error::option("max_length", reason));
+            }
+            (None, Some(length)) => length,
+        };
+        // A prompt that fills the context leaves room for the one token that is never read.
+        Ok(length.min(limits.context.max(prompt.len() + 1)))
+    }
+
+    fn check_return_sequences(&self) -> Result<()> {
+        match self.sequences() {
+            1 => Ok(()),
+            0 => Err(Error::option("num_return_sequences", "must be at least 1")),
+            count if count > MOST_ANSWERS => Err(Error::option(
+                "num_return_sequences",
+                format!("is {count}; {MOST_ANSWERS} is the limit: ask again for more"),
+            )),
+            _ if self.samples() => Ok(()),
+            count => Err(Error::option(
+                "num_return_sequences",
+                format!("{count} answers would all be the same without `do_sample`"),
+            )),
+        }
+    }
+
+    fn time(&self) -> Result<Option<Duration>> {
+        let seconds = |seconds| {
+            Duration::try_from_secs_f64(seconds).map_err(|error| {
+                Error::option("max_time", format!("{seconds} is no number of seconds: {error}"))
+            })
+        };
+        self.max_time.filter(|&it| it != f64::INFINITY).map(seconds).transpose()
+    }
+
+    fn stop_rules(
+        &self,
+        prompt: &[u32],
+        tokenizer: Option<&Tokenizer>,
+    ) -> Result<Option<StopStrings>> {
+        let strings = self.stop_strings.as_deref().unwrap_or_default();
+        if strings.is_empty() {
+            return Ok(None);
+        }
+        refuse_empty(strings)?;
+        let tokenizer = tokenizer.ok_or_else(|| {
+            Error::option("stop_strings", "they are found in text, which needs the tokenizer")
+        })?;
+        StopStrings::new(strings, tokenizer, prompt).map(Some)
+    }
+
+    /// Everything up to the caller's own processors, in the order of `_get_logits_processor`.
+    fn processors(
+        &self,
+        prompt: &[u32],
+        limits: ModelLimits,
+        length: usize,
+        eos: &[u32],
+    ) -> Result<Vec<Box<dyn LogitsProcessor>>> {
+        let mut list = Vec::<Box<dyn LogitsProcessor>>::new();
+        if let Some(biases) = non_empty(&self.sequence_bias) {
+            for (sequence, bias) in biases {
+                check_sequence("sequence_bias", sequence, limits)?;
+                number("sequence_bias", *bias, "must be a number or -inf", |it| {
+                    it < f64::INFINITY
+                })?;
+            }
+            let biases = biases.iter().map(|(sequence, bias)| (sequence.clone(), *bias as f32));
+            list.push(Box::new(SequenceBias::new(biases)));
+        }
+        let positive = "must be a strictly positive number";
+        if let Some(bonus) = self.encoder_repetition_penalty.filter(|&it| it != 1.0) {
+            number("encoder_repetition_penalty", bonus, positive, is_positive)?;
+            list.push(Box::new(RepetitionPenalty::favouring(prompt, bonus)));
+        }
+        if let Some(penalty) = self.repetition_penalty.filter(|&it| it != 1.0) {
+            number("repetition_penalty", penalty, positive, is_positive)?;
+            list.push(Box::new(RepetitionPenalty::new(penalty)));
+        }
+        if let Some(size) = self.no_repeat_ngram_size.filter(|&it| it > 0) {
+            list.push(Box::new(NoRepeatNgram { size, prompt: None }));
+        }
+        if let Some(size) = self.encoder_no_repeat_ngram_size.filter(|&it| it > 0) {
+            list.push(Box::new(NoRepeatNgram { size, prompt: Some(prompt.to_vec()) }));
+        }
+        if let Some(words) = non_empty(&self.bad_words_ids) {
+            for word in words {
+                check_sequence("bad_words_ids", word, limits)?;
+            }
+            let ends = |word: &&Vec<u32>| matches!(word[..], [id] if eos.contains(&id));
+            let words = words.iter().filter(|word| !ends(word)).cloned();
+            list.push(Box::new(SequenceBias::new(words.map(|word| (word, f32::NEG_INFINITY)))));
+        }
+        let shortest = match self.min_new_tokens {
+            Some(new) => prompt.len().saturating_add(new),
+            None => self.min_length.unwrap_or(0),
+        };
+        if shortest > 0 && !eos.is_empty() {
+            list.push(Box::new(MinLength { length: shortest, eos: eos.to_vec() }));
+        }
+        if let Some(bos) = self.forced_bos_token_id {
+            check_sequence("forced_bos_token_id", &[bos], limits)?;
+            list.push(Box::new(ForcedTokens { length: 1, ids: vec![bos] }));
+        }
+        if let Some(ids) = non_empty(&self.forced_eos_token_id) {
+            check_sequence("forced_eos_token_id", ids, limits)?;
+            list.push(Box::new(ForcedTokens { length: length - 1, ids: ids.to_vec() }));
+        }
+        if self.remove_invalid_values.unwrap_or(false) {
+            list.push(Box::new(RemoveInvalid));
+        }
+        if let Some((start, factor)) = self.exponential_decay_length_penalty {
+            let name = "exponential_decay_length_penalty";
+            number(name, factor, "the factor must be finite and not negative", |it| {
+                it.is_finite() && it >= 0.0
+            })?;
+            if eos.is_empty() {
+                return Err(Error::option(name, "there is no `eos_token_id` to make likelier"));
+            }
+            let start = prompt.len().saturating_add(start);
+            list.push(Box::new(ExponentialDecay { start, factor, eos: eos.to_vec() }));
+        }
+        if let Some(ids) = non_empty(&self.suppress_tokens) {
+            list.push(Box::new(Suppress { ids: ids.to_vec(), only_at: None }));
+        }
+        if let Some(ids) = non_empty(&self.begin_suppress_tokens) {
+            // A forced second token is not the first that is free.
+            let forced = usize::from(prompt.len() == 1 && self.forced_bos_token_id.is_some());
+            let only_at = Some(prompt.len() + forced);
+            list.push(Box::new(Suppress { ids: ids.to_vec(), only_at }));
+        }
+        Ok(list)
+    }
+
+    /// Everything after the caller's own processors, in the order of `_get_logits_processor`.
+    fn filters(&self) -> Result<Vec<Box<dyn LogitsProcessor>>> {
+        let mut list = Vec::<Box<dyn LogitsProcessor>>::new();
+        if self.samples() {
+            if let Some(temperature) = self.temperature.filter(|&it| it != 1.0) {
+                let hint = "must be a strictly positive number; for the likeliest token always, \
+                            turn `do_sample` off";
+                number("temperature", temperature, hint, is_positive)?;
+                list.push(Box::new(Temperature(temperature as f32)));
+            }
+            let k = self.top_k.unwrap_or(DEFAULT_TOP_K);
+            let k = usize::try_from(k).map_err(|_| {
+                Error::option(
+                    "top_k",
+                    format!("is {k}, but must be at least 1, or 0 for all tokens"),
+                )
+            })?;
+            if k > 0 {
+                list.push(Box::new(TopK::new(k)));
+            }
+            if let Some(p) = self.top_p.filter(|&it| it != 1.0) {
+                number("top_p", p, "must be in [0, 1]", |it| (0.0..=1.0).contains(&it))?;
+                list.push(Box::new(TopP { p }));
+            }
+            if let Some(p) = self.min_p.filter(|&it| it != 0.0) {
+                number("min_p", p, "must be in [0, 1]", |it| (0.0..=1.0).contains(&it))?;
+                list.push(Box::new(Cutoff::MinP(p as f32)));
+            }
+            if let Some(mass) = self.typical_p.filter(|&it| it != 1.0) {
+                let range = "must be above 0 and at most 1";
+                number("typical_p", mass, range, |it| it > 0.0 && it <= 1.0)?;
+                list.push(Box::new(Typical { mass: mass as f32 }));
+            }
+            let range = "must be in [0, 1)";
+            if let Some(epsilon) = self.epsilon_cutoff.filter(|&it| it != 0.0) {
+                number("epsilon_cutoff", epsilon, range, |it| (0.0..1.0).contains(&it))?;
+                list.push(Box::new(Cutoff::Epsilon(epsilon as f32)));
+            }
+            if let Some(epsilon) = self.eta_cutoff.filter(|&it| it != 0.0) {
+                number("eta_cutoff", epsilon, range, |it| (0.0..1.0).contains(&it))?;
+                list.push(Box::new(Cutoff::Eta(epsilon as f32)));
+            }
+        }
+        if self.renormalize_logits.unwrap_or(false) {
+            list.push(Box::new(Renormalize));
+        }
+        Ok(list)
+    }
+}
+
+fn check_prompt(prompt: &[u32], limits: ModelLimits) -> Result<()> {
+    if prompt.is_empty() {
+        return Err(Error::input("no tokens: the prompt is empty"));
+    }
+    if prompt.len() > limits.context {
+        return Err(Error::ContextOverflow { tokens: prompt.len(), limit: limits.context });
+    }
+    match prompt.iter().position(|&id| id as usize >= limits.vocab) {
+        None => Ok(()),
+        Some(position) => Err(Error::input(format!(
+            "id {} at position {position} of the prompt is outside the vocabulary of {}",
+            prompt[position], limits.vocab
+        ))),
+    }
+}
+
+fn check_sequence(option: &str, sequence: &[u32], limits: ModelLimits) -> Result<()> {
+    if sequence.is_empty() {
+        return Err(Error::option(option, "holds an empty sequence"));
+    }
+    match sequence.iter().find(|&&id| id as usize >= limits.vocab) {
+        None => Ok(()),
+        Some(id) => Err(Error::option(
+            option,
+            format!("id {id} is outside the vocabulary of {}", limits.vocab),
+        )),
+    }
+}
+
+fn number(option: &str, value: f64, rule: &str, holds: impl Fn(f64) -> bool) -> Result<()> {
+    if holds(value) {
+        Ok(())
+    } else {
+        Err(Error::option(option, format!("is {value}, but {rule}")))
+    }
+}
+
+fn is_positive(value: f64) -> bool {
+    value > 0.0 && (value as f32) > 0.0 && value.is_finite()
+}
+
+fn non_empty<T>(list: &Option<Vec<T>>) -> Option<&[T]> {
+    list.as_deref().filter(|list| !list.is_empty())
+}
+
+/// Transformers' default `max_length`, which counts new tokens when nothing else is set.
+const DEFAULT_NEW_TOKENS: usize = 20;
+
+/// Answers to one prompt.
+const MOST_ANSWERS: usize = 1024;
+
+/// Transformers' default `top_k` when sampling.
+const DEFAULT_TOP_K: i64 = 50;

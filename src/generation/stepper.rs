@@ -1,0 +1,255 @@
+//! The step loop: one forward pass, one token for each sequence.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::Tensor;
+
+use crate::batch::{PaddingSide, TokenBatch};
+use crate::error::{Error, Result};
+use crate::generation::sampler::Token;
+use crate::generation::sequence::Sequence;
+use crate::generation::stop::FinishReason;
+use crate::models::{Autoregressive, LogitsAt};
+use crate::nn::cache::KvCache;
+
+/// Sequences that are computed together, and the cache that holds their tokens, one row for each.
+///
+/// Everything that generates is made of it: [`TokenStream`](super::TokenStream) is a stepper with one
+/// sequence, [`generate_batch`](super::generate_batch) is a loop over [`step`](Self::step). A sequence
+/// gets the tokens that it would get alone.
+///
+/// ```no_run
+/// use sconce::generation::{Event, GenerationConfig, Sequence, Stepper};
+/// use sconce::models::AutoModel;
+///
+/// let model = AutoModel::causal_lm("HuggingFaceTB/SmolLM2-135M", &Default::default())?;
+/// let config = GenerationConfig::default().max_new_tokens(8);
+/// let prompts: [&[u32]; 2] = [&[504, 3575, 282], &[2683, 28]];
+/// let sequences = prompts.map(|prompt| {
+///     Sequence::new(prompt, config.plan(prompt, model.limits(), None)?)
+/// });
+/// let sequences = sequences.into_iter().collect::<sconce::Result<Vec<_>>>()?;
+/// let mut stepper = Stepper::new(model.clone(), model.new_cache(), sequences)?;
+/// while !stepper.is_over() {
+///     for event in stepper.step()? {
+///         if let Event::Token { sequence, token } = event {
+///             println!("{sequence}: {}, {}", token.id, token.logprob);
+///         }
+///     }
+/// }
+/// # Ok::<(), sconce::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Stepper {
+    model: Arc<dyn Autoregressive>,
+    pub(super) cache: KvCache,
+    pub(super) sequences: Vec<Sequence>,
+}
+
+/// What a step has done to a sequence, which is told by its place in [`Stepper::sequences`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A token has come.
+    Token {
+        /// The place of the sequence.
+        sequence: usize,
+        /// The token.
+        token: Token,
+    },
+    /// It is over.
+    Finished {
+        /// The place of the sequence.
+        sequence: usize,
+        /// Why it is over.
+        reason: FinishReason,
+    },
+    /// It is over because of an error that is its own: no token could be chosen, or none decoded.
+    Failed {
+        /// The place of the sequence.
+        sequence: usize,
+        /// What went wrong.
+        error: Error,
+    },
+}
+
+impl Stepper {
+    /// Computes `sequences` together. `cache` is new, or has one row for each of them, which holds what
+    /// is computed of it already ([`Sequence::reuse`]).
+    ///
+    /// The prompt of neighbours that have the same, as several answers to one prompt have, is computed
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// When the cache holds other rows than the sequences say.
+    pub fn new(
+        model: Arc<dyn Autoregressive>,
+        mut cache: KvCache,
+        mut sequences: Vec<Sequence>,
+    ) -> Result<Self> {
+        let computed: Vec<_> = sequences.iter().map(|sequence| sequence.computed).collect();
+        let is_new = cache.rows() == 0;
+        let found = if is_new { vec![0; computed.len()] } else { cache.row_lengths() };
+        if found != computed {
+            let reason = format!("the cache holds rows of {found:?} tokens, not of {computed:?}");
+            return Err(Error::input(reason));
+        }
+        let mut rows = 0;
+        for place in 0..sequences.len() {
+            let prompt = sequences[place].tokens();
+            let shares = is_new && place > 0 && sequences[place - 1].tokens() == prompt;
+            rows += usize::from(!shares);
+            sequences[place].row = rows - 1;
+        }
+        cache.reserve(sequences.iter().map(|sequence| sequence.plan.slots()).max().unwrap_or(0));
+        Ok(Self { model, cache, sequences })
+    }
+
+    /// Runs the model once, on what each sequence that is not over has not computed yet: its prompt, or
+    /// its last token. Each gets its next token.
+    ///
+    /// A sequence that was cancelled ends without another token. While prompts are computed, the pass is
+    /// given up once all its sequences are cancelled or out of time.
+    ///
+    /// # Errors
+    ///
+    /// What the model refuses; no sequence has changed then. What concerns one sequence alone is an
+    /// [`Event`].
+    pub fn step(&mut self) -> Result<Vec<Event>> {
+        let started = Instant::now();
+        let mut events =
+            self.end(|sequence| sequence.cancel.is_cancelled().then_some(FinishReason::Cancelled));
+        let running: Vec<_> = self.running().collect();
+        if running.is_empty() {
+            return Ok(events);
+        }
+        let logits = match self.pass(&running) {
+            Err(Error::Interrupted) if interrupted(&self.sequences, &running) => {
+                for &place in &running {
+                    self.sequences[place].timings.record(started.elapsed(), false);
+                }
+                events.extend(self.end(Sequence::interruption));
+                return Ok(events);
+            }
+            logits => logits?,
+        };
+        let (_, vocab) = logits.dims2()?;
+        let mut logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
+        for &place in &running {
+            let sequence = &mut self.sequences[place];
+            sequence.computed = sequence.tokens().len();
+        }
+        for (number, &sequence) in running.iter().enumerate() {
+            let row = self.sequences[sequence].row;
+            let next = running.get(number + 1).map(|&next| self.sequences[next].row);
+            let logits = &mut logits[row * vocab..(row + 1) * vocab];
+            let advancing = &mut self.sequences[sequence];
+            let token = match next == Some(row) {
+                true => advancing.advance(&mut logits.to_vec()),
+                false => advancing.advance(logits),
+            };
+            advancing.timings.record(started.elapsed(), token.is_ok());
+            events.push(match token {
+                Ok(token) => Event::Token { sequence, token },
+                Err(error) => Event::Failed { sequence, error },
+            });
+            events.extend(advancing.finish.map(|reason| Event::Finished { sequence, reason }));
+        }
+        Ok(events)
+    }
+
+    /// Takes steps until all sequences are over, and returns them; `told` gets all events.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    pub fn run(mut self, mut told: impl FnMut(Event)) -> Result<Vec<Sequence>> {
+        while !self.is_over() {
+            self.step()?.into_iter().for_each(&mut told);
+        }
+        Ok(self.sequences)
+    }
+
+    /// Whether all sequences are over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.running().next().is_none()
+    }
+
+    /// The sequences, also those that are over.
+    #[must_use]
+    pub fn sequences(&self) -> &[Sequence] {
+        &self.sequences
+    }
+
+    /// Takes a sequence out, `None` where there is none; those after it move up by one place. If it is
+    /// not over it can go on in another stepper, which computes it anew.
+    pub fn remove(&mut self, sequence: usize) -> Option<Sequence> {
+        let removed = (sequence < self.sequences.len()).then(|| self.sequences.remove(sequence));
+        removed.map(|sequence| Sequence { computed: 0, ..sequence })
+    }
+
+    /// The cache. Rows of sequences that are over leave it with the next step.
+    #[must_use]
+    pub fn cache(&self) -> &KvCache {
+        &self.cache
+    }
+
+    /// The places of the sequences that are not over.
+    fn running(&self) -> impl Iterator<Item = usize> {
+        let places = self.sequences.iter().enumerate();
+        places.filter(|(_, sequence)| !sequence.is_over()).map(|(place, _)| place)
+    }
+
+    /// Ends those that have a reason to.
+    pub(super) fn end(&mut self, reason: impl Fn(&Sequence) -> Option<FinishReason>) -> Vec<Event> {
+        let running = self.sequences.iter_mut().enumerate().filter(|(_, it)| !it.is_over());
+        let ended = running.filter_map(|(place, sequence)| {
+            sequence.finish = reason(sequence);
+            Some(Event::Finished { sequence: place, reason: sequence.finish? })
+        });
+        ended.collect()
+    }
+
+    /// Logits of the next token, `(rows, vocab)` in f32, of the sequences at these places.
+    fn pass(&mut self, running: &[usize]) -> Result<Tensor> {
+        let batch = self.batch(running)?;
+        let Self { model, cache, sequences } = self;
+        let checkpoint = || match interrupted(sequences, running) {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
+        };
+        model.forward_with(&batch, cache, LogitsAt::LastToken, &checkpoint)
+    }
+
+    /// What is not computed yet, in the order of the cache's rows: those of the sequences at these
+    /// places, and no others any more.
+    fn batch(&mut self, running: &[usize]) -> Result<TokenBatch> {
+        let (mut kept, mut tokens) = (Vec::new(), Vec::new());
+        let mut rows = Vec::with_capacity(running.len());
+        for &place in running {
+            let sequence = &self.sequences[place];
+            // Several answers to a prompt have one row until they have tokens of their own.
+            let shares = kept.last() == Some(&sequence.row) && sequence.answer().is_empty();
+            if !shares {
+                kept.push(sequence.row);
+                tokens.push(sequence.tokens()[sequence.computed..].to_vec());
+            }
+            rows.push(kept.len() - 1);
+        }
+        if self.cache.rows() > 0 && !kept.iter().copied().eq(0..self.cache.rows()) {
+            self.cache.select_rows(&kept)?;
+        }
+        for (&place, row) in running.iter().zip(rows) {
+            self.sequences[place].row = row;
+        }
+        TokenBatch::padded(&tokens, 0, PaddingSide::Left)
+    }
+}
+
+/// Whether each of the sequences at these places has a reason to end.
+fn interrupted(sequences: &[Sequence], running: &[usize]) -> bool {
+    running.iter().all(|&place| sequences[place].interruption().is_some())
+}
