@@ -3,14 +3,16 @@
 mod json;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::generation::origin::Origin;
-use json::{UNSUPPORTED, normalized, parsed};
+use crate::source;
+use json::{UNSUPPORTED, asks_for_nothing, normalized, parsed};
 
 /// Declares every option once: the field, its setter, its place in
 /// [`GenerationConfig::overlaid`] and its JSON name. After `=` stands the value that JSON's `null`
@@ -25,7 +27,7 @@ macro_rules! generation_config {
             /// Options of transformers that are not implemented, where their value asks for
             /// something: [`plan`](Self::plan) refuses them.
             pub(super) unsupported: BTreeMap<&'static str, Value>,
-            pub(super) origin: Origin,
+            pub(super) origin: Origin<Self>,
         }
 
         impl GenerationConfig {
@@ -53,7 +55,7 @@ macro_rules! generation_config {
             }
 
             /// Whether both set the option, to the same value.
-            pub(super) fn agrees(&self, other: &Self, option: &str) -> bool {
+            fn agrees(&self, other: &Self, option: &str) -> bool {
                 match option {
                     $(stringify!($name) => self.$name.is_some() && self.$name == other.$name,)+
                     _ => {
@@ -218,6 +220,78 @@ generation_config! {
         pad_token_id: u32,
         /// The id that begins a text. Generation itself does not use it.
         bos_token_id: u32,
+    }
+}
+
+impl GenerationConfig {
+    /// Reads a `generation_config.json`.
+    ///
+    /// A `max_length` of 20 is left unset: it is transformers' default, written out, and means 20
+    /// new tokens there too.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is not a JSON object, or a value is of the wrong type.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read(path.as_ref(), &source::json::read(path.as_ref())?)
+    }
+
+    /// The options that a file of a checkpoint holds.
+    pub(super) fn read(path: &Path, options: &Map<String, Value>) -> Result<Self> {
+        let mut config = Self::from_map(options).map_err(|error| Error::malformed(path, error))?;
+        if config.max_length == Some(20) {
+            config.max_length = None;
+        }
+        Ok(config.stored_in(path))
+    }
+
+    /// Reads the options of a JSON object by their Hugging Face names; see [`set`](Self::set).
+    /// Keys that generation does not know are ignored.
+    ///
+    /// # Errors
+    ///
+    /// When `json` is not an object or a value is of the wrong type.
+    pub fn from_json(json: &Value) -> Result<Self> {
+        let object = json.as_object().ok_or_else(|| {
+            Error::option("generation_config", format!("{json} is not a JSON object"))
+        })?;
+        Self::from_map(object)
+    }
+
+    fn from_map(json: &Map<String, Value>) -> Result<Self> {
+        let mut config = Self::default();
+        for (name, value) in json {
+            config.set(name, value)?;
+        }
+        Ok(config)
+    }
+
+    /// An error for the first option that asks for something not implemented.
+    pub(super) fn refuse_unsupported(&self) -> Result<()> {
+        match self.unsupported.iter().find(|(name, value)| !asks_for_nothing(name, value)) {
+            None => Ok(()),
+            Some((name, value)) => {
+                Err(Error::option(*name, format!("{value} is not supported; leave it unset")))
+            }
+        }
+    }
+
+    /// The same options, remembered as those of a file.
+    pub(super) fn stored_in(mut self, path: &Path) -> Self {
+        self.origin = Origin::of(path, self.clone());
+        self
+    }
+
+    /// The error about an option: about the file, where the option still has the value that stands there.
+    pub(super) fn blame(&self, error: Error) -> Error {
+        let Error::InvalidOption { option, reason } = &error else { return error };
+        match self.origin.find(|stored| self.agrees(stored, option)) {
+            // It is refused only beside a longer prompt.
+            Some(path) if option != "max_length" => {
+                Error::malformed(path, format!("option `{option}`: {reason}"))
+            }
+            _ => error,
+        }
     }
 }
 

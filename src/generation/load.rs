@@ -9,6 +9,19 @@ use crate::source::{ModelFiles, json};
 use crate::tokenizer::Tokenizer;
 
 impl GenerationConfig {
+    /// The special ids of a tokenizer, which say what ends an answer: all that is known of a model without
+    /// files that tell more.
+    #[must_use]
+    pub fn from_tokenizer(tokenizer: &Tokenizer) -> Self {
+        let ends = tokenizer.stop_ids();
+        Self {
+            bos_token_id: tokenizer.bos_token().map(|token| token.id),
+            pad_token_id: tokenizer.pad_token().map(|token| token.id),
+            eos_token_id: Some(ends).filter(|ends| !ends.is_empty()),
+            ..Self::default()
+        }
+    }
+
     /// The options of an opened source: its `generation_config.json`; without one, those in its
     /// `config.json` and the special ids of its class; of a GGUF file, those of its tokenizer.
     ///
@@ -17,13 +30,7 @@ impl GenerationConfig {
     /// When a file cannot be fetched or read, or is malformed.
     pub fn from_files(files: &ModelFiles, tokenizer: &Tokenizer) -> Result<Self> {
         if files.gguf().is_some() {
-            let ends = tokenizer.stop_ids();
-            return Ok(Self {
-                bos_token_id: tokenizer.bos_token().map(|token| token.id),
-                pad_token_id: tokenizer.pad_token().map(|token| token.id),
-                eos_token_id: Some(ends).filter(|ends| !ends.is_empty()),
-                ..Self::default()
-            });
+            return Ok(Self::from_tokenizer(tokenizer));
         }
         if let Some(path) = files.optional("generation_config.json")? {
             return Self::from_file(path);

@@ -3,42 +3,33 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::Error;
-use crate::generation::config::GenerationConfig;
-
 /// The files that options were read from, and what each says. Ignored when options are compared.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Origin(Vec<Arc<(PathBuf, GenerationConfig)>>);
+#[derive(Debug, Clone)]
+pub(super) struct Origin<T>(Vec<Arc<(PathBuf, T)>>);
 
-impl PartialEq for Origin {
-    fn eq(&self, _: &Self) -> bool {
-        true
+impl<T> Origin<T> {
+    pub(super) fn of(path: &Path, options: T) -> Self {
+        Self(vec![Arc::new((path.to_owned(), options))])
     }
-}
 
-impl Origin {
     pub(super) fn extend(&mut self, other: &Self) {
         self.0.extend(other.0.iter().cloned());
     }
+
+    /// The file that was read last of those whose options are looked for.
+    pub(super) fn find(&self, says: impl Fn(&T) -> bool) -> Option<&Path> {
+        self.0.iter().rfind(|origin| says(&origin.1)).map(|origin| origin.0.as_path())
+    }
 }
 
-impl GenerationConfig {
-    /// The same options, remembered as those of a file.
-    pub(super) fn stored_in(mut self, path: &Path) -> Self {
-        self.origin = Origin(vec![Arc::new((path.to_owned(), self.clone()))]);
-        self
+impl<T> Default for Origin<T> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
+}
 
-    /// The error about an option. It blames the file if the option still has the file's value.
-    pub(super) fn blame(&self, error: Error) -> Error {
-        let Error::InvalidOption { option, reason } = &error else { return error };
-        let says = |origin: &&Arc<(PathBuf, Self)>| self.agrees(&origin.1, option);
-        match self.origin.0.iter().rfind(says) {
-            // It is refused only beside a longer prompt.
-            Some(origin) if option != "max_length" => {
-                Error::malformed(&origin.0, format!("option `{option}`: {reason}"))
-            }
-            _ => error,
-        }
+impl<T> PartialEq for Origin<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }

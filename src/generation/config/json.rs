@@ -1,71 +1,13 @@
-//! Generation options out of JSON.
-
-use std::path::Path;
+//! The values of generation options as JSON has them.
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::generation::config::GenerationConfig;
 use crate::read::read;
-use crate::source::json;
-
-impl GenerationConfig {
-    /// Reads a `generation_config.json`.
-    ///
-    /// A `max_length` of 20 is left unset: it is transformers' default, written out, and means 20
-    /// new tokens there too.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read, is not a JSON object, or a value is of the wrong type.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        Self::read(path.as_ref(), &json::read(path.as_ref())?)
-    }
-
-    /// The options that a file of a checkpoint holds.
-    pub(in crate::generation) fn read(path: &Path, options: &Map<String, Value>) -> Result<Self> {
-        let mut config = Self::from_map(options).map_err(|error| Error::malformed(path, error))?;
-        if config.max_length == Some(20) {
-            config.max_length = None;
-        }
-        Ok(config.stored_in(path))
-    }
-
-    /// Reads the options of a JSON object by their Hugging Face names; see [`set`](Self::set).
-    /// Keys that generation does not know are ignored.
-    ///
-    /// # Errors
-    ///
-    /// When `json` is not an object or a value is of the wrong type.
-    pub fn from_json(json: &Value) -> Result<Self> {
-        let object = json.as_object().ok_or_else(|| {
-            Error::option("generation_config", format!("{json} is not a JSON object"))
-        })?;
-        Self::from_map(object)
-    }
-
-    pub(super) fn from_map(json: &Map<String, Value>) -> Result<Self> {
-        let mut config = Self::default();
-        for (name, value) in json {
-            config.set(name, value)?;
-        }
-        Ok(config)
-    }
-
-    /// An error for the first option that asks for something not implemented.
-    pub(in crate::generation) fn refuse_unsupported(&self) -> Result<()> {
-        match self.unsupported.iter().find(|(name, value)| !asks_for_nothing(name, value)) {
-            None => Ok(()),
-            Some((name, value)) => {
-                Err(Error::option(*name, format!("{value} is not supported; leave it unset")))
-            }
-        }
-    }
-}
 
 /// Whether `value` leaves an unsupported option off.
-fn asks_for_nothing(name: &str, value: &Value) -> bool {
+pub(super) fn asks_for_nothing(name: &str, value: &Value) -> bool {
     match name {
         "num_beams" | "num_beam_groups" | "guidance_scale" => {
             value.is_null() || value.as_f64() == Some(1.0)
@@ -124,6 +66,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::generation::GenerationConfig;
     use crate::models::ModelLimits;
 
     #[test]
