@@ -13,11 +13,11 @@ pub struct Memory {
     pub parameters: usize,
     /// All weights.
     pub weights: usize,
-    /// Of these, the embedding tables; a head that is tied to one is counted there.
+    /// Of these, the embedding tables, with heads that are tied to them.
     pub embeddings: usize,
     /// Of these, the matrices of linear layers.
     pub linear: usize,
-    /// All weights by what they are made of: `f32`, `bf16`, `q4_k` and so on.
+    /// All weights by how they are stored: `f32`, `bf16`, `q4_k` and so on.
     pub by_precision: BTreeMap<&'static str, usize>,
     /// What each token of each row adds to the cache.
     pub cache_per_token: usize,
