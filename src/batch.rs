@@ -97,7 +97,7 @@ impl TokenBatch {
     }
 
     /// The same batch with token types: 1 for the second of two texts, one row after the other.
-    /// They are 0 everywhere unless set; models without a table of them take no notice.
+    /// They are 0 everywhere unless set; models without token types ignore them.
     ///
     /// # Errors
     ///

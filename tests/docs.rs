@@ -46,7 +46,10 @@ fn every_page_is_in_the_guide() {
         let page = page.unwrap().path();
         if page.is_file() {
             let name = page.to_str().unwrap();
-            assert!(guide.contains(name) || weights.contains(name), "{name} is no page of the guide");
+            assert!(
+                guide.contains(name) || weights.contains(name),
+                "{name} is no page of the guide"
+            );
         }
     }
 }

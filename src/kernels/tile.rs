@@ -1,5 +1,5 @@
-//! Small matrix products whose right side lies in the cache: what larger ones are made of.
-//! Matrices are turned here too.
+//! Small matrix products whose right side lies in the cache: the building blocks of larger
+//! products. Transposition of small matrices.
 #![expect(unsafe_code, reason = "vector instructions")]
 
 use crate::kernels::tier::{Tier, tiered};

@@ -31,6 +31,7 @@ pub(super) trait Vector {
     /// `a b + c`.
     unsafe fn multiply_add(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
 
-    /// Has what is to be written soon fetched into the first cache; the pointer may be to nowhere.
+    /// Prefetches memory that is written soon into the first-level cache; the pointer need not be
+    /// valid.
     fn fetch(_: *const f32) {}
 }

@@ -1,7 +1,7 @@
-//! What a model that understands text gives: hidden vectors, or a head's answer about them.
+//! The traits of models that understand text: hidden states, or a head's output.
 //!
-//! Each trait is one head of transformers' `AutoModelFor…`. Padding changes no row's result, on
-//! whichever side it is; what is returned at padding means nothing.
+//! Each trait is one head of transformers' `AutoModelFor…`. Padding changes no row's result,
+//! whichever side it is on. Values at padding positions are meaningless.
 
 use candle_core::Tensor;
 
@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::models::raw_config::RawConfig;
 use crate::models::traits::TextModel;
 
-/// Ids in, one hidden vector per token out: `AutoModel`.
+/// Ids in, one hidden state per token out: `AutoModel`.
 pub trait Encoder: TextModel {
-    /// The length of a hidden vector.
+    /// The width of a hidden state.
     fn hidden_size(&self) -> usize;
 
     /// The hidden vectors after the last layer, `(batch, tokens, hidden)` in f32.
@@ -25,7 +25,7 @@ pub trait Encoder: TextModel {
 
 /// One answer for a whole text or pair of texts: `AutoModelForSequenceClassification`.
 pub trait SequenceClassifier: TextModel {
-    /// What the logits stand for.
+    /// What the logits mean.
     fn labels(&self) -> &Labels;
 
     /// Logits `(batch, labels)` in f32.
@@ -38,7 +38,7 @@ pub trait SequenceClassifier: TextModel {
 
 /// One answer for each token: `AutoModelForTokenClassification`.
 pub trait TokenClassifier: TextModel {
-    /// What the logits stand for.
+    /// What the logits mean.
     fn labels(&self) -> &Labels;
 
     /// Logits `(batch, tokens, labels)` in f32.
@@ -51,7 +51,7 @@ pub trait TokenClassifier: TextModel {
 
 /// Where an answer lies in a text: `AutoModelForQuestionAnswering`.
 pub trait QuestionAnswerer: TextModel {
-    /// Logits of an answer's first and of its last token, `(batch, tokens)` each, in f32.
+    /// Logits of the first and of the last token of an answer, `(batch, tokens)` each, in f32.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ pub trait QuestionAnswerer: TextModel {
 /// Which id a token should be: `AutoModelForMaskedLM`.
 pub trait MaskedLm: TextModel {
     /// Logits at the given places, each a row and a column of the batch: `(places, vocab)` in f32.
-    /// Only these are computed; a whole batch's would take gigabytes.
+    /// Only these are computed, because the logits of a whole batch would take gigabytes.
     ///
     /// # Errors
     ///
@@ -88,18 +88,18 @@ pub(crate) fn no_numbers() -> Error {
     ))
 }
 
-/// What the logits of a classifier stand for.
+/// What the logits of a classifier mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Labels {
     /// The names, in the order of the logits: `id2label`, or `LABEL_0` and so on.
     pub names: Vec<String>,
-    /// `label2id` of the config, where it has one: a number for each name, in its order. It may
-    /// contradict the names, and is what zero-shot classification goes by.
+    /// `label2id` of the config, if it has one: a number for each name, in the config's order. It
+    /// may contradict the names. Zero-shot classification uses it.
     pub ids: Option<Vec<(String, usize)>>,
-    /// `problem_type` of the config, where it says.
+    /// `problem_type` of the config, if given.
     pub problem_type: Option<ProblemType>,
-    /// `function_to_apply` of the config, where it says: `sigmoid`, `softmax` or `none`.
+    /// `function_to_apply` of the config, if given: `sigmoid`, `softmax` or `none`.
     pub function_to_apply: Option<String>,
 }
 
@@ -115,7 +115,7 @@ pub enum ProblemType {
 }
 
 impl Labels {
-    /// The number of each label whose name is `name`, in any case; the lowest where several are.
+    /// The number of the label `name`, in any case; the lowest of several.
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|label| label.eq_ignore_ascii_case(name))

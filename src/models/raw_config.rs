@@ -11,8 +11,8 @@ use crate::nn::activation::Activation;
 use crate::source::gguf::{GgufFile, GgufValue};
 use crate::source::{ModelFiles, json};
 
-/// The fields of `config.json`. GGUF metadata is translated into the same fields, so a family
-/// reads either without knowing which.
+/// The fields of `config.json`. GGUF metadata is translated into the same fields, so families read
+/// both in the same way.
 #[derive(Debug, Clone)]
 pub(crate) struct RawConfig {
     origin: PathBuf,
@@ -177,8 +177,8 @@ impl RawConfig {
         self.read_as(field, numbered, "an object with a number for each text")
     }
 
-    /// The same config with another default for a field than its common one, where it is missing; a
-    /// null says "none", as it does to the reference.
+    /// The same config with another default for a field. The default applies if the field is
+    /// missing; null means "none", as in the reference.
     pub(crate) fn with_default(&self, field: &str, value: impl Into<Value>) -> Self {
         let mut config = self.clone();
         config.fields.entry(self.spelled(field)).or_insert_with(|| value.into());

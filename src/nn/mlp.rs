@@ -15,7 +15,7 @@ use crate::weights::{Bias, Weights};
 pub enum MlpConfig {
     /// Some of many gated ones: Mixtral, Qwen2-MoE, Qwen3-MoE.
     Experts(ExpertsConfig),
-    /// `down(act(gate(x)) * up(x))`: Llama and what descends from it.
+    /// `down(act(gate(x)) * up(x))`: Llama and its descendants.
     Gated {
         /// Width between the projections, `intermediate_size`.
         hidden: usize,

@@ -1,4 +1,4 @@
-//! The pieces decoders and encoders are built from, written once and used by every family.
+//! The parts of decoders and encoders, written once and used by every family.
 
 pub mod activation;
 pub mod alibi;

@@ -23,8 +23,7 @@ pub enum NormConfig {
         /// Added to the variance.
         eps: f64,
     },
-    /// Root mean square, with weight: Llama and what descends from it.
-    /// <https://arxiv.org/abs/1910.07467>
+    /// Root mean square, with weight: Llama and its descendants. <https://arxiv.org/abs/1910.07467>
     Rms {
         /// Added to the mean square.
         eps: f64,

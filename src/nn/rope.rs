@@ -1,9 +1,9 @@
-//! Rotary position embeddings (<https://arxiv.org/abs/2104.09864>) and the ways to stretch them.
+//! Rotary position embeddings (<https://arxiv.org/abs/2104.09864>) and their scalings.
 //!
-//! Follows `modeling_rope_utils.py` of transformers, frequency by frequency in f32. One thing is
-//! done otherwise on purpose: where frequencies depend on the length of the sequence (`dynamic`,
-//! `longrope`), transformers takes the longest row of a batch, so that a short row's result
-//! depends on its neighbours. Here each row goes by its own length and gives what it gives alone.
+//! Follows `modeling_rope_utils.py` of transformers, frequency by frequency in f32. One thing
+//! differs on purpose. Where frequencies depend on the length of the sequence (`dynamic`,
+//! `longrope`), transformers uses the longest row of a batch, so a short row's result depends on
+//! its neighbours. Here each row uses its own length and gives what it gives alone.
 
 use std::f64::consts::PI;
 

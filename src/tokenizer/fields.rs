@@ -103,7 +103,7 @@ impl Kind {
     }
 }
 
-/// Looks at the fields of a file; the error tells which is wrong.
+/// Checks the fields of a file; the error names the wrong one.
 pub(super) fn check(fields: &Map<String, Value>) -> Result<(), String> {
     for &(name, kind) in FIELDS {
         match fields.get(name) {

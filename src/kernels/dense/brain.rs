@@ -1,4 +1,4 @@
-//! Products in bf16: of weights in it, and of activations that are rounded to it.
+//! Products in bf16: weights are bf16, and activations are rounded to bf16.
 //!
 //! Many rows of activations are multiplied in pairs (`vdpbf16ps`) where the processor does that;
 //! elsewhere, and for few rows, which wait for memory, rounded activations are multiplied in f32: the results differ by the order of sums alone. The error of sums against

@@ -34,7 +34,7 @@ use crate::source::ModelFiles;
 use crate::weights::{Bias, Embedding, Inventory, Linear, Weights};
 pub(crate) use family::{Dialect, Family};
 
-/// A decoder-only language model, made of what its [`DecoderConfig`] says.
+/// A decoder-only language model, built from its [`DecoderConfig`].
 #[derive(Debug)]
 pub struct Decoder {
     config: DecoderConfig,
@@ -111,7 +111,7 @@ impl Decoder {
         Ok((model, weights))
     }
 
-    /// What the model is made of.
+    /// The parts of the model.
     #[must_use]
     pub fn config(&self) -> &DecoderConfig {
         &self.config

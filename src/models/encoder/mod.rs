@@ -35,7 +35,7 @@ use convolution::Convolution;
 use embeddings::Embeddings;
 use families::Family;
 
-/// An encoder, made of what its [`EncoderConfig`] says.
+/// An encoder, built from its [`EncoderConfig`].
 #[derive(Debug)]
 pub struct TextEncoder {
     config: EncoderConfig,
@@ -114,7 +114,7 @@ impl TextEncoder {
         Ok((model, weights))
     }
 
-    /// What the model is made of.
+    /// The parts of the model.
     #[must_use]
     pub fn config(&self) -> &EncoderConfig {
         &self.config

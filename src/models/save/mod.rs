@@ -51,7 +51,7 @@ pub fn save(files: &ModelFiles, inventory: &Inventory, to: impl AsRef<Path>) -> 
     save_with(files, inventory, to, &|_| {})
 }
 
-/// As [`save`], and tells the name of each tensor before it is made and written.
+/// As [`save`], and calls `progress` with the name of each tensor before it is written.
 ///
 /// # Errors
 ///

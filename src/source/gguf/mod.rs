@@ -1,8 +1,8 @@
 //! The header of a GGUF file: metadata and the directory of tensors.
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little
-//! endian. Nothing is allocated on the file's word: every count is checked against the bytes that
-//! are really there.
+//! endian. No count in the file is trusted: each is checked against the bytes that are really
+//! there.
 
 mod reader;
 mod value;
@@ -124,8 +124,8 @@ impl GgufFile {
         self.malformed(self.read_as(key, GgufValue::as_bool, "true or false"))
     }
 
-    /// What a key says, by `convert`; a reason that lacks the file's name where it says something
-    /// else, which is never taken for nothing.
+    /// The value of a key, converted by `convert`. A value of another type is an error, whose
+    /// reason lacks the file's name.
     pub(crate) fn read_as<'a, T>(
         &'a self,
         key: &str,

@@ -1,4 +1,4 @@
-//! What stands under a key of the metadata.
+//! The values of the metadata.
 
 use std::fmt;
 

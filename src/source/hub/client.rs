@@ -1,4 +1,4 @@
-//! Requests to one repository of the Hub, with what can go wrong told apart.
+//! Requests to one repository of the Hub, with an error for each thing that can go wrong.
 
 use std::fs::File;
 use std::io::Write;

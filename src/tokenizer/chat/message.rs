@@ -55,8 +55,8 @@ impl Message {
         Self::new("assistant", content.into())
     }
 
-    /// What a tool returned; most templates also read `name` or `tool_call_id`
-    /// (see [`with`](Self::with)).
+    /// The result of a tool. Most templates also read `name` or `tool_call_id` (see
+    /// [`with`](Self::with)).
     #[must_use]
     pub fn tool(content: impl Into<String>) -> Self {
         Self::new("tool", content.into())

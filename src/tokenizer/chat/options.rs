@@ -27,16 +27,16 @@ pub struct ChatOptions {
     pub template: Option<String>,
     /// Whether to end with what begins the model's answer.
     pub add_generation_prompt: bool,
-    /// Whether to end inside the last message, for the model to go on with it. Excludes
+    /// Whether to end inside the last message, so that the model continues it. Excludes
     /// [`add_generation_prompt`](Self::add_generation_prompt).
     pub continue_final_message: bool,
     /// Further variables that the template reads: `enable_thinking`, `date_string`, …. They win
     /// over the special tokens.
     pub variables: Map<String, Value>,
-    /// A longer text is an error, noticed while it is made: what no model that it is for could read.
-    /// `None`, and at most, 64 MiB.
+    /// The longest text in bytes; a longer one is an error, found while rendering. `None`, and the
+    /// upper limit, is 64 MiB.
     pub max_bytes: Option<usize>,
-    /// The time that the template's `strftime_now` tells, in the local time zone; `None` is now.
+    /// The time that the template's `strftime_now` returns, in the local time zone; `None` is now.
     pub now: Option<SystemTime>,
 }
 

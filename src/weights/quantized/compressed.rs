@@ -13,7 +13,7 @@ use crate::weights::quantized::parts::{Parts, misfit, raw};
 use crate::weights::quantized::{BLOCK, matrix, refused, scaled};
 use crate::weights::store::StoredTensor;
 
-/// `quantization_config`, as far as the tensors themselves do not tell.
+/// The fields of `quantization_config` that cannot be inferred from the tensors.
 #[derive(Deserialize)]
 struct Config {
     format: Option<String>,
@@ -30,7 +30,7 @@ struct Group {
     weights: Option<Weights>,
 }
 
-/// How: which of them a layer belongs to is told by its tensors' shapes.
+/// How weights are quantized; the shapes of a layer's tensors decide which entry it belongs to.
 #[derive(Debug, Clone, Deserialize)]
 pub(in crate::weights) struct Weights {
     #[serde(default = "eight")]
@@ -49,7 +49,7 @@ struct Sparsity {
     format: Option<String>,
 }
 
-/// The kinds of weights that the config in that file tells of.
+/// The kinds of weights that the config in that file describes.
 pub(super) fn read(path: &Path, config: Value) -> Result<Vec<Weights>> {
     let config: Config =
         serde_json::from_value(config).map_err(|error| Error::malformed(path, error))?;

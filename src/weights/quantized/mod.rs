@@ -1,4 +1,5 @@
-//! Checkpoints that Python quantized: one weight is several tensors, put together while loading.
+//! Checkpoints that Python quantized: one weight is several tensors, which are combined while
+//! loading.
 //!
 //! | `quant_method` | what a weight is stored as |
 //! |---|---|

@@ -71,7 +71,7 @@ pub(super) fn raw<'t>(tensor: &'t StoredTensor<'_>, kind: &str, size: usize) -> 
     (whole && tensor.elements == Elements::Other(kind.to_owned())).then_some(&**bytes)
 }
 
-/// What is said when the parts of a weight do not fit each other.
+/// The error when the parts of a weight do not fit each other.
 pub(super) fn misfit(tensor: &StoredTensor<'_>, what: &str) -> Error {
     let reason = format!("tensor {:?} of shape {:?} {what}", tensor.name, tensor.shape);
     Error::malformed(tensor.file.path(), reason)
