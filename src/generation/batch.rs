@@ -37,12 +37,13 @@ impl Generated {
     }
 }
 
-/// Continues all `prompts` together, one forward pass per step; the rows that are over drop out. Of more
-/// than 256 answers, 256 at a time.
+/// Continues all `prompts` together, with one forward pass per step. Rows that have ended leave the
+/// batch. At most 256 answers are generated at a time.
 ///
-/// Returns `num_return_sequences` answers per prompt, those of the first prompt first. Each is what
-/// it would be alone: padding is never attended to, and answer `n` draws with a seed of its own,
-/// `seed + n`. `max_time` is that of all of them together. `tokenizer` is needed for `stop_strings` only.
+/// Returns `num_return_sequences` answers per prompt, those of the first prompt first. Each answer
+/// is what it would be alone: padding is never attended to, and answer `n` has a seed of its own,
+/// `seed + n`. `max_time` is that of all of them together. `tokenizer` is needed for `stop_strings`
+/// only.
 ///
 /// # Errors
 ///
@@ -56,7 +57,7 @@ pub fn generate_batch(
     generate_batch_until(model, tokenizer, prompts, config, &CancelHandle::default())
 }
 
-/// As [`generate_batch`], but `cancel` ends all the answers where they are.
+/// As [`generate_batch`], but `cancel` ends all answers.
 ///
 /// # Errors
 ///
@@ -113,5 +114,5 @@ pub(crate) fn complete(
     }
 }
 
-/// The most rows of one forward pass: their caches are not made for more, whatever is asked for.
+/// The most rows of one forward pass, however many answers are asked for.
 const MOST_ROWS: usize = 256;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Ends an answer from any thread: before its next token or, while its prompt is read, before the
-/// next 512 tokens of that.
+/// Ends an answer from any thread: before its next token or, while the prompt is processed, before
+/// the next 512 tokens of the prompt.
 ///
 /// ```
 /// use sconce::generation::CancelHandle;
@@ -29,8 +29,8 @@ impl CancelHandle {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Cancels when it is dropped: for whoever waits for an answer that another thread computes,
-    /// and may leave.
+    /// A guard that cancels when it is dropped: for a task that waits for an answer from another
+    /// thread and may be dropped itself.
     #[must_use]
     pub fn drop_guard(self) -> DropGuard {
         DropGuard(self)

@@ -16,18 +16,18 @@ use crate::models::ModelLimits;
 use crate::tokenizer::Tokenizer;
 
 impl GenerationConfig {
-    /// Fills in the defaults, which are those of transformers, and refuses what makes no sense: the
-    /// only place where either happens. `prompt` is what will be continued; `tokenizer` is needed
-    /// for `stop_strings` only.
+    /// Fills in transformers' defaults and rejects invalid values. Nothing else does either.
+    /// `prompt` is what will be continued; `tokenizer` is needed for `stop_strings` only.
     ///
     /// Without `max_new_tokens` and `max_length`, 20 tokens are generated. The model's context ends
-    /// every answer. When not sampling, options that only sampling uses are not looked at.
+    /// every answer. Without sampling, the options of sampling are not checked.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidOption`] for an option out of range, in conflict with another or not
-    /// supported, or [`Error::Malformed`] where it is a file that says so; [`Error::InvalidInput`] for a prompt that is empty or holds an id outside the
-    /// vocabulary; [`Error::ContextOverflow`] for a prompt longer than the model's context.
+    /// supported, or [`Error::Malformed`] if the option comes from a file; [`Error::InvalidInput`]
+    /// for a prompt that is empty or holds an id outside the vocabulary; [`Error::ContextOverflow`]
+    /// for a prompt longer than the model's context.
     pub fn plan(
         &self,
         prompt: &[u32],

@@ -14,9 +14,9 @@ use crate::generation::origin::Origin;
 use crate::source;
 use json::{UNSUPPORTED, asks_for_nothing, normalized, parsed};
 
-/// Declares every option once: the field, its setter, its place in
-/// [`GenerationConfig::overlaid`] and its JSON name. After `=` stands the value that JSON's `null`
-/// means; an option without one is left unset by `null`.
+/// Declares every option once: the field, its setter, its place in [`GenerationConfig::overlaid`]
+/// and its JSON name. After `=` comes the meaning of JSON's `null`; without it, `null` leaves the
+/// option unset.
 macro_rules! generation_config {
     ($(#[$about:meta])* { $($(#[$doc:meta])+ $name:ident: $kind:ty $(= $off:expr)?,)+ }) => {
         $(#[$about])*
@@ -24,8 +24,8 @@ macro_rules! generation_config {
         #[non_exhaustive]
         pub struct GenerationConfig {
             $($(#[$doc])+ pub $name: Option<$kind>,)+
-            /// Options of transformers that are not implemented, where their value asks for
-            /// something: [`plan`](Self::plan) refuses them.
+            /// Options of transformers that are not implemented, if their value asks for something:
+            /// [`plan`](Self::plan) rejects them.
             pub(super) unsupported: BTreeMap<&'static str, Value>,
             pub(super) origin: Origin<Self>,
         }
@@ -142,18 +142,18 @@ generation_config! {
         /// Seconds after which no further token is begun, and no further 512 tokens of the prompt are
         /// read, counted from the making of the plan, or for a batch from the beginning of the call.
         max_time: f64,
-        /// Ends the answer with the token that completes one of these. The text keeps it, and what
-        /// else its last token holds, as in transformers;
-        /// [`TextStream::trim_stop_strings`](super::TextStream::trim_stop_strings) cuts it off.
+        /// Ends the answer with the token that completes one of these strings. As in transformers,
+        /// the text keeps the string and the rest of its last token;
+        /// [`TextStream::trim_stop_strings`](super::TextStream::trim_stop_strings) removes them.
         stop_strings: Vec<String> = Vec::new(),
 
         // --- how to choose ---
-        /// Draw from the distribution rather than take the likeliest token. Default: false.
+        /// Sample from the distribution instead of taking the likeliest token. Default: false.
         do_sample: bool = false,
         /// *Sampling:* logits are divided by this, above 0. Default: 1.
         temperature: f64 = 1.0,
         /// *Sampling:* keep the `top_k` likeliest tokens and those that tie with the last of them;
-        /// 0 keeps all, and less is refused when a plan samples. Default: 50.
+        /// 0 keeps all; a negative number is an error if the plan samples. Default: 50.
         top_k: i64 = 0,
         /// *Sampling:* keep the likeliest tokens that together reach this probability, 0 to 1.
         /// Default: 1, all.
@@ -193,7 +193,8 @@ generation_config! {
         encoder_no_repeat_ngram_size: usize = 0,
         /// Sequences of ids that are never completed.
         bad_words_ids: Vec<Vec<u32>> = Vec::new(),
-        /// Sequences of ids and what is added to the logit of the last when it would complete them.
+        /// Sequences of ids, each with a bias for the logit of its last id when that would complete
+        /// the sequence.
         sequence_bias: Vec<(Vec<u32>, f64)> = Vec::new(),
         /// Ids that are never generated.
         suppress_tokens: Vec<u32> = Vec::new(),
@@ -201,7 +202,8 @@ generation_config! {
         begin_suppress_tokens: Vec<u32> = Vec::new(),
         /// The id that must come second, after a prompt of one token.
         forced_bos_token_id: u32,
-        /// The ids, one or a list, of which one must come last when the greatest length is reached.
+        /// One id or a list of ids, one of which is forced as the last token when the maximum
+        /// length is reached.
         forced_eos_token_id: Vec<u32> = Vec::new(),
         /// `(start, factor)`: from `start` new tokens on, the end-of-sequence logits grow by
         /// `|logit| (factor^n - 1)`.
@@ -282,7 +284,7 @@ impl GenerationConfig {
         self
     }
 
-    /// The error about an option: about the file, where the option still has the value that stands there.
+    /// The error about an option. It blames the file if the option still has the file's value.
     pub(super) fn blame(&self, error: Error) -> Error {
         let Error::InvalidOption { option, reason } = &error else { return error };
         match self.origin.find(|stored| self.agrees(stored, option)) {

@@ -86,8 +86,8 @@ impl Plan {
         })
     }
 
-    /// Whether the last of `tokens`, the prompt's included, ends the answer, and why. To be asked
-    /// after each new token.
+    /// Whether the last of `tokens` (prompt and answer) ends the answer, and why. Call it after
+    /// each new token.
     ///
     /// # Errors
     ///
@@ -103,8 +103,8 @@ impl Plan {
         self.stop.strings.as_ref().map_or(&[], StopStrings::strings)
     }
 
-    /// How many tokens a cache should have room for from the start: all that will come, unless
-    /// that is so many that they will hardly all come.
+    /// How many tokens to reserve in a cache: prompt and answer, up to a limit, because long
+    /// answers usually end earlier.
     pub(super) fn slots(&self) -> usize {
         self.stop.length.min(self.stop.prompt + MOST_RESERVED)
     }

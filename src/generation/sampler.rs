@@ -52,7 +52,7 @@ pub(super) fn top_logprobs(logits: &[f32], softmax: Softmax, count: usize) -> Ve
 /// Chooses one token from processed logits.
 #[derive(Debug, Clone)]
 pub(super) enum Sampler {
-    /// The likeliest; of equals the one with the lowest id, as `torch.argmax` has it.
+    /// The likeliest token; the lowest id of equals, as in `torch.argmax`.
     Greedy,
     /// One drawn from the distribution.
     Multinomial(Box<ChaCha8Rng>),
@@ -71,7 +71,7 @@ impl Sampler {
     ///
     /// # Errors
     ///
-    /// When the logits are no distribution.
+    /// When the logits are not a distribution.
     pub(super) fn pick(&mut self, logits: &[f32]) -> Result<(usize, Softmax)> {
         let softmax = Softmax::of(logits);
         if !softmax.is_valid() {
@@ -110,7 +110,7 @@ fn no_distribution(logits: &[f32]) -> Error {
     }
     Error::Tensor(candle_core::Error::Msg(
         "the logits hold NaN or +inf: the weights are broken, the dtype is too narrow for them, or \
-         an option is out of all proportion"
+         an option such as `temperature` is extreme"
             .to_owned(),
     ))
 }

@@ -32,7 +32,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Continues `prompt` as `plan`, which must have been made for it, says.
+    /// Continues `prompt` by `plan`, which must have been made for this prompt.
     ///
     /// # Errors
     ///

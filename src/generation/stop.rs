@@ -1,4 +1,4 @@
-//! When an answer is over.
+//! When an answer ends.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::tokenizer::{DecodeStream, Tokenizer};
 
-/// Why an answer is over.
+/// Why an answer has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FinishReason {
-    /// [`CancelHandle::cancel`](super::CancelHandle::cancel) was called. While a prompt is read, it ends
-    /// the answer before its first token.
+    /// [`CancelHandle::cancel`](super::CancelHandle::cancel) was called. While the prompt is
+    /// processed, this ends the answer before its first token.
     Cancelled,
     /// The model ended it, with one of `eos_token_id`.
     EndOfSequence,
@@ -24,9 +24,10 @@ pub enum FinishReason {
     Length,
     /// A [`StoppingCriterion`] is met.
     StoppingCriterion,
-    /// One of `stop_strings` has come.
+    /// The answer contains one of `stop_strings`.
     StopString,
-    /// `max_time` is over. While a prompt is read, it ends the answer before its first token.
+    /// `max_time` is over. While the prompt is processed, this ends the answer before its first
+    /// token.
     Time,
 }
 

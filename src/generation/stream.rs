@@ -31,10 +31,10 @@ pub fn generate(
     generate_from(model, model.new_cache(), &[], prompt, config)
 }
 
-/// Like [`generate`], but does not compute again what `cache` holds already: the longest beginning
-/// that `cached`, the tokens in `cache`, and `prompt` have in common, unless its keys would be
-/// others now ([`Autoregressive::reusable`]). The rest of the cache is dropped. Both come from
-/// [`TokenStream::into_parts`] of the turn before.
+/// As [`generate`], but reuses what `cache` already holds: the longest common beginning of `prompt`
+/// and `cached`, the tokens in `cache`, unless its keys would be different now
+/// ([`Autoregressive::reusable`]). The rest of the cache is dropped. [`TokenStream::into_parts`] of
+/// the previous turn returns both.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn generate_from(
 /// The tokens of an answer, computed as they are asked for: a [`Stepper`] with one sequence. An error
 /// ends it.
 ///
-/// It owns what it needs, so it can be kept, returned and sent to another thread.
+/// The stream owns what it needs, so it can be stored, returned and sent to another thread.
 #[derive(Debug)]
 pub struct TokenStream(Stepper);
 
@@ -77,8 +77,8 @@ impl TokenStream {
         self
     }
 
-    /// Ends with `handle` instead of one of its own: for a handle that must be there before the stream
-    /// is.
+    /// Uses `handle` instead of a handle of its own: for a handle that must exist before the
+    /// stream.
     #[must_use]
     pub fn with_cancel_handle(mut self, handle: CancelHandle) -> Self {
         self.sequence_mut().cancel = handle;
@@ -103,19 +103,19 @@ impl TokenStream {
         self.sequence().generated()
     }
 
-    /// Why the answer is over; `None` while it is not, and after an error.
+    /// Why the answer has ended; `None` while it is running, and after an error.
     #[must_use]
     pub fn finish_reason(&self) -> Option<FinishReason> {
         self.sequence().finish_reason()
     }
 
-    /// How long it has taken so far.
+    /// How long the answer has taken so far.
     #[must_use]
     pub fn timings(&self) -> Timings {
         self.sequence().timings()
     }
 
-    /// What ends the answer from elsewhere.
+    /// A handle that cancels the answer from any thread.
     #[must_use]
     pub fn cancel_handle(&self) -> CancelHandle {
         self.sequence().cancel_handle()

@@ -34,7 +34,8 @@ pub fn generate_text(
     TextStream::new(tokens, tokenizer.decode_stream(true))
 }
 
-/// The text of an answer, in pieces of whole characters, as they come. An error ends it.
+/// The text of an answer, in pieces of whole characters, as they become complete. An error ends the
+/// stream.
 ///
 /// The pieces continue the prompt: joined to its text they give the text of all tokens, so an
 /// answer may begin with a space.
@@ -46,8 +47,8 @@ pub struct TextStream {
 }
 
 impl TextStream {
-    /// The text of `tokens`, read with `decoder`, which decides about special tokens and must be
-    /// new.
+    /// The text of `tokens`, decoded by `decoder`, which must be new. The decoder decides whether
+    /// special tokens are shown.
     ///
     /// # Errors
     ///
@@ -64,19 +65,19 @@ impl TextStream {
         self
     }
 
-    /// Why the answer is over; `None` while it is not, and after an error.
+    /// Why the answer has ended; `None` while it is running, and after an error.
     #[must_use]
     pub fn finish_reason(&self) -> Option<FinishReason> {
         self.tokens.finish_reason()
     }
 
-    /// How long it has taken so far.
+    /// How long the answer has taken so far.
     #[must_use]
     pub fn timings(&self) -> Timings {
         self.tokens.timings()
     }
 
-    /// What ends the answer from elsewhere.
+    /// A handle that cancels the answer from any thread.
     #[must_use]
     pub fn cancel_handle(&self) -> CancelHandle {
         self.tokens.cancel_handle()
@@ -95,7 +96,7 @@ impl TextStream {
         self.tokens
     }
 
-    /// Runs to the end and returns all the text that has not come yet.
+    /// Runs to the end and returns the rest of the text.
     ///
     /// # Errors
     ///
@@ -209,7 +210,7 @@ impl TextPieces {
     }
 }
 
-/// Bytes at the end of `text` with which `stop` begins, but for the whole of it.
+/// The length of the longest end of `text` with which `stop` begins, except for all of `stop`.
 fn overlap(text: &str, stop: &str) -> usize {
     let mut ends = stop.char_indices().map(|(end, _)| end).rev();
     ends.find(|&end| text.ends_with(&stop[..end])).unwrap_or(0)

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How long a generation has taken so far. Only time spent computing counts, not the time the
-/// caller takes between tokens. As JSON, times are seconds.
+/// How long a generation has taken so far. Only computing counts, not the caller's time between
+/// tokens. As JSON, times are seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timings {

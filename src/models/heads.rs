@@ -15,7 +15,7 @@ pub trait Encoder: TextModel {
     /// The width of a hidden state.
     fn hidden_size(&self) -> usize;
 
-    /// The hidden vectors after the last layer, `(batch, tokens, hidden)` in f32.
+    /// The hidden states after the last layer, `(batch, tokens, hidden)` in f32.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ pub trait MaskedLm: TextModel {
     fn predict(&self, batch: &TokenBatch, places: &[(usize, usize)]) -> Result<Tensor>;
 }
 
-/// Results as they are, where all are numbers; what is made of others would be nonsense.
+/// The results, if all are finite numbers; anything else is an error.
 pub(crate) fn finite(results: Tensor) -> Result<Tensor> {
     // Infinity and NaN are NaN then.
     if (&results * 0.0)?.sum_all()?.to_scalar::<f32>()? == 0.0 {
@@ -106,7 +106,7 @@ pub struct Labels {
 /// What a classifier was trained to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProblemType {
-    /// `multi_label_classification`: each label is true or false by itself.
+    /// `multi_label_classification`: each label is true or false independently.
     MultiLabel,
     /// `regression`: logits are the answer.
     Regression,

@@ -1,6 +1,6 @@
-//! Decoders that classify by their last token: its vector projected to labels (`LlamaForSequence…`
-//! and its kin, `GenericForSequenceClassification` of transformers), or how likely the next token is
-//! one and not another (`LogitScore` of sentence-transformers).
+//! Decoders that classify by their last token: by a projection of its hidden state to labels
+//! (`LlamaForSequence…` and similar classes, `GenericForSequenceClassification` of transformers),
+//! or by the logits of two next tokens (`LogitScore` of sentence-transformers).
 
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ pub(super) struct LastTokenClassifier {
     inventory: Inventory,
 }
 
-/// A language model whose one logit is that of the next token's being `wanted`, less that of its
-/// being `unwanted`.
+/// A language model whose one logit is that of the next token `wanted`, minus that of the next
+/// token `unwanted`.
 #[derive(Debug)]
 pub(super) struct NextTokenScorer {
     body: Arc<dyn CausalLm>,

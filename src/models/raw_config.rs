@@ -69,7 +69,8 @@ impl RawConfig {
         self.read_as(field, size, &format!("a whole number from 1 to {}", MAX_SIZE - 1))
     }
 
-    /// The number of layers, for each of which memory is taken before any weight is looked for.
+    /// The number of layers. Bounded, because memory is allocated for each before any weight is
+    /// read.
     pub(crate) fn layers(&self) -> Result<Option<usize>> {
         match self.optional_size("num_hidden_layers")? {
             Some(layers) if layers > MOST_LAYERS => {
@@ -84,7 +85,7 @@ impl RawConfig {
         Ok(self.read_as(field, Value::as_f64, "a number")?.unwrap_or(default))
     }
 
-    /// Checkpoints whose heads were cut out have tensors of other sizes.
+    /// Checkpoints with pruned heads have tensors of other sizes.
     pub(crate) fn refuse_pruned_heads(&self) -> Result<()> {
         let none = |heads: &Value| heads.as_object().is_some_and(Map::is_empty);
         match self.fields.get("pruned_heads") {
@@ -96,8 +97,7 @@ impl RawConfig {
         }
     }
 
-    /// What a norm adds to the variance, or the default of the reference: not below 0, where roots are
-    /// none.
+    /// The epsilon of a norm, or the default of the reference; not below 0.
     pub(crate) fn epsilon(&self, field: &str, default: f64) -> Result<f64> {
         let eps = self.number(field, default)?;
         if eps >= 0.0 && (eps as f32).is_finite() {
@@ -220,8 +220,8 @@ impl RawConfig {
         config
     }
 
-    /// The same config, whose family calls fields otherwise: pairs of the common name and its own,
-    /// which wins where both are there.
+    /// The same config with other names for fields: pairs of the common name and the family's own,
+    /// which wins if both exist.
     pub(crate) fn with_spellings(
         &self,
         spellings: &'static [(&'static str, &'static str)],

@@ -33,9 +33,9 @@ pub struct AttentionConfig {
     /// Which tokens are attended to: a number into the model's
     /// [`spans`](crate::models::decoder::DecoderConfig::spans).
     pub span: usize,
-    /// How it tells where tokens stand.
+    /// How it encodes the positions of tokens.
     pub positions: Positions,
-    /// Keeps scores between this and its negative, `cap * tanh(score / cap)`: Gemma 2.
+    /// Soft cap of the scores, `cap * tanh(score / cap)`: Gemma 2.
     pub score_cap: Option<f64>,
     /// How queries and keys are normed before they are rotated.
     pub qk_norm: QkNorm,
@@ -45,11 +45,11 @@ pub struct AttentionConfig {
     pub output_bias: Bias,
 }
 
-/// How a layer tells where tokens stand, besides seeing only what comes before.
+/// How a layer encodes the positions of tokens, besides the causal mask.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Positions {
-    /// By a bias that scores get: a number into
+    /// By a bias on the scores (ALiBi): a number into
     /// [`alibis`](crate::models::decoder::DecoderConfig::alibis). The first Falcons.
     Alibi(usize),
     /// Not at all: every fourth layer of SmolLM3; GPT-2 and BERT, whose embeddings say it already.

@@ -11,7 +11,7 @@ use crate::weights::{Embedding, Weights};
 #[non_exhaustive]
 pub enum AbsolutePositions {
     /// Learned ones, numbered from `padding_id + 1` on, and `padding_id` for a token of that id:
-    /// RoBERTa and what descends from it, MPNet.
+    /// RoBERTa and its descendants, MPNet.
     AfterPadding {
         /// The id of the padding token.
         padding_id: u32,

@@ -10,8 +10,8 @@ use crate::nn::rope::RopeConfig;
 use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
 
-/// Everything a decoder is, but for its weights. Families make it from config.json or from GGUF
-/// metadata; the decoder that runs it has never heard of them.
+/// A whole decoder, except its weights. Families make it from config.json or from GGUF metadata;
+/// the decoder that runs it does not know the families.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DecoderConfig {
@@ -21,8 +21,9 @@ pub struct DecoderConfig {
     pub hidden_size: usize,
     /// The most tokens that a context may hold.
     pub max_positions: usize,
-    /// A conversation that grows beyond so many tokens is computed again from its first one, so that it
-    /// gives what it gives at once: Phi-3, whose rope changes there. Others keep the keys they have.
+    /// Beyond this length, the cache is computed again from the first token, so that the result
+    /// equals a single forward pass: Phi-3, whose rope changes there. Other models keep their
+    /// cached keys.
     pub recomputed_beyond: Option<usize>,
     /// Multiplies embeddings: `sqrt(hidden_size)` in Gemma, `embedding_multiplier` in Granite.
     pub embedding_scale: Option<f64>,
@@ -32,7 +33,7 @@ pub struct DecoderConfig {
     pub positions: AbsolutePositions,
     /// The distinct ways in which layers rotate queries and keys.
     pub ropes: Vec<RopeConfig>,
-    /// The distinct biases by which layers tell positions.
+    /// The distinct ALiBi biases of the layers.
     pub alibis: Vec<AlibiConfig>,
     /// The distinct spans that layers attend to.
     pub spans: Vec<AttentionSpan>,
@@ -44,12 +45,13 @@ pub struct DecoderConfig {
     pub head_bias: Bias,
     /// Multiplies logits: the inverse of `logits_scaling` in Granite.
     pub logit_scale: Option<f64>,
-    /// Keeps logits between this and its negative, `cap * tanh(logit / cap)`: Gemma 2.
+    /// Soft cap of the logits, `cap * tanh(logit / cap)`: Gemma 2.
     pub logit_cap: Option<f64>,
 }
 
 impl DecoderConfig {
-    /// Whether tokens attend to those after them, so that a text cannot be continued.
+    /// Whether tokens also attend to later tokens (bidirectional), so that a text cannot be
+    /// continued.
     pub(crate) fn looks_ahead(&self) -> bool {
         self.spans.iter().any(|span| span.looks_ahead())
     }

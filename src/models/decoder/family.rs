@@ -1,4 +1,4 @@
-//! What a family of decoders is: data, of which each format of checkpoints has its own.
+//! A family of decoders: data, with a dialect for each format of checkpoints.
 
 use serde_json::Value;
 
@@ -13,8 +13,8 @@ use crate::weights::names::{NameTable, Rule};
 /// A decoder family: how its config is read, and what differs between the formats of its checkpoints.
 #[derive(Debug)]
 pub(crate) struct Family {
-    /// Reads the config, in the words of config.json whatever the format. Which channels a rope pairs is
-    /// the dialect's to say.
+    /// Reads the config, under the names of config.json for every format. The rope pairing comes
+    /// from the dialect.
     pub(crate) config: fn(&RawConfig) -> Result<DecoderConfig>,
     /// Hugging Face's checkpoints: config.json and safetensors.
     pub(crate) hf: Dialect,
@@ -32,31 +32,33 @@ pub(crate) struct Dialect {
     pub(crate) pairing: RopePairing,
     /// Names of tensors that differ from the format's common ones.
     pub(crate) names: &'static [Rule],
-    /// Fields that are called otherwise: pairs of the name that `config` asks for and the stored one,
-    /// which wins where both are there. In GGUF files the stored name is a metadata key without its
-    /// prefix, or a tensor of the first layer, whose presence means true.
+    /// Fields with other names: pairs of the name that `config` asks for and the stored name, which
+    /// wins if both exist. In GGUF files the stored name is a metadata key without its prefix, or a
+    /// tensor of the first layer, whose presence means true.
     pub(crate) spellings: &'static [(&'static str, &'static str)],
     /// Sizes of the reference's config class, which config.json may leave out.
     pub(crate) sizes: &'static [(&'static str, usize)],
     /// Special ids of that class.
     pub(crate) ids: &'static [(&'static str, &'static [u32])],
-    /// Fields that Llama's class has and the family's has not: in a config.json they mean nothing.
+    /// Fields that Llama's class has and the family's class does not: they are ignored in a
+    /// config.json.
     pub(crate) unread: &'static [&'static str],
     /// What the lists above cannot say of the fields.
     pub(crate) translate: fn(&RawConfig) -> Result<RawConfig>,
-    /// What the remaining fields of this struct say is for writing: whose weights the head must use where
+    /// The remaining fields are for writing. This one: whether the head must be tied or not, where
     /// llama.cpp gives the architecture no choice.
     pub(crate) head: Option<HeadWeights>,
     /// The linear layers whose biases llama.cpp reads; it refuses files with others.
     pub(crate) biases: &'static [&'static str],
     /// Metadata that only this architecture has, by keys without their prefix.
     pub(crate) keys: fn(&DecoderConfig) -> Vec<(&'static str, GgufValue)>,
-    /// Whether a file of such a model holds a tensor: asked where `names` has several names for one.
+    /// Whether a file of such a model holds a tensor: for tensors to which `names` gives several
+    /// names.
     pub(crate) holds: fn(&DecoderConfig, &str) -> bool,
     pub(super) common_names: &'static [Rule],
 }
 
-/// A checkpoint of Hugging Face that has the names of Llama's.
+/// A Hugging Face checkpoint with the names of Llama's tensors.
 pub(super) const HF: Dialect = Dialect {
     types: &[],
     pairing: RopePairing::Halves,

@@ -2,7 +2,7 @@
 
 use crate::weights::names::{Rule, expert, renamed};
 
-/// Hugging Face checkpoints of Llama and of what descends from it.
+/// Hugging Face checkpoints of Llama and its descendants.
 pub(super) const LLAMA_NAMES: &[Rule] = &[
     renamed("embed", "model.embed_tokens"),
     renamed("final_norm", "model.norm"),

@@ -8,8 +8,8 @@ use crate::nn::rope::RopeConfig;
 use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
 
-/// Everything an encoder is, but for its weights. Families make it from config.json or from GGUF
-/// metadata; the encoder that runs it has never heard of them.
+/// A whole encoder, except its weights. Families make it from config.json or from GGUF metadata;
+/// the encoder that runs it does not know the families.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct EncoderConfig {

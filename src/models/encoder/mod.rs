@@ -54,8 +54,8 @@ pub struct TextEncoder {
 const TOKENS: usize = 512;
 
 impl TextEncoder {
-    /// Reads a model of a known family from an opened source; the weights, which heads may be read
-    /// from, come with it.
+    /// Reads a model of a known family from an opened source, and returns the weights, too, from
+    /// which heads may be read.
     pub(crate) fn load(
         family: &Family,
         raw: &RawConfig,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-/// What differs, where something does: which field and what it is. GGUF files hold f32, so numbers
+/// The first difference, if there is one: the field and its values. GGUF files hold f32, so numbers
 /// may differ as far as these do.
 pub(super) fn same<T: Serialize>(expected: &T, found: &T) -> Result<(), String> {
     let json = |config: &T| serde_json::to_value(config).map_err(|error| error.to_string());

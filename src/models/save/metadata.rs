@@ -1,4 +1,4 @@
-//! A config in the metadata of GGUF files, which
+//! A config as the metadata of a GGUF file, which
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md> describes.
 
 use crate::models::decoder::{DecoderConfig, Dialect};
@@ -116,7 +116,7 @@ impl Keys<'_> {
                     self.push("rope.scaling.yarn_beta_fast", *beta_fast);
                     self.push("rope.scaling.yarn_beta_slow", *beta_slow);
                 }
-                // These no file can say, which is found out when it is read back.
+                // No file can express these; the check that reads the file back finds them.
                 RopeScaling::Dynamic { .. } | RopeScaling::Factors(_) | RopeScaling::None => {}
             }
         }

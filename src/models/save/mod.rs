@@ -22,14 +22,14 @@ use crate::weights::{Inventory, Outgoing, Progress};
 
 /// Saves a model as it was loaded, quantized or not, one tensor at a time.
 ///
-/// `files` is the source that the model was loaded from and `inventory` what it
-/// [is made of](crate::models::Model::inventory). Where `to` ends in `.gguf`, that becomes
-/// a GGUF file, which llama.cpp loads, too: of a GGUF file with its metadata; of a folder or
-/// repository with those of its config, tokenizer and chat template. Else it becomes a folder of our
-/// own: `model.safetensors`, in which blocks are bytes with their type told in the file's metadata,
-/// and all files beside it.
+/// `files` is the source that the model was loaded from, and `inventory` lists [its
+/// parts](crate::models::Model::inventory). If `to` ends in `.gguf`, the result is a GGUF file,
+/// which llama.cpp loads, too. Its metadata are those of the source file, or come from the folder's
+/// config, tokenizer and chat template. Otherwise the result is a folder of our own:
+/// `model.safetensors`, in which blocks are tensors of bytes with their types in the file's
+/// metadata, and all other files of the source.
 ///
-/// What was saved, loaded without options, has the same weights bit for bit.
+/// Loaded without options, the saved model has the same weights bit for bit.
 ///
 /// ```no_run
 /// use sconce::models::AutoModel;
@@ -44,9 +44,9 @@ use crate::weights::{Inventory, Outgoing, Progress};
 ///
 /// # Errors
 ///
-/// When there is something at `to` already or it cannot be written; when a GGUF file is to become a
-/// folder; and when a GGUF file cannot say what the model is: an encoder, a sliding window where the
-/// architecture has none, a tokenizer that llama.cpp does not know.
+/// When `to` exists or cannot be written; when a GGUF file is to be saved as a folder; and when a
+/// GGUF file cannot express the model: an encoder, a sliding window where the architecture has
+/// none, a tokenizer that llama.cpp does not know.
 pub fn save(files: &ModelFiles, inventory: &Inventory, to: impl AsRef<Path>) -> Result<()> {
     save_with(files, inventory, to, &|_| {})
 }
@@ -169,8 +169,8 @@ fn read_back(file: &GgufFile) -> Result<DecoderConfig> {
     family.read(&family.gguf, &raw)
 }
 
-/// The same model in the words of GGUF: other pairs of channels, and divisors of frequencies
-/// whatever they come from.
+/// The same model in GGUF's terms: other rope pairs, and divisors of frequencies wherever they come
+/// from.
 fn expected(mut config: DecoderConfig, pairing: RopePairing) -> DecoderConfig {
     for rope in &mut config.ropes {
         if matches!(rope.scaling, RopeScaling::Llama3 { .. }) {

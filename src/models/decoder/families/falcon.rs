@@ -5,7 +5,8 @@
 //!   of their own (11B: with one);
 //! - without `parallel_attn` (RW 1B, 7B): halves one after the other, all heads with keys and values.
 //!
-//! `alibi` tells positions by biases instead of rope. GGUF files cannot say that.
+//! With `alibi`, positions are biases on the scores instead of rope. GGUF files cannot express
+//! that.
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;

@@ -3,8 +3,8 @@
 //! - five layers in six attend to a sliding window, with a rope of their own (base
 //!   `rope_local_base_freq`, never scaled);
 //! - each query and key head is normed;
-//! - with `use_bidirectional_attention` (EmbeddingGemma) tokens see those after them too, in windows to half
-//!   the distance on either side. GGUF files have an architecture for it.
+//! - with `use_bidirectional_attention` (EmbeddingGemma) tokens attend both ways, with half of the
+//!   window on either side. GGUF files have an architecture of its own for it.
 //!
 //! Multimodal checkpoints (`gemma3`) hold all this in `text_config`, and leave out what is as in the 4B model.
 

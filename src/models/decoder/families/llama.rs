@@ -1,5 +1,5 @@
-//! Llama 2, 3, 3.1, 3.2, 3.3, and whatever else calls itself `llama`: SmolLM2, TinyLlama, Yi. The
-//! families beside it are written as "Llama, except …".
+//! Llama 2, 3, 3.1, 3.2, 3.3, and other models of type `llama`: SmolLM2, TinyLlama, Yi. All other
+//! families are written as "Llama, except …".
 //!
 //! Config: `configuration_llama.py` of transformers, with its defaults.
 

@@ -24,7 +24,7 @@ mod starcoder2;
 
 use crate::models::decoder::family::Family;
 
-/// Every decoder family there is. Adding one is a file and a line here.
+/// Every decoder family. A new one is a file and a line here.
 pub(crate) const FAMILIES: &[&Family] = &[
     &falcon::FAMILY,
     &gemma::FAMILY,
@@ -51,7 +51,7 @@ pub(crate) const FAMILIES: &[&Family] = &[
 mod tests {
     use super::*;
 
-    /// What all families share asks for none of them by name, so that a family is one file.
+    /// The shared code names no family, so that a family is one file.
     #[test]
     fn families_are_named_in_their_own_files_only() {
         let shared = [
