@@ -31,8 +31,8 @@ const MODEL: &str = "dbmdz/bert-large-cased-finetuned-conll03-english";
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { model, text } = Arguments::parse();
     let tagger = Pipeline::token_classification(model).build()?;
-    let mut options = TokenClassificationOptions::default();
-    options.aggregation_strategy = Some(AggregationStrategy::Average);
+    let options =
+        TokenClassificationOptions::default().aggregation_strategy(AggregationStrategy::Average);
     let entities = tagger.run_with(text.as_str(), &options)?;
     let is_coloured = stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
     println!("{}\n", marked(&text, &entities, is_coloured));

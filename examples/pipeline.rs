@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sconce::pipeline::{Pipeline, Task};
+use sconce::pipeline::{Pipeline, TaskName};
 use sconce::{Device, Error, LoadOptions, ModelSource, Precision, QuantLevel};
 use serde_json::{Map, Value};
 
@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 #[command(about = "Runs a Hugging Face task and prints its result as JSON")]
 struct Arguments {
     /// A Hugging Face task name or alias, such as text-generation
-    task: Task,
+    task: TaskName,
     /// A Hub id, a folder (`./folder`) or a GGUF file
     #[arg(long)]
     model: String,
@@ -78,7 +78,7 @@ fn run(arguments: Arguments) -> Result<Value, Error> {
         (_, Some(_)) => return Err(usage("gguf-file", "--model is not a Hub repository")),
         (source, None) => source,
     };
-    Pipeline::load(arguments.task, source, options)?.call(&input, arguments.options)
+    Ok(Pipeline::load(arguments.task, source, options)?.call(input, arguments.options)?.json)
 }
 
 /// What stands on the command line, in a file or on stdin. JSON arrays, objects and strings are

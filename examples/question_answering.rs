@@ -40,8 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => context,
     };
     let reader = Pipeline::question_answering(model).build()?;
-    let mut options = QuestionAnsweringOptions::default();
-    options.top_k = Some(top_k);
+    let options = QuestionAnsweringOptions::default().top_k(top_k);
     let answers = reader.run_with(Question::new(question.as_str(), context.as_str()), &options)?;
     println!("{question}");
     if answers.is_empty() {

@@ -39,8 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let documents = documents.lines().filter(|line| !line.trim().is_empty());
     let ranker = Pipeline::text_ranking(model).build()?;
-    let mut options = TextRankingOptions::default();
-    options.return_documents = Some(true);
+    let mut options = TextRankingOptions::default().return_documents(true);
     options.top_k = top_k;
     println!("{query}");
     for ranked in ranker.rank(query.as_str(), documents, &options)? {

@@ -30,8 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let word = |place: usize| words[(row * 31 + place * 7) % words.len()];
         (0..3 + row % 9).map(word).collect::<Vec<_>>().join(" ")
     });
-    let mut options = FeatureExtractionOptions::default();
-    options.pooling = Some(Pooling::Mean);
+    let options = FeatureExtractionOptions::default().pooling(Pooling::Mean);
     let step = rows.div_ceil(10).max(1);
     let started = Instant::now();
     for (row, features) in extractor.stream(texts, &options)?.enumerate() {

@@ -31,9 +31,8 @@ const MODEL: &str = "MoritzLaurer/deberta-v3-base-zeroshot-v1.1-all-33";
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { model, labels, multi_label, text } = Arguments::parse();
     let judge = Pipeline::zero_shot_classification(model).build()?;
-    let mut options = ZeroShotClassificationOptions::default();
-    options.candidate_labels = labels;
-    options.multi_label = Some(multi_label);
+    let options =
+        ZeroShotClassificationOptions::default().candidate_labels(labels).multi_label(multi_label);
     let judged = judge.run_with(text.as_str(), &options)?;
     println!("{text}");
     let width = judged.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Rows of token ids, padded to one length.
+//! Rows of token ids, padded to one length; which rows of different lengths go together.
 
 use crate::error::{Error, Result};
 
@@ -138,5 +138,87 @@ impl TokenBatch {
     #[must_use]
     pub fn type_ids(&self) -> &[u32] {
         &self.type_ids
+    }
+}
+
+/// How much goes through a model at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// The most rows.
+    pub(crate) rows: usize,
+    /// The most tokens, padding included, of several rows.
+    pub(crate) tokens: usize,
+    /// Beyond so many tokens, at most an eighth is padding: below, one pass with padding is faster than
+    /// several without.
+    pub(crate) may_be_loose: usize,
+}
+
+/// Runs rows of any kind, by their lengths, in batches of like length, the longest first. `run` is given
+/// the numbers of a batch's rows and gives a result for each; the results come in the order of the rows.
+pub(crate) fn by_length<R>(
+    lengths: &[usize],
+    budget: Budget,
+    mut run: impl FnMut(&[usize]) -> Result<Vec<R>>,
+) -> Result<Vec<R>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
+    let mut results: Vec<Option<R>> = lengths.iter().map(|_| None).collect();
+    let mut rest = order.as_slice();
+    while !rest.is_empty() {
+        let (batch, others) = rest.split_at(budget.fill(rest.iter().map(|&row| lengths[row])));
+        for (&row, result) in batch.iter().zip(run(batch)?) {
+            results[row] = Some(result);
+        }
+        rest = others;
+    }
+    let missing = || Error::input("the model gave fewer rows than it was given");
+    results.into_iter().map(|row| row.ok_or_else(missing)).collect()
+}
+
+impl Budget {
+    /// How many of the rows, whose lengths fall, make the next batch: at least one.
+    fn fill(self, mut lengths: impl Iterator<Item = usize>) -> usize {
+        let longest = lengths.next().unwrap_or(0);
+        let (mut rows, mut filled) = (1, longest);
+        for length in lengths.take(self.rows.saturating_sub(1)) {
+            let padded = (rows + 1) * longest;
+            filled += length;
+            let is_wasteful = padded > self.may_be_loose && (padded - filled) * 8 > padded;
+            if padded > self.tokens || is_wasteful {
+                break;
+            }
+            rows += 1;
+        }
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_hold_little_padding_and_few_tokens() {
+        let fill = |lengths: &[usize], rows: usize| {
+            Budget { rows, tokens: 2048, may_be_loose: 256 }.fill(lengths.iter().copied())
+        };
+        assert_eq!(fill(&[20, 6, 5], 8), 3);
+        assert_eq!(fill(&[400, 390, 100], 8), 2);
+        assert_eq!(fill(&[512; 9], 8), 4);
+        assert_eq!(fill(&[10; 9], 2), 2);
+        assert_eq!(fill(&[9000, 1], 8), 1);
+    }
+
+    #[test]
+    fn results_are_in_the_order_of_the_rows() {
+        let budget = Budget { rows: 2, tokens: 100, may_be_loose: 100 };
+        let mut batches = Vec::new();
+        let found = by_length(&[3, 9, 5, 0], budget, |rows| {
+            batches.push(rows.to_vec());
+            Ok(rows.to_vec())
+        });
+        assert_eq!(found.unwrap(), [0, 1, 2, 3]);
+        assert_eq!(batches, [[1, 2], [0, 3]]);
+        assert!(by_length(&[1, 1], budget, |_| Ok(vec![()])).is_err());
     }
 }

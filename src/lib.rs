@@ -20,6 +20,7 @@
 pub mod batch;
 pub mod embeddings;
 pub mod error;
+mod fields;
 pub mod generation;
 pub mod guide;
 mod kernels;

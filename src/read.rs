@@ -4,9 +4,13 @@
 //! print texts whole.
 
 use std::fmt;
+use std::iter::Enumerate;
+use std::slice;
 
-use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, Visitor,
+};
 use serde_json::{Map, Value};
 
 use crate::error::{did_you_mean, none_of, quoted};
@@ -29,6 +33,11 @@ pub(crate) fn read_fields<T: DeserializeOwned>(fields: &Map<String, Value>) -> R
     T::deserialize(Fields(fields))
 }
 
+/// Reads the value of a field by itself.
+pub(crate) fn read_field<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, Wrong> {
+    read(value).map_err(|wrong| wrong.within(name))
+}
+
 /// A value in a few words: `7`, `the text "…"`, `a list of 3`.
 pub(crate) fn described(value: &Value) -> String {
     match value {
@@ -48,17 +57,46 @@ struct Reader<'a>(&'a Value);
 #[derive(Clone, Copy)]
 struct Fields<'a>(&'a Map<String, Value>);
 
-/// A value and what it is called in the one around it.
-struct Part<'a>(&'a Value, Place<'a>);
-
-enum Place<'a> {
-    Field(&'a str),
-    Item(usize),
+/// The fields of an object, one after the other.
+struct FieldAccess<'a> {
+    rest: serde_json::map::Iter<'a>,
+    next: Option<(&'a str, &'a Value)>,
 }
 
-impl<'a> Fields<'a> {
-    fn parts(self) -> impl Iterator<Item = (&'a str, Part<'a>)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), Part(value, Place::Field(name))))
+impl<'de> MapAccess<'de> for FieldAccess<'_> {
+    type Error = Wrong;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Wrong> {
+        self.next = self.rest.next().map(|(name, value)| (name.as_str(), value));
+        self.next.map(|(name, _)| seed.deserialize(name.into_deserializer())).transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+        let (name, value) = self.next.unwrap_or(("", &Value::Null));
+        seed.deserialize(Reader(value)).map_err(|wrong| wrong.within(name))
+    }
+}
+
+/// The items of a list, one after the other.
+struct ItemAccess<'a>(Enumerate<slice::Iter<'a, Value>>);
+
+impl<'de> SeqAccess<'de> for ItemAccess<'_> {
+    type Error = Wrong;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Wrong> {
+        let Some((number, item)) = self.0.next() else { return Ok(None) };
+        let read = seed.deserialize(Reader(item));
+        read.map(Some).map_err(|wrong| wrong.within(&format!("[{number}]")))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.0.len())
     }
 }
 
@@ -66,7 +104,7 @@ impl<'de> Deserializer<'de> for Fields<'_> {
     type Error = Wrong;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        visitor.visit_map(MapDeserializer::new(self.parts()))
+        visitor.visit_map(FieldAccess { rest: self.0.iter(), next: None })
     }
 
     serde::forward_to_deserialize_any! {
@@ -88,11 +126,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 (None, None, number) => visitor.visit_f64(number.unwrap_or(f64::NAN)),
             },
             Value::String(text) => visitor.visit_str(text),
-            Value::Array(items) => {
-                let items = items.iter().enumerate();
-                let items = items.map(|(number, item)| Part(item, Place::Item(number)));
-                visitor.visit_seq(SeqDeserializer::new(items))
-            }
+            Value::Array(items) => visitor.visit_seq(ItemAccess(items.iter().enumerate())),
             Value::Object(fields) => Fields(fields).deserialize_any(visitor),
         }
     }
@@ -133,53 +167,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Wrong> for Part<'_> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-/// As [`Reader`], with the place put before what goes wrong inside.
-macro_rules! within {
-    ($($method:ident($($argument:ident: $kind:ty),*))*) => {
-        impl<'de> Deserializer<'de> for Part<'_> {
-            type Error = Wrong;
-
-            $(fn $method<V: Visitor<'de>>(
-                self,
-                $($argument: $kind,)*
-                visitor: V,
-            ) -> Result<V::Value, Wrong> {
-                Reader(self.0).$method($($argument,)* visitor).map_err(|wrong| wrong.within(&self.1))
-            })*
-
-            serde::forward_to_deserialize_any! {
-                bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-                unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
-            }
-        }
-    };
-}
-
-within! {
-    deserialize_any()
-    deserialize_option()
-    deserialize_newtype_struct(name: &'static str)
-    deserialize_enum(name: &'static str, variants: &'static [&'static str])
-}
-
 impl Wrong {
     fn new(reason: String) -> Self {
         Self { place: String::new(), reason }
     }
 
-    fn within(self, place: &Place<'_>) -> Self {
-        let outer = match place {
-            Place::Field(name) => (*name).to_owned(),
-            Place::Item(number) => format!("[{number}]"),
-        };
+    fn within(self, outer: &str) -> Self {
         let dot = if self.place.is_empty() || self.place.starts_with('[') { "" } else { "." };
         Self { place: format!("{outer}{dot}{}", self.place), ..self }
     }

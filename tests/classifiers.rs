@@ -130,7 +130,7 @@ fn decoders_classify_as_transformers_has_it() {
             let pipeline = pipeline(Task::TextClassification, source);
             for (text, expected) in golden.texts.iter().zip(&golden.outputs) {
                 let options = Map::from_iter([("top_k".to_owned(), json!(100))]);
-                let found = pipeline.call(&json!(text), options).unwrap();
+                let found = pipeline.call(json!(text), options).unwrap().json;
                 assert_eq!(found.as_array().unwrap().len(), expected.len());
                 for (found, expected) in found.as_array().unwrap().iter().zip(expected) {
                     assert_eq!(found["label"], expected.label, "{}: {text}", golden.folder);
@@ -168,7 +168,7 @@ fn set(folder: &Path, file: &str, field: &str, value: &Value) {
 }
 
 fn expect_scores(source: ModelSource, pairs: &[[String; 2]], expected: &[f32]) {
-    let found = pipeline(Task::TextRanking, source).call(&json!(pairs), Map::new()).unwrap();
+    let found = pipeline(Task::TextRanking, source).call(json!(pairs), Map::new()).unwrap().json;
     assert_eq!(found.as_array().unwrap().len(), expected.len());
     for (found, expected) in found.as_array().unwrap().iter().zip(expected) {
         let close = (found.as_f64().unwrap() as f32 - expected).abs() < 1e-4;
@@ -222,7 +222,7 @@ fn files_of_cross_encoders() {
             safetensors::save(&tensors, folder.path().join("2_Dense/model.safetensors")).unwrap();
         }
         let pipeline = pipeline(Task::TextRanking, ModelSource::directory(folder.path()));
-        let found = pipeline.call(&json!(golden.pairs), Map::new()).unwrap();
+        let found = pipeline.call(json!(golden.pairs), Map::new()).unwrap().json;
         for (found, expected) in found.as_array().unwrap().iter().zip(&golden.scores) {
             let one = [found.clone()];
             let found = found.as_array().map_or(one.as_slice(), Vec::as_slice);
@@ -305,7 +305,7 @@ fn a_reranker_as_gguf_is_its_folder() {
     }
     let input = json!({"query": "where is Paris?", "documents": texts});
     let ranked = |source: ModelSource| {
-        let found = pipeline(Task::TextRanking, source).call(&input, Map::new()).unwrap();
+        let found = pipeline(Task::TextRanking, source).call(&input, Map::new()).unwrap().json;
         let rank = |document: &Value| {
             let score = document["score"].as_f64().unwrap();
             (document["corpus_id"].as_u64().unwrap(), (score * 1e4).round())

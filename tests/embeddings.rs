@@ -152,7 +152,8 @@ fn modules_prompts_and_options() {
         assert_eq!(embedder.dimension(), case.dimension, "{}", case.name);
         assert_eq!(embedder.similarity(), case.similarity.parse().unwrap(), "{}", case.name);
         let mut options =
-            EmbedOptions::default().normalize(case.options.normalize_embeddings).batch_size(3);
+            EmbedOptions::default().normalize_embeddings(case.options.normalize_embeddings);
+        options.batch_size = Some(3);
         options.truncate_dim = case.options.truncate_dim;
         options.prompt = case.options.prompt.clone();
         options.prompt_name = case.options.prompt_name.clone();
@@ -173,7 +174,7 @@ fn modules_prompts_and_options() {
         asked.truncate_dim = case.options.truncate_dim;
         asked.prompt = case.options.prompt.clone();
         asked.prompt_name = case.options.prompt_name.clone();
-        let embedded = pipeline.build().unwrap().embed(texts.clone(), &asked).unwrap();
+        let embedded = pipeline.build().unwrap().run_batch(texts.clone(), &asked).unwrap();
         for (found, expected) in embedded.iter().zip(&found.vectors) {
             close(&format!("{}, pipeline", case.name), found, expected, 1e-5);
         }
@@ -444,7 +445,8 @@ fn real_minilm_in_fewer_bits_gives_nearly_the_same_vectors() {
     ] {
         let source = ModelSource::directory(&folder);
         let pipeline = Pipeline::sentence_similarity(source).options(options).build().unwrap();
-        let found = pipeline.embed(texts.clone(), &SentenceSimilarityOptions::default()).unwrap();
+        let found =
+            pipeline.run_batch(texts.clone(), &SentenceSimilarityOptions::default()).unwrap();
         let cosines = found.iter().zip(expected.iter().step_by(5));
         let cosines = cosines.map(|(found, expected)| Similarity::Cosine.of(found, expected));
         let cosines: Vec<f32> = cosines.collect::<Result<_, _>>().unwrap();

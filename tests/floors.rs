@@ -10,6 +10,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("error", 0),
     ("options", 0),
     ("batch", 0),
+    ("fields", 0),
     ("read", 0),
     ("warning", 0),
     ("kernels", 1),

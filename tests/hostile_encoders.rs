@@ -48,7 +48,11 @@ fn json_file(path: &Path) -> Map<String, Value> {
 }
 
 fn load(task: &str, folder: &Path) -> sconce::Result<Pipeline> {
-    Pipeline::load(task.parse().unwrap(), ModelSource::directory(folder), LoadOptions::default())
+    Pipeline::load(
+        task.parse::<Task>().unwrap(),
+        ModelSource::directory(folder),
+        LoadOptions::default(),
+    )
 }
 
 /// Every field of every family's config, set to what it should not be: loading fails, or a small
@@ -219,7 +223,7 @@ fn labels_that_are_numbers() {
     fs::write(&file, serde_json::to_vec(&config).unwrap()).unwrap();
     let pipeline = load("text-classification", folder.path()).unwrap();
     let options = Map::from_iter([("top_k".to_owned(), Value::Null)]);
-    let found = pipeline.call(&json!("good"), options).unwrap();
+    let found = pipeline.call("good", options).unwrap().json;
     let mut labels: Vec<&str> =
         found.as_array().unwrap().iter().map(|found| found["label"].as_str().unwrap()).collect();
     labels.sort_unstable();

@@ -226,7 +226,7 @@ fn check_pipeline(source: &ModelSource) {
             ("do_sample", json!(false)),
             ("batch_size", json!(batch.len())),
         ]);
-        let outputs = pipeline.call(&inputs.collect(), options).unwrap();
+        let outputs = pipeline.call(inputs.collect::<Value>(), options).unwrap().json;
         for (case, output) in batch.iter().zip(outputs.as_array().unwrap()) {
             assert_eq!(output, &expected_output(case), "{}", case.name);
         }

@@ -15,7 +15,7 @@ use crate::models::AutoModel;
 use crate::models::heads::Encoder;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
-use crate::tokenizer::Encoding;
+use crate::tokenizer::{Encoding, Tokenizer};
 use crate::warning::warn;
 
 /// The first module and what comes after it.
@@ -105,6 +105,31 @@ impl Body {
         Ok(Self { first: First::Transformer { encoder, reader }, modules })
     }
 
+    /// A model whose tokens are pooled.
+    pub(super) fn from_parts(
+        encoder: Arc<dyn Encoder>,
+        tokenizer: Tokenizer,
+        pooling: Pooling,
+    ) -> Result<Self> {
+        let reader = Reader::new(tokenizer, &TransformerSettings::default(), encoder.limits())?;
+        let modules = Modules::pooled(pooling, encoder.hidden_size());
+        Ok(Self { first: First::Transformer { encoder, reader }, modules })
+    }
+
+    pub(super) fn model(&self) -> Option<&Arc<dyn Encoder>> {
+        match &self.first {
+            First::Static(_) => None,
+            First::Transformer { encoder, .. } => Some(encoder),
+        }
+    }
+
+    pub(super) fn tokenizer(&self) -> &Tokenizer {
+        match &self.first {
+            First::Static(table) => &table.tokenizer,
+            First::Transformer { reader, .. } => &reader.tokenizer,
+        }
+    }
+
     pub(super) fn modules(&self) -> &Modules {
         &self.modules
     }
@@ -174,7 +199,7 @@ fn gguf_pooling(files: &ModelFiles) -> Result<Option<Pooling>> {
     match file.integer(&format!("{architecture}.pooling_type"))? {
         None | Some(0) => Ok(None),
         Some(1) => Ok(Some(Pooling::Mean)),
-        Some(2) => Ok(Some(Pooling::First)),
+        Some(2) => Ok(Some(Pooling::Cls)),
         Some(3) => Ok(Some(Pooling::Last)),
         Some(other) => {
             let origin = files.origin();

@@ -95,18 +95,38 @@ impl CrossEncoder {
                 )));
             }
         };
-        if let Some(messages) = &reader.messages
-            && let Some(role) = messages.unread(&["query", "document"])?
-        {
-            return Err(Error::unsupported(format!(
-                "{}: the chat template leaves out messages of the role {role:?}, by which pairs are \
-                 put together; use one that has them",
-                files.origin()
-            )));
-        }
-        let activation = activation(&own, &layout, &config, model.labels().names.len())?;
+        check_roles(&reader)?;
+        let activation = activation(&own, &layout, &config, default_activation(model.labels()))?;
         Ok(Self { model, reader, activation, prompts: layout.prompts })
     }
+
+    /// Of a model and a tokenizer alone: no prompts, and the default from logits to scores.
+    pub(crate) fn from_parts(
+        model: Arc<dyn SequenceClassifier>,
+        tokenizer: Tokenizer,
+    ) -> Result<Self> {
+        let reader = Reader::new(tokenizer, &TransformerSettings::of_a_model(), model.limits())?;
+        check_roles(&reader)?;
+        let activation = default_activation(model.labels());
+        Ok(Self { model, reader, activation, prompts: Prompts::default() })
+    }
+}
+
+/// Refuses a chat template that leaves out one of two texts.
+fn check_roles(reader: &Reader) -> Result<()> {
+    if let Some(messages) = &reader.messages
+        && let Some(role) = messages.unread(&["query", "document"])?
+    {
+        return Err(Error::unsupported(format!(
+            "the chat template leaves out messages of the role {role:?}, by which pairs are put together; \
+             use one that has them"
+        )));
+    }
+    Ok(())
+}
+
+fn default_activation(labels: &Labels) -> Function {
+    if labels.names.len() == 1 { Function::SIGMOID } else { Function::IDENTITY }
 }
 
 fn is_causal_lm(config: &Value) -> bool {
@@ -143,14 +163,13 @@ fn activation(
     files: &ModelFiles,
     layout: &Layout,
     config: &Value,
-    labels: usize,
+    default: Function,
 ) -> Result<Function> {
     let stored = [
         &config["sentence_transformers"]["activation_fn"],
         &config["sbert_ce_default_activation_function"],
     ];
     let stored = stored.into_iter().find_map(Value::as_str);
-    let default = if labels == 1 { Function::SIGMOID } else { Function::IDENTITY };
     let named = |class: Option<&str>, default: Function| match class {
         None => Ok(default),
         Some(class) => Function::named(class, default)

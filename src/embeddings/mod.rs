@@ -19,7 +19,7 @@ mod function;
 mod layout;
 pub(crate) mod messages;
 mod modules;
-pub(crate) mod pooling;
+pub mod pooling;
 mod prompts;
 mod quantize;
 mod reader;
@@ -31,18 +31,21 @@ mod transformer;
 use std::sync::Arc;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use serde::{Deserialize, Serialize};
 
+pub use pooling::Pooling;
 pub use quantize::{EmbeddingPrecision, QuantizedEmbeddings, Ranges};
 pub use search::{Hit, Pair, Similarity, community_detection, paraphrase_mining, semantic_search};
 
-use crate::batch::{PaddingSide, TokenBatch};
+use crate::batch::{Budget, PaddingSide, TokenBatch, by_length};
 use crate::embeddings::layout::{Layout, Opener};
 use crate::embeddings::prompts::Prompts;
 use crate::error::{Error, Result};
-use crate::models::heads::no_numbers;
+use crate::fields::options;
+use crate::models::heads::{Encoder, no_numbers};
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
-use crate::tokenizer::Encoding;
+use crate::tokenizer::{Encoding, Tokenizer};
 use body::Body;
 
 /// Texts in, one vector each out: the modules of a sentence-transformers repository, or mean
@@ -59,73 +62,25 @@ pub struct SentenceEmbedder {
     truncate_dim: Option<usize>,
 }
 
-/// How to embed.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct EmbedOptions {
-    /// Put before each text. Wins over [`prompt_name`](Self::prompt_name).
-    pub prompt: Option<String>,
-    /// One of the model's own prompts, `query` say. `None`: its `default_prompt_name`, if any.
-    pub prompt_name: Option<String>,
-    /// Keep so many of the first numbers (Matryoshka models). `None`: the model's own.
-    pub truncate_dim: Option<usize>,
-    /// Make every vector's length 1 after all (`normalize_embeddings`).
-    pub normalize: bool,
-    /// The most texts that go through the model together; of long ones, no more than make 65,536 tokens.
-    pub batch_size: usize,
-}
-
-impl Default for EmbedOptions {
-    fn default() -> Self {
-        Self {
-            prompt: None,
-            prompt_name: None,
-            truncate_dim: None,
-            normalize: false,
-            batch_size: 32,
-        }
-    }
-}
-
-impl EmbedOptions {
-    /// Sets [`prompt`](Self::prompt).
-    #[must_use]
-    pub fn prompt(mut self, prompt: impl Into<String>) -> Self {
-        self.prompt = Some(prompt.into());
-        self
-    }
-
-    /// Sets [`prompt_name`](Self::prompt_name).
-    #[must_use]
-    pub fn prompt_name(mut self, name: impl Into<String>) -> Self {
-        self.prompt_name = Some(name.into());
-        self
-    }
-
-    /// Sets [`truncate_dim`](Self::truncate_dim).
-    #[must_use]
-    pub fn truncate_dim(mut self, dim: usize) -> Self {
-        self.truncate_dim = Some(dim);
-        self
-    }
-
-    /// Sets [`normalize`](Self::normalize).
-    #[must_use]
-    pub fn normalize(mut self, normalize: bool) -> Self {
-        self.normalize = normalize;
-        self
-    }
-
-    /// Sets [`batch_size`](Self::batch_size).
-    #[must_use]
-    pub fn batch_size(mut self, size: usize) -> Self {
-        self.batch_size = size;
-        self
+options! {
+    /// How to embed, by the names of sentence-transformers.
+    EmbedOptions {
+        /// The most texts that go through the model together; of long ones, no more than make 65,536
+        /// tokens. Default: 32.
+        batch_size: usize,
+        /// Whether every vector gets length 1 after all. Default: as the model's modules say.
+        normalize_embeddings: bool,
+        /// Put before each text. Wins over [`prompt_name`](Self#structfield.prompt_name).
+        prompt: String,
+        /// One of the model's own prompts, `query` say. Default: its `default_prompt_name`, if any.
+        prompt_name: String,
+        /// Keep so many of the first numbers (Matryoshka models). Default: the model's own, or all.
+        truncate_dim: usize,
     }
 }
 
 /// The vectors of some texts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Embeddings {
     /// One for each text, in order.
@@ -169,6 +124,37 @@ impl SentenceEmbedder {
         Ok(Self { body, prompts, similarity, truncate_dim: layout.truncate_dim })
     }
 
+    /// An embedder of a model and a tokenizer that are there already; both stay shared. It has no prompts of
+    /// its own, and compares by cosine.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`].
+    pub fn from_parts(
+        model: Arc<dyn Encoder>,
+        tokenizer: Tokenizer,
+        pooling: Pooling,
+    ) -> Result<Self> {
+        Ok(Self {
+            body: Arc::new(Body::from_parts(model, tokenizer, pooling)?),
+            prompts: Arc::default(),
+            similarity: Similarity::Cosine,
+            truncate_dim: None,
+        })
+    }
+
+    /// The encoder, to share it or to look inside; `None` for a table of static vectors.
+    #[must_use]
+    pub fn model(&self) -> Option<&Arc<dyn Encoder>> {
+        self.body.model()
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        self.body.tokenizer()
+    }
+
     /// The most tokens of a text that are looked at, special tokens included; [`usize::MAX`] where
     /// there is no limit, as with a table of static vectors.
     #[must_use]
@@ -206,31 +192,25 @@ impl SentenceEmbedder {
         options: &EmbedOptions,
     ) -> Result<Embeddings> {
         let call = self.prepare(options)?;
-        if options.batch_size == 0 {
+        let most = options.batch_size.unwrap_or(32);
+        if most == 0 {
             return Err(Error::option("batch_size", "0 texts make no batch"));
         }
         let rows = texts.par_iter().map(|text| call.encode(text.as_ref()));
         let rows = rows.collect::<Result<Vec<_>>>()?;
-        let mut vectors = vec![Vec::new(); rows.len()];
-        let mut order = Vec::with_capacity(rows.len());
-        for (number, row) in rows.iter().enumerate() {
-            match row.is_empty() {
-                true => vectors[number] = call.empty()?,
-                false => order.push(number),
-            }
-        }
-        order.sort_by_key(|&number| std::cmp::Reverse(rows[number].len()));
-        let mut rest = order.as_slice();
-        while let Some(&first) = rest.first() {
-            let most = (MOST_TOKENS / rows[first].len()).max(1).min(options.batch_size);
-            let (numbers, others) = rest.split_at(most.min(rest.len()));
-            rest = others;
-            let ids: Vec<_> = numbers.iter().map(|&number| rows[number].ids.clone()).collect();
-            let batch = TokenBatch::padded(&ids, 0, PaddingSide::Right)?;
-            for (&number, vector) in numbers.iter().zip(call.vectors(&batch)?) {
-                vectors[number] = vector;
-            }
-        }
+        let filled: Vec<_> = rows.iter().filter(|row| !row.is_empty()).collect();
+        let lengths: Vec<_> = filled.iter().map(|row| row.len()).collect();
+        let budget = Budget { rows: most, tokens: MOST_TOKENS, may_be_loose: usize::MAX };
+        let vectors = by_length(&lengths, budget, |batch| {
+            let ids: Vec<_> = batch.iter().map(|&row| filled[row].ids.clone()).collect();
+            call.vectors(&TokenBatch::padded(&ids, 0, PaddingSide::Right)?)
+        });
+        let mut vectors = vectors?.into_iter();
+        let vectors = rows.iter().filter_map(|row| match row.is_empty() {
+            true => Some(call.empty()),
+            false => vectors.next().map(Ok),
+        });
+        let vectors = vectors.collect::<Result<_>>()?;
         let is_cut = |number: &usize| !rows[*number].overflowing.is_empty();
         let truncated = (0..rows.len()).filter(is_cut).collect();
         Ok(Embeddings { vectors, truncated })
@@ -250,7 +230,7 @@ impl SentenceEmbedder {
             skipped: self.body.prompt_length(prompt)?,
             body: Arc::clone(&self.body),
             dimension,
-            normalize: options.normalize,
+            normalize: options.normalize_embeddings == Some(true),
             prompt: prompt.to_owned(),
         })
     }

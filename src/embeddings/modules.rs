@@ -124,7 +124,7 @@ impl Modules {
             POOLING_FLAGS
                 .iter()
                 .filter(|(flag, _)| on(flag))
-                .map(|(_, mode)| (*mode).into())
+                .map(|(_, mode)| mode.name().into())
                 .collect()
         };
         let modes: Vec<Value> = match fields.get("pooling_mode") {
@@ -133,10 +133,10 @@ impl Modules {
             Some(mode) => vec![mode.clone()],
         };
         let known = |mode: &Value| {
-            let found = mode.as_str().and_then(Pooling::named);
+            let found = mode.as_str().and_then(|mode| mode.parse().ok());
             found.ok_or_else(|| {
-                let known: Vec<_> = POOLING_FLAGS.iter().map(|(_, mode)| *mode).collect();
-                let reason = format!("the pooling mode {mode}; there are {}", known.join(", "));
+                let known = Pooling::NAMES.join(", ");
+                let reason = format!("the pooling mode {mode}; there are {known}");
                 Error::unsupported(format!("{}: {}: {reason}", files.origin(), module.path))
             })
         };
@@ -152,11 +152,11 @@ impl Modules {
 }
 
 /// In the order in which sentence-transformers concatenates them.
-const POOLING_FLAGS: &[(&str, &str)] = &[
-    ("pooling_mode_cls_token", "cls"),
-    ("pooling_mode_max_tokens", "max"),
-    ("pooling_mode_mean_tokens", "mean"),
-    ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
-    ("pooling_mode_weightedmean_tokens", "weightedmean"),
-    ("pooling_mode_lasttoken", "lasttoken"),
+const POOLING_FLAGS: &[(&str, Pooling)] = &[
+    ("pooling_mode_cls_token", Pooling::Cls),
+    ("pooling_mode_max_tokens", Pooling::Max),
+    ("pooling_mode_mean_tokens", Pooling::Mean),
+    ("pooling_mode_mean_sqrt_len_tokens", Pooling::MeanSqrtLength),
+    ("pooling_mode_weightedmean_tokens", Pooling::WeightedMean),
+    ("pooling_mode_lasttoken", Pooling::Last),
 ];

@@ -1,32 +1,30 @@
 //! From the vectors of a text's tokens to one.
 
-/// How the vectors of a text's tokens become one: `pooling_mode_…` of sentence-transformers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pooling {
-    First,
-    Last,
-    Max,
-    Mean,
-    MeanSqrtLength,
-    /// Weighted by position, from 1 on.
-    WeightedMean,
+use crate::fields::choices;
+
+choices! {
+    /// How the vectors of a text's tokens become one, by the names of sentence-transformers.
+    Pooling, "pooling" {
+        /// The first token's.
+        Cls = "cls",
+        /// The last token's.
+        Last = "lasttoken" | "last",
+        /// The highest value in each place.
+        Max = "max",
+        /// The mean.
+        Mean = "mean",
+        /// The sum, divided by the root of the number of tokens.
+        MeanSqrtLength = "mean_sqrt_len_tokens",
+        /// The mean, weighted by position, from 1 on.
+        WeightedMean = "weightedmean",
+    }
 }
 
 impl Pooling {
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "cls" => Self::First,
-            "lasttoken" => Self::Last,
-            "max" => Self::Max,
-            "mean" => Self::Mean,
-            "mean_sqrt_len_tokens" => Self::MeanSqrtLength,
-            "weightedmean" => Self::WeightedMean,
-            _ => return None,
-        })
-    }
-
-    /// Of at least one token, without the first `skipped`; the last is always looked at.
-    pub(crate) fn pool(self, tokens: &[&[f32]], skipped: usize) -> Vec<f32> {
+    /// The vector of a text whose tokens have vectors of one length, without the first `skipped`; the last
+    /// is always looked at. Empty where there are no tokens.
+    #[must_use]
+    pub fn pool(self, tokens: &[&[f32]], skipped: usize) -> Vec<f32> {
         let skipped = skipped.min(tokens.len().saturating_sub(1));
         let tokens = &tokens[skipped..];
         let size = tokens.first().map_or(0, |token| token.len());
@@ -41,7 +39,7 @@ impl Pooling {
         let count = tokens.len() as f64;
         let weight = |place: usize| (skipped + place + 1) as f64;
         match self {
-            Self::First => tokens.first().map_or_else(Vec::new, |token| token.to_vec()),
+            Self::Cls => tokens.first().map_or_else(Vec::new, |token| token.to_vec()),
             Self::Last => tokens.last().map_or_else(Vec::new, |token| token.to_vec()),
             Self::Max => {
                 let mut max = vec![f32::NEG_INFINITY; size];
@@ -58,7 +56,7 @@ impl Pooling {
 }
 
 /// Makes the length 1, as `torch.nn.functional.normalize` does.
-pub(crate) fn normalize(vector: &mut [f32]) {
+pub fn normalize(vector: &mut [f32]) {
     let length = length(vector);
     vector.iter_mut().for_each(|x| *x /= length);
 }

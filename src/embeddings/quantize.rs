@@ -1,26 +1,29 @@
 //! Embeddings in fewer bits, as `quantize_embeddings` of sentence-transformers makes them.
 
-use std::str::FromStr;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::fields::choices;
 
-/// What embeddings are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EmbeddingPrecision {
-    /// Signs, eight to a byte, minus 128.
-    Binary,
-    /// As they are.
-    Float32,
-    /// 256 steps between the least and greatest value of each dimension, minus 128.
-    Int8,
-    /// Signs, eight to a byte, the first in the highest bit.
-    Ubinary,
-    /// 256 steps between the least and greatest value of each dimension.
-    Uint8,
+choices! {
+    /// What embeddings are made of, by the names of sentence-transformers.
+    EmbeddingPrecision, "precision" {
+        /// Signs, eight to a byte, minus 128.
+        Binary = "binary",
+        /// As they are.
+        Float32 = "float32",
+        /// 256 steps between the least and greatest value of each dimension, minus 128.
+        Int8 = "int8",
+        /// Signs, eight to a byte, the first in the highest bit.
+        Ubinary = "ubinary",
+        /// 256 steps between the least and greatest value of each dimension.
+        Uint8 = "uint8",
+    }
 }
 
 /// Embeddings in the precision that was asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 #[non_exhaustive]
 pub enum QuantizedEmbeddings {
     /// `float32`.
@@ -32,7 +35,7 @@ pub enum QuantizedEmbeddings {
 }
 
 /// The least and greatest value of each dimension.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ranges {
     /// The least.
     pub least: Vec<f32>,
@@ -90,25 +93,6 @@ impl EmbeddingPrecision {
             Self::Binary => QuantizedEmbeddings::Signed(mapped(&signs(embeddings), |byte| {
                 byte.wrapping_sub(128) as i8
             })),
-        })
-    }
-}
-
-impl FromStr for EmbeddingPrecision {
-    type Err = Error;
-
-    /// The names of sentence-transformers.
-    fn from_str(name: &str) -> Result<Self> {
-        Ok(match name {
-            "binary" => Self::Binary,
-            "float32" => Self::Float32,
-            "int8" => Self::Int8,
-            "ubinary" => Self::Ubinary,
-            "uint8" => Self::Uint8,
-            _ => {
-                let known = "float32, int8, uint8, binary and ubinary are known";
-                return Err(Error::option("precision", format!("{name:?}; {known}")));
-            }
         })
     }
 }

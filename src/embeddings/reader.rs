@@ -26,7 +26,14 @@ impl Reader {
         settings: &TransformerSettings,
         limits: ModelLimits,
     ) -> Result<Self> {
-        let mut tokenizer = Tokenizer::from_files(files)?;
+        Self::new(Tokenizer::from_files(files)?, settings, limits)
+    }
+
+    pub(crate) fn new(
+        mut tokenizer: Tokenizer,
+        settings: &TransformerSettings,
+        limits: ModelLimits,
+    ) -> Result<Self> {
         if settings.lower_case {
             tokenizer = tokenizer.lower_cased()?;
         }

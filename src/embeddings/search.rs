@@ -1,24 +1,25 @@
 //! Comparing embeddings: similarities, search, mining and clusters, as sentence-transformers'
 //! `util` has them.
 
-use std::str::FromStr;
-
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use serde::{Deserialize, Serialize};
 
 use crate::embeddings::pooling::length;
 use crate::error::{Error, Result};
+use crate::fields::choices;
 
-/// How alike two vectors are; larger is more alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Similarity {
-    /// The cosine of the angle between them.
-    Cosine,
-    /// Their product.
-    Dot,
-    /// Minus the distance between them.
-    Euclidean,
-    /// Minus the sum of the distances in each dimension.
-    Manhattan,
+choices! {
+    /// How alike two vectors are; larger is more alike. By the names of sentence-transformers.
+    Similarity, "similarity_fn_name" {
+        /// The cosine of the angle between them.
+        Cosine = "cosine",
+        /// Their product.
+        Dot = "dot",
+        /// Minus the distance between them.
+        Euclidean = "euclidean",
+        /// Minus the sum of the distances in each dimension.
+        Manhattan = "manhattan",
+    }
 }
 
 impl Similarity {
@@ -43,36 +44,19 @@ impl Similarity {
     }
 }
 
-impl FromStr for Similarity {
-    type Err = Error;
-
-    /// The names of sentence-transformers.
-    fn from_str(name: &str) -> Result<Self> {
-        Ok(match name {
-            "cosine" => Self::Cosine,
-            "dot" => Self::Dot,
-            "euclidean" => Self::Euclidean,
-            "manhattan" => Self::Manhattan,
-            _ => {
-                let known = "cosine, dot, euclidean and manhattan are known";
-                return Err(Error::option("similarity_fn_name", format!("{name:?}; {known}")));
-            }
-        })
-    }
-}
-
 /// One result of a search.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Hit {
     /// The number of the vector in the corpus: `corpus_id`.
+    #[serde(rename = "corpus_id")]
     pub index: usize,
     /// How alike it is.
     pub score: f32,
 }
 
 /// Two vectors that are alike.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pair {
     /// How alike they are.

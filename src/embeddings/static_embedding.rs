@@ -14,7 +14,7 @@ use crate::weights::{NameTable, Weights};
 /// compute.
 #[derive(Debug)]
 pub(super) struct StaticEmbedding {
-    tokenizer: Tokenizer,
+    pub(super) tokenizer: Tokenizer,
     /// As the tokenizer's file says; mostly none.
     truncation: Option<Truncation>,
     table: Vec<f32>,

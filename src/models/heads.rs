@@ -101,6 +101,8 @@ pub struct Labels {
     pub problem_type: Option<ProblemType>,
     /// `function_to_apply` of the config, if given: `sigmoid`, `softmax` or `none`.
     pub function_to_apply: Option<String>,
+    /// `return_all_scores` of the config: all labels are an answer, unless a call says otherwise.
+    pub return_all_scores: bool,
 }
 
 /// What a classifier was trained to do.
@@ -124,7 +126,13 @@ impl Labels {
     /// Labels that have no names of their own.
     pub(crate) fn unnamed(count: usize) -> Self {
         let names = (0..count).map(|label| format!("LABEL_{label}")).collect();
-        Self { names, ids: None, problem_type: None, function_to_apply: None }
+        Self {
+            names,
+            ids: None,
+            problem_type: None,
+            function_to_apply: None,
+            return_all_scores: false,
+        }
     }
 
     /// The number of the label that says that one text follows from another, `entailment` say: in
@@ -163,7 +171,8 @@ impl Labels {
             }
         };
         let function_to_apply = raw.text("function_to_apply")?.map(str::to_owned);
-        Ok(Self { names, ids, problem_type, function_to_apply })
+        let return_all_scores = raw.flag("return_all_scores", false)?;
+        Ok(Self { names, ids, problem_type, function_to_apply, return_all_scores })
     }
 }
 

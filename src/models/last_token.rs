@@ -107,12 +107,7 @@ impl NextTokenScorer {
         {
             return Err(Error::input(format!("token id {id} in a vocabulary of {vocab}")));
         }
-        let labels = Labels {
-            names: vec!["LABEL_0".to_owned()],
-            ids: None,
-            problem_type: None,
-            function_to_apply: None,
-        };
+        let labels = Labels::unnamed(1);
         let (wanted, unwanted) = (wanted as usize, unwanted.map(|id| id as usize));
         Ok(Self { body, wanted, unwanted, labels })
     }

@@ -6,9 +6,7 @@ use std::marker::PhantomData;
 use candle_core::Device;
 
 use crate::error::Result;
-use crate::options::LoadOptions;
-use crate::options::Precision;
-use crate::options::QuantLevel;
+use crate::options::{CachePrecision, LoadOptions, Precision, QuantLevel};
 use crate::pipeline::TaskPipeline;
 use crate::source::ModelSource;
 
@@ -54,6 +52,27 @@ impl<T: TaskPipeline> PipelineBuilder<T> {
         self
     }
 
+    /// Linear layers that are not quantized. See [`LoadOptions::skip_modules`].
+    #[must_use]
+    pub fn skip_modules(mut self, modules: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.options = self.options.skip_modules(modules);
+        self
+    }
+
+    /// What keys and values are kept in. See [`LoadOptions::cache`].
+    #[must_use]
+    pub fn cache(mut self, precision: CachePrecision) -> Self {
+        self.options = self.options.cache(precision);
+        self
+    }
+
+    /// How many threads the model computes on at most. See [`LoadOptions::threads`].
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.options = self.options.threads(threads);
+        self
+    }
+
     /// Fetches what is missing, and loads model and tokenizer.
     ///
     /// # Errors
@@ -61,7 +80,7 @@ impl<T: TaskPipeline> PipelineBuilder<T> {
     /// When the source cannot be opened, a file is missing or broken, or the model cannot do the
     /// task.
     pub fn build(self) -> Result<T> {
-        T::load(&self.source.open()?, &self.options)
+        T::from_files(&self.source.open()?, &self.options)
     }
 }
 

@@ -7,13 +7,12 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::batch::TokenBatch;
 use crate::embeddings::messages::Messages;
 use crate::error::Result;
 use crate::models::heads::SequenceClassifier;
-use crate::pipeline::flow::Work;
+use crate::pipeline::flow::{Measured, Work};
 use crate::pipeline::scores;
-use crate::pipeline::tokenize::Rows;
+use crate::pipeline::tokenize::{Rows, token_batch};
 use crate::tokenizer::{Encoding, TextInput};
 
 /// A text, or two that are read together.
@@ -30,8 +29,8 @@ pub(super) enum Reading {
     /// As the messages of `query` and `document` in the tokenizer's chat template, after a system
     /// message, where it is not empty: rerankers made of decoders.
     Messages { messages: Box<Messages>, system: String, limit: usize },
-    /// One text after the other, as the tokenizer puts them together.
-    Texts,
+    /// One text after the other, as the tokenizer puts them together, behind a prompt.
+    Texts { prompt: String },
 }
 
 /// Classifies texts and makes an output of each one's logits.
@@ -45,45 +44,49 @@ pub(super) struct Classify<F> {
 impl<O, F: Fn(Vec<f32>) -> O + Send + Sync + 'static> Work for Classify<F> {
     type Item = TextOrPair;
     type Kept = ();
-    type Row = Vec<f32>;
+    type Row = Encoding;
+    type Answer = Vec<f32>;
     type Output = O;
-
-    fn size(item: &TextOrPair) -> usize {
-        match item {
-            TextOrPair::Text(text) => text.len(),
-            TextOrPair::Pair(first, second) => first.len() + second.len(),
-        }
-    }
 
     fn prepare(&self, item: TextOrPair) -> Result<((), Vec<Encoding>)> {
         let row = match (&item, &self.reading) {
-            (TextOrPair::Text(text), Reading::Texts) => self.rows.row(TextInput::Text(text)),
-            (TextOrPair::Pair(first, second), Reading::Texts) => {
-                self.rows.row(TextInput::Pair(first, second))
+            (TextOrPair::Text(text), Reading::Texts { prompt }) => {
+                self.rows.row(TextInput::Text(&format!("{prompt}{text}")))?
             }
-            (TextOrPair::Text(text), Reading::Messages { messages, system, limit }) => {
-                messages.row(system, &[("user", text.as_str())], *limit)
+            (TextOrPair::Pair(first, second), Reading::Texts { prompt }) => {
+                self.rows.row(TextInput::Pair(&format!("{prompt}{first}"), second))?
             }
-            (TextOrPair::Pair(query, document), Reading::Messages { messages, system, limit }) => {
-                messages.row(
-                    system,
-                    &[("query", query.as_str()), ("document", document.as_str())],
-                    *limit,
-                )
+            (item, Reading::Messages { messages, system, limit }) => {
+                let texts = match item {
+                    TextOrPair::Text(text) => vec![("user", text.as_str())],
+                    TextOrPair::Pair(query, document) => {
+                        vec![("query", query.as_str()), ("document", document.as_str())]
+                    }
+                };
+                let row = messages.row(system, &texts, *limit)?;
+                self.rows.check(&row)?;
+                row
             }
         };
-        let row = row?;
-        self.rows.check(&row)?;
         Ok(((), vec![row]))
     }
 
-    fn forward(&self, batch: &TokenBatch, _: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
-        scores::rows(&self.model.classify(batch)?)
+    fn forward(&self, rows: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
+        scores::rows(&self.model.classify(&token_batch(rows)?)?)
     }
 
     fn finish(&self, (): (), rows: Vec<(Encoding, Vec<f32>)>) -> Result<O> {
         let logits = rows.into_iter().next().map(|(_, logits)| logits).unwrap_or_default();
         Ok((self.output)(logits))
+    }
+}
+
+impl Measured for TextOrPair {
+    fn length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Pair(first, second) => first.len() + second.len(),
+        }
     }
 }
 
@@ -108,7 +111,7 @@ impl From<(&str, &str)> for TextOrPair {
 /// A text; `{"text": …, "text_pair": …}`, where null is no pair; or `[["…", "…"]]`, an old form of a
 /// pair that transformers 4 still takes.
 impl<'de> Deserialize<'de> for TextOrPair {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Pair {
@@ -125,14 +128,11 @@ impl<'de> Deserialize<'de> for TextOrPair {
                 f.write_str("a text or {\"text\": …, \"text_pair\": …}")
             }
 
-            fn visit_str<E>(self, text: &str) -> std::result::Result<TextOrPair, E> {
+            fn visit_str<E>(self, text: &str) -> Result<TextOrPair, E> {
                 Ok(text.into())
             }
 
-            fn visit_map<A: MapAccess<'de>>(
-                self,
-                fields: A,
-            ) -> std::result::Result<TextOrPair, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<TextOrPair, A::Error> {
                 let Pair { text, text_pair } =
                     Pair::deserialize(MapAccessDeserializer::new(fields))?;
                 Ok(match text_pair {
@@ -141,10 +141,7 @@ impl<'de> Deserialize<'de> for TextOrPair {
                 })
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(
-                self,
-                mut items: A,
-            ) -> std::result::Result<TextOrPair, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<TextOrPair, A::Error> {
                 if let Ok(Some([first, second])) = items.next_element::<[String; 2]>()
                     && items.next_element::<IgnoredAny>()?.is_none()
                 {

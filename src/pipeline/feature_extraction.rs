@@ -8,149 +8,79 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::batch::TokenBatch;
-use crate::embeddings::pooling;
-use crate::error::{Error, Result};
-use crate::models::AutoModel;
+use crate::embeddings::pooling::{Pooling, normalize};
+use crate::error::{Error, Result, none_of};
 use crate::models::heads::Encoder;
-use crate::options::LoadOptions;
-use crate::pipeline::Task;
-use crate::pipeline::TaskPipeline;
-use crate::pipeline::flow::{Flow, Work};
-use crate::pipeline::json;
+use crate::pipeline::arguments;
+use crate::pipeline::flow::Work;
+use crate::pipeline::options::task_options;
 use crate::pipeline::scores;
-use crate::pipeline::tokenize::{Rows, TokenizerOptions};
-use crate::pipeline::truncation::TruncationReport;
-use crate::source::ModelFiles;
-use crate::tokenizer::{Encoding, TextInput, Tokenizer};
+use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
+use crate::tokenizer::{Encoding, TextInput};
 
-/// Call options of [`FeatureExtractionPipeline`].
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct FeatureExtractionOptions {
-    /// The most rows of a forward pass. Default: as many as fit a budget of tokens.
-    pub batch_size: Option<usize>,
-    /// Whether a pooled vector gets length 1. Default: `false`. Ours, not transformers'.
-    pub normalize: Option<bool>,
-    /// From a vector per token to one per text. Default: none. Ours, not transformers'.
-    pub pooling: Option<Pooling>,
-    /// Accepted and without effect: what comes out is a list either way.
-    pub return_tensors: Option<bool>,
-    /// How texts become tokens. In JSON `truncation` may stand beside it.
-    pub tokenize_kwargs: TokenizerOptions,
-    /// Gets the numbers of the inputs that are cut.
-    #[serde(skip)]
-    pub truncation_report: Option<TruncationReport>,
+task_options! {
+    /// Call options of [`FeatureExtractionPipeline`].
+    FeatureExtractionOptions {
+        /// Whether a pooled vector gets length 1. Default: `false`. Ours, not transformers'.
+        normalize: bool,
+        /// From a vector per token to one per text; `none` in JSON is none. Default: one vector per
+        /// token. Ours, not transformers'.
+        #[serde(deserialize_with = "pooling")]
+        pooling: Pooling,
+        /// Accepted and without effect: what comes out is a list either way.
+        return_tensors: bool,
+        /// How texts become tokens. In JSON `truncation` may stand beside it.
+        tokenize_kwargs: TokenizerOptions,
+    }
 }
 
-/// From a vector per token to one per text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pooling {
-    /// The first token's.
-    Cls,
-    /// The last token's.
-    Last,
-    /// The highest value in each place.
-    Max,
-    /// The mean.
-    Mean,
-    /// Not at all: one vector per token.
-    #[default]
-    None,
+fn pooling<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Pooling>, D::Error> {
+    let name: Option<String> = Option::deserialize(from)?;
+    let name = name.filter(|name| !name.eq_ignore_ascii_case("none"));
+    let read =
+        |name: String| name.parse().map_err(|_| D::Error::custom(none_of(&name, Pooling::NAMES)));
+    name.map(read).transpose()
 }
 
 /// The vectors of one text. As JSON `[[[…], …]]` as in Python, or pooled `[…]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
 #[non_exhaustive]
 pub enum Features {
     /// One per text.
     Pooled(Vec<f32>),
     /// One per token, special tokens included.
-    Tokens(Vec<Vec<f32>>),
+    Tokens(#[serde(with = "in_a_list")] Vec<Vec<f32>>),
 }
 
-impl Serialize for Features {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            Self::Pooled(vector) => vector.serialize(serializer),
-            Self::Tokens(vectors) => [vectors].serialize(serializer),
-        }
+/// Python's pipeline returns a batch of one text.
+mod in_a_list {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    type Vectors = Vec<Vec<f32>>;
+
+    pub(super) fn serialize<S: Serializer>(vectors: &Vectors, to: S) -> Result<S::Ok, S::Error> {
+        [vectors].serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vectors, D::Error> {
+        <[Vectors; 1]>::deserialize(from).map(|[vectors]| vectors)
     }
 }
 
-/// Gives the hidden vectors of texts.
-#[derive(Debug)]
-pub struct FeatureExtractionPipeline {
-    model: Arc<dyn Encoder>,
-    tokenizer: Tokenizer,
+pipeline! {
+    /// Gives the hidden vectors of texts.
+    ///
+    #[doc = include_str!("../../docs/tasks/feature-extraction.md")]
+    FeatureExtractionPipeline<dyn Encoder>, encoder_from
 }
 
 impl FeatureExtractionPipeline {
-    /// One vector per token of a text.
-    ///
-    /// # Errors
-    ///
-    /// When the text is longer than the model, or the model fails.
-    pub fn run(&self, text: impl Into<String>) -> Result<Features> {
-        self.run_with(text, &FeatureExtractionOptions::default())
-    }
-
-    /// As [`run`](Self::run), with options.
-    ///
-    /// # Errors
-    ///
-    /// As there, and when an option is invalid.
-    pub fn run_with(
-        &self,
-        text: impl Into<String>,
-        options: &FeatureExtractionOptions,
-    ) -> Result<Features> {
-        self.run_batch([text], options)?.pop().ok_or_else(|| Error::input("no text"))
-    }
-
-    /// Many texts, in order, each with what it would get alone.
-    ///
-    /// # Errors
-    ///
-    /// As [`run_with`](Self::run_with); nothing is returned where one text fails.
-    pub fn run_batch<T: Into<String>>(
-        &self,
-        texts: impl IntoIterator<Item = T>,
-        options: &FeatureExtractionOptions,
-    ) -> Result<Vec<Features>> {
-        self.stream(texts, options)?.collect()
-    }
-
-    /// As [`run_batch`](Self::run_batch), one output after the other, in bounded memory.
-    ///
-    /// # Errors
-    ///
-    /// When an option is invalid. A text that fails gives an error in its place.
-    pub fn stream<T: Into<String>, I: IntoIterator<Item = T>>(
-        &self,
-        texts: I,
-        options: &FeatureExtractionOptions,
-    ) -> Result<impl Iterator<Item = Result<Features>> + use<T, I>> {
-        let pooling = options.pooling.unwrap_or_default();
-        let normalize = options.normalize == Some(true);
-        if normalize && pooling == Pooling::None {
-            return Err(Error::option("normalize", "needs `pooling`: cls, last, max or mean"));
-        }
-        let work = Extract {
-            rows: Rows::new(&self.tokenizer, &*self.model, &options.tokenize_kwargs),
-            model: Arc::clone(&self.model),
-            pooling,
-            normalize,
-        };
-        let texts = texts.into_iter().map(Into::into);
-        Flow::new(work, texts, options.batch_size, options.truncation_report.as_ref())
-    }
-
     /// The length of a vector.
     #[must_use]
     pub fn hidden_size(&self) -> usize {
@@ -158,80 +88,75 @@ impl FeatureExtractionPipeline {
     }
 }
 
-impl TaskPipeline for FeatureExtractionPipeline {
-    const TASK: Task = Task::FeatureExtraction;
+impl TaskSteps for FeatureExtractionPipeline {
+    type Input = String;
+    type Output = Features;
+    type Options = FeatureExtractionOptions;
 
-    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let model = AutoModel::encoder_from(files, options)?;
-        Ok(Self { model, tokenizer: Tokenizer::from_files(files)? })
+    fn work(
+        &self,
+        options: &FeatureExtractionOptions,
+    ) -> Result<impl Work<Item = String, Output = Features> + use<>> {
+        let normalize = options.normalize == Some(true);
+        if normalize && options.pooling.is_none() {
+            return Err(Error::option("normalize", "needs `pooling`: cls, last, max or mean"));
+        }
+        Ok(Extract {
+            rows: Rows::new(&self.tokenizer, &*self.model, options.tokenize_kwargs.as_ref()),
+            model: Arc::clone(&self.model),
+            pooling: options.pooling,
+            normalize,
+        })
     }
 
-    fn call(
-        &self,
-        input: &Value,
-        mut options: Map<String, Value>,
-        report: &TruncationReport,
-    ) -> Result<Value> {
-        let beside: TokenizerOptions = json::options(json::split(&mut options, &["truncation"]))?;
-        let mut options: FeatureExtractionOptions = json::options(options)?;
-        options.truncation_report = Some(report.clone());
-        let within = &mut options.tokenize_kwargs.truncation;
+    fn read_options(&self, mut options: Map<String, Value>) -> Result<FeatureExtractionOptions> {
+        let beside = arguments::split(&mut options, &["truncation"]);
+        let beside: TokenizerOptions = arguments::options(beside)?;
+        let mut options: FeatureExtractionOptions = arguments::options(options)?;
+        let within = &mut options.tokenize_kwargs.get_or_insert_default().truncation;
         if within.is_some() && beside.truncation.is_some() {
             return Err(Error::option("truncation", "stands both beside and in `tokenize_kwargs`"));
         }
         *within = within.or(beside.truncation);
-        json::texts(input, |texts| self.run_batch(texts, &options))
+        Ok(options)
+    }
+
+    fn read_input(&self, input: &Value, _: &FeatureExtractionOptions) -> Result<Items<String>> {
+        Items::texts(input)
     }
 }
 
 struct Extract {
     rows: Rows,
     model: Arc<dyn Encoder>,
-    pooling: Pooling,
+    pooling: Option<Pooling>,
     normalize: bool,
-}
-
-impl Extract {
-    fn pooled(&self, tokens: &[&[f32]]) -> Vec<f32> {
-        let pooling = match self.pooling {
-            Pooling::Cls => pooling::Pooling::First,
-            Pooling::Last => pooling::Pooling::Last,
-            Pooling::Max => pooling::Pooling::Max,
-            Pooling::Mean | Pooling::None => pooling::Pooling::Mean,
-        };
-        let mut vector = pooling.pool(tokens, 0);
-        if self.normalize {
-            pooling::normalize(&mut vector);
-        }
-        vector
-    }
 }
 
 impl Work for Extract {
     type Item = String;
     type Kept = ();
-    type Row = Features;
+    type Row = Encoding;
+    type Answer = Features;
     type Output = Features;
-
-    fn size(item: &String) -> usize {
-        item.len()
-    }
 
     fn prepare(&self, text: String) -> Result<((), Vec<Encoding>)> {
         Ok(((), vec![self.rows.row(TextInput::Text(&text))?]))
     }
 
-    fn forward(&self, batch: &TokenBatch, rows: &[&Encoding]) -> Result<Vec<Features>> {
-        let hidden = scores::rows(&self.model.encode(batch)?)?;
+    fn forward(&self, rows: &[&Encoding]) -> Result<Vec<Features>> {
+        let hidden = scores::rows(&self.model.encode(&token_batch(rows)?)?)?;
         let width = self.model.hidden_size().max(1);
         let features = hidden.iter().zip(rows).map(|(hidden, row)| {
-            let tokens: Vec<&[f32]> = hidden.chunks(width).take(row.len()).collect();
-            match self.pooling {
-                Pooling::None => {
-                    Features::Tokens(tokens.into_iter().map(<[f32]>::to_vec).collect())
-                }
-                _ => Features::Pooled(self.pooled(&tokens)),
+            let tokens = hidden.chunks(width).take(row.len());
+            let Some(pooling) = self.pooling else {
+                return Features::Tokens(tokens.map(<[f32]>::to_vec).collect());
+            };
+            let mut vector = pooling.pool(&tokens.collect::<Vec<_>>(), 0);
+            if self.normalize {
+                normalize(&mut vector);
             }
+            Features::Pooled(vector)
         });
         Ok(features.collect())
     }

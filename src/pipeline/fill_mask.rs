@@ -5,52 +5,39 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::batch::TokenBatch;
 use crate::error::{Error, Result, quoted};
-use crate::models::AutoModel;
 use crate::models::heads::MaskedLm;
-use crate::options::LoadOptions;
-use crate::pipeline::Task;
-use crate::pipeline::TaskPipeline;
-use crate::pipeline::flow::{Flow, Work};
-use crate::pipeline::json::{self, OneOrMore};
+use crate::pipeline::arguments::{self, OneOrMore};
+use crate::pipeline::flow::Work;
+use crate::pipeline::options::task_options;
 use crate::pipeline::scores;
-use crate::pipeline::tokenize::{Rows, TokenizerOptions};
-use crate::pipeline::truncation::TruncationReport;
-use crate::source::ModelFiles;
-use crate::tokenizer::{EncodeOptions, Encoding, TextInput, Tokenizer};
+use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
+use crate::tokenizer::{EncodeOptions, Encoding, SpecialToken, TextInput};
 use crate::warning::warn;
 
-/// Call options of [`FillMaskPipeline`], by their Hugging Face names.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct FillMaskOptions {
-    /// The most rows of a forward pass. Default: as many as fit a budget of tokens.
-    pub batch_size: Option<usize>,
-    /// The only tokens to choose from; a word that is no token stands for its first one, with a
-    /// warning. Default: the whole vocabulary.
-    #[serde(deserialize_with = "targets")]
-    pub targets: Option<Vec<String>>,
-    /// How texts become tokens.
-    pub tokenizer_kwargs: TokenizerOptions,
-    /// How many tokens per mask, best first; with fewer targets, all of them. Default: 5.
-    pub top_k: Option<usize>,
-    /// Gets the numbers of the inputs that are cut.
-    #[serde(skip)]
-    pub truncation_report: Option<TruncationReport>,
+task_options! {
+    /// Call options of [`FillMaskPipeline`], by their Hugging Face names.
+    FillMaskOptions {
+        /// The only tokens to choose from; a word that is no token stands for its first one, with a
+        /// warning. Default: the whole vocabulary.
+        #[serde(deserialize_with = "targets")]
+        targets: (Vec<String>),
+        /// How texts become tokens.
+        tokenizer_kwargs: TokenizerOptions,
+        /// How many tokens per mask, best first; with fewer targets, all of them. Default: 5.
+        top_k: usize,
+    }
 }
 
-fn targets<'de, D: Deserializer<'de>>(
-    from: D,
-) -> std::result::Result<Option<Vec<String>>, D::Error> {
+fn targets<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
     Ok(Option::deserialize(from)?.map(OneOrMore::into_vec))
 }
 
 /// A token in the place of a mask.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Filling {
     /// A probability.
@@ -63,82 +50,26 @@ pub struct Filling {
     pub sequence: String,
 }
 
-/// Says which tokens fit where a text has a mask.
-#[derive(Debug)]
-pub struct FillMaskPipeline {
-    model: Arc<dyn MaskedLm>,
-    tokenizer: Tokenizer,
-    mask: u32,
+pipeline! {
+    /// Says which tokens fit where a text has a mask: for each mask, in their order, the best tokens.
+    ///
+    #[doc = include_str!("../../docs/tasks/fill-mask.md")]
+    FillMaskPipeline<dyn MaskedLm>, masked_lm_from
 }
 
 impl FillMaskPipeline {
-    /// The best tokens for each mask of the text, in the order of the masks.
-    ///
-    /// # Errors
-    ///
-    /// When the text has no mask or is longer than the model, or the model fails.
-    pub fn run(&self, text: impl Into<String>) -> Result<Vec<Vec<Filling>>> {
-        self.run_with(text, &FillMaskOptions::default())
-    }
-
-    /// As [`run`](Self::run), with options.
-    ///
-    /// # Errors
-    ///
-    /// As there, and when an option is invalid.
-    pub fn run_with(
-        &self,
-        text: impl Into<String>,
-        options: &FillMaskOptions,
-    ) -> Result<Vec<Vec<Filling>>> {
-        Ok(self.run_batch([text], options)?.pop().unwrap_or_default())
-    }
-
-    /// Many texts, in order, each with what it would get alone.
-    ///
-    /// # Errors
-    ///
-    /// As [`run_with`](Self::run_with); nothing is returned where one text fails.
-    pub fn run_batch<T: Into<String>>(
-        &self,
-        texts: impl IntoIterator<Item = T>,
-        options: &FillMaskOptions,
-    ) -> Result<Vec<Vec<Vec<Filling>>>> {
-        self.stream(texts, options)?.collect()
-    }
-
-    /// As [`run_batch`](Self::run_batch), one output after the other, in bounded memory.
-    ///
-    /// # Errors
-    ///
-    /// When an option is invalid. A text that fails gives an error in its place.
-    pub fn stream<T: Into<String>, I: IntoIterator<Item = T>>(
-        &self,
-        texts: I,
-        options: &FillMaskOptions,
-    ) -> Result<impl Iterator<Item = Result<Vec<Vec<Filling>>>> + use<T, I>> {
-        let targets = options.targets.as_deref().map(|words| self.target_ids(words)).transpose()?;
-        let vocabulary = self.model.limits().vocab;
-        let top_k = options.top_k.unwrap_or(5);
-        if targets.is_none() && top_k > vocabulary {
-            let reason = format!("{top_k} is more than the {vocabulary} tokens there are");
-            return Err(Error::option("top_k", reason));
-        }
-        let work = Fill {
-            rows: Rows::new(&self.tokenizer, &*self.model, &options.tokenizer_kwargs),
-            model: Arc::clone(&self.model),
-            mask: self.mask,
-            targets,
-            top_k,
-        };
-        let texts = texts.into_iter().map(Into::into);
-        Flow::new(work, texts, options.batch_size, options.truncation_report.as_ref())
-    }
-
     /// The token that stands for what is to be guessed, to be put into texts.
     #[must_use]
     pub fn mask_token(&self) -> &str {
         self.tokenizer.mask_token().map_or("", |mask| &mask.content)
+    }
+
+    fn mask(&self) -> Result<&SpecialToken> {
+        self.tokenizer.mask_token().ok_or_else(|| {
+            let reason = "fill-mask needs a tokenizer with a `mask_token`: set it in \
+                          tokenizer_config.json, or use a model trained to fill masks";
+            Error::unsupported(reason)
+        })
     }
 
     fn target_ids(&self, words: &[String]) -> Result<Vec<u32>> {
@@ -169,40 +100,41 @@ impl FillMaskPipeline {
     }
 }
 
-impl TaskPipeline for FillMaskPipeline {
-    const TASK: Task = Task::FillMask;
+impl TaskSteps for FillMaskPipeline {
+    type Input = String;
+    type Output = Vec<Vec<Filling>>;
+    type Options = FillMaskOptions;
 
-    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let model = AutoModel::masked_lm_from(files, options)?;
-        let tokenizer = Tokenizer::from_files(files)?;
-        let mask = tokenizer.mask_token().ok_or_else(|| {
-            let reason = "fill-mask needs a tokenizer with a `mask_token`: set it in \
-                          tokenizer_config.json, or use a model trained to fill masks";
-            Error::unsupported(reason)
-        })?;
-        let mask = mask.id;
-        Ok(Self { model, tokenizer, mask })
+    fn check(&self) -> Result<()> {
+        self.mask().map(|_| ())
     }
 
-    fn call(
+    fn work(
         &self,
-        input: &Value,
-        options: Map<String, Value>,
-        report: &TruncationReport,
-    ) -> Result<Value> {
-        let mut options: FillMaskOptions = json::options(options)?;
-        options.truncation_report = Some(report.clone());
-        let texts = json::item::<OneOrMore>(input)?.into_vec();
-        let is_one = texts.len() == 1;
-        let outputs = self.run_batch(texts, &options)?;
-        let mut outputs = outputs.into_iter().map(|mut masks| match masks.len() {
-            1 => json::output(masks.pop()),
-            _ => json::output(masks),
-        });
-        match is_one {
-            true => outputs.next().unwrap_or(Ok(Value::Null)),
-            false => outputs.collect::<Result<Vec<_>>>().map(Value::Array),
+        options: &FillMaskOptions,
+    ) -> Result<impl Work<Item = String, Output = Self::Output> + use<>> {
+        let targets = options.targets.as_deref().map(|words| self.target_ids(words)).transpose()?;
+        let vocabulary = self.model.limits().vocab;
+        let top_k = options.top_k.unwrap_or(5);
+        if targets.is_none() && top_k > vocabulary {
+            let reason = format!("{top_k} is more than the {vocabulary} tokens there are");
+            return Err(Error::option("top_k", reason));
         }
+        Ok(Fill {
+            rows: Rows::new(&self.tokenizer, &*self.model, options.tokenizer_kwargs.as_ref()),
+            model: Arc::clone(&self.model),
+            mask: self.mask()?.id,
+            targets,
+            top_k,
+        })
+    }
+
+    fn read_input(&self, input: &Value, _: &FillMaskOptions) -> Result<Items<String>> {
+        Ok(Items::texts(input)?.or_single())
+    }
+
+    fn write_output(&self, masks: Self::Output, _: &FillMaskOptions) -> Result<Value> {
+        arguments::one_or_more(masks)
     }
 }
 
@@ -241,13 +173,10 @@ impl Fill {
 impl Work for Fill {
     type Item = String;
     type Kept = ();
+    type Row = Encoding;
     /// Per mask, the best ids.
-    type Row = Vec<Vec<(u32, f32)>>;
+    type Answer = Vec<Vec<(u32, f32)>>;
     type Output = Vec<Vec<Filling>>;
-
-    fn size(item: &String) -> usize {
-        item.len()
-    }
 
     fn prepare(&self, text: String) -> Result<((), Vec<Encoding>)> {
         let row = self.rows.row(TextInput::Text(&text))?;
@@ -258,19 +187,19 @@ impl Work for Fill {
         Ok(((), vec![row]))
     }
 
-    fn forward(&self, batch: &TokenBatch, rows: &[&Encoding]) -> Result<Vec<Self::Row>> {
+    fn forward(&self, rows: &[&Encoding]) -> Result<Vec<Self::Answer>> {
         let masks: Vec<Vec<usize>> = rows.iter().map(|row| self.masks(row)).collect();
         let places: Vec<(usize, usize)> = masks
             .iter()
             .enumerate()
             .flat_map(|(row, columns)| columns.iter().map(move |&column| (row, column)))
             .collect();
-        let logits = scores::rows(&self.model.predict(batch, &places)?)?;
+        let logits = scores::rows(&self.model.predict(&token_batch(rows)?, &places)?)?;
         let mut best = logits.iter().map(|logits| self.best(logits));
         Ok(masks.iter().map(|columns| best.by_ref().take(columns.len()).collect()).collect())
     }
 
-    fn finish(&self, (): (), rows: Vec<(Encoding, Self::Row)>) -> Result<Self::Output> {
+    fn finish(&self, (): (), rows: Vec<(Encoding, Self::Answer)>) -> Result<Self::Output> {
         let Some((row, best)) = rows.into_iter().next() else { return Ok(Vec::new()) };
         let tokenizer = self.rows.tokenizer();
         let padding = tokenizer.pad_token().map(|pad| pad.id);

@@ -14,36 +14,41 @@
 //! whose task is chosen at run time uses [`Pipeline::load`] and [`Pipeline::call`], which take and
 //! give JSON in the shapes of the Python pipelines.
 
+mod arguments;
 mod builder;
 mod characters;
 mod classify;
 mod feature_extraction;
 mod fill_mask;
 mod flow;
-mod json;
+mod media;
+mod options;
 mod question_answering;
 mod scores;
 mod sentence_similarity;
+mod skeleton;
+mod task_name;
 mod tasks;
 mod text_classification;
 mod text_generation;
 mod text_ranking;
 mod token_classification;
 mod tokenize;
-mod truncation;
 mod zero_shot_classification;
 
+pub use crate::embeddings::Pooling;
 pub use crate::warning::on_warning;
 pub use builder::PipelineBuilder;
 pub use classify::TextOrPair;
-pub use feature_extraction::{
-    FeatureExtractionOptions, FeatureExtractionPipeline, Features, Pooling,
-};
+pub use feature_extraction::{FeatureExtractionOptions, FeatureExtractionPipeline, Features};
 pub use fill_mask::{FillMaskOptions, FillMaskPipeline, Filling};
+pub use media::{Audio, Image, Input, Media, Output};
+pub use options::{Progress, TruncationReport};
 pub use question_answering::{
     Answer, Question, QuestionAnsweringOptions, QuestionAnsweringPipeline,
 };
 pub use sentence_similarity::{SentenceSimilarityOptions, SentenceSimilarityPipeline};
+pub use task_name::TaskName;
 pub use tasks::{Pipeline, Task};
 pub use text_classification::{
     LabelScore, ScoreFunction, TextClassificationOptions, TextClassificationPipeline, TopK,
@@ -57,43 +62,49 @@ pub use token_classification::{
     AggregationStrategy, Entity, TextOrWords, TokenClassificationOptions,
     TokenClassificationPipeline,
 };
-pub use tokenize::{TextTruncation, TokenizerOptions};
-pub use truncation::TruncationReport;
+pub use tokenize::TokenizerOptions;
 pub use zero_shot_classification::{
     ZeroShotClassification, ZeroShotClassificationOptions, ZeroShotClassificationPipeline,
 };
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 
-/// What every task's pipeline is. Programs use the pipelines' own methods; this is what the table
-/// of tasks is written in.
-pub trait TaskPipeline: Sized + Send + Sync {
+/// What every task's pipeline is. Programs use the pipelines' own methods; this is for code that is written
+/// for any task.
+pub trait TaskPipeline: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     /// The task it does.
     const TASK: Task;
 
-    /// Loads model and tokenizer from an opened source; the model first, so that one of an unknown
-    /// kind is named as such, and not by the tokenizer that is missing.
+    /// Loads model and tokenizer from an opened source.
     ///
     /// # Errors
     ///
     /// When a file is missing or broken, or the model cannot do the task.
-    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self>;
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Self>;
 
-    /// Runs the task on JSON, as the Python pipeline of that name is called: `input` is one item
-    /// or a list of them, `options` are its keyword arguments. The report gets the numbers of the
-    /// inputs that are cut.
+    /// The pipeline for the languages in a task's name.
+    ///
+    /// # Errors
+    ///
+    /// When there are some, and the task knows none.
+    fn named(self, name: &TaskName) -> Result<Self> {
+        match &name.languages {
+            None => Ok(self),
+            Some(_) => Err(Error::option("task", format!("{} has no languages", name.task))),
+        }
+    }
+
+    /// Runs the task as the Python pipeline of that name is called: `input` is one item or a list of
+    /// them, `options` are its keyword arguments.
     ///
     /// # Errors
     ///
     /// When an option or the input has a wrong name, type or value, or the model fails.
-    fn call(
-        &self,
-        input: &Value,
-        options: Map<String, Value>,
-        report: &TruncationReport,
-    ) -> Result<Value>;
+    fn call(&self, input: Input, options: Map<String, Value>) -> Result<Output>;
 }

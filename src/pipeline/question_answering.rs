@@ -17,24 +17,20 @@ use serde_json::{Map, Value};
 
 pub use options::QuestionAnsweringOptions;
 
-use crate::batch::{PaddingSide, TokenBatch};
+use crate::batch::PaddingSide;
 use crate::error::{Error, Result};
-use crate::models::AutoModel;
 use crate::models::heads::QuestionAnswerer;
-use crate::options::LoadOptions;
-use crate::pipeline::Task;
-use crate::pipeline::TaskPipeline;
+use crate::pipeline::arguments::{self, OneOrMore};
 use crate::pipeline::characters::Characters;
-use crate::pipeline::flow::{Flow, Work};
-use crate::pipeline::json::{self, OneOrMore};
+use crate::pipeline::flow::{Measured, Work};
+use crate::pipeline::options::TaskOptions;
 use crate::pipeline::scores;
-use crate::pipeline::tokenize::{Rows, TokenizerOptions};
-use crate::pipeline::truncation::TruncationReport;
-use crate::source::ModelFiles;
-use crate::tokenizer::{Encoding, TextInput, Tokenizer, TruncationStrategy};
+use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
+use crate::tokenizer::{Encoding, TextInput, TruncationStrategy, Unfit};
 
 /// A question, and the text to answer it from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// What is asked.
@@ -51,7 +47,7 @@ impl Question {
 }
 
 /// A part of the context.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Answer {
     /// A probability; the sum of them where the same words answer several times.
@@ -67,61 +63,23 @@ pub struct Answer {
     pub answer: String,
 }
 
-/// Answers questions from texts.
-#[derive(Debug)]
-pub struct QuestionAnsweringPipeline {
-    model: Arc<dyn QuestionAnswerer>,
-    tokenizer: Tokenizer,
+pipeline! {
+    /// Answers questions from texts: the best `top_k` answers, best first; none where no words of the context
+    /// can be one.
+    ///
+    #[doc = include_str!("../../docs/tasks/question-answering.md")]
+    QuestionAnsweringPipeline<dyn QuestionAnswerer>, question_answerer_from
 }
 
-impl QuestionAnsweringPipeline {
-    /// The best answer; none where no words of the context can be one.
-    ///
-    /// # Errors
-    ///
-    /// When question or context is empty, the question leaves the context no room, or the model
-    /// fails.
-    pub fn run(&self, question: Question) -> Result<Option<Answer>> {
-        let answers = self.run_with(question, &QuestionAnsweringOptions::default())?;
-        Ok(answers.into_iter().next())
-    }
+impl TaskSteps for QuestionAnsweringPipeline {
+    type Input = Question;
+    type Output = Vec<Answer>;
+    type Options = QuestionAnsweringOptions;
 
-    /// The best `top_k` answers, best first.
-    ///
-    /// # Errors
-    ///
-    /// As there, and when an option is invalid.
-    pub fn run_with(
+    fn work(
         &self,
-        question: Question,
         options: &QuestionAnsweringOptions,
-    ) -> Result<Vec<Answer>> {
-        Ok(self.run_batch([question], options)?.pop().unwrap_or_default())
-    }
-
-    /// Many questions, in order, each with what it would get alone.
-    ///
-    /// # Errors
-    ///
-    /// As [`run_with`](Self::run_with); nothing is returned where one question fails.
-    pub fn run_batch(
-        &self,
-        questions: impl IntoIterator<Item = Question>,
-        options: &QuestionAnsweringOptions,
-    ) -> Result<Vec<Vec<Answer>>> {
-        self.stream(questions, options)?.collect()
-    }
-
-    /// As [`run_batch`](Self::run_batch), one output after the other, in bounded memory.
-    ///
-    /// # Errors
-    ///
-    /// When an option is invalid. A question that fails gives an error in its place.
-    pub fn stream<I: IntoIterator<Item = Question>>(
-        &self,
-        questions: I,
-        options: &QuestionAnsweringOptions,
-    ) -> Result<impl Iterator<Item = Result<Vec<Answer>>> + use<I>> {
+    ) -> Result<impl Work<Item = Question, Output = Vec<Answer>> + use<>> {
         options.check()?;
         let longest = options
             .max_seq_len
@@ -131,50 +89,32 @@ impl QuestionAnsweringPipeline {
             let reason = format!("{stride} is more than the {longest} of `max_seq_len`");
             return Err(Error::option("doc_stride", reason));
         }
-        let rows = TokenizerOptions { max_length: Some(longest), ..Default::default() };
-        let work = Ask {
-            rows: Rows::new(&self.tokenizer, &*self.model, &rows),
+        let rows = TokenizerOptions::default().max_length(longest);
+        Ok(Ask {
+            rows: Rows::new(&self.tokenizer, &*self.model, Some(&rows)),
             model: Arc::clone(&self.model),
             options: options.clone(),
             stride,
-        };
-        // Windows take a long context in, and a question is never cut: nothing to report.
-        Flow::new(work, questions, options.batch_size, None)
+        })
+    }
+
+    fn read_options(&self, mut options: Map<String, Value>) -> Result<QuestionAnsweringOptions> {
+        arguments::rename(&mut options, "topk", "top_k");
+        TaskOptions::read(options)
+    }
+
+    fn read_input(&self, input: &Value, _: &QuestionAnsweringOptions) -> Result<Items<Question>> {
+        Ok(questions(input)?.or_single())
+    }
+
+    fn write_output(&self, answers: Vec<Answer>, _: &QuestionAnsweringOptions) -> Result<Value> {
+        arguments::one_or_more(answers)
     }
 }
 
-impl TaskPipeline for QuestionAnsweringPipeline {
-    const TASK: Task = Task::QuestionAnswering;
-
-    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let model = AutoModel::question_answerer_from(files, options)?;
-        Ok(Self { model, tokenizer: Tokenizer::from_files(files)? })
-    }
-
-    fn call(
-        &self,
-        input: &Value,
-        mut options: Map<String, Value>,
-        _report: &TruncationReport,
-    ) -> Result<Value> {
-        json::rename(&mut options, "topk", "top_k");
-        let options = json::options(options)?;
-        let (count, questions) = questions(input)?;
-        let outputs = self.run_batch(questions, &options)?;
-        let mut outputs = outputs.into_iter().map(|mut answers| match answers.len() {
-            1 => json::output(answers.pop()),
-            _ => json::output(answers),
-        });
-        match count == 1 {
-            true => outputs.next().unwrap_or(Ok(Value::Null)),
-            false => outputs.collect::<Result<Vec<_>>>().map(Value::Array),
-        }
-    }
-}
-
-/// How many questions, and they. They come as one, as a list, or as a list beside one of contexts or a
-/// single one; `data` and `X` are old names of the first two.
-fn questions(input: &Value) -> Result<(usize, Box<dyn Iterator<Item = Question>>)> {
+/// Questions come as one, as a list, or as a list beside one of contexts or a single one; `data` and `X` are
+/// old names of the first two.
+fn questions(input: &Value) -> Result<Items<Question>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Lists {
@@ -182,24 +122,21 @@ fn questions(input: &Value) -> Result<(usize, Box<dyn Iterator<Item = Question>>
         context: OneOrMore,
     }
     let fields = match input {
-        Value::Array(items) => {
-            let questions: Vec<Question> = json::item(input)?;
-            return Ok((items.len(), Box::new(questions.into_iter())));
-        }
+        Value::Array(_) => return Ok(Items::many(arguments::item::<Vec<Question>>(input)?)),
         Value::Object(fields) => fields,
         _ => {
             let wanted =
                 "{\"question\": …, \"context\": …}, lists in these places, or a list of such";
-            return Err(json::misshapen(input, wanted));
+            return Err(arguments::misshapen(input, wanted));
         }
     };
     if let (1, Some(old)) = (fields.len(), fields.get("data").or_else(|| fields.get("X"))) {
         return questions(old);
     }
     if !fields.get("question").is_some_and(Value::is_array) {
-        return Ok((1, Box::new(std::iter::once(json::item::<Question>(input)?))));
+        return Ok(Items::One(arguments::item(input)?));
     }
-    let Lists { question: questions, context } = json::item(input)?;
+    let Lists { question: questions, context } = arguments::item(input)?;
     let count = questions.len();
     let contexts: Box<dyn Iterator<Item = String>> = match context {
         OneOrMore::One(context) => Box::new(std::iter::repeat(context)),
@@ -209,7 +146,7 @@ fn questions(input: &Value) -> Result<(usize, Box<dyn Iterator<Item = Question>>
         }
     };
     let pairs = questions.into_iter().zip(contexts);
-    Ok((count, Box::new(pairs.map(|(question, context)| Question { question, context }))))
+    Ok(Items::many(pairs.map(|(question, context)| Question { question, context })))
 }
 
 struct Ask {
@@ -229,12 +166,9 @@ impl Ask {
 impl Work for Ask {
     type Item = Question;
     type Kept = Characters;
-    type Row = (Vec<f32>, Vec<f32>);
+    type Row = Encoding;
+    type Answer = (Vec<f32>, Vec<f32>);
     type Output = Vec<Answer>;
-
-    fn size(item: &Question) -> usize {
-        item.question.len() + item.context.len()
-    }
 
     fn prepare(&self, item: Question) -> Result<(Characters, Vec<Encoding>)> {
         for (name, text) in [("question", &item.question), ("context", &item.context)] {
@@ -250,23 +184,19 @@ impl Work for Ask {
                 (TextInput::Pair(&item.context, &item.question), TruncationStrategy::OnlyFirst)
             }
         };
-        let windows =
-            self.rows.windows(input, Some((cut, self.stride))).map_err(|error| match error {
-                Error::InvalidOption { option, reason } if option == "stride" => {
-                    Error::option("doc_stride", reason)
-                }
-                Error::InvalidOption { option, reason }
-                    if option == "truncation" || option == "max_length" =>
-                {
-                    Error::option("max_seq_len", reason)
-                }
-                other => other,
-            })?;
+        // Windows take a long context in, and a question is never cut: nothing is to report.
+        let windows = self.rows.windows(input, cut, self.stride).map_err(|unfit| match unfit {
+            Unfit::Stride(reason) => Error::option("doc_stride", reason),
+            Unfit::NoRoom(reason) | Unfit::TooLong(reason) | Unfit::TooShort(reason) => {
+                Error::option("max_seq_len", reason)
+            }
+            Unfit::Other(error) => error,
+        })?;
         Ok((Characters::new(item.context), windows))
     }
 
-    fn forward(&self, batch: &TokenBatch, rows: &[&Encoding]) -> Result<Vec<Self::Row>> {
-        let (starts, ends) = self.model.spans(batch)?;
+    fn forward(&self, rows: &[&Encoding]) -> Result<Vec<Self::Answer>> {
+        let (starts, ends) = self.model.spans(&token_batch(rows)?)?;
         let pairs = scores::rows(&starts)?.into_iter().zip(scores::rows(&ends)?);
         Ok(pairs
             .zip(rows)
@@ -281,7 +211,7 @@ impl Work for Ask {
     fn finish(
         &self,
         context: Characters,
-        windows: Vec<(Encoding, Self::Row)>,
+        windows: Vec<(Encoding, Self::Answer)>,
     ) -> Result<Vec<Answer>> {
         let reader = spans::Reader {
             context: &context,
@@ -290,5 +220,11 @@ impl Work for Ask {
             options: &self.options,
         };
         Ok(reader.answers(&windows))
+    }
+}
+
+impl Measured for Question {
+    fn length(&self) -> usize {
+        self.question.len() + self.context.len()
     }
 }

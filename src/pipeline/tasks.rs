@@ -7,24 +7,27 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, none_of};
 use crate::options::LoadOptions;
-use crate::pipeline::PipelineBuilder;
-use crate::pipeline::TaskPipeline;
-use crate::pipeline::feature_extraction::FeatureExtractionPipeline;
-use crate::pipeline::fill_mask::FillMaskPipeline;
-use crate::pipeline::json;
-use crate::pipeline::question_answering::QuestionAnsweringPipeline;
-use crate::pipeline::sentence_similarity::SentenceSimilarityPipeline;
-use crate::pipeline::text_classification::TextClassificationPipeline;
-use crate::pipeline::text_generation::TextGenerationPipeline;
-use crate::pipeline::text_ranking::TextRankingPipeline;
-use crate::pipeline::token_classification::TokenClassificationPipeline;
-use crate::pipeline::truncation::TruncationReport;
-use crate::pipeline::zero_shot_classification::ZeroShotClassificationPipeline;
-use crate::source::ModelSource;
+use crate::pipeline::skeleton;
+use crate::pipeline::{
+    Answer, Entity, FeatureExtractionOptions, FeatureExtractionPipeline, Features, FillMaskOptions,
+    FillMaskPipeline, Filling, Input, LabelScore, Output, PipelineBuilder, Question,
+    QuestionAnsweringOptions, QuestionAnsweringPipeline, SentenceSimilarityOptions,
+    SentenceSimilarityPipeline, TaskName, TaskPipeline, TextClassificationOptions,
+    TextClassificationPipeline, TextGenerationPipeline, TextOrPair, TextOrWords,
+    TextRankingOptions, TextRankingPipeline, TokenClassificationOptions,
+    TokenClassificationPipeline, ZeroShotClassification, ZeroShotClassificationOptions,
+    ZeroShotClassificationPipeline,
+};
+use crate::source::{ModelFiles, ModelSource};
 
-/// Expands the table to [`Task`], its names, the [`Pipeline`] enum and what dispatches over it.
+/// Expands the table to [`Task`], its names, the [`Pipeline`] enum with its constructors, what
+/// dispatches over it, and the methods that the pipelines of all tasks have.
 macro_rules! tasks {
-    ($($(#[$doc:meta])* $variant:ident($pipeline:ty), $name:literal, aliases [$($alias:literal),*];)+) => {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident, $name:literal, aliases [$($alias:literal),*],
+        $constructor:ident: $pipeline:ident $(($input:ty, $options:ty) -> $output:ty)?;
+    )+) => {
         /// A task, by its Hugging Face name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -48,27 +51,35 @@ macro_rules! tasks {
         }
 
         /// A loaded pipeline whose task was chosen at run time.
-        #[derive(Debug)]
+        #[derive(Debug, Clone)]
         #[non_exhaustive]
         #[expect(clippy::large_enum_variant, reason = "half a kilobyte beside a model is nothing")]
         pub enum Pipeline { $($(#[$doc])* $variant($pipeline)),+ }
 
         impl Pipeline {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $constructor(source: impl Into<ModelSource>) -> PipelineBuilder<$pipeline> {
+                    PipelineBuilder::new(source)
+                }
+            )+
+
             /// Loads the pipeline of a task.
             ///
             /// # Errors
             ///
             /// As [`PipelineBuilder::build`].
             pub fn load(
-                task: Task,
+                task: impl Into<TaskName>,
                 source: impl Into<ModelSource>,
                 options: LoadOptions,
             ) -> Result<Self> {
-                match task {
-                    $(Task::$variant => PipelineBuilder::<$pipeline>::new(source)
-                        .options(options)
-                        .build()
-                        .map(Self::$variant)),+
+                let (name, files) = (task.into(), source.into().open()?);
+                match name.task {
+                    $(Task::$variant => {
+                        $pipeline::from_files(&files, &options)?.named(&name).map(Self::$variant)
+                    })+
                 }
             }
 
@@ -78,30 +89,19 @@ macro_rules! tasks {
                 match self { $(Self::$variant(_) => Task::$variant),+ }
             }
 
-            /// Runs the task on JSON, in the shapes of the Python pipeline of that name: `input`
-            /// is one item or a list of them, `options` are its keyword arguments.
+            /// Runs the task as the Python pipeline of that name is called: `input` is one item or a
+            /// list of them, `options` are its keyword arguments. The output holds JSON in the shape of
+            /// the Python pipeline.
             ///
             /// # Errors
             ///
             /// When an option or the input has a wrong name, type or value, or the model fails.
-            pub fn call(&self, input: &Value, options: Map<String, Value>) -> Result<Value> {
-                self.call_reporting(input, options, &TruncationReport::default())
-            }
-
-            /// As [`call`](Self::call); the report gets the numbers of the inputs that are cut.
-            ///
-            /// # Errors
-            ///
-            /// As there.
-            pub fn call_reporting(
+            pub fn call(
                 &self,
-                input: &Value,
-                mut options: Map<String, Value>,
-                report: &TruncationReport,
-            ) -> Result<Value> {
-                // Of Python's data loader; texts are tokenized on a thread of their own here.
-                let _not_needed: Option<usize> = json::take(&mut options, "num_workers")?;
-                match self { $(Self::$variant(pipeline) => pipeline.call(input, options, report)),+ }
+                input: impl Into<Input>,
+                options: Map<String, Value>,
+            ) -> Result<Output> {
+                match self { $(Self::$variant(pipeline) => pipeline.call(input.into(), options)),+ }
             }
         }
 
@@ -110,100 +110,100 @@ macro_rules! tasks {
                 Self::$variant(pipeline)
             }
         })+
+
+        $($(
+            impl TaskPipeline for $pipeline {
+                const TASK: Task = Task::$variant;
+
+                fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+                    Self::load(files, options)
+                }
+
+                fn call(&self, input: Input, options: Map<String, Value>) -> Result<Output> {
+                    skeleton::call(self, input, options)
+                }
+            }
+
+            impl $pipeline {
+                /// Runs the task on one input.
+                ///
+                /// # Errors
+                ///
+                /// When the input cannot be used, or the model fails.
+                pub fn run(&self, input: impl Into<$input>) -> Result<$output> {
+                    skeleton::run(self, input.into(), &Default::default())
+                }
+
+                /// As [`run`](Self::run), with options.
+                ///
+                /// # Errors
+                ///
+                /// As there, and when an option is invalid.
+                pub fn run_with(
+                    &self,
+                    input: impl Into<$input>,
+                    options: &$options,
+                ) -> Result<$output> {
+                    skeleton::run(self, input.into(), options)
+                }
+
+                /// Many inputs, in order, each with what it would get alone.
+                ///
+                /// # Errors
+                ///
+                /// As [`run_with`](Self::run_with); nothing is returned where one input fails.
+                pub fn run_batch<T: Into<$input>>(
+                    &self,
+                    inputs: impl IntoIterator<Item = T>,
+                    options: &$options,
+                ) -> Result<Vec<$output>> {
+                    self.stream(inputs, options)?.collect()
+                }
+
+                /// As [`run_batch`](Self::run_batch), one output after the other, in bounded memory.
+                ///
+                /// # Errors
+                ///
+                /// When an option is invalid. An input that fails gives an error in its place.
+                pub fn stream<T: Into<$input>, I: IntoIterator<Item = T>>(
+                    &self,
+                    inputs: I,
+                    options: &$options,
+                ) -> Result<impl Iterator<Item = Result<$output>> + use<T, I>> {
+                    skeleton::stream(self, inputs, options)
+                }
+            }
+        )?)+
     };
 }
 
 tasks! {
     /// Gives the hidden vectors of texts.
-    FeatureExtraction(FeatureExtractionPipeline), "feature-extraction", aliases [];
+    FeatureExtraction, "feature-extraction", aliases [],
+        feature_extraction: FeatureExtractionPipeline(String, FeatureExtractionOptions) -> Features;
     /// Says which tokens fit where a text has a mask.
-    FillMask(FillMaskPipeline), "fill-mask", aliases [];
+    FillMask, "fill-mask", aliases [],
+        fill_mask: FillMaskPipeline(String, FillMaskOptions) -> Vec<Vec<Filling>>;
     /// Answers questions from texts.
-    QuestionAnswering(QuestionAnsweringPipeline), "question-answering", aliases [];
+    QuestionAnswering, "question-answering", aliases [],
+        question_answering: QuestionAnsweringPipeline(Question, QuestionAnsweringOptions) -> Vec<Answer>;
     /// Gives one vector per text, and says how alike texts are.
-    SentenceSimilarity(SentenceSimilarityPipeline), "sentence-similarity",
-        aliases ["embeddings"];
+    SentenceSimilarity, "sentence-similarity", aliases ["embeddings"],
+        sentence_similarity: SentenceSimilarityPipeline(String, SentenceSimilarityOptions) -> Vec<f32>;
     /// Says which label fits a text or a pair of texts.
-    TextClassification(TextClassificationPipeline), "text-classification",
-        aliases ["sentiment-analysis"];
+    TextClassification, "text-classification", aliases ["sentiment-analysis"],
+        text_classification: TextClassificationPipeline(TextOrPair, TextClassificationOptions) -> Vec<LabelScore>;
     /// Continues a text or a chat with a decoder-only language model.
-    TextGeneration(TextGenerationPipeline), "text-generation", aliases [];
-    /// Orders documents by how well they answer a query.
-    TextRanking(TextRankingPipeline), "text-ranking", aliases [];
+    TextGeneration, "text-generation", aliases [], text_generation: TextGenerationPipeline;
+    /// Scores how well texts answer queries, and orders documents by that.
+    TextRanking, "text-ranking", aliases [],
+        text_ranking: TextRankingPipeline(TextOrPair, TextRankingOptions) -> Vec<f32>;
     /// Finds the entities of texts.
-    TokenClassification(TokenClassificationPipeline), "token-classification", aliases ["ner"];
+    TokenClassification, "token-classification", aliases ["ner"],
+        token_classification: TokenClassificationPipeline(TextOrWords, TokenClassificationOptions) -> Vec<Entity>;
     /// Says which of any labels fits a text.
-    ZeroShotClassification(ZeroShotClassificationPipeline), "zero-shot-classification", aliases [];
-}
-
-impl Pipeline {
-    /// Continues a text or a chat with a decoder-only language model.
-    #[must_use]
-    pub fn text_generation(
-        source: impl Into<ModelSource>,
-    ) -> PipelineBuilder<TextGenerationPipeline> {
-        PipelineBuilder::new(source)
-    }
-
-    /// Gives the hidden vectors of texts.
-    #[must_use]
-    pub fn feature_extraction(
-        source: impl Into<ModelSource>,
-    ) -> PipelineBuilder<FeatureExtractionPipeline> {
-        PipelineBuilder::new(source)
-    }
-
-    /// Says which tokens fit where a text has a mask.
-    #[must_use]
-    pub fn fill_mask(source: impl Into<ModelSource>) -> PipelineBuilder<FillMaskPipeline> {
-        PipelineBuilder::new(source)
-    }
-
-    /// Answers questions from texts.
-    #[must_use]
-    pub fn question_answering(
-        source: impl Into<ModelSource>,
-    ) -> PipelineBuilder<QuestionAnsweringPipeline> {
-        PipelineBuilder::new(source)
-    }
-
-    /// Gives one vector per text, and says how alike texts are.
-    #[must_use]
-    pub fn sentence_similarity(
-        source: impl Into<ModelSource>,
-    ) -> PipelineBuilder<SentenceSimilarityPipeline> {
-        PipelineBuilder::new(source)
-    }
-
-    /// Says which label fits a text or a pair of texts.
-    #[must_use]
-    pub fn text_classification(
-        source: impl Into<ModelSource>,
-    ) -> PipelineBuilder<TextClassificationPipeline> {
-        PipelineBuilder::new(source)
-    }
-
-    /// Orders documents by how well they answer a query.
-    #[must_use]
-    pub fn text_ranking(source: impl Into<ModelSource>) -> PipelineBuilder<TextRankingPipeline> {
-        PipelineBuilder::new(source)
-    }
-
-    /// Finds the entities of texts.
-    #[must_use]
-    pub fn token_classification(
-        source: impl Into<ModelSource>,
-    ) -> PipelineBuilder<TokenClassificationPipeline> {
-        PipelineBuilder::new(source)
-    }
-
-    /// Says which of any labels fits a text.
-    #[must_use]
-    pub fn zero_shot_classification(
-        source: impl Into<ModelSource>,
-    ) -> PipelineBuilder<ZeroShotClassificationPipeline> {
-        PipelineBuilder::new(source)
-    }
+    ZeroShotClassification, "zero-shot-classification", aliases [],
+        zero_shot_classification: ZeroShotClassificationPipeline(String, ZeroShotClassificationOptions) -> ZeroShotClassification;
 }
 
 impl fmt::Display for Task {

@@ -4,28 +4,21 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::error::Result;
-use crate::models::AutoModel;
 use crate::models::heads::{Labels, ProblemType, SequenceClassifier};
-use crate::options::LoadOptions;
-use crate::pipeline::Task;
-use crate::pipeline::TaskPipeline;
-use crate::pipeline::classify::TextOrPair;
-use crate::pipeline::classify::{Classify, Reading};
-use crate::pipeline::flow::Flow;
-use crate::pipeline::json;
+use crate::pipeline::arguments;
+use crate::pipeline::classify::{Classify, Reading, TextOrPair};
+use crate::pipeline::flow::Work;
+use crate::pipeline::options::{TaskOptions, task_options};
 use crate::pipeline::scores;
+use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
-use crate::pipeline::truncation::TruncationReport;
-use crate::source::ModelFiles;
-use crate::source::json as json_file;
-use crate::tokenizer::Tokenizer;
 
 /// A label and how sure the model is of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LabelScore {
     /// The label, as the model's config names it.
@@ -34,28 +27,22 @@ pub struct LabelScore {
     pub score: f32,
 }
 
-/// Call options of [`TextClassificationPipeline`], by their Hugging Face names.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct TextClassificationOptions {
-    /// The most rows of a forward pass. Default: as many as fit a budget of tokens.
-    pub batch_size: Option<usize>,
-    /// From logits to scores. Default: none for a regression, sigmoid for a single label or
-    /// several that may hold at once, else softmax.
-    pub function_to_apply: Option<ScoreFunction>,
-    /// With `true` and without `top_k`, all labels in the model's order. Deprecated in transformers.
-    /// Default: as the model's config says, else `false`.
-    pub return_all_scores: Option<bool>,
-    /// How texts become tokens; in JSON these stand beside the other options.
-    #[serde(skip)]
-    pub tokenizer: TokenizerOptions,
-    /// How many labels, best first. Default: the best one.
-    #[serde(deserialize_with = "top_k")]
-    pub top_k: Option<TopK>,
-    /// Gets the numbers of the inputs that are cut.
-    #[serde(skip)]
-    pub truncation_report: Option<TruncationReport>,
+task_options! {
+    /// Call options of [`TextClassificationPipeline`], by their Hugging Face names.
+    TextClassificationOptions {
+        /// From logits to scores. Default: none for a regression, sigmoid for a single label or
+        /// several that may hold at once, else softmax.
+        function_to_apply: ScoreFunction,
+        /// With `true` and without `top_k`, all labels in the model's order. Deprecated in transformers.
+        /// Default: as the model's config says, else `false`.
+        return_all_scores: bool,
+        /// How texts become tokens; in JSON these stand beside the other options.
+        #[serde(skip)]
+        tokenizer: TokenizerOptions,
+        /// How many labels, best first. Default: the best one.
+        #[serde(deserialize_with = "top_k")]
+        top_k: TopK,
+    }
 }
 
 /// How many labels.
@@ -68,7 +55,7 @@ pub enum TopK {
 }
 
 /// From logits to scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScoreFunction {
     /// The logits themselves.
@@ -79,77 +66,27 @@ pub enum ScoreFunction {
     Softmax,
 }
 
-fn top_k<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<TopK>, D::Error> {
+fn top_k<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TopK>, D::Error> {
     Ok(Some(Option::<usize>::deserialize(from)?.map_or(TopK::All, TopK::Best)))
 }
 
-/// Says which label fits a text or a pair of texts.
-#[derive(Debug)]
-pub struct TextClassificationPipeline {
-    model: Arc<dyn SequenceClassifier>,
-    tokenizer: Tokenizer,
-    /// `return_all_scores` of config.json.
-    returns_all_scores: Option<bool>,
+impl Serialize for TopK {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => to.serialize_none(),
+            Self::Best(count) => count.serialize(to),
+        }
+    }
+}
+
+pipeline! {
+    /// Says which label fits a text or a pair of texts.
+    ///
+    #[doc = include_str!("../../docs/tasks/text-classification.md")]
+    TextClassificationPipeline<dyn SequenceClassifier>, sequence_classifier_from
 }
 
 impl TextClassificationPipeline {
-    /// The best label of a text.
-    ///
-    /// # Errors
-    ///
-    /// When the text is longer than the model, or the model fails.
-    pub fn run(&self, input: impl Into<TextOrPair>) -> Result<Vec<LabelScore>> {
-        self.run_with(input, &TextClassificationOptions::default())
-    }
-
-    /// As [`run`](Self::run), with options.
-    ///
-    /// # Errors
-    ///
-    /// As there, and when an option is invalid.
-    pub fn run_with(
-        &self,
-        input: impl Into<TextOrPair>,
-        options: &TextClassificationOptions,
-    ) -> Result<Vec<LabelScore>> {
-        Ok(self.run_batch([input], options)?.pop().unwrap_or_default())
-    }
-
-    /// Many inputs, in order, each with what it would get alone.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run); nothing is returned where one input fails.
-    pub fn run_batch<T: Into<TextOrPair>>(
-        &self,
-        inputs: impl IntoIterator<Item = T>,
-        options: &TextClassificationOptions,
-    ) -> Result<Vec<Vec<LabelScore>>> {
-        self.stream(inputs, options)?.collect()
-    }
-
-    /// As [`run_batch`](Self::run_batch), one output after the other, in bounded memory.
-    ///
-    /// # Errors
-    ///
-    /// When an option is invalid. An input that fails gives an error in its place.
-    pub fn stream<T: Into<TextOrPair>, I: IntoIterator<Item = T>>(
-        &self,
-        inputs: I,
-        options: &TextClassificationOptions,
-    ) -> Result<impl Iterator<Item = Result<Vec<LabelScore>>> + use<T, I>> {
-        let (model, mut call) = (Arc::clone(&self.model), options.clone());
-        call.return_all_scores = call.return_all_scores.or(self.returns_all_scores);
-        let work = Classify {
-            reading: Reading::Texts,
-            rows: Rows::new(&self.tokenizer, &*self.model, &options.tokenizer),
-            model: Arc::clone(&self.model),
-            output: move |logits| label_scores(logits, model.labels(), &call),
-        };
-        let inputs = inputs.into_iter().map(Into::into);
-        Flow::new(work, inputs, options.batch_size, options.truncation_report.as_ref())
-    }
-
     /// The names of the labels, in the order of the logits.
     #[must_use]
     pub fn labels(&self) -> &Labels {
@@ -157,43 +94,47 @@ impl TextClassificationPipeline {
     }
 }
 
-impl TaskPipeline for TextClassificationPipeline {
-    const TASK: Task = Task::TextClassification;
+impl TaskSteps for TextClassificationPipeline {
+    type Input = TextOrPair;
+    type Output = Vec<LabelScore>;
+    type Options = TextClassificationOptions;
 
-    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let model = AutoModel::sequence_classifier_from(files, options)?;
-        let tokenizer = Tokenizer::from_files(files)?;
-        let config: Option<Value> = json_file::optional(files, "config.json")?;
-        let returns_all_scores = config.and_then(|config| config["return_all_scores"].as_bool());
-        Ok(Self { model, tokenizer, returns_all_scores })
+    fn work(
+        &self,
+        options: &TextClassificationOptions,
+    ) -> Result<impl Work<Item = TextOrPair, Output = Vec<LabelScore>> + use<>> {
+        let (model, call) = (Arc::clone(&self.model), options.clone());
+        Ok(Classify {
+            reading: Reading::Texts { prompt: String::new() },
+            rows: Rows::new(&self.tokenizer, &*self.model, options.tokenizer.as_ref()),
+            model: Arc::clone(&self.model),
+            output: move |logits| label_scores(logits, model.labels(), &call),
+        })
     }
 
-    fn call(
-        &self,
-        input: &Value,
-        mut options: Map<String, Value>,
-        report: &TruncationReport,
-    ) -> Result<Value> {
+    fn read_options(&self, mut options: Map<String, Value>) -> Result<Self::Options> {
         let names = ["add_special_tokens", "max_length", "padding", "truncation"];
-        let tokenizer = json::options(json::split(&mut options, &names))?;
-        let mut options: TextClassificationOptions = json::options(options)?;
-        options.tokenizer = tokenizer;
-        options.truncation_report = Some(report.clone());
-        options.return_all_scores = options.return_all_scores.or(self.returns_all_scores);
-        let is_legacy = options.top_k.is_none();
-        // As in transformers, whether labels come as a list is for the options to say, not for their
-        // number.
-        let is_bare = is_legacy && !options.returns_all_scores();
-        let one = |mut scores: Vec<LabelScore>| match is_bare {
-            true => json::output(scores.pop()),
-            false => json::output(scores),
-        };
+        let tokenizer = arguments::options(arguments::split(&mut options, &names))?;
+        Ok(Self::Options::read(options)?.tokenizer(tokenizer))
+    }
+
+    /// As in transformers, whether labels come as a list is for the options to say, not for their number.
+    fn read_input(&self, input: &Value, options: &Self::Options) -> Result<Items<TextOrPair>> {
         if input.is_array() {
-            let outputs = self.run_batch(json::item::<Vec<TextOrPair>>(input)?, &options)?;
-            return outputs.into_iter().map(one).collect::<Result<Vec<_>>>().map(Value::Array);
+            return Ok(Items::many(arguments::item::<Vec<TextOrPair>>(input)?));
         }
-        let output = one(self.run_with(json::item::<TextOrPair>(input)?, &options)?)?;
-        Ok(if input.is_string() && is_legacy { Value::Array(vec![output]) } else { output })
+        let item = arguments::item(input)?;
+        Ok(match input.is_string() && options.top_k.is_none() {
+            true => Items::many([item]),
+            false => Items::One(item),
+        })
+    }
+
+    fn write_output(&self, mut scores: Vec<LabelScore>, options: &Self::Options) -> Result<Value> {
+        match options.top_k.is_none() && !options.returns_all_scores(self.labels()) {
+            true => arguments::output(scores.pop()),
+            false => arguments::output(scores),
+        }
     }
 }
 
@@ -217,7 +158,7 @@ fn label_scores(
         .enumerate()
         .map(|(label, score)| LabelScore { label: name(label), score })
         .collect();
-    if options.returns_all_scores() {
+    if options.returns_all_scores(labels) {
         return scored;
     }
     scored.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -230,8 +171,8 @@ fn label_scores(
 
 impl TextClassificationOptions {
     /// Whether all labels come, in the model's order.
-    fn returns_all_scores(&self) -> bool {
-        self.top_k.is_none() && self.return_all_scores == Some(true)
+    fn returns_all_scores(&self, labels: &Labels) -> bool {
+        self.top_k.is_none() && self.return_all_scores.unwrap_or(labels.return_all_scores)
     }
 }
 

@@ -24,8 +24,9 @@ use crate::nn::cache::KvCache;
 use crate::options::LoadOptions;
 use crate::pipeline::Task;
 use crate::pipeline::TaskPipeline;
-use crate::pipeline::json;
-use crate::pipeline::truncation::TruncationReport;
+use crate::pipeline::arguments;
+use crate::pipeline::media::{Input, Output};
+use crate::pipeline::options::TruncationReport;
 use crate::source::ModelFiles;
 use crate::tokenizer::chat::{ChatOptions, Message};
 use crate::tokenizer::{EncodeOptions, Tokenizer, Truncation};
@@ -156,7 +157,7 @@ impl TextGenerationPipeline {
 impl TaskPipeline for TextGenerationPipeline {
     const TASK: Task = Task::TextGeneration;
 
-    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let model = AutoModel::causal_lm_from(files, options)?;
         let tokenizer = Tokenizer::from_files(files)?;
         let stored = GenerationConfig::from_files(files, &tokenizer)?;
@@ -172,28 +173,27 @@ impl TaskPipeline for TextGenerationPipeline {
         Ok(Self { model, tokenizer, defaults, prefix: task.prefix.unwrap_or_default() })
     }
 
-    fn call(
-        &self,
-        input: &Value,
-        options: Map<String, Value>,
-        report: &TruncationReport,
-    ) -> Result<Value> {
+    fn call(&self, input: Input, mut options: Map<String, Value>) -> Result<Output> {
+        let _not_needed: Option<usize> = arguments::take(&mut options, "num_workers")?;
+        let input = input.into_json()?;
         let mut options = TextGenerationOptions::from_json(options)?;
+        let report = TruncationReport::default();
         options.truncation_report = Some(report.clone());
-        match input {
-            Value::String(text) => json::output(self.run_with(text.as_str(), &options)?),
+        let json = match &input {
+            Value::String(text) => arguments::output(self.run_with(text.as_str(), &options)?),
             Value::Array(items) if items.first().is_some_and(Value::is_object) => {
-                json::output(self.run_with(Prompt::chat(input)?, &options)?)
+                arguments::output(self.run_with(Prompt::chat(&input)?, &options)?)
             }
             Value::Array(items) => {
                 let prompts = items.iter().map(|item| match item {
                     Value::String(text) => Ok(Prompt::from(text.as_str())),
                     _ => Prompt::chat(item),
                 });
-                json::output(self.run_batch(prompts.collect::<Result<Vec<_>>>()?, &options)?)
+                arguments::output(self.run_batch(prompts.collect::<Result<Vec<_>>>()?, &options)?)
             }
-            _ => Err(json::misshapen(input, "a text, a chat or a list of them")),
-        }
+            _ => Err(arguments::misshapen(&input, "a text, a chat or a list of them")),
+        }?;
+        Ok(Output { json, truncated: report.inputs(), ..Output::default() })
     }
 }
 

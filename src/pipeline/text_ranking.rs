@@ -11,52 +11,46 @@ use serde_json::{Map, Value};
 
 use crate::embeddings::cross_encoder::CrossEncoder;
 use crate::error::{Error, Result};
+use crate::models::heads::SequenceClassifier;
 use crate::options::LoadOptions;
-use crate::pipeline::Task;
-use crate::pipeline::TaskPipeline;
+use crate::pipeline::arguments;
 use crate::pipeline::classify::{Classify, Reading, TextOrPair};
-use crate::pipeline::flow::Flow;
-use crate::pipeline::json;
+use crate::pipeline::flow::Work;
+use crate::pipeline::options::{TaskOptions, task_options};
 use crate::pipeline::scores;
+use crate::pipeline::skeleton::{Items, TaskSteps};
 use crate::pipeline::text_classification::ScoreFunction;
-use crate::pipeline::tokenize::{Rows, TextTruncation, TokenizerOptions};
-use crate::pipeline::truncation::TruncationReport;
+use crate::pipeline::tokenize::{Rows, TokenizerOptions};
 use crate::source::ModelFiles;
-use crate::tokenizer::TruncationStrategy;
+use crate::tokenizer::{Tokenizer, TruncationStrategy};
 
-/// Call options of [`TextRankingPipeline`].
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct TextRankingOptions {
-    /// From logits to scores: `activation_fn`. Default: as the model's config says, else sigmoid
-    /// for a single logit and none for several.
-    pub activation_fn: Option<ScoreFunction>,
-    /// Whether the scores of a pair are made to add up to 1, after `activation_fn`; with a single
-    /// label they are all 1 then. Default: `false`.
-    pub apply_softmax: Option<bool>,
-    /// The most rows of a forward pass. Default: as many as fit a budget of tokens.
-    pub batch_size: Option<usize>,
-    /// The most tokens of a pair; what is longer is cut, the longer text first. Where pairs go through
-    /// the tokenizer's chat template, the end of the document is cut and that of the template kept.
-    /// Default: the model's own, the tokenizer's `model_max_length`, or what the model can read.
-    pub max_length: Option<usize>,
-    /// Put before the query, or into a system message where pairs go through the tokenizer's chat
-    /// template. Wins over `prompt_name`.
-    pub prompt: Option<String>,
-    /// One of the model's own prompts. Default: its `default_prompt_name`, if any.
-    pub prompt_name: Option<String>,
-    /// Whether each ranked record has the document's text. Default: `false`.
-    pub return_documents: Option<bool>,
-    /// How many documents, best first. Default: all.
-    pub top_k: Option<usize>,
-    /// Gets the numbers of the pairs that are cut.
-    #[serde(skip)]
-    pub truncation_report: Option<TruncationReport>,
+task_options! {
+    /// Call options of [`TextRankingPipeline`].
+    TextRankingOptions {
+        /// From logits to scores: `activation_fn`. Default: as the model's config says, else sigmoid
+        /// for a single logit and none for several.
+        activation_fn: ScoreFunction,
+        /// Whether the scores of a pair are made to add up to 1, after `activation_fn`; with a single
+        /// label they are all 1 then. Default: `false`.
+        apply_softmax: bool,
+        /// The most tokens of a pair; what is longer is cut, the longer text first. Where pairs go
+        /// through the tokenizer's chat template, the end of the document is cut and that of the template
+        /// kept. Default: the model's own, the tokenizer's `model_max_length`, or what the model can read.
+        max_length: usize,
+        /// Put before the query, or into a system message where pairs go through the tokenizer's chat
+        /// template. Wins over `prompt_name`.
+        prompt: String,
+        /// One of the model's own prompts. Default: its `default_prompt_name`, if any.
+        prompt_name: String,
+        /// Whether each ranked record has the document's text. Default: `false`.
+        return_documents: bool,
+        /// How many documents of a ranking, best first. Default: all.
+        top_k: usize,
+    }
 }
 
 /// A document's place in a ranking.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Ranked {
     /// Which of the documents it is.
@@ -68,10 +62,13 @@ pub struct Ranked {
     pub text: Option<String>,
 }
 
-/// Orders documents by how well they answer a query.
-#[derive(Debug)]
+/// Scores pairs of texts, a query and what may answer it, with one score per label of the model; and
+/// [orders documents](Self::rank) by that.
+///
+#[doc = include_str!("../../docs/tasks/text-ranking.md")]
+#[derive(Debug, Clone)]
 pub struct TextRankingPipeline {
-    encoder: CrossEncoder,
+    encoder: Arc<CrossEncoder>,
 }
 
 impl TextRankingPipeline {
@@ -79,14 +76,14 @@ impl TextRankingPipeline {
     ///
     /// # Errors
     ///
-    /// When the model has not one logit but several, or fails.
+    /// When an option is invalid, or the model has not one logit but several, or fails.
     pub fn rank<D: Into<String>>(
         &self,
         query: impl Into<String>,
         documents: impl IntoIterator<Item = D>,
         options: &TextRankingOptions,
     ) -> Result<Vec<Ranked>> {
-        let labels = self.encoder.model.labels().names.len();
+        let labels = self.model().labels().names.len();
         if labels != 1 {
             let reason = format!("ranking needs a model with one label; this one has {labels}");
             return Err(Error::input(reason));
@@ -94,7 +91,7 @@ impl TextRankingPipeline {
         let query = query.into();
         let documents: Vec<String> = documents.into_iter().map(Into::into).collect();
         let pairs = documents.iter().map(|text| TextOrPair::Pair(query.clone(), text.clone()));
-        let scores = self.predict(pairs.collect::<Vec<_>>(), options)?;
+        let scores = self.run_batch(pairs.collect::<Vec<_>>(), options)?;
         let mut ranked: Vec<Ranked> = documents
             .into_iter()
             .zip(scores)
@@ -110,48 +107,58 @@ impl TextRankingPipeline {
         Ok(ranked)
     }
 
-    /// The scores of pairs, in order; one score per label of the model.
+    /// A pipeline of a model and a tokenizer that are there already; both stay shared. It has no prompts
+    /// of its own.
     ///
     /// # Errors
     ///
-    /// When the model fails.
-    pub fn predict<T: Into<TextOrPair>>(
-        &self,
-        pairs: impl IntoIterator<Item = T>,
-        options: &TextRankingOptions,
-    ) -> Result<Vec<Vec<f32>>> {
-        self.stream(pairs, options)?.collect()
+    /// When the tokenizer's chat template leaves out the query or the document.
+    pub fn from_parts(model: Arc<dyn SequenceClassifier>, tokenizer: Tokenizer) -> Result<Self> {
+        Ok(Self { encoder: Arc::new(CrossEncoder::from_parts(model, tokenizer)?) })
     }
 
-    /// As [`predict`](Self::predict), one output after the other, in bounded memory.
-    ///
-    /// # Errors
-    ///
-    /// When an option is invalid. A pair that fails gives an error in its place.
-    pub fn stream<T: Into<TextOrPair>, I: IntoIterator<Item = T>>(
+    pub(super) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        Ok(Self { encoder: Arc::new(CrossEncoder::load(files, options)?) })
+    }
+
+    /// The model, to share it or to look inside.
+    #[must_use]
+    pub fn model(&self) -> &Arc<dyn SequenceClassifier> {
+        &self.encoder.model
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.encoder.reader.tokenizer
+    }
+}
+
+impl TaskSteps for TextRankingPipeline {
+    type Input = TextOrPair;
+    type Output = Vec<f32>;
+    type Options = TextRankingOptions;
+
+    fn work(
         &self,
-        pairs: I,
         options: &TextRankingOptions,
-    ) -> Result<impl Iterator<Item = Result<Vec<f32>>> + use<T, I>> {
-        let cut = TextTruncation::On(TruncationStrategy::LongestFirst);
+    ) -> Result<impl Work<Item = TextOrPair, Output = Vec<f32>> + use<>> {
         let limit = options.max_length.unwrap_or(self.encoder.reader.max_length);
-        let max_length = Some(limit);
-        let rows = TokenizerOptions { truncation: Some(cut), max_length, ..Default::default() };
+        let cut = TruncationStrategy::LongestFirst;
+        let rows = TokenizerOptions::default().truncation(cut).max_length(limit);
         let (asked, own) = (options.activation_fn, self.encoder.activation);
         let apply_softmax = options.apply_softmax == Some(true);
         let (prompt, name) = (options.prompt.as_deref(), options.prompt_name.as_deref());
         let prompt = self.encoder.prompts.choose(prompt, name)?.to_owned();
-        let (reading, prompt) = match self.encoder.reader.messages.clone() {
-            Some(messages) => {
-                let messages = Box::new(messages);
-                (Reading::Messages { messages, system: prompt, limit }, String::new())
-            }
-            None => (Reading::Texts, prompt),
-        };
-        let work = Classify {
-            reading,
-            rows: Rows::new(&self.encoder.reader.tokenizer, &*self.encoder.model, &rows),
-            model: Arc::clone(&self.encoder.model),
+        Ok(Classify {
+            reading: match self.encoder.reader.messages.clone() {
+                Some(messages) => {
+                    Reading::Messages { messages: Box::new(messages), system: prompt, limit }
+                }
+                None => Reading::Texts { prompt },
+            },
+            rows: Rows::new(self.tokenizer(), &**self.model(), Some(&rows)),
+            model: Arc::clone(self.model()),
             output: move |mut logits| {
                 let scores = match asked {
                     Some(function) => function.apply(logits),
@@ -162,63 +169,46 @@ impl TextRankingPipeline {
                 };
                 if apply_softmax { scores::softmax(&scores) } else { scores }
             },
-        };
-        let prompted = move |pair: T| match pair.into() {
-            TextOrPair::Text(text) => TextOrPair::Text(prompt.clone() + &text),
-            TextOrPair::Pair(query, text) => TextOrPair::Pair(prompt.clone() + &query, text),
-        };
-        let pairs = pairs.into_iter().map(prompted);
-        Flow::new(work, pairs, options.batch_size, options.truncation_report.as_ref())
-    }
-}
-
-impl TaskPipeline for TextRankingPipeline {
-    const TASK: Task = Task::TextRanking;
-
-    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        Ok(Self { encoder: CrossEncoder::load(files, options)? })
+        })
     }
 
-    /// Takes `{"query": …, "documents": […]}` and ranks; or a pair or a list of pairs, and scores.
-    fn call(
-        &self,
-        input: &Value,
-        mut options: Map<String, Value>,
-        report: &TruncationReport,
-    ) -> Result<Value> {
+    fn read_options(&self, mut options: Map<String, Value>) -> Result<TextRankingOptions> {
+        arguments::rename(&mut options, "activation_fct", "activation_fn");
+        TaskOptions::read(options)
+    }
+
+    /// A pair or a list of pairs.
+    fn read_input(&self, input: &Value, _: &TextRankingOptions) -> Result<Items<TextOrPair>> {
+        let pair = |[first, second]: [String; 2]| TextOrPair::Pair(first, second);
+        match input {
+            Value::Array(items) if items.iter().all(Value::is_array) => {
+                Ok(Items::many(arguments::item::<Vec<_>>(input)?.into_iter().map(pair)))
+            }
+            Value::Array(_) => Ok(Items::One(pair(arguments::item(input)?))),
+            _ => {
+                let wanted =
+                    "{\"query\": …, \"documents\": […]}, a pair of texts or a list of pairs";
+                Err(arguments::misshapen(input, wanted))
+            }
+        }
+    }
+
+    fn write_output(&self, scores: Vec<f32>, _: &TextRankingOptions) -> Result<Value> {
+        arguments::one_or_more(scores)
+    }
+
+    /// `{"query": …, "documents": […]}` is ranked.
+    fn answer(&self, input: &Value, options: &TextRankingOptions) -> Result<Option<Value>> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Rank {
             query: String,
             documents: Vec<String>,
         }
-        json::rename(&mut options, "activation_fct", "activation_fn");
-        let mut options: TextRankingOptions = json::options(options)?;
-        options.truncation_report = Some(report.clone());
-        let score = |mut scores: Vec<f32>| match scores.len() {
-            1 => json::output(scores.pop()),
-            _ => json::output(scores),
-        };
-        let pair = |[first, second]: [String; 2]| TextOrPair::Pair(first, second);
-        match input {
-            Value::Object(_) => {
-                let Rank { query, documents } = json::item(input)?;
-                json::output(self.rank(query, documents, &options)?)
-            }
-            Value::Array(items) if items.iter().all(Value::is_array) => {
-                let pairs: Vec<[String; 2]> = json::item(input)?;
-                let scores = self.predict(pairs.into_iter().map(pair), &options)?;
-                scores.into_iter().map(score).collect::<Result<Vec<_>>>().map(Value::Array)
-            }
-            Value::Array(_) => {
-                let texts = json::item::<[String; 2]>(input)?;
-                score(self.predict([pair(texts)], &options)?.pop().unwrap_or_default())
-            }
-            _ => {
-                let wanted =
-                    "{\"query\": …, \"documents\": […]}, a pair of texts or a list of pairs";
-                Err(json::misshapen(input, wanted))
-            }
+        if !input.is_object() {
+            return Ok(None);
         }
+        let Rank { query, documents } = arguments::item(input)?;
+        arguments::output(self.rank(query, documents, options)?).map(Some)
     }
 }

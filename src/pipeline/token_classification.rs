@@ -12,21 +12,15 @@ use serde_json::{Map, Value};
 pub use entities::Entity;
 pub use options::{AggregationStrategy, TokenClassificationOptions};
 
-use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
-use crate::models::AutoModel;
 use crate::models::heads::{Labels, TokenClassifier};
-use crate::options::LoadOptions;
-use crate::pipeline::Task;
-use crate::pipeline::TaskPipeline;
+use crate::pipeline::arguments;
 use crate::pipeline::characters::Characters;
-use crate::pipeline::flow::{Flow, Work};
-use crate::pipeline::json;
+use crate::pipeline::flow::{Measured, Work};
 use crate::pipeline::scores;
-use crate::pipeline::tokenize::{Rows, TextTruncation, TokenizerOptions};
-use crate::pipeline::truncation::TruncationReport;
-use crate::source::ModelFiles;
-use crate::tokenizer::{Encoding, TextInput, Tokenizer, TruncationStrategy};
+use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
+use crate::tokenizer::{Encoding, TextInput, TruncationStrategy, Unfit};
 
 /// A text, or the words of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,68 +31,14 @@ pub enum TextOrWords {
     Words(Vec<String>),
 }
 
-/// Finds the entities of texts.
-#[derive(Debug)]
-pub struct TokenClassificationPipeline {
-    model: Arc<dyn TokenClassifier>,
-    tokenizer: Tokenizer,
+pipeline! {
+    /// Finds the entities of texts, or with no `aggregation_strategy` the labelled tokens.
+    ///
+    #[doc = include_str!("../../docs/tasks/token-classification.md")]
+    TokenClassificationPipeline<dyn TokenClassifier>, token_classifier_from
 }
 
 impl TokenClassificationPipeline {
-    /// The labelled tokens of a text.
-    ///
-    /// # Errors
-    ///
-    /// When the text has no tokens, or the model fails.
-    pub fn run(&self, input: impl Into<TextOrWords>) -> Result<Vec<Entity>> {
-        self.run_with(input, &TokenClassificationOptions::default())
-    }
-
-    /// As [`run`](Self::run), with options.
-    ///
-    /// # Errors
-    ///
-    /// As there, and when an option is invalid.
-    pub fn run_with(
-        &self,
-        input: impl Into<TextOrWords>,
-        options: &TokenClassificationOptions,
-    ) -> Result<Vec<Entity>> {
-        Ok(self.run_batch([input], options)?.pop().unwrap_or_default())
-    }
-
-    /// Many texts, in order, each with what it would get alone.
-    ///
-    /// # Errors
-    ///
-    /// As [`run_with`](Self::run_with); nothing is returned where one text fails.
-    pub fn run_batch<T: Into<TextOrWords>>(
-        &self,
-        inputs: impl IntoIterator<Item = T>,
-        options: &TokenClassificationOptions,
-    ) -> Result<Vec<Vec<Entity>>> {
-        self.stream(inputs, options)?.collect()
-    }
-
-    /// As [`run_batch`](Self::run_batch), one output after the other, in bounded memory.
-    ///
-    /// # Errors
-    ///
-    /// When an option is invalid. A text that fails gives an error in its place.
-    pub fn stream<T: Into<TextOrWords>, I: IntoIterator<Item = T>>(
-        &self,
-        inputs: I,
-        options: &TokenClassificationOptions,
-    ) -> Result<impl Iterator<Item = Result<Vec<Entity>>> + use<T, I>> {
-        let cut = TextTruncation::On(TruncationStrategy::LongestFirst);
-        let rows = TokenizerOptions { truncation: Some(cut), ..Default::default() };
-        let rows = Rows::new(&self.tokenizer, &*self.model, &rows);
-        options.check(rows.longest())?;
-        let work = Label { rows, model: Arc::clone(&self.model), options: options.clone() };
-        let inputs = inputs.into_iter().map(Into::into);
-        Flow::new(work, inputs, options.batch_size, options.truncation_report.as_ref())
-    }
-
     /// The names of the labels, in the order of the logits.
     #[must_use]
     pub fn labels(&self) -> &Labels {
@@ -106,40 +46,49 @@ impl TokenClassificationPipeline {
     }
 }
 
-impl TaskPipeline for TokenClassificationPipeline {
-    const TASK: Task = Task::TokenClassification;
+impl TaskSteps for TokenClassificationPipeline {
+    type Input = TextOrWords;
+    type Output = Vec<Entity>;
+    type Options = TokenClassificationOptions;
 
-    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let model = AutoModel::token_classifier_from(files, options)?;
-        Ok(Self { model, tokenizer: Tokenizer::from_files(files)? })
+    fn work(
+        &self,
+        options: &TokenClassificationOptions,
+    ) -> Result<impl Work<Item = TextOrWords, Output = Vec<Entity>> + use<>> {
+        let rows = TokenizerOptions::default().truncation(TruncationStrategy::LongestFirst);
+        let rows = Rows::new(&self.tokenizer, &*self.model, Some(&rows));
+        options.check(rows.longest())?;
+        Ok(Label { rows, model: Arc::clone(&self.model), options: options.clone() })
     }
 
-    fn call(
+    fn read_options(&self, options: Map<String, Value>) -> Result<TokenClassificationOptions> {
+        TokenClassificationOptions::from_json(options)
+    }
+
+    fn read_input(
         &self,
         input: &Value,
-        options: Map<String, Value>,
-        report: &TruncationReport,
-    ) -> Result<Value> {
-        let mut options = TokenClassificationOptions::from_json(options)?;
-        options.truncation_report = Some(report.clone());
-        if options.is_split_into_words != Some(true) {
-            if input.as_array().is_some_and(Vec::is_empty) {
-                return Err(Error::input("at least one text is needed"));
-            }
-            let words =
-                input.as_array().and_then(|items| items.iter().find(|item| item.is_array()));
-            if let Some(words) = words {
-                let wanted = "a text (set `is_split_into_words` for lists of words)";
-                return Err(json::misshapen(words, wanted));
-            }
-            return json::texts(input, |texts| self.run_batch(texts, &options));
+        options: &TokenClassificationOptions,
+    ) -> Result<Items<TextOrWords>> {
+        let items = input.as_array().map(Vec::as_slice).unwrap_or_default();
+        if options.is_split_into_words == Some(true) {
+            let texts: Vec<Vec<String>> =
+                match input.is_array() && !items.iter().all(Value::is_array) {
+                    true => vec![arguments::item(input)?],
+                    false => arguments::item(input)?,
+                };
+            return Ok(Items::many(texts.into_iter().map(TextOrWords::Words)));
         }
-        let is_one = input.as_array().is_some_and(|items| !items.iter().all(Value::is_array));
-        let texts: Vec<Vec<String>> = match is_one {
-            true => vec![json::item(input)?],
-            false => json::item(input)?,
-        };
-        json::output(self.run_batch(texts, &options)?)
+        if input.is_array() && items.is_empty() {
+            return Err(Error::input("at least one text is needed"));
+        }
+        match items.iter().find(|item| item.is_array()) {
+            None => Items::texts(input),
+            Some(words) => {
+                let wanted = "a text (set `is_split_into_words` for lists of words)";
+                Err(arguments::misshapen(words, wanted))
+            }
+        }
     }
 }
 
@@ -153,22 +102,16 @@ impl Work for Label {
     type Item = TextOrWords;
     /// The text, and where each of the words it was put together from begins.
     type Kept = (Characters, Option<Vec<usize>>);
-    type Row = Vec<f32>;
+    type Row = Encoding;
+    type Answer = Vec<f32>;
     type Output = Vec<Entity>;
 
-    fn size(item: &TextOrWords) -> usize {
-        match item {
-            TextOrWords::Text(text) => text.len(),
-            TextOrWords::Words(words) => words.iter().map(String::len).sum(),
-        }
-    }
-
     fn prepare(&self, item: TextOrWords) -> Result<(Self::Kept, Vec<Encoding>)> {
-        let encode = |input: TextInput<'_>| match self.options.stride {
-            Some(stride) => {
-                self.rows.windows(input, Some((TruncationStrategy::LongestFirst, stride)))
+        let encode = |input: TextInput<'_>| -> Result<Vec<Encoding>, Unfit> {
+            match self.options.stride {
+                Some(stride) => self.rows.windows(input, TruncationStrategy::LongestFirst, stride),
+                None => Ok(vec![self.rows.row(input)?]),
             }
-            None => Ok(vec![self.rows.row(input)?]),
         };
         match item {
             TextOrWords::Text(text) => {
@@ -196,8 +139,8 @@ impl Work for Label {
         }
     }
 
-    fn forward(&self, batch: &TokenBatch, _: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
-        scores::rows(&self.model.classify_tokens(batch)?)
+    fn forward(&self, rows: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
+        scores::rows(&self.model.classify_tokens(&token_batch(rows)?)?)
     }
 
     fn finish(
@@ -217,12 +160,21 @@ impl Work for Label {
                 offsets: self.options.offset_mapping.as_deref(),
             };
             let ignored = |entity: &Entity| match &self.options.ignore_labels {
-                Some(labels) => labels.iter().any(|label| label == entity.label()),
-                None => entity.label() == "O",
+                Some(labels) => labels.contains(&entity.label),
+                None => entity.label == "O",
             };
             found.extend(reader.entities(row, logits)?.into_iter().filter(|one| !ignored(one)));
         }
         Ok(if windows > 1 { entities::without_overlaps(found) } else { found })
+    }
+}
+
+impl Measured for TextOrWords {
+    fn length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Words(words) => words.iter().map(String::len).sum(),
+        }
     }
 }
 

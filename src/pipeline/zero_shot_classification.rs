@@ -8,54 +8,43 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
-use crate::models::AutoModel;
 use crate::models::heads::SequenceClassifier;
-use crate::options::LoadOptions;
-use crate::pipeline::Task;
-use crate::pipeline::TaskPipeline;
-use crate::pipeline::flow::{Flow, Work};
-use crate::pipeline::json::{self, OneOrMore};
+use crate::pipeline::arguments::{self, OneOrMore};
+use crate::pipeline::flow::Work;
+use crate::pipeline::options::{TaskOptions, task_options};
 use crate::pipeline::scores;
-use crate::pipeline::tokenize::{Rows, TextTruncation, TokenizerOptions};
-use crate::pipeline::truncation::TruncationReport;
-use crate::source::ModelFiles;
-use crate::tokenizer::{Encoding, TextInput, Tokenizer, TruncationStrategy};
+use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
+use crate::tokenizer::{Encoding, TextInput, TruncationStrategy, Unfit};
 use crate::warning::warn;
 
-/// Call options of [`ZeroShotClassificationPipeline`], by their Hugging Face names.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct ZeroShotClassificationOptions {
-    /// The most rows of a forward pass, one row per text and label. Default: as many as fit a
-    /// budget of tokens.
-    pub batch_size: Option<usize>,
-    /// The labels, at least one. In JSON a list, or one text with commas between them.
-    #[serde(deserialize_with = "labels")]
-    pub candidate_labels: Vec<String>,
-    /// The sentence that a label is put into, at `{}`. Default: `This example is {}.`
-    pub hypothesis_template: Option<String>,
-    /// Whether each label is judged by itself instead of against the others. Default: `false`.
-    pub multi_label: Option<bool>,
-    /// Gets the numbers of the inputs that are cut.
-    #[serde(skip)]
-    pub truncation_report: Option<TruncationReport>,
+task_options! {
+    /// Call options of [`ZeroShotClassificationPipeline`], by their Hugging Face names.
+    /// `candidate_labels` have no default.
+    ZeroShotClassificationOptions {
+        /// The labels, at least one. In JSON a list, or one text with commas between them.
+        #[serde(deserialize_with = "labels")]
+        candidate_labels: (Vec<String>),
+        /// The sentence that a label is put into, at `{}`. Default: `This example is {}.`
+        hypothesis_template: String,
+        /// Whether each label is judged by itself instead of against the others. Default: `false`.
+        multi_label: bool,
+    }
 }
 
-fn labels<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<String>, D::Error> {
-    Ok(match OneOrMore::deserialize(from)? {
+fn labels<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    Ok(Some(match OneOrMore::deserialize(from)? {
         OneOrMore::More(labels) => labels,
         OneOrMore::One(text) => {
             let labels = text.split(',').map(str::trim).filter(|label| !label.is_empty());
             labels.map(str::to_owned).collect()
         }
-    })
+    }))
 }
 
 /// A text with its labels, the best first.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ZeroShotClassification {
     /// The text.
@@ -66,14 +55,11 @@ pub struct ZeroShotClassification {
     pub scores: Vec<f32>,
 }
 
-/// Says which of any labels fits a text.
-#[derive(Debug)]
-pub struct ZeroShotClassificationPipeline {
-    model: Arc<dyn SequenceClassifier>,
-    tokenizer: Tokenizer,
-    /// The logits of "does not follow" and "follows".
-    contradiction: usize,
-    entailment: usize,
+pipeline! {
+    /// Says which of any labels fits a text. The options name the labels.
+    ///
+    #[doc = include_str!("../../docs/tasks/zero-shot-classification.md")]
+    ZeroShotClassificationPipeline<dyn SequenceClassifier>, sequence_classifier_from
 }
 
 impl ZeroShotClassificationPipeline {
@@ -81,131 +67,88 @@ impl ZeroShotClassificationPipeline {
     ///
     /// # Errors
     ///
-    /// When there are no labels, the text is empty, a row is too long, or the model fails.
-    pub fn run<L: Into<String>>(
+    /// As [`run_with`](Self::run_with).
+    pub fn classify<L: Into<String>>(
         &self,
         text: impl Into<String>,
         candidate_labels: impl IntoIterator<Item = L>,
     ) -> Result<ZeroShotClassification> {
-        let candidate_labels = candidate_labels.into_iter().map(Into::into).collect();
-        let options = ZeroShotClassificationOptions { candidate_labels, ..Default::default() };
+        let options = ZeroShotClassificationOptions::default().candidate_labels(candidate_labels);
         self.run_with(text, &options)
     }
 
-    /// As [`run`](Self::run), with options.
-    ///
-    /// # Errors
-    ///
-    /// As there, and when the template has no place for a label.
-    pub fn run_with(
-        &self,
-        text: impl Into<String>,
-        options: &ZeroShotClassificationOptions,
-    ) -> Result<ZeroShotClassification> {
-        let mut outputs = self.run_batch([text], options)?;
-        outputs.pop().ok_or_else(|| Error::input("no text"))
+    /// The logits of "does not follow" and "follows".
+    fn sides(&self) -> (usize, usize) {
+        let labels = self.model.labels();
+        let last = labels.names.len() - 1;
+        let entailment = labels.entailment().unwrap_or(last);
+        (if entailment == 0 { last } else { 0 }, entailment)
+    }
+}
+
+impl TaskSteps for ZeroShotClassificationPipeline {
+    type Input = String;
+    type Output = ZeroShotClassification;
+    type Options = ZeroShotClassificationOptions;
+
+    fn check(&self) -> Result<()> {
+        let (names, found) = (&self.model.labels().names, self.model.labels().entailment());
+        match (names.len(), found) {
+            (0 | 1, _) => Err(Error::unsupported(
+                "zero-shot-classification needs a model for natural language inference, with labels \
+                 such as entailment and contradiction; this one has a single label",
+            )),
+            (count, Some(id)) if id >= count => Err(Error::unsupported(format!(
+                "`label2id` says that entailment is label {id}, and the model has {count}"
+            ))),
+            (_, Some(_)) => Ok(()),
+            (count, None) => {
+                let last = &names[count - 1];
+                warn(&format!("no label of the model begins with `entail`: {last:?} is taken"));
+                Ok(())
+            }
+        }
     }
 
-    /// Many texts, in order, each with what it would get alone.
-    ///
-    /// # Errors
-    ///
-    /// As [`run_with`](Self::run_with); nothing is returned where one text fails.
-    pub fn run_batch<T: Into<String>>(
+    fn work(
         &self,
-        texts: impl IntoIterator<Item = T>,
         options: &ZeroShotClassificationOptions,
-    ) -> Result<Vec<ZeroShotClassification>> {
-        self.stream(texts, options)?.collect()
-    }
-
-    /// As [`run_batch`](Self::run_batch), one output after the other, in bounded memory.
-    ///
-    /// # Errors
-    ///
-    /// When an option is invalid. A text that fails gives an error in its place.
-    pub fn stream<T: Into<String>, I: IntoIterator<Item = T>>(
-        &self,
-        texts: I,
-        options: &ZeroShotClassificationOptions,
-    ) -> Result<impl Iterator<Item = Result<ZeroShotClassification>> + use<T, I>> {
-        if options.candidate_labels.is_empty() {
+    ) -> Result<impl Work<Item = String, Output = ZeroShotClassification> + use<>> {
+        let labels = options.candidate_labels.clone().unwrap_or_default();
+        if labels.is_empty() {
             return Err(Error::option("candidate_labels", "name at least one label"));
         }
         let template = options.hypothesis_template.as_deref().unwrap_or("This example is {}.");
-        let hypotheses = options.candidate_labels.iter().map(|label| formatted(template, label));
+        let hypotheses = labels.iter().map(|label| formatted(template, label));
         let hypotheses = hypotheses.collect::<Result<Vec<_>>>()?;
         if hypotheses[0] == template {
             let reason = "has no place for the label: put `{}` where it should go";
             return Err(Error::option("hypothesis_template", reason));
         }
-        let first = TextTruncation::On(TruncationStrategy::OnlyFirst);
-        let cut = TokenizerOptions { truncation: Some(first), ..Default::default() };
-        let whole =
-            TokenizerOptions { truncation: Some(TextTruncation::Off), ..Default::default() };
-        let work = Judge {
-            rows: Rows::new(&self.tokenizer, &*self.model, &cut),
-            whole: Rows::new(&self.tokenizer, &*self.model, &whole),
+        let cut = TokenizerOptions::default().truncation(TruncationStrategy::OnlyFirst);
+        let (contradiction, entailment) = self.sides();
+        Ok(Judge {
+            rows: Rows::new(&self.tokenizer, &*self.model, Some(&cut)),
             model: Arc::clone(&self.model),
             hypotheses,
-            labels: options.candidate_labels.clone(),
-            is_each_alone: options.multi_label == Some(true) || options.candidate_labels.len() == 1,
-            contradiction: self.contradiction,
-            entailment: self.entailment,
-        };
-        let texts = texts.into_iter().map(Into::into);
-        Flow::new(work, texts, options.batch_size, options.truncation_report.as_ref())
-    }
-}
-
-impl TaskPipeline for ZeroShotClassificationPipeline {
-    const TASK: Task = Task::ZeroShotClassification;
-
-    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let model = AutoModel::sequence_classifier_from(files, options)?;
-        let tokenizer = Tokenizer::from_files(files)?;
-        let labels = model.labels();
-        let names = &labels.names;
-        if names.len() < 2 {
-            return Err(Error::unsupported(
-                "zero-shot-classification needs a model for natural language inference, with labels \
-                 such as entailment and contradiction; this one has a single label",
-            ));
-        }
-        let found = labels.entailment();
-        if let Some(id) = found.filter(|&id| id >= names.len()) {
-            let count = names.len();
-            return Err(Error::unsupported(format!(
-                "{}: `label2id` says that entailment is label {id}, and the model has {count}",
-                files.origin()
-            )));
-        }
-        let last = names.len() - 1;
-        if found.is_none() {
-            warn(&format!(
-                "no label of the model begins with `entail`: {:?} is taken",
-                names[last]
-            ));
-        }
-        let entailment = found.unwrap_or(last);
-        let contradiction = if entailment == 0 { last } else { 0 };
-        Ok(Self { model, tokenizer, contradiction, entailment })
+            is_each_alone: options.multi_label == Some(true) || labels.len() == 1,
+            labels,
+            contradiction,
+            entailment,
+        })
     }
 
-    fn call(
-        &self,
-        input: &Value,
-        mut options: Map<String, Value>,
-        report: &TruncationReport,
-    ) -> Result<Value> {
+    fn read_options(&self, mut options: Map<String, Value>) -> Result<Self::Options> {
         if options.get("multi_class").is_some_and(|old| !old.is_null()) {
             // Here the old name wins.
             options.remove("multi_label");
         }
-        json::rename(&mut options, "multi_class", "multi_label");
-        let mut options: ZeroShotClassificationOptions = json::options(options)?;
-        options.truncation_report = Some(report.clone());
-        json::texts(input, |texts| self.run_batch(texts, &options))
+        arguments::rename(&mut options, "multi_class", "multi_label");
+        TaskOptions::read(options)
+    }
+
+    fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<String>> {
+        Items::texts(input)
     }
 }
 
@@ -244,7 +187,6 @@ fn formatted(template: &str, label: &str) -> Result<String> {
 
 struct Judge {
     rows: Rows,
-    whole: Rows,
     model: Arc<dyn SequenceClassifier>,
     hypotheses: Vec<String>,
     labels: Vec<String>,
@@ -256,12 +198,9 @@ struct Judge {
 impl Work for Judge {
     type Item = String;
     type Kept = String;
-    type Row = Vec<f32>;
+    type Row = Encoding;
+    type Answer = Vec<f32>;
     type Output = ZeroShotClassification;
-
-    fn size(item: &String) -> usize {
-        item.len()
-    }
 
     fn prepare(&self, text: String) -> Result<(String, Vec<Encoding>)> {
         if text.is_empty() {
@@ -271,18 +210,16 @@ impl Work for Judge {
             let pair = TextInput::Pair(&text, hypothesis);
             match self.rows.row(pair) {
                 // As in transformers: a text too short to be cut is left whole.
-                Err(Error::InvalidOption { option, .. }) if option == "truncation" => {
-                    self.whole.row(pair)
-                }
+                Err(Unfit::TooShort(_)) => self.rows.whole(pair),
                 row => row,
             }
         };
-        let rows = self.hypotheses.iter().map(row).collect::<Result<Vec<_>>>()?;
+        let rows = self.hypotheses.iter().map(row).collect::<Result<Vec<_>, _>>()?;
         Ok((text, rows))
     }
 
-    fn forward(&self, batch: &TokenBatch, _: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
-        scores::rows(&self.model.classify(batch)?)
+    fn forward(&self, rows: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
+        scores::rows(&self.model.classify(&token_batch(rows)?)?)
     }
 
     fn finish(

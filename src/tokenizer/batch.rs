@@ -10,7 +10,7 @@ use crate::tokenizer::Tokenizer;
 use crate::tokenizer::encode::EncodeOptions;
 use crate::tokenizer::encode::Encoding;
 use crate::tokenizer::encode::TextInput;
-use crate::tokenizer::encode::Truncation;
+use crate::tokenizer::truncation::Truncation;
 
 /// How to make a batch.
 #[derive(Debug, Clone, Default)]

@@ -40,6 +40,7 @@ mod slow;
 mod special;
 mod spm;
 mod to_gguf;
+mod truncation;
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,9 +49,11 @@ use std::sync::OnceLock;
 pub use batch::{BatchEncoding, BatchOptions, Padding};
 pub use conversation::EncodedChat;
 pub use decode::DecodeStream;
-pub use encode::{EncodeOptions, Encoding, TextInput, Truncation, TruncationStrategy};
+pub use encode::{EncodeOptions, Encoding, TextInput};
 pub use special::{AddedToken, SpecialToken};
 pub(crate) use to_gguf::gguf_metadata;
+pub(crate) use truncation::Unfit;
+pub use truncation::{Truncation, TruncationStrategy};
 
 use crate::batch::PaddingSide;
 use crate::error::Error;
@@ -205,7 +208,17 @@ impl Tokenizer {
         input: impl Into<TextInput<'a>>,
         options: &EncodeOptions,
     ) -> Result<Encoding> {
-        encode::encode(self, input.into(), options)
+        Ok(self.fit(input.into(), options)?)
+    }
+
+    /// As [`encode_with`](Self::encode_with), with the reason as a kind where a text cannot be cut as
+    /// asked.
+    pub(crate) fn fit(
+        &self,
+        input: TextInput<'_>,
+        options: &EncodeOptions,
+    ) -> Result<Encoding, Unfit> {
+        encode::encode(self, input, options)
     }
 
     /// Many texts at once, in parallel, cut and padded to one length.

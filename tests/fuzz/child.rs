@@ -82,7 +82,8 @@ fn perform(case: &Case, folder: &Path) -> sconce::Result<Value> {
     };
     let mut options = LoadOptions::default().device(Device::Cpu);
     options.quantize = case.quantize;
-    Pipeline::load(task, source, options)?.call(&case.input, case.options.clone())
+    let output = Pipeline::load(task, source, options)?.call(&case.input, case.options.clone())?;
+    Ok(output.json)
 }
 
 /// `ok`, `error` or `caller` and what was said, or `wrong` and what is wrong.

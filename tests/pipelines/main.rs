@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use sconce::pipeline::{
     FeatureExtractionOptions, Features, FillMaskOptions, Pipeline, Pooling,
     SentenceSimilarityOptions, Task, TextClassificationOptions, TextGenerationOptions,
-    TextGenerationPipeline, TextTruncation, TruncationReport,
+    TextGenerationPipeline, TokenizerOptions, TruncationReport,
 };
 use sconce::tokenizer::TruncationStrategy;
 use sconce::{LoadOptions, ModelSource};
@@ -60,7 +60,7 @@ fn outputs_of_text_pipelines_are_pythons() {
         let name = golden.file_name().unwrap().to_string_lossy().into_owned();
         let (_folder, pipeline, calls) = text_pipeline(&name);
         for call in calls {
-            let outcome = pipeline.call(&call["input"], options(&call["options"]));
+            let outcome = pipeline.call(&call["input"], options(&call["options"])).map(Value::from);
             let problem = match (call.get("output"), outcome) {
                 (Some(expected), Ok(found)) => difference(&ranked(expected), &ranked(&found)),
                 (Some(_), Err(error)) => Some(error.to_string()),
@@ -149,7 +149,7 @@ fn outputs_are_pythons() {
         let source = ModelSource::directory(folder.path());
         let pipeline = Pipeline::load(task, source, LoadOptions::default()).unwrap();
         for call in golden["calls"].as_array().unwrap() {
-            let outcome = pipeline.call(&call["input"], options(&call["options"]));
+            let outcome = pipeline.call(&call["input"], options(&call["options"])).map(Value::from);
             match call.get("output") {
                 Some(output) => assert_eq!(outcome.unwrap(), *output, "{name}: {call}"),
                 None => {
@@ -257,9 +257,9 @@ fn cut_inputs_are_reported_by_number() {
     let Pipeline::TextClassification(pipeline) = pipeline else { panic!() };
     let long = "It was good and bad. ".repeat(40);
     let report = TruncationReport::default();
-    let mut options = TextClassificationOptions::default();
-    options.truncation_report = Some(report.clone());
-    options.tokenizer.truncation = Some(TextTruncation::On(TruncationStrategy::LongestFirst));
+    let options = TextClassificationOptions::default()
+        .truncation_report(report.clone())
+        .tokenizer(TokenizerOptions::default().truncation(TruncationStrategy::LongestFirst));
     let texts = ["good", long.as_str()].repeat(1500);
     let outputs = pipeline.run_batch(texts, &options).unwrap();
     assert_eq!(outputs.len(), 3000);
@@ -268,9 +268,8 @@ fn cut_inputs_are_reported_by_number() {
     let (_folder, pipeline, _) = text_pipeline("similarity");
     let Pipeline::SentenceSimilarity(pipeline) = pipeline else { panic!() };
     let report = TruncationReport::default();
-    let mut options = SentenceSimilarityOptions::default();
-    options.truncation_report = Some(report.clone());
-    pipeline.run("good", ["bad", long.as_str()], &options).unwrap();
+    let options = SentenceSimilarityOptions::default().truncation_report(report.clone());
+    pipeline.similarities("good", ["bad", long.as_str()], &options).unwrap();
     assert_eq!(report.inputs(), [2]);
 }
 
@@ -295,17 +294,15 @@ fn json_calls_report_what_was_cut() {
         ("similarity", json!(["good", "bad"]), json!({}), &[]),
     ] {
         let (_folder, pipeline, _) = text_pipeline(golden);
-        let report = TruncationReport::default();
-        pipeline.call_reporting(&input, self::options(&options), &report).unwrap();
-        assert_eq!(report.inputs(), expected, "{golden}");
+        let output = pipeline.call(input, self::options(&options)).unwrap();
+        assert_eq!(output.truncated, expected, "{golden}");
     }
     let Checkpoint { folder, .. } = checkpoint("text-generation");
     let source = ModelSource::directory(folder.path());
     let pipeline = Pipeline::load(Task::TextGeneration, source, LoadOptions::default()).unwrap();
-    let report = TruncationReport::default();
     let options = json!({"truncation": true, "max_length": 9, "max_new_tokens": 2});
-    pipeline.call_reporting(&json!(["a", &long]), self::options(&options), &report).unwrap();
-    assert_eq!(report.inputs(), [1]);
+    let output = pipeline.call(json!(["a", &long]), self::options(&options)).unwrap();
+    assert_eq!(output.truncated, [1]);
 }
 
 /// An item that cannot be used gives an error in its place; the others are answered.
@@ -331,8 +328,7 @@ fn pooled_features_follow_from_the_raw_ones() {
         (Pooling::Max, column(5).fold(f32::NEG_INFINITY, f32::max)),
         (Pooling::Mean, column(5).sum::<f32>() / tokens.len() as f32),
     ] {
-        let mut options = FeatureExtractionOptions::default();
-        options.pooling = Some(pooling);
+        let mut options = FeatureExtractionOptions::default().pooling(pooling);
         let Features::Pooled(vector) = pipeline.run_with(text, &options).unwrap() else { panic!() };
         assert!((vector[5] - expected).abs() < 1e-5, "{pooling:?}");
         options.normalize = Some(true);

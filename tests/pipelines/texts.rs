@@ -20,8 +20,7 @@ fn places_in_bytes_are_those_in_characters() {
     };
     let (_folder, pipeline, _) = text_pipeline("tokens-wordpiece");
     let Pipeline::TokenClassification(pipeline) = pipeline else { panic!() };
-    let mut options = TokenClassificationOptions::default();
-    options.ignore_labels = Some(Vec::new());
+    let mut options = TokenClassificationOptions::default().ignore_labels([""; 0]);
     for strategy in
         [AggregationStrategy::None, AggregationStrategy::Simple, AggregationStrategy::Max]
     {
@@ -40,9 +39,7 @@ fn places_in_bytes_are_those_in_characters() {
 
     let (_folder, pipeline, _) = text_pipeline("questions-wordpiece");
     let Pipeline::QuestionAnswering(pipeline) = pipeline else { panic!() };
-    let mut options = QuestionAnsweringOptions::default();
-    options.top_k = Some(50);
-    options.handle_impossible_answer = Some(true);
+    let options = QuestionAnsweringOptions::default().top_k(50).handle_impossible_answer(true);
     let answers = pipeline.run_with(Question::new("Wer?", text), &options).unwrap();
     assert!(answers.iter().any(|answer| answer.bytes.start != answer.start));
     for answer in answers {
@@ -60,10 +57,10 @@ fn long_texts_are_read_in_windows() {
     let text = sentence.repeat(100_000 / sentence.len());
     let (_folder, pipeline, _) = text_pipeline("tokens-wordpiece");
     let Pipeline::TokenClassification(pipeline) = pipeline else { panic!() };
-    let mut options = TokenClassificationOptions::default();
-    options.ignore_labels = Some(Vec::new());
-    options.stride = Some(8);
-    options.aggregation_strategy = Some(AggregationStrategy::Simple);
+    let options = TokenClassificationOptions::default()
+        .ignore_labels([""; 0])
+        .stride(8)
+        .aggregation_strategy(AggregationStrategy::Simple);
     let entities = pipeline.run_with(text.as_str(), &options).unwrap();
     assert!(entities.last().unwrap().bytes.end > text.len() - 10);
     assert!(entities.is_sorted_by_key(|entity| entity.start));
@@ -72,8 +69,7 @@ fn long_texts_are_read_in_windows() {
     let Pipeline::QuestionAnswering(pipeline) = pipeline else { panic!() };
     let context: String =
         (0..4_000).map(|number| format!("Wolfgang lives in {number}. ")).collect();
-    let mut options = QuestionAnsweringOptions::default();
-    options.top_k = Some(1000);
+    let options = QuestionAnsweringOptions::default().top_k(1000);
     let answers = pipeline.run_with(Question::new("Who?", context.as_str()), &options).unwrap();
     assert_eq!(answers.len(), 1000);
     assert!(answers.iter().all(|answer| context[answer.bytes.clone()] == answer.answer));

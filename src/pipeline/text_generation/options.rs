@@ -5,9 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, did_you_mean};
 use crate::generation::{CancelHandle, GenerationConfig};
-use crate::pipeline::json;
-use crate::pipeline::tokenize::TextTruncation;
-use crate::pipeline::truncation::TruncationReport;
+use crate::pipeline::arguments;
+use crate::pipeline::options::TruncationReport;
 use crate::tokenizer::TruncationStrategy;
 
 /// Call options of [`TextGenerationPipeline`](super::TextGenerationPipeline), by their Hugging Face
@@ -77,37 +76,37 @@ impl TextGenerationOptions {
     pub fn from_json(mut options: Map<String, Value>) -> Result<Self> {
         let take = &mut options;
         let mut encode: Map<String, Value> =
-            json::take(take, "tokenizer_encode_kwargs")?.unwrap_or_default();
-        let prompt_max_length = json::take(&mut encode, "max_length")?;
-        take.extend(json::split(&mut encode, &OF_TOKENIZER));
-        let _not_needed: Option<Value> = json::take(take, "padding")?;
+            arguments::take(take, "tokenizer_encode_kwargs")?.unwrap_or_default();
+        let prompt_max_length = arguments::take(&mut encode, "max_length")?;
+        take.extend(arguments::split(&mut encode, &OF_TOKENIZER));
+        let _not_needed: Option<Value> = arguments::take(take, "padding")?;
         let mut template_variables: Map<String, Value> =
-            json::take(take, "chat_template_kwargs")?.unwrap_or_default();
+            arguments::take(take, "chat_template_kwargs")?.unwrap_or_default();
         // What the tokenizer doesn't know goes to the chat template.
         template_variables.extend(encode);
-        let truncation = match json::take(take, "truncation")? {
+        let truncation = match arguments::take(take, "truncation")? {
             None => None,
-            Some(TextTruncation::Off) => Some(false),
-            Some(TextTruncation::On(TruncationStrategy::OnlySecond)) => {
+            Some(TruncationStrategy::DoNotTruncate) => Some(false),
+            Some(TruncationStrategy::OnlySecond) => {
                 return Err(Error::option("truncation", "a prompt has no second text"));
             }
-            Some(TextTruncation::On(_)) => Some(true),
+            Some(_) => Some(true),
         };
-        let return_text: Option<bool> = json::take(take, "return_text")?;
+        let return_text: Option<bool> = arguments::take(take, "return_text")?;
         let mut read = Self {
-            add_special_tokens: json::take(take, "add_special_tokens")?,
-            batch_size: json::take(take, "batch_size")?,
+            add_special_tokens: arguments::take(take, "add_special_tokens")?,
+            batch_size: arguments::take(take, "batch_size")?,
             cancel: None,
-            clean_up_tokenization_spaces: json::take(take, "clean_up_tokenization_spaces")?,
-            continue_final_message: json::take(take, "continue_final_message")?,
-            documents: json::take(take, "documents")?,
-            handle_long_generation: json::take(take, "handle_long_generation")?,
-            prefix: json::take(take, "prefix")?,
-            return_full_text: json::take(take, "return_full_text")?,
-            return_tensors: json::take(take, "return_tensors")?,
-            skip_special_tokens: json::take(take, "skip_special_tokens")?,
-            stop_sequence: json::take(take, "stop_sequence")?,
-            tools: json::take(take, "tools")?,
+            clean_up_tokenization_spaces: arguments::take(take, "clean_up_tokenization_spaces")?,
+            continue_final_message: arguments::take(take, "continue_final_message")?,
+            documents: arguments::take(take, "documents")?,
+            handle_long_generation: arguments::take(take, "handle_long_generation")?,
+            prefix: arguments::take(take, "prefix")?,
+            return_full_text: arguments::take(take, "return_full_text")?,
+            return_tensors: arguments::take(take, "return_tensors")?,
+            skip_special_tokens: arguments::take(take, "skip_special_tokens")?,
+            stop_sequence: arguments::take(take, "stop_sequence")?,
+            tools: arguments::take(take, "tools")?,
             truncation,
             prompt_max_length,
             truncation_report: None,

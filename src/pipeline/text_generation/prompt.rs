@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result, quoted};
-use crate::pipeline::json;
+use crate::pipeline::arguments;
 use crate::tokenizer::chat::Message;
 
 /// What to continue.
@@ -20,7 +20,8 @@ pub enum Prompt {
 impl Prompt {
     /// A chat as JSON has it.
     pub(super) fn chat(messages: &Value) -> Result<Self> {
-        let wrong = || json::misshapen(messages, "a text or a chat, which is a list of messages,");
+        let wrong =
+            || arguments::misshapen(messages, "a text or a chat, which is a list of messages,");
         let messages = messages.as_array().ok_or_else(wrong)?;
         let messages = messages.iter().cloned().map(Message::from_json);
         messages.collect::<Result<Vec<_>>>().map(Self::Chat)

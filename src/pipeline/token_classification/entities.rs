@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
-use serde::Serializer;
-use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::models::heads::Labels;
@@ -15,7 +13,8 @@ use crate::tokenizer::{Encoding, Tokenizer};
 
 /// A labelled token, or several of one label. As JSON it is the record of the Python pipeline, with
 /// `entity` and `index` for a token and `entity_group` for a group.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Record", into = "Record")]
 #[non_exhaustive]
 pub struct Entity {
     /// The label; of a group without `B-` or `I-`.
@@ -35,27 +34,35 @@ pub struct Entity {
     pub bytes: Range<usize>,
 }
 
-impl Entity {
-    pub(super) fn label(&self) -> &str {
-        &self.label
+/// The record of the Python pipeline.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entity_group: Option<String>,
+    score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    word: String,
+    start: usize,
+    end: usize,
+}
+
+impl From<Entity> for Record {
+    fn from(Entity { label, score, index, word, start, end, bytes: _ }: Entity) -> Self {
+        let (entity, entity_group) = match index {
+            Some(_) => (Some(label), None),
+            None => (None, Some(label)),
+        };
+        Self { entity, entity_group, score, index, word, start, end }
     }
 }
 
-impl Serialize for Entity {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut record = serializer.serialize_map(None)?;
-        match self.index {
-            Some(_) => record.serialize_entry("entity", &self.label)?,
-            None => record.serialize_entry("entity_group", &self.label)?,
-        }
-        record.serialize_entry("score", &self.score)?;
-        if let Some(index) = self.index {
-            record.serialize_entry("index", &index)?;
-        }
-        record.serialize_entry("word", &self.word)?;
-        record.serialize_entry("start", &self.start)?;
-        record.serialize_entry("end", &self.end)?;
-        record.end()
+impl From<Record> for Entity {
+    fn from(Record { entity, entity_group, score, index, word, start, end }: Record) -> Self {
+        let label = entity.or(entity_group).unwrap_or_default();
+        Self { label, score, index, word, start, end, bytes: 0..0 }
     }
 }
 

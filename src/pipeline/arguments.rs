@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::read::{self, described};
+use crate::read::{self, Wrong, described};
 use crate::warning::warn;
 
 /// A text, or a list of them.
@@ -24,16 +24,17 @@ pub(super) fn take<T: DeserializeOwned>(
 ) -> Result<Option<T>> {
     match options.remove(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => read::read(&value).map(Some).map_err(|wrong| {
-            let dot = if wrong.place.is_empty() || wrong.place.starts_with('[') { "" } else { "." };
-            Error::option(format!("{name}{dot}{}", wrong.place), wrong.reason)
-        }),
+        Some(value) => read::read_field(name, &value).map(Some).map_err(wrong_option),
     }
 }
 
 /// Reads options whose fields all have defaults.
 pub(super) fn options<T: DeserializeOwned>(options: Map<String, Value>) -> Result<T> {
-    read::read_fields(&options).map_err(|wrong| Error::option(wrong.place, wrong.reason))
+    read::read_fields(&options).map_err(wrong_option)
+}
+
+fn wrong_option(wrong: Wrong) -> Error {
+    Error::option(wrong.place, wrong.reason)
 }
 
 /// Gives an option that has been renamed its new name, with a warning; the
@@ -63,20 +64,17 @@ pub(super) fn misshapen(value: &Value, wanted: &str) -> Error {
     Error::input(format!("{} where {wanted} is wanted", described(value)))
 }
 
-/// A text gives one output, a list of texts a list of them.
-pub(super) fn texts<T: Serialize>(
-    input: &Value,
-    run_batch: impl FnOnce(Vec<String>) -> Result<Vec<T>>,
-) -> Result<Value> {
-    match item(input)? {
-        OneOrMore::One(text) => output(run_batch(vec![text])?.pop()),
-        OneOrMore::More(texts) => output(run_batch(texts)?),
-    }
-}
-
 /// A result as JSON.
 pub(super) fn output<T: Serialize>(output: T) -> Result<Value> {
     serde_json::to_value(output).map_err(Error::input)
+}
+
+/// One result by itself, several as a list.
+pub(super) fn one_or_more<T: Serialize>(mut results: Vec<T>) -> Result<Value> {
+    match results.len() {
+        1 => output(results.pop()),
+        _ => output(results),
+    }
 }
 
 impl OneOrMore {
@@ -89,7 +87,7 @@ impl OneOrMore {
 }
 
 impl<'de> Deserialize<'de> for OneOrMore {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Texts;
 
         impl<'de> Visitor<'de> for Texts {
@@ -99,14 +97,11 @@ impl<'de> Deserialize<'de> for OneOrMore {
                 f.write_str("a text or a list of texts")
             }
 
-            fn visit_str<E>(self, text: &str) -> std::result::Result<OneOrMore, E> {
+            fn visit_str<E>(self, text: &str) -> Result<OneOrMore, E> {
                 Ok(OneOrMore::One(text.to_owned()))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(
-                self,
-                texts: A,
-            ) -> std::result::Result<OneOrMore, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, texts: A) -> Result<OneOrMore, A::Error> {
                 Vec::deserialize(SeqAccessDeserializer::new(texts)).map(OneOrMore::More)
             }
         }

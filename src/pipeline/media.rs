@@ -1,0 +1,190 @@
+//! What goes into a pipeline and comes out where the task is chosen at run time: JSON, sound, pictures.
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// What a pipeline is called with.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Input {
+    /// Sound.
+    Audio(Audio),
+    /// A picture.
+    Image(Image),
+    /// Texts and what is made of them, in the shapes that the Python pipelines take.
+    Json(Value),
+    /// Several inputs: a batch.
+    List(Vec<Self>),
+}
+
+/// What a pipeline returns.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Output {
+    /// The result in the shape of the Python pipeline, without sound and pictures.
+    pub json: Value,
+    /// Sound and pictures, in the order of the inputs.
+    pub media: Vec<Media>,
+    /// The numbers of the inputs that were longer than the model or `max_length` and were cut, from 0 on.
+    pub truncated: Vec<usize>,
+}
+
+/// A result that is no JSON.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Media {
+    /// Sound.
+    Audio(Audio),
+    /// A picture.
+    Image(Image),
+}
+
+/// Sound of one channel.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Audio {
+    /// The samples, from -1 to 1.
+    pub samples: Vec<f32>,
+    /// Samples per second, at least 1.
+    pub sampling_rate: u32,
+}
+
+impl Audio {
+    /// Sound of one channel, with samples from -1 to 1.
+    ///
+    /// # Errors
+    ///
+    /// When there are 0 samples per second, or one is no finite number.
+    pub fn new(samples: Vec<f32>, sampling_rate: u32) -> Result<Self> {
+        if sampling_rate == 0 {
+            return Err(Error::input("audio with a sampling rate of 0"));
+        }
+        match samples.iter().position(|sample| !sample.is_finite()) {
+            None => Ok(Self { samples, sampling_rate }),
+            Some(at) => Err(Error::input(format!("sample {at} of the audio is {}", samples[at]))),
+        }
+    }
+}
+
+/// A picture of red, green and blue, 8 bits each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Image {
+    /// Pixels in a row.
+    pub width: usize,
+    /// The number of rows.
+    pub height: usize,
+    /// The pixels row by row from the top, `(height, width, 3)`.
+    pub rgb: Vec<u8>,
+}
+
+impl Image {
+    /// A picture of pixels row by row from the top, `(height, width, 3)`.
+    ///
+    /// # Errors
+    ///
+    /// When it has no pixels, or not three bytes for each.
+    pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self> {
+        let bytes = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(3));
+        if rgb.is_empty() || bytes != Some(rgb.len()) {
+            let found = rgb.len();
+            return Err(Error::input(format!("{found} bytes for an image of {width} by {height}")));
+        }
+        Ok(Self { width, height, rgb })
+    }
+}
+
+impl Input {
+    /// The input of a task that is called with JSON alone.
+    ///
+    /// # Errors
+    ///
+    /// When it is something else, or a list that holds something else.
+    pub fn into_json(self) -> Result<Value> {
+        match self {
+            Self::Json(value) => Ok(value),
+            Self::List(items) => items.into_iter().map(Self::into_json).collect(),
+            Self::Audio(_) => Err(Error::input("audio where text is wanted")),
+            Self::Image(_) => Err(Error::input("an image where text is wanted")),
+        }
+    }
+}
+
+impl From<Value> for Input {
+    fn from(json: Value) -> Self {
+        Self::Json(json)
+    }
+}
+
+impl From<&Value> for Input {
+    fn from(json: &Value) -> Self {
+        Self::Json(json.clone())
+    }
+}
+
+impl From<&str> for Input {
+    fn from(text: &str) -> Self {
+        Self::Json(text.into())
+    }
+}
+
+impl From<Audio> for Input {
+    fn from(audio: Audio) -> Self {
+        Self::Audio(audio)
+    }
+}
+
+impl From<Image> for Input {
+    fn from(image: Image) -> Self {
+        Self::Image(image)
+    }
+}
+
+impl<T: Into<Self>> From<Vec<T>> for Input {
+    fn from(items: Vec<T>) -> Self {
+        Self::List(items.into_iter().map(Into::into).collect())
+    }
+}
+
+impl From<Value> for Output {
+    fn from(json: Value) -> Self {
+        Self { json, ..Self::default() }
+    }
+}
+
+impl From<Output> for Value {
+    /// Without the sound and the pictures.
+    fn from(output: Output) -> Self {
+        output.json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn inputs_of_every_kind() {
+        let audio = Audio::new(vec![0.5, -0.5], 16_000).unwrap();
+        let image = Image::new(1, 2, vec![0; 6]).unwrap();
+        let texts = Input::from(vec!["a", "b"]);
+        assert_eq!(texts.into_json().unwrap(), json!(["a", "b"]));
+        let mixed = vec![Input::from("a"), Input::from(image)];
+        for (input, found) in [(Input::from(audio), "audio"), (mixed.into(), "an image")] {
+            let message = input.into_json().unwrap_err().to_string();
+            assert!(message.contains(&format!("{found} where text is wanted")), "{message}");
+        }
+    }
+
+    #[test]
+    fn media_that_cannot_be_are_refused() {
+        assert!(Audio::new(vec![0.0], 0).is_err());
+        assert!(Audio::new(vec![0.0, f32::NAN], 8_000).is_err());
+        for (width, height, bytes) in [(2, 2, 11), (0, 5, 0), (usize::MAX, 3, 9)] {
+            assert!(Image::new(width, height, vec![0; bytes]).is_err());
+        }
+    }
+}
