@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let question = "Why is the sky blue?";
     println!("> {question}\n");
-    let mut answer = chat.stream(&[Message::user(question)])?;
+    let mut answer = chat.stream_text(&[Message::user(question)])?;
     for piece in &mut answer {
         print!("{}", piece?);
         stdout().flush()?;

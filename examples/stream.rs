@@ -15,7 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let writer = Pipeline::text_generation(model).build()?;
     let config = GenerationConfig::default().max_new_tokens(128).temperature(0.8).seed(7);
-    let mut text = writer.stream_with(prompt.as_str(), &TextGenerationOptions::from(config))?;
+    let mut text =
+        writer.stream_text_with(prompt.as_str(), &TextGenerationOptions::from(config))?;
     print!("{prompt}");
     for piece in &mut text {
         print!("{}", piece?);

@@ -59,7 +59,7 @@ fn a_session_says_what_a_fresh_conversation_does() {
             let mut chat = pipeline.chat_session();
             for question in ["Hi", "You?", "é", "no", "Why so?", "…", "x"] {
                 let said = [chat.messages(), &[Message::user(question)]].concat();
-                let Ok(mut fresh) = pipeline.stream_with(&said, &options()) else {
+                let Ok(mut fresh) = pipeline.stream_text_with(&said, &options()) else {
                     // Beyond the context.
                     assert!(chat.send_with([Message::user(question)], &options()).is_err());
                     assert!(chat.messages().len() > 6, "{name}: {template}");

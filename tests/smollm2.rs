@@ -144,7 +144,8 @@ fn the_tenth_turn_of_a_chat_reads_only_its_own_tokens() {
     let mut before = 0;
     for turn in 1..=10 {
         let question = [Message::user(format!("And what is {turn} times {turn}?"))];
-        let fresh = pipeline.stream_with([chat.messages(), &question].concat(), &options).unwrap();
+        let fresh =
+            pipeline.stream_text_with([chat.messages(), &question].concat(), &options).unwrap();
         let mut reply = chat.send_with(question, &options).unwrap();
         assert!(reply.by_ref().all(|piece| piece.is_ok()));
         let tokens = reply.token_stream().tokens();

@@ -46,6 +46,7 @@ mod timings;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use batch::complete;
 pub use batch::{Generated, generate_batch, generate_batch_until};
 pub use cancel::{CancelHandle, DropGuard};
 pub use config::GenerationConfig;

@@ -4,7 +4,7 @@
 //! use sconce::{Pipeline, tokenizer::chat::Message};
 //!
 //! let chat = Pipeline::text_generation("HuggingFaceTB/SmolLM2-135M-Instruct").build()?;
-//! for piece in chat.stream(&[Message::user("Why is the sky blue?")])? {
+//! for piece in chat.stream_text(&[Message::user("Why is the sky blue?")])? {
 //!     print!("{}", piece?);
 //! }
 //! # Ok::<(), sconce::Error>(())

@@ -10,11 +10,11 @@ use crate::options::LoadOptions;
 use crate::pipeline::skeleton;
 use crate::pipeline::{
     Answer, Entity, FeatureExtractionOptions, FeatureExtractionPipeline, Features, FillMaskOptions,
-    FillMaskPipeline, Filling, Input, LabelScore, Output, PipelineBuilder, Question,
-    QuestionAnsweringOptions, QuestionAnsweringPipeline, SentenceSimilarityOptions,
+    FillMaskPipeline, Filling, Generated, Input, LabelScore, Output, PipelineBuilder, Prompt,
+    Question, QuestionAnsweringOptions, QuestionAnsweringPipeline, SentenceSimilarityOptions,
     SentenceSimilarityPipeline, TaskName, TaskPipeline, TextClassificationOptions,
-    TextClassificationPipeline, TextGenerationPipeline, TextOrPair, TextOrWords,
-    TextRankingOptions, TextRankingPipeline, TokenClassificationOptions,
+    TextClassificationPipeline, TextGenerationOptions, TextGenerationPipeline, TextOrPair,
+    TextOrWords, TextRankingOptions, TextRankingPipeline, TokenClassificationOptions,
     TokenClassificationPipeline, ZeroShotClassification, ZeroShotClassificationOptions,
     ZeroShotClassificationPipeline,
 };
@@ -194,7 +194,8 @@ tasks! {
     TextClassification, "text-classification", aliases ["sentiment-analysis"],
         text_classification: TextClassificationPipeline(TextOrPair, TextClassificationOptions) -> Vec<LabelScore>;
     /// Continues a text or a chat with a decoder-only language model.
-    TextGeneration, "text-generation", aliases [], text_generation: TextGenerationPipeline;
+    TextGeneration, "text-generation", aliases [],
+        text_generation: TextGenerationPipeline(Prompt, TextGenerationOptions) -> Vec<Generated>;
     /// Scores how well texts answer queries, and orders documents by that.
     TextRanking, "text-ranking", aliases [],
         text_ranking: TextRankingPipeline(TextOrPair, TextRankingOptions) -> Vec<f32>;

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod generation;
 mod requests;
 mod texts;
 
@@ -18,8 +19,7 @@ use serde_json::{Map, Value, json};
 
 use sconce::pipeline::{
     FeatureExtractionOptions, Features, FillMaskOptions, Pipeline, Pooling,
-    SentenceSimilarityOptions, Task, TextClassificationOptions, TextGenerationOptions,
-    TextGenerationPipeline, TokenizerOptions, TruncationReport,
+    SentenceSimilarityOptions, Task, TextClassificationOptions, TokenizerOptions, TruncationReport,
 };
 use sconce::tokenizer::TruncationStrategy;
 use sconce::{LoadOptions, ModelSource};
@@ -159,64 +159,6 @@ fn outputs_are_pythons() {
             }
         }
     }
-}
-
-fn text_generation() -> (tempfile::TempDir, TextGenerationPipeline) {
-    let Checkpoint { folder, .. } = checkpoint("text-generation");
-    let pipeline = Pipeline::text_generation(folder.path()).build().unwrap();
-    (folder, pipeline)
-}
-
-fn greedy() -> TextGenerationOptions {
-    let Value::Object(options) = json!({"do_sample": false, "max_new_tokens": 12}) else {
-        panic!()
-    };
-    TextGenerationOptions::from_json(options).unwrap()
-}
-
-#[test]
-fn a_batch_gives_what_each_gives_alone() {
-    let (_folder, pipeline) = text_generation();
-    let prompts = ["The cat sat", "A dog and a bird ran over the hill", "It"];
-    let mut options = greedy();
-    options.batch_size = Some(3);
-    let together = pipeline.run_batch(prompts, &options).unwrap();
-    for (prompt, together) in prompts.iter().zip(together) {
-        assert_eq!(pipeline.run_with(*prompt, &greedy()).unwrap(), together);
-    }
-}
-
-#[test]
-fn a_stream_is_the_new_text_in_pieces() {
-    let (_folder, pipeline) = text_generation();
-    let mut options = greedy();
-    options.return_full_text = Some(false);
-    options.clean_up_tokenization_spaces = Some(false);
-    for prompt in ["The cat sat", "Two words , here ."] {
-        let whole = pipeline.run_with(prompt, &options).unwrap();
-        let pieces = pipeline.stream_with(prompt, &options).unwrap().into_text().unwrap();
-        assert_eq!(whole[0].text().unwrap(), pieces);
-    }
-}
-
-#[test]
-fn several_sequences_are_several_records() {
-    let (_folder, pipeline) = text_generation();
-    let mut options = greedy();
-    options.generation = options.generation.do_sample(true).seed(1).num_return_sequences(3);
-    assert_eq!(pipeline.run_with("The cat sat", &options).unwrap().len(), 3);
-}
-
-/// Two prompts of two records each, not four records for the first prompt.
-#[test]
-fn the_model_may_ask_for_several_sequences() {
-    let Checkpoint { folder, .. } = checkpoint("text-generation");
-    let file = folder.path().join("generation_config.json");
-    fs::write(file, r#"{"num_return_sequences": 2, "max_new_tokens": 4}"#).unwrap();
-    let pipeline = Pipeline::text_generation(folder.path()).build().unwrap();
-    let options = TextGenerationOptions::default();
-    let records = pipeline.run_batch(["The cat sat", "It"], &options).unwrap();
-    assert_eq!(records.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
 }
 
 /// Long inputs are tokenized ahead on a thread of their own, in chunks; every thread and every size

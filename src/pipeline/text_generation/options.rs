@@ -1,17 +1,19 @@
 //! Call options, by their Hugging Face names.
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result, did_you_mean};
-use crate::generation::{CancelHandle, GenerationConfig};
+use crate::fields::{choices, options};
+use crate::generation::{CancelHandle, GenerationConfig, LogitsProcessor, StoppingCriterion};
 use crate::pipeline::arguments;
-use crate::pipeline::options::TruncationReport;
+use crate::pipeline::options::{CallOptions, Progress, TaskOptions, TruncationReport};
 use crate::tokenizer::TruncationStrategy;
 
 /// Call options of [`TextGenerationPipeline`](super::TextGenerationPipeline), by their Hugging Face
-/// names. `None` leaves transformers' default, which each field tells.
-#[derive(Debug, Clone, Default)]
+/// names. `None` leaves transformers' default, which each field tells. As JSON they are keyword arguments
+/// of the Python pipeline.
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct TextGenerationOptions {
     /// Whether special tokens (`<s>`) are put around a text. Default: as the tokenizer does. Chats
@@ -20,6 +22,7 @@ pub struct TextGenerationOptions {
     /// Prompts per forward pass. Default: 1. More is faster, and gives the same results.
     pub batch_size: Option<usize>,
     /// Ends generation from another thread; what was generated until then is returned.
+    #[serde(skip)]
     pub cancel: Option<CancelHandle>,
     /// Whether ` .`, ` ,`, ` n't` and the like are closed up in the output. Default: `true`.
     pub clean_up_tokenization_spaces: Option<bool>,
@@ -49,25 +52,83 @@ pub struct TextGenerationOptions {
     /// The most tokens of a prompt: `max_length` within Python's `tokenizer_encode_kwargs`. Default: with
     /// `truncation`, `max_length` of [`generation`](Self::generation), or the tokenizer's
     /// `model_max_length`.
+    #[serde(rename = "tokenizer_encode_kwargs", serialize_with = "within_kwargs")]
     pub prompt_max_length: Option<usize>,
+    /// Who is told how far a long call is. Default: a bar on stderr.
+    #[serde(skip)]
+    pub progress: Option<Progress>,
+    /// Processors of your own, run after those of [`generation`](Self::generation) and before temperature
+    /// and what else narrows the distribution. Each answer gets a clone. Default: none.
+    #[serde(skip)]
+    pub logits_processor: Vec<Box<dyn LogitsProcessor>>,
+    /// Stopping criteria of your own. Each answer gets a clone. Default: none.
+    #[serde(skip)]
+    pub stopping_criteria: Vec<Box<dyn StoppingCriterion>>,
     /// Gets the numbers of the prompts that are cut.
+    #[serde(skip)]
     pub truncation_report: Option<TruncationReport>,
     /// More variables for the chat template, such as `enable_thinking`. Default: none.
+    #[serde(rename = "chat_template_kwargs")]
     pub template_variables: Map<String, Value>,
     /// Everything that `generate` takes: `max_new_tokens`, `do_sample`, `temperature`, …
+    #[serde(flatten)]
     pub generation: GenerationConfig,
 }
 
-/// What to do with a prompt that leaves no room for the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum LongGeneration {
-    /// Drop as much of the prompt's beginning as makes room for `max_new_tokens`.
-    Hole,
+choices! {
+    /// What to do with a prompt that leaves no room for the answer.
+    LongGeneration, "handle_long_generation" {
+        /// Drop as much of the prompt's beginning as makes room for `max_new_tokens`.
+        Hole = "hole",
+    }
 }
 
 impl TextGenerationOptions {
+    options!(@setter add_special_tokens bool);
+    options!(@setter batch_size usize);
+    options!(@setter cancel CancelHandle);
+    options!(@setter clean_up_tokenization_spaces bool);
+    options!(@setter continue_final_message bool);
+    options!(@setter documents (Vec<Value>));
+    options!(@setter handle_long_generation LongGeneration);
+    options!(@setter prefix String);
+    options!(@setter return_full_text bool);
+    options!(@setter return_tensors bool);
+    options!(@setter skip_special_tokens bool);
+    options!(@setter stop_sequence String);
+    options!(@setter tools (Vec<Value>));
+    options!(@setter truncation bool);
+    options!(@setter prompt_max_length usize);
+    options!(@setter progress Progress);
+    options!(@setter truncation_report TruncationReport);
+
+    /// Adds to [`logits_processor`](Self::logits_processor).
+    #[must_use]
+    pub fn with_processor(mut self, processor: impl LogitsProcessor + 'static) -> Self {
+        self.logits_processor.push(Box::new(processor));
+        self
+    }
+
+    /// Adds to [`stopping_criteria`](Self::stopping_criteria).
+    #[must_use]
+    pub fn with_stopping_criterion(mut self, criterion: impl StoppingCriterion + 'static) -> Self {
+        self.stopping_criteria.push(Box::new(criterion));
+        self
+    }
+
+    /// Adds to [`template_variables`](Self::template_variables).
+    #[must_use]
+    pub fn template_variable(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.template_variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets [`generation`](Self::generation).
+    #[must_use]
+    pub fn generation(self, generation: GenerationConfig) -> Self {
+        Self { generation, ..self }
+    }
+
     /// Reads keyword arguments of the Python pipeline.
     ///
     /// # Errors
@@ -96,7 +157,6 @@ impl TextGenerationOptions {
         let mut read = Self {
             add_special_tokens: arguments::take(take, "add_special_tokens")?,
             batch_size: arguments::take(take, "batch_size")?,
-            cancel: None,
             clean_up_tokenization_spaces: arguments::take(take, "clean_up_tokenization_spaces")?,
             continue_final_message: arguments::take(take, "continue_final_message")?,
             documents: arguments::take(take, "documents")?,
@@ -109,9 +169,8 @@ impl TextGenerationOptions {
             tools: arguments::take(take, "tools")?,
             truncation,
             prompt_max_length,
-            truncation_report: None,
             template_variables,
-            generation: GenerationConfig::default(),
+            ..Self::default()
         };
         for (name, value) in options {
             if !read.generation.set(&name, &value)? {
@@ -165,4 +224,36 @@ impl From<GenerationConfig> for TextGenerationOptions {
     fn from(generation: GenerationConfig) -> Self {
         Self { generation, ..Self::default() }
     }
+}
+
+/// Keyword arguments of the Python pipeline, as [`from_json`](TextGenerationOptions::from_json) reads them.
+impl<'de> Deserialize<'de> for TextGenerationOptions {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        Self::from_json(Map::deserialize(from)?).map_err(de::Error::custom)
+    }
+}
+
+impl TaskOptions for TextGenerationOptions {
+    fn read(options: Map<String, Value>) -> Result<Self> {
+        Self::from_json(options)
+    }
+
+    fn call(&self) -> CallOptions {
+        CallOptions {
+            batch_size: self.batch_size,
+            progress: self.progress.clone().unwrap_or_default(),
+            truncation_report: self.truncation_report.clone(),
+        }
+    }
+
+    fn report_to(&mut self, report: TruncationReport) {
+        self.truncation_report = Some(report);
+    }
+}
+
+fn within_kwargs<S: Serializer>(
+    longest: &Option<usize>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    longest.map(|longest| json!({"max_length": longest})).serialize(serializer)
 }

@@ -2,23 +2,25 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
-use serde::Serializer;
-use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize};
 
 use crate::tokenizer::chat::Message;
 
 /// One continuation. As JSON it is the record of the Python pipeline: `{"generated_text": …}`, or
 /// `{"generated_token_ids": …}`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Record")]
 #[non_exhaustive]
 pub enum Generated {
     /// A chat with the answer as its last message.
+    #[serde(rename = "generated_text")]
     Chat(Vec<Message>),
     /// A text: the prompt and its continuation, or with `return_full_text: false` the
     /// continuation alone.
+    #[serde(rename = "generated_text")]
     Text(String),
     /// With `return_tensors`: the ids of prompt and continuation.
+    #[serde(rename = "generated_token_ids")]
     TokenIds(Vec<u32>),
 }
 
@@ -34,14 +36,41 @@ impl Generated {
     }
 }
 
-impl Serialize for Generated {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut record = serializer.serialize_map(Some(1))?;
-        match self {
-            Self::Chat(messages) => record.serialize_entry("generated_text", messages)?,
-            Self::Text(text) => record.serialize_entry("generated_text", text)?,
-            Self::TokenIds(ids) => record.serialize_entry("generated_token_ids", ids)?,
+/// The record of the Python pipeline, of which the value says what it is.
+#[derive(Deserialize)]
+enum Record {
+    #[serde(rename = "generated_text")]
+    Text(Said),
+    #[serde(rename = "generated_token_ids")]
+    TokenIds(Vec<u32>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Chat(Vec<Message>),
+    Text(String),
+}
+
+impl From<Record> for Generated {
+    fn from(record: Record) -> Self {
+        match record {
+            Record::Text(Said::Chat(messages)) => Self::Chat(messages),
+            Record::Text(Said::Text(text)) => Self::Text(text),
+            Record::TokenIds(ids) => Self::TokenIds(ids),
         }
-        record.end()
     }
+}
+
+/// The chat with its answer: a new message, or the end of the last one.
+pub(super) fn answered(messages: &[Message], new: String, continues: bool) -> Vec<Message> {
+    let mut messages = messages.to_vec();
+    match messages.pop_if(|_| continues) {
+        None => messages.push(Message::assistant(new)),
+        Some(last) => {
+            let text = format!("{}{new}", last.text());
+            messages.push(Message::new(last.role(), text));
+        }
+    }
+    messages
 }

@@ -5,15 +5,14 @@ use std::mem;
 use crate::error::Result;
 use crate::generation::{CancelHandle, FinishReason, TextStream, Timings, TokenStream};
 use crate::nn::cache::KvCache;
-use crate::pipeline::text_generation::{
-    Prompt, TextGenerationOptions, TextGenerationPipeline, answered,
-};
+use crate::pipeline::text_generation::output::answered;
+use crate::pipeline::text_generation::{Prompt, TextGenerationOptions, TextGenerationPipeline};
 use crate::tokenizer::chat::Message;
 
 /// A conversation that keeps what the model has read between its turns, so that each turn reads only
 /// what is new. Made by [`TextGenerationPipeline::chat_session`].
 ///
-/// Each turn puts all messages through the chat template, as [`TextGenerationPipeline::stream`]
+/// Each turn puts all messages through the chat template, as [`TextGenerationPipeline::stream_text`]
 /// does, and gives the same answer as there. What the new ids have in common with those read and
 /// generated before stays in the cache, from the beginning on; the rest is read again: where a template
 /// leaves out earlier reasoning or tells the time, where messages were
@@ -44,12 +43,20 @@ pub struct ChatSession {
     tokens: Vec<u32>,
 }
 
-impl ChatSession {
-    pub(super) fn new(pipeline: TextGenerationPipeline) -> Self {
-        let cache = pipeline.model.new_cache();
-        Self { pipeline, messages: Vec::new(), cache, tokens: Vec::new() }
+impl TextGenerationPipeline {
+    /// A conversation that keeps what the model has read between its turns.
+    #[must_use]
+    pub fn chat_session(&self) -> ChatSession {
+        ChatSession {
+            pipeline: self.clone(),
+            messages: Vec::new(),
+            cache: self.model.new_cache(),
+            tokens: Vec::new(),
+        }
     }
+}
 
+impl ChatSession {
     /// The conversation so far.
     #[must_use]
     pub fn messages(&self) -> &[Message] {

@@ -1,0 +1,112 @@
+//! From prompts to ids.
+
+use crate::batch::PaddingSide;
+use crate::error::{Error, Result};
+use crate::pipeline::text_generation::prompt::check_contents;
+use crate::pipeline::text_generation::{
+    GLOBAL_MAX_LENGTH, LongGeneration, Prompt, TextGenerationOptions, TextGenerationPipeline,
+};
+use crate::tokenizer::chat::ChatOptions;
+use crate::tokenizer::{EncodeOptions, Truncation};
+
+/// A prompt, ready for the model.
+pub(super) struct Prepared {
+    pub(super) prompt: Prompt,
+    pub(super) ids: Vec<u32>,
+    /// The ids that there were before the prompt was cut.
+    pub(super) whole: usize,
+    /// Whether the last message of a chat is continued.
+    pub(super) continues: bool,
+}
+
+impl TextGenerationPipeline {
+    pub(super) fn prepare(
+        &self,
+        prompt: Prompt,
+        options: &TextGenerationOptions,
+    ) -> Result<Prepared> {
+        options.check()?;
+        let longest = self.longest_prompt(options);
+        let (mut ids, whole, continues) = match &prompt {
+            Prompt::Text(text) => {
+                let prefix = options.prefix.as_deref().unwrap_or(&self.prefix);
+                let text = format!("{prefix}{text}");
+                let special = options.add_special_tokens.unwrap_or(true);
+                let mut encode = EncodeOptions::default().add_special_tokens(special);
+                let mut ids = self.tokenizer.encode_with(text.as_str(), &encode)?.ids;
+                let whole = ids.len();
+                if whole > longest {
+                    // Special tokens stay.
+                    encode.truncation = Some(Truncation::to(longest));
+                    ids = self.tokenizer.encode_with(text.as_str(), &encode)?.ids;
+                }
+                (ids, whole, false)
+            }
+            Prompt::Chat(messages) => {
+                let Some(last) = messages.last() else {
+                    return Err(Error::input("the chat has no messages"));
+                };
+                check_contents(messages)?;
+                let continues =
+                    options.continue_final_message.unwrap_or_else(|| last.role() == "assistant");
+                let mut chat = ChatOptions::default()
+                    .add_generation_prompt(!continues)
+                    .continue_final_message(continues)
+                    .tools(options.tools.iter().flatten().cloned())
+                    .documents(options.documents.iter().flatten().cloned());
+                if options.truncation != Some(true) && options.handle_long_generation.is_none() {
+                    chat = chat.max_bytes(self.tokenizer.most_bytes(self.model.limits().context));
+                }
+                for (name, value) in &options.template_variables {
+                    chat = chat.variable(name, value.clone());
+                }
+                let mut ids = self.tokenizer.encode_chat(messages, &chat)?.encoding.ids;
+                let whole = ids.len();
+                match self.tokenizer.truncation_side() {
+                    PaddingSide::Left => drop(ids.drain(..whole.saturating_sub(longest))),
+                    PaddingSide::Right => ids.truncate(longest),
+                }
+                (ids, whole, continues)
+            }
+        };
+        self.tokenizer.check_known(&ids, self.model.limits().vocab)?;
+        if options.handle_long_generation == Some(LongGeneration::Hole) {
+            self.make_room(&mut ids, options)?;
+        }
+        Ok(Prepared { prompt, ids, whole, continues })
+    }
+
+    /// The most tokens of a prompt that is not to be refused but cut.
+    fn longest_prompt(&self, options: &TextGenerationOptions) -> usize {
+        let context = self.model.limits().context;
+        let longest = match (options.truncation, options.prompt_max_length) {
+            (Some(false), _) | (None, None) => return usize::MAX,
+            (_, Some(longest)) => Some(longest),
+            (Some(true), None) => {
+                options.generation.max_length.or_else(|| self.tokenizer.model_max_length())
+            }
+        };
+        longest.unwrap_or(context).min(context)
+    }
+
+    /// The `hole` of `handle_long_generation`: the prompt loses its beginning.
+    fn make_room(&self, ids: &mut Vec<u32>, options: &TextGenerationOptions) -> Result<()> {
+        let refuse = |reason: &str| Error::option("handle_long_generation", reason);
+        let config = &options.generation;
+        let new = match (config.max_new_tokens, config.max_length.or(self.defaults.max_length)) {
+            (Some(new), _) => new,
+            (None, length) => {
+                length.unwrap_or(GLOBAL_MAX_LENGTH).checked_sub(ids.len()).ok_or_else(|| {
+                    refuse("the prompt is longer than `max_length`; set `max_new_tokens`")
+                })?
+            }
+        };
+        let context = self.model.limits().context;
+        let limit = self.tokenizer.model_max_length().unwrap_or(context).min(context);
+        let keep = limit.checked_sub(new).filter(|&keep| keep > 0).ok_or_else(|| {
+            refuse(&format!("{new} new tokens alone do not fit the model's {limit}"))
+        })?;
+        ids.drain(..ids.len().saturating_sub(keep));
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Prompts through the model, as the flow of all tasks brings them.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::batch::Budget;
+use crate::error::Result;
+use crate::generation::{self, GenerationConfig, Plan, Sequence, complete};
+use crate::pipeline::arguments;
+use crate::pipeline::flow::{Measured, Pace, Work};
+use crate::pipeline::skeleton::{Items, TaskSteps};
+use crate::pipeline::text_generation::output::answered;
+use crate::pipeline::text_generation::prepare::Prepared;
+use crate::pipeline::text_generation::{
+    Generated, Prompt, TextGenerationOptions, TextGenerationPipeline,
+};
+
+impl TaskSteps for TextGenerationPipeline {
+    type Input = Prompt;
+    type Output = Vec<Generated>;
+    type Options = TextGenerationOptions;
+
+    fn work(
+        &self,
+        options: &TextGenerationOptions,
+    ) -> Result<impl Work<Item = Prompt, Output = Vec<Generated>> + use<>> {
+        options.check()?;
+        let config = self.config(options)?;
+        Ok(Continuation { pipeline: self.clone(), options: options.clone(), config })
+    }
+
+    fn read_input(&self, input: &Value, _: &TextGenerationOptions) -> Result<Items<Prompt>> {
+        let prompt = |item: &Value| match item {
+            Value::String(text) => Ok(Prompt::from(text.as_str())),
+            _ => Prompt::chat(item),
+        };
+        Ok(match input {
+            Value::String(text) => Items::One(text.as_str().into()),
+            Value::Array(items) if items.first().is_some_and(Value::is_object) => {
+                Items::One(Prompt::chat(input)?)
+            }
+            Value::Array(items) => {
+                Items::many(items.iter().map(prompt).collect::<Result<Vec<_>>>()?)
+            }
+            _ => return Err(arguments::misshapen(input, "a text, a chat or a list of them")),
+        })
+    }
+}
+
+/// One call of the pipeline.
+struct Continuation {
+    pipeline: TextGenerationPipeline,
+    options: TextGenerationOptions,
+    /// The call's options over the pipeline's.
+    config: GenerationConfig,
+}
+
+/// A prompt, ready for the model, and how it is continued.
+struct Row {
+    prepared: Prepared,
+    plan: Plan,
+}
+
+impl Measured for Prompt {
+    fn length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Chat(messages) => messages.iter().map(|message| message.text().len()).sum(),
+        }
+    }
+}
+
+impl Measured for Row {
+    fn length(&self) -> usize {
+        self.prepared.ids.len()
+    }
+
+    fn is_cut(&self) -> bool {
+        self.prepared.ids.len() < self.prepared.whole
+    }
+}
+
+impl Work for Continuation {
+    type Item = Prompt;
+    type Kept = ();
+    type Row = Row;
+    /// As many as `num_return_sequences` says; or what went wrong with this prompt alone.
+    type Answer = Result<Vec<generation::Generated>>;
+    type Output = Vec<Generated>;
+
+    /// As many prompts as the caller allows for, and no more: what they take grows with their answers.
+    fn pace(&self, batch_size: Option<usize>) -> Pace {
+        let items = batch_size.unwrap_or(1);
+        let batch = Budget { rows: items, tokens: usize::MAX, may_be_loose: usize::MAX };
+        Pace { items, length: usize::MAX, batch }
+    }
+
+    fn prepare(&self, prompt: Prompt) -> Result<((), Vec<Row>)> {
+        let prepared = self.pipeline.prepare(prompt, &self.options)?;
+        let plan = self.pipeline.plan(&prepared.ids, &self.config, &self.options)?;
+        Ok(((), vec![Row { prepared, plan }]))
+    }
+
+    fn forward(&self, rows: &[&Row]) -> Result<Vec<Self::Answer>> {
+        let started = Instant::now();
+        let each = self.config.num_return_sequences.unwrap_or(1).max(1);
+        let cancel = self.options.cancel.clone().unwrap_or_default();
+        let sequences = rows.iter().flat_map(|row| {
+            // What a prompt is answered does not depend on what stands beside it.
+            let seed = self.config.seed.unwrap_or_else(rand::random);
+            let cancel = &cancel;
+            (0..each).map(move |answer| {
+                let plan = row.plan.clone().with_seed(seed.wrapping_add(answer as u64));
+                let sequence = Sequence::new(&row.prepared.ids, plan.counting_from(started))?;
+                Ok(sequence.with_cancel_handle(cancel.clone()))
+            })
+        });
+        let mut answers = complete(&self.pipeline.model, sequences)?.into_iter();
+        Ok(rows.iter().map(|_| answers.by_ref().take(each).collect()).collect())
+    }
+
+    fn finish(&self, (): (), rows: Vec<(Row, Self::Answer)>) -> Result<Vec<Generated>> {
+        let mut records = Vec::new();
+        for (row, answers) in rows {
+            for answer in answers? {
+                records.push(self.record(&row.prepared, &answer.ids())?);
+            }
+        }
+        Ok(records)
+    }
+}
+
+impl Continuation {
+    /// `prompt` and `new` ids in the shape asked for. As in transformers, the text of the prompt is
+    /// cut off from the text of all ids by its length in characters.
+    fn record(&self, prepared: &Prepared, new: &[u32]) -> Result<Generated> {
+        let options = &self.options;
+        let all = [prepared.ids.as_slice(), new].concat();
+        if options.return_tensors == Some(true) {
+            return Ok(Generated::TokenIds(all));
+        }
+        let skip_special = options.skip_special_tokens.unwrap_or(true);
+        let clean_up = options.clean_up_tokenization_spaces.unwrap_or(true);
+        let tokenizer = &self.pipeline.tokenizer;
+        let decode = |ids: &[u32]| tokenizer.decode_with(ids, skip_special, clean_up);
+        let prompt_length = decode(&prepared.ids)?.chars().count();
+        let new: String = decode(&all)?.chars().skip(prompt_length).collect();
+        if options.return_full_text == Some(false) {
+            return Ok(Generated::Text(new));
+        }
+        Ok(match &prepared.prompt {
+            Prompt::Text(text) => Generated::Text(format!("{text}{new}")),
+            Prompt::Chat(messages) => Generated::Chat(answered(messages, new, prepared.continues)),
+        })
+    }
+}
