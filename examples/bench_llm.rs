@@ -1,7 +1,7 @@
 //! Tokens per second of a model: prompt processing (pp) and generation (tg).
 //!
 //! ```text
-//! cargo run --release --example bench_llm -- MODEL.gguf [--prompt 256] [--generate 64] [--depth 0] [--cache f16] [--batch 1] [--repeats 3]
+//! cargo run --release --example bench_llm -- MODEL.gguf [--prompt 256] [--generate 64] [--depth 0] [--cache f16] [--batch 1] [--mixed] [--repeats 3]
 //! ```
 //!
 //! The prompt's ids are arbitrary and generation is greedy, so that another engine can be given the
@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use clap::Parser;
 
+use sconce::batch::PaddingSide;
 use sconce::models::{AutoModel, LogitsAt};
 use sconce::{CachePrecision, Device, LoadOptions, Precision, QuantLevel, TokenBatch};
 
@@ -33,6 +34,9 @@ struct Arguments {
     /// Sequences at once.
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// Prompts of different lengths, evenly from 10 tokens up.
+    #[arg(long)]
+    mixed: bool,
     /// Measurements, of which the best counts.
     #[arg(long, default_value_t = 3)]
     repeats: usize,
@@ -49,7 +53,7 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let Arguments { prompt, generate, depth, batch, .. } = arguments;
+    let Arguments { prompt, generate, depth, batch, mixed, .. } = arguments;
     let mut options = LoadOptions::default().device(Device::Cpu);
     options.dtype = arguments.dtype;
     options.quantize = arguments.quantize;
@@ -58,34 +62,42 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = AutoModel::causal_lm(arguments.model.as_str(), &options)?;
     let loaded = started.elapsed();
     let vocab = model.limits().vocab;
-    let ids = |tokens: usize, repeat: usize| -> Vec<u32> {
-        (0..batch * tokens).map(|i| ((i * 7919 + 13 * repeat) % vocab) as u32).collect()
+    let row = |tokens: usize, seed: usize| -> Vec<u32> {
+        (0..tokens).map(|i| ((i * 7919 + 13 * seed) % vocab) as u32).collect()
     };
-    let rows = |ids: Vec<u32>| {
-        let mask = vec![1; ids.len()];
-        TokenBatch::new(batch, ids, mask)
+    let rows = |tokens: usize, seed: usize| -> Vec<Vec<u32>> {
+        let shortest = if mixed { tokens.min(10) } else { tokens };
+        let length = |i: usize| shortest + i * (tokens - shortest) / (batch - 1).max(1);
+        (0..batch).map(|i| row(length(i), seed + i)).collect()
     };
-    let (mut processed, mut generated) = (0.0_f64, 0.0_f64);
+    let padded = |rows: &[Vec<u32>]| TokenBatch::padded(rows, 0, PaddingSide::Left);
+    let (mut processed, mut generated, mut forked) = (0.0_f64, 0.0_f64, f64::MAX);
     for repeat in 0..arguments.repeats {
         let mut cache = model.new_cache();
         cache.reserve(depth + prompt + generate);
         if depth > 0 {
-            model.forward(&rows(ids(depth, repeat))?, &mut cache, LogitsAt::LastToken)?;
+            model.forward(&padded(&rows(depth, repeat))?, &mut cache, LogitsAt::LastToken)?;
         }
         let started = Instant::now();
-        let prompt_rows = rows(ids(prompt, repeat))?;
-        let mut logits = model.forward(&prompt_rows, &mut cache, LogitsAt::LastToken)?;
-        processed = processed.max((batch * prompt) as f64 / started.elapsed().as_secs_f64());
+        let prompts = rows(prompt, repeat);
+        let mut logits = model.forward(&padded(&prompts)?, &mut cache, LogitsAt::LastToken)?;
+        let tokens = prompts.concat().len();
+        processed = processed.max(tokens as f64 / started.elapsed().as_secs_f64());
         let started = Instant::now();
         for _ in 0..generate {
-            let next = rows(logits.argmax(1)?.to_vec1::<u32>()?)?;
+            let next = TokenBatch::new(batch, logits.argmax(1)?.to_vec1()?, vec![1; batch])?;
             logits = model.forward(&next, &mut cache, LogitsAt::LastToken)?;
         }
         generated = generated.max((batch * generate) as f64 / started.elapsed().as_secs_f64());
+        let started = Instant::now();
+        let fork = cache.fork()?;
+        forked = forked.min(started.elapsed().as_secs_f64());
+        drop(fork);
     }
     println!(
-        "sconce {} depth {depth} batch {batch}: pp{prompt} {processed:.1} tok/s  tg{generate} {generated:.1} tok/s  loaded in {:.2} s, resident {} MB",
+        "sconce {} depth {depth} batch {batch}: pp{prompt} {processed:.1} tok/s  tg{generate} {generated:.1} tok/s  fork {:.0} us  loaded in {:.2} s, resident {} MB",
         Path::new(&arguments.model).file_name().unwrap_or_default().display(),
+        forked * 1e6,
         loaded.as_secs_f64(),
         resident().map_or_else(|| "?".to_owned(), |kilobytes| (kilobytes / 1000).to_string()),
     );

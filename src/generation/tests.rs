@@ -54,7 +54,7 @@ impl Model for Table {
 
 impl CausalLm for Table {
     fn new_cache(&self) -> KvCache {
-        KvCache::new(0, DType::F32)
+        KvCache::new([], DType::F32)
     }
 }
 
@@ -68,7 +68,7 @@ impl Autoregressive for Table {
         }
         calls.push((batch.rows(), batch.tokens()));
         thread::sleep(self.delay);
-        cache.extend(batch.rows(), batch.ids(), batch.attention_mask());
+        cache.extend(batch)?;
         assert!(cache.row_lengths().into_iter().all(|length| length <= self.context));
         let last = batch.ids().chunks(batch.tokens()).map(|row| row[batch.tokens() - 1] as usize);
         let logits: Vec<f32> = last.flat_map(|id| self.next[id].clone()).collect();

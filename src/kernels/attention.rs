@@ -1,111 +1,121 @@
-//! Attention straight over a cache: no copies for grouped heads, no matrix of scores.
+//! Attention straight over a cache's blocks: no copies for grouped heads, no matrix of scores.
 //!
 //! Softmax runs along with the scores (<https://arxiv.org/abs/2205.14135>): queries of one group of
-//! heads go over the keys [`TILE`] at a time, and what has been summed is scaled whenever a larger
-//! score comes. Keys that no query of a block sees are not read. Where there are fewer blocks than
-//! threads can use, as in decoding, several share the keys of one block and their sums are joined.
+//! heads go over the keys a block at a time, and what has been summed is scaled whenever a larger
+//! score comes. Keys that none of them sees are not read. Long rows of few queries, as in decoding, are
+//! cut into parts for all threads, and the sums of parts are joined.
 //!
 //! Sums are in f32: the error against f64 is below `1e-5` of the largest value.
 
 #![expect(unsafe_code, reason = "threads that write to one slice")]
 
-use std::ops::Range;
+#[cfg(test)]
+mod tests;
 
-use crate::kernels::cached::Cached;
-use crate::kernels::dense::{FEW, dots};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::kernels::cached::{Block, Head, Layout, TOKENS, width};
 use crate::kernels::exp::{exp, exponentials, largest, tanh};
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::{Tier, tiered};
-use crate::kernels::tile::{Into, Rows, product, turn};
+use crate::kernels::tile::{Into, Rows, product};
 
-/// What the queries of one row see.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Sight {
-    /// For each query the slots it sees, apart from hidden ones.
-    pub(crate) slots: Vec<Range<usize>>,
-    /// Whether each slot is hidden from all, as padding is; empty where none is.
-    pub(crate) hidden: Vec<bool>,
+/// A row of queries, and the keys and values that it attends to.
+#[derive(Debug, Clone)]
+pub(crate) struct Row<'a> {
+    /// Which of all queries are its own: those of so many tokens that follow each other.
+    pub(crate) tokens: Range<usize>,
+    /// The slot of the first token.
+    pub(crate) start: usize,
+    /// Slots that hold keys.
+    pub(crate) slots: usize,
+    /// [`TOKENS`] slots each; `None` for what no query sees any more.
+    pub(crate) blocks: &'a [Option<Arc<Block>>],
+}
+
+/// How far queries see from the slot of their own token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Slots before it.
+    pub(crate) before: usize,
+    /// Slots after it.
+    pub(crate) after: usize,
+}
+
+impl Reach {
+    /// What the token in a slot sees, of so many.
+    pub(crate) fn seen(self, slot: usize, slots: usize) -> Range<usize> {
+        let end = slot.saturating_add(self.after).saturating_add(1).min(slots);
+        slot.saturating_sub(self.before).min(end)..end
+    }
 }
 
 /// How queries attend.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attention<'a> {
     pub(crate) heads: usize,
-    pub(crate) kv_heads: usize,
-    pub(crate) head_dim: usize,
-    /// Slots that the cache has room for.
-    pub(crate) capacity: usize,
     /// Multiplies scores.
     pub(crate) scale: f32,
     /// Scores become `cap * tanh(score / cap)`.
     pub(crate) cap: Option<f32>,
-    /// Added to scores, `(rows, heads, slots)`.
+    /// Added to scores, `(heads, slots)`, and the slots that there are.
     pub(crate) biases: Option<(&'a [f32], usize)>,
-    /// One for each row.
-    pub(crate) sights: &'a [Sight],
+    pub(crate) reach: Reach,
+    /// One after the other; together they are all queries.
+    pub(crate) rows: &'a [Row<'a>],
+    pub(crate) layout: &'a Layout,
+    pub(crate) layer: usize,
 }
 
-/// `queries: (rows, tokens, heads, head_dim)`, and so is the result. A query that sees nothing gets
-/// zeros.
-pub(crate) fn attend(
-    attention: &Attention<'_>,
-    queries: &[f32],
-    keys: Cached<'_>,
-    values: Cached<'_>,
-) -> Vec<f32> {
-    attend_on(Tier::best(), attention, queries, [keys, values])
+/// `queries: (tokens, heads, head_dim)`, and so is the result. A query that sees nothing gets zeros.
+pub(crate) fn attend(attention: &Attention<'_>, queries: &[f32]) -> Vec<f32> {
+    attend_on(Tier::best(), attention, queries)
 }
 
-fn attend_on(
-    tier: Tier,
-    attention: &Attention<'_>,
-    queries: &[f32],
-    cached: [Cached<'_>; 2],
-) -> Vec<f32> {
-    attention.check(queries.len(), cached);
-    let attend = |outs: &[Shared<'_, f32>]| attend_into(tier, attention, queries, cached, &outs[0]);
+fn attend_on(tier: Tier, attention: &Attention<'_>, queries: &[f32]) -> Vec<f32> {
+    attention.check(queries.len());
+    let attend = |outs: &[Shared<'_, f32>]| attend_into(tier, attention, queries, &outs[0]);
     // SAFETY: every query is in one unit, whose results are written.
     unsafe { written(&[queries.len()], attend) }.swap_remove(0)
 }
 
-fn attend_into(
-    tier: Tier,
-    attention: &Attention<'_>,
-    queries: &[f32],
-    cached: [Cached<'_>; 2],
-    out: &Shared<'_, f32>,
-) {
-    let Attention { heads, kv_heads, head_dim, sights, .. } = *attention;
-    let (group, tokens) = (heads / kv_heads, sights.first().map_or(0, |sight| sight.slots.len()));
-    let block = (QUERIES / group).clamp(1, tokens.max(1));
-    let blocks = tokens.div_ceil(block);
-    let units = sights.len() * kv_heads * blocks;
-    let most = sights.iter().flat_map(|sight| &sight.slots).map(Range::len).max().unwrap_or(0);
-    let wanted = (4 * pool::threads()).div_ceil(units.max(1));
-    let parts = wanted.min(most / SMALLEST_PART).max(1);
-    let unit = |number: usize| {
-        let (row, rest) = (number / (kv_heads * blocks), number % (kv_heads * blocks));
-        let (kv_head, start) = (rest / blocks, rest % blocks * block);
-        Unit { row, kv_head, tokens: start..tokens.min(start + block) }
-    };
-    // Each part's results: for each of its queries sums, the largest score and the sum of shares.
-    let width = head_dim.next_multiple_of(8) + 2;
-    let part_size = block * group * width;
-    let mut partial = vec![0.0; if parts > 1 { units * parts * part_size } else { 0 }];
-    let shared_partial = Shared::new(&mut partial);
-    let work = block * group * head_dim * (most / parts).max(1);
-    let grain = (pool::SMALLEST_WORK / work.max(1)).max(1);
-    pool::for_each(units * parts, grain, |range| {
+fn attend_into(tier: Tier, attention: &Attention<'_>, queries: &[f32], out: &Shared<'_, f32>) {
+    let [_, head_dim] = attention.layout.shape(attention.layer);
+    let units = attention.units();
+    let keys: usize = units.iter().map(|unit| unit.seen.len()).sum();
+    let share = (keys / (4 * pool::threads())).max(SMALLEST_PART);
+    let mut parts = Vec::with_capacity(units.len());
+    // Where there are several parts of a unit, each has a place for its results: for each query the sums,
+    // the largest score and the sum of shares.
+    let size = width(head_dim) + 2;
+    let mut sums = 0;
+    for (number, unit) in units.iter().enumerate() {
+        let count = (unit.seen.len() / share).max(1);
+        let blocks = unit.seen.start / TOKENS * TOKENS;
+        let each = (unit.seen.end - blocks).div_ceil(count).next_multiple_of(TOKENS);
+        for part in 0..count {
+            let start = unit.seen.start.max(blocks + part * each);
+            let end = unit.seen.end.min(blocks + (part + 1) * each);
+            let sums_at = (count > 1).then_some(sums);
+            parts.push(Part { unit: number, slots: start..end.max(start), sums_at });
+            sums += if count > 1 { unit.count(attention) * size } else { 0 };
+        }
+    }
+    let mut partial = vec![0.0; sums];
+    let shared = Shared::new(&mut partial);
+    let most = units.iter().map(|unit| unit.count(attention) * head_dim).max().unwrap_or(0);
+    let work = most * (keys / parts.len().max(1)).max(1);
+    pool::for_each(parts.len(), (pool::SMALLEST_WORK / work.max(1)).max(1), |range| {
         let mut scratch = Scratch::default();
-        for number in range {
-            let unit = unit(number / parts);
-            unit.run(tier, attention, cached, queries, (number % parts, parts), &mut scratch);
-            for (query, sums) in scratch.sums.chunks_exact_mut(width).enumerate() {
-                if parts > 1 {
-                    let start = number * part_size + query * width;
+        for part in &parts[range] {
+            let unit = &units[part.unit];
+            unit.run(tier, attention, queries, part.slots.clone(), &mut scratch);
+            for (query, sums) in scratch.sums.chunks_exact_mut(size).enumerate() {
+                if let Some(start) = part.sums_at {
                     // SAFETY: each part of each unit has its own place, and one thread.
-                    unsafe { shared_partial.part(start, width) }.copy_from_slice(sums);
+                    unsafe { shared.write(start + query * size, sums) };
                 } else {
                     let at = unit.query(attention, query) * head_dim;
                     // SAFETY: each query is in one unit, which one thread got.
@@ -114,44 +124,64 @@ fn attend_into(
             }
         }
     });
-    if parts > 1 {
-        let mut joined = vec![0.0; head_dim];
-        for number in 0..units {
-            let unit = unit(number);
-            for query in 0..unit.tokens.len() * group {
-                let start = number * parts * part_size + query * width;
-                let at = unit.query(attention, query) * head_dim;
-                join(&partial[start..], part_size, parts, width, &mut joined);
-                // SAFETY: no other thread is left.
-                unsafe { out.write(at, &joined) };
-            }
+    let mut joined = vec![0.0; head_dim];
+    let split = parts.chunk_by(|one, other| one.unit == other.unit).filter(|parts| parts.len() > 1);
+    for parts in split {
+        let unit = &units[parts[0].unit];
+        for query in 0..unit.count(attention) {
+            let places = parts.iter().filter_map(|part| part.sums_at);
+            let sums = places.map(|start| &partial[start + query * size..][..size]);
+            join(sums, &mut joined);
+            // SAFETY: no other thread is left.
+            unsafe { out.write(unit.query(attention, query) * head_dim, &joined) };
         }
     }
 }
 
 /// Queries that go over the keys together.
 const QUERIES: usize = 96;
-/// Keys at a time.
-const TILE: usize = 64;
 /// Keys that are worth a thread's while.
-const SMALLEST_PART: usize = 128;
+const SMALLEST_PART: usize = 2 * TOKENS;
+/// Up to so many queries are multiplied with numbers of f16 as they lie; for more, they are widened once.
+const FEW: usize = 8;
+
 impl Attention<'_> {
-    /// That everything is as large as it says: kernels rely on it.
-    fn check(&self, queries: usize, cached: [Cached<'_>; 2]) {
-        let Attention { heads, kv_heads, head_dim, capacity, sights, .. } = *self;
-        assert!(kv_heads > 0 && head_dim > 0 && heads.is_multiple_of(kv_heads));
-        let tokens = sights.first().map_or(0, |sight| sight.slots.len());
-        assert_eq!(queries, sights.len() * tokens * heads * head_dim);
-        let vectors = sights.len() * kv_heads * capacity;
-        assert!(cached.iter().all(|cached| cached.holds(vectors, head_dim)));
-        for sight in sights {
-            assert_eq!(sight.slots.len(), tokens);
-            let end = sight.slots.iter().map(|slots| slots.end).max().unwrap_or(0);
-            assert!(end <= capacity && (sight.hidden.is_empty() || end <= sight.hidden.len()));
-            if let Some((biases, slots)) = self.biases {
-                assert!(end <= slots && biases.len() == sights.len() * heads * slots);
+    /// That everything is as large as it says.
+    fn check(&self, queries: usize) {
+        let [kv_heads, head_dim] = self.layout.shape(self.layer);
+        assert!(kv_heads > 0 && head_dim > 0 && self.heads.is_multiple_of(kv_heads));
+        let mut tokens = 0;
+        for row in self.rows {
+            assert!(row.tokens.start == tokens && row.slots <= row.blocks.len() * TOKENS);
+            assert!(self.biases.is_none_or(|(_, slots)| row.slots <= slots));
+            tokens = row.tokens.end;
+        }
+        assert_eq!(queries, tokens * self.heads * head_dim);
+        assert!(self.biases.is_none_or(|(biases, slots)| biases.len() == self.heads * slots));
+    }
+
+    /// What a token of a row sees.
+    fn seen(&self, row: &Row<'_>, token: usize) -> Range<usize> {
+        self.reach.seen(row.start + token - row.tokens.start, row.slots)
+    }
+
+    fn units(&self) -> Vec<Unit> {
+        let [kv_heads, _] = self.layout.shape(self.layer);
+        let most = (QUERIES / (self.heads / kv_heads)).max(1);
+        let mut units = Vec::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            for start in row.tokens.clone().step_by(most) {
+                let tokens = start..row.tokens.end.min(start + most);
+                let seen = self.seen(row, start).start..self.seen(row, tokens.end - 1).end;
+                units.extend((0..kv_heads).map(|kv_head| Unit {
+                    row: number,
+                    kv_head,
+                    tokens: tokens.clone(),
+                    seen: seen.clone(),
+                }));
             }
         }
+        units
     }
 }
 
@@ -160,136 +190,138 @@ struct Unit {
     row: usize,
     kv_head: usize,
     tokens: Range<usize>,
+    /// The slots that any of them sees.
+    seen: Range<usize>,
+}
+
+/// Some of the slots that a unit sees.
+struct Part {
+    unit: usize,
+    slots: Range<usize>,
+    /// Where its sums go, if there are other parts of the unit.
+    sums_at: Option<usize>,
 }
 
 /// What a thread needs beside its results.
 #[derive(Default)]
 struct Scratch {
     queries: Vec<f32>,
-    /// Keys of a tile, as they lie in the cache.
-    keys: Vec<f32>,
-    /// The same, `(head_dim, TILE)`.
-    turned: Vec<f32>,
-    values: Vec<f32>,
-    /// Scores of a tile, `(queries, TILE)`, then shares.
+    /// Keys or values of a block in f32.
+    wide: Vec<f32>,
+    /// Scores of a block, `(queries, TOKENS)`, then shares.
     scores: Vec<f32>,
     /// For each query: sums of values, the largest score, the sum of shares.
     sums: Vec<f32>,
 }
 
 impl Unit {
-    /// The number of a query among all, in the order of the queries' tensor.
-    fn query(&self, attention: &Attention<'_>, number: usize) -> usize {
-        let Attention { heads, kv_heads, sights, .. } = *attention;
-        let group = heads / kv_heads;
-        let token = self.row * sights[self.row].slots.len() + self.tokens.start + number / group;
-        token * heads + self.kv_head * group + number % group
+    fn count(&self, attention: &Attention<'_>) -> usize {
+        self.tokens.len() * attention.heads / attention.layout.shape(attention.layer)[0]
     }
 
-    /// Part `part` of `parts` of the keys; results are in the scratch's sums.
+    /// The number of a query among all, in the order of the queries' tensor.
+    fn query(&self, attention: &Attention<'_>, number: usize) -> usize {
+        let group = attention.heads / attention.layout.shape(attention.layer)[0];
+        let token = self.tokens.start + number / group;
+        token * attention.heads + self.kv_head * group + number % group
+    }
+
+    /// The queries with the keys in some slots; results are in the scratch's sums.
     fn run(
         &self,
         tier: Tier,
         attention: &Attention<'_>,
-        [keys, values]: [Cached<'_>; 2],
         queries: &[f32],
-        (part, parts): (usize, usize),
+        slots: Range<usize>,
         scratch: &mut Scratch,
     ) {
-        let Attention { heads, kv_heads, head_dim, capacity, scale, cap, .. } = *attention;
-        let (group, sight) = (heads / kv_heads, &attention.sights[self.row]);
-        let count = self.tokens.len() * group;
-        let stride = head_dim.next_multiple_of(8);
-        let width = stride + 2;
+        let Attention { scale, cap, biases, layout, layer, .. } = *attention;
+        let [kv_heads, head_dim] = layout.shape(layer);
+        let (group, row) = (attention.heads / kv_heads, &attention.rows[self.row]);
+        let (count, width) = (self.count(attention), width(head_dim));
+        let size = width + 2;
         scratch.queries.clear();
         for number in 0..count {
             let at = self.query(attention, number) * head_dim;
             scratch.queries.extend(queries[at..at + head_dim].iter().map(|query| query * scale));
         }
         scratch.sums.clear();
-        scratch.sums.resize(count * width, 0.0);
-        for sums in scratch.sums.chunks_exact_mut(width) {
-            sums[stride] = f32::NEG_INFINITY;
+        scratch.sums.resize(count * size, 0.0);
+        for sums in scratch.sums.chunks_exact_mut(size) {
+            sums[width] = f32::NEG_INFINITY;
         }
-        scratch.scores.resize(count * TILE, 0.0);
-        scratch.keys.resize(TILE * head_dim, 0.0);
-        scratch.turned.resize(head_dim * TILE, 0.0);
-        scratch.values.resize(TILE * stride, 0.0);
+        scratch.scores.resize(count * TOKENS, 0.0);
 
-        let seen = sight.slots[self.tokens.clone()].iter().filter(|slots| !slots.is_empty());
-        let first = seen.clone().map(|slots| slots.start).min().unwrap_or(0);
-        let end = seen.map(|slots| slots.end).max().unwrap_or(0);
-        let each = (end - first).div_ceil(parts).next_multiple_of(TILE);
-        let (first, end) = (first + part * each, end.min(first + (part + 1) * each));
-        let head = (self.row * kv_heads + self.kv_head) * capacity;
-        for start in (first..end).step_by(TILE) {
-            let slots = start..end.min(start + TILE);
-            let cached = head + slots.start..head + slots.end;
-            scratch.score(tier, keys, cached.clone(), head_dim);
+        let mut start = slots.start;
+        while start < slots.end {
+            let first = start / TOKENS * TOKENS;
+            let here = start..slots.end.min(first + TOKENS);
+            start = here.end;
+            // What has been let go of is out of reach, or it would be missed here.
+            let Some(block) = &row.blocks[first / TOKENS] else {
+                unreachable!("block {} of a row is gone", first / TOKENS)
+            };
+            let (within, cached) =
+                (here.start - first..here.end - first, block.head(layout, layer, self.kv_head));
+            scratch.score(tier, cached, head_dim, within.end);
             let rows =
-                scratch.scores.chunks_exact_mut(TILE).zip(scratch.sums.chunks_exact_mut(width));
+                scratch.scores.chunks_exact_mut(TOKENS).zip(scratch.sums.chunks_exact_mut(size));
             for (number, (scores, sums)) in rows.enumerate() {
-                let scores = &mut scores[..slots.len()];
+                let scores = &mut scores[within.clone()];
                 if let Some(cap) = cap {
                     soft_cap(tier, scores, cap);
                 }
-                if let Some((biases, length)) = attention.biases {
-                    let head = self.row * heads + self.kv_head * group + number % group;
-                    let biases = &biases[head * length + slots.start..][..slots.len()];
+                if let Some((biases, length)) = biases {
+                    let head = self.kv_head * group + number % group;
+                    let biases = &biases[head * length + here.start..][..here.len()];
                     scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
                 }
-                hide(
-                    scores,
-                    &slots,
-                    &sight.slots[self.tokens.start + number / group],
-                    &sight.hidden,
-                );
-                soften(tier, scores, sums, stride);
+                hide(scores, &here, &attention.seen(row, self.tokens.start + number / group));
+                soften(tier, scores, sums, width);
             }
-            let values = values.rows(cached, head_dim, stride, &mut scratch.values);
-            let shares = Rows { values: &scratch.scores, stride: TILE };
-            let shape = [count, slots.len(), stride];
-            product(tier, shares, values, shape, &mut scratch.sums, width, Into::Add);
+            scratch.add_values(tier, cached, head_dim, within);
         }
     }
 }
 
 impl Scratch {
-    /// The queries' scores with some keys. Few queries are multiplied with keys as they lie.
-    fn score(&mut self, tier: Tier, keys: Cached<'_>, vectors: Range<usize>, head_dim: usize) {
-        let Self { queries, keys: room, turned, scores, .. } = self;
-        let range = vectors.start * head_dim..vectors.end * head_dim;
-        let write = |query: usize, key: usize, sum: f32| scores[query * TILE + key] = sum;
-        match keys {
-            Cached::F16(keys) if queries.len() <= FEW * head_dim => {
-                return dots(tier, queries, head_dim, &keys[range], write);
-            }
-            Cached::F32(keys) if queries.len() <= FEW * head_dim => {
-                return dots(tier, queries, head_dim, &keys[range], write);
-            }
-            _ => {}
-        }
-        let (slots, count) = (vectors.len(), queries.len() / head_dim);
-        turn(tier, keys.rows(vectors, head_dim, head_dim, room), [slots, head_dim], turned, TILE);
+    /// The queries' scores with the first keys of a block.
+    fn score(&mut self, tier: Tier, cached: Head<'_>, head_dim: usize, keys: usize) {
+        let Self { queries, wide, scores, .. } = self;
+        let count = queries.len() / head_dim;
         let queries = Rows { values: queries, stride: head_dim };
-        let turned = Rows { values: turned, stride: TILE };
-        let shape = [count, head_dim, slots.next_multiple_of(8)];
-        product(tier, queries, turned, shape, scores, TILE, Into::Write);
+        let shape = [count, head_dim, keys.next_multiple_of(8)];
+        let into = Into::Write;
+        if let (Head::F16(numbers), true) = (cached, count <= FEW) {
+            let keys = Rows { values: &numbers[..head_dim * TOKENS], stride: TOKENS };
+            return product(tier, queries, keys, shape, scores, TOKENS, into);
+        }
+        let keys = Rows { values: cached.keys(tier, head_dim, wide), stride: TOKENS };
+        product(tier, queries, keys, shape, scores, TOKENS, into);
+    }
+
+    /// Adds the values in some slots of a block, by the queries' shares.
+    fn add_values(&mut self, tier: Tier, cached: Head<'_>, head_dim: usize, slots: Range<usize>) {
+        let Self { wide, scores, sums, .. } = self;
+        let (count, width) = (scores.len() / TOKENS, width(head_dim));
+        let shares = Rows { values: &scores[slots.start..], stride: TOKENS };
+        let shape = [count, slots.len(), width];
+        let into = Into::Add;
+        if let (Head::F16(numbers), true) = (cached, count <= FEW) {
+            let values = &numbers[head_dim * TOKENS..][slots.start * width..];
+            let values = Rows { values, stride: width };
+            return product(tier, shares, values, shape, sums, width + 2, into);
+        }
+        let values = Rows { values: cached.values(tier, head_dim, slots, wide), stride: width };
+        product(tier, shares, values, shape, sums, width + 2, into);
     }
 }
 
 /// Scores of slots that are not seen become minus infinity.
-fn hide(scores: &mut [f32], slots: &Range<usize>, seen: &Range<usize>, hidden: &[bool]) {
+fn hide(scores: &mut [f32], slots: &Range<usize>, seen: &Range<usize>) {
     if seen.start > slots.start || seen.end < slots.end {
         for (score, slot) in scores.iter_mut().zip(slots.clone()) {
             if !seen.contains(&slot) {
-                *score = f32::NEG_INFINITY;
-            }
-        }
-    }
-    if !hidden.is_empty() {
-        for (score, hidden) in scores.iter_mut().zip(&hidden[slots.clone()]) {
-            if *hidden {
                 *score = f32::NEG_INFINITY;
             }
         }
@@ -335,152 +367,18 @@ fn mean(sums: &mut [f32], head_dim: usize) -> &[f32] {
 }
 
 /// Joins what parts of the keys have given a query.
-fn join(partial: &[f32], part_size: usize, parts: usize, width: usize, out: &mut [f32]) {
-    let each = || (0..parts).map(|part| &partial[part * part_size..][..width]);
-    let largest = each().map(|sums| sums[width - 2]).fold(f32::NEG_INFINITY, f32::max);
+fn join<'a>(parts: impl Iterator<Item = &'a [f32]> + Clone, out: &mut [f32]) {
+    let pair = |sums: &[f32]| (sums[sums.len() - 2], sums[sums.len() - 1]);
+    let largest = parts.clone().map(|sums| pair(sums).0).fold(f32::NEG_INFINITY, f32::max);
     out.fill(0.0);
     let mut total = 0.0;
-    for sums in each().filter(|sums| sums[width - 1] > 0.0) {
-        let share = exp::<false>(sums[width - 2] - largest);
-        total += share * sums[width - 1];
+    for sums in parts.filter(|sums| pair(sums).1 > 0.0) {
+        let (most, shares) = pair(sums);
+        let share = exp::<false>(most - largest);
+        total += share * shares;
         out.iter_mut().zip(sums).for_each(|(out, sum)| *out += share * sum);
     }
     if total > 0.0 {
         out.iter_mut().for_each(|out| *out /= total);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use half::f16;
-
-    use super::*;
-    use crate::kernels::cached::{Buffer, block_bytes, store};
-
-    fn random(length: usize, seed: usize) -> Vec<f32> {
-        (0..length).map(|at| ((at * 7919 + seed * 101) % 1009) as f32 / 252.0 - 2.0).collect()
-    }
-
-    /// The same numbers as every cache keeps them.
-    struct Stored {
-        f16: Vec<f16>,
-        f32: Vec<f32>,
-        q8: Vec<u8>,
-    }
-
-    impl Stored {
-        fn new(values: &[f32], head_dim: usize) -> Self {
-            let vectors = values.len() / head_dim;
-            let mut q8 = vec![0; vectors * block_bytes(head_dim)];
-            store(values, [1, vectors, 1, head_dim], 0, vectors, Buffer::Q8(&mut q8));
-            let f16 = values.iter().map(|x| f16::from_f32(*x)).collect();
-            Self { f16, f32: values.to_vec(), q8 }
-        }
-    }
-
-    /// The same in f64, one query at a time.
-    fn expected(
-        attention: &Attention<'_>,
-        queries: &[f32],
-        keys: &[f32],
-        values: &[f32],
-    ) -> Vec<f32> {
-        let Attention { heads, kv_heads, head_dim, capacity, sights, .. } = *attention;
-        let tokens = sights[0].slots.len();
-        let mut out = Vec::new();
-        for (at, query) in queries.chunks_exact(head_dim).enumerate() {
-            let (row, token, head) = (at / heads / tokens, at / heads % tokens, at % heads);
-            let kv = (row * kv_heads + head / (heads / kv_heads)) * capacity;
-            let seen = sights[row].slots[token].clone();
-            let hidden = &sights[row].hidden;
-            let seen: Vec<_> = seen.filter(|&slot| hidden.is_empty() || !hidden[slot]).collect();
-            let scores = seen.iter().map(|slot| {
-                let key = &keys[(kv + slot) * head_dim..][..head_dim];
-                let products = query.iter().zip(key).map(|(q, k)| f64::from(*q) * f64::from(*k));
-                let mut score = products.sum::<f64>() * f64::from(attention.scale);
-                if let Some(cap) = attention.cap {
-                    score = f64::from(cap) * (score / f64::from(cap)).tanh();
-                }
-                if let Some((biases, slots)) = attention.biases {
-                    score += f64::from(biases[(row * heads + head) * slots + slot]);
-                }
-                score
-            });
-            let shares: Vec<f64> = scores.map(f64::exp).collect();
-            let total: f64 = shares.iter().sum();
-            out.extend((0..head_dim).map(|channel| {
-                let value = |slot: &usize| f64::from(values[(kv + slot) * head_dim + channel]);
-                let sum: f64 =
-                    seen.iter().zip(&shares).map(|(slot, share)| share * value(slot)).sum();
-                if total > 0.0 { (sum / total) as f32 } else { 0.0 }
-            }));
-        }
-        out
-    }
-
-    #[test]
-    fn every_tier_shape_and_mask_agrees_with_f64() {
-        for (heads, kv_heads, head_dim, start, tokens, window, capped) in [
-            (1, 1, 1, 0, 1, None, false),
-            (3, 1, 5, 0, 9, None, true),
-            (4, 2, 8, 70, 3, Some(20), false),
-            (9, 3, 64, 0, 130, None, false),
-            (6, 2, 16, 1000, 1, None, true),
-            (2, 2, 24, 600, 1, Some(500), false),
-            (8, 1, 40, 30, 70, Some(64), true),
-        ] {
-            let (rows, end) = (2, start + tokens);
-            let capacity = end + 13;
-            let sight = |row: usize| Sight {
-                slots: (start..end)
-                    .map(|slot| {
-                        window.map_or(0, |window| (slot + 1_usize).saturating_sub(window))..slot + 1
-                    })
-                    .collect(),
-                hidden: if row == 0 {
-                    Vec::new()
-                } else {
-                    (0..end).map(|slot| slot % 3 == 1 || slot < 2).collect()
-                },
-            };
-            let sights = [sight(0), sight(1)];
-            let biases = random(rows * heads * end, 4);
-            let queries = random(rows * tokens * heads * head_dim, 1);
-            let keys = random(rows * kv_heads * capacity * head_dim, 2);
-            let values = random(rows * kv_heads * capacity * head_dim, 3);
-            let attention = Attention {
-                heads,
-                kv_heads,
-                head_dim,
-                capacity,
-                sights: &sights,
-                scale: 0.5 / (head_dim as f32).sqrt(),
-                cap: capped.then_some(3.0),
-                biases: capped.then_some((&biases, end)),
-            };
-            let stored = [&keys, &values].map(|values| Stored::new(values, head_dim));
-            for tier in Tier::available() {
-                for cached in [
-                    stored.each_ref().map(|stored| Cached::F16(&stored.f16)),
-                    stored.each_ref().map(|stored| Cached::F32(&stored.f32)),
-                    stored.each_ref().map(|stored| Cached::Q8(&stored.q8)),
-                ] {
-                    let vectors = rows * kv_heads * capacity;
-                    let [keys, values] = cached.map(|cached| {
-                        let mut wide = vec![0.0; vectors * head_dim];
-                        cached.widen(0..vectors, head_dim, head_dim, &mut wide);
-                        wide
-                    });
-                    let expected = expected(&attention, &queries, &keys, &values);
-                    let found = attend_on(tier, &attention, &queries, cached);
-                    for (found, expected) in found.iter().zip(expected) {
-                        assert!(
-                            (found - expected).abs() < 2e-5,
-                            "{heads} {head_dim} {tokens}: {found} {expected}"
-                        );
-                    }
-                }
-            }
-        }
     }
 }

@@ -7,12 +7,12 @@ use crate::kernels::tier::{Tier, tiered};
 use crate::kernels::vector::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::vector::{Narrow, NarrowPairs, Wide, WidePairs};
-use crate::kernels::vector::{Plain, Vector};
+use crate::kernels::vector::{Number, Plain, Vector};
 
 /// A matrix in a slice: rows of which each begins `stride` after the one before.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) values: &'a [f32],
+pub(super) struct Rows<'a, T = f32> {
+    pub(super) values: &'a [T],
     pub(super) stride: usize,
 }
 
@@ -46,11 +46,11 @@ pub(super) const fn tile(tier: Tier) -> [usize; 2] {
 }
 
 /// `left`, `(rows, depth)`, times `right`, `(depth, columns)`, into `out`, rows of `stride`. Columns
-/// are a multiple of 8. Each row gives the same bits whatever rows are with it.
-pub(super) fn product(
+/// are a multiple of 8. Numbers of f16 are widened as they are read. Each row gives the same bits whatever rows are with it.
+pub(super) fn product<T: Number>(
     tier: Tier,
     left: Rows<'_>,
-    right: Rows<'_>,
+    right: Rows<'_, T>,
     [rows, depth, columns]: [usize; 3],
     out: &mut [f32],
     stride: usize,
@@ -60,7 +60,7 @@ pub(super) fn product(
     // SAFETY: `out` is as large as the shape says (asserted above), and ours alone.
     unsafe {
         let out = out.as_mut_ptr();
-        product_at::<false>(tier, left, right, [rows, depth, columns], out, stride, into);
+        product_at::<false, T>(tier, left, right, [rows, depth, columns], out, stride, into);
     }
 }
 
@@ -75,10 +75,10 @@ pub(super) fn product(
 /// # Panics
 ///
 /// For `PAIRS`, when the tier is not AVX-512.
-pub(super) unsafe fn product_at<const PAIRS: bool>(
+pub(super) unsafe fn product_at<const PAIRS: bool, T: Number>(
     tier: Tier,
     left: Rows<'_>,
-    right: Rows<'_>,
+    right: Rows<'_, T>,
     [rows, depth, columns]: [usize; 3],
     out: *mut f32,
     stride: usize,
@@ -106,8 +106,8 @@ pub(super) unsafe fn product_at<const PAIRS: bool>(
         // and `out` is (the caller's promise).
         Tier::Avx512 => unsafe {
             match PAIRS {
-                true => avx512::<WidePairs, NarrowPairs>(whole, rows, columns),
-                false => avx512::<Wide, Narrow>(whole, rows, columns),
+                true => avx512::<WidePairs, NarrowPairs, T>(whole, rows, columns),
+                false => avx512::<Wide, Narrow, T>(whole, rows, columns),
             }
         },
         #[cfg(target_arch = "x86_64")]
@@ -116,10 +116,10 @@ pub(super) unsafe fn product_at<const PAIRS: bool>(
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
         Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => unsafe {
-            by_six::<Neon, 4, 2>(whole, rows, columns);
+            by_six::<Neon, 4, 2, T>(whole, rows, columns);
         },
         // SAFETY: as above.
-        _ => unsafe { by_six::<Plain, 2, 1>(whole, rows, columns) },
+        _ => unsafe { by_six::<Plain, 2, 1, T>(whole, rows, columns) },
     }
 }
 
@@ -170,8 +170,8 @@ macro_rules! multiply {
 /// There must be so many rows and columns, a multiple of 8, and the processor have AVX-512 and what
 /// else the vectors, of 16 and 8, take.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl")]
-unsafe fn avx512<W: Vector, N: Vector>(whole: Part<'_>, rows: usize, columns: usize) {
+#[target_feature(enable = "avx512f,avx512vl,f16c")]
+unsafe fn avx512<W: Vector, N: Vector, T: Number>(whole: Part<'_, T>, rows: usize, columns: usize) {
     let mut column = 0;
     while column < columns {
         let vectors = (columns - column) / 16;
@@ -203,12 +203,12 @@ unsafe fn avx512<W: Vector, N: Vector>(whole: Part<'_>, rows: usize, columns: us
 
 /// # Safety
 ///
-/// As of [`by_six`], and the processor must have AVX2 and FMA.
+/// As of [`by_six`], and the processor must have AVX2, FMA and F16C.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(whole: Part<'_>, rows: usize, columns: usize) {
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn avx2<T: Number>(whole: Part<'_, T>, rows: usize, columns: usize) {
     // SAFETY: the caller's promise.
-    unsafe { by_six::<Narrow, 2, 1>(whole, rows, columns) }
+    unsafe { by_six::<Narrow, 2, 1, T>(whole, rows, columns) }
 }
 
 /// Six rows and sixteen columns, which are `ALL` vectors, at a time; the last eight are `HALF`.
@@ -218,8 +218,8 @@ unsafe fn avx2(whole: Part<'_>, rows: usize, columns: usize) {
 /// There must be so many rows and columns, a multiple of 8, and the processor have the vector's
 /// instructions.
 #[inline(always)]
-unsafe fn by_six<V: Vector, const ALL: usize, const HALF: usize>(
-    whole: Part<'_>,
+unsafe fn by_six<V: Vector, const ALL: usize, const HALF: usize, T: Number>(
+    whole: Part<'_, T>,
     rows: usize,
     columns: usize,
 ) {
@@ -240,10 +240,10 @@ unsafe fn by_six<V: Vector, const ALL: usize, const HALF: usize>(
 /// A part of the matrices: `depth` numbers of rows of the left one, and the first of some
 /// columns of the others.
 #[derive(Clone, Copy)]
-struct Part<'a> {
+struct Part<'a, T> {
     left: *const f32,
     left_stride: usize,
-    right: *const f32,
+    right: *const T,
     right_stride: usize,
     depth: usize,
     out: *mut f32,
@@ -251,7 +251,7 @@ struct Part<'a> {
     into: Into<'a>,
 }
 
-impl Part<'_> {
+impl<T: Number> Part<'_, T> {
     /// From a row of the left matrix and a column of the right one on.
     fn from(self, row: usize, column: usize) -> Self {
         Self {
@@ -286,7 +286,7 @@ impl Part<'_> {
                 ($at:expr) => {
                     let mut columns = [V::all(0.0); N];
                     for (n, column) in columns.iter_mut().enumerate() {
-                        *column = V::load(right.add(n * V::LANES));
+                        *column = T::load::<V>(right.add(n * V::LANES));
                     }
                     right = right.wrapping_add(self.right_stride);
                     for (left, sums) in left.iter().zip(&mut sums) {

@@ -79,10 +79,10 @@ pub trait Autoregressive: TextModel {
 
     /// How many of the first `common` tokens in a cache may stay there, so that a prompt of `length`
     /// tokens gives with them what it gives with a new cache: all, unless their keys depend on
-    /// how long the sequence was.
+    /// how long the sequence was, or a sliding window has let go of what has to be gone back to.
     fn reusable(&self, cache: &KvCache, common: usize, length: usize) -> usize {
-        let _ = (cache, length);
-        common
+        let _ = length;
+        if cache.can_go_back(common) { common } else { 0 }
     }
 
     /// As [`forward`](Self::forward) for every token, with what happens inside: hidden states and
@@ -141,8 +141,9 @@ pub struct Trace {
     /// What goes into each layer, and last what comes out of the final norm:
     /// `(batch, tokens, hidden)`, one more than there are layers.
     pub hidden_states: Vec<Tensor>,
-    /// How each layer's queries share their attention among the cache's slots, earlier ones included:
-    /// `(batch, heads, tokens, slots)` in f32; the shares of a query add up to 1.
+    /// How each layer's queries share their attention: `(batch, heads, tokens, slots)` in f32. Slots
+    /// are first the tokens that were in the cache, of the longest row, and then the batch's columns.
+    /// The shares of a query add up to 1.
     pub attentions: Vec<Tensor>,
 }
 

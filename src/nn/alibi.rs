@@ -19,14 +19,10 @@ pub struct AlibiConfig {
 }
 
 impl AlibiConfig {
-    /// What is added to scores, `(batch, heads, 1, slots)` in f32; `positions` has the position of
-    /// each slot of each row, `None` for padding.
-    pub(crate) fn biases(&self, positions: &[Vec<Option<u32>>], device: &Device) -> Result<Tensor> {
-        let slots = positions.first().map_or(0, Vec::len);
-        let keys: Vec<f32> =
-            positions.iter().flatten().map(|position| position.unwrap_or(0) as f32).collect();
-        let keys = Tensor::from_vec(keys, (positions.len(), 1, 1, slots), &Device::Cpu)?;
-        let slopes = Tensor::from_vec(self.slopes(), (1, self.heads, 1, 1), &Device::Cpu)?;
+    /// What is added to the scores of keys by their positions, `(heads, slots)` in f32.
+    pub(crate) fn biases(&self, slots: usize, device: &Device) -> Result<Tensor> {
+        let keys = Tensor::arange(0, slots as u32, &Device::Cpu)?.to_dtype(DType::F32)?;
+        let slopes = Tensor::from_vec(self.slopes(), (self.heads, 1), &Device::Cpu)?;
         let biases = slopes.to_dtype(DType::BF16)?.broadcast_mul(&keys.to_dtype(DType::BF16)?)?;
         Ok((biases.to_dtype(DType::F32)? * self.scale)?.to_device(device)?)
     }

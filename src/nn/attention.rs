@@ -7,12 +7,11 @@ use candle_nn::ops;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::kernels::attention::{self, Sight};
-use crate::nn::cache::{LayerCache, with_cached};
+use crate::kernels::attention::{self, Reach};
+use crate::nn::cache::LayerCache;
 use crate::nn::norm::{Norm, NormConfig};
 use crate::nn::relative::{LayerDistances, RelativePositions};
 use crate::nn::rope::Rope;
-use crate::nn::span::AttentionSpan;
 use crate::nn::{Step, Views, flash, mask};
 use crate::weights::names::HeadCounts;
 use crate::weights::slices::with_f32;
@@ -131,68 +130,53 @@ impl Attention {
         })
     }
 
-    /// `x: (batch, tokens, hidden)`, the same shape back; keys and values go into the cache.
+    /// `x: (tokens, hidden)`, the same shape back; keys and values go into the cache.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
         step: &Step,
-        cache: &mut LayerCache,
+        cache: &mut LayerCache<'_>,
     ) -> Result<Tensor> {
-        match &step.views {
-            Views::Masks(masks) => {
-                let view = View::Mask(masks[self.config.span].as_ref());
-                self.forward_tensors(x, step, view, cache)
-            }
-            Views::Unpadded(spans) => {
-                self.forward_tensors(x, step, View::Unpadded(spans[self.config.span]), cache)
-            }
-            Views::Sights(sights) => {
-                let sights = &sights[self.config.span];
-                let dims = x.dims3()?;
-                let rows = x.contiguous()?;
-                let y = with_f32(&rows, |x| self.forward_rows(x, step, sights, cache))??;
-                Ok(Tensor::from_vec(y, dims, x.device())?)
-            }
-        }
+        let Views::Reaches(reaches) = &step.views else {
+            return self.forward_tensors(x, step, cache);
+        };
+        let (rows, reach) = (x.contiguous()?, reaches[self.config.span]);
+        let y = with_f32(&rows, |x| self.forward_rows(x, step, reach, cache))??;
+        Ok(Tensor::from_vec(y, x.shape(), x.device())?)
     }
 
-    /// With kernels, on the CPU: `x` and the result are `(batch, tokens, hidden)`.
+    /// With kernels, on the CPU: `x` and the result are `(tokens, hidden)`.
     fn forward_rows(
         &self,
         x: &[f32],
         step: &Step,
-        sights: &[Sight],
-        cache: &mut LayerCache,
+        reach: Reach,
+        cache: &mut LayerCache<'_>,
     ) -> Result<Vec<f32>> {
-        let AttentionConfig { heads, kv_heads, head_dim, .. } = self.config;
+        let AttentionConfig { heads, scale, score_cap, .. } = self.config;
         let [queries, keys, values] = self.project_rows(x, &step.ropes)?;
-        let tokens = sights.first().map_or(0, |sight| sight.slots.len());
-        let shape = [sights.len(), tokens, kv_heads, head_dim];
-        let (keys, values) =
-            cache.append_rows([&keys, &values], shape, step.start, step.capacity)?;
-        let alibi = match self.config.positions {
-            Positions::Alibi(alibi) => Some(&step.alibis[alibi]),
-            _ => None,
-        };
-        let attend = |biases: Option<&[f32]>| {
+        cache.append_rows([&keys, &values])?;
+        let (rows, (layout, layer)) = (cache.rows(), cache.layout());
+        let attend = |biases: Option<(&[f32], usize)>| {
             let attention = attention::Attention {
                 heads,
-                kv_heads,
-                head_dim,
-                capacity: keys.dims()[2],
-                scale: self.config.scale as f32,
-                cap: self.config.score_cap.map(|cap| cap as f32),
-                biases: biases.map(|biases| (biases, step.start + tokens)),
-                sights,
+                scale: scale as f32,
+                cap: score_cap.map(|cap| cap as f32),
+                biases,
+                reach,
+                rows: &rows,
+                layout,
+                layer,
             };
-            with_cached(keys, |keys| {
-                with_cached(values, |values| attention::attend(&attention, &queries, keys, values))
-            })
+            attention::attend(&attention, &queries)
         };
-        let attended = match alibi {
-            Some(alibi) => with_f32(alibi, |biases| attend(Some(biases)))??,
-            None => attend(None)?,
-        }?;
+        let attended = match self.alibi(step) {
+            Some(alibi) => {
+                let slots = alibi.dim(1)?;
+                with_f32(alibi, |biases| attend(Some((biases, slots))))?
+            }
+            None => attend(None),
+        };
         let [y] = Linear::forward_rows([&self.output], &attended)?;
         Ok(y)
     }
@@ -221,19 +205,17 @@ impl Attention {
         &self,
         x: &Tensor,
         step: &Step,
-        view: View<'_>,
-        cache: &mut LayerCache,
+        cache: &mut LayerCache<'_>,
     ) -> Result<Tensor> {
-        let (rows, tokens, _) = x.dims3()?;
         let [queries, keys, values] = self.project(x, &step.ropes)?;
-        let (keys, values) = cache.append(&keys, &values, step.start, step.capacity)?;
-
-        let attended = self.attend(&queries, &keys, &values, step, view)?;
-        self.output.forward(&attended.reshape((rows, tokens, ()))?)
+        let by_token = |x: &Tensor| x.transpose(0, 1);
+        let (keys, values) = cache.append(&by_token(&keys)?, &by_token(&values)?)?;
+        let attended = self.attend(&step.spread(&by_token(&queries)?)?, &keys, &values, step)?;
+        self.output.forward(&step.gathered(&attended)?.flatten_from(1)?)
     }
 
-    /// Queries and keys, normed and rotated, and values, `(batch, heads, tokens, head_dim)` each, of
-    /// `x: (batch, tokens, hidden)`.
+    /// Queries and keys, normed and rotated, and values, `(heads, tokens, head_dim)` each, of
+    /// `x: (tokens, hidden)`.
     fn project(&self, x: &Tensor, ropes: &[Rope]) -> Result<[Tensor; 3]> {
         let AttentionConfig { heads, kv_heads, .. } = self.config;
         let normed = |linear: &Linear, norm: Option<&Norm>, heads: usize| {
@@ -257,29 +239,28 @@ impl Attention {
         ])
     }
 
-    /// `queries: (batch, heads, tokens, head_dim)`, keys and values
-    /// `(batch, kv_heads, slots, head_dim)`; the result is `(batch, tokens, heads, head_dim)`.
+    /// `queries: (rows, tokens, heads, head_dim)`, keys and values `(rows, kv_heads, slots, head_dim)`;
+    /// the result has the shape of the queries.
     fn attend(
         &self,
         queries: &Tensor,
         keys: &Tensor,
         values: &Tensor,
         step: &Step,
-        view: View<'_>,
     ) -> Result<Tensor> {
-        let AttentionConfig { heads, kv_heads, head_dim, scale, score_cap, .. } = self.config;
+        let AttentionConfig { heads, kv_heads, head_dim, scale, score_cap, span, .. } = self.config;
+        let queries = queries.transpose(1, 2)?;
         let (rows, _, tokens, _) = queries.dims4()?;
         let slots = keys.dim(2)?;
-        let mask = match view {
-            View::Mask(mask) => mask.cloned(),
-            View::Unpadded(span) => {
-                if let Some(attended) =
-                    flash::cached([queries, keys, values], span, scale, score_cap)?
-                {
+        let mask = match &step.views {
+            Views::Masks(masks) => masks[span].clone(),
+            Views::Flash | Views::Reaches(_) => {
+                let span = step.spans[span];
+                let vectors = [&queries, keys, values];
+                if let Some(attended) = flash::cached(vectors, span, scale, score_cap)? {
                     return Ok(attended);
                 }
-                let positions = [(0..slots as u32).map(Some).collect()];
-                mask::additive(&positions, slots - tokens, span, queries.device())?
+                mask::additive(&step.segments, span.reach(), queries.device())?
             }
         };
         // The queries of one group are rows of one matrix product, so keys are not repeated.
@@ -291,12 +272,10 @@ impl Attention {
             None => scores,
             Some(cap) => soft_cap(&scores, cap)?,
         };
-        let alibi = match self.config.positions {
-            Positions::Alibi(alibi) => Some(&step.alibis[alibi]),
-            _ => None,
-        };
+        let alibi =
+            self.alibi(step).map(|alibi| alibi.reshape((1, heads, 1, slots))).transpose()?;
         let mut scores = scores.reshape((rows, heads, tokens, slots))?;
-        for bias in alibi.into_iter().chain(&mask) {
+        for bias in alibi.iter().chain(&mask) {
             scores = scores.broadcast_add(bias)?;
         }
         let scores = scores.reshape((rows, kv_heads, group, slots))?;
@@ -308,20 +287,18 @@ impl Attention {
         Ok(attended.reshape((rows, heads, tokens, head_dim))?.transpose(1, 2)?)
     }
 
-    /// `(batch, tokens, heads * head_dim)` to `(batch, heads, tokens, head_dim)`.
-    fn split(&self, x: Tensor, heads: usize) -> Result<Tensor> {
-        let (rows, tokens, _) = x.dims3()?;
-        Ok(x.reshape((rows, tokens, heads, self.config.head_dim))?.transpose(1, 2)?)
+    /// What its scores get, `(heads, slots)`.
+    fn alibi<'a>(&self, step: &'a Step) -> Option<&'a Tensor> {
+        match self.config.positions {
+            Positions::Alibi(alibi) => Some(&step.alibis[alibi]),
+            _ => None,
+        }
     }
-}
 
-/// What the queries of a layer see, for candle's operations.
-#[derive(Clone, Copy)]
-enum View<'a> {
-    /// As a mask says, where there is one.
-    Mask(Option<&'a Tensor>),
-    /// All tokens within the span.
-    Unpadded(AttentionSpan),
+    /// `(tokens, heads * head_dim)` to `(heads, tokens, head_dim)`.
+    fn split(&self, x: Tensor, heads: usize) -> Result<Tensor> {
+        Ok(x.reshape((x.dim(0)?, heads, self.config.head_dim))?.transpose(0, 1)?)
+    }
 }
 
 /// `cap * tanh(x / cap)`.
@@ -335,8 +312,9 @@ mod tests {
 
     use super::*;
     use crate::nn::alibi::AlibiConfig;
-    use crate::nn::cache::KvCache;
+    use crate::nn::cache::{CacheLayer, KvCache};
     use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
+    use crate::nn::span::AttentionSpan;
 
     fn random(shape: (usize, usize), seed: usize) -> Tensor {
         let values =
@@ -391,37 +369,23 @@ mod tests {
                     output_bias: Bias::Absent,
                 },
             };
-            let mut cache = KvCache::new(2, DType::F32);
-            let padded = [(7, vec![0, 1, 9, 13]), (1, vec![]), (2, vec![2])];
-            for (tokens, padding) in [(4, vec![]), (3, vec![])].into_iter().chain(padded) {
-                let mut mask = vec![1; 2 * tokens];
-                padding.iter().for_each(|&at: &usize| mask[at] = 0);
-                cache.extend(2, &vec![0; 2 * tokens], &mask);
+            let mut cache = KvCache::new([CacheLayer::new(kv_heads, head_dim); 2], DType::F32);
+            // Alike, and of different lengths.
+            for tokens in [[4, 4], [3, 3], [7, 3], [1, 1], [1, 2], [0, 5]] {
+                let ids = tokens.map(|tokens| vec![0; tokens]);
+                cache.extend_rows(ids.iter().map(Vec::as_slice));
                 let lengths = cache.row_lengths();
-                let new =
-                    || Step::new(&cache, tokens, &lengths, &ropes, &spans, &alibis, &Device::Cpu);
-                let (kernels, mut tensors) = (new()?, new()?);
-                let masks = spans.iter().map(|&span| {
-                    mask::additive(cache.positions(), kernels.start, span, &Device::Cpu)
-                });
-                tensors.views = match cache.is_padded() {
-                    false => Views::Unpadded(spans.to_vec()),
-                    true => Views::Masks(masks.collect::<Result<_>>()?),
-                };
-                let x = random((2 * tokens, hidden), tokens).reshape((2, tokens, hidden))?;
-                let [first, second] = cache.layers_mut() else { unreachable!() };
-                let found = attention.forward(&x, &kernels, first)?.reshape(((), hidden))?;
-                let expected = attention.forward(&x, &tensors, second)?.reshape(((), hidden))?;
+                let new = || Step::new(&cache, &lengths, &ropes, &spans, &alibis, &Device::Cpu);
+                let (kernels, mut tensors) = (new()?, new()?.with_masks(&Device::Cpu)?);
+                if tensors.is_even() {
+                    tensors.views = Views::Flash;
+                }
+                let x = random((tokens.iter().sum(), hidden), tokens[0]);
+                let found = attention.forward(&x, &kernels, &mut cache.layer(0))?;
+                let expected = attention.forward(&x, &tensors, &mut cache.layer(1))?;
                 let (found, expected) = (found.to_vec2::<f32>()?, expected.to_vec2::<f32>()?);
-                for ((found, expected), _) in
-                    found.iter().zip(&expected).zip(&mask).filter(|(_, mask)| **mask == 1)
-                {
-                    for (found, expected) in found.iter().zip(expected) {
-                        assert!(
-                            (found - expected).abs() < 1e-4,
-                            "{positions:?}: {found} {expected}"
-                        );
-                    }
+                for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+                    assert!((found - expected).abs() < 1e-4, "{positions:?}: {found} {expected}");
                 }
             }
         }

@@ -92,6 +92,19 @@ impl Packed {
         Ok(padded.reshape((rows, columns, size))?)
     }
 
+    /// The ids of each row.
+    pub(crate) fn row_ids(&self) -> Vec<&[u32]> {
+        self.tokens.rows.iter().map(|row| &self.tokens.ids[row.clone()]).collect()
+    }
+
+    /// For each of a row's slots in the batch, the number of its token among the row's.
+    pub(crate) fn numbers(&self, row: usize) -> impl Iterator<Item = Option<usize>> {
+        let (_, columns) = self.shape;
+        let start = self.tokens.rows[row].start;
+        let slots = &self.slots[row * columns..(row + 1) * columns];
+        slots.iter().map(move |slot| slot.map(|slot| slot - start))
+    }
+
     /// The first token of each row: `(packed tokens, size)` to `(rows, size)`.
     pub(crate) fn firsts(&self, x: &Tensor) -> Result<Tensor> {
         let firsts = self.tokens.rows.iter().map(|row| row.start as u32);
@@ -119,6 +132,14 @@ impl Packed {
         let numbers = places.iter().map(number).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::new(numbers, device)?)
     }
+}
+
+/// Some rows of a matrix.
+pub(crate) fn select(x: &Tensor, rows: &[u32]) -> Result<Tensor> {
+    if rows.iter().copied().eq(0..x.dim(0)? as u32) {
+        return Ok(x.clone());
+    }
+    Ok(x.index_select(&Tensor::new(rows, x.device())?, 0)?)
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ impl Pass {
         device: &Device,
     ) -> Result<Self> {
         let longest = tokens.longest();
-        let positions = tokens.positions();
-        let rope = |rope| Rope::new(rope, &positions, &[longest], device);
+        let rows = || tokens.rows.iter().map(|row| (0..row.len() as u32, longest));
+        let rope = |rope| Rope::new(rope, rows(), device);
         let bias = relative.map(|relative| relative.bias(longest, device)).transpose()?;
         Ok(Self {
             rows: tokens.rows.clone(),

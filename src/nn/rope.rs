@@ -6,6 +6,7 @@
 //! its neighbours. Here each row uses its own length and gives what it gives alone.
 
 use std::f64::consts::PI;
+use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 use candle_nn::rotary_emb;
@@ -210,7 +211,7 @@ impl RopeConfig {
     }
 }
 
-/// Cosines and sines of one forward pass, `(batch, tokens, rotary_dim / 2)` in f32.
+/// Cosines and sines of one forward pass, `(tokens, rotary_dim / 2)` in f32.
 #[derive(Debug, Clone)]
 pub(crate) struct Rope {
     cos: Tensor,
@@ -220,23 +221,21 @@ pub(crate) struct Rope {
 }
 
 impl Rope {
-    /// For one position per row and token; `positions` is `(batch, tokens)` flattened, and padding
-    /// may have any position. `lengths` has the length of each row, by which its frequencies go.
+    /// For the tokens of rows, one row after the other: their positions, and the length of the row, by
+    /// which its frequencies go.
     pub(crate) fn new(
         config: &RopeConfig,
-        positions: &[u32],
-        lengths: &[usize],
+        rows: impl IntoIterator<Item = (Range<u32>, usize)>,
         device: &Device,
     ) -> Result<Self> {
-        let rows = lengths.len();
-        let tokens = positions.len() / rows;
-        let pairs = config.rotary_dim / 2;
         let factor = config.attention_factor();
-        let mut cos = Vec::with_capacity(positions.len() * pairs);
-        let mut sin = Vec::with_capacity(positions.len() * pairs);
-        for (row, &length) in positions.chunks(tokens).zip(lengths) {
-            let frequencies = config.inverse_frequencies(length);
-            for &position in row {
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        let (mut frequencies, mut of_length) = (Vec::new(), None);
+        for (positions, length) in rows {
+            if of_length != Some(length) {
+                (frequencies, of_length) = (config.inverse_frequencies(length), Some(length));
+            }
+            for position in positions {
                 for &frequency in &frequencies {
                     let (s, c) = (position as f32 * frequency).sin_cos();
                     cos.push(c * factor);
@@ -244,27 +243,28 @@ impl Rope {
                 }
             }
         }
-        let shape = (rows, tokens, pairs);
+        let pairs = config.rotary_dim / 2;
+        let tokens = cos.len() / pairs.max(1);
         Ok(Self {
-            cos: Tensor::from_vec(cos, shape, device)?,
-            sin: Tensor::from_vec(sin, shape, device)?,
+            cos: Tensor::from_vec(cos, (tokens, pairs), device)?,
+            sin: Tensor::from_vec(sin, (tokens, pairs), device)?,
             pairing: config.pairing,
             rotary_dim: config.rotary_dim,
         })
     }
 
-    /// Rotates queries or keys, `(batch, heads, tokens, head_dim)`, in f32 and back to their dtype.
+    /// Rotates queries or keys, `(heads, tokens, head_dim)`, in f32 and back to their dtype.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let head_dim = x.dim(3)?;
-        if self.rotary_dim < head_dim {
-            let rotated = self.rotate(&x.narrow(3, 0, self.rotary_dim)?)?;
-            let kept = x.narrow(3, self.rotary_dim, head_dim - self.rotary_dim)?;
-            return Ok(Tensor::cat(&[&rotated, &kept], 3)?);
+        let (x, head_dim) = (x.unsqueeze(0)?, x.dim(2)?);
+        if self.rotary_dim == head_dim {
+            return Ok(self.rotate(&x)?.squeeze(0)?);
         }
-        self.rotate(x)
+        let rotated = self.rotate(&x.narrow(3, 0, self.rotary_dim)?)?;
+        let kept = x.narrow(3, self.rotary_dim, head_dim - self.rotary_dim)?;
+        Ok(Tensor::cat(&[&rotated, &kept], 3)?.squeeze(0)?)
     }
 
-    /// Rotates queries or keys in place, `(batch, tokens, heads, head_dim)`, on the CPU.
+    /// Rotates queries or keys in place, `(tokens, heads, head_dim)`, on the CPU.
     pub(crate) fn rotate_rows(&self, x: &mut [f32], heads: usize, head_dim: usize) -> Result<()> {
         let pairing = match self.pairing {
             RopePairing::Adjacent => Pairs::Adjacent,

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::kernels::attention::Reach;
+
 /// Which tokens a layer attends to, seen from each of them. Its layers name it by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
@@ -31,9 +33,9 @@ impl AttentionSpan {
         }
     }
 
-    /// Whether the query at one position may attend to the key at another.
-    pub(crate) fn covers(self, query: u32, key: u32) -> bool {
-        let near = self.window().is_none_or(|window| (query.abs_diff(key) as usize) < window);
-        near && (key <= query || self.looks_ahead())
+    /// How far queries see from their own slot.
+    pub(crate) fn reach(self) -> Reach {
+        let before = self.window().map_or(usize::MAX, |window| window.saturating_sub(1));
+        Reach { before, after: if self.looks_ahead() { before } else { 0 } }
     }
 }

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
-use crate::kernels::attention::Sight;
+use crate::kernels::attention::Reach;
 use crate::nn::alibi::AlibiConfig;
-use crate::nn::cache::KvCache;
+use crate::nn::cache::{KvCache, Segment};
 use crate::nn::rope::{Rope, RopeConfig};
 use crate::nn::span::AttentionSpan;
 use crate::nn::{flash, mask};
@@ -16,80 +16,110 @@ use crate::nn::{flash, mask};
 /// ALiBi of the model, which layers name by number.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// The first slot that this pass writes.
-    pub(crate) start: usize,
-    /// Slots the cache should have room for.
-    pub(crate) capacity: usize,
+    pub(crate) segments: Vec<Segment>,
     pub(crate) ropes: Vec<Rope>,
+    pub(crate) spans: Vec<AttentionSpan>,
     pub(crate) views: Views,
-    /// Added to scores, `(batch, heads, 1, slots)` in f32.
+    /// Added to scores, `(heads, slots)` in f32, with the slots of the longest row.
     pub(crate) alibis: Vec<Tensor>,
-    /// Where layers put the shares of their attention, `(batch, heads, tokens, slots)`; asked for
+    /// Where layers put the shares of their attention, `(rows, heads, tokens, slots)`; asked for
     /// by [`recording`](Self::recording).
     pub(crate) shares: Option<RefCell<Vec<Tensor>>>,
 }
 
-/// What queries see, one entry per span.
+/// How layers attend.
 #[derive(Debug)]
 pub(crate) enum Views {
-    /// Added to scores, `(batch, 1, tokens, slots)` in f32; `None` where every query sees every
-    /// key. For any device.
+    /// By kernels on the CPU; one entry per span.
+    Reaches(Vec<Reach>),
+    /// By candle's operations; per span what is added to scores, `(rows, 1, tokens, slots)` in f32,
+    /// or `None` where every query sees every key.
     Masks(Vec<Option<Tensor>>),
-    /// All tokens within the span, as no row has padding; for flash attention.
-    Unpadded(Vec<AttentionSpan>),
-    /// For each row; for kernels on the CPU.
-    Sights(Vec<Vec<Sight>>),
+    /// By flash attention where it serves: rows are alike.
+    Flash,
 }
 
 impl Step {
-    /// For the last `tokens` slots of a cache that has been extended by them. `lengths` are the
-    /// rows' lengths at the end of the whole call, of which this pass may be one chunk.
+    /// For the tokens that a cache has last been extended by. `lengths` are the rows' lengths at the
+    /// end of the whole call, of which this pass may be one chunk.
     pub(crate) fn new(
         cache: &KvCache,
-        tokens: usize,
         lengths: &[usize],
         ropes: &[RopeConfig],
         spans: &[AttentionSpan],
         alibis: &[AlibiConfig],
         device: &Device,
     ) -> Result<Self> {
-        let start = cache.tokens() - tokens;
-        let positions: Vec<u32> = cache
-            .positions()
-            .iter()
-            .flat_map(|row| row[start..].iter().map(|position| position.unwrap_or(0)))
-            .collect();
-        let rope = |config| Rope::new(config, &positions, lengths, device);
-        let mask = |&span| mask::additive(cache.positions(), start, span, device);
-        let views = if device.is_cpu() {
-            let sights = |&span| mask::sights(cache.positions(), start, span);
-            Views::Sights(spans.iter().map(sights).collect())
-        } else if flash::is_on(device) && alibis.is_empty() && !cache.is_padded() {
-            Views::Unpadded(spans.to_vec())
-        } else {
-            Views::Masks(spans.iter().map(mask).collect::<Result<_>>()?)
-        };
-        let alibi = |alibi: &AlibiConfig| alibi.biases(cache.positions(), device);
-        Ok(Self {
-            start,
-            capacity: cache.capacity(),
+        let segments = cache.segments();
+        let positions = || segments.iter().map(Segment::positions).zip(lengths.iter().copied());
+        let rope = |config| Rope::new(config, positions(), device);
+        let alibi = |alibi: &AlibiConfig| alibi.biases(cache.tokens(), device);
+        let mut step = Self {
             ropes: ropes.iter().map(rope).collect::<Result<_>>()?,
-            views,
+            spans: spans.to_vec(),
+            views: Views::Reaches(spans.iter().map(|span| span.reach()).collect()),
             alibis: alibis.iter().map(alibi).collect::<Result<_>>()?,
             shares: None,
-        })
+            segments,
+        };
+        if flash::is_on(device) && alibis.is_empty() && step.is_even() {
+            step.views = Views::Flash;
+        } else if !device.is_cpu() {
+            step = step.with_masks(device)?;
+        }
+        Ok(step)
     }
 
     /// The same, but layers tell what they attend to, which kernels never write down.
-    pub(crate) fn recording(
-        mut self,
-        cache: &KvCache,
-        spans: &[AttentionSpan],
-        device: &Device,
-    ) -> Result<Self> {
-        let mask = |&span| mask::additive(cache.positions(), self.start, span, device);
-        self.views = Views::Masks(spans.iter().map(mask).collect::<Result<_>>()?);
-        self.shares = Some(RefCell::default());
-        Ok(self)
+    pub(crate) fn recording(self, device: &Device) -> Result<Self> {
+        Ok(Self { shares: Some(RefCell::default()), ..self.with_masks(device)? })
+    }
+
+    /// The same, for candle's operations.
+    pub(crate) fn with_masks(self, device: &Device) -> Result<Self> {
+        let mask = |span: &AttentionSpan| mask::additive(&self.segments, span.reach(), device);
+        let masks = self.spans.iter().map(mask).collect::<Result<_>>()?;
+        Ok(Self { views: Views::Masks(masks), ..self })
+    }
+
+    /// Whether all rows have as many tokens, in the same slots.
+    pub(crate) fn is_even(&self) -> bool {
+        let alike = |pair: &[Segment]| {
+            pair[0].start == pair[1].start && pair[0].tokens.len() == pair[1].tokens.len()
+        };
+        self.segments.windows(2).all(alike)
+    }
+
+    /// The tokens of each row, `(tokens, ..)`, side by side, `(rows, tokens of the longest, ..)`; what
+    /// is beyond a row's end means nothing.
+    pub(crate) fn spread(&self, x: &Tensor) -> Result<Tensor> {
+        let longest = self.longest();
+        let mut shape = vec![self.segments.len(), longest];
+        shape.extend(&x.dims()[1..]);
+        if x.dims()[0] == self.segments.len() * longest {
+            return Ok(x.reshape(shape)?);
+        }
+        let last = x.dims()[0].saturating_sub(1);
+        let places = self.segments.iter().flat_map(|segment| {
+            (0..longest).map(move |token| (segment.tokens.start + token).min(last) as u32)
+        });
+        let places = Tensor::from_iter(places, x.device())?;
+        Ok(x.contiguous()?.index_select(&places, 0)?.reshape(shape)?)
+    }
+
+    /// What [`spread`](Self::spread) undoes.
+    pub(crate) fn gathered(&self, x: &Tensor) -> Result<Tensor> {
+        let (longest, x) = (self.longest(), x.flatten_to(1)?);
+        if self.segments.iter().all(|segment| segment.tokens.len() == longest) {
+            return Ok(x);
+        }
+        let places = self.segments.iter().enumerate().flat_map(|(row, segment)| {
+            (0..segment.tokens.len()).map(move |token| (row * longest + token) as u32)
+        });
+        Ok(x.index_select(&Tensor::from_iter(places, x.device())?, 0)?)
+    }
+
+    fn longest(&self) -> usize {
+        self.segments.iter().map(|segment| segment.tokens.len()).max().unwrap_or(0)
     }
 }

@@ -133,7 +133,10 @@ impl<T: Element> Share<'_, T> {
 
     fn multiply_columns(&self, columns: Range<usize>, panels: &[f32], out: &Shared<'_, f32>) {
         let rows = self.weight.len() / self.columns;
-        let multiply = if T::PAIRS { tile::product_at::<true> } else { tile::product_at::<false> };
+        let multiply = match T::PAIRS {
+            true => tile::product_at::<true, f32>,
+            false => tile::product_at::<false, f32>,
+        };
         for (tile, x) in self.x.chunks(self.tile * self.columns).enumerate() {
             let left = Rows { values: &x[columns.start..], stride: self.columns };
             let (batch, start) =

@@ -2,7 +2,10 @@
 
 use std::arch::aarch64::*;
 
+use half::f16;
+
 use super::Vector;
+use crate::kernels::neon;
 
 /// Every 64-bit Arm has them.
 pub(in crate::kernels) struct Neon;
@@ -15,6 +18,12 @@ impl Vector for Neon {
     unsafe fn load(from: *const f32) -> float32x4_t {
         // SAFETY: the caller's promise, here and below.
         unsafe { vld1q_f32(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(from: *const f16) -> float32x4_t {
+        // SAFETY: as above.
+        neon::widen(unsafe { vld1_u16(from.cast()) })
     }
 
     #[inline(always)]

@@ -2,6 +2,8 @@
 
 use std::array::from_fn;
 
+use half::f16;
+
 use super::Vector;
 
 /// Every processor has them.
@@ -15,6 +17,12 @@ impl Vector for Plain {
     unsafe fn load(from: *const f32) -> [f32; 8] {
         // SAFETY: the caller's promise, here and below.
         unsafe { from.cast::<[f32; 8]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(from: *const f16) -> [f32; 8] {
+        // SAFETY: as above.
+        unsafe { from.cast::<[f16; 8]>().read_unaligned() }.map(f16::to_f32)
     }
 
     #[inline(always)]

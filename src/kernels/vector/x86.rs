@@ -3,12 +3,14 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
+use half::f16;
+
 use super::Vector;
 
 macro_rules! vector {
     (
         $(#[$meta:meta])* $name:ident, $floats:ty, $lanes:literal,
-        $load:ident, $store:ident, $all:ident, $add:ident, $multiply_add:path
+        $load:ident, $widen:ident($halves:ident), $store:ident, $all:ident, $add:ident, $multiply_add:path
     ) => {
         $(#[$meta])*
         pub(in crate::kernels) struct $name;
@@ -21,6 +23,12 @@ macro_rules! vector {
             unsafe fn load(from: *const f32) -> $floats {
                 // SAFETY: the caller's promise, here and below.
                 unsafe { $load(from) }
+            }
+
+            #[inline(always)]
+            unsafe fn widen(from: *const f16) -> $floats {
+                // SAFETY: as above.
+                unsafe { $widen($halves(from.cast())) }
             }
 
             #[inline(always)]
@@ -58,23 +66,27 @@ macro_rules! vector {
 
 vector!(
     /// AVX-512.
-    Wide, __m512, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps,
+    Wide, __m512, 16, _mm512_loadu_ps, _mm512_cvtph_ps(_mm256_loadu_si256),
+    _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps,
     _mm512_fmadd_ps
 );
 vector!(
     /// AVX2 with FMA.
-    Narrow, __m256, 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_add_ps,
+    Narrow, __m256, 8, _mm256_loadu_ps, _mm256_cvtph_ps(_mm_loadu_si128),
+    _mm256_storeu_ps, _mm256_set1_ps, _mm256_add_ps,
     _mm256_fmadd_ps
 );
 vector!(
     /// AVX-512 with AVX512-BF16: of what is multiplied and added, each number is the bits of two of
     /// bf16, which are multiplied each with its like and added to the same sum.
-    WidePairs, __m512, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps,
+    WidePairs, __m512, 16, _mm512_loadu_ps, _mm512_cvtph_ps(_mm256_loadu_si256),
+    _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps,
     pairs_of_16
 );
 vector!(
     /// As [`WidePairs`], half as wide.
-    NarrowPairs, __m256, 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_add_ps,
+    NarrowPairs, __m256, 8, _mm256_loadu_ps, _mm256_cvtph_ps(_mm_loadu_si128),
+    _mm256_storeu_ps, _mm256_set1_ps, _mm256_add_ps,
     pairs_of_8
 );
 

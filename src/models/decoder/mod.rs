@@ -6,9 +6,10 @@ pub(crate) mod families;
 
 mod family;
 mod names;
+mod record;
 mod rope_config;
 
-use std::ops::Range;
+use std::iter;
 
 use candle_core::{DType, Device, Tensor};
 
@@ -25,14 +26,16 @@ use crate::models::traits::{
 };
 use crate::nn::Step;
 use crate::nn::attention::soft_cap;
-use crate::nn::cache::{KvCache, vector_bytes};
+use crate::nn::cache::{CacheLayer, KvCache, Segment};
 use crate::nn::layer::{Layer, LayerConfig};
 use crate::nn::norm::Norm;
+use crate::nn::packed::{Packed, select};
 use crate::nn::positions::PositionTable;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::{Bias, Embedding, Inventory, Linear, Weights};
 pub(crate) use family::{Dialect, Family};
+use record::Record;
 
 /// A decoder-only language model, built from its [`DecoderConfig`].
 #[derive(Debug)]
@@ -117,7 +120,8 @@ impl Decoder {
         &self.config
     }
 
-    fn check(&self, batch: &TokenBatch, cache: &KvCache) -> Result<()> {
+    /// The batch without its padding, if it may follow what is cached.
+    fn checked(&self, batch: &TokenBatch, cache: &KvCache) -> Result<Packed> {
         if cache.rows() != 0 && cache.rows() != batch.rows() {
             let (rows, cached) = (batch.rows(), cache.rows());
             let reason = format!("a batch of {rows} rows for a cache of {cached}");
@@ -127,11 +131,12 @@ impl Decoder {
         if let Some(id) = batch.ids().iter().find(|&&id| id as usize >= vocab) {
             return Err(Error::input(format!("token id {id} in a vocabulary of {vocab}")));
         }
-        let tokens = lengths(batch, cache).into_iter().max().unwrap_or(0);
+        let packed = Packed::new(batch);
+        let tokens = lengths(&packed.row_ids(), cache).into_iter().max().unwrap_or(0);
         if tokens > limit {
             return Err(Error::ContextOverflow { tokens, limit });
         }
-        Ok(())
+        Ok(packed)
     }
 
     /// A forward pass that leaves the cache as it was where it fails.
@@ -141,50 +146,54 @@ impl Decoder {
         cache: &mut KvCache,
         at: LogitsAt,
         checkpoint: &Checkpoint<'_>,
-        mut record: Option<&mut Record>,
+        record: Option<&mut Record>,
     ) -> Result<Tensor> {
-        self.check(batch, cache)?;
-        if let Some(whole) = self.whole(batch, cache)? {
+        let packed = self.checked(batch, cache)?;
+        let new = packed.row_ids();
+        if self.is_outdated(cache, &lengths(&new, cache)) {
+            let all = new
+                .iter()
+                .enumerate()
+                .map(|(row, new)| [cache.row_ids(row).unwrap_or_default(), new].concat());
+            let all: Vec<_> = all.collect();
+            let all: Vec<_> = all.iter().map(Vec::as_slice).collect();
             let mut fresh = self.new_cache();
-            fresh.reserve(cache.capacity());
-            let logits = self.pass(&whole, &mut fresh, at, checkpoint, record.as_deref_mut())?;
+            fresh.reserve(cache.reserved());
+            let logits = self.forward_packed(&packed, &all, &mut fresh, at, checkpoint, record)?;
             *cache = fresh;
-            let (told, new) = (whole.tokens() - batch.tokens(), batch.tokens());
-            if let Some(record) = record {
-                record.leave_out(told)?;
-            }
-            return Ok(match at {
-                LogitsAt::LastToken => logits,
-                LogitsAt::EveryToken => logits.narrow(1, told, new)?,
-            });
+            return Ok(logits);
         }
-        let before = cache.tokens();
-        let outcome = self.forward_checked(batch, cache, at, checkpoint, record);
+        let before = cache.row_lengths();
+        let outcome = self.forward_packed(&packed, &new, cache, at, checkpoint, record);
         if outcome.is_err() {
-            cache.truncate(before)?;
+            match before.is_empty() {
+                true => cache.clear(),
+                false => cache.truncate_rows(&before)?,
+            }
         }
         outcome
     }
 
-    /// The forward pass of a checked batch.
-    fn forward_checked(
+    /// The forward pass of a checked batch; `rows` are the ids that have to be computed, of which the
+    /// batch's are the last of each row.
+    fn forward_packed(
         &self,
-        batch: &TokenBatch,
+        packed: &Packed,
+        rows: &[&[u32]],
         cache: &mut KvCache,
         at: LogitsAt,
         checkpoint: &Checkpoint<'_>,
         mut record: Option<&mut Record>,
     ) -> Result<Tensor> {
-        let hidden = self.through_layers(batch, cache, checkpoint, record.as_deref_mut())?;
-        let hidden = match at {
-            LogitsAt::EveryToken => hidden,
-            LogitsAt::LastToken => last_tokens(&hidden, batch)?,
-        };
-        let hidden = self.final_norm.forward(&hidden)?;
+        let (hidden, places) =
+            self.through_layers(rows, cache, checkpoint, record.as_deref_mut())?;
+        let wanted = packed.tokens.rows.iter().zip(&places).flat_map(|(new, places)| {
+            let count = if at == LogitsAt::LastToken { 1 } else { new.len() };
+            &places[places.len() - count..]
+        });
+        let wanted: Vec<u32> = wanted.copied().collect();
+        let hidden = self.final_norm.forward(&select(&hidden, &wanted)?)?;
         let logits = self.head.forward(&hidden)?;
-        if let Some(record) = record {
-            record.hidden_states.push(hidden);
-        }
         let mut logits = logits.to_dtype(DType::F32)?;
         if let Some(scale) = self.config.logit_scale {
             logits = (logits * scale)?;
@@ -192,63 +201,77 @@ impl Decoder {
         if let Some(cap) = self.config.logit_cap {
             logits = soft_cap(&logits, cap)?;
         }
-        Ok(logits)
+        if let Some(record) = record {
+            let computed: Vec<usize> = rows.iter().map(|row| row.len()).collect();
+            record.finish(packed, &wanted, hidden, &computed, &cache.row_lengths())?;
+        }
+        match at {
+            LogitsAt::EveryToken => packed.unpack(&logits),
+            LogitsAt::LastToken => Ok(logits),
+        }
     }
 
-    /// What comes out of the last layer, `(batch, tokens, hidden)`. Tokens go through the layers in
-    /// chunks, so that scores take memory in proportion to the context and not to its square; all at
-    /// once where they see those after them.
+    /// What comes out of the last layer, `(tokens, hidden)`, and where in it each row's tokens are.
+    /// Rows go through the layers in chunks, so that what lies between them takes memory in proportion
+    /// to a chunk; all at once where tokens see those after them.
     fn through_layers(
         &self,
-        batch: &TokenBatch,
+        rows: &[&[u32]],
         cache: &mut KvCache,
         checkpoint: &Checkpoint<'_>,
         mut record: Option<&mut Record>,
-    ) -> Result<Tensor> {
+    ) -> Result<(Tensor, Vec<Vec<u32>>)> {
+        let tokens = rows.iter().map(|row| row.len()).max().unwrap_or(0);
         let whole = record.is_some() || self.config.looks_ahead();
-        let chunk = if whole { batch.tokens() } else { CHUNK };
-        let (rows, tokens) = (batch.rows(), batch.tokens());
-        let start = cache.tokens();
-        cache.reserve(start + tokens);
-        let lengths = lengths(batch, cache);
+        let chunk = if whole { tokens } else { CHUNK };
+        let lengths = lengths(rows, cache);
+        let mut before = cache.row_lengths();
+        before.resize(rows.len(), 0);
+        cache.reserve(lengths.iter().copied().max().unwrap_or(0));
         let mut outputs = Vec::with_capacity(tokens.div_ceil(chunk));
+        let (mut places, mut place) = (vec![Vec::new(); rows.len()], 0);
         for from in (0..tokens).step_by(chunk) {
             if from > 0 {
                 checkpoint()?;
             }
-            let to = (from + chunk).min(tokens);
-            let ids = columns(batch.ids(), tokens, from..to);
-            cache.extend(rows, &ids, &columns(batch.attention_mask(), tokens, from..to));
+            let part = |row: &&'_ [u32]| from.min(row.len())..row.len().min(from + chunk);
+            let parts: Vec<_> = rows.iter().map(|row| &row[part(row)]).collect();
+            for (places, part) in places.iter_mut().zip(&parts) {
+                places.extend(place..place + part.len() as u32);
+                place += part.len() as u32;
+            }
+            cache.extend_rows(parts.iter().copied());
             let DecoderConfig { ropes, spans, alibis, .. } = &self.config;
-            let step = Step::new(cache, to - from, &lengths, ropes, spans, alibis, &self.device)?;
+            let step = Step::new(cache, &lengths, ropes, spans, alibis, &self.device)?;
             let step = match &record {
-                Some(_) => step.recording(cache, spans, &self.device)?,
+                Some(_) => step.recording(&self.device)?,
                 None => step,
             };
-            let shape = (rows, to - from);
-            let mut x = self.embedding.forward(&Tensor::from_slice(&ids, shape, &self.device)?)?;
+            let ids = parts.concat();
+            let mut x = self.embedding.forward(&Tensor::new(ids.as_slice(), &self.device)?)?;
             if let Some(scale) = self.config.embedding_scale {
                 x = (x * scale)?;
             }
             if let Some(positions) = &self.positions {
-                let rows = cache.positions().iter();
-                let at = rows.flat_map(|row| row[start + from..].iter().map(|at| at.unwrap_or(0)));
-                let at: Vec<u32> = at.collect();
-                x = (&x + positions.forward(&ids, &at, &self.device)?.reshape(x.shape())?)?;
+                let at: Vec<u32> = step.segments.iter().flat_map(Segment::positions).collect();
+                x = (x + positions.forward(&ids, &at, &self.device)?)?;
             }
-            for (layer, cache) in self.layers.iter().zip(cache.layers_mut()) {
+            for (number, layer) in self.layers.iter().enumerate() {
                 if let Some(record) = &mut record {
                     record.hidden_states.push(x.clone());
                 }
+                let cache = &mut cache.layer(number);
                 x = layer.forward(&x, |attention, x| attention.forward(x, &step, cache))?;
             }
             if let (Some(record), Some(shares)) = (&mut record, step.shares) {
                 record.attentions = shares.into_inner();
             }
+            cache.let_go(&before);
             outputs.push(x);
         }
         cache.note_computed(&lengths);
-        Ok(Tensor::cat(&outputs, 1)?)
+        cache.let_go(&lengths);
+        Ok((Tensor::cat(&outputs, 0)?, places))
     }
 }
 
@@ -272,10 +295,7 @@ impl TextModel for Decoder {
     }
 
     fn cache_bytes_per_token(&self) -> usize {
-        let bytes = |layer: &LayerConfig| {
-            layer.attention.kv_heads * vector_bytes(layer.attention.head_dim, self.cache_dtype)
-        };
-        self.config.layers.iter().map(|layer| 2 * bytes(layer)).sum()
+        self.new_cache().bytes_per_token()
     }
 }
 
@@ -287,39 +307,36 @@ impl Encoder for Decoder {
 
     fn encode(&self, batch: &TokenBatch) -> Result<Tensor> {
         let mut cache = self.new_cache();
-        self.check(batch, &cache)?;
+        let packed = self.checked(batch, &cache)?;
         self.threads.run_on(&self.device, || {
-            let hidden = self.through_layers(batch, &mut cache, NO_CHECKPOINT, None)?;
-            finite(self.final_norm.forward(&hidden)?.to_dtype(DType::F32)?)
+            let (hidden, places) =
+                self.through_layers(&packed.row_ids(), &mut cache, NO_CHECKPOINT, None)?;
+            let hidden = select(&hidden, &places.concat())?;
+            finite(packed.unpack(&self.final_norm.forward(&hidden)?)?)
         })
     }
 }
 
 impl Decoder {
-    /// What has to be computed instead of the batch where cached keys and values are no longer those
-    /// that its rows need: all that was told so far.
-    fn whole(&self, batch: &TokenBatch, cache: &KvCache) -> Result<Option<TokenBatch>> {
-        let Some(limit) = self.config.recomputed_beyond else { return Ok(None) };
-        let lengths = lengths(batch, cache);
+    /// Whether what is cached is not what rows of these lengths need: all that was told so far has to
+    /// be computed again.
+    fn is_outdated(&self, cache: &KvCache, lengths: &[usize]) -> bool {
+        let Some(limit) = self.config.recomputed_beyond else { return false };
         let is_long = |length: usize| length > limit;
-        let mut rows = cache.computed_at().iter().zip(&lengths);
-        if rows.all(|(before, &now)| before.iter().all(|&before| is_long(before) == is_long(now))) {
-            return Ok(None);
-        }
-        let (mut ids, mut mask) = (Vec::new(), Vec::new());
-        let new = batch.ids().chunks(batch.tokens());
-        let new = new.zip(batch.attention_mask().chunks(batch.tokens()));
-        for ((old_ids, old_mask), (new_ids, new_mask)) in cache.history().zip(new) {
-            ids.extend(old_ids.iter().chain(new_ids));
-            mask.extend(old_mask.iter().chain(new_mask));
-        }
-        TokenBatch::new(batch.rows(), ids, mask).map(Some)
+        let mut rows = cache.computed_at().zip(lengths);
+        rows.any(|(before, &now)| before.iter().any(|&before| is_long(before) != is_long(now)))
     }
 }
 
 impl CausalLm for Decoder {
     fn new_cache(&self) -> KvCache {
-        KvCache::new(self.config.layers.len(), self.cache_dtype)
+        let layer = |layer: &LayerConfig| {
+            let attention = &layer.attention;
+            let span = self.config.spans[attention.span];
+            let window = span.window().filter(|_| !span.looks_ahead());
+            CacheLayer::new(attention.kv_heads, attention.head_dim).window(window)
+        };
+        KvCache::new(self.config.layers.iter().map(layer), self.cache_dtype)
     }
 }
 
@@ -339,10 +356,10 @@ impl Autoregressive for Decoder {
     }
 
     fn reusable(&self, cache: &KvCache, common: usize, length: usize) -> usize {
-        let mut computed_at = cache.computed_at().iter().flatten();
         let ropes = &self.config.ropes;
-        let same = computed_at.all(|&then| ropes.iter().all(|rope| rope.is_same_at(then, length)));
-        if same { common } else { 0 }
+        let is_same = |then| ropes.iter().all(|rope| rope.is_same_at(then, length));
+        let same = cache.computed_at().flatten().all(is_same);
+        if same && cache.can_go_back(common) { common } else { 0 }
     }
 
     fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
@@ -375,53 +392,14 @@ pub(crate) fn opened(
     Ok((config, weights))
 }
 
-/// What a pass is asked to write down, as [`Trace`] tells it.
-#[derive(Default)]
-struct Record {
-    hidden_states: Vec<Tensor>,
-    attentions: Vec<Tensor>,
-}
-
-impl Record {
-    /// Forgets what was written down for the first tokens, but for their keys.
-    fn leave_out(&mut self, tokens: usize) -> Result<()> {
-        for hidden in &mut self.hidden_states {
-            *hidden = hidden.narrow(1, tokens, hidden.dim(1)? - tokens)?;
-        }
-        for shares in &mut self.attentions {
-            *shares = shares.narrow(2, tokens, shares.dim(2)? - tokens)?;
-        }
-        Ok(())
-    }
-}
-
 /// For passes that nobody gives up.
 const NO_CHECKPOINT: &Checkpoint<'_> = &|| Ok(());
 
 /// Tokens that go through the layers together: enough to fill the matrix kernels.
 const CHUNK: usize = 512;
 
-/// Some columns of a table of rows that are `width` wide.
-fn columns<T: Copy>(values: &[T], width: usize, range: Range<usize>) -> Vec<T> {
-    values.chunks(width).flat_map(|row| &row[range.clone()]).copied().collect()
-}
-
-/// The hidden state of each row's last token that is not padding, `(batch, hidden)`.
-fn last_tokens(hidden: &Tensor, batch: &TokenBatch) -> Result<Tensor> {
-    let tokens = batch.tokens();
-    let last = batch.attention_mask().chunks(tokens).enumerate().map(|(row, mask)| {
-        let column = mask.iter().rposition(|&mask| mask == 1).unwrap_or(tokens - 1);
-        (row * tokens + column) as u32
-    });
-    let index = Tensor::new(last.collect::<Vec<_>>(), hidden.device())?;
-    Ok(hidden.flatten_to(1)?.index_select(&index, 0)?)
-}
-
-/// The tokens of each row, padding not counted, once the batch is in the cache.
-fn lengths(batch: &TokenBatch, cache: &KvCache) -> Vec<usize> {
-    let mut lengths = cache.row_lengths();
-    lengths.resize(batch.rows(), 0);
-    let masks = batch.attention_mask().chunks(batch.tokens());
-    let new = masks.map(|row| row.iter().filter(|&&mask| mask == 1).count());
-    lengths.iter().zip(new).map(|(old, new)| old + new).collect()
+/// The tokens of each row once the given ones are in the cache.
+fn lengths(rows: &[&[u32]], cache: &KvCache) -> Vec<usize> {
+    let before = cache.row_lengths().into_iter().chain(iter::repeat(0));
+    rows.iter().zip(before).map(|(new, before)| before + new.len()).collect()
 }

@@ -57,9 +57,8 @@ impl Attention {
     /// By flash attention where it is on, else rows one by one, by several threads, so that none sees
     /// another.
     pub(crate) fn row_by_row(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let [queries, keys, values] = self.project(&x.unsqueeze(0)?, &pass.ropes)?;
-        let (queries, keys) = ((queries.squeeze(0)? * self.config.scale)?, keys.squeeze(0)?);
-        let values = values.squeeze(0)?;
+        let [queries, keys, values] = self.project(x, &pass.ropes)?;
+        let queries = (queries * self.config.scale)?;
         let window = pass.spans[self.config.span].window();
         if pass.bias.is_none() && pass.distances.is_none() {
             let vectors = [&queries, &keys, &values];

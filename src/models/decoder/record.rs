@@ -1,0 +1,68 @@
+//! What a pass is asked to write down.
+
+use candle_core::Tensor;
+
+use crate::error::Result;
+use crate::nn::packed::{Packed, select};
+
+/// What a pass is asked to write down, as [`Trace`](crate::models::Trace) tells it.
+#[derive(Default)]
+pub(super) struct Record {
+    /// What goes into each layer, `(tokens, hidden)`.
+    pub(super) hidden_states: Vec<Tensor>,
+    /// `(rows, heads, tokens of the longest row, slots of the longest row)`.
+    pub(super) attentions: Vec<Tensor>,
+}
+
+impl Record {
+    /// Arranges it as the batch is, padding included. Of what was `computed` of each row, the batch's
+    /// tokens are the last: those that are `wanted`, whose hidden states after the final norm are `last`.
+    pub(super) fn finish(
+        &mut self,
+        packed: &Packed,
+        wanted: &[u32],
+        last: Tensor,
+        computed: &[usize],
+        lengths: &[usize],
+    ) -> Result<()> {
+        for hidden in &mut self.hidden_states {
+            *hidden = select(hidden, wanted)?;
+        }
+        self.hidden_states.push(last);
+        for hidden in &mut self.hidden_states {
+            *hidden = packed.unpack(hidden)?.to_dtype(hidden.dtype())?;
+        }
+        for shares in &mut self.attentions {
+            *shares = by_column(shares, packed, computed, lengths)?;
+        }
+        Ok(())
+    }
+}
+
+/// Queries by the columns of the batch; keys by the tokens before it, and then by its columns.
+fn by_column(
+    shares: &Tensor,
+    packed: &Packed,
+    computed: &[usize],
+    lengths: &[usize],
+) -> Result<Tensor> {
+    let (_, _, queries, slots) = shares.dims4()?;
+    // Behind everything there are zeros, for padding.
+    let shares = shares.pad_with_zeros(2, 0, 1)?.pad_with_zeros(3, 0, 1)?;
+    let new: Vec<usize> = packed.tokens.rows.iter().map(ExactSizeIterator::len).collect();
+    let earlier = lengths.iter().zip(&new).map(|(length, new)| length - new).max().unwrap_or(0);
+    let rows = new.iter().enumerate().map(|(row, new)| -> Result<Tensor> {
+        let columns = |first: usize, none: usize| {
+            let numbers = packed.numbers(row);
+            numbers.map(move |number| number.map_or(none, |number| first + number) as u32)
+        };
+        let before = lengths[row] - new;
+        let keys = (0..earlier).map(|slot| if slot < before { slot } else { slots } as u32);
+        let shares = shares.get(row)?;
+        let index = |places: Vec<u32>| Tensor::new(places, shares.device());
+        let queries = index(columns(computed[row] - new, queries).collect())?;
+        let keys = index(keys.chain(columns(before, slots)).collect())?;
+        Ok(shares.index_select(&queries, 1)?.index_select(&keys, 2)?)
+    });
+    Ok(Tensor::stack(&rows.collect::<Result<Vec<_>>>()?, 0)?)
+}
