@@ -106,12 +106,12 @@ fn usage(option: &str, reason: &str) -> Error {
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, String> {
-    serde_json::from_str(text).map_err(|error| format!("is no JSON object: {error}"))
+    serde_json::from_str(text).map_err(|error| format!("is not a JSON object: {error}"))
 }
 
 fn device(name: &str) -> Result<Device, String> {
     let (kind, number) = name.split_once(':').unwrap_or((name, "0"));
-    let number = number.parse().map_err(|_| format!("{number:?} is no device number"))?;
+    let number = number.parse().map_err(|_| format!("{number:?} is not a device number"))?;
     match kind {
         "cpu" => Ok(Device::Cpu),
         "cuda" => Device::new_cuda(number).map_err(|error| error.to_string()),

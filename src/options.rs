@@ -138,7 +138,7 @@ impl FromStr for Precision {
             Error::option(
                 "dtype",
                 match level(name) {
-                    Some(level) => format!("{name:?} is no dtype but a level: `quantize` {level}"),
+                    Some(level) => format!("{name:?} is a level, not a dtype: `quantize` {level}"),
                     None => none_of(name, &["auto", "f32", "f16", "bf16"]),
                 },
             )
@@ -260,7 +260,7 @@ impl FromStr for QuantLevel {
                 "quantize",
                 match dtype(name) {
                     Some(_) => {
-                        format!("{name:?} is no level but a dtype: set `dtype` to it instead")
+                        format!("{name:?} is a dtype, not a level: set `dtype` to it instead")
                     }
                     None => none_of(name, &known),
                 },

@@ -45,6 +45,6 @@ impl Prompts {
             true => "the model has no prompts of its own; give the text as `prompt`".to_owned(),
             false => format!("the model has {}", known.join(", ")),
         };
-        Error::option("prompt_name", format!("{name:?} is no prompt: {known}"))
+        Error::option("prompt_name", format!("{name:?} is not a prompt: {known}"))
     }
 }

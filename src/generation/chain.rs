@@ -125,7 +125,7 @@ impl GenerationConfig {
     fn time(&self) -> Result<Option<Duration>> {
         let seconds = |seconds| {
             Duration::try_from_secs_f64(seconds).map_err(|error| {
-                Error::option("max_time", format!("{seconds} is no number of seconds: {error}"))
+                Error::option("max_time", format!("{seconds} is not a number of seconds: {error}"))
             })
         };
         self.max_time.filter(|&it| it != f64::INFINITY).map(seconds).transpose()

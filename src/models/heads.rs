@@ -153,7 +153,7 @@ impl Labels {
             None => {
                 let count = raw.optional_size("num_labels")?.unwrap_or(2);
                 if count > MOST_LABELS {
-                    return Err(raw.refuse("num_labels", "so many labels have no names here"));
+                    return Err(raw.refuse("num_labels", "too many labels without names"));
                 }
                 Self::unnamed(count).names
             }

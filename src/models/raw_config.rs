@@ -74,7 +74,7 @@ impl RawConfig {
     pub(crate) fn layers(&self) -> Result<Option<usize>> {
         match self.optional_size("num_hidden_layers")? {
             Some(layers) if layers > MOST_LAYERS => {
-                Err(self.refuse("num_hidden_layers", "no model has so many"))
+                Err(self.refuse("num_hidden_layers", "no model has that many"))
             }
             layers => Ok(layers),
         }

@@ -115,7 +115,10 @@ impl TaskSteps for FeatureExtractionPipeline {
         let mut options: FeatureExtractionOptions = arguments::options(options)?;
         let within = &mut options.tokenize_kwargs.get_or_insert_default().truncation;
         if within.is_some() && beside.truncation.is_some() {
-            return Err(Error::option("truncation", "stands both beside and in `tokenize_kwargs`"));
+            return Err(Error::option(
+                "truncation",
+                "is given both directly and in `tokenize_kwargs`",
+            ));
         }
         *within = within.or(beside.truncation);
         Ok(options)

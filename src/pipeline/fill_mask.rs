@@ -85,7 +85,7 @@ impl FillMaskPipeline {
                         warn(&format!("the target {word} has no tokens and is left out"));
                         continue;
                     };
-                    warn(&format!("the target {word} is no token: {token:?} stands for it"));
+                    warn(&format!("the target {word} is not a token: {token:?} stands for it"));
                     id
                 }
             };

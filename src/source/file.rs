@@ -35,7 +35,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Error::malformed(path, format!("is no text in UTF-8: byte {at} begins no character"))
+        Error::malformed(
+            path,
+            format!("is not text in UTF-8: byte {at} does not begin a character"),
+        )
     })
 }
 

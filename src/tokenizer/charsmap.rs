@@ -13,7 +13,8 @@ pub(super) fn check_charsmaps(part: &Value) -> Result<(), String> {
         Value::Array(parts) => parts.iter().try_for_each(check_charsmaps),
         Value::Object(parts) => parts.iter().try_for_each(|(key, value)| match value {
             Value::String(base64) if key == "precompiled_charsmap" => {
-                let table = decode(base64).ok_or("has a precompiled_charsmap that is no base64")?;
+                let table =
+                    decode(base64).ok_or("has a precompiled_charsmap that is not base64")?;
                 check(&table)
             }
             value => check_charsmaps(value),

@@ -72,7 +72,7 @@ impl SpmModel {
             _ => Ok(()),
         })?;
         if model.pieces.is_empty() {
-            return Err("is no SentencePiece model: it holds no tokens".to_owned());
+            return Err("is not a SentencePiece model: it holds no tokens".to_owned());
         }
         Ok(model)
     }
@@ -94,7 +94,7 @@ fn piece(bytes: &[u8]) -> Parsed<Piece> {
 }
 
 fn utf8(bytes: &[u8]) -> Parsed<String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "holds a token that is no UTF-8")?;
+    let text = std::str::from_utf8(bytes).map_err(|_| "holds a token that is not UTF-8")?;
     Ok(text.to_owned())
 }
 
@@ -126,7 +126,9 @@ fn fields<'a>(bytes: &'a [u8], mut each: impl FnMut(u64, Field<'a>) -> Parsed<()
                 let bytes = take(&mut rest, 4)?;
                 Field::Fixed32(bytes.try_into().map(u32::from_le_bytes).unwrap_or_default())
             }
-            kind => return Err(format!("is no SentencePiece model: field of unknown type {kind}")),
+            kind => {
+                return Err(format!("is not a SentencePiece model: field of unknown type {kind}"));
+            }
         };
         each(key >> 3, value)?;
     }
@@ -142,7 +144,7 @@ fn varint(rest: &mut &[u8]) -> Parsed<u64> {
             return Ok(value);
         }
     }
-    Err("is no SentencePiece model: a number of more than 64 bits".to_owned())
+    Err("is not a SentencePiece model: a number of more than 64 bits".to_owned())
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: u64) -> Parsed<&'a [u8]> {

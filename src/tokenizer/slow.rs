@@ -253,7 +253,7 @@ fn read_merges(text: &str) -> std::result::Result<Vec<(String, String)>, String>
             let mut parts = line.split_whitespace();
             match (parts.next(), parts.next(), parts.next()) {
                 (Some(left), Some(right), None) => Ok((left.to_owned(), right.to_owned())),
-                _ => Err(format!("line {} is no pair of tokens: {line:?}", index + 1)),
+                _ => Err(format!("line {} is not a pair of tokens: {line:?}", index + 1)),
             }
         })
         .collect()

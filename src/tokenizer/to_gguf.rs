@@ -106,7 +106,7 @@ fn vocabulary(parts: &Parts, ids: usize) -> Parsed<Named> {
             _ if bytes_fall_back && is_byte(token) => Kind::Byte,
             _ => Kind::Normal,
         };
-        place(id.as_u64().ok_or("has ids that are no numbers")?, token, kind)?;
+        place(id.as_u64().ok_or("has ids that are not numbers")?, token, kind)?;
     }
     for (id, token) in &parts.added {
         match token.special {
@@ -146,7 +146,7 @@ fn merges(merges: &Value) -> Parsed<Vec<(&str, &str)>> {
             pair => pair[0].as_str().zip(pair[1].as_str()),
         })
         .collect::<Option<_>>()
-        .ok_or_else(|| "has merges that are no pairs".to_owned())
+        .ok_or_else(|| "has merges that are not pairs".to_owned())
 }
 
 /// Byte-level BPE, whose pre-tokenizer has a name.
@@ -154,7 +154,7 @@ fn byte_level(parts: &Parts, model: &Value, merges: &[(&str, &str)]) -> Parsed<N
     let mut patterns = Vec::new();
     let is_byte_level = patterns_of(&parts.json["pre_tokenizer"], &mut patterns)?;
     if !is_byte_level {
-        return Err("is no byte-level one, and has no bytes to fall back to".to_owned());
+        return Err("is not byte-level, and has no bytes to fall back to".to_owned());
     }
     let composes = match &parts.json["normalizer"] {
         Value::Null => false,

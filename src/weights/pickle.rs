@@ -266,7 +266,7 @@ impl<'a> Machine<'a> {
             return Err("rebuilds a tensor from too little".to_owned());
         };
         let Value::Storage(storage) = storage else {
-            return Err("rebuilds a tensor from something that is no storage".to_owned());
+            return Err("rebuilds a tensor from something that is not a storage".to_owned());
         };
         let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
         let mut expected = 1_usize;

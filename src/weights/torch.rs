@@ -24,7 +24,7 @@ fn read(file: &MappedFile, number: usize) -> Result<Directory> {
     } else if bytes.starts_with(LEGACY_MAGIC) {
         legacy(bytes, number)
     } else {
-        Err("is no PyTorch checkpoint".to_owned())
+        Err("is not a PyTorch checkpoint".to_owned())
     };
     entries.map_err(|reason| Error::malformed(file.path(), reason))
 }

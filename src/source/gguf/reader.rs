@@ -36,7 +36,7 @@ type Parsed<T> = std::result::Result<T, String>;
 impl<'a> Reader<'a> {
     fn header(&mut self, part: usize) -> Parsed<Header> {
         if self.take(4)? != MAGIC {
-            return Err("is no GGUF file: it does not begin with the letters GGUF".to_owned());
+            return Err("is not a GGUF file: it does not begin with the letters GGUF".to_owned());
         }
         let version = self.u32()?;
         if version.swap_bytes() == 3 {
@@ -99,11 +99,11 @@ impl<'a> Reader<'a> {
             return Ok(0..0);
         };
         let length = kind.length(shape).ok_or_else(|| {
-            format!("its rows are no whole blocks of {} {} weights", kind.weights, kind.name)
+            format!("its rows are not whole blocks of {} {} weights", kind.weights, kind.name)
         })?;
         let offset = usize::try_from(offset).map_err(|error| error.to_string())?;
         if !offset.is_multiple_of(alignment) {
-            return Err(format!("begins at {offset}, which is no multiple of {alignment}"));
+            return Err(format!("begins at {offset}, which is not a multiple of {alignment}"));
         }
         data.checked_add(offset)
             .and_then(|start| Some(start..start.checked_add(length)?))

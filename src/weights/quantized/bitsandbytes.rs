@@ -67,7 +67,7 @@ fn four_bits<'a>(parts: &Parts<'a, '_>, state: &StoredTensor<'_>) -> Result<Stor
     };
     let count = rows.checked_mul(columns).filter(|count| count.div_ceil(2) == bytes.len());
     let (Some(count), 16) = (count, codes.len()) else {
-        return Err(misfit(&weight, &format!("is no {rows} x {columns} weights of 4 bits")));
+        return Err(misfit(&weight, &format!("is not {rows} x {columns} weights of 4 bits")));
     };
     let scales = scales(parts, &fields)?;
     if fields.blocksize == 0 || scales.len() < count.div_ceil(fields.blocksize) {

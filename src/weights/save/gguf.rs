@@ -108,7 +108,8 @@ fn header<'a>(
     let mut offset = 0_usize;
     for Outgoing { name, shape, kind, .. } in tensors {
         let bytes = kind.length(shape).ok_or_else(|| {
-            let reason = format!("{name:?} of shape {shape:?} is no whole blocks of {}", kind.name);
+            let reason =
+                format!("{name:?} of shape {shape:?} is not whole blocks of {}", kind.name);
             Error::unsupported(reason)
         })?;
         string(&mut out, name);

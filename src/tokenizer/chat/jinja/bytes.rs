@@ -37,7 +37,7 @@ pub(super) fn method(bytes: &[u8], name: &str, args: &[Value]) -> Outcome<Value>
             let errors = string(&errors)?;
             let text = match codec(encoding)? {
                 Codec::Latin1 => bytes.iter().copied().map(char::from).collect(),
-                Codec::Ascii if !bytes.is_ascii() => return Err(fail("these bytes are no ASCII")),
+                Codec::Ascii if !bytes.is_ascii() => return Err(fail("these bytes are not ASCII")),
                 _ => match (std::str::from_utf8(bytes), errors) {
                     (Ok(text), _) => text.to_owned(),
                     (Err(_), "replace") => String::from_utf8_lossy(bytes).into_owned(),

@@ -90,7 +90,7 @@ fn attribute(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Va
 fn file_size(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [binary] = bind(args, ["binary"])?;
     let number = match value.as_str() {
-        Some(text) => Value::from(parse_float(text).ok_or_else(|| fail("text is no number"))?),
+        Some(text) => Value::from(parse_float(text).ok_or_else(|| fail("text is not a number"))?),
         None => float(state, value, &[])?,
     };
     let binary = flag(binary.as_ref());
@@ -140,7 +140,7 @@ pub(super) fn escaped(state: &State<'_, '_>, value: &Value) -> Outcome<Value> {
 fn float(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [default] = bind(args, ["default"])?;
     let number = match value.kind() {
-        ValueKind::Undefined => return Err(fail("undefined is no number")),
+        ValueKind::Undefined => return Err(fail("undefined is not a number")),
         ValueKind::String => parse_float(string(value)?),
         _ => real(value),
     };
@@ -154,7 +154,7 @@ fn int(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
         (number.is_finite() && number.abs() < 1e38).then(|| Value::from(number.trunc() as i128))
     };
     let number = match value.kind() {
-        ValueKind::Undefined => return Err(fail("undefined is no number")),
+        ValueKind::Undefined => return Err(fail("undefined is not a number")),
         ValueKind::String => {
             let digits = string(value)?;
             parse_int(digits, base).or_else(|| parse_float(digits).and_then(truncated))
@@ -312,7 +312,7 @@ fn truncate(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome
     let (length, leeway) = (count(length, 255)?, count(leeway, 5)?);
     let end = end.map_or_else(|| Ok("...".to_owned()), |end| text::str(state, &end))?;
     let size = if value.is_undefined() { Some(0) } else { value.len() };
-    let size = size.ok_or_else(|| fail(format!("truncate: {} is no text", value.kind())))?;
+    let size = size.ok_or_else(|| fail(format!("truncate: {} is not text", value.kind())))?;
     if size <= length.saturating_add(leeway) {
         return Ok(value.clone());
     }
