@@ -153,8 +153,8 @@ pub(crate) struct Budget {
     pub(crate) may_be_loose: usize,
 }
 
-/// Runs rows of any kind, by their lengths, in batches of like length, the longest first. `run` is given
-/// the numbers of a batch's rows and gives a result for each; the results come in the order of the rows.
+/// Runs rows of any kind in batches of similar length, the longest first. `run` gets the indices of
+/// a batch's rows and returns a result for each. The results are in the order of the rows.
 pub(crate) fn by_length<R>(
     lengths: &[usize],
     budget: Budget,

@@ -44,8 +44,8 @@ macro_rules! options {
     };
 }
 
-/// Declares an enum of named choices, in JSON, `Display` and `FromStr` alike; a name may be in any case,
-/// and others may stand for it behind `|`. `$option` is what errors say the name is for.
+/// Declares an enum of named choices, with the same names in JSON, `Display` and `FromStr`. Names
+/// are read in any case, and aliases follow after `|`. Errors call the option `$option`.
 macro_rules! choices {
     ($(#[$about:meta])* $name:ident, $option:literal {
         $($(#[$doc:meta])+ $variant:ident = $text:literal $(| $alias:literal)*,)+

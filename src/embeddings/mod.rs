@@ -65,16 +65,19 @@ pub struct SentenceEmbedder {
 options! {
     /// How to embed, by the names of sentence-transformers.
     EmbedOptions {
-        /// The most texts that go through the model together; of long ones, no more than make 65,536
-        /// tokens. Default: 32.
+        /// The most texts of a batch. Batches of long texts have at most 65,536 tokens. Default:
+        /// 32.
         batch_size: usize,
-        /// Whether every vector gets length 1 after all. Default: as the model's modules say.
+        /// Whether vectors are L2-normalized, even if the model has no `Normalize` module. Default:
+        /// as the model's modules say.
         normalize_embeddings: bool,
         /// Put before each text. Wins over [`prompt_name`](Self#structfield.prompt_name).
         prompt: String,
-        /// One of the model's own prompts, `query` say. Default: its `default_prompt_name`, if any.
+        /// One of the model's own prompts, such as `query`. Default: its `default_prompt_name`, if
+        /// any.
         prompt_name: String,
-        /// Keep so many of the first numbers (Matryoshka models). Default: the model's own, or all.
+        /// How many dimensions to keep, from the first (Matryoshka models). Default: the model's
+        /// own, or all.
         truncate_dim: usize,
     }
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fields::choices;
 
 choices! {
-    /// What embeddings are made of, by the names of sentence-transformers.
+    /// The element type of embeddings, by the names of sentence-transformers.
     EmbeddingPrecision, "precision" {
         /// Signs, eight to a byte, minus 128.
         Binary = "binary",

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::fields::choices;
 
 choices! {
-    /// How alike two vectors are; larger is more alike. By the names of sentence-transformers.
+    /// Similarity functions, by the names of sentence-transformers; larger is more similar.
     Similarity, "similarity_fn_name" {
         /// The cosine of the angle between them.
         Cosine = "cosine",
@@ -51,15 +51,15 @@ pub struct Hit {
     /// The number of the vector in the corpus: `corpus_id`.
     #[serde(rename = "corpus_id")]
     pub index: usize,
-    /// How alike it is.
+    /// Its similarity.
     pub score: f32,
 }
 
-/// Two vectors that are alike.
+/// Two similar vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pair {
-    /// How alike they are.
+    /// Their similarity.
     pub score: f32,
     /// The number of one.
     pub first: usize,
@@ -67,8 +67,8 @@ pub struct Pair {
     pub second: usize,
 }
 
-/// For each query the `top_k` vectors of the corpus that are most like it, best first; of equals
-/// the first in the corpus.
+/// For each query, the `top_k` most similar vectors of the corpus, best first; among equals, the
+/// first in the corpus.
 ///
 /// # Errors
 ///
@@ -92,9 +92,9 @@ pub fn semantic_search(
     queries.par_iter().map(search).collect()
 }
 
-/// The pairs that are most alike by cosine, best first: of each vector its `top_k` best partners
-/// are candidates, and the best `max_pairs` are returned. (The reference counts a pair that both
-/// sides found twice and one less than `max_pairs` in all, so that it returns fewer.)
+/// The most similar pairs by cosine, best first. The `top_k` best partners of each vector are
+/// candidates; the best `max_pairs` are returned. (The reference counts a pair that both sides
+/// found twice and one less than `max_pairs` in all, so that it returns fewer.)
 ///
 /// # Errors
 ///

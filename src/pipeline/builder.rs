@@ -10,7 +10,7 @@ use crate::options::{CachePrecision, LoadOptions, Precision, QuantLevel};
 use crate::pipeline::TaskPipeline;
 use crate::source::ModelSource;
 
-/// Says how a pipeline's model is loaded, then loads it.
+/// Options for loading a pipeline; [`build`](Self::build) loads it.
 pub struct PipelineBuilder<T> {
     source: ModelSource,
     options: LoadOptions,
@@ -73,7 +73,7 @@ impl<T: TaskPipeline> PipelineBuilder<T> {
         self
     }
 
-    /// Fetches what is missing, and loads model and tokenizer.
+    /// Downloads missing files, and loads model and tokenizer.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Result;
 
-/// What every call has, whatever the task.
+/// The options of every call, for all tasks.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CallOptions {
     /// The most rows of a forward pass.
@@ -23,12 +23,12 @@ pub(super) trait TaskOptions: Default {
 
     fn call(&self) -> CallOptions;
 
-    /// Who gets the numbers of the inputs that are cut.
+    /// Sets the report that receives the numbers of the truncated inputs.
     fn report_to(&mut self, report: TruncationReport);
 }
 
-/// Declares the options of a task as [`options!`](crate::fields) does, with those that every task has
-/// behind them.
+/// Declares the options of a task as [`options!`](crate::fields) does, followed by the options that
+/// every task has.
 macro_rules! task_options {
     ($(#[$about:meta])* $name:ident { $($fields:tt)* }) => {
         $crate::fields::options! {
@@ -37,10 +37,10 @@ macro_rules! task_options {
                 $($fields)*
                 /// The most rows of a forward pass. Default: as many as fit a budget of tokens.
                 batch_size: usize,
-                /// Who is told how far a long call is. Default: a bar on stderr.
+                /// Where the progress of a long call is reported. Default: a bar on stderr.
                 #[serde(skip)]
                 progress: (crate::pipeline::Progress),
-                /// Gets the numbers of the inputs that are cut.
+                /// Receives the numbers of the truncated inputs.
                 #[serde(skip)]
                 truncation_report: (crate::pipeline::TruncationReport),
             }
@@ -70,22 +70,22 @@ macro_rules! task_options {
 
 pub(super) use task_options;
 
-/// Who is told how far a long call is.
+/// Where the progress of a long call is reported.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Progress {
     /// A bar on stderr, where that is a terminal.
     #[default]
     Bar,
-    /// Called with the number of items that are done, and of all where that is known, after each chunk of
-    /// them.
+    /// Calls a function after each chunk, with the number of finished items and, if known, of all
+    /// items.
     Call(Arc<dyn Fn(usize, Option<usize>) + Send + Sync>),
     /// Nobody.
     Off,
 }
 
 impl Progress {
-    /// Calls a function with the number of items that are done, and of all where that is known.
+    /// Calls a function with the number of finished items and, if known, of all items.
     pub fn call(told: impl Fn(usize, Option<usize>) + Send + Sync + 'static) -> Self {
         Self::Call(Arc::new(told))
     }
@@ -101,8 +101,8 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// Which inputs of a call were longer than the model or `max_length` and were cut: put a clone into
-/// the call's options, and read it when the outputs are there.
+/// Records which inputs of a call were longer than the model or `max_length` and were truncated.
+/// Put a clone into the call's options, and read the report after the call.
 ///
 /// ```no_run
 /// use sconce::Pipeline;
@@ -116,16 +116,15 @@ impl fmt::Debug for Progress {
 /// # Ok::<(), sconce::Error>(())
 /// ```
 ///
-/// Callers of JSON find the numbers in the [`Output`](crate::pipeline::Output). Used for several calls a
-/// report has the numbers of all of them. For a program that only wants to be told, there is
-/// [`on_warning`](crate::pipeline::on_warning).
+/// Callers of JSON find the numbers in the [`Output`](crate::pipeline::Output). A report that is
+/// used for several calls has the numbers of all of them.
 #[derive(Debug, Clone, Default)]
 pub struct TruncationReport {
     inputs: Arc<Mutex<Vec<usize>>>,
 }
 
 impl TruncationReport {
-    /// The numbers of the inputs that were cut, from 0 on, in the order of the inputs.
+    /// The numbers of the truncated inputs, from 0, in the order of the inputs.
     #[must_use]
     pub fn inputs(&self) -> Vec<usize> {
         self.inputs.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,4 +1,5 @@
-//! `sentence-similarity`, also called `embeddings`: one vector per text, and how alike texts are.
+//! `sentence-similarity`, also called `embeddings`: one vector per text, and the similarity of
+//! texts.
 //!
 //! Mirrors `SentenceTransformer.encode` and `SentenceTransformer.similarity` of sentence-transformers
 //! 5, as far as a table of tasks needs them; the rest (search, mining, clusters) is in
@@ -22,10 +23,11 @@ use crate::tokenizer::{Encoding, Tokenizer};
 task_options! {
     /// Call options of [`SentenceSimilarityPipeline`], by the names of sentence-transformers.
     SentenceSimilarityOptions {
-        /// Whether vectors get length 1 after all. Default: as the model's modules say.
+        /// Whether vectors are L2-normalized, even if the model has no `Normalize` module. Default:
+        /// as the model's modules say.
         normalize_embeddings: bool,
-        /// What vectors in JSON are made of, with the ranges of the call's own vectors. The typed methods
-        /// give f32. Default: `float32`.
+        /// The element type of vectors in JSON, quantized with the ranges of the call's own
+        /// vectors. The typed methods give f32. Default: `float32`.
         precision: EmbeddingPrecision,
         /// Put before each text. Wins over `prompt_name`.
         prompt: String,
@@ -33,12 +35,13 @@ task_options! {
         prompt_name: String,
         /// How texts are compared. Default: as the model was trained for.
         similarity_fn_name: Similarity,
-        /// How many of a vector's first numbers are kept. Default: the model's own, or all.
+        /// How many dimensions of a vector are kept, from the first. Default: the model's own, or
+        /// all.
         truncate_dim: usize,
     }
 }
 
-/// Gives vectors of texts, and says [how alike](Self::similarities) texts are.
+/// Returns one vector per text, and the [similarities](Self::similarities) of texts.
 ///
 #[doc = include_str!("../../docs/tasks/sentence-similarity.md")]
 #[derive(Debug, Clone)]
@@ -47,8 +50,8 @@ pub struct SentenceSimilarityPipeline {
 }
 
 impl SentenceSimilarityPipeline {
-    /// How alike each sentence is to the source, in the order of the sentences. The source is input 0 of a
-    /// truncation report.
+    /// The similarity of each sentence to the source, in the order of the sentences. The source is
+    /// input 0 of a truncation report.
     ///
     /// # Errors
     ///

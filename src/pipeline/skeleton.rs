@@ -1,6 +1,8 @@
-//! What all tasks do alike: options and inputs are read, items go through the model, outputs are given.
+//! What all tasks share: options and inputs are read, items go through the model, outputs are
+//! returned.
 //!
-//! A task says what is its own ([`TaskSteps`]); the table of tasks makes the methods of its pipeline.
+//! A task implements only its own steps ([`TaskSteps`]); the table of tasks makes the methods of
+//! its pipeline.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -24,7 +26,7 @@ macro_rules! pipeline {
         }
 
         impl $name {
-            /// A pipeline of a model and a tokenizer that are there already; both stay shared.
+            /// A pipeline of a loaded model and tokenizer; both stay shared.
             ///
             /// # Errors
             ///
@@ -46,7 +48,7 @@ macro_rules! pipeline {
                 Self::from_parts(model, crate::tokenizer::Tokenizer::from_files(files)?)
             }
 
-            /// The model, to share it or to look inside.
+            /// The model, for sharing or inspection.
             #[must_use]
             pub fn model(&self) -> &std::sync::Arc<$model> {
                 &self.model
@@ -67,7 +69,7 @@ pub(super) use pipeline;
 pub(super) trait TaskSteps: Sized {
     /// One item.
     type Input;
-    /// What comes of one item.
+    /// The output of one item.
     type Output: Serialize;
     type Options: TaskOptions;
 

@@ -1,4 +1,4 @@
-//! Names of tasks with what some of them say beside the task: `translation_en_to_fr`.
+//! Task names, with the parameters that some of them contain: `translation_en_to_fr`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -164,7 +164,7 @@ macro_rules! tasks {
                 ///
                 /// # Errors
                 ///
-                /// When an option is invalid. An input that fails gives an error in its place.
+                /// When an option is invalid. An input that fails yields an error in its place.
                 pub fn stream<T: Into<$input>, I: IntoIterator<Item = T>>(
                     &self,
                     inputs: I,
@@ -178,19 +178,19 @@ macro_rules! tasks {
 }
 
 tasks! {
-    /// Gives the hidden vectors of texts.
+    /// Returns the hidden states of texts.
     FeatureExtraction, "feature-extraction", aliases [],
         feature_extraction: FeatureExtractionPipeline(String, FeatureExtractionOptions) -> Features;
-    /// Says which tokens fit where a text has a mask.
+    /// Predicts the tokens behind the masks of a text.
     FillMask, "fill-mask", aliases [],
         fill_mask: FillMaskPipeline(String, FillMaskOptions) -> Vec<Vec<Filling>>;
     /// Answers questions from texts.
     QuestionAnswering, "question-answering", aliases [],
         question_answering: QuestionAnsweringPipeline(Question, QuestionAnsweringOptions) -> Vec<Answer>;
-    /// Gives one vector per text, and says how alike texts are.
+    /// Returns one vector per text, and the similarity of texts.
     SentenceSimilarity, "sentence-similarity", aliases ["embeddings"],
         sentence_similarity: SentenceSimilarityPipeline(String, SentenceSimilarityOptions) -> Vec<f32>;
-    /// Says which label fits a text or a pair of texts.
+    /// Classifies a text or a pair of texts.
     TextClassification, "text-classification", aliases ["sentiment-analysis"],
         text_classification: TextClassificationPipeline(TextOrPair, TextClassificationOptions) -> Vec<LabelScore>;
     /// Continues a text or a chat with a decoder-only language model.
@@ -199,10 +199,10 @@ tasks! {
     /// Scores how well texts answer queries, and orders documents by that.
     TextRanking, "text-ranking", aliases [],
         text_ranking: TextRankingPipeline(TextOrPair, TextRankingOptions) -> Vec<f32>;
-    /// Finds the entities of texts.
+    /// Finds the named entities of texts.
     TokenClassification, "token-classification", aliases ["ner"],
         token_classification: TokenClassificationPipeline(TextOrWords, TokenClassificationOptions) -> Vec<Entity>;
-    /// Says which of any labels fits a text.
+    /// Scores a text against labels of your own.
     ZeroShotClassification, "zero-shot-classification", aliases [],
         zero_shot_classification: ZeroShotClassificationPipeline(String, ZeroShotClassificationOptions) -> ZeroShotClassification;
 }

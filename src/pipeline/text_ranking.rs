@@ -30,12 +30,13 @@ task_options! {
         /// From logits to scores: `activation_fn`. Default: as the model's config says, else sigmoid
         /// for a single logit and none for several.
         activation_fn: ScoreFunction,
-        /// Whether the scores of a pair are made to add up to 1, after `activation_fn`; with a single
-        /// label they are all 1 then. Default: `false`.
+        /// Whether the scores of a pair are normalized by a softmax after `activation_fn`; with a
+        /// single label all scores are then 1. Default: `false`.
         apply_softmax: bool,
-        /// The most tokens of a pair; what is longer is cut, the longer text first. Where pairs go
-        /// through the tokenizer's chat template, the end of the document is cut and that of the template
-        /// kept. Default: the model's own, the tokenizer's `model_max_length`, or what the model can read.
+        /// The most tokens of a pair; longer pairs are truncated, the longer text first. If pairs
+        /// go through the tokenizer's chat template, the end of the document is truncated and the
+        /// end of the template kept. Default: the model's own, the tokenizer's `model_max_length`,
+        /// or what the model can read.
         max_length: usize,
         /// Put before the query, or into a system message where pairs go through the tokenizer's chat
         /// template. Wins over `prompt_name`.
@@ -49,11 +50,11 @@ task_options! {
     }
 }
 
-/// A document's place in a ranking.
+/// A document in a ranking.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Ranked {
-    /// Which of the documents it is.
+    /// The index of the document.
     pub corpus_id: usize,
     /// How well it answers the query.
     pub score: f32,
@@ -107,8 +108,7 @@ impl TextRankingPipeline {
         Ok(ranked)
     }
 
-    /// A pipeline of a model and a tokenizer that are there already; both stay shared. It has no prompts
-    /// of its own.
+    /// A pipeline of a loaded model and tokenizer; both stay shared. It has no prompts of its own.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl TextRankingPipeline {
         Ok(Self { encoder: Arc::new(CrossEncoder::load(files, options)?) })
     }
 
-    /// The model, to share it or to look inside.
+    /// The model, for sharing or inspection.
     #[must_use]
     pub fn model(&self) -> &Arc<dyn SequenceClassifier> {
         &self.encoder.model

@@ -9,7 +9,7 @@ use crate::fields::choices;
 use crate::read::described;
 use crate::tokenizer::Tokenizer;
 
-/// How to cut what is too long. What is cut off is kept in [`Encoding::overflowing`].
+/// How to truncate a text that is too long. The rest is kept in [`Encoding::overflowing`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Truncation {

@@ -12,15 +12,16 @@ task_options! {
     /// Call options of [`TokenClassificationPipeline`](super::TokenClassificationPipeline), by their
     /// Hugging Face names.
     TokenClassificationOptions {
-        /// How tokens are put together to entities. Default: not at all.
+        /// How tokens are grouped into entities. Default: not at all.
         aggregation_strategy: AggregationStrategy,
         /// What stands between words that come as a list. Default: a space.
         delimiter: String,
         /// Labels that are left out. Default: `O`.
         ignore_labels: (Vec<String>),
-        /// Whether the JSON input is a list of words. The typed input says so itself. Default: `false`.
+        /// Whether the JSON input is a list of words. For typed input, the type decides. Default:
+        /// `false`.
         is_split_into_words: bool,
-        /// Where each token stands in the text, in characters, instead of where the tokenizer says.
+        /// The offsets of each token in the text, in characters, instead of the tokenizer's.
         offset_mapping: (Vec<(usize, usize)>),
         /// Reads a long text in windows of the tokenizer's `model_max_length` that share this many
         /// tokens. Default: what does not fit is cut, with a warning.
@@ -29,15 +30,17 @@ task_options! {
 }
 
 choices! {
-    /// How tokens are put together to entities. Labels are read as `B-NAME` (begins) and `I-NAME`
+    /// How tokens are grouped into entities. Labels are read as `B-NAME` (begins) and `I-NAME`
     /// (continues).
     #[derive(Default)]
     AggregationStrategy, "aggregation_strategy" {
-        /// As [`Simple`](Self::Simple), after each word has got the label of its tokens' mean scores.
+        /// As [`Simple`](Self::Simple), but each word takes the label with the best mean score of
+        /// its tokens.
         Average = "average",
-        /// As [`Simple`](Self::Simple), after each word has got the label of its first token.
+        /// As [`Simple`](Self::Simple), but each word takes the label of its first token.
         First = "first",
-        /// As [`Simple`](Self::Simple), after each word has got the label of its surest token.
+        /// As [`Simple`](Self::Simple), but each word takes the label of its token with the highest
+        /// score.
         Max = "max",
         /// Not at all.
         #[default]

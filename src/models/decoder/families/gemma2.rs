@@ -50,8 +50,8 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     Ok(config)
 }
 
-/// GGUF files do not say how queries are scaled: llama.cpp knows that only the 27B models, by their
-/// number of layers, do not go by `head_dim`.
+/// GGUF files do not say how queries are scaled. llama.cpp scales by `head_dim`, except for the 27B
+/// models, which it knows by their number of layers.
 pub(super) fn scaled_by_heads(raw: &RawConfig, layers_of_27b: usize) -> Result<RawConfig> {
     let scalar = match raw.layers()? == Some(layers_of_27b) {
         true => raw.size("hidden_size")? / raw.size("num_attention_heads")?,
