@@ -163,8 +163,10 @@ def family(name, folders):
                 if after is not None:
                     entry["same" if same(before[1], after[1]) else "changes"].append(number)
     print(name, len(fields), "fields,", len(found), "values", flush=True)
-    sizes = {"sizes": default_sizes(name)} if is_decoder(name) else {}
-    return {"folders": [str(folder.relative_to(HERE)) for folder in folders], **sizes, "values": list(found.values())}
+    of_decoders = {}
+    if is_decoder(name):
+        of_decoders = {"sizes": default_sizes(name), "classifies": CONFIG_MAPPING[name] in AutoModelForSequenceClassification._model_mapping}
+    return {"folders": [str(folder.relative_to(HERE)) for folder in folders], **of_decoders, "values": list(found.values())}
 
 
 def default_sizes(name):

@@ -6,8 +6,7 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::{DecoderConfig, HeadWeights};
-use crate::models::decoder::families::gemma;
-use crate::models::decoder::families::spans;
+use crate::models::decoder::families::{gemma, spans};
 use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::layer::NormPlace;

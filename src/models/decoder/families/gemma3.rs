@@ -10,8 +10,7 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::gemma2;
-use crate::models::decoder::families::spans;
+use crate::models::decoder::families::{gemma2, spans};
 use crate::models::decoder::family::{Dialect, Family, GGUF};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::{Positions, QkNorm};

@@ -5,8 +5,7 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::llama;
-use crate::models::decoder::families::spans;
+use crate::models::decoder::families::{llama, spans};
 use crate::models::decoder::family::{Dialect, Family, HF, sizes};
 use crate::models::raw_config::RawConfig;
 

@@ -5,10 +5,7 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::experts;
-use crate::models::decoder::families::llama;
-use crate::models::decoder::families::mistral;
-use crate::models::decoder::families::spans;
+use crate::models::decoder::families::{experts, llama, mistral, spans};
 use crate::models::decoder::family::{Dialect, Family};
 use crate::models::raw_config::RawConfig;
 use crate::nn::experts::ExpertShares;

@@ -3,8 +3,7 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::llama;
-use crate::models::decoder::families::qwen2;
+use crate::models::decoder::families::{llama, qwen2};
 use crate::models::decoder::family::{Dialect, Family, GGUF, HF};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::QkNorm;

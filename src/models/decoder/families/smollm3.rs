@@ -4,8 +4,7 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::llama;
-use crate::models::decoder::families::spans;
+use crate::models::decoder::families::{llama, spans};
 use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::Positions;

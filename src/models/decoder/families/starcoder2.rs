@@ -3,8 +3,7 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
-use crate::models::decoder::families::llama;
-use crate::models::decoder::families::spans;
+use crate::models::decoder::families::{llama, spans};
 use crate::models::decoder::family::{Dialect, EVERY_BIAS, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::mlp::MlpConfig;
