@@ -64,7 +64,7 @@ pub enum Positions {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum QkNorm {
-    /// All heads of a token together, before they are split: OLMo 2.
+    /// All heads of a token together, before they are split: OLMo 2, OLMo 3.
     AllHeads(NormConfig),
     /// Each head by itself, with weights of its own: Command-R+.
     EachHead(NormConfig),

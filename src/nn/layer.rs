@@ -30,7 +30,7 @@ pub struct LayerConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum NormPlace {
-    /// Each half's result is normed before it is added: OLMo 2.
+    /// Each half's result is normed before it is added: OLMo 2, OLMo 3.
     AfterHalf,
     /// The sum of each half's input and result is normed, as in the first transformer: BERT and most
     /// encoders.
@@ -40,11 +40,11 @@ pub enum NormPlace {
     /// As [`Before`](Self::Before), but the attention's input is not: ModernBERT's first layer, whose
     /// input the embeddings have normed.
     BeforeMlpOnly,
-    /// Both halves take the same input, normed once: Falcon 7B, Phi-2.
+    /// Both halves take the same input, normed once: Falcon 7B, Phi-2, Command-R.
     Parallel,
     /// Both halves take the same input, each through a norm of its own: Falcon 40B, GPT-NeoX.
     ParallelNorms,
-    /// Each half's input and its result are normed: Gemma 2, Gemma 3.
+    /// Each half's input and its result are normed: Gemma 2, Gemma 3, GLM-4.
     Sandwich,
 }
 

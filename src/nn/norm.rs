@@ -18,7 +18,7 @@ pub enum NormConfig {
         /// Added to the variance.
         eps: f64,
     },
-    /// Mean and variance, with weight and without bias: ModernBERT.
+    /// Mean and variance, with weight and without bias: ModernBERT, Command-R.
     LayerWithoutBias {
         /// Added to the variance.
         eps: f64,

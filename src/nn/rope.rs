@@ -32,9 +32,10 @@ pub struct RopeConfig {
 /// Which two channels are rotated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum RopePairing {
-    /// `(2i, 2i + 1)`: GGUF files of the llama architecture, whose rows are reordered for it.
+    /// `(2i, 2i + 1)`: Command-R and GLM-4; GGUF files of the llama architecture, whose rows are reordered
+    /// for it.
     Adjacent,
-    /// `(i, i + rotary_dim / 2)`: Hugging Face checkpoints and the other GGUF files.
+    /// `(i, i + rotary_dim / 2)`: other Hugging Face checkpoints and GGUF files.
     Halves,
 }
 

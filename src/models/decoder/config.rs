@@ -43,7 +43,7 @@ pub struct DecoderConfig {
     pub head: HeadWeights,
     /// Whether the output head has a bias: Phi-2's has.
     pub head_bias: Bias,
-    /// Multiplies logits: the inverse of `logits_scaling` in Granite.
+    /// Multiplies logits: the inverse of `logits_scaling` in Granite, `logit_scale` in Command-R.
     pub logit_scale: Option<f64>,
     /// Soft cap of the logits, `cap * tanh(logit / cap)`: Gemma 2.
     pub logit_cap: Option<f64>,
