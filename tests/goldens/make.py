@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformers import (
+    CohereConfig,
     FalconConfig,
     Gemma2Config,
     Gemma3TextConfig,
@@ -599,6 +600,26 @@ GOLDENS = [
         matters={"use_parallel_residual": True, "rope_theta": 100000},
         gguf=(),
         refused='`layers[0].mlp.Plain.activation` is "GeluTanh"',
+    ),
+    # The best logits are scaled, by more than real models do, to be told apart.
+    plain(
+        "cohere-tiny",
+        CohereConfig,
+        dict(num_key_value_heads=2, logit_scale=2.5, tie_word_embeddings=True),
+        matters={"rope_theta": 10000.0, "logit_scale": 1.0, "layer_norm_eps": 1e-6},
+        embedding_gain=0.1,
+        logit_gain=2.0,
+    ),
+    # Norms of heads, which llama.cpp looks for in models of 64 layers.
+    plain(
+        "cohere-norms-tiny",
+        CohereConfig,
+        dict(num_key_value_heads=2, logit_scale=2.5, tie_word_embeddings=True, use_qk_norm=True),
+        matters={"rope_theta": 10000.0},
+        embedding_gain=0.1,
+        logit_gain=2.0,
+        gguf=(),
+        refused="`layers[0].attention.qk_norm`",
     ),
     plain("phi-tiny", PhiConfig, dict(rope_theta=10000.0, intermediate_size=128), matters={"partial_rotary_factor": 1.0}),
     plain(

@@ -1,5 +1,6 @@
 //! Decoder families: data, one file each, written as "Llama, except …".
 
+mod cohere;
 mod experts;
 mod falcon;
 mod gemma;
@@ -26,6 +27,7 @@ use crate::models::decoder::family::Family;
 
 /// Every decoder family. A new one is a file and a line here.
 pub(crate) const FAMILIES: &[&Family] = &[
+    &cohere::FAMILY,
     &falcon::FAMILY,
     &gemma::FAMILY,
     &gemma2::FAMILY,
