@@ -20,6 +20,7 @@ from transformers import (
     Gemma2Config,
     Gemma3TextConfig,
     GemmaConfig,
+    GlmConfig,
     GPT2Config,
     GPTNeoXConfig,
     GraniteConfig,
@@ -620,6 +621,15 @@ GOLDENS = [
         logit_gain=2.0,
         gguf=(),
         refused="`layers[0].attention.qk_norm`",
+    ),
+    # What the converter writes whatever the config says: this epsilon and base, and the hidden size as the context.
+    family(
+        "glm-tiny",
+        GlmConfig,
+        dict(hidden_size=80, head_dim=20, intermediate_size=32, rms_norm_eps=1e-5, rope_theta=10000.0, max_position_embeddings=80),
+        matters={"partial_rotary_factor": 1.0},
+        embedding_gain=0.1,
+        logit_gain=5.0,
     ),
     plain("phi-tiny", PhiConfig, dict(rope_theta=10000.0, intermediate_size=128), matters={"partial_rotary_factor": 1.0}),
     plain(

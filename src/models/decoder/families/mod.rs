@@ -6,6 +6,7 @@ mod falcon;
 mod gemma;
 mod gemma2;
 mod gemma3;
+mod glm;
 mod gpt2;
 mod gpt_neox;
 mod granite;
@@ -32,6 +33,7 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &gemma::FAMILY,
     &gemma2::FAMILY,
     &gemma3::FAMILY,
+    &glm::FAMILY,
     &gpt2::FAMILY,
     &gpt_neox::FAMILY,
     &granite::FAMILY,
