@@ -37,14 +37,23 @@
 //! | `HF_HUB_DISABLE_IMPLICIT_TOKEN` | send only a token given in code | off |
 //! | `HF_HUB_OFFLINE`, else `TRANSFORMERS_OFFLINE` | no requests, only the cache | off |
 //! | `HF_HUB_DISABLE_PROGRESS_BARS` | no progress bars | off |
-//! | `HF_HUB_DISABLE_XET` | plain HTTP also for files stored in Xet | off |
+//! | `HF_HUB_DISABLE_XET` | with the feature `xet`: plain HTTP also for files stored in Xet | off |
 //! | `HF_HUB_ETAG_TIMEOUT` | seconds to wait for a file's metadata | 10 |
 //! | `HF_HUB_DOWNLOAD_TIMEOUT` | seconds without a byte before a transfer counts as cut | 10 |
-//! | `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | proxies | none |
+//! | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | proxies | none |
+//! | `SSL_CERT_FILE`, `SSL_CERT_DIR` | certificates to trust, on Linux | the system's |
+//!
+//! TLS is rustls with the certificates that the system trusts. Its cryptography is graviola: Rust and
+//! verified assembler inside of it, no C. It needs a processor with AES, AVX2 and ADX (x86-64: Intel since
+//! Broadwell, AMD since Zen) or AES and SHA-2 (ARM: Apple's, Graviton's, not a Raspberry Pi 4). Elsewhere, and
+//! where another is preferred, install a provider of rustls 0.23 first:
+//! `rustls::crypto::ring::default_provider().install_default()`.
 //!
 //! Switches are on when they say `1`, `on`, `yes` or `true` in any case; a leading `~/` in a path is
 //! the home folder. What is set on [`HubRepo`] wins over the environment.
 
+#[cfg(feature = "hub")]
+mod address;
 #[cfg(feature = "hub")]
 mod cache;
 #[cfg(feature = "hub")]
@@ -57,7 +66,7 @@ mod http;
 mod progress;
 #[cfg(feature = "hub")]
 mod repo;
-#[cfg(feature = "hub")]
+#[cfg(feature = "xet")]
 mod xet;
 
 use std::fmt;
@@ -166,9 +175,9 @@ impl HubRepo {
         self
     }
 
-    /// Reports progress to `callback` in place of the bars on stderr. It is called from other
-    /// threads, first with what is on the disk already, then for every piece that arrives; it
-    /// should return quickly. A file that is in the cache is not reported.
+    /// Reports progress to `callback` in place of the bars on stderr. It is called on the thread that
+    /// asks for the file, or by Xet on others: first with what is on the disk already, then for every piece
+    /// that arrives. It should return quickly. A file that is in the cache is not reported.
     #[must_use]
     pub fn progress(
         mut self,

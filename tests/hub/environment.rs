@@ -110,7 +110,7 @@ fn child_process() {
     }
 }
 
-fn child(home: &Path, vars: &[(&str, &str)]) -> String {
+pub fn child(home: &Path, vars: &[(&str, &str)]) -> String {
     let output = process(home, vars);
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -3,7 +3,7 @@
 //! Plain sockets: an HTTP library would not send a body that is shorter than it says.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -65,18 +65,28 @@ pub struct Server {
 
 impl Server {
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_over(|stream| stream, "http://127.0.0.1", answer)
+    }
+
+    /// A server over TLS, say, which `wrap` puts onto a connection.
+    pub fn start_over<S: Read + Write>(
+        wrap: impl Fn(TcpStream) -> S + Send + Sync + 'static,
+        address: &str,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{address}:{}", listener.local_addr().unwrap().port());
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (answer, log_of_thread) = (Arc::new(answer), log.clone());
+        let (answer, wrap, log_of_thread) = (Arc::new(answer), Arc::new(wrap), log.clone());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (answer, log) = (answer.clone(), log_of_thread.clone());
+                let (answer, wrap, log) = (answer.clone(), wrap.clone(), log_of_thread.clone());
                 thread::spawn(move || {
-                    let request = read(&stream)?;
+                    let mut stream = wrap(stream);
+                    let request = read(&mut stream)?;
                     log.lock().unwrap().push(request.clone());
                     let reply = answer(&request);
-                    write(stream, &request, &reply).ok()
+                    write(&mut stream, &request, &reply).ok()
                 });
             }
         });
@@ -164,7 +174,7 @@ pub fn content(request: &Request, content: &[u8]) -> Reply {
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Request> {
+fn read(stream: &mut impl Read) -> Option<Request> {
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next()?.ok()?;
     let mut words = first.split(' ');
@@ -180,7 +190,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
     Some(Request { method, path, headers })
 }
 
-fn write(mut stream: TcpStream, request: &Request, reply: &Reply) -> std::io::Result<()> {
+fn write(stream: &mut impl Write, request: &Request, reply: &Reply) -> std::io::Result<()> {
     let length = reply.body.len();
     let mut head =
         format!("HTTP/1.1 {} -\r\nConnection: close\r\nContent-Length: {length}\r\n", reply.status);

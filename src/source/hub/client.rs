@@ -1,19 +1,22 @@
 //! Requests to one repository of the Hub, with an error for each thing that can go wrong.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use ureq::Body;
+use ureq::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
 
 use crate::error::Error;
+use crate::source::hub::address::{self, shown};
 use crate::source::hub::cache::is_plain_name;
 use crate::source::hub::http::{self, Cause, Failure, Patience};
 use crate::source::hub::progress::Progress;
 
 #[derive(Debug)]
 pub(super) struct Client {
-    endpoint: Url,
+    endpoint: String,
     id: String,
     token: Option<String>,
     authorization: Option<HeaderValue>,
@@ -35,18 +38,18 @@ pub(super) struct Remote {
     /// The name of the blob.
     pub(super) etag: String,
     pub(super) size: u64,
+    #[cfg(feature = "xet")]
     pub(super) in_xet: bool,
 }
 
 impl Client {
     pub(super) fn new(endpoint: &str, id: &str, token: Option<String>) -> Result<Self, Error> {
-        let url = Url::parse(endpoint.trim_end_matches('/'))
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| {
-                let wanted = "an address like https://huggingface.co is expected (HF_ENDPOINT)";
-                Error::option("endpoint", format!("{endpoint:?}: {wanted}"))
-            })?;
+        let endpoint = endpoint.trim_end_matches('/');
+        let is_web = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https"));
+        if !endpoint.parse().is_ok_and(|url| is_web(&url) && url.query().is_none()) {
+            let wanted = "an address like https://huggingface.co is expected (HF_ENDPOINT)";
+            return Err(Error::option("endpoint", format!("{endpoint:?}: {wanted}")));
+        }
         let authorization = token
             .as_ref()
             .map(|token| HeaderValue::from_str(&format!("Bearer {token}")))
@@ -56,31 +59,30 @@ impl Client {
                 value.set_sensitive(true);
                 value
             });
-        Ok(Self { endpoint: url, id: id.to_owned(), token, authorization })
+        Ok(Self { endpoint: endpoint.to_owned(), id: id.to_owned(), token, authorization })
     }
 
     pub(super) fn endpoint(&self) -> &str {
-        self.endpoint.as_str().trim_end_matches('/')
+        &self.endpoint
     }
 
+    #[cfg(feature = "xet")]
     pub(super) fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
     /// Asks for a file's metadata.
     pub(super) fn look_up(&self, revision: &str, file: &str) -> Result<Lookup, Failure> {
-        http::block_on(|| async {
-            let mut patience = Patience::default();
-            loop {
-                match self.head(revision, file).await {
-                    // With no server at all the cache is the better answer, and at once.
-                    Err(failure) if matches!(failure.cause, Cause::Busy(_)) => {
-                        patience.after(failure).await?;
-                    }
-                    result => return result,
+        let mut patience = Patience::default();
+        loop {
+            match self.head(revision, file) {
+                // With no server at all the cache is the better answer, and at once.
+                Err(failure) if matches!(failure.cause, Cause::Busy(_)) => {
+                    patience.after(failure)?;
                 }
+                result => return result,
             }
-        })
+        }
     }
 
     /// Makes `part` as long as the file, beginning where it ends now.
@@ -91,49 +93,67 @@ impl Client {
         part: &mut File,
         progress: &Progress,
     ) -> Result<(), Failure> {
-        http::block_on(|| async {
-            let mut patience = Patience::default();
-            loop {
-                let had = length(part)?;
-                progress.at(had);
-                if had == remote.size {
-                    return Ok(());
-                }
-                let result = self.get(file, remote, had, part, progress).await;
-                if length(part)? > had {
-                    patience = Patience::default();
-                }
-                match result {
-                    Err(failure) if failure.is_transient() => patience.after(failure).await?,
-                    result => result?,
-                }
+        let mut patience = Patience::default();
+        loop {
+            let had = length(part)?;
+            progress.at(had);
+            if had == remote.size {
+                return Ok(());
             }
-        })
-    }
-
-    async fn head(&self, revision: &str, file: &str) -> Result<Lookup, Failure> {
-        let clients = http::clients()?;
-        let mut url = self.url(revision, file)?;
-        for _ in 0..http::MAX_REDIRECTS {
-            let request = self.authorize(clients.head.request(Method::HEAD, url.clone()));
-            let response = request.send().await.map_err(|error| http::unreachable(&url, &error))?;
-            // A renamed repository leads elsewhere on the Hub. What leads away from it, to the
-            // store of large files, bears the headers itself.
-            let headers = response.headers();
-            let is_enough = headers.contains_key(LINKED_ETAG) && headers.contains_key(LINKED_SIZE);
-            if response.status().is_redirection() && !is_enough {
-                let next = http::text(headers, &header::LOCATION).and_then(|to| url.join(to).ok());
-                if let Some(next) = next.filter(|next| next.origin() == url.origin()) {
-                    url = next;
-                    continue;
-                }
+            let result = self.get(file, remote, had, part, progress);
+            if length(part)? > had {
+                patience = Patience::default();
             }
-            return self.read_metadata(&response, revision);
+            match result {
+                Err(failure) if failure.is_transient() => patience.after(failure)?,
+                result => result?,
+            }
         }
-        Err(Failure::broken(format!("{url} redirects in circles")))
     }
 
-    fn read_metadata(&self, response: &Response, revision: &str) -> Result<Lookup, Failure> {
+    /// Asks for a file, from a byte of its content on, or for its metadata; follows redirects. Those of
+    /// metadata lead to where a renamed repository is now, elsewhere on the Hub; what leads away from
+    /// it, to the store of large files, bears the headers itself.
+    fn ask(
+        &self,
+        revision: &str,
+        file: &str,
+        from: Option<u64>,
+    ) -> Result<(Uri, Response<Body>), Failure> {
+        let names = self.id.split('/').chain(["resolve", revision]).chain(file.split('/'));
+        let first = address::below(&self.endpoint, names)
+            .ok_or_else(|| Failure::broken(format!("{} is no base", self.endpoint)))?;
+        let mut url = first.clone();
+        for _ in 0..MAX_REDIRECTS {
+            let method = if from.is_none() { Method::HEAD } else { Method::GET };
+            let mut request = Request::builder().method(method).uri(&url);
+            if let Some(from) = from.filter(|&from| from > 0) {
+                request = request.header(header::RANGE, format!("bytes={from}-"));
+            }
+            // The token goes to the endpoint alone.
+            let is_hub = address::origin(&url) == address::origin(&first);
+            if let Some(value) = self.authorization.as_ref().filter(|_| is_hub) {
+                request = request.header(header::AUTHORIZATION, value);
+            }
+            let request = request.body(()).map_err(|error| Failure::broken(error.to_string()))?;
+            let response = http::send(request)?;
+            let headers = response.headers();
+            let is_enough = from.is_none()
+                && (headers.contains_key(LINKED_ETAG) && headers.contains_key(LINKED_SIZE));
+            let is_redirect = response.status().is_redirection() && !is_enough;
+            let location = http::text(headers, &header::LOCATION).filter(|_| is_redirect);
+            match location.and_then(|to| address::follow(&url, to)) {
+                Some(next) if from.is_some() || address::origin(&next) == address::origin(&url) => {
+                    url = next;
+                }
+                _ => return Ok((url, response)),
+            }
+        }
+        Err(Failure::broken(format!("{} redirects in circles", shown(&url))))
+    }
+
+    fn head(&self, revision: &str, file: &str) -> Result<Lookup, Failure> {
+        let (url, response) = self.ask(revision, file, None)?;
         let headers = response.headers();
         let status = response.status();
         let commit = http::text(headers, &COMMIT).filter(|commit| is_plain_name(commit));
@@ -145,13 +165,12 @@ impl Client {
             return Ok(Lookup::Missing { commit });
         }
         if !status.is_success() && !status.is_redirection() {
-            return Err(self.refusal(response, revision));
+            return Err(self.refusal(&url, &response, revision));
         }
         let no_hub = |what: &str| {
-            let url = response.url();
+            let (url, endpoint) = (shown(&url), &self.endpoint);
             Failure::broken(format!(
-                "{url} answered without {what}: no Hub seems to be at {} (HF_ENDPOINT)",
-                self.endpoint()
+                "{url} answered without {what}: no Hub seems to be at {endpoint} (HF_ENDPOINT)"
             ))
         };
         let etag = http::text(headers, &LINKED_ETAG).or_else(|| http::text(headers, &header::ETAG));
@@ -163,12 +182,13 @@ impl Client {
             commit: commit.ok_or_else(|| no_hub("a commit (X-Repo-Commit)"))?,
             etag: etag.filter(|etag| is_plain_name(etag)).ok_or_else(|| no_hub("an ETag"))?.into(),
             size: size.and_then(|size| size.parse().ok()).ok_or_else(|| no_hub("a size"))?,
+            #[cfg(feature = "xet")]
             in_xet: headers.contains_key(XET_HASH),
         }))
     }
 
     /// One request for what is missing.
-    async fn get(
+    fn get(
         &self,
         file: &str,
         remote: &Remote,
@@ -176,50 +196,54 @@ impl Client {
         part: &mut File,
         progress: &Progress,
     ) -> Result<(), Failure> {
-        let url = self.url(&remote.commit, file)?;
-        let mut request = self.authorize(http::clients()?.get.request(Method::GET, url.clone()));
-        if had > 0 {
-            request = request.header(header::RANGE, format!("bytes={had}-"));
-        }
-        let mut response = request.send().await.map_err(|error| http::unreachable(&url, &error))?;
+        let (url, mut response) = self.ask(&remote.commit, file, Some(had))?;
         let status = response.status();
         let mut done = match status {
             StatusCode::PARTIAL_CONTENT if starts_at(response.headers(), had) => had,
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
                 part.set_len(0).map_err(Failure::disk)?;
-                return Err(Failure::unreachable(format!("{url} sent another range than asked")));
+                return Err(Failure::unreachable(format!(
+                    "{} sent another range than asked",
+                    shown(&url)
+                )));
             }
             // Ranges are not known there: from the beginning.
             status if status.is_success() => {
                 part.set_len(0).map_err(Failure::disk)?;
                 0
             }
-            _ => return Err(self.refusal(&response, &remote.commit)),
+            _ => return Err(self.refusal(&url, &response, &remote.commit)),
         };
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| http::unreachable(&url, &error))?
-        {
-            done += chunk.len() as u64;
+        let mut body = response.body_mut().as_reader();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = body.read(&mut buffer).map_err(|error| http::unreachable(&url, error))?;
+            if read == 0 {
+                break;
+            }
+            done += read as u64;
             if done > remote.size {
                 part.set_len(0).map_err(Failure::disk)?;
+                let url = shown(&url);
                 return Err(Failure::broken(format!("{url} sent more than {} bytes", remote.size)));
             }
-            part.write_all(&chunk).map_err(Failure::disk)?;
+            part.write_all(&buffer[..read]).map_err(Failure::disk)?;
             progress.at(done);
         }
         if done == remote.size {
             return Ok(());
         }
+        let url = shown(&url);
         Err(Failure::unreachable(format!("{url} ended after {done} of {} bytes", remote.size)))
     }
 
     /// An answer that is no success, in the terms of `hf_raise_for_status`.
-    fn refusal(&self, response: &Response, revision: &str) -> Failure {
+    fn refusal(&self, url: &Uri, response: &Response<Body>, revision: &str) -> Failure {
         let status = response.status();
         let headers = response.headers();
-        let mut url = response.url().clone();
-        // The stores of large files sign their addresses: long, and nobody's business.
-        url.set_query(None);
+        let is_hub =
+            self.endpoint.parse().is_ok_and(|hub| address::origin(url) == address::origin(&hub));
+        let url = shown(url);
         let page = format!("{}/{}", self.endpoint(), self.id);
         let token = match self.token {
             Some(_) => "the token sent does not give access",
@@ -230,7 +254,7 @@ impl Client {
             (429 | 500 | 502 | 503 | 504, _) => {
                 (Cause::Busy(http::wait_asked(headers)), format!("{url} answered {status}"))
             }
-            _ if url.origin() != self.endpoint.origin() => {
+            _ if !is_hub => {
                 (Cause::Broken, format!("{url}, where the Hub redirects to, answered {status}"))
             }
             (_, Some("RevisionNotFound")) => {
@@ -267,27 +291,6 @@ impl Client {
             None => Failure { cause, reason },
         }
     }
-
-    /// `<endpoint>/<id>/resolve/<revision>/<file>`, escaped.
-    fn url(&self, revision: &str, file: &str) -> Result<Url, Failure> {
-        let mut url = self.endpoint.clone();
-        url.path_segments_mut()
-            .map_err(|()| Failure::broken(format!("{} is no base", self.endpoint)))?
-            .pop_if_empty()
-            .extend(self.id.split('/'))
-            .push("resolve")
-            .push(revision)
-            .extend(file.split('/'));
-        Ok(url)
-    }
-
-    /// The token goes to the endpoint alone: reqwest drops it where a redirect leads elsewhere.
-    fn authorize(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.authorization {
-            Some(value) => request.header(header::AUTHORIZATION, value.clone()),
-            None => request,
-        }
-    }
 }
 
 fn length(file: &File) -> Result<u64, Failure> {
@@ -306,21 +309,13 @@ const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 const ERROR_MESSAGE: HeaderName = HeaderName::from_static("x-error-message");
 const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
+const MAX_REDIRECTS: usize = 10;
+#[cfg(feature = "xet")]
 const XET_HASH: HeaderName = HeaderName::from_static("x-xet-hash");
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_escaped() {
-        let client = Client::new("https://hub.test/base/", "o/n", None).unwrap();
-        let url = client.url("refs/pr/1", "a b/c?d#e%.json").unwrap();
-        assert_eq!(
-            url.as_str(),
-            "https://hub.test/base/o/n/resolve/refs%2Fpr%2F1/a%20b/c%3Fd%23e%25.json"
-        );
-    }
 
     #[test]
     fn endpoints_and_tokens_that_cannot_be() {

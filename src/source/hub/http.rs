@@ -1,18 +1,18 @@
 //! The HTTP client below [`Client`](super::client::Client): connections, failures, patience.
 
-use std::future::Future;
-use std::io;
-use std::panic;
-use std::sync::LazyLock;
+use std::env::var;
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reqwest::Url;
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
-use tokio::runtime::{Builder, Runtime};
+use rustls::crypto::CryptoProvider;
+use ureq::http::{HeaderMap, HeaderName, Method, Request, Response, Uri, header};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body, Proxy};
 
+use crate::source::hub::address::shown;
 use crate::source::hub::env;
 
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ pub(super) struct Patience {
 
 impl Patience {
     /// Waits before the next attempt, or gives the failure back.
-    pub(super) async fn after(&mut self, failure: Failure) -> Result<(), Failure> {
+    pub(super) fn after(&mut self, failure: Failure) -> Result<(), Failure> {
         self.failures += 1;
         let wait = match failure.cause {
             Cause::Busy(Some(asked)) => asked,
@@ -80,76 +80,105 @@ impl Patience {
             let reason = format!("{reason}; tried {count} times, try again later");
             return Err(Failure { reason, cause });
         }
-        tokio::time::sleep(wait).await;
+        thread::sleep(wait);
         Ok(())
     }
 }
 
-pub(super) struct Clients {
-    /// Follows no redirect.
-    pub(super) head: reqwest::Client,
-    pub(super) get: reqwest::Client,
+/// Gives the answer to a request, whatever its status; redirects are not followed.
+pub(super) fn send(request: Request<()>) -> Result<Response<Body>, Failure> {
+    let url = request.uri().clone();
+    if url.scheme_str() == Some("https") && cryptography().is_none() {
+        return Err(Failure::broken(format!("{} {NO_CRYPTOGRAPHY}", shown(&url))));
+    }
+    agent(&request).run(request).map_err(|error| unreachable(&url, error))
 }
 
-/// One pool of connections for the process.
-pub(super) fn clients() -> Result<&'static Clients, Failure> {
-    static CLIENTS: LazyLock<reqwest::Result<Clients>> = LazyLock::new(|| {
-        let metadata_timeout = env::seconds("HF_HUB_ETAG_TIMEOUT", 10);
-        let transfer_timeout = env::seconds("HF_HUB_DOWNLOAD_TIMEOUT", 10);
-        let builder = |timeout| {
-            // Sizes are those of the files, not of what a compressed transfer takes.
-            let identity = HeaderValue::from_static("identity");
-            reqwest::Client::builder()
-                .user_agent(concat!("sconce/", env!("CARGO_PKG_VERSION")))
-                .default_headers(HeaderMap::from_iter([(header::ACCEPT_ENCODING, identity)]))
-                .connect_timeout(timeout)
-                .read_timeout(timeout)
-        };
-        Ok(Clients {
-            head: builder(metadata_timeout).redirect(Policy::none()).build()?,
-            get: builder(transfer_timeout).redirect(Policy::limited(MAX_REDIRECTS)).build()?,
+/// One pool of connections for the process for each wait and proxy, which the environment tells once.
+fn agent(request: &Request<()>) -> &'static Agent {
+    static AGENTS: LazyLock<[[Agent; 3]; 2]> = LazyLock::new(|| {
+        ["HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"].map(|name| {
+            let wait = env::seconds(name, 10);
+            [None, proxy("http"), proxy("https")].map(|proxy| new_agent(wait, proxy))
         })
     });
-    CLIENTS.as_ref().map_err(|error| Failure::broken(format!("no HTTP client: {error}")))
-}
-
-/// Runs a future to its end on a thread of its own, so that the caller may be inside another
-/// runtime. Connections live on a runtime that is never dropped, which would panic there.
-pub(super) fn block_on<T, F>(future: impl FnOnce() -> F + Send) -> Result<T, Failure>
-where
-    F: Future<Output = Result<T, Failure>>,
-    T: Send,
-{
-    static RUNTIME: LazyLock<io::Result<Runtime>> =
-        LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build());
-    let no_thread = |error: &io::Error| Failure::broken(format!("no thread: {error}"));
-    let runtime = RUNTIME.as_ref().map_err(no_thread)?;
-    thread::scope(|scope| {
-        thread::Builder::new()
-            .spawn_scoped(scope, || runtime.block_on(future()))
-            .map_err(|error| no_thread(&error))?
-            .join()
-            .unwrap_or_else(|panic| panic::resume_unwind(panic))
-    })
-}
-
-/// The whole chain of causes: reqwest's own text is "error sending request".
-pub(super) fn unreachable(url: &Url, error: &reqwest::Error) -> Failure {
-    let mut causes = String::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        causes.push_str(": ");
-        causes.push_str(&error.to_string());
-        source = error.source();
-    }
-    let what = if error.is_timeout() {
-        "did not answer in time"
-    } else if error.is_connect() {
-        "cannot be reached"
-    } else {
-        "was cut"
+    let url = request.uri();
+    let is_direct = Proxy::try_from_env().is_none_or(|proxy| proxy.is_no_proxy(url));
+    let proxy = match url.scheme_str() {
+        _ if is_direct => 0,
+        Some("https") => 2,
+        _ => 1,
     };
-    Failure::unreachable(format!("{url} {what}{causes}"))
+    &AGENTS[usize::from(request.method() != Method::HEAD)][proxy]
+}
+
+fn new_agent(wait: Duration, proxy: Option<Proxy>) -> Agent {
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
+    let tls = match cryptography() {
+        Some(provider) => tls.unversioned_rustls_crypto_provider(provider),
+        None => tls,
+    };
+    Agent::config_builder()
+        .tls_config(tls.build())
+        .proxy(proxy)
+        .timeout_resolve(Some(wait))
+        .timeout_connect(Some(wait))
+        .timeout_per_read(Some(wait))
+        .user_agent(concat!("sconce/", env!("CARGO_PKG_VERSION")))
+        // Sizes are those of the files, not of what a compressed transfer takes.
+        .accept_encoding("identity")
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .build()
+        .new_agent()
+}
+
+/// The provider that the program installed for its process, else our own where the processor has
+/// all that it needs: graviola panics elsewhere.
+fn cryptography() -> Option<Arc<CryptoProvider>> {
+    static OWN: LazyLock<Option<Arc<CryptoProvider>>> = LazyLock::new(|| {
+        #[cfg(target_arch = "x86_64")]
+        return (is_x86_feature_detected!("aes")
+            && is_x86_feature_detected!("pclmulqdq")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("adx")
+            && is_x86_feature_detected!("avx")
+            && is_x86_feature_detected!("avx2"))
+        .then(|| Arc::new(rustls_graviola::default_provider()));
+        #[cfg(target_arch = "aarch64")]
+        return (std::arch::is_aarch64_feature_detected!("neon")
+            && std::arch::is_aarch64_feature_detected!("aes")
+            && std::arch::is_aarch64_feature_detected!("pmull")
+            && std::arch::is_aarch64_feature_detected!("sha2"))
+        .then(|| Arc::new(rustls_graviola::default_provider()));
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        None
+    });
+    CryptoProvider::get_default().cloned().or_else(|| OWN.clone())
+}
+
+/// The proxy for addresses of a scheme; ureq's own reading takes one for all.
+fn proxy(scheme: &str) -> Option<Proxy> {
+    let names = [scheme, "all"].map(|name| format!("{name}_proxy"));
+    let mut both = names.iter().flat_map(|name| [name.to_ascii_uppercase(), name.clone()]);
+    let named = both.find_map(|name| var(name).ok().filter(|proxy| !proxy.is_empty()))?;
+    Proxy::new(&named).ok()
+}
+
+/// No answer, or one that ended before its time.
+pub(super) fn unreachable(url: &Uri, error: impl Into<ureq::Error>) -> Failure {
+    let error = error.into();
+    let was_cut = |kind| {
+        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+    };
+    let what = match &error {
+        ureq::Error::Timeout(_) => "did not answer in time",
+        ureq::Error::Io(error) if was_cut(error.kind()) => "was cut",
+        ureq::Error::Protocol(_) => "was cut",
+        _ => "cannot be reached",
+    };
+    Failure::unreachable(format!("{} {what}: {error}", shown(url)))
 }
 
 /// `Retry-After` in seconds or as a date; else the seconds until the Hub's own rate limit opens
@@ -173,7 +202,9 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-pub(super) const MAX_REDIRECTS: usize = 10;
+const NO_CRYPTOGRAPHY: &str = "needs TLS, whose cryptography here (graviola) wants a processor with AES, \
+    AVX2 and ADX (x86-64) or with AES and SHA-2 (ARM): install another provider of rustls 0.23 for the \
+    process (`CryptoProvider::install_default`), or fetch the model with `hf download`";
 const ATTEMPTS: u32 = 5;
 /// Doubled after each failure: at most 3.75 s of waiting in all.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -187,7 +218,7 @@ mod tests {
     #[test]
     fn waits_that_servers_ask_for() {
         let asked = |name: &'static str, value: &str| {
-            let value = HeaderValue::from_str(value).unwrap();
+            let value = value.parse().unwrap();
             wait_asked(&HeaderMap::from_iter([(HeaderName::from_static(name), value)]))
         };
         assert_eq!(asked("retry-after", "7"), Some(Duration::from_secs(7)));

@@ -11,6 +11,7 @@ use crate::source::hub::client::{Client, Lookup, Remote};
 use crate::source::hub::env;
 use crate::source::hub::http::{Cause, Failure};
 use crate::source::hub::progress::Progress;
+#[cfg(feature = "xet")]
 use crate::source::hub::xet::{self, XetFile};
 use crate::source::hub::{Callback, HubRepo};
 
@@ -19,7 +20,6 @@ pub(in crate::source) struct OpenRepo {
     name: String,
     id: String,
     commit: String,
-    root: PathBuf,
     cache: Cache,
     client: Client,
     /// Set by the first request: nothing, or why only the cache is used from then on.
@@ -43,7 +43,6 @@ impl OpenRepo {
             commit: String::new(),
             cache: Cache::new(&root, &repo.id),
             client: Client::new(&endpoint, &repo.id, repo.token.clone().or_else(env::token))?,
-            root,
             cut_off: OnceLock::new(),
             progress: repo.progress.clone(),
         };
@@ -154,6 +153,7 @@ impl OpenRepo {
         let blob = self.cache.blob(&remote.etag);
         let progress = Progress::new(self.progress.as_ref(), name, remote.size);
         // Xet begins anew; what was begun is better continued.
+        #[cfg(feature = "xet")]
         if remote.in_xet
             && cache::is_sha256(&remote.etag)
             && xet::is_worth_it(remote.size)
@@ -171,16 +171,18 @@ impl OpenRepo {
         self.cache.link(&self.commit, name, &remote.etag).map_err(Failure::disk)
     }
 
+    #[cfg(feature = "xet")]
     fn fetch_through_xet(
         &self,
         name: &str,
         remote: &Remote,
         progress: &Progress,
     ) -> Result<(), Failure> {
+        let Some(cache_dir) = self.cache.folder().parent() else { return Ok(()) };
         XetFile {
             endpoint: self.client.endpoint(),
             token: self.client.token(),
-            cache_dir: &self.root,
+            cache_dir,
             id: &self.id,
             commit: &self.commit,
             name,

@@ -1,4 +1,4 @@
-//! Files stored in Xet, the Hub's chunked storage, through hf-hub.
+//! Files stored in Xet, the Hub's chunked storage, through hf-hub (feature `xet`).
 //!
 //! Xet fetches many chunks at once, which is several times faster for large weights. The Hub also
 //! serves these files over plain HTTP, so nothing depends on it: when a transfer fails here, plain
