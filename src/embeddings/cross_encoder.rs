@@ -18,7 +18,7 @@ use crate::models::AutoModel;
 use crate::models::heads::{Encoder, Labels, SequenceClassifier};
 use crate::models::{HeadOnBody, ModelLimits, TextModel};
 use crate::options::LoadOptions;
-use crate::source::{ModelFiles, json};
+use crate::source::ModelFiles;
 use crate::tokenizer::Tokenizer;
 
 /// Pairs of texts in, scores out.
@@ -53,7 +53,7 @@ impl CrossEncoder {
             }
             None => (files.subfolder("")?, TransformerSettings::of_a_model(), &[] as &[Module]),
         };
-        let config: Value = json::optional(&own, "config.json")?.unwrap_or_default();
+        let config: Value = own.json("config.json")?.unwrap_or_default();
         let task = match layout.modules {
             Some(_) => settings.task.as_str(),
             None if is_causal_lm(&config) => "text-generation",

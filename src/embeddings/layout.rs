@@ -64,7 +64,7 @@ impl Layout {
     /// Reads both files. Without `modules.json`, and where the other file says that the repository is
     /// of another class, neither counts.
     pub(crate) fn read(files: &ModelFiles, opener: Opener) -> Result<Self> {
-        let modules: Option<Vec<Entry>> = json::optional(files, MODULES)?;
+        let modules: Option<Vec<Entry>> = files.json(MODULES)?;
         for Entry { path, .. } in modules.iter().flatten() {
             let mut parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
             if !parts.all(stays_inside) {
@@ -73,7 +73,7 @@ impl Layout {
         }
         let mut config = Config::default();
         if modules.is_some() {
-            config = json::optional(files, CONFIG)?.unwrap_or_default();
+            config = files.json(CONFIG)?.unwrap_or_default();
         }
         let class = config.model_type.as_deref().unwrap_or("SentenceTransformer");
         let modules = modules.filter(|_| class == opener.name());

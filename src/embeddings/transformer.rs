@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::source::{ModelFiles, json};
+use crate::source::ModelFiles;
 
 /// What of the settings makes a difference here.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl TransformerSettings {
     /// Of a module's folder: the first of the files that is there and not empty.
     pub(crate) fn read(files: &ModelFiles) -> Result<Self> {
         for name in NAMES {
-            let fields: Option<Map<String, Value>> = json::optional(files, name)?;
+            let fields: Option<Map<String, Value>> = files.json(name)?;
             let Some(fields) = fields.filter(|fields| !fields.is_empty()) else { continue };
             let path = files.required(name, "the settings of a Transformer")?;
             let fields = Fields::deserialize(Value::Object(fields))

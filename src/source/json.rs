@@ -5,15 +5,10 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::source::{ModelFiles, file};
+use crate::source::file;
 
 /// Reads a JSON file.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = file::read(path)?;
     serde_json::from_slice(&text).map_err(|error| Error::malformed(path, error))
-}
-
-/// The same of a source, `None` where it has no such file.
-pub(crate) fn optional<T: DeserializeOwned>(files: &ModelFiles, name: &str) -> Result<Option<T>> {
-    files.optional(name)?.map(|path| read(&path)).transpose()
 }

@@ -15,14 +15,19 @@ pub(crate) mod mapped;
 mod advice;
 mod directory;
 mod lfs;
+mod names;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use directory::Directory;
 use gguf::GgufFile;
 use hub::{HubRepo, OpenRepo};
+use names::check_name;
+pub(crate) use names::{check_named_by, stays_inside};
 
 /// Where a model's files come from.
 ///
@@ -106,6 +111,15 @@ impl ModelSource {
                 Files::Gguf(GgufFile::open(&parts)?)
             }
         }))
+    }
+}
+
+impl HubRepo {
+    /// A GGUF file inside this repository. Of a split file (`-00001-of-0000N.gguf`) any part may
+    /// be named.
+    #[must_use]
+    pub fn gguf(self, file: impl Into<String>) -> ModelSource {
+        ModelSource::HubGguf { repo: self, file: file.into() }
     }
 }
 
@@ -249,6 +263,11 @@ impl ModelFiles {
             .unwrap_or_else(|| self.missing(name, name, &format!("it holds {needed_for}"))))
     }
 
+    /// What a JSON file says; `None` where there is no such file.
+    pub(crate) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        self.optional(name)?.map(|path| json::read(&path)).transpose()
+    }
+
     /// The error for a file that is not there, with what to do about it; `file` may tell alternatives to
     /// `name`.
     pub(crate) fn missing(&self, name: &str, file: &str, reason: &str) -> Error {
@@ -305,29 +324,6 @@ impl ModelFiles {
 /// By which the reference tells adapters: `find_adapter_config_file`.
 const ADAPTER_CONFIG: &str = "adapter_config.json";
 
-fn check_name(name: &str) -> Result<()> {
-    if stays_inside(name) {
-        return Ok(());
-    }
-    Err(Error::input(format!("{name:?} is no path inside a model's folder")))
-}
-
-/// Refuses a name of a file or folder that one of the model's own files gives, which is to blame.
-pub(crate) fn check_named_by(file: &Path, name: &str) -> Result<()> {
-    if stays_inside(name) {
-        return Ok(());
-    }
-    Err(Error::malformed(file, format!("names {name:?}, which is no path inside a model's folder")))
-}
-
-/// Whether a relative path parted by `/` names something below the folder it is joined to.
-pub(crate) fn stays_inside(path: &str) -> bool {
-    !path.contains(['\\', '\0'])
-        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        // A drive, on Windows.
-        && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,16 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stay_inside() {
-        for name in ["config.json", "a/b/c.json", "...", "a..b", ".hidden", "1_Pooling/config.json"]
-        {
-            assert!(stays_inside(name), "{name}");
-        }
-        let outside =
-            ["", "/", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "./a", "a/", "a\\b", "a\0"];
-        for name in outside {
-            assert!(!stays_inside(name), "{name}");
-        }
+    fn names_that_lead_out_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let files = ModelSource::directory(folder.path()).open().unwrap();
         assert_eq!(files.optional("config.json").unwrap(), None);

@@ -1,28 +1,21 @@
 //! The tokenizers crate, held at arm's length: its panics become errors.
 
 use std::any::Any;
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use tokenizers::Decoder;
-use tokenizers::InputSequence;
-use tokenizers::ModelWrapper;
-use tokenizers::NormalizedString;
-use tokenizers::Normalizer;
-use tokenizers::NormalizerWrapper;
-use tokenizers::PostProcessor;
-use tokenizers::PostProcessorWrapper;
+use serde_json::Value;
 use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{
+    Decoder, InputSequence, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper,
+    PostProcessor, PostProcessorWrapper,
+};
 
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tokenizer::bounded::{Bounded, Engine};
 use crate::tokenizer::quiet::caught;
-use crate::tokenizer::special::AddedToken;
-use crate::tokenizer::special::SpecialToken;
-use crate::tokenizer::to_gguf::Parts;
+use crate::tokenizer::special::{AddedToken, SpecialToken};
 
 /// Splits and joins; knows nothing of special tokens around a text, padding or truncation.
 pub(super) struct Backend(Engine);
@@ -30,6 +23,13 @@ pub(super) struct Backend(Engine);
 /// Puts special tokens around one or two texts.
 #[derive(Clone)]
 pub(super) struct Template(Option<Arc<PostProcessorWrapper>>);
+
+/// What a tokenizer is made of.
+pub(super) struct Parts {
+    /// As `tokenizer.json` has it.
+    pub(super) json: Value,
+    pub(super) added: Vec<(u32, tokenizers::AddedToken)>,
+}
 
 impl Backend {
     /// Takes over a tokenizer without post-processor, padding and truncation.

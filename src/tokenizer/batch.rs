@@ -2,14 +2,10 @@
 
 use rayon::prelude::*;
 
-use crate::batch::PaddingSide;
-use crate::batch::TokenBatch;
-use crate::error::Error;
-use crate::error::Result;
-use crate::tokenizer::Tokenizer;
-use crate::tokenizer::encode::EncodeOptions;
-use crate::tokenizer::encode::Encoding;
-use crate::tokenizer::encode::TextInput;
+use crate::batch::{PaddingSide, TokenBatch};
+use crate::error::{Error, Result};
+use crate::tokenizer::encode::{EncodeOptions, Encoding, TextInput};
+use crate::tokenizer::shared::Tokenizer;
 use crate::tokenizer::truncation::Truncation;
 
 /// How to make a batch.
@@ -92,72 +88,97 @@ pub struct BatchEncoding {
     pub encodings: Vec<Encoding>,
 }
 
-pub(super) fn encode(
-    tokenizer: &Tokenizer,
-    inputs: &[TextInput<'_>],
-    options: &BatchOptions,
-) -> Result<BatchEncoding> {
-    let rows = inputs
-        .par_iter()
-        .map(|&input| tokenizer.encode_with(input, &options.encode))
-        .collect::<Result<Vec<_>>>()?;
-    pad(tokenizer, rows, options)
-}
+impl Tokenizer {
+    /// Many texts at once, in parallel, cut and padded to one length.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_with`](Self::encode_with) and [`pad`](Self::pad).
+    pub fn encode_batch(
+        &self,
+        texts: &[impl AsRef<str> + Sync],
+        options: &BatchOptions,
+    ) -> Result<BatchEncoding> {
+        let inputs: Vec<_> = texts.iter().map(|text| TextInput::from(text.as_ref())).collect();
+        self.encode_batch_with(&inputs, options)
+    }
 
-pub(super) fn pad(
-    tokenizer: &Tokenizer,
-    mut rows: Vec<Encoding>,
-    options: &BatchOptions,
-) -> Result<BatchEncoding> {
-    let longest = rows.iter().map(Encoding::len).max().unwrap_or(0);
-    let mut length = match options.padding {
-        Padding::Longest => longest,
-        Padding::MaxLength(length) if longest > length => {
-            let reason = format!("{length} is less than a row's {longest} tokens: set truncation");
-            return Err(Error::option("max_length", reason));
+    /// As [`encode_batch`](Self::encode_batch), for pairs and lists of words too.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_with`](Self::encode_with) and [`pad`](Self::pad).
+    pub fn encode_batch_with(
+        &self,
+        inputs: &[TextInput<'_>],
+        options: &BatchOptions,
+    ) -> Result<BatchEncoding> {
+        let rows = inputs
+            .par_iter()
+            .map(|&input| self.encode_with(input, &options.encode))
+            .collect::<Result<Vec<_>>>()?;
+        self.pad(rows, options)
+    }
+
+    /// Pads rows to one length; `options.encode` is not looked at. For rows from elsewhere, such
+    /// as the windows of a long text ([`Encoding::overflowing`]).
+    ///
+    /// # Errors
+    ///
+    /// When a row needs padding and there is no padding token, when a row is longer than
+    /// [`Padding::MaxLength`], or when a row would be nothing but padding.
+    pub fn pad(&self, mut rows: Vec<Encoding>, options: &BatchOptions) -> Result<BatchEncoding> {
+        let longest = rows.iter().map(Encoding::len).max().unwrap_or(0);
+        let mut length = match options.padding {
+            Padding::Longest => longest,
+            Padding::MaxLength(length) if longest > length => {
+                let reason =
+                    format!("{length} is less than a row's {longest} tokens: set truncation");
+                return Err(Error::option("max_length", reason));
+            }
+            Padding::MaxLength(length) => length,
+        };
+        if let Some(multiple) = options.pad_to_multiple_of {
+            length = (multiple > 0)
+                .then(|| length.checked_next_multiple_of(multiple))
+                .flatten()
+                .ok_or_else(|| {
+                    Error::option("pad_to_multiple_of", format!("{multiple} is no length"))
+                })?;
         }
-        Padding::MaxLength(length) => length,
-    };
-    if let Some(multiple) = options.pad_to_multiple_of {
-        length = (multiple > 0)
-            .then(|| length.checked_next_multiple_of(multiple))
-            .flatten()
-            .ok_or_else(|| {
-                Error::option("pad_to_multiple_of", format!("{multiple} is no length"))
+        if length > longest.max(MOST_PADDED) {
+            let option = match options.padding {
+                Padding::MaxLength(asked) if asked > MOST_PADDED => "max_length",
+                _ => "pad_to_multiple_of",
+            };
+            let reason = format!("rows of {length} tokens; padding goes up to {MOST_PADDED}");
+            return Err(Error::option(option, reason));
+        }
+        if rows.iter().any(|row| row.len() < length) {
+            let named = self.pad_token();
+            let id = options.pad_id.or_else(|| named.map(|token| token.id)).ok_or_else(|| {
+                Error::option(
+                    "pad_id",
+                    "the self has no padding token: name one, such as the eos token's",
+                )
             })?;
+            let padding = PadToken {
+                id,
+                type_id: self.shared.settings.pad_type_id,
+                token: self.id_to_token(id).unwrap_or_default(),
+            };
+            let side = options.padding_side.unwrap_or_else(|| self.padding_side());
+            rows.iter_mut().for_each(|row| padding.fill(row, length, side));
+        }
+        let ids = rows.iter().flat_map(|row| row.ids.iter().copied()).collect();
+        let mask = rows.iter().flat_map(|row| row.attention_mask.iter().copied()).collect();
+        let type_ids = rows.iter().flat_map(|row| row.type_ids.iter().copied()).collect();
+        let mut tokens = TokenBatch::new(rows.len(), ids, mask)?;
+        if self.returns_type_ids() {
+            tokens = tokens.with_type_ids(type_ids)?;
+        }
+        Ok(BatchEncoding { tokens, encodings: rows })
     }
-    if length > longest.max(MOST_PADDED) {
-        let option = match options.padding {
-            Padding::MaxLength(asked) if asked > MOST_PADDED => "max_length",
-            _ => "pad_to_multiple_of",
-        };
-        let reason = format!("rows of {length} tokens; padding goes up to {MOST_PADDED}");
-        return Err(Error::option(option, reason));
-    }
-    if rows.iter().any(|row| row.len() < length) {
-        let named = tokenizer.pad_token();
-        let id = options.pad_id.or_else(|| named.map(|token| token.id)).ok_or_else(|| {
-            Error::option(
-                "pad_id",
-                "the tokenizer has no padding token: name one, such as the eos token's",
-            )
-        })?;
-        let padding = PadToken {
-            id,
-            type_id: tokenizer.shared.settings.pad_type_id,
-            token: tokenizer.id_to_token(id).unwrap_or_default(),
-        };
-        let side = options.padding_side.unwrap_or_else(|| tokenizer.padding_side());
-        rows.iter_mut().for_each(|row| padding.fill(row, length, side));
-    }
-    let ids = rows.iter().flat_map(|row| row.ids.iter().copied()).collect();
-    let mask = rows.iter().flat_map(|row| row.attention_mask.iter().copied()).collect();
-    let type_ids = rows.iter().flat_map(|row| row.type_ids.iter().copied()).collect();
-    let mut tokens = TokenBatch::new(rows.len(), ids, mask)?;
-    if tokenizer.returns_type_ids() {
-        tokens = tokens.with_type_ids(type_ids)?;
-    }
-    Ok(BatchEncoding { tokens, encodings: rows })
 }
 
 /// The longest row that is filled up: no model reads more tokens, and padding takes memory that no text

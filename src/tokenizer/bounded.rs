@@ -8,18 +8,12 @@ use std::panic::resume_unwind;
 
 use serde::Serialize;
 use serde_json::Value;
-use tokenizers::Decoder;
-use tokenizers::DecoderWrapper;
-use tokenizers::ModelWrapper;
-use tokenizers::NormalizedString;
-use tokenizers::Normalizer;
-use tokenizers::NormalizerWrapper;
-use tokenizers::PostProcessorWrapper;
-use tokenizers::PreTokenizerWrapper;
-use tokenizers::Result;
-use tokenizers::TokenizerImpl;
 use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::Replace;
+use tokenizers::{
+    Decoder, DecoderWrapper, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper,
+    PostProcessorWrapper, PreTokenizerWrapper, Result, TokenizerImpl,
+};
 
 /// The tokenizers crate's tokenizer with bounded parts.
 pub(super) type Engine = TokenizerImpl<

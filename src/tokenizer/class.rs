@@ -3,8 +3,6 @@
 use serde_json::Value;
 
 use crate::batch::PaddingSide;
-use crate::tokenizer::model_types::MODEL_TYPES;
-use crate::tokenizer::named::content;
 
 /// A family of tokenizer classes that load alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,13 +138,6 @@ impl Class {
             "XLNetTokenizer" | "CpmTokenizer" => Self::XlNet,
             _ => Self::Other,
         }
-    }
-
-    /// By `model_type` of a `config.json`, where no class is named: `TOKENIZER_MAPPING_NAMES`.
-    pub(super) fn of_model(model_type: &str) -> Self {
-        let is_one = |types: &str| types.split(' ').any(|name| name == model_type);
-        let class = MODEL_TYPES.iter().find(|(types, _)| is_one(types));
-        class.map_or(Self::Other, |&(_, class)| class)
     }
 
     /// The class whose older files are converted alike.
@@ -347,3 +338,8 @@ impl Class {
 
 /// More tokens that are only numbered would be a lie.
 const MAX_COUNTED: u64 = 10_000;
+
+/// A token is given as its text or as an object of its properties.
+pub(super) fn content(value: &Value) -> Option<String> {
+    value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
+}

@@ -4,11 +4,11 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::tokenizer::Shared;
+use crate::tokenizer::shared::{Shared, Tokenizer};
 
 /// Decodes ids one by one.
 ///
-/// The pieces put together are exactly what [`Tokenizer::decode`](crate::tokenizer::Tokenizer::decode)
+/// The pieces put together are exactly what [`Tokenizer::decode`]
 /// makes of all ids: a piece never holds half a character, and what a later token could still
 /// change is held back. That is a character whose bytes are not complete, a run of byte tokens
 /// (`<0xE4>`, which stand for text only if all of them do), and a space that
@@ -27,7 +27,7 @@ pub struct DecodeStream {
 }
 
 impl DecodeStream {
-    pub(super) fn new(shared: Arc<Shared>, skip_special_tokens: bool) -> Self {
+    fn new(shared: Arc<Shared>, skip_special_tokens: bool) -> Self {
         Self { shared, skip_special_tokens, ids: Vec::new(), context: 0, held: String::new() }
     }
 
@@ -35,7 +35,7 @@ impl DecodeStream {
     ///
     /// # Errors
     ///
-    /// As [`Tokenizer::decode`](crate::tokenizer::Tokenizer::decode).
+    /// As [`Tokenizer::decode`].
     pub fn push(&mut self, id: u32) -> Result<Option<String>> {
         let Some(token) = self.contribution(id) else { return Ok(None) };
         self.ids.push(id);
@@ -57,7 +57,7 @@ impl DecodeStream {
     ///
     /// # Errors
     ///
-    /// As [`Tokenizer::decode`](crate::tokenizer::Tokenizer::decode).
+    /// As [`Tokenizer::decode`].
     pub fn finish(&mut self) -> Result<Option<String>> {
         let text = self.fresh()?;
         self.ids.clear();
@@ -104,9 +104,45 @@ impl DecodeStream {
     }
 }
 
+impl Tokenizer {
+    /// The text of ids, as Python's `tokenizer.decode`: ids outside the vocabulary are left out,
+    /// and spaces before punctuation too where `clean_up_tokenization_spaces` says so.
+    ///
+    /// # Errors
+    ///
+    /// When the tokenizer's decoder fails, which only a broken file can bring about.
+    pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+        self.decode_with(ids, skip_special_tokens, self.shared.settings.clean_up_spaces)
+    }
+
+    /// As [`decode`](Self::decode), whatever the tokenizer's own `clean_up_tokenization_spaces`.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn decode_with(
+        &self,
+        ids: &[u32],
+        skip_special_tokens: bool,
+        clean_up_spaces: bool,
+    ) -> Result<String> {
+        let text = self.shared.decode(ids, skip_special_tokens)?;
+        Ok(match clean_up_spaces {
+            true => self::clean_up_spaces(&text),
+            false => text,
+        })
+    }
+
+    /// Decodes ids one by one, for text that appears while it is generated.
+    #[must_use]
+    pub fn decode_stream(&self, skip_special_tokens: bool) -> DecodeStream {
+        DecodeStream::new(Arc::clone(&self.shared), skip_special_tokens)
+    }
+}
+
 impl Shared {
     /// As the tokenizers crate and, for CLIP, the Python class around it decode.
-    pub(super) fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+    fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
         let text = self.backend.decode(ids, skip_special_tokens)?;
         Ok(match self.settings.marks_word_ends {
             true => text.replace("</w>", " ").trim().to_owned(),
@@ -125,7 +161,7 @@ impl std::fmt::Debug for DecodeStream {
 }
 
 /// `clean_up_tokenization` of transformers: the replacements one after the other.
-pub(super) fn clean_up_spaces(text: &str) -> String {
+fn clean_up_spaces(text: &str) -> String {
     CLEAN_UP.iter().fold(text.to_owned(), |text, (from, to)| match text.contains(from) {
         true => text.replace(from, to),
         false => text,

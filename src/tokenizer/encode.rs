@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use tokenizers::InputSequence;
 
-use crate::tokenizer::Tokenizer;
+use crate::error::Result;
+use crate::tokenizer::shared::Tokenizer;
 use crate::tokenizer::truncation::{Truncation, Unfit, truncate};
 
 /// What to encode.
@@ -145,31 +146,58 @@ impl Encoding {
     }
 }
 
-pub(super) fn encode(
-    tokenizer: &Tokenizer,
-    input: TextInput<'_>,
-    options: &EncodeOptions,
-) -> Result<Encoding, Unfit> {
-    let backend = &tokenizer.shared.backend;
-    let (mut first, mut second) = match input {
-        TextInput::Text(text) => (backend.split(InputSequence::from(text))?, None),
-        TextInput::Pair(first, second) => {
-            let mut second = backend.split(second.into())?;
-            // Before it is cut: templates set this in the first window only.
-            second.set_type_ids(vec![1; second.len()]);
-            (backend.split(first.into())?, Some(second))
-        }
-        TextInput::Words(words) => (backend.split(InputSequence::from(words))?, None),
-    };
-    if let Some(truncation) = &options.truncation {
-        let special = match options.add_special_tokens {
-            true => tokenizer.template.length(second.is_some()),
-            false => 0,
-        };
-        truncate(tokenizer, &mut first, second.as_mut(), truncation, special)?;
+impl Tokenizer {
+    /// The ids of one text, special tokens around it: transformers' `tokenizer(text)`.
+    ///
+    /// # Errors
+    ///
+    /// When the vocabulary cannot express the text (it lacks both the characters and an unknown
+    /// token).
+    pub fn encode(&self, text: &str) -> Result<Encoding> {
+        self.encode_with(text, &EncodeOptions::default())
     }
-    let whole = tokenizer.template.apply(first, second, options.add_special_tokens)?;
-    Ok(convert(whole))
+
+    /// The ids of a text, a pair of texts or a list of words.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode), and when `truncation` leaves no room for special tokens.
+    pub fn encode_with<'a>(
+        &self,
+        input: impl Into<TextInput<'a>>,
+        options: &EncodeOptions,
+    ) -> Result<Encoding> {
+        Ok(self.fit(input.into(), options)?)
+    }
+
+    /// As [`encode_with`](Self::encode_with), with the reason as a kind where a text cannot be cut as
+    /// asked.
+    pub(crate) fn fit(
+        &self,
+        input: TextInput<'_>,
+        options: &EncodeOptions,
+    ) -> Result<Encoding, Unfit> {
+        let backend = &self.shared.backend;
+        let (mut first, mut second) = match input {
+            TextInput::Text(text) => (backend.split(InputSequence::from(text))?, None),
+            TextInput::Pair(first, second) => {
+                let mut second = backend.split(second.into())?;
+                // Before it is cut: templates set this in the first window only.
+                second.set_type_ids(vec![1; second.len()]);
+                (backend.split(first.into())?, Some(second))
+            }
+            TextInput::Words(words) => (backend.split(InputSequence::from(words))?, None),
+        };
+        if let Some(truncation) = &options.truncation {
+            let special = match options.add_special_tokens {
+                true => self.template.length(second.is_some()),
+                false => 0,
+            };
+            truncate(self, &mut first, second.as_mut(), truncation, special)?;
+        }
+        let whole = self.template.apply(first, second, options.add_special_tokens)?;
+        Ok(convert(whole))
+    }
 }
 
 fn convert(mut encoding: tokenizers::Encoding) -> Encoding {

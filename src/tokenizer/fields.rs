@@ -1,11 +1,9 @@
 //! The fields of `tokenizer_config.json` that are read, and what each must be.
 
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::tokenizer::named::ADDITIONAL;
-use crate::tokenizer::named::EXTRA;
-use crate::tokenizer::named::content;
+use crate::tokenizer::class::content;
+use crate::tokenizer::named::{ADDITIONAL, EXTRA};
 
 /// What a field holds; `null` is taken everywhere.
 #[derive(Debug, Clone, Copy)]

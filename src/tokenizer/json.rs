@@ -2,37 +2,26 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-use serde::Deserializer;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use tokenizers::AddedToken;
-use tokenizers::DecoderWrapper;
-use tokenizers::ModelWrapper;
-use tokenizers::NormalizerWrapper;
-use tokenizers::PaddingDirection;
-use tokenizers::PostProcessorWrapper;
-use tokenizers::PreTokenizerWrapper;
-use tokenizers::TruncationDirection;
-use tokenizers::TruncationParams;
 use tokenizers::models::bpe::BPE;
 use tokenizers::models::unigram::Unigram;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::{
+    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PaddingDirection,
+    PostProcessorWrapper, PreTokenizerWrapper, TruncationDirection, TruncationParams,
+};
 
 use crate::batch::PaddingSide;
 use crate::error::Error;
 use crate::source::file;
-use crate::tokenizer::Truncation;
-use crate::tokenizer::backend::Template;
-use crate::tokenizer::backend::add_tokens;
-use crate::tokenizer::backend::guarded;
-use crate::tokenizer::bounded;
+use crate::tokenizer::backend::{Template, add_tokens, guarded};
 use crate::tokenizer::bounded::Engine;
-use crate::tokenizer::charsmap;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
-use crate::tokenizer::pattern;
+use crate::tokenizer::{Truncation, bounded, charsmap, pattern};
 
 /// The parts of a tokenizer before special tokens are looked after.
 pub(super) struct Parts {

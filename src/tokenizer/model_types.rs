@@ -2,9 +2,18 @@
 
 use crate::tokenizer::class::Class;
 
+impl Class {
+    /// By `model_type` of a `config.json`, where no class is named: `TOKENIZER_MAPPING_NAMES`.
+    pub(super) fn of_model(model_type: &str) -> Self {
+        let is_one = |types: &str| types.split(' ').any(|name| name == model_type);
+        let class = MODEL_TYPES.iter().find(|(types, _)| is_one(types));
+        class.map_or(Self::Other, |&(_, class)| class)
+    }
+}
+
 /// `model_type`s of a `config.json`, separated by spaces, and their class. Others have
 /// [`Class::Other`], or no class at all.
-pub(super) const MODEL_TYPES: &[(&str, Class)] = &[
+const MODEL_TYPES: &[(&str, Class)] = &[
     ("albert nystromformer rembert yoso", Class::Albert),
     ("barthez", Class::Barthez),
     (

@@ -3,11 +3,10 @@
 //! Source: `SpecialTokensMixin` and `_set_model_specific_special_tokens`.
 
 use serde::Deserialize;
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use crate::tokenizer::class::Class;
+use crate::tokenizer::class::{Class, content};
 
 /// The roles that every tokenizer has, in transformers' order.
 pub(super) const NAMES: [&str; 7] =
@@ -78,11 +77,6 @@ impl GivenToken {
             .rstrip(self.rstrip)
             .normalized(self.normalized.unwrap_or(!special))
     }
-}
-
-/// A token is given as its text or as an object of its properties.
-pub(super) fn content(value: &Value) -> Option<String> {
-    value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }
 
 /// All special tokens that the class and the fields of `tokenizer_config.json` name.

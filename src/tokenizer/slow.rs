@@ -2,30 +2,20 @@
 //!
 //! Source: `convert_slow_tokenizer.py` and the slow classes whose files it reads.
 
-use serde_json::Value;
-use serde_json::json;
-use tokenizers::DecoderWrapper;
-use tokenizers::NormalizerWrapper;
-use tokenizers::PostProcessorWrapper;
-use tokenizers::PreTokenizerWrapper;
-use tokenizers::models::bpe::BPE;
-use tokenizers::models::bpe::Vocab;
+use serde_json::{Value, json};
+use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::models::wordpiece::WordPiece;
 
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source;
-use crate::source::ModelFiles;
-use crate::source::file;
-use crate::tokenizer::backend::Template;
+use crate::source::{ModelFiles, file};
 use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
-use crate::tokenizer::json::FileDefaults;
-use crate::tokenizer::json::Parts;
-use crate::tokenizer::json::part;
+use crate::tokenizer::json::{Parts, part};
 use crate::tokenizer::pretokenizer::QWEN2;
+use crate::tokenizer::sketch::{Sketch, template};
 use crate::tokenizer::spm;
 
 /// Reads whichever vocabulary files the class uses.
@@ -46,66 +36,6 @@ pub(super) fn load(files: &ModelFiles, config: &Config) -> Result<Parts> {
         }
     };
     spm::load(&required(files, name, "the SentencePiece vocabulary")?, config)
-}
-
-/// A part of a tokenizer, as `tokenizer.json` would write it.
-pub(super) struct Sketch {
-    pub(super) normalizer: Option<NormalizerWrapper>,
-    pub(super) pre_tokenizer: Value,
-    pub(super) post_processor: Value,
-    pub(super) decoder: Value,
-}
-
-impl Sketch {
-    /// Puts the parts around a model.
-    pub(super) fn complete(self, mut tokenizer: Engine) -> tokenizers::Result<Parts> {
-        if let Some(normalizer) = self.normalizer {
-            tokenizer.with_normalizer(Some(normalizer))?;
-        }
-        tokenizer.with_pre_tokenizer(part::<PreTokenizerWrapper>(self.pre_tokenizer)?);
-        tokenizer.with_decoder(part::<DecoderWrapper>(self.decoder)?);
-        let template = Template::new(part::<PostProcessorWrapper>(self.post_processor)?);
-        Ok(Parts { tokenizer, template, file: FileDefaults::default(), is_converted: true })
-    }
-}
-
-/// A template in the form of `tokenizer.json`, from `"[CLS]:0 $A:0 [SEP]:0"` and the like; ids are
-/// looked up.
-pub(super) fn template(
-    single: &[&str],
-    pair: &[&str],
-    id: impl Fn(&str) -> Option<u32>,
-) -> tokenizers::Result<Value> {
-    let mut tokens = serde_json::Map::new();
-    let mut pieces = |template: &[&str]| {
-        template
-            .iter()
-            .map(|piece| {
-                let (name, kind) = match piece.rsplit_once(':') {
-                    Some((name, kind)) if !name.is_empty() => (name, kind.parse().unwrap_or(0)),
-                    _ => (*piece, 0),
-                };
-                if let Some(text @ ("A" | "B")) = name.strip_prefix('$') {
-                    return Ok(json!({"Sequence": {"id": text, "type_id": kind}}));
-                }
-                let id = id(name).ok_or_else(|| format!("has no token {name:?}"))?;
-                let token = json!({"id": name, "ids": [id], "tokens": [name]});
-                tokens.insert(name.to_owned(), token);
-                Ok(json!({"SpecialToken": {"id": name, "type_id": kind}}))
-            })
-            .collect::<std::result::Result<Vec<_>, String>>()
-    };
-    let (single, pair) = (pieces(single)?, pieces(pair)?);
-    Ok(json!({
-        "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": tokens,
-    }))
-}
-
-pub(super) fn required(files: &ModelFiles, name: &str, what: &str) -> Result<std::path::PathBuf> {
-    files.optional(name)?.ok_or_else(|| {
-        let names = format!("tokenizer.json, and no {name}");
-        files.missing("tokenizer.json", &names, &format!("one of them holds {what}"))
-    })
 }
 
 /// `vocab.txt` of BERT and its kin: `BertConverter`, `MPNetConverter`.
@@ -260,3 +190,10 @@ fn read_merges(text: &str) -> std::result::Result<Vec<(String, String)>, String>
 }
 
 const CLIP: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+fn required(files: &ModelFiles, name: &str, what: &str) -> Result<std::path::PathBuf> {
+    files.optional(name)?.ok_or_else(|| {
+        let names = format!("tokenizer.json, and no {name}");
+        files.missing("tokenizer.json", &names, &format!("one of them holds {what}"))
+    })
+}

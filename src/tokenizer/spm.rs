@@ -6,30 +6,20 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde_json::Value;
-use serde_json::json;
-use tokenizers::AddedToken;
-use tokenizers::NormalizerWrapper;
-use tokenizers::models::bpe::BPE;
-use tokenizers::models::bpe::Vocab;
-use tokenizers::normalizers;
+use serde_json::{Value, json};
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::{AddedToken, NormalizerWrapper, normalizers};
 
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source::file;
 use crate::tokenizer::backend::guarded;
-use crate::tokenizer::bounded;
 use crate::tokenizer::bounded::Engine;
-use crate::tokenizer::charsmap;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
-use crate::tokenizer::json::Parts;
-use crate::tokenizer::json::part;
-use crate::tokenizer::sentencepiece::ModelKind;
-use crate::tokenizer::sentencepiece::PieceKind;
-use crate::tokenizer::sentencepiece::SpmModel;
-use crate::tokenizer::slow::Sketch;
-use crate::tokenizer::slow::template;
+use crate::tokenizer::json::{Parts, part};
+use crate::tokenizer::sentencepiece::{ModelKind, PieceKind, SpmModel};
+use crate::tokenizer::sketch::{Sketch, template};
+use crate::tokenizer::{bounded, charsmap};
 
 /// Tokens in the order of their ids, with their scores.
 pub(super) type Scored = Vec<(String, f64)>;

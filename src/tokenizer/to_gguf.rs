@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use serde_json::Value;
-use tokenizers::AddedToken;
 
 use crate::error::{Error, Result};
 use crate::source::ModelFiles;
 use crate::source::gguf::GgufValue;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::backend::Parts;
 use crate::tokenizer::chat::ChatTemplate;
 use crate::tokenizer::pretokenizer::PreTokenizer;
+use crate::tokenizer::shared::Tokenizer;
 use crate::tokenizer::special::SpecialToken;
 use crate::tokenizer::spm;
 
@@ -60,13 +60,6 @@ fn name(files: &ModelFiles, parts: &Parts) -> String {
         (false, true) => "model".to_owned(),
         _ => name.into_owned(),
     }
-}
-
-/// What a tokenizer is made of.
-pub(super) struct Parts {
-    /// As `tokenizer.json` has it.
-    pub(super) json: Value,
-    pub(super) added: Vec<(u32, AddedToken)>,
 }
 
 type Named = Vec<(&'static str, GgufValue)>;

@@ -7,7 +7,7 @@ use crate::batch::PaddingSide;
 use crate::error::{Error, none_of};
 use crate::fields::choices;
 use crate::read::described;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::shared::Tokenizer;
 
 /// How to truncate a text that is too long. The rest is kept in [`Encoding::overflowing`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! Where weights go and what they become: [`LoadOptions`] applied to one checkpoint.
 
 use candle_core::quantized::GgmlDType;
-use candle_core::utils;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, utils};
 
 use crate::kernels::dense::brain;
 use crate::options::{CachePrecision, LoadOptions, Precision, QuantLevel};

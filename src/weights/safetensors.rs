@@ -1,16 +1,18 @@
 //! safetensors: <https://huggingface.co/docs/safetensors>.
 
+use std::collections::{BTreeMap, HashMap};
+
+use candle_core::quantized::GgmlDType;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::source::mapped::MappedFile;
-use crate::weights::elements::Elements;
-use crate::weights::save::blocks_of;
+use crate::weights::elements::{Elements, kind_of_blocks};
 use crate::weights::store::{Directory, Entry, Format};
 
-pub(super) const FORMAT: Format =
-    Format { single: "model.safetensors", index: "model.safetensors.index.json", read };
+pub(super) const FORMAT: Format = Format { stem: "model", extension: "safetensors", read };
 
 fn read(file: &MappedFile, number: usize) -> Result<Directory> {
     let (header, data) = header(file.bytes()).map_err(|e| Error::malformed(file.path(), e))?;
@@ -77,3 +79,29 @@ fn header(bytes: &[u8]) -> std::result::Result<(&[u8], usize), String> {
 }
 
 const LENGTH: usize = 8;
+
+/// In the metadata of `model.safetensors`: which tensors are blocks, in JSON.
+pub(super) const KEY: &str = "sconce.blocks";
+
+/// What a tensor of bytes stands for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Blocks {
+    pub(super) r#type: String,
+    pub(super) shape: Vec<usize>,
+}
+
+/// The shape and type of each tensor of blocks that the metadata of a safetensors file tells.
+fn blocks_of(
+    metadata: Option<&HashMap<String, String>>,
+) -> std::result::Result<BTreeMap<String, (Vec<usize>, GgmlDType)>, String> {
+    let Some(text) = metadata.and_then(|metadata| metadata.get(KEY)) else {
+        return Ok(BTreeMap::new());
+    };
+    let blocks: BTreeMap<String, Blocks> =
+        serde_json::from_str(text).map_err(|error| format!("{KEY}: {error}"))?;
+    let known = |(name, Blocks { r#type, shape })| match kind_of_blocks(&r#type) {
+        Some(kind) => Ok((name, (shape, kind))),
+        None => Err(format!("{KEY}: {name:?} is of the unknown type {:?}", r#type)),
+    };
+    blocks.into_iter().map(known).collect()
+}

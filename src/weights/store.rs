@@ -3,18 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-
-use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::source::mapped::MappedFile;
-use crate::source::{ModelFiles, json, stays_inside};
 use crate::weights::elements::Elements;
-use crate::weights::gguf;
-use crate::weights::safetensors;
-use crate::weights::torch;
 
 /// All tensors of a checkpoint, by the names it gives them.
 #[derive(Debug)]
@@ -25,7 +19,7 @@ pub(super) struct Store {
     pub(super) tensors: BTreeMap<String, Entry>,
     /// Tensors that the index puts into a shard that does not hold them: an error once they are asked
     /// for, and not before.
-    lacking: BTreeMap<String, PathBuf>,
+    pub(super) lacking: BTreeMap<String, PathBuf>,
 }
 
 /// Where a tensor lies and what it is made of.
@@ -52,33 +46,6 @@ pub(super) struct StoredTensor<'a> {
 }
 
 impl Store {
-    /// Opens the weights of a source: GGUF, else `model.safetensors` (or its shards), else
-    /// `pytorch_model.bin` (or its shards), which is the order transformers looks in.
-    pub(super) fn open(files: &ModelFiles) -> Result<Self> {
-        if let Some(file) = files.gguf() {
-            return gguf::open(file);
-        }
-        for format in [&safetensors::FORMAT, &torch::FORMAT] {
-            if let Some(path) = files.optional(format.single)? {
-                let mapped = Arc::new(MappedFile::open(&path)?);
-                let tensors = (format.read)(&mapped, 0)?.into_iter().collect();
-                return Ok(Self::of_files(path, vec![mapped], tensors));
-            }
-            if let Some(index) = files.optional(format.index)? {
-                return Self::open_shards(files, index, format);
-            }
-        }
-        let names = format!(
-            "{}, {}, {} or {}",
-            safetensors::FORMAT.single,
-            safetensors::FORMAT.index,
-            torch::FORMAT.single,
-            torch::FORMAT.index
-        );
-        let reason = "one of them holds the model's weights";
-        Err(files.missing(safetensors::FORMAT.single, &names, reason))
-    }
-
     /// What the files themselves say they hold.
     pub(super) fn of_files(
         origin: PathBuf,
@@ -147,28 +114,6 @@ impl Store {
             }
         });
         entry.map(|(name, entry)| (name.as_str(), entry))
-    }
-
-    fn open_shards(files: &ModelFiles, index: PathBuf, format: &Format) -> Result<Self> {
-        let mut shards: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (tensor, shard) in read_index(&index)? {
-            shards.entry(shard).or_default().push(tensor);
-        }
-        let mut store = Self::of_files(index, Vec::new(), BTreeMap::new());
-        for (shard, names) in shards {
-            let path = files.required(&shard, "a part of the model's weights")?;
-            let mapped = Arc::new(MappedFile::open(&path)?);
-            let mut tensors: BTreeMap<_, _> =
-                (format.read)(&mapped, store.files.len())?.into_iter().collect();
-            for name in names {
-                match tensors.remove(&name) {
-                    Some(entry) => drop(store.tensors.insert(name, entry)),
-                    None => drop(store.lacking.insert(name, path.clone())),
-                }
-            }
-            store.files.push(mapped);
-        }
-        Ok(store)
     }
 }
 
@@ -254,25 +199,9 @@ pub(super) type Directory = Vec<(String, Entry)>;
 
 /// A checkpoint format whose tensors are spread over files by an index.
 pub(super) struct Format {
-    pub(super) single: &'static str,
-    pub(super) index: &'static str,
+    /// How the files' names begin and end: `model` and `safetensors`.
+    pub(super) stem: &'static str,
+    pub(super) extension: &'static str,
     /// Reads the directory of one file, which is number `usize` of the store's.
     pub(super) read: fn(&MappedFile, usize) -> Result<Directory>,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
-
-fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
-    let index: Index = json::read(path)?;
-    for (tensor, shard) in &index.weight_map {
-        if !stays_inside(shard) || shard.contains('/') {
-            let reason =
-                format!("puts tensor {tensor:?} into {shard:?}, which is no file name of a shard");
-            return Err(Error::malformed(path, reason));
-        }
-    }
-    Ok(index.weight_map)
 }

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::ops::Range;
 
-use zip::CompressionMethod;
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive};
 
 use crate::error::{Error, Result};
 use crate::source::mapped::MappedFile;
@@ -14,8 +13,7 @@ use crate::weights::elements::Elements;
 use crate::weights::pickle::{Parsed, PickledTensor, Unpickled, unpickle};
 use crate::weights::store::{Directory, Entry, Format};
 
-pub(super) const FORMAT: Format =
-    Format { single: "pytorch_model.bin", index: "pytorch_model.bin.index.json", read };
+pub(super) const FORMAT: Format = Format { stem: "pytorch_model", extension: "bin", read };
 
 fn read(file: &MappedFile, number: usize) -> Result<Directory> {
     let bytes = file.bytes();

@@ -145,7 +145,7 @@ pub(super) fn transpose<T: Element>(
             }
         }
     }
-    super::blocked::transpose(weight, stride, whole..columns, panel, width);
+    super::transpose::transpose(weight, stride, whole..columns, panel, width);
 }
 
 #[inline]

@@ -9,8 +9,8 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use crate::kernels::dense::brain;
-use crate::kernels::dense::element::Element;
+use crate::kernels::dense::element::{Element, has_pairs};
+use crate::kernels::dense::transpose::transpose;
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
 use crate::kernels::tier::Tier;
@@ -39,7 +39,7 @@ pub(super) fn multiply<T: Element>(
     bias: Option<&[f32]>,
     out: &Shared<'_, f32>,
 ) {
-    assert!(!T::PAIRS || brain::has_pairs(tier));
+    assert!(!T::PAIRS || has_pairs(tier));
     let (batch, rows) = (x.len() / columns, weight.len() / columns);
     if rows == 0 {
         return;
@@ -183,23 +183,6 @@ impl<T: Element> Share<'_, T> {
                     }
                 }
             }
-        }
-    }
-}
-
-/// `panel[column][row]` of some columns of up to `width` rows of weights, which begin `stride` after
-/// each other; zeros for rows that are not there.
-pub(super) fn transpose<T: Element>(
-    weight: &[T],
-    stride: usize,
-    columns: Range<usize>,
-    panel: &mut [f32],
-    width: usize,
-) {
-    for row in 0..width {
-        for at in columns.clone() {
-            let value = weight.get(row * stride + at).map_or(0.0, |weight| weight.widen());
-            panel[at * width + row] = value;
         }
     }
 }

@@ -6,8 +6,8 @@
 
 use half::bf16;
 
-use crate::kernels::dense::element::Element;
-use crate::kernels::dense::{FEW, multiply_as};
+use crate::kernels::dense::element::{Element, has_pairs};
+use crate::kernels::dense::product::{FEW, multiply_as};
 use crate::kernels::pool;
 use crate::kernels::shared::written;
 use crate::kernels::tier::{Tier, tiered};
@@ -25,15 +25,6 @@ pub(crate) fn pays() -> bool {
     #[cfg(not(target_arch = "x86_64"))]
     let pays = false;
     pays
-}
-
-/// Whether the tier has products of pairs, on this processor.
-pub(super) fn has_pairs(tier: Tier) -> bool {
-    match tier {
-        #[cfg(target_arch = "x86_64")]
-        Tier::Avx512 => std::arch::is_x86_feature_detected!("avx512bf16"),
-        _ => false,
-    }
 }
 
 /// As [`super::multiply`], with activations rounded to bf16.

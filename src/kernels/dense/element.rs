@@ -2,6 +2,8 @@
 
 use half::{bf16, f16};
 
+use crate::kernels::tier::Tier;
+
 /// A number that a weight may be.
 pub(in crate::kernels) trait Element: Copy + Sync {
     /// Whether it is two numbers, of which others see the bits as if they were one of f32.
@@ -126,5 +128,14 @@ impl Element for [bf16; 2] {
         use std::arch::aarch64::vld1q_f32;
         // SAFETY: the caller's promise.
         unsafe { [vld1q_f32(from.cast()), vld1q_f32(from.cast::<f32>().add(4))] }
+    }
+}
+
+/// Whether the tier has products of pairs, on this processor.
+pub(super) fn has_pairs(tier: Tier) -> bool {
+    match tier {
+        #[cfg(target_arch = "x86_64")]
+        Tier::Avx512 => std::arch::is_x86_feature_detected!("avx512bf16"),
+        _ => false,
     }
 }

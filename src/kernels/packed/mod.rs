@@ -18,16 +18,15 @@ use std::ops::Range;
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
-pub(crate) use layout::BlockFormat;
+pub(crate) use format::BlockFormat;
 
 use crate::kernels::activations::Activations;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::activations::FEW;
-use crate::kernels::pool;
-use crate::kernels::quantize;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
-use layout::ROWS;
+use crate::kernels::{pool, quantize};
+use format::ROWS;
 use values::Values;
 
 /// A weight of shape `(rows, columns)`, packed.
@@ -277,7 +276,7 @@ mod tests {
     use half::f16;
 
     use super::*;
-    use crate::kernels::packed::layout::TABLE;
+    use crate::kernels::packed::format::TABLE;
 
     fn random(length: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_761) | 1;

@@ -1,7 +1,8 @@
 //! The plain twin of the vector kernels.
 
 use crate::kernels::activations::Activations;
-use crate::kernels::packed::layout::{self, BlockFormat, ROWS};
+use crate::kernels::packed::format::{BlockFormat, ROWS};
+use crate::kernels::packed::layout;
 use crate::kernels::packed::values::Values;
 
 /// Multiplies groups of eight rows with all activations; `write` gets the number of the row of

@@ -2,7 +2,8 @@
 
 use half::f16;
 
-use crate::kernels::packed::layout::{Layout, Meaning, RowPiece, TABLE};
+use crate::kernels::packed::format::{Layout, Meaning, TABLE};
+use crate::kernels::packed::layout::RowPiece;
 
 /// What a piece of a row stands for: `scale * quant + minimum`, for each half.
 pub(super) struct Values {

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use crate::kernels::quantize::affine::Affine;
+use crate::kernels::quantize::bytes::{nibbles, put};
 use crate::kernels::quantize::lanes::LANES;
 use crate::kernels::quantize::search::{self, NOTHING, Refined, Symmetric, nearest, side_by_side};
-use crate::kernels::quantize::{nibbles, put};
 use crate::kernels::tier::tiered;
 
 tiered! {

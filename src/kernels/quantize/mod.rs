@@ -6,6 +6,7 @@
 //! a vector.
 
 mod affine;
+mod bytes;
 mod k;
 mod lanes;
 mod search;
@@ -37,22 +38,6 @@ fn on_tiers(format: BlockFormat) -> Option<Quantizer> {
         BlockFormat::Q5K => k::q5_k,
         BlockFormat::Q6K => k::q6_k,
     })
-}
-
-/// Stores a number as f16 and returns what was stored.
-fn put(out: &mut [u8], at: usize, value: f32) -> f32 {
-    let half = half::f16::from_f32(value);
-    out[at..at + 2].copy_from_slice(&half.to_le_bytes());
-    half.to_f32()
-}
-
-/// The lowest four bits of each of twice as many codes: those of the first half below the others.
-#[inline(always)]
-fn nibbles(codes: &[u8], out: &mut [u8]) {
-    let (low, high) = codes.split_at(out.len());
-    for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
-        *out = low & 15 | high << 4;
-    }
 }
 
 #[cfg(test)]

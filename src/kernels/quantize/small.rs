@@ -1,7 +1,7 @@
 //! Blocks of 32 weights with one scale, and for some a minimum: rounded to the nearest.
 #![expect(unsafe_code, reason = "casts that do not saturate")]
 
-use crate::kernels::quantize::{nibbles, put};
+use crate::kernels::quantize::bytes::{nibbles, put};
 use crate::kernels::reduce::across;
 use crate::kernels::tier::tiered;
 

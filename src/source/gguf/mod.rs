@@ -8,10 +8,10 @@ mod reader;
 mod value;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use reader::GgufTensor;
 pub use value::{GgufNumbers, GgufValue};
 
 use crate::error::{Error, Result};
@@ -24,18 +24,6 @@ pub struct GgufFile {
     parts: Vec<Arc<MappedFile>>,
     metadata: BTreeMap<String, GgufValue>,
     tensors: BTreeMap<String, GgufTensor>,
-}
-
-/// One tensor of a GGUF file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GgufTensor {
-    /// Rows first, as in PyTorch (the file stores the reverse order).
-    pub shape: Vec<usize>,
-    /// ggml's number for the element type, `ggml_type` in `ggml.h`.
-    pub ggml_type: u32,
-    part: usize,
-    /// The bytes of the part's file; empty where the element type is unknown.
-    range: Range<usize>,
 }
 
 impl GgufFile {
@@ -89,7 +77,8 @@ impl GgufFile {
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
         let tensor = self.tensors.get(name)?;
         GgmlType::from_number(tensor.ggml_type)?;
-        self.parts[tensor.part].bytes().get(tensor.range.clone())
+        let (part, range) = tensor.location();
+        self.parts[part].bytes().get(range)
     }
 
     /// The files, in order.
@@ -158,13 +147,6 @@ impl GgufFile {
         }
         self.parts.push(Arc::new(file));
         Ok(())
-    }
-}
-
-impl GgufTensor {
-    /// The part of the file that holds the tensor, and where in it.
-    pub(crate) fn location(&self) -> (usize, Range<usize>) {
-        (self.part, self.range.clone())
     }
 }
 

@@ -4,13 +4,31 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::source::ggml::GgmlType;
-use crate::source::gguf::GgufTensor;
 use crate::source::gguf::value::{GgufNumbers, GgufValue, width};
 
 /// Metadata and the directory of tensors.
 pub(super) struct Header {
     pub(super) metadata: BTreeMap<String, GgufValue>,
     pub(super) tensors: Vec<(String, GgufTensor)>,
+}
+
+/// One tensor of a GGUF file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GgufTensor {
+    /// Rows first, as in PyTorch (the file stores the reverse order).
+    pub shape: Vec<usize>,
+    /// ggml's number for the element type, `ggml_type` in `ggml.h`.
+    pub ggml_type: u32,
+    part: usize,
+    /// The bytes of the part's file; empty where the element type is unknown.
+    range: Range<usize>,
+}
+
+impl GgufTensor {
+    /// The part of the file that holds the tensor, and where in it.
+    pub(crate) fn location(&self) -> (usize, Range<usize>) {
+        (self.part, self.range.clone())
+    }
 }
 
 /// Reads the header of one part of a file; fails with a reason that lacks the file's name.

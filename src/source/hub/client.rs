@@ -67,6 +67,11 @@ impl Client {
     }
 
     #[cfg(feature = "xet")]
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    #[cfg(feature = "xet")]
     pub(super) fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }

@@ -1,9 +1,8 @@
 //! Settings from the environment, parsed as `huggingface_hub/constants.py` does it.
 
-use std::env;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{env, fs};
 
 pub(super) fn endpoint() -> String {
     value("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned())

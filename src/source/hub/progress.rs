@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::source::hub::env;
-use crate::source::hub::{Callback, DownloadProgress};
+use crate::source::hub::settings::{Callback, DownloadProgress};
 
 /// The progress of one file. Clones report the same download.
 #[derive(Clone)]

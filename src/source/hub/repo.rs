@@ -11,14 +11,13 @@ use crate::source::hub::client::{Client, Lookup, Remote};
 use crate::source::hub::env;
 use crate::source::hub::http::{Cause, Failure};
 use crate::source::hub::progress::Progress;
+use crate::source::hub::settings::{Callback, HubRepo};
 #[cfg(feature = "xet")]
 use crate::source::hub::xet::{self, XetFile};
-use crate::source::hub::{Callback, HubRepo};
 
 pub(in crate::source) struct OpenRepo {
     /// The id, with `@revision` where one was asked for.
     name: String,
-    id: String,
     commit: String,
     cache: Cache,
     client: Client,
@@ -39,7 +38,6 @@ impl OpenRepo {
                 Some(revision) => format!("{}@{revision}", repo.id),
                 None => repo.id.clone(),
             },
-            id: repo.id.clone(),
             commit: String::new(),
             cache: Cache::new(&root, &repo.id),
             client: Client::new(&endpoint, &repo.id, repo.token.clone().or_else(env::token))?,
@@ -183,7 +181,7 @@ impl OpenRepo {
             endpoint: self.client.endpoint(),
             token: self.client.token(),
             cache_dir,
-            id: &self.id,
+            id: self.client.id(),
             commit: &self.commit,
             name,
         }

@@ -33,15 +33,15 @@ mod files;
 mod jinja;
 mod message;
 mod options;
+mod rendered;
 
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use message::Message;
 pub use options::ChatOptions;
+pub use rendered::{GenerationSpan, RenderedChat};
 
 use crate::error::{Error, Result};
 use crate::source::ModelFiles;
@@ -64,28 +64,6 @@ struct Named {
     source: Source,
     /// Compiled when first used: a broken template does no harm as long as nobody uses it.
     compiled: OnceLock<jinja::Template>,
-}
-
-/// A rendered conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RenderedChat {
-    /// The text. Special tokens are in it: encode it without adding any.
-    pub text: String,
-    /// What the model said, where the template marks it with `{% generation %}`; from these spans
-    /// a mask of the assistant's tokens is made.
-    pub generations: Vec<GenerationSpan>,
-}
-
-/// A part of a rendered conversation that the model said. As in transformers, the place is wrong if
-/// the template first keeps the part in a variable and writes it later.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct GenerationSpan {
-    /// In bytes of the text, and never beyond it.
-    pub bytes: Range<usize>,
-    /// In characters of the text, as transformers counts.
-    pub chars: Range<usize>,
 }
 
 impl ChatTemplate {

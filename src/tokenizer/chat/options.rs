@@ -2,8 +2,7 @@
 
 use std::time::SystemTime;
 
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What to render besides the messages: the arguments of transformers' `apply_chat_template`.
 ///

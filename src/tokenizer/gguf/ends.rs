@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::tokenizer::gguf::markers::NAMES;
 use crate::tokenizer::gguf::metadata::{Metadata, Parsed};
 
 /// The ids, ascending.
@@ -22,12 +23,6 @@ pub(super) fn of(metadata: &Metadata<'_>) -> Parsed<Vec<u32>> {
     Ok(ends.into_iter().collect())
 }
 
-/// Whether a token of this text ends answers whatever type the file gives it. `</s>` is left to the
-/// file: many vocabularies have it as a piece of ordinary text.
-pub(super) fn is_marker(token: &str) -> bool {
-    token != "</s>" && NAMES.contains(&token)
-}
-
 /// What llama.cpp takes for the end of a text where a file does not say.
 fn default_eos(metadata: &Metadata<'_>) -> Option<u32> {
     let id = match metadata.model() {
@@ -46,32 +41,6 @@ const SPECIAL: [(&str, &[&str]); 5] = [
     ("fim_pad", &["<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"]),
     ("fim_rep", &["<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"]),
     ("fim_sep", &["<|file_sep|>"]),
-];
-
-/// Ends by their name.
-const NAMES: [&str; 22] = [
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<|return|>",
-    "<|call|>",
-    "<|flush|>",
-    "<|calls|>",
-    "<end_of_turn>",
-    "<|endoftext|>",
-    "</s>",
-    "<|eom_id|>",
-    "<EOT>",
-    "_<EOT>",
-    "[EOT]",
-    "[EOS]",
-    "<|end_of_text|>",
-    "<end_of_utterance>",
-    "<eos>",
-    "<turn|>",
-    "<|tool_response>",
-    "<｜end▁of▁sentence｜>",
-    "[e~[",
 ];
 
 /// Names that are no ends where, of each list, one is an end: there `<|end|>` ends a message inside the

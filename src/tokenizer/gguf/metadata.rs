@@ -5,10 +5,8 @@ use std::result;
 
 use tokenizers::models::bpe::Vocab;
 
-use crate::source::gguf::GgufFile;
-use crate::source::gguf::GgufNumbers;
-use crate::source::gguf::GgufValue;
-use crate::tokenizer::gguf::ends;
+use crate::source::gguf::{GgufFile, GgufNumbers, GgufValue};
+use crate::tokenizer::gguf::markers::is_marker;
 use crate::tokenizer::special::SpecialToken;
 
 /// The metadata that every kind of tokenizer has.
@@ -55,7 +53,7 @@ impl<'a> Metadata<'a> {
                 .collect::<Parsed<_>>()?,
         };
         for (token, kind) in tokens.iter().zip(&mut kinds) {
-            if ends::is_marker(token) {
+            if is_marker(token) {
                 *kind = TokenKind::Control;
             }
         }

@@ -4,40 +4,26 @@
 //! transformers' converters for how the tokenizers they came from are put together.
 
 mod ends;
+mod markers;
 mod metadata;
 
-use serde_json::Value;
-use serde_json::json;
-use tokenizers::AddedToken;
-use tokenizers::NormalizerWrapper;
-use tokenizers::models::bpe::BPE;
-use tokenizers::models::bpe::Vocab;
+use serde_json::{Value, json};
+use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::{AddedToken, NormalizerWrapper};
 
 use crate::batch::PaddingSide;
-use crate::error::Error;
-use crate::error::Result;
-use crate::source::gguf::GgufFile;
-use crate::source::gguf::GgufValue;
-use crate::tokenizer::Loaded;
-use crate::tokenizer::Settings;
-use crate::tokenizer::backend::Backend;
-use crate::tokenizer::backend::Template;
-use crate::tokenizer::backend::guarded;
-use crate::tokenizer::bounded;
+use crate::error::{Error, Result};
+use crate::source::gguf::{GgufFile, GgufValue};
+use crate::tokenizer::backend::{Backend, Template, guarded};
 use crate::tokenizer::bounded::Engine;
-use crate::tokenizer::charsmap;
-use crate::tokenizer::gguf::metadata::Metadata;
-use crate::tokenizer::gguf::metadata::Parsed;
-use crate::tokenizer::gguf::metadata::TokenKind;
-use crate::tokenizer::gguf::metadata::spelled;
-use crate::tokenizer::json::Parts;
-use crate::tokenizer::json::part;
+use crate::tokenizer::gguf::metadata::{Metadata, Parsed, TokenKind, spelled};
+use crate::tokenizer::json::{Parts, part};
 use crate::tokenizer::pretokenizer::PreTokenizer;
-use crate::tokenizer::slow::Sketch;
-use crate::tokenizer::special::SpecialToken;
-use crate::tokenizer::special::SpecialTokens;
-use crate::tokenizer::spm;
+use crate::tokenizer::shared::{Loaded, Settings};
+use crate::tokenizer::sketch::Sketch;
+use crate::tokenizer::special::{SpecialToken, SpecialTokens};
+use crate::tokenizer::{bounded, charsmap, spm};
 
 /// Reads the tokenizer of a GGUF file.
 pub(super) fn load(file: &GgufFile) -> Result<Loaded> {

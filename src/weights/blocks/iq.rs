@@ -1,8 +1,8 @@
 //! IQ1, IQ2 and IQ3: groups of four or eight numbers are entries of a codebook, times signs, times
 //! a scale.
 
+use crate::weights::blocks::bytes::{half, short};
 use crate::weights::blocks::grids;
-use crate::weights::blocks::{half, short};
 
 /// Per 32 weights four bytes of entries, then four times seven bits of signs and four of scale.
 pub(super) fn iq2_xxs(block: &[u8; 66], out: &mut [f32; 256]) {

@@ -3,6 +3,7 @@
 //! The layouts are those of `ggml-common.h`; what the blocks stand for is held bit for bit against
 //! gguf-py's `quants.py`.
 
+mod bytes;
 mod grids;
 mod iq;
 mod small;
@@ -43,13 +44,4 @@ fn each<const BYTES: usize, const WEIGHTS: usize>(
     for (block, out) in blocks.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
         read(block, out);
     }
-}
-
-/// The number at a byte of a block.
-fn half(block: &[u8], at: usize) -> f32 {
-    half::f16::from_bits(short(block, at)).to_f32()
-}
-
-fn short(block: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([block[at], block[at + 1]])
 }

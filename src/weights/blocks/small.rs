@@ -1,6 +1,6 @@
 //! Types whose every weight is by itself one of a few numbers, times a scale.
 
-use crate::weights::blocks::{half, short};
+use crate::weights::blocks::bytes::{half, short};
 
 /// The sixteen numbers of IQ4_NL and IQ4_XS.
 const FOUR_BITS: [f32; 16] = [

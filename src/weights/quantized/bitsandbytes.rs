@@ -4,8 +4,7 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::weights::quantized::matrix;
-use crate::weights::quantized::parts::{Parts, misfit, raw};
+use crate::weights::quantized::parts::{Parts, matrix, misfit, raw};
 use crate::weights::store::StoredTensor;
 
 pub(super) fn assemble<'a>(parts: &Parts<'a, '_>) -> Result<Option<StoredTensor<'a>>> {

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::weights::quantized::grouped::{element, group_of_each};
-use crate::weights::quantized::parts::{Parts, misfit, raw};
-use crate::weights::quantized::{BLOCK, matrix, refused, scaled};
+use crate::weights::quantized::parts::{BLOCK, Parts, matrix, misfit, raw, refused};
+use crate::weights::quantized::scaled;
 use crate::weights::store::StoredTensor;
 
 /// The fields of `quantization_config` that cannot be inferred from the tensors.

@@ -2,8 +2,7 @@
 //! packed into 32-bit words, with a scale and a zero point for each group of inputs.
 
 use crate::error::Result;
-use crate::weights::quantized::matrix;
-use crate::weights::quantized::parts::{Parts, misfit};
+use crate::weights::quantized::parts::{Parts, matrix, misfit};
 use crate::weights::store::StoredTensor;
 
 /// `qweight: (inputs * bits / 32, outputs)`, a stream of bits down each column;

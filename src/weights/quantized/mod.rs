@@ -18,19 +18,13 @@ mod grouped;
 mod parts;
 mod scaled;
 
-use std::borrow::Cow;
-use std::path::Path;
-
-use rayon::iter::{IndexedParallelIterator, ParallelIterator};
-use rayon::slice::ParallelSliceMut;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::source::{ModelFiles, json};
-use crate::weights::elements::Elements;
 use crate::weights::store::{Store, StoredTensor};
-use parts::Parts;
+use parts::{BLOCK, Parts, refused};
 
 /// What `quantization_config` in config.json says, as far as the tensors themselves do not.
 #[derive(Debug, Clone)]
@@ -136,43 +130,5 @@ impl Scheme {
             Self::Gptq { bits, zero_offset } => grouped::gptq(&parts, *bits, *zero_offset),
             Self::Scaled { block } => scaled::assemble(&parts, &[*block]),
         }
-    }
-}
-
-/// A field of `quantization_config` whose value cannot be read, and what can be.
-fn refused(path: &Path, field: &str, value: &str, known: &str) -> Error {
-    Error::unsupported(format!(
-        "{}: `quantization_config.{field}` is {value:?}; {known} can be read",
-        path.display()
-    ))
-}
-
-/// The default of `weight_block_size`.
-const BLOCK: [usize; 2] = [128, 128];
-
-/// A matrix whose rows `row` computes from `weight` and what goes with it.
-fn matrix<'a>(
-    weight: &StoredTensor<'a>,
-    shape: [usize; 2],
-    row: impl Fn(usize, &mut [f32]) + Sync,
-) -> StoredTensor<'a> {
-    let columns = shape[1].max(1);
-    let mut bytes = vec![0; shape[0] * shape[1] * size_of::<f32>()];
-    bytes.par_chunks_mut(columns * size_of::<f32>()).enumerate().for_each_init(
-        || vec![0.0; columns],
-        |values, (number, bytes)| {
-            row(number, values);
-            for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(values.iter()) {
-                *bytes = f32::to_le_bytes(*value);
-            }
-        },
-    );
-    StoredTensor {
-        shape: shape.to_vec(),
-        elements: Elements::Dequantized,
-        pieces: vec![Cow::Owned(bytes)],
-        name: weight.name.clone(),
-        file: weight.file,
-        range: weight.range.clone(),
     }
 }

@@ -1,5 +1,11 @@
 //! The tensors that make up one weight, with what they must hold checked.
 
+use std::borrow::Cow;
+use std::path::Path;
+
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+
 use crate::error::{Error, Result};
 use crate::weights::elements::Elements;
 use crate::weights::store::{Store, StoredTensor};
@@ -75,4 +81,42 @@ pub(super) fn raw<'t>(tensor: &'t StoredTensor<'_>, kind: &str, size: usize) -> 
 pub(super) fn misfit(tensor: &StoredTensor<'_>, what: &str) -> Error {
     let reason = format!("tensor {:?} of shape {:?} {what}", tensor.name, tensor.shape);
     Error::malformed(tensor.file.path(), reason)
+}
+
+/// A field of `quantization_config` whose value cannot be read, and what can be.
+pub(super) fn refused(path: &Path, field: &str, value: &str, known: &str) -> Error {
+    Error::unsupported(format!(
+        "{}: `quantization_config.{field}` is {value:?}; {known} can be read",
+        path.display()
+    ))
+}
+
+/// The default of `weight_block_size`.
+pub(super) const BLOCK: [usize; 2] = [128, 128];
+
+/// A matrix whose rows `row` computes from `weight` and what goes with it.
+pub(super) fn matrix<'a>(
+    weight: &StoredTensor<'a>,
+    shape: [usize; 2],
+    row: impl Fn(usize, &mut [f32]) + Sync,
+) -> StoredTensor<'a> {
+    let columns = shape[1].max(1);
+    let mut bytes = vec![0; shape[0] * shape[1] * size_of::<f32>()];
+    bytes.par_chunks_mut(columns * size_of::<f32>()).enumerate().for_each_init(
+        || vec![0.0; columns],
+        |values, (number, bytes)| {
+            row(number, values);
+            for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(values.iter()) {
+                *bytes = f32::to_le_bytes(*value);
+            }
+        },
+    );
+    StoredTensor {
+        shape: shape.to_vec(),
+        elements: Elements::Dequantized,
+        pieces: vec![Cow::Owned(bytes)],
+        name: weight.name.clone(),
+        file: weight.file,
+        range: weight.range.clone(),
+    }
 }

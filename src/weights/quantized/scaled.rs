@@ -2,8 +2,7 @@
 
 use crate::error::Result;
 use crate::weights::elements::{self, Elements};
-use crate::weights::quantized::matrix;
-use crate::weights::quantized::parts::{Parts, misfit, raw};
+use crate::weights::quantized::parts::{Parts, matrix, misfit, raw};
 use crate::weights::store::StoredTensor;
 
 /// `weight: (rows, columns)` and `weight_scale_inv` (DeepSeek's name, although it multiplies, too)

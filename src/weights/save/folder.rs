@@ -6,27 +6,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
-use candle_core::quantized::GgmlDType;
 use safetensors::tensor::View;
 use safetensors::{Dtype, serialize_to_file};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::source::{ModelFiles, json};
 use crate::weights::Weights;
-use crate::weights::elements::{Elements, block_name, kind_of_blocks};
-use crate::weights::save::{Progress, Written, WrittenForm, bytes, in_place_of, length};
-
-/// In the metadata of `model.safetensors`: which tensors are blocks, in JSON.
-const KEY: &str = "sconce.blocks";
-
-/// What a tensor of bytes stands for.
-#[derive(Debug, Serialize, Deserialize)]
-struct Blocks {
-    r#type: String,
-    shape: Vec<usize>,
-}
+use crate::weights::elements::{Elements, block_name};
+use crate::weights::safetensors::{Blocks, KEY};
+use crate::weights::save::written::{Progress, Written, WrittenForm, bytes, in_place_of, length};
 
 /// What a repository may hold beside its weights.
 const FILES: &[&str] = &[
@@ -163,20 +152,4 @@ fn weights(
         Some(error) => Err(error),
         None => outcome,
     }
-}
-
-/// The shape and type of each tensor of blocks that the metadata of a safetensors file tells.
-pub(in crate::weights) fn blocks_of(
-    metadata: Option<&HashMap<String, String>>,
-) -> std::result::Result<BTreeMap<String, (Vec<usize>, GgmlDType)>, String> {
-    let Some(text) = metadata.and_then(|metadata| metadata.get(KEY)) else {
-        return Ok(BTreeMap::new());
-    };
-    let blocks: BTreeMap<String, Blocks> =
-        serde_json::from_str(text).map_err(|error| format!("{KEY}: {error}"))?;
-    let known = |(name, Blocks { r#type, shape })| match kind_of_blocks(&r#type) {
-        Some(kind) => Ok((name, (shape, kind))),
-        None => Err(format!("{KEY}: {name:?} is of the unknown type {:?}", r#type)),
-    };
-    blocks.into_iter().map(known).collect()
 }

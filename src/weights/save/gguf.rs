@@ -10,7 +10,8 @@ use crate::source::ggml::GgmlType;
 use crate::source::gguf::{GgufFile, GgufValue};
 use crate::weights::Weights;
 use crate::weights::elements::block_name;
-use crate::weights::save::{Outgoing, Progress, Written, WrittenForm, bytes, in_place_of};
+use crate::weights::save::outgoing::Outgoing;
+use crate::weights::save::written::{Progress, Written, WrittenForm, bytes, in_place_of};
 
 const ALIGNMENT: usize = 32;
 

@@ -3,27 +3,22 @@
 mod folder;
 mod gguf;
 mod outgoing;
+mod written;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
-
-use candle_core::quantized::GgmlDType;
 
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::elements::{Elements, kind_of_blocks};
 use crate::weights::inventory::{Inventory, Item, Role};
-use crate::weights::store::StoredTensor;
-use crate::weights::{NameTable, Weights, convert};
+use crate::weights::{NameTable, Weights};
+use written::{Written, WrittenForm};
 
-pub(super) use folder::blocks_of;
 pub(crate) use gguf::write as write_gguf;
 pub(crate) use outgoing::{Order, Outgoing, Part};
-
-/// Told the name of each tensor before it is made.
-pub(crate) type Progress<'a> = &'a dyn Fn(&str);
+pub(crate) use written::Progress;
 
 /// Saves a model in the form it came in, one tensor at a time: a GGUF file of a GGUF file, else a
 /// folder of our own. Linear layers are written in their blocks, everything else as the source
@@ -40,24 +35,6 @@ pub(crate) fn save(
         Some(file) => gguf::save(file, &weights, &written, to, progress),
         None => folder::save(files, &weights, &written, to, progress),
     }
-}
-
-/// How a stored tensor is to be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Written<'a> {
-    /// As the model sees it.
-    shape: &'a [usize],
-    transposed: bool,
-    form: WrittenForm,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WrittenForm {
-    /// The bytes that are there.
-    AsStored,
-    Blocks(GgmlDType),
-    /// Made of several tensors, dense.
-    Dense(&'static str),
 }
 
 /// The stored tensors that the model uses, by name.
@@ -91,44 +68,4 @@ fn form(weights: &Weights, item: &Item) -> WrittenForm {
         None if item.assembled => WrittenForm::Dense(item.precision),
         _ => WrittenForm::AsStored,
     }
-}
-
-/// The bytes of a tensor of that name, as it is to be written.
-fn bytes(weights: &Weights, name: &str, written: &Written<'_>) -> Result<Vec<u8>> {
-    let read = || -> Result<StoredTensor<'_>> {
-        weights.read(name)?.ok_or_else(|| Error::input(format!("no tensor {name:?}")))
-    };
-    match written.form {
-        WrittenForm::AsStored => {
-            let stored = weights.store.tensor(name);
-            let stored = stored.ok_or_else(|| Error::input(format!("no tensor {name:?}")))?;
-            Ok(stored.pieces.concat())
-        }
-        WrittenForm::Blocks(kind) if written.transposed => {
-            let rows = 0..written.shape.first().copied().unwrap_or(0);
-            let turned = read()?.transposed_rows(std::slice::from_ref(&rows))?;
-            convert::quantized(&turned, kind)
-        }
-        WrittenForm::Blocks(kind) => convert::quantized(&read()?, kind),
-        WrittenForm::Dense(precision) => outgoing::in_precision(&read()?, 0.0, precision),
-    }
-}
-
-/// How many bytes a tensor of that shape takes in blocks.
-fn length(kind: GgmlDType, shape: &[usize]) -> usize {
-    shape.iter().product::<usize>() / kind.block_size() * kind.type_size()
-}
-
-/// Lets `write` make a file beside `to`, which takes its place when it is whole.
-fn in_place_of(to: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    if to.exists() {
-        return Err(Error::input(format!("{} exists already", to.display())));
-    }
-    let extension = to.extension().unwrap_or_default().to_string_lossy();
-    let partial = &to.with_extension(format!("partial.{extension}"));
-    let outcome = write(partial).and_then(|()| fs::rename(partial, to).map_err(Error::write(to)));
-    if outcome.is_err() {
-        let _ = fs::remove_file(partial);
-    }
-    outcome
 }

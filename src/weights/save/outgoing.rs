@@ -8,10 +8,11 @@ use half::{bf16, f16};
 
 use crate::error::{Error, Result};
 use crate::source::ggml::GgmlType;
+use crate::weights::convert;
 use crate::weights::elements::{Elements, kind_of_blocks};
 use crate::weights::names::HeadCounts;
 use crate::weights::store::StoredTensor;
-use crate::weights::{Found, Weights, convert};
+use crate::weights::view::{Found, Weights};
 
 /// A tensor of a file that is to be written.
 pub(crate) struct Outgoing<'a> {

@@ -3,11 +3,10 @@
 use std::arch::x86_64::*;
 
 use crate::kernels::activations::Activations;
+use crate::kernels::packed::avx2::pieces::{activations, array};
 use crate::kernels::packed::avx2::products::Products;
 use crate::kernels::packed::avx2::unpack::{Piece, unpack};
-use crate::kernels::packed::avx2::{activations, array};
-use crate::kernels::packed::format::Format;
-use crate::kernels::packed::layout::{Meaning, ROWS};
+use crate::kernels::packed::format::{Format, Meaning, ROWS};
 
 /// Multiplies `M` rows of activations, all there are, with groups of `bytes`; `write` gets the number
 /// of the row of activations, of the group, and the sums.

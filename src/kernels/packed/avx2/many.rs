@@ -12,10 +12,9 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use crate::kernels::activations::Activations;
+use crate::kernels::packed::avx2::pieces::{Target, activations, offset, together, word, words};
 use crate::kernels::packed::avx2::unpack::{self, twice, unpack};
-use crate::kernels::packed::avx2::{Target, activations, offset, together, word, words};
-use crate::kernels::packed::format::{Format, with_format};
-use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
+use crate::kernels::packed::format::{BlockFormat, Format, Meaning, ROWS, with_format};
 
 /// Rows of activations at a time: their sums, and what they are made of, fill the registers.
 pub(super) const HEIGHT: usize = 4;

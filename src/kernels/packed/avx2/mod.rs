@@ -5,77 +5,19 @@
 
 mod few;
 mod many;
+mod pieces;
 mod products;
 mod unpack;
 mod vnni;
 
-use std::arch::x86_64::*;
 use std::ops::Range;
 
-use crate::kernels::activations::{Activations, FEW, Group};
-use crate::kernels::packed::format::{Format, with_format};
-use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
+use crate::kernels::activations::{Activations, FEW};
+use crate::kernels::packed::format::{BlockFormat, Format, ROWS, with_format};
 use crate::kernels::pool;
 use crate::kernels::tier::Tier;
+pub(super) use pieces::Target;
 use products::{Fours, Pairs, Products};
-
-/// The block for each word of a piece, with its number as a constant.
-macro_rules! words {
-    ($word:ident $body:block) => {
-        words!($word $body 0 1 2 3 4 5 6 7)
-    };
-    ($word:ident $body:block $($number:literal)*) => {
-        $({
-            const $word: usize = $number;
-            $body
-        })*
-    };
-}
-use words;
-
-/// What all quants of a format are too large by.
-const fn offset<F: Format>() -> i32 {
-    match F::LAYOUT.meaning {
-        Meaning::Offset(offset) => offset as i32,
-        _ => 0,
-    }
-}
-
-/// Vectors of products that fit 16 bits together.
-const fn together<F: Format>() -> usize {
-    match F::LAYOUT.low_bits + F::LAYOUT.high_bits {
-        _ if F::SIGNED => 1,
-        2..=4 if F::HALVES => 4,
-        2..=4 => 8,
-        5 => 4,
-        _ => 2,
-    }
-}
-
-/// Where products of many rows go.
-#[derive(Clone, Copy)]
-pub(super) struct Target<'a> {
-    /// Of the first row of activations with the first of weights.
-    pub(super) out: *mut f32,
-    /// From one row of activations to the next.
-    pub(super) stride: usize,
-    /// Of weights.
-    pub(super) rows: usize,
-    /// One number for each row of weights.
-    pub(super) bias: Option<&'a [f32]>,
-}
-
-impl Target<'_> {
-    /// Of up to `count` rows of weights from one on.
-    fn part(self, first: usize, count: usize) -> Self {
-        Self {
-            out: self.out.wrapping_add(first),
-            rows: (self.rows - first).min(count),
-            bias: self.bias.map(|bias| &bias[first..]),
-            ..self
-        }
-    }
-}
 
 /// Groups that are multiplied together, where threads share them.
 pub(super) const fn groups_together(tier: Tier, rows: usize) -> usize {
@@ -173,31 +115,4 @@ unsafe fn few_as<F: Format, P: Products>(
             _ => few::multiply::<F, P, FEW>(groups, bytes, x, write),
         }
     }
-}
-
-/// Piece number `at` of a row of activations: 32 values, and what they mean.
-#[inline]
-fn activations(x: &Activations, row: usize, at: usize) -> (*const i8, &Group) {
-    debug_assert!(row < x.rows && at * 32 + 32 <= x.columns);
-    let groups = x.columns / 32;
-    // SAFETY: the callers' rows and columns are there (asserted by `multiply_as` and theirs).
-    let group = unsafe { x.groups.get_unchecked(row * groups + at) };
-    (x.values.as_ptr().wrapping_add(row * x.columns + at * 32), group)
-}
-
-/// Four activations, repeated.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn word(x: *const i8, number: usize) -> __m256i {
-    // SAFETY: callers give a piece of a row of activations, which is eight words.
-    _mm256_set1_epi32(unsafe { x.add(4 * number).cast::<i32>().read_unaligned() })
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn array(x: __m256) -> [f32; ROWS] {
-    let mut out = [0.0; ROWS];
-    // SAFETY: eight floats are one vector.
-    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), x) };
-    out
 }

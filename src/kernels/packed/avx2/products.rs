@@ -4,8 +4,8 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use crate::kernels::activations::Group;
+use crate::kernels::packed::avx2::pieces::{offset, together, word, words};
 use crate::kernels::packed::avx2::unpack::{Piece, twice};
-use crate::kernels::packed::avx2::{offset, together, word, words};
 use crate::kernels::packed::format::Format;
 
 /// How products of bytes are summed.

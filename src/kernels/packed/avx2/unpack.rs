@@ -2,9 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::packed::avx2::words;
-use crate::kernels::packed::format::Format;
-use crate::kernels::packed::layout::{Meaning, TABLE};
+use crate::kernels::packed::avx2::pieces::words;
+use crate::kernels::packed::format::{Format, Meaning, TABLE};
 
 /// 32 columns of eight rows: `scale * (quants · factors - offset) + minimum`.
 #[derive(Clone, Copy)]

@@ -10,10 +10,9 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use crate::kernels::activations::{Activations, Group};
+use crate::kernels::packed::avx2::pieces::{Target, words};
 use crate::kernels::packed::avx2::unpack::{self, signed, unpack};
-use crate::kernels::packed::avx2::{Target, words};
-use crate::kernels::packed::format::{Format, with_format};
-use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
+use crate::kernels::packed::format::{BlockFormat, Format, Meaning, ROWS, with_format};
 use crate::kernels::tier::Tier;
 use crate::kernels::vector::{Narrow, Wide};
 use integers::Integers;

@@ -7,8 +7,7 @@ mod unpack;
 use std::arch::aarch64::*;
 
 use crate::kernels::activations::{Activations, FEW};
-use crate::kernels::packed::format::{Format, with_format};
-use crate::kernels::packed::layout::{BlockFormat, Meaning, ROWS};
+use crate::kernels::packed::format::{BlockFormat, Format, Meaning, ROWS, with_format};
 use crate::kernels::tier::Tier;
 use products::{Dots, Matrices, Products, Widening};
 use unpack::{Piece, unpack};

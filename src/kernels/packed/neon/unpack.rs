@@ -3,8 +3,7 @@
 use std::arch::aarch64::*;
 
 use crate::kernels::neon::widen;
-use crate::kernels::packed::format::Format;
-use crate::kernels::packed::layout::{Meaning, TABLE};
+use crate::kernels::packed::format::{Format, Meaning, TABLE};
 
 /// 32 columns of eight rows: `scale * (quants · factors) + minimum`.
 #[derive(Clone, Copy)]

@@ -22,13 +22,11 @@ mod views;
 mod web;
 mod words;
 
-use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+use std::{io, thread};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Object, ObjectRepr, from_args};
@@ -37,8 +35,8 @@ use serde_json::Map;
 
 pub(super) use text::{strip, strip_end};
 
-use super::{GenerationSpan, RenderedChat};
 use crate::error::{Error, Result};
+use crate::tokenizer::chat::rendered::{GenerationSpan, RenderedChat};
 
 /// What goes wrong inside a template.
 type Outcome<T> = std::result::Result<T, minijinja::Error>;

@@ -4,10 +4,9 @@ use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::arguments::{bind, flag, given, integer, required, string};
-use super::spec;
 use super::str_format::{self, Fields};
 use super::value::{dict, items, list, reserve};
-use super::{Outcome, bytes, fail, text, unicode};
+use super::{Outcome, bytes, fail, spec, text, unicode};
 
 /// Calls a method of text.
 pub(super) fn method(state: &State<'_, '_>, s: &str, name: &str, args: &[Value]) -> Outcome<Value> {
