@@ -125,8 +125,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     options.dtype = arguments.dtype;
     options.quantize = arguments.quantize;
     let ours = Ours {
-        tokenizer: Tokenizer::load(&source)?,
-        encoder: AutoModel::encoder(source, &options)?,
+        tokenizer: Tokenizer::open(&source)?,
+        encoder: AutoModel::open::<dyn Encoder>(source, &options)?,
     };
     let start = |python: &PathBuf| Others::start(python, &model, arguments.threads);
     let mut others = arguments.python.as_ref().map(start).transpose()?;

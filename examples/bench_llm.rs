@@ -15,7 +15,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use sconce::batch::PaddingSide;
-use sconce::models::{AutoModel, LogitsAt};
+use sconce::models::{AutoModel, CausalLm, LogitsAt};
 use sconce::{CachePrecision, Device, LoadOptions, Precision, QuantLevel, TokenBatch};
 
 #[derive(Parser)]
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     options.quantize = arguments.quantize;
     options.cache = arguments.cache;
     let started = Instant::now();
-    let model = AutoModel::causal_lm(arguments.model.as_str(), &options)?;
+    let model = AutoModel::open::<dyn CausalLm>(arguments.model.as_str(), &options)?;
     let loaded = started.elapsed();
     let vocab = model.limits().vocab;
     let row = |tokens: usize, seed: usize| -> Vec<u32> {

@@ -8,7 +8,7 @@
 use std::error::Error;
 
 use clap::Parser;
-use sconce::models::AutoModel;
+use sconce::models::{AutoModel, CausalLm};
 use sconce::{LoadOptions, ModelSource, Precision, QuantLevel};
 
 #[derive(Parser)]
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     options.dtype = arguments.dtype;
     options.quantize = arguments.quantize;
     let files = ModelSource::from(arguments.model).open()?;
-    let model = AutoModel::causal_lm_from(&files, &options)?;
+    let model = AutoModel::from_files::<dyn CausalLm>(&files, &options)?;
     println!("{}\n", model.inventory());
     println!("{}", model.memory());
     println!("context          {:>14} tokens", model.limits().context);

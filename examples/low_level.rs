@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io::{Write, stdout};
 
 use sconce::generation::GenerationConfig;
-use sconce::models::{AutoModel, LogitsAt};
+use sconce::models::{AutoModel, CausalLm, LogitsAt};
 use sconce::tokenizer::Tokenizer;
 use sconce::tokenizer::chat::{ChatOptions, Message};
 use sconce::{LoadOptions, ModelSource, TokenBatch};
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let files = ModelSource::from(model).open()?;
     let tokenizer = Tokenizer::from_files(&files)?;
-    let model = AutoModel::causal_lm_from(&files, &LoadOptions::default())?;
+    let model = AutoModel::from_files::<dyn CausalLm>(&files, &LoadOptions::default())?;
 
     let options = ChatOptions::default().add_generation_prompt(true);
     let prompt = tokenizer.encode_chat(&[Message::user(question)], &options)?.encoding.ids;

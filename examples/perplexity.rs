@@ -64,8 +64,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
 
-    let reference =
-        AutoModel::causal_lm_from(&files, &LoadOptions::default().dtype(Precision::F32))?;
+    let reference = AutoModel::from_files::<dyn CausalLm>(
+        &files,
+        &LoadOptions::default().dtype(Precision::F32),
+    )?;
     let names: Vec<String> = if arguments.levels.is_empty() {
         let levels = QuantLevel::ALL.iter().map(|level| level.name());
         ["bf16"].into_iter().chain(levels).map(str::to_owned).collect()
@@ -85,7 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if arguments.head {
             options.skip_modules = Some(Vec::new());
         }
-        rows.push(Row::new(name, AutoModel::causal_lm_from(&files, &options)?));
+        rows.push(Row::new(name, AutoModel::from_files::<dyn CausalLm>(&files, &options)?));
     }
     for (number, window) in windows.iter().enumerate() {
         eprint!("\rwindow {} of {}", number + 1, windows.len());

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Parser;
-use sconce::models::{AutoModel, save_with};
+use sconce::models::{AutoModel, CausalLm, save_with};
 use sconce::{LoadOptions, ModelSource, QuantLevel};
 
 #[derive(Parser)]
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     options.skip_modules = arguments.skip;
     let start = Instant::now();
     let files = ModelSource::from(&arguments.model).open()?;
-    let model = AutoModel::causal_lm_from(&files, &options)?;
+    let model = AutoModel::from_files::<dyn CausalLm>(&files, &options)?;
     let loaded = start.elapsed();
     let inventory = model.inventory();
     println!("{} parameters, loaded in {:.1} s", inventory.parameters(), loaded.as_secs_f64());

@@ -53,7 +53,7 @@ struct Passage {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { model, command } = Arguments::parse();
-    let embedder = SentenceEmbedder::load(model, &LoadOptions::default())?;
+    let embedder = SentenceEmbedder::open(model, &LoadOptions::default())?;
     match command {
         Command::Index { folder, index } => build(&embedder, &folder, &index),
         Command::Query { index, queries, top_k } => search(&embedder, &index, &queries, top_k),

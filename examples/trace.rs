@@ -7,7 +7,7 @@
 use std::error::Error;
 
 use candle_core::{DType, Device, Tensor, safetensors};
-use sconce::models::AutoModel;
+use sconce::models::{AutoModel, CausalLm};
 use sconce::{CachePrecision, LoadOptions, Precision, TokenBatch};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let options =
         LoadOptions::default().device(Device::Cpu).dtype(Precision::F32).cache(CachePrecision::F32);
-    let model = AutoModel::causal_lm(model.as_str(), &options)?;
+    let model = AutoModel::open::<dyn CausalLm>(model.as_str(), &options)?;
     let trace = model.trace(&TokenBatch::single(&ids)?, &mut model.new_cache())?;
 
     for (layer, hidden) in trace.hidden_states.iter().enumerate() {

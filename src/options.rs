@@ -2,38 +2,85 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, none_of};
 
-/// How to load a model. The same struct for every task and every architecture.
-#[derive(Debug, Clone, Default)]
+/// How to load a model. The same struct for every task and every architecture. As JSON it is an object of the
+/// fields that are set, without [`device`](Self::device) and [`progress`](Self::progress).
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LoadOptions {
     /// Where weights live and arithmetic happens. `None`: the best device this build supports.
     /// On the CPU the best instructions it has are used, up to those that the environment variable
     /// `SCONCE_CPU` names: `avx512`, `avxvnni`, `avx2`, `i8mm`, `dotprod`, `neon` or `scalar`.
+    #[serde(skip)]
     pub device: Option<Device>,
     /// The dtype of dense weights and, on a GPU, of the arithmetic, which is f32 on the CPU. `None`:
     /// as stored; a GGUF file keeps its blocks. `Some` makes a GGUF file dense (it is dequantized, as
     /// transformers does it).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Precision>,
     /// Quantize the linear layers while they are read. `None`: leave them as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub quantize: Option<QuantLevel>,
     /// Linear layers that [`quantize`](Self::quantize) leaves alone: modules by the model's or the
     /// checkpoint's name, each with all that is in it (`layers.0`, `mlp.down`, `lm_head`). `None`: the
     /// output head, as in bitsandbytes (`llm_int8_skip_modules`); an empty list: none. A list takes the
     /// place of the default; a name of no module of the model is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_modules: Option<Vec<String>>,
     /// What keys and values are kept in on the CPU. `None`: f32 where all weights are f32, else f16, whose
     /// rounding is small beside that of the weights. On a GPU they have the dtype of the arithmetic.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CachePrecision>,
     /// How many threads the model computes on at most, the caller's among them. `None`: all that the
     /// process may use, by `RAYON_NUM_THREADS`, else its processors and, on Linux, the quota of its
     /// control group. Models share threads: a call that finds them taken goes on with its own alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Told after every tensor that is loaded, for a progress bar. A download has
+    /// [one of its own](crate::source::hub::HubRepo::progress).
+    #[serde(skip)]
+    pub progress: Option<LoadCallback>,
+}
+
+/// What is called while a model is loaded.
+#[derive(Clone)]
+pub struct LoadCallback(Arc<dyn Fn(LoadProgress) + Send + Sync>);
+
+impl LoadCallback {
+    pub(crate) fn call(&self, progress: LoadProgress) {
+        (self.0)(progress);
+    }
+}
+
+impl fmt::Debug for LoadCallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("callback")
+    }
+}
+
+/// How far the loading of a model is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoadProgress {
+    /// Bytes of the checkpoint that have been read.
+    pub done: u64,
+    /// Bytes of all its tensors. Those that the model does not use are among them, so that the last
+    /// report may be below.
+    pub total: u64,
+}
+
+impl LoadProgress {
+    pub(crate) fn new(done: u64, total: u64) -> Self {
+        Self { done, total }
+    }
 }
 
 impl LoadOptions {
@@ -78,7 +125,41 @@ impl LoadOptions {
         self.threads = Some(threads);
         self
     }
+
+    /// Sets [`progress`](Self::progress). It is called on the thread that loads and should return quickly.
+    #[must_use]
+    pub fn progress(mut self, callback: impl Fn(LoadProgress) + Send + Sync + 'static) -> Self {
+        self.progress = Some(LoadCallback(Arc::new(callback)));
+        self
+    }
 }
+
+/// A value that has a name in texts and JSON: its `name` one way, all that its `FromStr` accepts the other.
+macro_rules! named {
+    ($type:ty) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+named!(CachePrecision);
+named!(Precision);
+named!(QuantLevel);
 
 /// What keys and values are kept in on the CPU; both are computed with in f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +173,18 @@ pub enum CachePrecision {
     /// Near a quarter of the memory: 8 bits and a scale for 32 channels, which rounds to a 254th of the
     /// largest of them.
     Q8,
+}
+
+impl CachePrecision {
+    /// `f16`, `f32` or `q8`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::Q8 => "q8",
+        }
+    }
 }
 
 impl FromStr for CachePrecision {
@@ -125,6 +218,19 @@ pub enum Precision {
     F16,
     /// `float32`.
     F32,
+}
+
+impl Precision {
+    /// `auto`, `bf16`, `f16` or `f32`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AsStored => "auto",
+            Self::BF16 => "bf16",
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        }
+    }
 }
 
 impl FromStr for Precision {
@@ -238,12 +344,6 @@ impl QuantLevel {
     }
 }
 
-impl fmt::Display for QuantLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 impl FromStr for QuantLevel {
     type Err = Error;
 
@@ -285,6 +385,18 @@ fn level(name: &str) -> Option<QuantLevel> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_are_json_both_ways() {
+        let options: LoadOptions =
+            serde_json::from_str(r#"{"dtype": "float16", "quantize": "int4", "cache": "8bit"}"#)
+                .unwrap();
+        let json = serde_json::to_string(&options.threads(2)).unwrap();
+        assert_eq!(json, r#"{"dtype":"f16","quantize":"q4_k","cache":"q8","threads":2}"#);
+        let error = serde_json::from_str::<LoadOptions>(r#"{"dtype": "q4_k"}"#).unwrap_err();
+        assert!(error.to_string().contains("`quantize` q4_k"), "{error}");
+        assert!(serde_json::from_str::<LoadOptions>(r#"{"dtyp": "f32"}"#).is_err());
+    }
 
     #[test]
     fn levels_have_several_names() {

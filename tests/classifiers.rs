@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use sconce::batch::{PaddingSide, TokenBatch};
 use sconce::models::AutoModel;
+use sconce::models::heads::SequenceClassifier;
 use sconce::pipeline::{Pipeline, Task};
 use sconce::tokenizer::{EncodeOptions, TextInput, Tokenizer};
 use sconce::{LoadOptions, ModelSource, Precision, QuantLevel};
@@ -112,7 +113,7 @@ fn decoders_classify_as_transformers_has_it() {
     for golden in expected().classifiers {
         let folder = golden.folder();
         let classify = |options: &LoadOptions, side: PaddingSide| -> Vec<Vec<f32>> {
-            let model = AutoModel::sequence_classifier(folder.path(), options).unwrap();
+            let model = AutoModel::open::<dyn SequenceClassifier>(folder.path(), options).unwrap();
             let batch = TokenBatch::padded(&golden.rows, 3, side).unwrap();
             model.classify(&batch).unwrap().to_vec2().unwrap()
         };
@@ -258,7 +259,8 @@ fn modules_without_scores_are_refused() {
 fn language_models_are_no_classifiers() {
     for file in ["llama-gqa-tiny", "llama-tiny/model.gguf"] {
         let path = goldens().join(file);
-        let error = AutoModel::sequence_classifier(path.as_path(), &LoadOptions::default());
+        let error =
+            AutoModel::open::<dyn SequenceClassifier>(path.as_path(), &LoadOptions::default());
         let error = error.unwrap_err().to_string();
         assert!(error.contains("trained to classify"), "{error}");
     }
@@ -272,7 +274,8 @@ fn a_reranker_as_gguf_is_its_folder() {
     let arrays = safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
     let expected: Value =
         serde_json::from_slice(&fs::read(folder.join("expected.json")).unwrap()).unwrap();
-    let model = AutoModel::sequence_classifier(gguf.clone(), &LoadOptions::default()).unwrap();
+    let model =
+        AutoModel::open::<dyn SequenceClassifier>(gguf.clone(), &LoadOptions::default()).unwrap();
     assert_eq!(model.labels().names, ["LABEL_0"]);
     for case in expected["cases"].as_array().unwrap() {
         let rows: Vec<Vec<u32>> = serde_json::from_value(case["rows"].clone()).unwrap();
@@ -286,7 +289,7 @@ fn a_reranker_as_gguf_is_its_folder() {
 
     let directory = ModelSource::directory(&folder);
     let [found, wanted] =
-        [&gguf, &directory].map(|source| Tokenizer::load(source.clone()).unwrap());
+        [&gguf, &directory].map(|source| Tokenizer::open(source.clone()).unwrap());
     let texts = [
         "The light of the candle.",
         "  Ａngela   Merkel\tlives in Berlin \n",

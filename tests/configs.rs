@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use sconce::batch::TokenBatch;
 use sconce::generation::GenerationConfig;
-use sconce::models::AutoModel;
+use sconce::models::{AutoModel, CausalLm};
 use sconce::source::ModelSource;
 use sconce::tokenizer::Tokenizer;
 use sconce::{LoadOptions, Precision, Result};
@@ -126,7 +126,7 @@ fn generation_options_in_config_json() {
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
     let cases = fs::read_to_string(goldens.join("config_generation.json")).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&cases).unwrap();
-    let tokenizer = Tokenizer::load(goldens.join("llama-tiny").as_path()).unwrap();
+    let tokenizer = Tokenizer::open(goldens.join("llama-tiny").as_path()).unwrap();
     for case in cases {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("config.json"), case["config"].to_string()).unwrap();
@@ -185,7 +185,7 @@ fn expect_logits(name: &str, folder: &Path) {
 
 fn load(folder: &Path) -> Result<std::sync::Arc<dyn sconce::models::CausalLm>> {
     let options = LoadOptions::default().dtype(Precision::F32);
-    AutoModel::causal_lm(ModelSource::directory(folder), &options)
+    AutoModel::open::<dyn CausalLm>(ModelSource::directory(folder), &options)
 }
 
 /// A copy of a golden's folder with another config.

@@ -85,8 +85,10 @@ struct Subject {
 
 impl Subject {
     fn model(&self) -> Outcome<&Arc<dyn CausalLm>> {
-        let load =
-            || AutoModel::causal_lm(&self.source, &self.options).map_err(|error| error.to_string());
+        let load = || {
+            AutoModel::open::<dyn CausalLm>(&self.source, &self.options)
+                .map_err(|error| error.to_string())
+        };
         Ok(self.model.get_or_init(load).as_ref()?)
     }
 
@@ -387,7 +389,8 @@ fn refusals(subject: &Subject) -> Outcome {
 
 fn is_close_to_dense(subject: &Subject, bound: f32) -> Outcome {
     let options = LoadOptions::default().dtype(Precision::F32);
-    let dense = alone(&*AutoModel::causal_lm(&subject.source, &options)?, &subject.prompt)?;
+    let dense =
+        alone(&*AutoModel::open::<dyn CausalLm>(&subject.source, &options)?, &subject.prompt)?;
     let found = alone(&**subject.model()?, &subject.prompt)?;
     let error = relative_error(&found, &dense);
     let quantized = subject.options.quantize.is_some() && subject.rows_allow_blocks;

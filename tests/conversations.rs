@@ -19,7 +19,7 @@ mod packages;
 #[test]
 fn the_assistants_tokens_are_masked() {
     let tokenizer =
-        Tokenizer::load(ModelSource::directory(packages::lenml_tokenizer("qwen2_5").unwrap()))
+        Tokenizer::open(ModelSource::directory(packages::lenml_tokenizer("qwen2_5").unwrap()))
             .unwrap();
     let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}\
                     {% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% else %}\

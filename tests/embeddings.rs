@@ -120,7 +120,7 @@ fn change(file: &Path, change: impl FnOnce(&mut Value)) {
 }
 
 fn refusal(folder: &Path) -> String {
-    SentenceEmbedder::load(folder, &LoadOptions::default()).unwrap_err().to_string()
+    SentenceEmbedder::open(folder, &LoadOptions::default()).unwrap_err().to_string()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -148,7 +148,7 @@ fn modules_prompts_and_options() {
     let expected = expected();
     for case in &expected.cases {
         let folder = case.repository();
-        let embedder = SentenceEmbedder::load(folder.path(), &LoadOptions::default()).unwrap();
+        let embedder = SentenceEmbedder::open(folder.path(), &LoadOptions::default()).unwrap();
         assert_eq!(embedder.dimension(), case.dimension, "{}", case.name);
         assert_eq!(embedder.similarity(), case.similarity.parse().unwrap(), "{}", case.name);
         let mut options =
@@ -202,7 +202,7 @@ fn functions_of_dense_modules() {
         change(&folder.path().join("2_Dense/config.json"), |config| {
             config["activation_function"] = Value::from(class.as_str());
         });
-        let embedder = SentenceEmbedder::load(folder.path(), &LoadOptions::default()).unwrap();
+        let embedder = SentenceEmbedder::open(folder.path(), &LoadOptions::default()).unwrap();
         assert_eq!(embedder.dimension(), expected[0].len(), "{class}");
         let found = embedder.embed(&texts[..3], &EmbedOptions::default()).unwrap();
         for (found, expected) in found.vectors.iter().zip(&expected) {
@@ -230,7 +230,7 @@ fn models_that_say_nothing_of_embeddings_are_taken_with_a_warning() {
     ] {
         let case = expected_case(name);
         let folder = case.repository();
-        SentenceEmbedder::load(folder.path(), &LoadOptions::default()).unwrap();
+        SentenceEmbedder::open(folder.path(), &LoadOptions::default()).unwrap();
         let path = folder.path().display().to_string();
         let said = SAID.lock().unwrap();
         let said: Vec<_> = said.iter().filter(|message| message.contains(&path)).collect();
@@ -319,14 +319,14 @@ fn gguf_files_give_the_vectors_of_their_folders() {
         copy(&encoder, folder.path());
         copy(&goldens().join("embeddings").join(pooling), folder.path());
         let gguf = ModelSource::gguf(encoder.join("model.gguf"));
-        let tokenizer = Tokenizer::load(&gguf).unwrap();
-        let original = Tokenizer::load(ModelSource::directory(folder.path())).unwrap();
+        let tokenizer = Tokenizer::open(&gguf).unwrap();
+        let original = Tokenizer::open(ModelSource::directory(folder.path())).unwrap();
         for text in &texts {
             let ids = |tokenizer: &Tokenizer| tokenizer.encode(text).unwrap().ids;
             assert_eq!(ids(&tokenizer), ids(&original), "{name}: {text:?}");
         }
         let embed = |source: ModelSource| {
-            let embedder = SentenceEmbedder::load(source, &LoadOptions::default()).unwrap();
+            let embedder = SentenceEmbedder::open(source, &LoadOptions::default()).unwrap();
             embedder.embed(&texts, &EmbedOptions::default()).unwrap()
         };
         let (found, wanted) = (embed(gguf), embed(ModelSource::directory(folder.path())));
@@ -343,7 +343,7 @@ fn gguf_files_give_the_vectors_of_their_folders() {
 #[test]
 fn wrong_requests_are_refused() {
     let folder = repository("prompts");
-    let embedder = SentenceEmbedder::load(folder.path(), &LoadOptions::default()).unwrap();
+    let embedder = SentenceEmbedder::open(folder.path(), &LoadOptions::default()).unwrap();
     for options in [
         EmbedOptions::default().prompt_name("no such"),
         EmbedOptions::default().truncate_dim(0),
@@ -422,7 +422,7 @@ fn real_minilm() -> (PathBuf, Vec<String>, Vec<Vec<f32>>) {
 #[test]
 fn real_minilm_gives_the_vectors_of_sentence_transformers() {
     let (folder, texts, expected) = real_minilm();
-    let embedder = SentenceEmbedder::load(folder, &LoadOptions::default()).unwrap();
+    let embedder = SentenceEmbedder::open(folder, &LoadOptions::default()).unwrap();
     let found = embedder.embed(&texts, &EmbedOptions::default()).unwrap();
     let mut worst = 1.0_f32;
     for (number, (found, expected)) in found.vectors.iter().zip(&expected).enumerate() {

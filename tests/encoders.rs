@@ -14,6 +14,9 @@ use serde::Deserialize;
 
 use sconce::batch::{PaddingSide, TokenBatch};
 use sconce::models::AutoModel;
+use sconce::models::heads::{
+    self, MaskedLm, QuestionAnswerer, SequenceClassifier, TokenClassifier,
+};
 use sconce::{Error, LoadOptions, Precision, QuantLevel};
 
 #[path = "support/golden.rs"]
@@ -122,7 +125,7 @@ fn f32_options() -> LoadOptions {
 
 fn reference(golden: &Encoder) -> Outcome {
     let folder = golden.folder.as_path();
-    let encoder = AutoModel::encoder(folder, &f32_options())?;
+    let encoder = AutoModel::open::<dyn heads::Encoder>(folder, &f32_options())?;
     for case in &golden.expected.cases {
         for side in [PaddingSide::Left, PaddingSide::Right] {
             let batch = case.batch(golden.expected.padding_id, side)?;
@@ -133,18 +136,19 @@ fn reference(golden: &Encoder) -> Outcome {
                     [(row, columns.start), (row, columns.end - 1)]
                 })
                 .collect();
-            let sequence = golden
-                .has("sequence")
-                .then(|| AutoModel::sequence_classifier(folder, &f32_options())?.classify(&batch));
-            let tokens = golden.has("token").then(|| {
-                AutoModel::token_classifier(folder, &f32_options())?.classify_tokens(&batch)
+            let sequence = golden.has("sequence").then(|| {
+                AutoModel::open::<dyn SequenceClassifier>(folder, &f32_options())?.classify(&batch)
             });
-            let spans = golden
-                .has("spans")
-                .then(|| AutoModel::question_answerer(folder, &f32_options())?.spans(&batch));
-            let masked = golden
-                .has("masked")
-                .then(|| AutoModel::masked_lm(folder, &f32_options())?.predict(&batch, &places));
+            let tokens = golden.has("token").then(|| {
+                AutoModel::open::<dyn TokenClassifier>(folder, &f32_options())?
+                    .classify_tokens(&batch)
+            });
+            let spans = golden.has("spans").then(|| {
+                AutoModel::open::<dyn QuestionAnswerer>(folder, &f32_options())?.spans(&batch)
+            });
+            let masked = golden.has("masked").then(|| {
+                AutoModel::open::<dyn MaskedLm>(folder, &f32_options())?.predict(&batch, &places)
+            });
             let sequence = sequence.transpose()?;
             let tokens = tokens.transpose()?;
             let spans = spans.transpose()?;
@@ -191,7 +195,7 @@ fn biases_of_decoders(golden: &Encoder) -> Outcome {
     let stored = safetensors::serialize(renamed, None)?;
     fs::write(folder.path().join("model.safetensors"), stored)?;
     fs::copy(golden.folder.join("config.json"), folder.path().join("config.json"))?;
-    let model = AutoModel::masked_lm(folder.path(), &f32_options())?;
+    let model = AutoModel::open::<dyn MaskedLm>(folder.path(), &f32_options())?;
     let case = golden.case("plain");
     let batch = case.batch(golden.expected.padding_id, PaddingSide::Right)?;
     let logits = model.predict(&batch, &[(0, 0), (0, case.rows[0].len() - 1)])?;
@@ -200,7 +204,7 @@ fn biases_of_decoders(golden: &Encoder) -> Outcome {
 
 /// Padding in front, behind and between, whatever ids it has.
 fn padded_row_is_row_alone(golden: &Encoder) -> Outcome {
-    let encoder = AutoModel::encoder(golden.folder.as_path(), &f32_options())?;
+    let encoder = AutoModel::open::<dyn heads::Encoder>(golden.folder.as_path(), &f32_options())?;
     let case = golden.case("batch");
     let width = golden::width(&case.rows) + 3;
     let (mut ids, mut mask) = (Vec::new(), Vec::new());
@@ -225,7 +229,7 @@ fn padded_row_is_row_alone(golden: &Encoder) -> Outcome {
 }
 
 fn threads(golden: &Encoder) -> Outcome {
-    let encoder = AutoModel::encoder(golden.folder.as_path(), &f32_options())?;
+    let encoder = AutoModel::open::<dyn heads::Encoder>(golden.folder.as_path(), &f32_options())?;
     let ids = &golden.case("long").rows[0];
     let encode = |length: usize| -> sconce::Result<Vec<Vec<f32>>> {
         Ok(encoder.encode(&TokenBatch::single(&ids[..length])?)?.to_vec3()?.remove(0))
@@ -243,7 +247,7 @@ fn threads(golden: &Encoder) -> Outcome {
 fn quantized(golden: &Encoder) -> Outcome {
     let batch = golden.case("plain").batch(0, PaddingSide::Right)?;
     let encode = |options: &LoadOptions| -> Outcome<Vec<Vec<f32>>> {
-        let encoder = AutoModel::encoder(golden.folder.as_path(), options)?;
+        let encoder = AutoModel::open::<dyn heads::Encoder>(golden.folder.as_path(), options)?;
         Ok(encoder.encode(&batch)?.to_vec3()?.remove(0))
     };
     let dense = encode(&f32_options())?;
@@ -262,7 +266,7 @@ fn quantized(golden: &Encoder) -> Outcome {
 
 fn refusals(golden: &Encoder) -> Outcome {
     let folder = golden.folder.as_path();
-    let encoder = AutoModel::encoder(folder, &f32_options())?;
+    let encoder = AutoModel::open::<dyn heads::Encoder>(folder, &f32_options())?;
     let limits = encoder.limits();
     let unknown = encoder.encode(&TokenBatch::single(&[5, limits.vocab as u32])?);
     assert!(matches!(unknown, Err(Error::InvalidInput { .. })), "{unknown:?}");
@@ -272,12 +276,13 @@ fn refusals(golden: &Encoder) -> Outcome {
     let types = TokenBatch::single(&[5, 6])?.with_type_ids(vec![0]);
     assert!(matches!(types, Err(Error::InvalidInput { .. })), "{types:?}");
     if !golden.has("masked") {
-        let error = AutoModel::masked_lm(folder, &f32_options()).unwrap_err().to_string();
+        let error =
+            AutoModel::open::<dyn MaskedLm>(folder, &f32_options()).unwrap_err().to_string();
         let expected = ["no masked-language-model head", "not known as an encoder"];
         assert!(expected.iter().any(|expected| error.contains(expected)), "{error}");
         return Ok(());
     }
-    let model = AutoModel::masked_lm(folder, &f32_options())?;
+    let model = AutoModel::open::<dyn MaskedLm>(folder, &f32_options())?;
     let batch = TokenBatch::padded(&[vec![5], vec![5, 6]], 0, PaddingSide::Right)?;
     for place in [(0, 1), (2, 0), (0, 2)] {
         assert!(model.predict(&batch, &[place]).unwrap_err().is_caller_error(), "{place:?}");

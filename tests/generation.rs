@@ -165,7 +165,8 @@ impl Counting {
         let mut config: Value = serde_json::from_slice(&config).unwrap();
         config["max_position_embeddings"] = json!(8192);
         fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-        let model = AutoModel::causal_lm(folder.path(), &LoadOptions::default()).unwrap();
+        let model =
+            AutoModel::open::<dyn CausalLm>(folder.path(), &LoadOptions::default()).unwrap();
         Arc::new(Self { model, pieces: AtomicUsize::new(0), then: Mutex::new(Box::new(then)) })
     }
 

@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Trial};
 
 use sconce::batch::{PaddingSide, TokenBatch};
 use sconce::generation::{GenerationConfig, generate};
-use sconce::models::AutoModel;
+use sconce::models::{AutoModel, CausalLm};
 use sconce::{LoadOptions, Precision};
 
 #[path = "support/golden.rs"]
@@ -34,7 +34,7 @@ fn main() {
 
 fn check(golden: &Golden, form: &Form) -> Outcome {
     let options = LoadOptions::default().dtype(Precision::F32);
-    let model = AutoModel::causal_lm(&form.source, &options)?;
+    let model = AutoModel::open::<dyn CausalLm>(&form.source, &options)?;
     for case in &golden.expected.cases {
         for side in [PaddingSide::Left, PaddingSide::Right] {
             let batch = TokenBatch::padded(&case.rows, 0, side)?;

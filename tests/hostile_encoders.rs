@@ -11,6 +11,9 @@ use serde_json::{Map, Value, json};
 use sconce::batch::{PaddingSide, TokenBatch};
 use sconce::embeddings::{EmbedOptions, SentenceEmbedder};
 use sconce::models::AutoModel;
+use sconce::models::heads::{
+    Encoder, MaskedLm, QuestionAnswerer, SequenceClassifier, TokenClassifier,
+};
 use sconce::pipeline::{Pipeline, Task};
 use sconce::{LoadOptions, ModelSource, Precision};
 
@@ -80,7 +83,7 @@ fn configs_that_lie() {
         let golden = entry.unwrap().path();
         let folder = copied(&golden);
         let options = LoadOptions::default();
-        let has_head = AutoModel::sequence_classifier(folder.path(), &options).is_ok();
+        let has_head = AutoModel::open::<dyn SequenceClassifier>(folder.path(), &options).is_ok();
         let file = folder.path().join("config.json");
         let config = json_file(&file);
         for field in config.keys() {
@@ -90,11 +93,11 @@ fn configs_that_lie() {
                 fs::write(&file, serde_json::to_vec(&lying).unwrap()).unwrap();
                 let batch = TokenBatch::padded(&[vec![5, 6, 7], vec![8]], 0, PaddingSide::Right);
                 let batch = batch.unwrap();
-                match AutoModel::sequence_classifier(folder.path(), &options) {
+                match AutoModel::open::<dyn SequenceClassifier>(folder.path(), &options) {
                     Ok(classifier) => drop(classifier.classify(&batch)),
                     Err(_) if has_head => {}
                     Err(_) => {
-                        let encoder = AutoModel::encoder(folder.path(), &options);
+                        let encoder = AutoModel::open::<dyn Encoder>(folder.path(), &options);
                         drop(encoder.map(|encoder| encoder.encode(&batch)));
                     }
                 }
@@ -108,7 +111,7 @@ fn configs_that_lie() {
 fn rope_parameters_of_transformers_5() {
     let golden = goldens().join("encoders/modernbert-tiny");
     let hidden = |folder: &Path| {
-        let encoder = AutoModel::encoder(folder, &LoadOptions::default()).unwrap();
+        let encoder = AutoModel::open::<dyn Encoder>(folder, &LoadOptions::default()).unwrap();
         let ids: Vec<u32> = (5..45).collect();
         encoder.encode(&TokenBatch::single(&ids).unwrap()).unwrap().to_vec3::<f32>().unwrap()
     };
@@ -131,7 +134,8 @@ fn rope_parameters_of_transformers_5() {
         let mut lying = config.clone();
         lying.insert(field.to_owned(), value);
         fs::write(&file, serde_json::to_vec(&lying).unwrap()).unwrap();
-        let error = AutoModel::encoder(folder.path(), &LoadOptions::default()).unwrap_err();
+        let error =
+            AutoModel::open::<dyn Encoder>(folder.path(), &LoadOptions::default()).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
@@ -246,7 +250,7 @@ fn vectors_that_are_no_numbers() {
         *tensor = (tensor.ones_like().unwrap() * 3e38).unwrap();
     }
     candle_core::safetensors::save(&tensors, folder.path().join(weights)).unwrap();
-    let embedder = SentenceEmbedder::load(folder.path(), &LoadOptions::default()).unwrap();
+    let embedder = SentenceEmbedder::open(folder.path(), &LoadOptions::default()).unwrap();
     let error = embedder.embed(&["a candle burns"], &EmbedOptions::default()).unwrap_err();
     assert!(error.to_string().contains("NaN"), "{error}");
 }
@@ -265,7 +269,8 @@ fn results_that_are_no_numbers() {
             let mut lying = config.clone();
             lying.insert(field.clone(), eps);
             fs::write(&file, serde_json::to_vec(&lying).unwrap()).unwrap();
-            let error = AutoModel::encoder(folder.path(), &LoadOptions::default()).unwrap_err();
+            let error =
+                AutoModel::open::<dyn Encoder>(folder.path(), &LoadOptions::default()).unwrap_err();
             assert!(error.to_string().contains(field), "{error}");
         }
         fs::write(&file, serde_json::to_vec(&config).unwrap()).unwrap();
@@ -281,15 +286,15 @@ fn results_that_are_no_numbers() {
         let options = LoadOptions::default().dtype(Precision::F32);
         let batch = TokenBatch::single(&[5, 6, 7]).unwrap();
         let path = folder.path();
-        let encoder = AutoModel::encoder(path, &options).unwrap();
+        let encoder = AutoModel::open::<dyn Encoder>(path, &options).unwrap();
         let mut found = vec![encoder.encode(&batch).map(drop)];
-        let classifier = AutoModel::sequence_classifier(path, &options).unwrap();
+        let classifier = AutoModel::open::<dyn SequenceClassifier>(path, &options).unwrap();
         found.push(classifier.classify(&batch).map(drop));
-        if let Ok(model) = AutoModel::token_classifier(path, &options) {
+        if let Ok(model) = AutoModel::open::<dyn TokenClassifier>(path, &options) {
             found.push(model.classify_tokens(&batch).map(drop));
-            let model = AutoModel::question_answerer(path, &options).unwrap();
+            let model = AutoModel::open::<dyn QuestionAnswerer>(path, &options).unwrap();
             found.push(model.spans(&batch).map(drop));
-            let model = AutoModel::masked_lm(path, &options).unwrap();
+            let model = AutoModel::open::<dyn MaskedLm>(path, &options).unwrap();
             found.push(model.predict(&batch, &[(0, 1)]).map(drop));
         }
         for found in found {

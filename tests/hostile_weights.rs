@@ -23,7 +23,7 @@ use checkpoint_files::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use sconce::models::AutoModel;
+use sconce::models::{AutoModel, CausalLm};
 use sconce::source::gguf::{GgufFile, GgufValue};
 use sconce::weights::{Bias, NameTable, Weights};
 use sconce::{Error, LoadOptions, ModelSource, Precision, QuantLevel, Result};
@@ -291,7 +291,9 @@ fn metadata_of_another_type_are_no_default() {
         let folder = scratch();
         let path = folder.path().join(GGUF);
         fs::write(&path, file.bytes()).unwrap();
-        AutoModel::causal_lm(ModelSource::gguf(path), &options()).unwrap_err().to_string()
+        AutoModel::open::<dyn CausalLm>(ModelSource::gguf(path), &options())
+            .unwrap_err()
+            .to_string()
     };
     let float = |value: f32| value.to_le_bytes();
     for (key, kind, value) in [

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
 
-use sconce::models::{AutoModel, save};
+use sconce::models::{AutoModel, CausalLm, save};
 use sconce::source::gguf::{GgufFile, GgufValue};
 use sconce::tokenizer::Tokenizer;
 use sconce::{CachePrecision, LoadOptions, ModelSource, QuantLevel};
@@ -42,7 +42,7 @@ fn check(golden: &Golden) -> Outcome {
     let there = tempfile::tempdir()?;
     let files = ModelSource::directory(&golden.folder).open()?;
     let to = there.path().join("saved.gguf");
-    let model = AutoModel::causal_lm_from(&files, &exact())?;
+    let model = AutoModel::from_files::<dyn CausalLm>(&files, &exact())?;
     let outcome = save(&files, model.inventory(), &to);
     if let Some(reason) = &golden.expected.refused {
         let error = outcome.err().ok_or("was saved")?.to_string();
@@ -51,7 +51,7 @@ fn check(golden: &Golden) -> Outcome {
         return Ok(());
     }
     outcome?;
-    let saved = AutoModel::causal_lm(ModelSource::gguf(&to), &exact())?;
+    let saved = AutoModel::open::<dyn CausalLm>(ModelSource::gguf(&to), &exact())?;
     assert_eq!(saved.inventory().parameters(), model.inventory().parameters());
     assert_eq!(saved.inventory().bytes_by_precision(), model.inventory().bytes_by_precision());
     for case in &golden.expected.cases {
@@ -61,7 +61,7 @@ fn check(golden: &Golden) -> Outcome {
         }
     }
     let (before, after) =
-        (Tokenizer::from_files(&files)?, Tokenizer::load(ModelSource::gguf(&to))?);
+        (Tokenizer::from_files(&files)?, Tokenizer::open(ModelSource::gguf(&to))?);
     let text = "The quick brown fox, 12345 <s>jumps</s> over\n\n the lazy dog's été 😀.";
     assert_eq!(after.encode(text)?.ids, before.encode(text)?.ids);
     let converted = golden.folder.join("model.gguf");
@@ -114,10 +114,10 @@ fn same_numbers(value: &GgufValue) -> GgufValue {
 fn quantized(golden: &Golden, there: &Path) -> Outcome {
     let files = ModelSource::directory(&golden.folder).open()?;
     let options = exact().quantize(QuantLevel::Q4_1);
-    let model = AutoModel::causal_lm_from(&files, &options)?;
+    let model = AutoModel::from_files::<dyn CausalLm>(&files, &options)?;
     let to = there.join("quantized.gguf");
     save(&files, model.inventory(), &to)?;
-    let saved = AutoModel::causal_lm(ModelSource::gguf(&to), &exact())?;
+    let saved = AutoModel::open::<dyn CausalLm>(ModelSource::gguf(&to), &exact())?;
     assert_eq!(saved.inventory().bytes_by_precision(), model.inventory().bytes_by_precision());
     let ids = &golden.expected.cases[0].rows[0];
     let (found, expected) = (alone(&*saved, ids)?, alone(&*model, ids)?);

@@ -89,7 +89,7 @@ fn the_reference_is_what_was_asked_for() {
 #[test]
 fn tokenizers_agree_with_python() {
     for source in [&*GGUF, &*FOLDER] {
-        let tokenizer = Tokenizer::load(source).unwrap();
+        let tokenizer = Tokenizer::open(source).unwrap();
         for case in &REFERENCE.cases {
             let encoded = tokenizer.encode(&case.text).unwrap();
             assert_eq!(encoded.ids, case.ids, "{} of {source:?}", case.name);
@@ -110,7 +110,7 @@ fn gguf_through_the_pipeline() {
 
 #[test]
 fn folder_at_the_low_level() {
-    check_low_level(&AutoModel::causal_lm(&*FOLDER, &dense()).unwrap());
+    check_low_level(&AutoModel::open::<dyn CausalLm>(&*FOLDER, &dense()).unwrap());
 }
 
 #[test]
@@ -171,15 +171,15 @@ fn llama_cpp_generates_the_same_from_what_was_saved() {
     let saved = [QuantLevel::Q8_0, QuantLevel::Q4_0].map(|level| {
         let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("smollm2-{level}.gguf"));
         let options = LoadOptions::default().dtype(Precision::BF16).quantize(level);
-        let model = AutoModel::causal_lm_from(&files, &options).unwrap();
+        let model = AutoModel::from_files::<dyn CausalLm>(&files, &options).unwrap();
         let _ = fs::remove_file(&to);
         save(&files, model.inventory(), &to).unwrap();
         (level, ModelSource::gguf(to))
     });
     let expected: LlamaCpp = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     for (level, source) in saved {
-        let tokenizer = Tokenizer::load(&source).unwrap();
-        let model = AutoModel::causal_lm(&source, &LoadOptions::default()).unwrap();
+        let tokenizer = Tokenizer::open(&source).unwrap();
+        let model = AutoModel::open::<dyn CausalLm>(&source, &LoadOptions::default()).unwrap();
         let cases = expected.cases.iter().filter(|case| case.level == level.to_string());
         assert!(cases.clone().count() >= 3, "{level}");
         for LlamaCppCase { text, ids, generated, .. } in cases {
@@ -247,7 +247,7 @@ fn expected_output(case: &Case) -> Value {
 /// Shared by the tests that run at one time.
 fn dense_gguf() -> Arc<dyn CausalLm> {
     static MODEL: LazyLock<Arc<dyn CausalLm>> =
-        LazyLock::new(|| AutoModel::causal_lm(&*GGUF, &dense()).unwrap());
+        LazyLock::new(|| AutoModel::open::<dyn CausalLm>(&*GGUF, &dense()).unwrap());
     MODEL.clone()
 }
 

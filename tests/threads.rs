@@ -32,9 +32,9 @@ fn many_models_and_callers_at_once_give_what_each_gives_alone() -> Result<()> {
     let mut models: Vec<(Arc<dyn CausalLm>, Vec<u32>)> = Vec::new();
     for source in MODELS {
         for options in [options(), options().quantize(QuantLevel::Q8_0)] {
-            let alone = generate(AutoModel::causal_lm(source, &options)?.as_ref())?;
+            let alone = generate(AutoModel::open::<dyn CausalLm>(source, &options)?.as_ref())?;
             for options in [options.clone(), options.clone().threads(1), options.threads(2)] {
-                models.push((AutoModel::causal_lm(source, &options)?, alone.clone()));
+                models.push((AutoModel::open::<dyn CausalLm>(source, &options)?, alone.clone()));
             }
         }
     }
@@ -52,6 +52,6 @@ fn many_models_and_callers_at_once_give_what_each_gives_alone() -> Result<()> {
 
 #[test]
 fn a_model_on_no_thread_is_refused() {
-    let refused = AutoModel::causal_lm(MODELS[0], &options().threads(0)).err();
+    let refused = AutoModel::open::<dyn CausalLm>(MODELS[0], &options().threads(0)).err();
     assert!(matches!(refused, Some(Error::InvalidOption { option, .. }) if option == "threads"));
 }

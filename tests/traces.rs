@@ -5,7 +5,7 @@ use std::fs;
 
 use candle_core::{DType, Device, Tensor, safetensors};
 use sconce::batch::PaddingSide;
-use sconce::models::{AutoModel, LogitsAt};
+use sconce::models::{AutoModel, CausalLm, LogitsAt};
 use sconce::{LoadOptions, Result, TokenBatch};
 
 /// `tests/goldens/make_traces.py` says how the numbers came about.
@@ -27,8 +27,10 @@ fn every_layer_is_that_of_the_reference() -> Result<()> {
             })
             .collect();
         let batch = TokenBatch::padded(&rows, 0, PaddingSide::Left)?;
-        let model =
-            AutoModel::causal_lm(format!("./tests/goldens/{name}"), &LoadOptions::default())?;
+        let model = AutoModel::open::<dyn CausalLm>(
+            format!("./tests/goldens/{name}"),
+            &LoadOptions::default(),
+        )?;
         let mut cache = model.new_cache();
         let trace = model.trace(&batch, &mut cache)?;
         assert_eq!(cache.tokens(), batch.tokens());

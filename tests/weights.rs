@@ -235,7 +235,8 @@ fn rows_too_short_for_a_level_fall_back() -> Result<()> {
 #[test]
 fn modules_that_are_skipped_stay_as_they_are_stored() -> Result<()> {
     let model = |name: &str, options: LoadOptions| -> Result<Vec<_>> {
-        let model = AutoModel::causal_lm(format!("./tests/goldens/{name}-tiny"), &options)?;
+        let model =
+            AutoModel::open::<dyn CausalLm>(format!("./tests/goldens/{name}-tiny"), &options)?;
         let wanted = ["embed", "head", "layers.0.attn.q", "layers.1.attn.q", "layers.1.mlp.up"];
         let items = model.inventory().items().iter();
         let items = items.filter(|item| wanted.contains(&item.name.as_str()));
@@ -265,7 +266,7 @@ fn modules_that_are_skipped_stay_as_they_are_stored() -> Result<()> {
 fn what_became_of_the_options_is_told() -> Result<()> {
     static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
     assert!(on_warning(|said| SAID.lock().unwrap().push(said.to_owned())));
-    let load = |options| AutoModel::causal_lm("./tests/goldens/gemma3-tiny", &options);
+    let load = |options| AutoModel::open::<dyn CausalLm>("./tests/goldens/gemma3-tiny", &options);
     load(cpu().quantize(QuantLevel::Q4K))?;
     let said = SAID.lock().unwrap().clone();
     let said = said.iter().find(|said| said.contains("4 layers.*.attn.q (rows of 32) in q5_0"));
@@ -279,7 +280,7 @@ fn what_became_of_the_options_is_told() -> Result<()> {
     }
     // A head that is tied can be listed all the same.
     let tied = cpu().quantize(QuantLevel::Q8_0).skip_modules(["lm_head"]);
-    AutoModel::causal_lm("./tests/goldens/llama-bf16-tiny", &tied)?;
+    AutoModel::open::<dyn CausalLm>("./tests/goldens/llama-bf16-tiny", &tied)?;
     Ok(())
 }
 
@@ -297,7 +298,7 @@ fn what_was_quantized_is_saved_and_loaded_bit_for_bit() -> Result<()> {
     for (name, source) in sources {
         let files = source.open()?;
         let options = cpu().quantize(QuantLevel::Q4_1).skip_modules(["layers.1"]);
-        let model = AutoModel::causal_lm_from(&files, &options)?;
+        let model = AutoModel::from_files::<dyn CausalLm>(&files, &options)?;
         let to = there.path().join(name);
         save(&files, model.inventory(), &to)?;
         let error = save(&files, model.inventory(), &to).unwrap_err();
@@ -307,7 +308,7 @@ fn what_was_quantized_is_saved_and_loaded_bit_for_bit() -> Result<()> {
             "folder" => ModelSource::directory(&to),
             _ => ModelSource::gguf(&to),
         };
-        let loaded = AutoModel::causal_lm(source.clone(), &cpu())?;
+        let loaded = AutoModel::open::<dyn CausalLm>(source.clone(), &cpu())?;
         assert_eq!(loaded.inventory().to_string(), model.inventory().to_string());
         assert!(loaded.inventory().to_string().contains("q4_1"));
         assert_eq!(logits(&*loaded)?, logits(&*model)?, "{name}");
@@ -321,7 +322,7 @@ fn what_was_quantized_is_saved_and_loaded_bit_for_bit() -> Result<()> {
         assert!(file(&again) == file(&to), "{name}");
     }
     let gguf = ModelSource::gguf("tests/goldens/llama-gqa-tiny/model.gguf").open()?;
-    let model = AutoModel::causal_lm_from(&gguf, &cpu())?;
+    let model = AutoModel::from_files::<dyn CausalLm>(&gguf, &cpu())?;
     let error = save(&gguf, model.inventory(), there.path().join("other")).unwrap_err();
     assert!(error.is_caller_error(), "{error}");
     Ok(())
@@ -336,16 +337,16 @@ fn transposed_matrices_are_saved_as_the_model_uses_them() -> Result<()> {
     };
     let files = ModelSource::directory("tests/goldens/gpt2-tiny").open()?;
     for (name, options) in [("stored", cpu()), ("q4_1", cpu().quantize(QuantLevel::Q4_1))] {
-        let model = AutoModel::causal_lm_from(&files, &options)?;
+        let model = AutoModel::from_files::<dyn CausalLm>(&files, &options)?;
         let to = there.path().join(name);
         save(&files, model.inventory(), &to)?;
-        let loaded = AutoModel::causal_lm(ModelSource::directory(&to), &cpu())?;
+        let loaded = AutoModel::open::<dyn CausalLm>(ModelSource::directory(&to), &cpu())?;
         assert_eq!(loaded.inventory().to_string(), model.inventory().to_string());
         assert_eq!(logits(&*loaded)?, logits(&*model)?);
     }
     // Of a fused matrix all or nothing is quantized.
     let options = cpu().quantize(QuantLevel::Q4_1).skip_modules(["layers.0.attn.k"]);
-    let model = AutoModel::causal_lm_from(&files, &options)?;
+    let model = AutoModel::from_files::<dyn CausalLm>(&files, &options)?;
     let error = save(&files, model.inventory(), there.path().join("mixed")).unwrap_err();
     assert!(error.to_string().contains("c_attn.weight"), "{error}");
     Ok(())

@@ -24,7 +24,7 @@ pub fn levels() -> Vec<(&'static str, LoadOptions)> {
 
 /// Loads the model.
 pub fn model(options: &LoadOptions) -> Arc<dyn CausalLm> {
-    AutoModel::causal_lm(folder(), options).expect("the folder was just written")
+    AutoModel::open::<dyn CausalLm>(folder(), options).expect("the folder was just written")
 }
 
 /// A folder with `config.json` and `model.safetensors`, written once a process.

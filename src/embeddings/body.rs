@@ -60,7 +60,7 @@ impl Body {
                     ));
                 }
                 // The tokenizer last: where there is none, what is not built is still named.
-                let encoder = AutoModel::encoder_from(&own, options)?;
+                let encoder = AutoModel::from_files::<dyn Encoder>(&own, options)?;
                 let size = encoder.hidden_size();
                 let modules = Modules::read(files, rest, size, true, options)?;
                 let reader = Reader::load(&own, &settings, encoder.limits())?;
@@ -78,7 +78,7 @@ impl Body {
         let mut settings = TransformerSettings::of_a_model();
         // llama.cpp has no part in that.
         settings.messages = settings.messages.filter(|_| files.gguf().is_none());
-        let encoder = AutoModel::encoder_from(files, options)?;
+        let encoder = AutoModel::from_files::<dyn Encoder>(files, options)?;
         let reader = Reader::load(files, &settings, encoder.limits())?;
         let pooling = match gguf_pooling(files)? {
             Some(pooling) => pooling,

@@ -14,8 +14,8 @@ use crate::embeddings::prompts::Prompts;
 use crate::embeddings::reader::Reader;
 use crate::embeddings::transformer::{FEATURES, TransformerSettings};
 use crate::error::{Error, Result};
-use crate::models::AutoModel;
 use crate::models::heads::{Encoder, Labels, SequenceClassifier};
+use crate::models::{AutoModel, CausalLm};
 use crate::models::{HeadOnBody, ModelLimits, TextModel};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
@@ -51,7 +51,7 @@ impl CrossEncoder {
                 let reason = "the first module has to be a Transformer that reads two texts";
                 return Err(Error::unsupported(format!("{}: {reason}", files.origin())));
             }
-            None => (files.subfolder("")?, TransformerSettings::of_a_model(), &[] as &[Module]),
+            None => (files.folder("")?, TransformerSettings::of_a_model(), &[] as &[Module]),
         };
         let config: Value = own.json("config.json")?.unwrap_or_default();
         let task = match layout.modules {
@@ -64,12 +64,12 @@ impl CrossEncoder {
         let reader = |limits: ModelLimits| Reader::load(&own, &settings, limits);
         let (model, reader): (Arc<dyn SequenceClassifier>, _) = match (task, rest) {
             ("sequence-classification", []) => {
-                let model = AutoModel::sequence_classifier_from(&own, options)?;
+                let model = AutoModel::from_files::<dyn SequenceClassifier>(&own, options)?;
                 let reader = reader(model.limits())?;
                 (model, reader)
             }
             ("text-generation", [] | [_]) => {
-                let body = AutoModel::causal_lm_from(&own, options)?;
+                let body = AutoModel::from_files::<dyn CausalLm>(&own, options)?;
                 let reader = reader(body.limits())?;
                 let (wanted, unwanted) = match rest.first() {
                     Some(module) => of_logit_score(files, module)?,
@@ -78,7 +78,7 @@ impl CrossEncoder {
                 (AutoModel::next_token_scorer(body, wanted, unwanted)?, reader)
             }
             (FEATURES, [_, ..]) => {
-                let encoder = AutoModel::encoder_from(&own, options)?;
+                let encoder = AutoModel::from_files::<dyn Encoder>(&own, options)?;
                 let size = encoder.hidden_size();
                 let modules = Modules::read(files, rest, size, true, options)?;
                 let model = PooledScorer::new(files, encoder, modules)?;

@@ -141,7 +141,7 @@ impl Module {
 
     /// The files of the module alone.
     pub(crate) fn files(&self, files: &ModelFiles) -> Result<ModelFiles> {
-        files.subfolder(&self.path)
+        files.folder(&self.path)
     }
 
     /// Its `config.json`.

@@ -5,7 +5,7 @@
 //! use sconce::embeddings::{EmbedOptions, SentenceEmbedder, Similarity, semantic_search};
 //!
 //! let embedder =
-//!     SentenceEmbedder::load("sentence-transformers/all-MiniLM-L6-v2", &LoadOptions::default())?;
+//!     SentenceEmbedder::open("sentence-transformers/all-MiniLM-L6-v2", &LoadOptions::default())?;
 //! let embed = |texts: &[&str]| embedder.embed(texts, &EmbedOptions::default());
 //! let corpus = embed(&["A candle burns.", "A train arrives."])?;
 //! let found = semantic_search(&embed(&["fire"])?.vectors, &corpus.vectors, 1, Similarity::Cosine)?;
@@ -100,13 +100,13 @@ impl SentenceEmbedder {
     ///
     /// # Errors
     ///
-    /// As [`AutoModel::encoder`](crate::models::AutoModel::encoder), and when a module is of no known
-    /// kind or its config is broken.
-    pub fn load(source: impl Into<ModelSource>, options: &LoadOptions) -> Result<Self> {
+    /// As [`AutoModel::open`](crate::models::AutoModel::open), and when a module is of no known kind or its
+    /// config is broken.
+    pub fn open(source: impl Into<ModelSource>, options: &LoadOptions) -> Result<Self> {
         Self::from_files(&source.into().open()?, options)
     }
 
-    /// As [`load`](Self::load), from a source that is open already.
+    /// As [`open`](Self::open), from a source that is open already.
     ///
     /// # Errors
     ///

@@ -21,9 +21,9 @@ use crate::nn::cache::KvCache;
 ///
 /// ```no_run
 /// use sconce::generation::{Event, GenerationConfig, Sequence, Stepper};
-/// use sconce::models::AutoModel;
+/// use sconce::models::{AutoModel, CausalLm};
 ///
-/// let model = AutoModel::causal_lm("HuggingFaceTB/SmolLM2-135M", &Default::default())?;
+/// let model = AutoModel::open::<dyn CausalLm>("HuggingFaceTB/SmolLM2-135M", &Default::default())?;
 /// let config = GenerationConfig::default().max_new_tokens(8);
 /// let prompts: [&[u32]; 2] = [&[504, 3575, 282], &[2683, 28]];
 /// let sequences = prompts.map(|prompt| {

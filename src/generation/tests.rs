@@ -404,7 +404,7 @@ fn goldens() -> Goldens {
 }
 
 fn tokenizer() -> Tokenizer {
-    Tokenizer::load(ModelSource::directory(golden(""))).unwrap()
+    Tokenizer::open(ModelSource::directory(golden(""))).unwrap()
 }
 
 fn golden(name: &str) -> PathBuf {

@@ -23,65 +23,46 @@ use crate::source::{ModelFiles, ModelSource};
 use crate::weights::{self, Weights};
 
 /// Reads `config.json` (or GGUF metadata) and builds whatever it names.
+///
+/// ```no_run
+/// use sconce::models::heads::Encoder;
+/// use sconce::models::{AutoModel, CausalLm};
+/// use sconce::{LoadOptions, ModelSource};
+///
+/// let options = LoadOptions::default();
+/// let model = AutoModel::open::<dyn CausalLm>("HuggingFaceTB/SmolLM2-135M-Instruct", &options)?;
+/// let files = ModelSource::from("./all-MiniLM-L6-v2").open()?;
+/// let encoder = AutoModel::from_files::<dyn Encoder>(&files, &options)?;
+/// # let _ = (model, encoder);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct AutoModel;
 
 impl AutoModel {
-    /// A decoder-only language model.
+    /// Opens a source as a kind of model.
     ///
     /// # Errors
     ///
-    /// When the source cannot be opened, its architecture is none of ours, its config asks for
-    /// something unsupported, or its weights are missing, broken or of the wrong shape.
-    pub fn causal_lm(
+    /// When the source cannot be opened, and as [`from_files`](Self::from_files).
+    pub fn open<M: FromFiles + ?Sized>(
         source: impl Into<ModelSource>,
         options: &LoadOptions,
-    ) -> Result<Arc<dyn CausalLm>> {
-        Self::causal_lm_from(&source.into().open()?, options)
+    ) -> Result<Arc<M>> {
+        M::from_files(&source.into().open()?, options)
     }
 
-    /// As [`causal_lm`](Self::causal_lm), from a source that is open already.
+    /// As [`open`](Self::open), from a source that is open already.
     ///
     /// # Errors
     ///
-    /// As there.
-    pub fn causal_lm_from(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<dyn CausalLm>> {
-        let raw = RawConfig::read(files)?;
-        let family = decoder_family(files, &raw)?.ok_or_else(|| {
-            let known = FAMILIES.iter().flat_map(|family| decoder_names(family, files));
-            unknown(files, &raw, "a decoder", known)
-        })?;
-        let (model, _) = Decoder::load(family, &raw, files, options, Purpose::Logits)?;
-        Ok(checked(model, options)?)
-    }
-
-    /// An encoder without a head, or a decoder without one: hidden vectors.
-    ///
-    /// # Errors
-    ///
-    /// When the source cannot be opened, its architecture is none of ours, its config asks for
-    /// something unsupported, or its weights are missing, broken or of the wrong shape.
-    pub fn encoder(
-        source: impl Into<ModelSource>,
+    /// When the architecture is none of ours, its config asks for something unsupported, the checkpoint has
+    /// no such head, or its weights are missing, broken or of the wrong shape.
+    pub fn from_files<M: FromFiles + ?Sized>(
+        files: &ModelFiles,
         options: &LoadOptions,
-    ) -> Result<Arc<dyn Encoder>> {
-        Self::encoder_from(&source.into().open()?, options)
-    }
-
-    /// As [`encoder`](Self::encoder), from a source that is open already.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn encoder_from(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<dyn Encoder>> {
-        let raw = RawConfig::read(files)?;
-        Ok(match decoder_family(files, &raw)? {
-            Some(family) => {
-                let purpose = Purpose::HiddenStates;
-                checked(Decoder::load(family, &raw, files, options, purpose)?.0, options)?
-            }
-            None => checked(text_encoder(files, &raw, options)?.0, options)?,
-        })
+    ) -> Result<Arc<M>> {
+        M::from_files(files, options)
     }
 
     /// Whether a checkpoint is of a language model that reads from left to right: an architecture
@@ -96,36 +77,6 @@ impl AutoModel {
         Ok(is_causal_lm && raw.flag("is_causal", true)?)
     }
 
-    /// An encoder with a sequence-classification head, or a decoder with one.
-    ///
-    /// # Errors
-    ///
-    /// As for [`encoder`](Self::encoder), and when the checkpoint has no such head.
-    pub fn sequence_classifier(
-        source: impl Into<ModelSource>,
-        options: &LoadOptions,
-    ) -> Result<Arc<dyn SequenceClassifier>> {
-        Self::sequence_classifier_from(&source.into().open()?, options)
-    }
-
-    /// As [`sequence_classifier`](Self::sequence_classifier), from a source that is open already.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn sequence_classifier_from(
-        files: &ModelFiles,
-        options: &LoadOptions,
-    ) -> Result<Arc<dyn SequenceClassifier>> {
-        let raw = RawConfig::read(files)?;
-        let Some(family) = decoder_family(files, &raw)? else {
-            return Ok(headed::<SequenceHead>(files, options)?);
-        };
-        let (body, weights) = Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?;
-        let raw = family.dialect(files.gguf().is_some()).fields(&raw)?;
-        Ok(checked(LastTokenClassifier::load(body, &raw, &weights)?, options)?)
-    }
-
     /// A decoder that scores by its next token: one logit, that of `wanted` less that of
     /// `unwanted`.
     pub(crate) fn next_token_scorer(
@@ -135,73 +86,76 @@ impl AutoModel {
     ) -> Result<Arc<dyn SequenceClassifier>> {
         Ok(Arc::new(NextTokenScorer::new(body, wanted, unwanted)?))
     }
+}
 
-    /// An encoder with a token-classification head.
+/// A kind of model that [`AutoModel`] can make: `dyn CausalLm`, `dyn Encoder` or one of the other
+/// [heads](crate::models::heads).
+pub trait FromFiles {
+    /// Builds what the files name.
     ///
     /// # Errors
     ///
-    /// As for [`encoder`](Self::encoder), and when the checkpoint has no such head.
-    pub fn token_classifier(
-        source: impl Into<ModelSource>,
-        options: &LoadOptions,
-    ) -> Result<Arc<dyn TokenClassifier>> {
-        Self::token_classifier_from(&source.into().open()?, options)
+    /// As [`AutoModel::from_files`].
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>>;
+}
+
+/// A decoder-only language model.
+impl FromFiles for dyn CausalLm {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        let raw = RawConfig::read(files)?;
+        let family = decoder_family(files, &raw)?.ok_or_else(|| {
+            let known = FAMILIES.iter().flat_map(|family| decoder_names(family, files));
+            unknown(files, &raw, "a decoder", known)
+        })?;
+        let (model, _) = Decoder::load(family, &raw, files, options, Purpose::Logits)?;
+        Ok(checked(model, options)?)
     }
+}
 
-    /// As [`token_classifier`](Self::token_classifier), from a source that is open already.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn token_classifier_from(
-        files: &ModelFiles,
-        options: &LoadOptions,
-    ) -> Result<Arc<dyn TokenClassifier>> {
+/// An encoder without a head, or a decoder without one: hidden vectors.
+impl FromFiles for dyn Encoder {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        let raw = RawConfig::read(files)?;
+        Ok(match decoder_family(files, &raw)? {
+            Some(family) => {
+                let purpose = Purpose::HiddenStates;
+                checked(Decoder::load(family, &raw, files, options, purpose)?.0, options)?
+            }
+            None => checked(text_encoder(files, &raw, options)?.0, options)?,
+        })
+    }
+}
+
+/// An encoder with a sequence-classification head, or a decoder with one.
+impl FromFiles for dyn SequenceClassifier {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        let raw = RawConfig::read(files)?;
+        let Some(family) = decoder_family(files, &raw)? else {
+            return Ok(headed::<SequenceHead>(files, options)?);
+        };
+        let (body, weights) = Decoder::load(family, &raw, files, options, Purpose::HiddenStates)?;
+        let raw = family.dialect(files.gguf().is_some()).fields(&raw)?;
+        Ok(checked(LastTokenClassifier::load(body, &raw, &weights)?, options)?)
+    }
+}
+
+/// An encoder with a token-classification head.
+impl FromFiles for dyn TokenClassifier {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         Ok(headed::<TokenHead>(files, options)?)
     }
+}
 
-    /// An encoder with a question-answering head.
-    ///
-    /// # Errors
-    ///
-    /// As for [`encoder`](Self::encoder), and when the checkpoint has no such head.
-    pub fn question_answerer(
-        source: impl Into<ModelSource>,
-        options: &LoadOptions,
-    ) -> Result<Arc<dyn QuestionAnswerer>> {
-        Self::question_answerer_from(&source.into().open()?, options)
-    }
-
-    /// As [`question_answerer`](Self::question_answerer), from a source that is open already.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn question_answerer_from(
-        files: &ModelFiles,
-        options: &LoadOptions,
-    ) -> Result<Arc<dyn QuestionAnswerer>> {
+/// An encoder with a question-answering head.
+impl FromFiles for dyn QuestionAnswerer {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         Ok(headed::<SpanHead>(files, options)?)
     }
+}
 
-    /// An encoder with a masked-language-model head.
-    ///
-    /// # Errors
-    ///
-    /// As for [`encoder`](Self::encoder), and when the checkpoint has no such head.
-    pub fn masked_lm(
-        source: impl Into<ModelSource>,
-        options: &LoadOptions,
-    ) -> Result<Arc<dyn MaskedLm>> {
-        Self::masked_lm_from(&source.into().open()?, options)
-    }
-
-    /// As [`masked_lm`](Self::masked_lm), from a source that is open already.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn masked_lm_from(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<dyn MaskedLm>> {
+/// An encoder with a masked-language-model head.
+impl FromFiles for dyn MaskedLm {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         Ok(headed::<MaskedHead>(files, options)?)
     }
 }

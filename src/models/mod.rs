@@ -14,8 +14,8 @@ mod save;
 mod threads;
 mod traits;
 
-pub use auto::AutoModel;
 pub(crate) use auto::config_fields;
+pub use auto::{AutoModel, FromFiles};
 pub use memory::Memory;
 pub use save::{save, save_with};
 pub(crate) use traits::HeadOnBody;

@@ -77,7 +77,7 @@ pipeline! {
     /// Gives the hidden vectors of texts.
     ///
     #[doc = include_str!("../../docs/tasks/feature-extraction.md")]
-    FeatureExtractionPipeline<dyn Encoder>, encoder_from
+    FeatureExtractionPipeline<dyn Encoder>
 }
 
 impl FeatureExtractionPipeline {

@@ -54,7 +54,7 @@ pipeline! {
     /// Says which tokens fit where a text has a mask: for each mask, in their order, the best tokens.
     ///
     #[doc = include_str!("../../docs/tasks/fill-mask.md")]
-    FillMaskPipeline<dyn MaskedLm>, masked_lm_from
+    FillMaskPipeline<dyn MaskedLm>
 }
 
 impl FillMaskPipeline {

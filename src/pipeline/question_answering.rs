@@ -68,7 +68,7 @@ pipeline! {
     /// can be one.
     ///
     #[doc = include_str!("../../docs/tasks/question-answering.md")]
-    QuestionAnsweringPipeline<dyn QuestionAnswerer>, question_answerer_from
+    QuestionAnsweringPipeline<dyn QuestionAnswerer>
 }
 
 impl TaskSteps for QuestionAnsweringPipeline {

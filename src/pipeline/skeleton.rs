@@ -13,11 +13,10 @@ use crate::pipeline::flow::{Flow, Work};
 use crate::pipeline::media::{Input, Output};
 use crate::pipeline::options::{TaskOptions, TruncationReport};
 
-/// Declares the pipeline of one model and a tokenizer, and by which function of `AutoModel` it is loaded.
-/// The model is loaded first, so that one of an unknown kind is named as such, and not by the tokenizer that
-/// is missing.
+/// Declares the pipeline of one kind of model and a tokenizer. The model is loaded first, so that one of
+/// an unknown kind is named as such, and not by the tokenizer that is missing.
 macro_rules! pipeline {
-    ($(#[$about:meta])* $name:ident<$model:ty>, $load:ident) => {
+    ($(#[$about:meta])* $name:ident<$model:ty>) => {
         $(#[$about])*
         #[derive(Debug, Clone)]
         pub struct $name {
@@ -44,7 +43,7 @@ macro_rules! pipeline {
                 files: &crate::source::ModelFiles,
                 options: &crate::options::LoadOptions,
             ) -> Result<Self> {
-                let model = crate::models::AutoModel::$load(files, options)?;
+                let model = crate::models::AutoModel::from_files::<$model>(files, options)?;
                 Self::from_parts(model, crate::tokenizer::Tokenizer::from_files(files)?)
             }
 

@@ -83,7 +83,7 @@ pipeline! {
     /// Says which label fits a text or a pair of texts.
     ///
     #[doc = include_str!("../../docs/tasks/text-classification.md")]
-    TextClassificationPipeline<dyn SequenceClassifier>, sequence_classifier_from
+    TextClassificationPipeline<dyn SequenceClassifier>
 }
 
 impl TextClassificationPipeline {

@@ -76,7 +76,7 @@ impl TextGenerationPipeline {
     }
 
     pub(super) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let model = AutoModel::causal_lm_from(files, options)?;
+        let model = AutoModel::from_files::<dyn CausalLm>(files, options)?;
         let tokenizer = Tokenizer::from_files(files)?;
         let stored = GenerationConfig::from_files(files, &tokenizer)?;
         let task = TaskParams::read(files, "text-generation")?;

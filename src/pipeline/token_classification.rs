@@ -35,7 +35,7 @@ pipeline! {
     /// Finds the entities of texts, or with no `aggregation_strategy` the labelled tokens.
     ///
     #[doc = include_str!("../../docs/tasks/token-classification.md")]
-    TokenClassificationPipeline<dyn TokenClassifier>, token_classifier_from
+    TokenClassificationPipeline<dyn TokenClassifier>
 }
 
 impl TokenClassificationPipeline {

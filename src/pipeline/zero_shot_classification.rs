@@ -59,7 +59,7 @@ pipeline! {
     /// Says which of any labels fits a text. The options name the labels.
     ///
     #[doc = include_str!("../../docs/tasks/zero-shot-classification.md")]
-    ZeroShotClassificationPipeline<dyn SequenceClassifier>, sequence_classifier_from
+    ZeroShotClassificationPipeline<dyn SequenceClassifier>
 }
 
 impl ZeroShotClassificationPipeline {

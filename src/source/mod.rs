@@ -218,9 +218,13 @@ impl ModelFiles {
         Self { files: Arc::new(files), folder: String::new() }
     }
 
-    /// The files of a folder in this one; of this one itself where the path is empty or `.`. Whether
-    /// there is such a folder is not looked at.
-    pub(crate) fn subfolder(&self, path: &str) -> Result<Self> {
+    /// The files of a folder in this one, as diffusers and sentence-transformers keep parts of a model; of
+    /// this one itself where the path is empty or `.`. Whether there is such a folder is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the path leads out of the folder.
+    pub fn folder(&self, path: &str) -> Result<Self> {
         let mut folder = self.folder.clone();
         for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
             check_name(part)?;
@@ -394,14 +398,14 @@ mod tests {
         std::fs::write(inner.join("config.json"), "{}").unwrap();
         let files = ModelSource::directory(folder.path()).open().unwrap();
         for path in ["a/b", "a/b/", "./a/./b"] {
-            let within = files.subfolder(path).unwrap();
+            let within = files.folder(path).unwrap();
             assert_eq!(within.optional("config.json").unwrap(), Some(inner.join("config.json")));
         }
-        let within = files.subfolder("a").unwrap().subfolder("b").unwrap();
+        let within = files.folder("a").unwrap().folder("b").unwrap();
         assert!(within.optional("config.json").unwrap().is_some());
         let error = within.required("x", "nothing").unwrap_err().to_string();
         assert!(error.contains("a/b/x"), "{error}");
-        assert!(files.subfolder(".").unwrap().optional("config.json").unwrap().is_none());
-        assert!(files.subfolder("a/../b").unwrap_err().is_caller_error());
+        assert!(files.folder(".").unwrap().optional("config.json").unwrap().is_none());
+        assert!(files.folder("a/../b").unwrap_err().is_caller_error());
     }
 }

@@ -125,7 +125,7 @@ impl Encoding {
     /// use sconce::tokenizer::Tokenizer;
     ///
     /// let text = "Zoë Müller";
-    /// let encoding = Tokenizer::load("./tests/goldens/encoders/bert-tiny")?.encode(text)?;
+    /// let encoding = Tokenizer::open("./tests/goldens/encoders/bert-tiny")?.encode(text)?;
     /// let bytes = encoding.bytes(text, 0);
     /// let last = encoding.len() - 2; // before [SEP]
     /// assert_eq!(&text[bytes[1].start..bytes[last].end], text);

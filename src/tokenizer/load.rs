@@ -29,7 +29,7 @@ impl Tokenizer {
     /// # Errors
     ///
     /// When the source cannot be opened, and as [`from_files`](Self::from_files).
-    pub fn load(source: impl Into<ModelSource>) -> Result<Self> {
+    pub fn open(source: impl Into<ModelSource>) -> Result<Self> {
         Self::from_files(&source.into().open()?)
     }
 

@@ -10,7 +10,7 @@
 //! ```no_run
 //! use sconce::tokenizer::Tokenizer;
 //!
-//! let tokenizer = Tokenizer::load("HuggingFaceTB/SmolLM2-135M-Instruct")?;
+//! let tokenizer = Tokenizer::open("HuggingFaceTB/SmolLM2-135M-Instruct")?;
 //! let encoding = tokenizer.encode("Why is the sky blue?")?;
 //! assert_eq!(tokenizer.decode(&encoding.ids, true)?, "Why is the sky blue?");
 //! # Ok::<(), sconce::Error>(())

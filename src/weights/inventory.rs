@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+use crate::options::{LoadCallback, LoadProgress};
 
 /// What a model is made of: every layer, table and tensor it loaded, under the model's own names.
 ///
@@ -96,16 +99,34 @@ impl Inventory {
 
 /// Where all scopes of one checkpoint note what they load.
 #[derive(Debug, Default)]
-pub(super) struct Notes(Mutex<Vec<Item>>);
+pub(super) struct Notes {
+    items: Mutex<Vec<Item>>,
+    /// Bytes read, of `total`.
+    done: AtomicU64,
+    total: u64,
+    progress: Option<LoadCallback>,
+}
 
 impl Notes {
+    pub(super) fn new(total: u64, progress: Option<LoadCallback>) -> Self {
+        Self { items: Mutex::default(), done: AtomicU64::new(0), total, progress }
+    }
+
     pub(super) fn add(&self, item: Item) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+        self.items.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+    }
+
+    /// So many more bytes of the checkpoint have been read.
+    pub(super) fn advance(&self, read: u64) {
+        let done = self.done.fetch_add(read, Ordering::Relaxed) + read;
+        if let Some(callback) = &self.progress {
+            callback.call(LoadProgress::new(done.min(self.total), self.total));
+        }
     }
 
     /// What was noted, each name once.
     pub(super) fn inventory(&self) -> Inventory {
-        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = HashSet::new();
         let items = notes.iter().filter(|item| seen.insert(item.name.as_str())).cloned().collect();
         Inventory { items }

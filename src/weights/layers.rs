@@ -136,6 +136,7 @@ impl Weights {
         precision: &'static str,
         bytes: usize,
     ) {
+        self.notes.advance(found.tensor.pieces.iter().map(|piece| piece.len() as u64).sum());
         self.notes.add(Item {
             name: self.path(name),
             stored_as: found.tensor.name.clone(),

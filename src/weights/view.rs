@@ -88,6 +88,7 @@ impl Weights {
         options: &LoadOptions,
     ) -> Result<Self> {
         let plan = LoadPlan::new(&store, options);
+        let total = store.tensors.values().map(|entry| entry.range.len() as u64).sum();
         Ok(Self {
             store: Arc::new(store),
             names,
@@ -97,7 +98,7 @@ impl Weights {
             part: None,
             scheme: Scheme::read(files)?,
             plan,
-            notes: Arc::default(),
+            notes: Arc::new(Notes::new(total, options.progress.clone())),
         })
     }
 

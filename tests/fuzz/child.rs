@@ -76,7 +76,7 @@ fn perform(case: &Case, folder: &Path) -> sconce::Result<Value> {
         None => ModelSource::directory(folder),
     };
     let Some(task) = case.task else {
-        let tokenizer = Tokenizer::load(source)?;
+        let tokenizer = Tokenizer::open(source)?;
         let ids = tokenizer.encode(case.input.as_str().unwrap_or_default())?.ids;
         return Ok(json!(tokenizer.decode(&ids, false)?));
     };

@@ -4,7 +4,7 @@ use std::fs;
 
 use sconce::Result;
 use sconce::generation::{CancelHandle, GenerationConfig, LogitsProcessor, StoppingCriterion};
-use sconce::models::AutoModel;
+use sconce::models::{AutoModel, CausalLm};
 use sconce::pipeline::{
     Generated, LongGeneration, Pipeline, Prompt, TextGenerationOptions, TextGenerationPipeline,
     TruncationReport,
@@ -129,8 +129,8 @@ fn processors_and_criteria_of_ones_own() {
 #[test]
 fn from_parts_and_from_files_are_the_same() {
     let (folder, pipeline) = text_generation();
-    let model = AutoModel::causal_lm(folder.path(), &Default::default()).unwrap();
-    let tokenizer = Tokenizer::load(folder.path()).unwrap();
+    let model = AutoModel::open::<dyn CausalLm>(folder.path(), &Default::default()).unwrap();
+    let tokenizer = Tokenizer::open(folder.path()).unwrap();
     let parts = TextGenerationPipeline::from_parts(model, tokenizer);
     let parts = parts.with_generation_config(pipeline.generation_config().clone());
     let clone = parts.clone();

@@ -37,7 +37,7 @@ fn differs(form: &Value, golden: &Value) -> Option<String> {
         fs::write(folder.path().join(name), content.to_string()).unwrap();
     }
     let mut expected = form["expected"].clone();
-    let found = match Tokenizer::load(folder.path()) {
+    let found = match Tokenizer::open(folder.path()) {
         Ok(tokenizer) => found(&tokenizer, golden, &expected),
         Err(error) if expected.is_null() => {
             assert!(error.to_string().contains("json"), "{error}");

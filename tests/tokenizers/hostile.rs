@@ -53,7 +53,7 @@ fn broken_json_is_refused() {
     for case in &cases {
         let folder = folder(&[("tokenizer.json", &case.to_string())]);
         // A few of these can only be noticed once there is a text.
-        let error = match Tokenizer::load(folder.path()) {
+        let error = match Tokenizer::open(folder.path()) {
             Ok(tokenizer) => tokenizer.encode("a b").expect_err(&case.to_string()),
             Err(error) => error,
         };
@@ -63,7 +63,7 @@ fn broken_json_is_refused() {
     for text in ["", "{", "\u{feff}{}", "null", "{\"model\": ", &"[".repeat(100_000)] {
         let folder = folder(&[("tokenizer.json", text)]);
         assert!(
-            matches!(Tokenizer::load(folder.path()), Err(Error::Malformed { .. })),
+            matches!(Tokenizer::open(folder.path()), Err(Error::Malformed { .. })),
             "{text:.20}"
         );
     }
@@ -78,7 +78,7 @@ fn a_table_that_leads_nowhere_is_an_error_when_it_is_followed() {
         "model": {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"},
     });
     let folder = folder(&[("tokenizer.json", &file.to_string())]);
-    if let Ok(tokenizer) = Tokenizer::load(folder.path()) {
+    if let Ok(tokenizer) = Tokenizer::open(folder.path()) {
         assert!(tokenizer.encode("abc").is_err());
     }
 }
@@ -94,7 +94,7 @@ fn broken_companions_are_refused() {
         ("added_tokens.json", "7"),
     ] {
         let folder = folder(&[("tokenizer.json", model), (name, text)]);
-        let error = Tokenizer::load(folder.path()).unwrap_err().to_string();
+        let error = Tokenizer::open(folder.path()).unwrap_err().to_string();
         assert!(error.contains(name), "{name}: {error}");
     }
     for (field, value) in [
@@ -106,7 +106,7 @@ fn broken_companions_are_refused() {
     ] {
         let config = json!({field: value}).to_string();
         let folder = folder(&[("tokenizer.json", model), ("tokenizer_config.json", &config)]);
-        let error = Tokenizer::load(folder.path()).unwrap_err().to_string();
+        let error = Tokenizer::open(folder.path()).unwrap_err().to_string();
         assert!(error.contains("tokenizer_config.json") && error.contains(field), "{error:.500}");
     }
 }
@@ -122,7 +122,7 @@ fn a_class_without_its_files_is_an_error_that_says_which() {
     ] {
         let config = json!({"tokenizer_class": class}).to_string();
         let folder = folder(&[("tokenizer_config.json", &config)]);
-        let error = Tokenizer::load(folder.path()).unwrap_err();
+        let error = Tokenizer::open(folder.path()).unwrap_err();
         assert!(matches!(error, Error::MissingFile { .. }), "{error}");
         assert!(error.to_string().contains(file), "{error}");
     }
@@ -155,7 +155,7 @@ fn damaged_sentencepiece_models_never_panic() {
         let config = json!({"tokenizer_class": class}).to_string();
         let folder = folder(&[("tokenizer_config.json", &config)]);
         fs::write(folder.path().join(name), bytes).unwrap();
-        match Tokenizer::load(folder.path()) {
+        match Tokenizer::open(folder.path()) {
             Ok(tokenizer) => drop(tokenizer.encode("Hello, world! ½ ﬁ")),
             Err(error) => assert!(error.to_string().contains("/"), "{error}"),
         }
@@ -190,7 +190,7 @@ fn damaged_sentencepiece_models_never_panic() {
 fn padding_beyond_reason_is_refused() {
     let file = r#"{"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}"#;
     let folder = folder(&[("tokenizer.json", file)]);
-    let tokenizer = Tokenizer::load(folder.path()).unwrap();
+    let tokenizer = Tokenizer::open(folder.path()).unwrap();
     let options = BatchOptions::default().pad_id(0);
     for (option, options) in [
         ("max_length", options.clone().padding(Padding::MaxLength(1 << 40))),
@@ -340,13 +340,13 @@ pub(crate) fn load_gguf(metadata: &[(&str, Meta)]) -> sconce::Result<Tokenizer> 
     let path = folder.path().join("model.gguf");
     bytes.resize(bytes.len().next_multiple_of(32), 0);
     fs::write(&path, bytes).unwrap();
-    Tokenizer::load(path)
+    Tokenizer::open(path)
 }
 
 fn load_as(class: &str, files: &[(&str, &str)]) -> sconce::Result<Tokenizer> {
     let config = json!({"tokenizer_class": class}).to_string();
     let folder = folder(&[files, &[("tokenizer_config.json", &config)]].concat());
-    Tokenizer::load(folder.path())
+    Tokenizer::open(folder.path())
 }
 
 fn folder(files: &[(&str, &str)]) -> TempDir {

@@ -281,7 +281,7 @@ fn golden_names(prefix: &'static str) -> impl Iterator<Item = String> {
 }
 
 fn load(path: &Path) -> Tokenizer {
-    Tokenizer::load(path).unwrap_or_else(|error| panic!("{error}"))
+    Tokenizer::open(path).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// One tokenizer of each kind.

@@ -23,7 +23,7 @@ use half::{bf16, f16};
 
 use crate::kernels::tier::Tier;
 use product::multiply_as;
-pub(super) use product::{FEW, dots, widen};
+pub(super) use product::widen;
 
 /// A weight of shape `(rows, columns)`, row by row.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,11 @@
 //! Products of weights of one type, by few rows of activations or many.
 
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::dense::avx2;
+use crate::kernels::dense::blocked;
 use crate::kernels::dense::element::Element;
 #[cfg(target_arch = "aarch64")]
 use crate::kernels::dense::neon;
-#[cfg(target_arch = "x86_64")]
-use crate::kernels::dense::{avx2, blocked};
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;

@@ -32,12 +32,12 @@ use crate::weights::{Inventory, Outgoing, Progress};
 /// Loaded without options, the saved model has the same weights bit for bit.
 ///
 /// ```no_run
-/// use sconce::models::AutoModel;
+/// use sconce::models::{AutoModel, CausalLm};
 /// use sconce::{LoadOptions, ModelSource, QuantLevel, models};
 ///
 /// let files = ModelSource::from("./SmolLM2-135M-Instruct").open()?;
 /// let options = LoadOptions::default().quantize(QuantLevel::Q4K);
-/// let model = AutoModel::causal_lm_from(&files, &options)?;
+/// let model = AutoModel::from_files::<dyn CausalLm>(&files, &options)?;
 /// models::save(&files, model.inventory(), "./SmolLM2-135M-Instruct-q4_k.gguf")?;
 /// # Ok::<(), sconce::Error>(())
 /// ```
