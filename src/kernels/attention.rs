@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::kernels::cached::{Block, Head, Layout, TOKENS, width};
+use crate::kernels::encoder_attention::DistanceBias;
 use crate::kernels::exp::{exp, exponentials, largest, tanh};
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
@@ -62,6 +63,8 @@ pub(crate) struct Attention<'a> {
     pub(crate) cap: Option<f32>,
     /// Added to scores, `(heads, slots)`, and the slots that there are.
     pub(crate) biases: Option<(&'a [f32], usize)>,
+    /// Added to scores by distance, for rows of as many slots as the longest has.
+    pub(crate) distances: Option<DistanceBias<'a>>,
     pub(crate) reach: Reach,
     /// One after the other; together they are all queries.
     pub(crate) rows: &'a [Row<'a>],
@@ -154,10 +157,16 @@ impl Attention<'_> {
         for row in self.rows {
             assert!(row.tokens.start == tokens && row.slots <= row.blocks.len() * TOKENS);
             assert!(self.biases.is_none_or(|(_, slots)| row.slots <= slots));
+            assert!(self.distances.is_none_or(|DistanceBias { longest, .. }| {
+                row.slots.max(row.start + row.tokens.len()) <= longest
+            }));
             tokens = row.tokens.end;
         }
         assert_eq!(queries, tokens * self.heads * head_dim);
         assert!(self.biases.is_none_or(|(biases, slots)| biases.len() == self.heads * slots));
+        assert!(self.distances.is_none_or(|DistanceBias { values, longest }| {
+            values.len() == self.heads * (2 * longest - 1)
+        }));
     }
 
     /// What a token of a row sees.
@@ -235,7 +244,7 @@ impl Unit {
         slots: Range<usize>,
         scratch: &mut Scratch,
     ) {
-        let Attention { scale, cap, biases, layout, layer, .. } = *attention;
+        let Attention { scale, cap, biases, distances, layout, layer, .. } = *attention;
         let [kv_heads, head_dim] = layout.shape(layer);
         let (group, row) = (attention.heads / kv_heads, &attention.rows[self.row]);
         let (count, width) = (self.count(attention), width(head_dim));
@@ -276,7 +285,15 @@ impl Unit {
                     let biases = &biases[head * length + here.start..][..here.len()];
                     scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
                 }
-                hide(scores, &here, &attention.seen(row, self.tokens.start + number / group));
+                let token = self.tokens.start + number / group;
+                if let Some(DistanceBias { values, longest }) = distances {
+                    let head = self.kv_head * group + number % group;
+                    let own = row.start + token - row.tokens.start;
+                    let start = head * (2 * longest - 1) + longest - 1 + here.start - own;
+                    let added = &values[start..][..here.len()];
+                    scores.iter_mut().zip(added).for_each(|(score, added)| *score += added);
+                }
+                hide(scores, &here, &attention.seen(row, token));
                 soften(tier, scores, sums, width);
             }
             scratch.add_values(tier, cached, head_dim, within);

@@ -14,7 +14,7 @@ use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::{Tier, tiered};
 use crate::kernels::tile::{Into, Rows, product, turn};
 
-/// Numbers that are added to scores: MPNet.
+/// Numbers that are added to scores: MPNet, T5.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DistanceBias<'a> {
     /// `(heads, 2 longest - 1)`, by the place of the key minus that of the query plus `longest - 1`.

@@ -1,20 +1,22 @@
-//! Grouped-query attention: over a cache, and among tokens that all see each other.
+//! Grouped-query attention: over a cache, without one among tokens that are all there, and to the tokens
+//! of another sequence.
 
+mod cached;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for encoder-decoders, of which there are none yet")
+)]
+mod source;
 mod uncached;
 
-use candle_core::{DType, Tensor};
-use candle_nn::ops;
+use candle_core::Tensor;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::kernels::attention::{self, Reach};
-use crate::nn::cache::LayerCache;
 use crate::nn::norm::{Norm, NormConfig};
 use crate::nn::relative::{LayerDistances, RelativePositions};
 use crate::nn::rope::Rope;
-use crate::nn::{Step, Views, flash, mask};
 use crate::weights::names::HeadCounts;
-use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Linear, Weights};
 
 /// The shape of a layer's attention.
@@ -53,7 +55,7 @@ pub enum Positions {
     Alibi(usize),
     /// Not at all: every fourth layer of SmolLM3; GPT-2 and BERT, whose embeddings say it already.
     None,
-    /// By what the distance between query and key adds to scores: MPNet, DeBERTa.
+    /// By what the distance between query and key adds to scores: MPNet, DeBERTa, T5.
     Relative(RelativePositions),
     /// By rotating queries and keys: a number into
     /// [`ropes`](crate::models::decoder::DecoderConfig::ropes). Most families.
@@ -130,168 +132,64 @@ impl Attention {
         })
     }
 
-    /// `x: (tokens, hidden)`, the same shape back; keys and values go into the cache.
-    pub(crate) fn forward(
-        &self,
-        x: &Tensor,
-        step: &Step,
-        cache: &mut LayerCache<'_>,
-    ) -> Result<Tensor> {
-        let Views::Reaches(reaches) = &step.views else {
-            return self.forward_tensors(x, step, cache);
-        };
-        let (rows, reach) = (x.contiguous()?, reaches[self.config.span]);
-        let y = with_f32(&rows, |x| self.forward_rows(x, step, reach, cache))??;
-        Ok(Tensor::from_vec(y, x.shape(), x.device())?)
-    }
-
-    /// With kernels, on the CPU: `x` and the result are `(tokens, hidden)`.
-    fn forward_rows(
-        &self,
-        x: &[f32],
-        step: &Step,
-        reach: Reach,
-        cache: &mut LayerCache<'_>,
-    ) -> Result<Vec<f32>> {
-        let AttentionConfig { heads, scale, score_cap, .. } = self.config;
-        let [queries, keys, values] = self.project_rows(x, &step.ropes)?;
-        cache.append_rows([&keys, &values])?;
-        let (rows, (layout, layer)) = (cache.rows(), cache.layout());
-        let attend = |biases: Option<(&[f32], usize)>| {
-            let attention = attention::Attention {
-                heads,
-                scale: scale as f32,
-                cap: score_cap.map(|cap| cap as f32),
-                biases,
-                reach,
-                rows: &rows,
-                layout,
-                layer,
-            };
-            attention::attend(&attention, &queries)
-        };
-        let attended = match self.alibi(step) {
-            Some(alibi) => {
-                let slots = alibi.dim(1)?;
-                with_f32(alibi, |biases| attend(Some((biases, slots))))?
-            }
-            None => attend(None),
-        };
-        let [y] = Linear::forward_rows([&self.output], &attended)?;
-        Ok(y)
-    }
-
     /// Queries and keys, normed and rotated, and values, `(.., tokens, heads, head_dim)` each, of
     /// `x: (.., tokens, hidden)` on the CPU.
     fn project_rows(&self, x: &[f32], ropes: &[Rope]) -> Result<[Vec<f32>; 3]> {
-        let AttentionConfig { heads, kv_heads, head_dim, .. } = self.config;
-        let [mut queries, mut keys, values] =
+        let AttentionConfig { heads, kv_heads, .. } = self.config;
+        let [queries, keys, values] =
             Linear::forward_rows([&self.query, &self.key, &self.value], x)?;
-        for (projected, norm, heads) in
-            [(&mut queries, &self.query_norm, heads), (&mut keys, &self.key_norm, kv_heads)]
-        {
-            if let Some(norm) = norm {
-                *projected = norm.forward_rows(projected)?;
-            }
-            if let Positions::Rotary(rope) = self.config.positions {
-                ropes[rope].rotate_rows(projected, heads, head_dim)?;
-            }
-        }
+        let queries = self.placed_rows(queries, self.query_norm.as_ref(), heads, ropes)?;
+        let keys = self.placed_rows(keys, self.key_norm.as_ref(), kv_heads, ropes)?;
         Ok([queries, keys, values])
     }
 
-    /// With candle's operations, on any device.
-    fn forward_tensors(
+    /// Queries or keys, normed and rotated.
+    fn placed_rows(
         &self,
-        x: &Tensor,
-        step: &Step,
-        cache: &mut LayerCache<'_>,
-    ) -> Result<Tensor> {
-        let [queries, keys, values] = self.project(x, &step.ropes)?;
-        let by_token = |x: &Tensor| x.transpose(0, 1);
-        let (keys, values) = cache.append(&by_token(&keys)?, &by_token(&values)?)?;
-        let attended = self.attend(&step.spread(&by_token(&queries)?)?, &keys, &values, step)?;
-        self.output.forward(&step.gathered(&attended)?.flatten_from(1)?)
+        projected: Vec<f32>,
+        norm: Option<&Norm>,
+        heads: usize,
+        ropes: &[Rope],
+    ) -> Result<Vec<f32>> {
+        let mut placed = match norm {
+            Some(norm) => norm.forward_rows(&projected)?,
+            None => projected,
+        };
+        if let Positions::Rotary(rope) = self.config.positions {
+            ropes[rope].rotate_rows(&mut placed, heads, self.config.head_dim)?;
+        }
+        Ok(placed)
     }
 
     /// Queries and keys, normed and rotated, and values, `(heads, tokens, head_dim)` each, of
     /// `x: (tokens, hidden)`.
     fn project(&self, x: &Tensor, ropes: &[Rope]) -> Result<[Tensor; 3]> {
         let AttentionConfig { heads, kv_heads, .. } = self.config;
-        let normed = |linear: &Linear, norm: Option<&Norm>, heads: usize| {
-            let projected = linear.forward(x)?;
-            let heads = match (self.config.qk_norm, norm) {
-                (QkNorm::AllHeads(_) | QkNorm::EachHead(_), Some(norm)) => {
-                    self.split(norm.forward(&projected)?, heads)?
-                }
-                (_, Some(norm)) => norm.forward(&self.split(projected, heads)?)?,
-                (_, None) => self.split(projected, heads)?,
-            };
-            match self.config.positions {
-                Positions::Rotary(rope) => ropes[rope].forward(&heads),
-                _ => Ok(heads),
-            }
-        };
         Ok([
-            normed(&self.query, self.query_norm.as_ref(), heads)?,
-            normed(&self.key, self.key_norm.as_ref(), kv_heads)?,
+            self.placed(self.query.forward(x)?, self.query_norm.as_ref(), heads, ropes)?,
+            self.placed(self.key.forward(x)?, self.key_norm.as_ref(), kv_heads, ropes)?,
             self.split(self.value.forward(x)?, kv_heads)?,
         ])
     }
 
-    /// `queries: (rows, tokens, heads, head_dim)`, keys and values `(rows, kv_heads, slots, head_dim)`;
-    /// the result has the shape of the queries.
-    fn attend(
+    /// Queries or keys, normed and rotated, `(heads, tokens, head_dim)`.
+    fn placed(
         &self,
-        queries: &Tensor,
-        keys: &Tensor,
-        values: &Tensor,
-        step: &Step,
+        projected: Tensor,
+        norm: Option<&Norm>,
+        heads: usize,
+        ropes: &[Rope],
     ) -> Result<Tensor> {
-        let AttentionConfig { heads, kv_heads, head_dim, scale, score_cap, span, .. } = self.config;
-        let queries = queries.transpose(1, 2)?;
-        let (rows, _, tokens, _) = queries.dims4()?;
-        let slots = keys.dim(2)?;
-        let mask = match &step.views {
-            Views::Masks(masks) => masks[span].clone(),
-            Views::Flash | Views::Reaches(_) => {
-                let span = step.spans[span];
-                let vectors = [&queries, keys, values];
-                if let Some(attended) = flash::cached(vectors, span, scale, score_cap)? {
-                    return Ok(attended);
-                }
-                mask::additive(&step.segments, span.reach(), queries.device())?
+        let heads = match (self.config.qk_norm, norm) {
+            (QkNorm::AllHeads(_) | QkNorm::EachHead(_), Some(norm)) => {
+                self.split(norm.forward(&projected)?, heads)?
             }
+            (_, Some(norm)) => norm.forward(&self.split(projected, heads)?)?,
+            (_, None) => self.split(projected, heads)?,
         };
-        // The queries of one group are rows of one matrix product, so keys are not repeated.
-        let group = heads / kv_heads * tokens;
-        let queries = (queries.contiguous()? * scale)?;
-        let queries = queries.reshape((rows, kv_heads, group, head_dim))?;
-        let scores = queries.matmul(&keys.transpose(2, 3)?)?.to_dtype(DType::F32)?;
-        let scores = match score_cap {
-            None => scores,
-            Some(cap) => soft_cap(&scores, cap)?,
-        };
-        let alibi =
-            self.alibi(step).map(|alibi| alibi.reshape((1, heads, 1, slots))).transpose()?;
-        let mut scores = scores.reshape((rows, heads, tokens, slots))?;
-        for bias in alibi.iter().chain(&mask) {
-            scores = scores.broadcast_add(bias)?;
-        }
-        let scores = scores.reshape((rows, kv_heads, group, slots))?;
-        let shares = ops::softmax_last_dim(&scores)?;
-        if let Some(record) = &step.shares {
-            record.borrow_mut().push(shares.reshape((rows, heads, tokens, slots))?);
-        }
-        let attended = shares.to_dtype(values.dtype())?.matmul(values)?;
-        Ok(attended.reshape((rows, heads, tokens, head_dim))?.transpose(1, 2)?)
-    }
-
-    /// What its scores get, `(heads, slots)`.
-    fn alibi<'a>(&self, step: &'a Step) -> Option<&'a Tensor> {
         match self.config.positions {
-            Positions::Alibi(alibi) => Some(&step.alibis[alibi]),
-            _ => None,
+            Positions::Rotary(rope) => ropes[rope].forward(&heads),
+            _ => Ok(heads),
         }
     }
 
@@ -304,91 +202,4 @@ impl Attention {
 /// `cap * tanh(x / cap)`.
 pub(crate) fn soft_cap(x: &Tensor, cap: f64) -> Result<Tensor> {
     Ok(((x / cap)?.tanh()? * cap)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use candle_core::Device;
-
-    use super::*;
-    use crate::nn::alibi::AlibiConfig;
-    use crate::nn::cache::{CacheLayer, KvCache};
-    use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
-    use crate::nn::span::AttentionSpan;
-
-    fn random(shape: (usize, usize), seed: usize) -> Tensor {
-        let values =
-            (0..shape.0 * shape.1).map(|at| ((at * 7919 + seed) % 1009) as f32 / 504.0 - 1.0);
-        Tensor::from_iter(values, &Device::Cpu).unwrap().reshape(shape).unwrap()
-    }
-
-    /// Kernels and candle's operations, which serve GPUs, give the same for every way to attend.
-    #[test]
-    fn kernels_do_what_tensors_do() -> Result<()> {
-        let (hidden, heads, kv_heads, head_dim) = (24, 4, 2, 8);
-        let rope = |pairing| {
-            let scaling = RopeScaling::None;
-            RopeConfig { theta: 100.0, rotary_dim: 6, pairing, scaling }
-        };
-        let ropes = [rope(RopePairing::Adjacent), rope(RopePairing::Halves)];
-        let spans = [
-            AttentionSpan::Causal { window: None },
-            AttentionSpan::Causal { window: Some(3) },
-            AttentionSpan::Bidirectional { window: None },
-            AttentionSpan::Bidirectional { window: Some(2) },
-        ];
-        let alibis = [AlibiConfig { heads, scale: 1.0 }];
-        for (span, positions, score_cap) in [
-            (0, Positions::None, None),
-            (1, Positions::Rotary(0), Some(2.0)),
-            (0, Positions::Rotary(1), None),
-            (0, Positions::Alibi(0), Some(3.0)),
-            (2, Positions::Rotary(1), None),
-            (3, Positions::Rotary(0), Some(2.0)),
-        ] {
-            let linear =
-                |out: usize, from: usize, seed| Linear::new(random((out, from), seed), None);
-            let attention = Attention {
-                query: linear(heads * head_dim, hidden, 1)?,
-                key: linear(kv_heads * head_dim, hidden, 2)?,
-                value: linear(kv_heads * head_dim, hidden, 3)?,
-                output: linear(hidden, heads * head_dim, 4)?,
-                query_norm: None,
-                key_norm: None,
-                distances: None,
-                config: AttentionConfig {
-                    heads,
-                    kv_heads,
-                    head_dim,
-                    scale: 0.3,
-                    span,
-                    positions,
-                    score_cap,
-                    qk_norm: QkNorm::None,
-                    qkv_bias: Bias::Absent,
-                    output_bias: Bias::Absent,
-                },
-            };
-            let mut cache = KvCache::new([CacheLayer::new(kv_heads, head_dim); 2], DType::F32);
-            // Alike, and of different lengths.
-            for tokens in [[4, 4], [3, 3], [7, 3], [1, 1], [1, 2], [0, 5]] {
-                let ids = tokens.map(|tokens| vec![0; tokens]);
-                cache.extend_rows(ids.iter().map(Vec::as_slice));
-                let lengths = cache.row_lengths();
-                let new = || Step::new(&cache, &lengths, &ropes, &spans, &alibis, &Device::Cpu);
-                let (kernels, mut tensors) = (new()?, new()?.with_masks(&Device::Cpu)?);
-                if tensors.is_even() {
-                    tensors.views = Views::Flash;
-                }
-                let x = random((tokens.iter().sum(), hidden), tokens[0]);
-                let found = attention.forward(&x, &kernels, &mut cache.layer(0))?;
-                let expected = attention.forward(&x, &tensors, &mut cache.layer(1))?;
-                let (found, expected) = (found.to_vec2::<f32>()?, expected.to_vec2::<f32>()?);
-                for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
-                    assert!((found - expected).abs() < 1e-4, "{positions:?}: {found} {expected}");
-                }
-            }
-        }
-        Ok(())
-    }
 }

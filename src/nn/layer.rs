@@ -3,10 +3,11 @@
 use candle_core::Tensor;
 use serde::Serialize;
 
-use crate::error::Result;
-use crate::nn::attention::{Attention, AttentionConfig};
+use crate::error::{Error, Result};
+use crate::nn::attention::{Attention, AttentionConfig, Positions};
 use crate::nn::mlp::{Mlp, MlpConfig};
 use crate::nn::norm::{Norm, NormConfig};
+use crate::nn::relative::SharedRelative;
 use crate::nn::residual;
 use crate::weights::Weights;
 
@@ -22,6 +23,8 @@ pub struct LayerConfig {
     pub residual_scale: Option<f64>,
     /// The attention half.
     pub attention: AttentionConfig,
+    /// Attention to another sequence, between the two halves: the decoders of encoder-decoders.
+    pub cross: Option<AttentionConfig>,
     /// The feed-forward half.
     pub mlp: MlpConfig,
 }
@@ -48,56 +51,63 @@ pub enum NormPlace {
     Sandwich,
 }
 
-/// One attention half and one feed-forward half.
+/// One attention half and one feed-forward half, and perhaps one that attends to a source.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
     attention: Half<Attention>,
+    cross: Option<Half<Attention>>,
     mlp: Half<Mlp>,
     parallel: bool,
     residual_scale: Option<f64>,
 }
 
-/// A half of a layer, and those of its norms that the layer's [`NormPlace`] asks for.
+/// A half of a layer.
 #[derive(Debug, Clone)]
 struct Half<T> {
     inner: T,
+    norms: Norms,
+}
+
+/// The norms of a half that the layer's [`NormPlace`] asks for.
+#[derive(Debug, Clone, Default)]
+struct Norms {
     before: Option<Norm>,
     after: Option<Norm>,
     after_sum: Option<Norm>,
 }
 
 impl Layer {
-    /// Reads `attn`, `mlp` and the norms that there are from the scope: `attn_norm` and `mlp_norm` before
-    /// each half or after each sum, `attn_post_norm` and `mlp_post_norm` after each half.
+    /// Reads `attn`, `mlp`, `cross` where there is one, and the norms that there are from the scope:
+    /// `attn_norm`, `cross_norm` and `mlp_norm` before each half or after each sum, `attn_post_norm` and
+    /// so on after each half.
     pub(crate) fn load(weights: &Weights, hidden: usize, config: &LayerConfig) -> Result<Self> {
-        use NormPlace as Place;
         let place = config.norms;
-        let norm = |wanted: bool, name: &str| {
-            wanted.then(|| Norm::load(weights, name, hidden, config.norm)).transpose()
+        let parallel = matches!(place, NormPlace::Parallel | NormPlace::ParallelNorms);
+        if parallel && config.cross.is_some() {
+            return Err(Error::unsupported("parallel halves beside attention to a source"));
+        }
+        let attention = |name: &str, config: &AttentionConfig| {
+            Attention::load(&weights.scope(name), hidden, config)
         };
-        let (before, after) = match place {
-            Place::AfterSum => (false, false),
-            Place::AfterHalf => (false, true),
-            Place::Sandwich => (true, true),
-            Place::Before | Place::BeforeMlpOnly | Place::Parallel | Place::ParallelNorms => {
-                (true, false)
-            }
-        };
-        let after_sum = place == Place::AfterSum;
+        let half = |name: &str| Norms::load(weights, name, hidden, config.norm, place);
+        let before =
+            |name: &str, wanted: bool| if wanted { half(name) } else { Ok(Norms::default()) };
         Ok(Self {
             attention: Half {
-                inner: Attention::load(&weights.scope("attn"), hidden, &config.attention)?,
-                before: norm(before && place != Place::BeforeMlpOnly, "attn_norm")?,
-                after: norm(after, "attn_post_norm")?,
-                after_sum: norm(after_sum, "attn_norm")?,
+                inner: attention("attn", &config.attention)?,
+                norms: before("attn", place != NormPlace::BeforeMlpOnly)?,
+            },
+            cross: match &config.cross {
+                Some(cross) => {
+                    Some(Half { inner: attention("cross", cross)?, norms: half("cross")? })
+                }
+                None => None,
             },
             mlp: Half {
                 inner: Mlp::load(&weights.scope("mlp"), hidden, &config.mlp)?,
-                before: norm(before && place != Place::Parallel, "mlp_norm")?,
-                after: norm(after, "mlp_post_norm")?,
-                after_sum: norm(after_sum, "mlp_norm")?,
+                norms: before("mlp", place != NormPlace::Parallel)?,
             },
-            parallel: matches!(place, Place::Parallel | Place::ParallelNorms),
+            parallel,
             residual_scale: config.residual_scale,
         })
     }
@@ -114,22 +124,69 @@ impl Layer {
     ///    |        +- MLP -------+        +- norm - MLP -------+
     ///    +----------------------+        +--------------------+
     /// ```
-    /// `x: (.., tokens, hidden)`, and so are the result and what `attend` gives.
+    /// Attention to a source is a half between these. `x: (tokens, hidden)`, and so are the result and
+    /// what `attend` gives.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
         attend: impl FnOnce(&Attention, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let Self { attention, mlp, residual_scale: scale, .. } = self;
+        let no_source =
+            |_: &Attention, _: &Tensor| Err(Error::input("a decoder without its source"));
+        self.forward_with_source(x, attend, no_source)
+    }
+
+    /// As [`forward`](Self::forward), with what attends to the source.
+    pub(crate) fn forward_with_source(
+        &self,
+        x: &Tensor,
+        attend: impl FnOnce(&Attention, &Tensor) -> Result<Tensor>,
+        attend_source: impl FnOnce(&Attention, &Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let Self { attention, cross, mlp, residual_scale: scale, .. } = self;
         if self.parallel {
-            let normed = normed(attention.before.as_ref(), x.clone())?;
+            let normed = normed(attention.norms.before.as_ref(), x.clone())?;
             let attended = attend(&attention.inner, &normed)?;
-            let own = mlp.before.as_ref().map(|norm| norm.forward(x)).transpose()?;
+            let own = mlp.norms.before.as_ref().map(|norm| norm.forward(x)).transpose()?;
             let fed = mlp.inner.forward(&own.unwrap_or(normed))?;
             return residual::join(x, (fed + attended)?, *scale);
         }
-        let x = attention.forward(x, *scale, attend)?;
+        let mut x = attention.forward(x, *scale, attend)?;
+        if let Some(cross) = cross {
+            x = cross.forward(&x, *scale, attend_source)?;
+        }
         mlp.forward(&x, *scale, Mlp::forward)
+    }
+
+    /// The attention to a source, which keeps keys and values of it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "as those of `nn::attention::source`"))]
+    pub(crate) fn cross(&self) -> Option<&Attention> {
+        self.cross.as_ref().map(|cross| &cross.inner)
+    }
+}
+
+impl Norms {
+    fn load(
+        weights: &Weights,
+        half: &str,
+        hidden: usize,
+        config: NormConfig,
+        place: NormPlace,
+    ) -> Result<Self> {
+        let norm =
+            |name: &str| Norm::load(weights, &format!("{half}_{name}"), hidden, config).map(Some);
+        let none = Self::default();
+        Ok(match place {
+            NormPlace::AfterHalf => Self { after: norm("post_norm")?, ..none },
+            NormPlace::AfterSum => Self { after_sum: norm("norm")?, ..none },
+            NormPlace::Sandwich => {
+                Self { before: norm("norm")?, after: norm("post_norm")?, ..none }
+            }
+            NormPlace::Before
+            | NormPlace::BeforeMlpOnly
+            | NormPlace::Parallel
+            | NormPlace::ParallelNorms => Self { before: norm("norm")?, ..none },
+        })
     }
 }
 
@@ -140,9 +197,10 @@ impl<T> Half<T> {
         scale: Option<f64>,
         run: impl FnOnce(&T, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let result = run(&self.inner, &normed(self.before.as_ref(), x.clone())?)?;
-        let sum = residual::join(x, normed(self.after.as_ref(), result)?, scale)?;
-        normed(self.after_sum.as_ref(), sum)
+        let Norms { before, after, after_sum } = &self.norms;
+        let result = run(&self.inner, &normed(before.as_ref(), x.clone())?)?;
+        let sum = residual::join(x, normed(after.as_ref(), result)?, scale)?;
+        normed(after_sum.as_ref(), sum)
     }
 }
 
@@ -150,5 +208,153 @@ fn normed(norm: Option<&Norm>, x: Tensor) -> Result<Tensor> {
     match norm {
         Some(norm) => norm.forward(&x),
         None => Ok(x),
+    }
+}
+
+/// What the layers of a model share to tell positions by distances, if any does.
+pub(crate) fn shared_relative(
+    weights: &Weights,
+    hidden: usize,
+    layers: &[LayerConfig],
+) -> Result<Option<SharedRelative>> {
+    let relative = layers.iter().find_map(|layer| match layer.attention.positions {
+        Positions::Relative(relative) => Some((layer.attention.heads, relative)),
+        _ => None,
+    });
+    let load = |(heads, relative)| SharedRelative::load(weights, hidden, heads, relative);
+    relative.map(load).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::nn::activation::Activation;
+    use crate::nn::attention::QkNorm;
+    use crate::nn::cache::{CacheLayer, KvCache};
+    use crate::nn::relative::RelativePositions;
+    use crate::nn::span::AttentionSpan;
+    use crate::nn::{Shared, Step};
+    use crate::options::LoadOptions;
+    use crate::source::ModelSource;
+    use crate::weights::{Bias, NameTable};
+
+    const HIDDEN: usize = 16;
+    /// Tokens of the rows and of their sources in `tests/goldens/layers`, by `make_layers.py`.
+    const ROWS: [usize; 2] = [30, 5];
+    const SOURCES: [usize; 2] = [7, 12];
+
+    fn attention(heads: usize, scale: f64, positions: Positions, bias: Bias) -> AttentionConfig {
+        AttentionConfig {
+            heads,
+            kv_heads: heads,
+            head_dim: 8,
+            scale,
+            span: 0,
+            positions,
+            score_cap: None,
+            qk_norm: QkNorm::None,
+            qkv_bias: bias,
+            output_bias: bias,
+        }
+    }
+
+    /// Layers of BART and T5 give what the reference's do, with kernels and with candle's operations,
+    /// for rows of different lengths in two chunks.
+    #[test]
+    fn layers_with_a_source_are_those_of_the_reference() -> Result<()> {
+        let bart = |positions| attention(2, 8_f64.powf(-0.5), positions, Bias::Present);
+        let t5 = |positions| attention(3, 1.0, positions, Bias::Absent);
+        let (bidirectional, buckets, max_distance) = (false, 8, 20);
+        let buckets = RelativePositions::Buckets { bidirectional, buckets, max_distance };
+        for (name, config) in [
+            (
+                "bart",
+                LayerConfig {
+                    norms: NormPlace::AfterSum,
+                    norm: NormConfig::Layer { eps: 1e-5 },
+                    residual_scale: None,
+                    attention: bart(Positions::None),
+                    cross: Some(bart(Positions::None)),
+                    mlp: MlpConfig::Plain {
+                        hidden: 24,
+                        activation: Activation::Gelu,
+                        bias: Bias::Present,
+                    },
+                },
+            ),
+            (
+                "t5",
+                LayerConfig {
+                    norms: NormPlace::Before,
+                    norm: NormConfig::Rms { eps: 1e-6 },
+                    residual_scale: None,
+                    attention: t5(Positions::Relative(buckets)),
+                    cross: Some(t5(Positions::None)),
+                    mlp: MlpConfig::Gated {
+                        hidden: 24,
+                        activation: Activation::GeluTanh,
+                        bias: Bias::Absent,
+                    },
+                },
+            ),
+        ] {
+            let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/layers");
+            let files = ModelSource::directory(goldens.join(name)).open()?;
+            let options = LoadOptions::default().device(Device::Cpu);
+            let weights = Weights::open(&files, NameTable::stored_names(), &options)?;
+            let layer = Layer::load(&weights, HIDDEN, &config)?;
+            let relative = shared_relative(&weights, HIDDEN, std::slice::from_ref(&config))?;
+            let tensor =
+                |name: &str, rows: [usize; 2]| weights.tensor(name, &[rows.iter().sum(), HIDDEN]);
+            let (x, y) = (tensor("x", ROWS)?, tensor("y", ROWS)?.to_vec2::<f32>()?);
+            let largest = y.iter().flatten().fold(0.0_f32, |most, y| most.max(y.abs()));
+
+            let kept = CacheLayer::new(config.attention.kv_heads, config.attention.head_dim);
+            let extend = |cache: &mut KvCache, rows: [usize; 2]| {
+                let ids = rows.map(|tokens| vec![0; tokens]);
+                cache.extend_rows(ids.iter().map(Vec::as_slice));
+            };
+            let mut source = KvCache::new([kept], DType::F32);
+            extend(&mut source, SOURCES);
+            let cross = layer.cross().unwrap();
+            cross.keep_source(&tensor("source", SOURCES)?, &mut source.layer(0))?;
+
+            let spans = [AttentionSpan::Causal { window: None }];
+            let relative = relative.as_ref();
+            let shared = Shared { ropes: &[], spans: &spans, alibis: &[], relative };
+            for by_kernels in [true, false] {
+                let mut cache = KvCache::new([kept], DType::F32);
+                let mut done = [0, 0];
+                for chunk in [[20, 2], [10, 3]] {
+                    let places: Vec<u32> = (0..2)
+                        .flat_map(|row| (row * ROWS[0] + done[row]..).take(chunk[row]))
+                        .map(|place| place as u32)
+                        .collect();
+                    extend(&mut cache, chunk);
+                    done = cache.row_lengths().try_into().unwrap();
+                    let step = Step::new(&cache, &done, shared, &Device::Cpu)?;
+                    let step = if by_kernels { step } else { step.with_masks(&Device::Cpu)? };
+                    let part = x.index_select(&Tensor::new(places.as_slice(), &Device::Cpu)?, 0)?;
+                    let found = layer.forward_with_source(
+                        &part,
+                        |attention, x| attention.forward(x, &step, &mut cache.layer(0)),
+                        |cross, x| cross.forward_source(x, &step, &source.layer(0)),
+                    )?;
+                    for (found, place) in found.to_vec2::<f32>()?.iter().zip(&places) {
+                        for (found, expected) in found.iter().zip(&y[*place as usize]) {
+                            assert!(
+                                (found - expected).abs() < 1e-5 * largest,
+                                "{name}, {place}: {found}, not {expected}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }

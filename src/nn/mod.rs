@@ -17,8 +17,7 @@ mod dense;
 mod flash;
 mod mask;
 pub(crate) mod packed;
-pub(crate) mod pass;
 mod residual;
 mod step;
 
-pub(crate) use step::{Step, Views};
+pub(crate) use step::{Shared, Step, Views};

@@ -1,13 +1,17 @@
 //! What all layers of one forward pass share.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
 use crate::kernels::attention::Reach;
+use crate::kernels::encoder_attention::DistanceBias;
 use crate::nn::alibi::AlibiConfig;
 use crate::nn::cache::{KvCache, Segment};
+use crate::nn::packed::Tokens;
+use crate::nn::relative::{Distances, SharedRelative};
 use crate::nn::rope::{Rope, RopeConfig};
 use crate::nn::span::AttentionSpan;
 use crate::nn::{flash, mask};
@@ -22,9 +26,25 @@ pub(crate) struct Step {
     pub(crate) views: Views,
     /// Added to scores, `(heads, slots)` in f32, with the slots of the longest row.
     pub(crate) alibis: Vec<Tensor>,
+    /// The slots of the longest row.
+    pub(crate) longest: usize,
+    /// Added to scores, `(heads, 2 longest - 1)`, by the slot of the key minus that of the query plus
+    /// `longest - 1`.
+    bias: Option<Vec<f32>>,
+    /// For layers that have vectors for distances.
+    pub(crate) distances: Option<Distances>,
     /// Where layers put the shares of their attention, `(rows, heads, tokens, slots)`; asked for
     /// by [`recording`](Self::recording).
     pub(crate) shares: Option<RefCell<Vec<Tensor>>>,
+}
+
+/// What the layers of a model name by number, and what they share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared<'a> {
+    pub(crate) ropes: &'a [RopeConfig],
+    pub(crate) spans: &'a [AttentionSpan],
+    pub(crate) alibis: &'a [AlibiConfig],
+    pub(crate) relative: Option<&'a SharedRelative>,
 }
 
 /// How layers attend.
@@ -45,29 +65,57 @@ impl Step {
     pub(crate) fn new(
         cache: &KvCache,
         lengths: &[usize],
-        ropes: &[RopeConfig],
-        spans: &[AttentionSpan],
-        alibis: &[AlibiConfig],
+        shared: Shared<'_>,
         device: &Device,
     ) -> Result<Self> {
-        let segments = cache.segments();
+        let step = Self::of(cache.segments(), lengths, shared, device)?;
+        if flash::is_on(device) && step.alibis.is_empty() && step.bias.is_none() && step.is_even() {
+            Ok(Self { views: Views::Flash, ..step })
+        } else if device.is_cpu() {
+            Ok(step)
+        } else {
+            step.with_masks(device)
+        }
+    }
+
+    /// For rows that are all there, without a cache.
+    pub(crate) fn uncached(tokens: &Tokens, shared: Shared<'_>, device: &Device) -> Result<Self> {
+        let segment = |tokens: &Range<usize>| Segment { tokens: tokens.clone(), start: 0 };
+        let lengths: Vec<usize> = tokens.rows.iter().map(Range::len).collect();
+        Self::of(tokens.rows.iter().map(segment).collect(), &lengths, shared, device)
+    }
+
+    fn of(
+        segments: Vec<Segment>,
+        lengths: &[usize],
+        shared: Shared<'_>,
+        device: &Device,
+    ) -> Result<Self> {
+        let Shared { ropes, spans, alibis, relative } = shared;
         let positions = || segments.iter().map(Segment::positions).zip(lengths.iter().copied());
         let rope = |config| Rope::new(config, positions(), device);
-        let alibi = |alibi: &AlibiConfig| alibi.biases(cache.tokens(), device);
-        let mut step = Self {
+        let longest = segments.iter().map(Segment::slots).max().unwrap_or(0);
+        let bias = relative.map(|relative| relative.bias(longest, device)).transpose()?;
+        Ok(Self {
             ropes: ropes.iter().map(rope).collect::<Result<_>>()?,
             spans: spans.to_vec(),
             views: Views::Reaches(spans.iter().map(|span| span.reach()).collect()),
-            alibis: alibis.iter().map(alibi).collect::<Result<_>>()?,
+            alibis: alibis
+                .iter()
+                .map(|alibi| alibi.biases(longest, device))
+                .collect::<Result<_>>()?,
+            longest,
+            bias: bias.flatten(),
+            distances: relative.and_then(|relative| relative.distances(longest)),
             shares: None,
             segments,
-        };
-        if flash::is_on(device) && alibis.is_empty() && step.is_even() {
-            step.views = Views::Flash;
-        } else if !device.is_cpu() {
-            step = step.with_masks(device)?;
-        }
-        Ok(step)
+        })
+    }
+
+    /// What is added to scores by the distance of query and key, where it is the same in all layers.
+    pub(crate) fn bias(&self) -> Option<DistanceBias<'_>> {
+        let longest = self.longest;
+        self.bias.as_deref().map(|values| DistanceBias { values, longest })
     }
 
     /// The same, but layers tell what they attend to, which kernels never write down.
@@ -93,7 +141,7 @@ impl Step {
     /// The tokens of each row, `(tokens, ..)`, side by side, `(rows, tokens of the longest, ..)`; what
     /// is beyond a row's end means nothing.
     pub(crate) fn spread(&self, x: &Tensor) -> Result<Tensor> {
-        let longest = self.longest();
+        let longest = self.most_tokens();
         let mut shape = vec![self.segments.len(), longest];
         shape.extend(&x.dims()[1..]);
         if x.dims()[0] == self.segments.len() * longest {
@@ -109,7 +157,7 @@ impl Step {
 
     /// What [`spread`](Self::spread) undoes.
     pub(crate) fn gathered(&self, x: &Tensor) -> Result<Tensor> {
-        let (longest, x) = (self.longest(), x.flatten_to(1)?);
+        let (longest, x) = (self.most_tokens(), x.flatten_to(1)?);
         if self.segments.iter().all(|segment| segment.tokens.len() == longest) {
             return Ok(x);
         }
@@ -119,7 +167,7 @@ impl Step {
         Ok(x.index_select(&Tensor::from_iter(places, x.device())?, 0)?)
     }
 
-    fn longest(&self) -> usize {
+    fn most_tokens(&self) -> usize {
         self.segments.iter().map(|segment| segment.tokens.len()).max().unwrap_or(0)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::kernels::attention::{Attention, Reach, Row, attend_on};
 use crate::kernels::cached::{Block, Kind, Layout, TOKENS};
+use crate::kernels::encoder_attention::DistanceBias;
 use crate::kernels::tier::Tier;
 
 fn random(length: usize, seed: usize) -> Vec<f32> {
@@ -66,6 +67,9 @@ fn expected(attention: &Attention<'_>, queries: &[f32], kept: &[[Vec<f32>; 2]]) 
             if let Some((biases, slots)) = attention.biases {
                 score += f64::from(biases[head * slots + slot]);
             }
+            if let Some(DistanceBias { values, longest }) = attention.distances {
+                score += f64::from(values[head * (2 * longest - 1) + longest - 1 + slot - own]);
+            }
             score
         });
         let shares: Vec<f64> = scores.map(f64::exp).collect();
@@ -97,6 +101,7 @@ fn every_tier_shape_and_reach_agrees_with_f64() {
     ] {
         let longest = rows.iter().map(|(start, new)| start + new).max().unwrap();
         let biases = random(heads * longest, 4);
+        let by_distance = random(heads * (2 * longest - 1), 5);
         let tokens = rows.iter().map(|row| row.1).sum::<usize>();
         let queries = random(tokens * heads * head_dim, 1);
         for kind in [Kind::F16, Kind::F32, Kind::Q8] {
@@ -124,6 +129,7 @@ fn every_tier_shape_and_reach_agrees_with_f64() {
                 scale: 0.5 / (head_dim as f32).sqrt(),
                 cap: capped.then_some(3.0),
                 biases: capped.then_some((&biases, longest)),
+                distances: (!capped).then_some(DistanceBias { values: &by_distance, longest }),
                 reach,
                 rows: &rows,
                 layout: &layout,

@@ -24,13 +24,14 @@ use crate::models::threads::Threads;
 use crate::models::traits::{
     Autoregressive, CausalLm, Checkpoint, LogitsAt, Model, ModelLimits, TextModel, Trace,
 };
-use crate::nn::Step;
 use crate::nn::attention::soft_cap;
 use crate::nn::cache::{CacheLayer, KvCache, Segment};
-use crate::nn::layer::{Layer, LayerConfig};
+use crate::nn::layer::{Layer, LayerConfig, shared_relative};
 use crate::nn::norm::Norm;
 use crate::nn::packed::{Packed, select};
 use crate::nn::positions::PositionTable;
+use crate::nn::relative::SharedRelative;
+use crate::nn::{Shared, Step};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::{Bias, Embedding, Inventory, Linear, Weights};
@@ -46,6 +47,7 @@ pub struct Decoder {
     cache_dtype: DType,
     embedding: Embedding,
     positions: Option<PositionTable>,
+    relative: Option<SharedRelative>,
     layers: Vec<Layer>,
     final_norm: Norm,
     head: Linear,
@@ -95,6 +97,7 @@ impl Decoder {
             },
         };
         let positions = PositionTable::load(&weights, "positions", hidden_size, config.positions)?;
+        let relative = shared_relative(&weights, hidden_size, &config.layers)?;
         let scope = weights.scope("layers");
         let layer = |(i, layer)| Layer::load(&scope.scope(i), hidden_size, layer);
         let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
@@ -105,6 +108,7 @@ impl Decoder {
             cache_dtype: weights.cache_dtype(),
             embedding,
             positions,
+            relative,
             layers,
             final_norm,
             head,
@@ -242,7 +246,8 @@ impl Decoder {
             }
             cache.extend_rows(parts.iter().copied());
             let DecoderConfig { ropes, spans, alibis, .. } = &self.config;
-            let step = Step::new(cache, &lengths, ropes, spans, alibis, &self.device)?;
+            let shared = Shared { ropes, spans, alibis, relative: self.relative.as_ref() };
+            let step = Step::new(cache, &lengths, shared, &self.device)?;
             let step = match &record {
                 Some(_) => step.recording(&self.device)?,
                 None => step,

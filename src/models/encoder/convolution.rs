@@ -4,9 +4,10 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::models::encoder::config::ConvolutionConfig;
+use crate::nn::Step;
 use crate::nn::activation::Activation;
+use crate::nn::cache::Segment;
 use crate::nn::norm::Norm;
-use crate::nn::pass::Pass;
 use crate::weights::Weights;
 
 /// `norm(result + act(conv(embeddings)))`.
@@ -37,14 +38,18 @@ impl Convolution {
     }
 
     /// Of the embeddings and the first layer's result, `(packed tokens, hidden)` each.
-    pub(super) fn forward(&self, embedded: &Tensor, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+    pub(super) fn forward(&self, embedded: &Tensor, x: &Tensor, step: &Step) -> Result<Tensor> {
         let padding = self.weight.dim(2)? / 2;
-        let convolve = |row: &std::ops::Range<usize>| -> Result<Tensor> {
-            let row = embedded.narrow(0, row.start, row.len())?.t()?.unsqueeze(0)?.contiguous()?;
+        let convolve = |row: &Segment| -> Result<Tensor> {
+            let row = embedded
+                .narrow(0, row.tokens.start, row.tokens.len())?
+                .t()?
+                .unsqueeze(0)?
+                .contiguous()?;
             let out = row.conv1d(&self.weight, padding, 1, 1, self.groups)?;
             Ok(out.squeeze(0)?.t()?)
         };
-        let rows = pass.rows.iter().map(convolve).collect::<Result<Vec<_>>>()?;
+        let rows = step.segments.iter().map(convolve).collect::<Result<Vec<_>>>()?;
         let convolved = Tensor::cat(&rows, 0)?.broadcast_add(&self.bias)?;
         self.norm.forward(&(x + self.activation.forward(&convolved)?)?)
     }

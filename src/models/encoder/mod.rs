@@ -21,12 +21,11 @@ use crate::models::heads::{Encoder, finite};
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::traits::{Model, ModelLimits, TextModel};
-use crate::nn::attention::Positions;
-use crate::nn::layer::Layer;
+use crate::nn::layer::{Layer, shared_relative};
 use crate::nn::norm::Norm;
 use crate::nn::packed::{Packed, Tokens};
-use crate::nn::pass::Pass;
 use crate::nn::relative::SharedRelative;
+use crate::nn::{Shared, Step};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::names::NameTable;
@@ -77,13 +76,7 @@ impl TextEncoder {
             None => weights,
         };
         let hidden = config.hidden_size;
-        let relative = config.layers.iter().find_map(|layer| match layer.attention.positions {
-            Positions::Relative(relative) => Some((layer.attention.heads, relative)),
-            _ => None,
-        });
-        let relative = relative
-            .map(|(heads, relative)| SharedRelative::load(&weights, hidden, heads, relative))
-            .transpose()?;
+        let relative = shared_relative(&weights, hidden, &config.layers)?;
         let mut layers: Vec<Layer> = Vec::with_capacity(config.layers.len());
         for (number, (layer, name)) in config.layers.iter().zip(&config.layer_names).enumerate() {
             let same = config.layer_names[..number].iter().position(|other| other == name);
@@ -120,6 +113,12 @@ impl TextEncoder {
         &self.config
     }
 
+    /// What layers name by number, and what they share.
+    fn shared(&self) -> Shared<'_> {
+        let EncoderConfig { ropes, spans, .. } = &self.config;
+        Shared { ropes, spans, alibis: &[], relative: self.relative.as_ref() }
+    }
+
     /// The batch without its padding, and its hidden vectors after the last layer,
     /// `(packed tokens, hidden)`.
     fn hidden(&self, batch: &TokenBatch) -> Result<(Packed, Tensor)> {
@@ -140,14 +139,13 @@ impl TextEncoder {
 
     /// Hidden vectors after the last layer, `(tokens, hidden)`.
     fn hidden_of(&self, tokens: &Tokens) -> Result<Tensor> {
-        let EncoderConfig { ropes, spans, .. } = &self.config;
-        let pass = Pass::new(tokens, ropes, spans, self.relative.as_ref(), &self.device)?;
+        let step = Step::uncached(tokens, self.shared(), &self.device)?;
         let embedded = self.embeddings.forward(tokens, &self.device)?;
         let mut x = embedded.clone();
         for (number, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, |attention, x| attention.forward_uncached(x, &pass))?;
+            x = layer.forward(&x, |attention, x| attention.forward_uncached(x, &step))?;
             if let (0, Some(convolution)) = (number, &self.convolution) {
-                x = convolution.forward(&embedded, &x, &pass)?;
+                x = convolution.forward(&embedded, &x, &step)?;
             }
         }
         if let Some(norm) = &self.final_norm {
@@ -218,15 +216,14 @@ mod tests {
             let rows: Vec<Vec<u32>> = [40, 7, 1].map(|tokens| (5..5 + tokens).collect()).to_vec();
             let packed = Packed::new(&TokenBatch::padded(&rows, 0, PaddingSide::Right)?);
             let tokens = &packed.tokens;
-            let EncoderConfig { ropes, spans, layers, .. } = &model.config;
-            let pass = Pass::new(tokens, ropes, spans, model.relative.as_ref(), &model.device)?;
+            let step = Step::uncached(tokens, model.shared(), &model.device)?;
             let hidden = model.config.hidden_size;
             let x = Tensor::randn(0.0_f32, 1.0, (48, hidden), &model.device)?;
-            for (layer, number) in layers.iter().zip(&model.config.layer_names) {
+            for (layer, number) in model.config.layers.iter().zip(&model.config.layer_names) {
                 let scope = weights.scope("layers").scope(number).scope("attn");
                 let attention = Attention::load(&scope, hidden, &layer.attention)?;
-                let one = attention.by_kernel(&x, &pass)?;
-                let other = attention.row_by_row(&x, &pass)?;
+                let one = attention.by_kernel(&x, &step)?;
+                let other = attention.row_by_row(&x, &step)?;
                 let most = (one - other)?.abs()?.max_all()?.to_scalar::<f32>()?;
                 assert!(most < 1e-4, "{name}, layer {number}: {most}");
             }

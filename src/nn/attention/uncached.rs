@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
@@ -10,25 +10,25 @@ use crate::error::Result;
 use crate::kernels::encoder_attention;
 use crate::kernels::encoder_attention::{DistanceBias, DistanceVectors};
 use crate::nn::attention::{Attention, AttentionConfig};
-use crate::nn::flash;
-use crate::nn::pass::Pass;
+use crate::nn::relative::by_place;
+use crate::nn::{Step, flash};
 use crate::weights::slices::with_f32;
 
 impl Attention {
     /// `x: (packed tokens, hidden)`, the same shape back: all tokens of a row are there, and nothing
-    /// is kept.
-    pub(crate) fn forward_uncached(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+    /// is kept. Scores are not capped.
+    pub(crate) fn forward_uncached(&self, x: &Tensor, step: &Step) -> Result<Tensor> {
         let has_kernel = x.device().is_cpu() && x.dtype() == DType::F32;
         let attended =
-            if has_kernel { self.by_kernel(x, pass)? } else { self.row_by_row(x, pass)? };
+            if has_kernel { self.by_kernel(x, step)? } else { self.row_by_row(x, step)? };
         self.output.forward(&attended)
     }
 
-    pub(crate) fn by_kernel(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+    pub(crate) fn by_kernel(&self, x: &Tensor, step: &Step) -> Result<Tensor> {
         let AttentionConfig { heads, kv_heads, head_dim, scale, span, .. } = self.config;
         let [queries, keys, values] =
-            with_f32(&x.contiguous()?, |x| self.project_rows(x, &pass.ropes))??;
-        let longest = pass.longest;
+            with_f32(&x.contiguous()?, |x| self.project_rows(x, &step.ropes))??;
+        let rows = rows(step);
         let attend = |distances: Option<DistanceVectors<'_>>| {
             let attention = encoder_attention::Attention {
                 queries: &queries,
@@ -38,13 +38,13 @@ impl Attention {
                 kv_heads,
                 head_dim,
                 scale: scale as f32,
-                window: pass.spans[span].window(),
-                bias: pass.bias.as_deref().map(|values| DistanceBias { values, longest }),
+                window: step.spans[span].window(),
+                bias: step.bias(),
                 distances,
             };
-            encoder_attention::attend(attention, &pass.rows)
+            encoder_attention::attend(attention, &rows)
         };
-        let out = match (&self.distances, &pass.distances) {
+        let out = match (&self.distances, &step.distances) {
             (Some(distances), Some(table)) => {
                 let projected = distances.project(table)?;
                 projected.with_vectors(table, |distances| attend(Some(distances)))?
@@ -56,17 +56,18 @@ impl Attention {
 
     /// By flash attention where it is on, else rows one by one, by several threads, so that none sees
     /// another.
-    pub(crate) fn row_by_row(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let [queries, keys, values] = self.project(x, &pass.ropes)?;
+    pub(crate) fn row_by_row(&self, x: &Tensor, step: &Step) -> Result<Tensor> {
+        let [queries, keys, values] = self.project(x, &step.ropes)?;
         let queries = (queries * self.config.scale)?;
-        let window = pass.spans[self.config.span].window();
-        if pass.bias.is_none() && pass.distances.is_none() {
+        let (rows, window) = (rows(step), step.spans[self.config.span].window());
+        let (bias, longest) = (step.bias(), step.longest);
+        if bias.is_none() && step.distances.is_none() {
             let vectors = [&queries, &keys, &values];
-            if let Some(attended) = flash::packed(vectors, &pass.rows, window, 1.0)? {
+            if let Some(attended) = flash::packed(vectors, &rows, window, 1.0)? {
                 return Ok(attended.flatten_from(1)?);
             }
         }
-        let distances = match (&self.distances, &pass.distances) {
+        let distances = match (&self.distances, &step.distances) {
             (Some(distances), Some(table)) => Some((distances.project(table)?, table)),
             _ => None,
         };
@@ -79,7 +80,7 @@ impl Attention {
             {
                 scores = (scores + added)?;
             }
-            if let Some(bias) = pass.matrix(window, row.len(), x.device())? {
+            if let Some(bias) = matrix(bias, window, [longest, row.len()], x.device())? {
                 scores = scores.broadcast_add(&bias)?;
             }
             let shares = ops::softmax_last_dim(&scores)?.to_dtype(values.dtype())?;
@@ -87,10 +88,40 @@ impl Attention {
             Ok(attended.transpose(0, 1)?.flatten_from(D::Minus2)?)
         };
         let rows = if x.device().is_cpu() {
-            pass.rows.par_iter().map(attend).collect::<Result<Vec<_>>>()?
+            rows.par_iter().map(attend).collect::<Result<Vec<_>>>()?
         } else {
-            pass.rows.iter().map(attend).collect::<Result<Vec<_>>>()?
+            rows.iter().map(attend).collect::<Result<Vec<_>>>()?
         };
         Ok(Tensor::cat(&rows, 0)?)
     }
+}
+
+/// Where each row's tokens are.
+fn rows(step: &Step) -> Vec<Range<usize>> {
+    step.segments.iter().map(|segment| segment.tokens.clone()).collect()
+}
+
+/// What is added to the scores of a row of so many tokens in layers with this window, where the longest
+/// row has so many, `(1 or heads, tokens, tokens)` in f32.
+fn matrix(
+    bias: Option<DistanceBias<'_>>,
+    window: Option<usize>,
+    [longest, tokens]: [usize; 2],
+    device: &Device,
+) -> Result<Option<Tensor>> {
+    let window = window.filter(|&window| tokens > window);
+    if window.is_none() && bias.is_none() {
+        return Ok(None);
+    }
+    let width = 2 * longest - 1;
+    let mut values = bias.map_or_else(|| vec![0.0; width], |bias| bias.values.to_vec());
+    for (at, value) in values.iter_mut().enumerate() {
+        if window.is_some_and(|window| (at % width).abs_diff(longest - 1) >= window) {
+            *value = f32::MIN;
+        }
+    }
+    let heads = values.chunks_exact(width);
+    let matrix: Vec<f32> =
+        heads.flat_map(|head| by_place(head, longest, tokens)).copied().collect();
+    Ok(Some(Tensor::from_vec(matrix, ((), tokens, tokens), device)?))
 }

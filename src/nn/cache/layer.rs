@@ -81,6 +81,32 @@ impl<'a> LayerCache<'a> {
         .collect()
     }
 
+    /// The same for rows of other queries, which see all of them.
+    pub(crate) fn rows_for(&self, queries: &[Segment]) -> Result<Vec<Row<'_>>> {
+        if queries.len() != self.segments.len() {
+            let (rows, kept) = (queries.len(), self.segments.len());
+            return Err(Error::input(format!("{rows} rows for the sources of {kept}")));
+        }
+        let rows = self.rows().into_iter().zip(queries);
+        Ok(rows.map(|(row, query)| Row { tokens: query.tokens.clone(), start: 0, ..row }).collect())
+    }
+
+    /// All keys and values, `(rows, kv_heads, slots, head_dim)` each.
+    pub(crate) fn kept(&self, device: &Device) -> Result<(Tensor, Tensor)> {
+        let longest = self.segments.iter().map(Segment::slots).max().unwrap_or(0);
+        match &*self.buffers {
+            None => self.gathered(device),
+            Some((keys, values)) => {
+                Ok((keys.narrow(2, 0, longest)?, values.narrow(2, 0, longest)?))
+            }
+        }
+    }
+
+    /// The tokens of each row.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.segments.iter().map(Segment::slots)
+    }
+
     /// Where the layer lies in blocks, and its number there.
     pub(crate) fn layout(&self) -> (&Layout, usize) {
         let [group, layer] = self.kept.places[self.layer];

@@ -99,6 +99,7 @@ fn layer(raw: &RawConfig) -> Result<LayerConfig> {
             qkv_bias: attention_bias.into(),
             output_bias: raw.flag("attention_output_bias", attention_bias)?.into(),
         },
+        cross: None,
         mlp: MlpConfig::Gated {
             hidden: raw.size("intermediate_size")?,
             activation: raw.activation("hidden_act", "silu")?,

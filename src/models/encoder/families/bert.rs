@@ -64,6 +64,7 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
             qkv_bias: Bias::Present,
             output_bias: Bias::Present,
         },
+        cross: None,
         mlp: MlpConfig::Plain { hidden: inner, activation, bias: Bias::Present },
     };
     let layers = raw.layers()?.unwrap_or(12);
