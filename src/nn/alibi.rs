@@ -11,6 +11,7 @@ use crate::error::Result;
 
 /// Biases in proportion to the position of the key, with a slope for each head.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct AlibiConfig {
     /// Query heads; their slopes are a geometric sequence.
     pub heads: usize,

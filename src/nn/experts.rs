@@ -12,6 +12,7 @@ use crate::weights::{Bias, Linear, Weights};
 
 /// The shape of a mixture of experts, each of them a gated MLP without biases.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ExpertsConfig {
     /// How many there are.
     pub count: usize,

@@ -18,6 +18,7 @@ use crate::weights::slices::with_f32;
 
 /// Rotary position embeddings of one kind of layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct RopeConfig {
     /// The base of the wavelengths.
     pub theta: f64,
