@@ -20,6 +20,7 @@ from transformers import (
     Gemma2Config,
     Gemma3TextConfig,
     GemmaConfig,
+    Glm4Config,
     GlmConfig,
     GPT2Config,
     GPTNeoXConfig,
@@ -630,6 +631,12 @@ GOLDENS = [
         matters={"partial_rotary_factor": 1.0},
         embedding_gain=0.1,
         logit_gain=5.0,
+    ),
+    family(
+        "glm4-tiny",
+        Glm4Config,
+        dict(head_dim=12, tie_word_embeddings=False),
+        matters={"partial_rotary_factor": 1.0, "rope_theta": 10000.0},
     ),
     plain("phi-tiny", PhiConfig, dict(rope_theta=10000.0, intermediate_size=128), matters={"partial_rotary_factor": 1.0}),
     plain(

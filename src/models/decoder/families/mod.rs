@@ -7,6 +7,7 @@ mod gemma;
 mod gemma2;
 mod gemma3;
 mod glm;
+mod glm4;
 mod gpt2;
 mod gpt_neox;
 mod granite;
@@ -34,6 +35,7 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &gemma2::FAMILY,
     &gemma3::FAMILY,
     &glm::FAMILY,
+    &glm4::FAMILY,
     &gpt2::FAMILY,
     &gpt_neox::FAMILY,
     &granite::FAMILY,
