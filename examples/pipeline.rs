@@ -8,7 +8,7 @@
 //! Prints one JSON document in the shape that the Python pipeline of that name returns; everything
 //! else goes to stderr. A wrong task, option or input exits 2, a failed run exits 1.
 
-use std::io::Read;
+use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -68,6 +68,10 @@ fn run(arguments: Arguments) -> Result<Value, Error> {
     options.device = arguments.device;
     options.dtype = arguments.dtype;
     options.quantize = arguments.quantize;
+    if io::stderr().is_terminal() {
+        options =
+            options.progress(|at| eprint!("\rloading {:3} %\r", 100 * at.done / at.total.max(1)));
+    }
     let source = match (ModelSource::from(arguments.model), arguments.revision) {
         (ModelSource::Hub(repo), Some(revision)) => ModelSource::Hub(repo.revision(revision)),
         (_, Some(_)) => return Err(usage("revision", "only a Hub repository has revisions")),
@@ -78,7 +82,7 @@ fn run(arguments: Arguments) -> Result<Value, Error> {
         (_, Some(_)) => return Err(usage("gguf-file", "--model is not a Hub repository")),
         (source, None) => source,
     };
-    Ok(Pipeline::load(arguments.task, source, options)?.call(input, arguments.options)?.json)
+    Ok(Pipeline::open(arguments.task, source, options)?.call(input, arguments.options)?.json)
 }
 
 /// What stands on the command line, in a file or on stdin. JSON arrays, objects and strings are

@@ -105,7 +105,7 @@ impl Classifier {
 }
 
 fn pipeline(task: Task, source: ModelSource) -> Pipeline {
-    Pipeline::load(task, source, LoadOptions::default().dtype(Precision::F32)).unwrap()
+    Pipeline::open(task, source, LoadOptions::default().dtype(Precision::F32)).unwrap()
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn language_models_rank_by_their_next_token() {
 
         let refused = |expected: &str| {
             let source = ModelSource::directory(folder.path());
-            let error = Pipeline::load(Task::TextRanking, source, LoadOptions::default());
+            let error = Pipeline::open(Task::TextRanking, source, LoadOptions::default());
             let error = error.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         };
@@ -247,7 +247,7 @@ fn modules_without_scores_are_refused() {
         fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
         set(folder.path(), file, field, &value);
         let source = ModelSource::directory(folder.path());
-        let error = Pipeline::load(Task::TextRanking, source, LoadOptions::default());
+        let error = Pipeline::open(Task::TextRanking, source, LoadOptions::default());
         let error = error.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     };

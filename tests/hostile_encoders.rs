@@ -51,7 +51,7 @@ fn json_file(path: &Path) -> Map<String, Value> {
 }
 
 fn load(task: &str, folder: &Path) -> sconce::Result<Pipeline> {
-    Pipeline::load(
+    Pipeline::open(
         task.parse::<Task>().unwrap(),
         ModelSource::directory(folder),
         LoadOptions::default(),

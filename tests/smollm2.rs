@@ -215,7 +215,7 @@ fn first(count: usize, ids: &[u32]) -> &[u32] {
 
 /// Chats and texts as Python's pipeline takes them, many at once: padding must not show.
 fn check_pipeline(source: &ModelSource) {
-    let pipeline = Pipeline::load(Task::TextGeneration, source, dense()).unwrap();
+    let pipeline = Pipeline::open(Task::TextGeneration, source, dense()).unwrap();
     let (short, long): (Vec<&Case>, Vec<_>) =
         REFERENCE.cases.iter().partition(|case| case.ids.len() <= SHORT);
     let (chats, texts) = short.into_iter().partition(|case| case.messages.is_some());

@@ -56,7 +56,7 @@ struct Config {
     prompts: Option<Map<String, Value>>,
     default_prompt_name: Option<String>,
     similarity_fn_name: Option<String>,
-    truncate_dim: Option<usize>,
+    truncate_dim: Option<i64>,
     activation_fn: Option<String>,
 }
 
@@ -97,11 +97,18 @@ impl Layout {
             let modules = modules.into_iter().map(|entry| Module::new(entry).map_err(refuse));
             modules.collect::<Result<Vec<_>>>()
         });
+        let dimension = |given: i64| match usize::try_from(given) {
+            Ok(dimension @ 1..) => Ok(dimension),
+            _ => {
+                let reason = "it should be the number of a vector's first numbers to keep";
+                Err(malformed(files, format!("`truncate_dim` is {given}; {reason}")))
+            }
+        };
         Ok(Self {
             modules: modules.transpose()?,
             prompts: Prompts::new(prompts, config.default_prompt_name),
             similarity: config.similarity_fn_name,
-            truncate_dim: config.truncate_dim,
+            truncate_dim: config.truncate_dim.map(dimension).transpose()?,
             activation: config.activation_fn,
         })
     }

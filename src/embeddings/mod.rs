@@ -119,9 +119,6 @@ impl SentenceEmbedder {
             }
             None => Similarity::Cosine,
         };
-        if layout.truncate_dim == Some(0) {
-            return Err(layout::malformed(files, "`truncate_dim` is 0, which leaves nothing"));
-        }
         let body = Body::load(files, layout.modules.as_deref(), options)?;
         let (body, prompts) = (Arc::new(body), Arc::new(layout.prompts));
         Ok(Self { body, prompts, similarity, truncate_dim: layout.truncate_dim })

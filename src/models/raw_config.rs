@@ -129,7 +129,10 @@ impl RawConfig {
     /// The activation that a field names, or the default of the reference.
     pub(crate) fn activation(&self, field: &str, default: &str) -> Result<Activation> {
         let name = self.text(field)?.unwrap_or(default);
-        name.parse().map_err(|error: Error| self.refuse(field, error.to_string()))
+        name.parse().map_err(|error: Error| match error {
+            Error::UnsupportedModel { reason } => self.refuse(field, reason),
+            error => error,
+        })
     }
 
     /// An array of numbers, where there is one.

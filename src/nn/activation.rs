@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use candle_nn::ops;
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, none_of};
 use crate::kernels::elementwise;
 use crate::kernels::gate::Gate;
 use crate::weights::slices::with_f32;
@@ -131,8 +131,8 @@ impl FromStr for Activation {
     fn from_str(name: &str) -> Result<Self> {
         let known = NAMES.iter().find(|(known, _)| *known == name);
         known.map(|&(_, activation)| activation).ok_or_else(|| {
-            let known = NAMES.iter().map(|&(name, _)| name).collect::<Vec<_>>().join(", ");
-            Error::unsupported(format!("the activation {name:?}; supported are {known}"))
+            let known: Vec<_> = NAMES.iter().map(|&(name, _)| name).collect();
+            Error::unsupported(none_of(name, &known))
         })
     }
 }

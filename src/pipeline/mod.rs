@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A program that knows its task uses the task's own type, as above, with typed input and output. One
-//! whose task is chosen at run time uses [`Pipeline::load`] and [`Pipeline::call`], which take and
+//! whose task is chosen at run time uses [`Pipeline::open`] and [`Pipeline::call`], which take and
 //! give JSON in the shapes of the Python pipelines.
 
 mod arguments;
@@ -27,7 +27,6 @@ mod question_answering;
 mod scores;
 mod sentence_similarity;
 mod skeleton;
-mod task_name;
 mod tasks;
 mod text_classification;
 mod text_generation;
@@ -48,8 +47,7 @@ pub use question_answering::{
     Answer, Question, QuestionAnsweringOptions, QuestionAnsweringPipeline,
 };
 pub use sentence_similarity::{SentenceSimilarityOptions, SentenceSimilarityPipeline};
-pub use task_name::TaskName;
-pub use tasks::{Pipeline, Task};
+pub use tasks::{Pipeline, Task, TaskName};
 pub use text_classification::{
     LabelScore, ScoreFunction, TextClassificationOptions, TextClassificationPipeline, TopK,
 };

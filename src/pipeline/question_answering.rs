@@ -9,13 +9,13 @@
 mod options;
 mod spans;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use options::QuestionAnsweringOptions;
+pub use spans::Answer;
 
 use crate::batch::PaddingSide;
 use crate::error::{Error, Result};
@@ -44,23 +44,6 @@ impl Question {
     pub fn new(question: impl Into<String>, context: impl Into<String>) -> Self {
         Self { question: question.into(), context: context.into() }
     }
-}
-
-/// A part of the context.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Answer {
-    /// A probability; the sum of them where the same words answer several times.
-    pub score: f64,
-    /// The first character in the context, as Python counts them.
-    pub start: usize,
-    /// The character after the last.
-    pub end: usize,
-    /// The same place in bytes, for slicing: `&context[answer.bytes.clone()]`. Not in JSON.
-    #[serde(skip)]
-    pub bytes: Range<usize>,
-    /// The text; empty where the question has no answer.
-    pub answer: String,
 }
 
 pipeline! {

@@ -45,7 +45,8 @@ impl Store {
         }
         let mut store = Self::of_files(index, Vec::new(), BTreeMap::new());
         for (shard, names) in shards {
-            let path = files.required(&shard, "a part of the model's weights")?;
+            let index = store.origin.file_name().unwrap_or_default().display();
+            let path = files.required(&shard, &format!("tensors that {index} puts there"))?;
             let mapped = Arc::new(MappedFile::open(&path)?);
             let mut tensors: BTreeMap<_, _> =
                 (format.read)(&mapped, store.files.len())?.into_iter().collect();

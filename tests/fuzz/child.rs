@@ -82,7 +82,7 @@ fn perform(case: &Case, folder: &Path) -> sconce::Result<Value> {
     };
     let mut options = LoadOptions::default().device(Device::Cpu);
     options.quantize = case.quantize;
-    let output = Pipeline::load(task, source, options)?.call(&case.input, case.options.clone())?;
+    let output = Pipeline::open(task, source, options)?.call(&case.input, case.options.clone())?;
     Ok(output.json)
 }
 

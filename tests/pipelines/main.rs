@@ -101,7 +101,7 @@ fn text_pipeline(name: &str) -> (tempfile::TempDir, Pipeline, Vec<Value>) {
     }
     let task: Task = read["task"].as_str().unwrap().parse().unwrap();
     let source = ModelSource::directory(folder.path());
-    let pipeline = Pipeline::load(task, source, LoadOptions::default()).unwrap();
+    let pipeline = Pipeline::open(task, source, LoadOptions::default()).unwrap();
     (folder, pipeline, read["calls"].as_array().unwrap().clone())
 }
 
@@ -147,7 +147,7 @@ fn outputs_are_pythons() {
         let Checkpoint { folder, golden } = checkpoint(name);
         let task: Task = golden["task"].as_str().unwrap().parse().unwrap();
         let source = ModelSource::directory(folder.path());
-        let pipeline = Pipeline::load(task, source, LoadOptions::default()).unwrap();
+        let pipeline = Pipeline::open(task, source, LoadOptions::default()).unwrap();
         for call in golden["calls"].as_array().unwrap() {
             let outcome = pipeline.call(&call["input"], options(&call["options"])).map(Value::from);
             match call.get("output") {
@@ -241,7 +241,7 @@ fn json_calls_report_what_was_cut() {
     }
     let Checkpoint { folder, .. } = checkpoint("text-generation");
     let source = ModelSource::directory(folder.path());
-    let pipeline = Pipeline::load(Task::TextGeneration, source, LoadOptions::default()).unwrap();
+    let pipeline = Pipeline::open(Task::TextGeneration, source, LoadOptions::default()).unwrap();
     let options = json!({"truncation": true, "max_length": 9, "max_new_tokens": 2});
     let output = pipeline.call(json!(["a", &long]), self::options(&options)).unwrap();
     assert_eq!(output.truncated, [1]);

@@ -104,7 +104,7 @@ fn errors_of_json_calls_say_what_is_wanted() {
     }
     let Checkpoint { folder, .. } = checkpoint("text-generation");
     let source = ModelSource::directory(folder.path());
-    let pipeline = Pipeline::load(Task::TextGeneration, source, LoadOptions::default()).unwrap();
+    let pipeline = Pipeline::open(Task::TextGeneration, source, LoadOptions::default()).unwrap();
     for (input, given, expected) in [
         (json!("a"), json!({"max_new_token": 3}), "did you mean \"max_new_tokens\"?"),
         (json!("a"), json!({"return_full_txt": true}), "did you mean \"return_full_text\"?"),
@@ -131,7 +131,7 @@ fn a_head_does_its_own_task() {
     ] {
         let (folder, ..) = text_pipeline(golden);
         let source = ModelSource::directory(folder.path());
-        let error = Pipeline::load(task, source, LoadOptions::default()).unwrap_err().to_string();
+        let error = Pipeline::open(task, source, LoadOptions::default()).unwrap_err().to_string();
         assert!(error.contains(fitting), "{golden}: {error}");
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Sums are in f32, so the error against f64 is below `3e-6` of the sum of the products'
 //! magnitudes. A row of activations gives the same bits whatever rows are with it: where it is
-//! alone, where it is one of two to [`FEW`], and beyond.
+//! alone, where it is one of two to four, and beyond.
 #![expect(unsafe_code, reason = "vector instructions, and threads that write to one slice")]
 
 #[cfg(target_arch = "x86_64")]

@@ -2,11 +2,31 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
 
 use crate::pipeline::characters::Characters;
-use crate::pipeline::question_answering::{Answer, QuestionAnsweringOptions};
+use crate::pipeline::question_answering::options::QuestionAnsweringOptions;
 use crate::pipeline::scores::softmax;
 use crate::tokenizer::Encoding;
+
+/// A part of the context.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Answer {
+    /// A probability; the sum of them where the same words answer several times.
+    pub score: f64,
+    /// The first character in the context, as Python counts them.
+    pub start: usize,
+    /// The character after the last.
+    pub end: usize,
+    /// The same place in bytes, for slicing: `&context[answer.bytes.clone()]`. Not in JSON.
+    #[serde(skip)]
+    pub bytes: Range<usize>,
+    /// The text; empty where the question has no answer.
+    pub answer: String,
+}
 
 /// Reads the answers of one question.
 pub(super) struct Reader<'a> {
