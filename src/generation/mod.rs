@@ -43,9 +43,6 @@ mod stream;
 mod text;
 mod timings;
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) use batch::complete;
 pub use batch::{Generated, generate_batch, generate_batch_until};
 pub use cancel::{CancelHandle, DropGuard};

@@ -38,13 +38,7 @@ impl Sequence {
     ///
     /// When the plan was made for a prompt of another length.
     pub fn new(prompt: &[u32], plan: Plan) -> Result<Self> {
-        if plan.prompt_tokens() != prompt.len() || prompt.is_empty() {
-            return Err(Error::input(format!(
-                "the plan was made for a prompt of {} tokens, and this one has {}",
-                plan.prompt_tokens(),
-                prompt.len()
-            )));
-        }
+        check(&plan, prompt.len())?;
         Ok(Self {
             tokens: prompt.to_vec(),
             answer: Vec::new(),
@@ -63,6 +57,12 @@ impl Sequence {
     pub fn with_cancel_handle(mut self, handle: CancelHandle) -> Self {
         self.cancel = handle;
         self
+    }
+
+    /// The same sequence going on by another plan, which must have been made for its prompt.
+    pub(super) fn with_plan(self, plan: Plan) -> Result<Self> {
+        check(&plan, self.plan.prompt_tokens())?;
+        Ok(Self { plan, ..self })
     }
 
     /// Makes use of what `cache`, whose one row holds the tokens `cached`, has in common with the prompt,
@@ -174,5 +174,14 @@ impl Sequence {
     #[must_use]
     pub fn cancel_handle(&self) -> CancelHandle {
         self.cancel.clone()
+    }
+}
+
+fn check(plan: &Plan, prompt: usize) -> Result<()> {
+    match plan.prompt_tokens() {
+        made_for if made_for == prompt && prompt > 0 => Ok(()),
+        made_for => Err(Error::input(format!(
+            "the plan was made for a prompt of {made_for} tokens, and this one has {prompt}"
+        ))),
     }
 }

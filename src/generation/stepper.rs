@@ -7,6 +7,7 @@ use candle_core::Tensor;
 
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
+use crate::generation::plan::Plan;
 use crate::generation::sampler::Token;
 use crate::generation::sequence::Sequence;
 use crate::generation::stop::FinishReason;
@@ -170,6 +171,45 @@ impl Stepper {
             self.step()?.into_iter().for_each(&mut told);
         }
         Ok(self.sequences)
+    }
+
+    /// Takes in the sequences of another stepper of the same model, behind its own. Both must have taken a
+    /// step, so that new prompts are computed apart and go on together with the rest.
+    ///
+    /// # Errors
+    ///
+    /// When the models are not the same, or one has sequences that it has not computed.
+    pub fn join(&mut self, mut other: Self) -> Result<()> {
+        if !Arc::ptr_eq(&self.model, &other.model) {
+            return Err(Error::input("sequences of another model cannot join"));
+        }
+        if [&*self, &other].iter().any(|it| it.cache.rows() == 0 && !it.is_over()) {
+            return Err(Error::input("sequences join once their stepper has taken a step"));
+        }
+        let rows = self.cache.rows();
+        self.cache.admit(other.cache)?;
+        for sequence in &mut other.sequences {
+            sequence.row += rows;
+        }
+        self.sequences.append(&mut other.sequences);
+        Ok(())
+    }
+
+    /// Puts a second continuation of a sequence behind the others and returns its place. It goes on from
+    /// the same tokens by a plan of its own, a clone of the first's with another seed, say
+    /// ([`Sequence::plan`], [`Plan::with_seed`]). What is computed is shared.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such sequence, or the plan was made for a prompt of another length.
+    pub fn fork(&mut self, sequence: usize, plan: Plan) -> Result<usize> {
+        let count = self.sequences.len();
+        let forked = self.sequences.get(sequence).ok_or_else(|| {
+            Error::input(format!("no sequence {sequence} in a stepper of {count}"))
+        })?;
+        let forked = forked.clone().with_plan(plan)?;
+        self.sequences.push(forked);
+        Ok(count)
     }
 
     /// Whether all sequences are over.

@@ -1,39 +1,33 @@
 //! Whole generations by a model whose logits depend on the last token only, against transformers.
 
-mod stepper;
-
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use candle_core::{DType, Device, Tensor};
-use serde::Deserialize;
-use serde_json::{Value, json};
-
-use crate::batch::TokenBatch;
-use crate::error::{Error, Result};
-use crate::generation::{
+use sconce::generation::{
     FinishReason, GenerationConfig, Sequence, TextStream, TokenStream, generate, generate_batch,
     generate_from, generate_text,
 };
-use crate::models::{Autoregressive, CausalLm, LogitsAt, Model, ModelLimits, TextModel};
-use crate::nn::cache::KvCache;
-use crate::source::ModelSource;
-use crate::tokenizer::Tokenizer;
-use crate::weights::Inventory;
+use sconce::models::{Autoregressive, CausalLm, LogitsAt, Model, ModelLimits, TextModel};
+use sconce::nn::cache::KvCache;
+use sconce::tokenizer::Tokenizer;
+use sconce::weights::Inventory;
+use sconce::{DType, Device, Error, ModelSource, Result, Tensor, TokenBatch};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 #[derive(Debug, Default)]
-struct Table {
+pub(crate) struct Table {
     /// For each token the logits of the next.
-    next: Vec<Vec<f32>>,
-    context: usize,
+    pub(crate) next: Vec<Vec<f32>>,
+    pub(crate) context: usize,
     /// Rows and tokens of each forward pass.
-    calls: Mutex<Vec<(usize, usize)>>,
+    pub(crate) calls: Mutex<Vec<(usize, usize)>>,
     /// Takes this long for each.
-    delay: Duration,
-    fails_at: Option<usize>,
+    pub(crate) delay: Duration,
+    pub(crate) fails_at: Option<usize>,
 }
 
 impl TextModel for Table {
@@ -64,7 +58,7 @@ impl Autoregressive for Table {
         assert!(cache.rows() == 0 || cache.rows() == batch.rows());
         let mut calls = self.calls.lock().unwrap();
         if self.fails_at == Some(calls.len()) {
-            return Err(Error::input("the model fails"));
+            return Err(Error::from(candle_core::Error::Msg("the model fails".to_owned())));
         }
         calls.push((batch.rows(), batch.tokens()));
         thread::sleep(self.delay);
@@ -78,7 +72,7 @@ impl Autoregressive for Table {
 
 impl Table {
     /// A model that says `tokens` one after the other, whatever the seed, and then starts again.
-    fn saying(tokens: &[u32], vocab: usize) -> Self {
+    pub(crate) fn saying(tokens: &[u32], vocab: usize) -> Self {
         let mut next = vec![vec![0.0; vocab]; vocab];
         for (from, to) in tokens.iter().zip(tokens[1..].iter().chain(&tokens[..1])) {
             next[*from as usize][*to as usize] = 50.0;
@@ -86,14 +80,14 @@ impl Table {
         Self { next, context: 1000, ..Self::default() }
     }
 
-    fn shared(self) -> Arc<dyn CausalLm> {
+    pub(crate) fn shared(self) -> Arc<dyn CausalLm> {
         Arc::new(self)
     }
 }
 
 #[derive(Deserialize)]
-struct Goldens {
-    table: Vec<Vec<f32>>,
+pub(crate) struct Goldens {
+    pub(crate) table: Vec<Vec<f32>>,
     cases: Vec<Case>,
 }
 
@@ -395,11 +389,11 @@ fn divide(text: &str, pieces: &[(u32, String)], so_far: &mut Vec<u32>, found: &m
     }
 }
 
-fn ids(stream: TokenStream) -> Vec<u32> {
+pub(crate) fn ids(stream: TokenStream) -> Vec<u32> {
     stream.map(|token| token.unwrap().id).collect()
 }
 
-fn goldens() -> Goldens {
+pub(crate) fn goldens() -> Goldens {
     serde_json::from_slice(&std::fs::read(golden("generate.json")).unwrap()).unwrap()
 }
 

@@ -1,9 +1,17 @@
 //! The step loop, driven by hand.
 
-use super::*;
-use crate::generation::{
-    CancelHandle, Event, Generated, LogitsProcessor, Plan, Stepper, StoppingCriterion, Timings,
+use std::sync::Arc;
+use std::time::Duration;
+
+use sconce::Result;
+use sconce::generation::{
+    Event, FinishReason, Generated, GenerationConfig, LogitsProcessor, Plan, Sequence, Stepper,
+    StoppingCriterion, Timings, generate, generate_batch,
 };
+use sconce::models::CausalLm;
+use serde_json::json;
+
+use crate::table::{Table, goldens, ids};
 
 fn model() -> Arc<dyn CausalLm> {
     Table { next: goldens().table, context: 1000, ..Table::default() }.shared()
@@ -48,7 +56,7 @@ fn sequences_leave_one_by_one() {
             match event {
                 Event::Token { sequence, token } => told[sequence].push(token.id),
                 Event::Finished { sequence, reason } => finished.push((step, sequence, reason)),
-                Event::Failed { error, .. } => panic!("{error}"),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -202,7 +210,7 @@ fn a_cache_of_other_rows_is_refused() {
     let config = GenerationConfig::default();
     let mut first = stepper(&model, vec![sequence(&model, &[3], &config)]);
     first.step().unwrap();
-    let (cache, sequences) = (first.cache, first.sequences);
+    let (cache, sequences) = (first.cache().fork().unwrap(), first.sequences().to_vec());
     let others = vec![sequence(&model, &[3], &config), sequence(&model, &[4], &config)];
     for others in [others.clone(), others[..1].to_vec()] {
         let refused = Stepper::new(model.clone(), cache.fork().unwrap(), others);
@@ -220,6 +228,51 @@ fn a_cache_of_other_rows_is_refused() {
     other.step().unwrap();
     let taken = stepper(&model, vec![other.remove(0).unwrap()]).run(drop).unwrap();
     assert_eq!(taken[0].generated(), ids(generate(&model, &[4], &config).unwrap()));
+}
+
+#[test]
+fn sequences_join_and_fork_on_the_way() {
+    let table = Arc::new(Table { next: goldens().table, context: 1000, ..Table::default() });
+    let model: Arc<dyn CausalLm> = table.clone();
+    let configs = [12, 2, 6, 4].map(|new| sampling().max_new_tokens(new));
+    let prompts: [&[u32]; 4] = [&[3, 4, 5], &[11], &[20, 9], &[7]];
+    let begun = |which: &[usize]| {
+        let sequence = |&number: &usize| sequence(&model, prompts[number], &configs[number]);
+        stepper(&model, which.iter().map(sequence).collect())
+    };
+    let mut running = begun(&[0, 1]);
+    assert!(running.join(begun(&[2])).unwrap_err().to_string().contains("taken a step"));
+    for _ in 0..3 {
+        running.step().unwrap();
+    }
+    let mut new = begun(&[2, 3]);
+    new.step().unwrap();
+    running.join(new).unwrap();
+    running.step().unwrap();
+    let plan = running.sequences()[0].plan().clone();
+    assert_eq!(running.fork(0, plan.clone()).unwrap(), 4);
+    assert!(
+        running.fork(1, plan).is_err()
+            && running.fork(9, running.sequences()[0].plan().clone()).is_err()
+    );
+    table.calls.lock().unwrap().clear();
+    let sequences = running.run(drop).unwrap();
+    assert_eq!(table.calls.lock().unwrap()[..3], [(4, 1), (4, 1), (3, 1)]);
+    for (number, sequence) in [0, 1, 2, 3, 0].into_iter().zip(&sequences) {
+        let alone = ids(generate(&model, prompts[number], &configs[number]).unwrap());
+        assert_eq!(sequence.generated(), alone, "sequence {number}");
+    }
+
+    // What is over makes room.
+    let mut over = begun(&[1]);
+    over.step().unwrap();
+    over.step().unwrap();
+    let mut new = begun(&[2]);
+    new.step().unwrap();
+    over.join(new).unwrap();
+    let alone = ids(generate(&model, prompts[2], &configs[2]).unwrap());
+    assert_eq!(over.run(drop).unwrap()[1].generated(), alone);
+    assert!(begun(&[]).join(stepper(&self::model(), Vec::new())).is_err());
 }
 
 #[test]
@@ -242,5 +295,4 @@ fn what_comes_out_is_json_and_back() {
     assert_eq!(FinishReason::EndOfSequence.to_string(), "end_of_sequence");
     let error = "over".parse::<FinishReason>().unwrap_err().to_string();
     assert!(error.contains("`end_of_sequence`"), "{error}");
-    assert!(!CancelHandle::default().is_cancelled());
 }
