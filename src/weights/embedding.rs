@@ -70,7 +70,7 @@ impl Embedding {
             return Err(Error::input(format!("the id {id} in a vocabulary of {vocab}")));
         }
         let vectors = match &self.table {
-            Matrix::Dense(table) | Matrix::Brain(table) => table.index_select(&ids, 0)?,
+            Matrix::Dense(table) | Matrix::RoundedBF16(table) => table.index_select(&ids, 0)?,
             Matrix::Packed(table) => {
                 let mut vectors = vec![0.0; ids.elem_count() * self.hidden()];
                 let rows = vectors.chunks_exact_mut(self.hidden().max(1));

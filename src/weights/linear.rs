@@ -24,7 +24,7 @@ pub struct Linear {
 pub(super) enum Matrix {
     Dense(Tensor),
     /// bf16 on the CPU, for which activations are rounded to bf16.
-    Brain(Tensor),
+    RoundedBF16(Tensor),
     /// Blocks on the CPU, arranged for its kernels.
     Packed(Arc<Packed>),
     /// Blocks elsewhere, multiplied by candle.
@@ -140,7 +140,7 @@ impl Linear {
                     *out =
                         with_dense(weight, |weight| dense::multiply(x, in_features, weight, bias))?;
                 }
-                Matrix::Brain(weight) => {
+                Matrix::RoundedBF16(weight) => {
                     *out = with_dense(weight, |weight| {
                         dense::multiply(x, in_features, weight.rounded(), bias)
                     })?;
@@ -164,7 +164,7 @@ impl Linear {
 impl Matrix {
     pub(super) fn dims(&self) -> [usize; 2] {
         match self {
-            Self::Dense(weight) | Self::Brain(weight) => [weight.dims()[0], weight.dims()[1]],
+            Self::Dense(weight) | Self::RoundedBF16(weight) => [weight.dims()[0], weight.dims()[1]],
             Self::Packed(weight) => weight.dims(),
             Self::Quantized(weight) => [weight.shape().dims()[0], weight.shape().dims()[1]],
         }
@@ -172,7 +172,7 @@ impl Matrix {
 
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Dense(weight) | Self::Brain(weight) => {
+            Self::Dense(weight) | Self::RoundedBF16(weight) => {
                 weight.elem_count() * weight.dtype().size_in_bytes()
             }
             Self::Packed(weight) => weight.bytes(),
@@ -182,7 +182,7 @@ impl Matrix {
 
     pub(super) fn precision(&self) -> &'static str {
         match self {
-            Self::Dense(weight) | Self::Brain(weight) => weight.dtype().as_str(),
+            Self::Dense(weight) | Self::RoundedBF16(weight) => weight.dtype().as_str(),
             Self::Packed(weight) => weight.format().name(),
             Self::Quantized(weight) => block_name(weight.dtype()),
         }
@@ -191,7 +191,7 @@ impl Matrix {
     /// `(rows, in_features)` to `(rows, out_features)`, in any dtype, on a GPU.
     fn multiply(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Dense(weight) | Self::Brain(weight) => {
+            Self::Dense(weight) | Self::RoundedBF16(weight) => {
                 Ok(x.to_dtype(weight.dtype())?.matmul(&weight.t()?)?)
             }
             Self::Packed(_) => Err(Error::input("packed weights are multiplied on the CPU")),
@@ -255,7 +255,7 @@ mod tests {
                     let Linear { weight: Matrix::Dense(weight), bias } = linear else {
                         unreachable!()
                     };
-                    let y = Linear { weight: Matrix::Brain(weight), bias }.forward(&x)?;
+                    let y = Linear { weight: Matrix::RoundedBF16(weight), bias }.forward(&x)?;
                     close(&y.flatten_all()?.to_vec1::<f32>()?, &expected, 1e-4);
                 }
             }

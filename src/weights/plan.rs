@@ -20,7 +20,7 @@ pub(super) struct LoadPlan {
     pub(super) cache: DType,
     keep_blocks: bool,
     /// Whether matrices in bf16 are multiplied in bf16, on the CPU.
-    brain: bool,
+    rounds_to_bf16: bool,
     quantize: Option<QuantLevel>,
     skip_modules: Option<Vec<String>>,
 }
@@ -50,15 +50,16 @@ impl LoadPlan {
                 Some(Precision::AsStored) | None => DType::F16,
             },
         };
-        let brain = options.dtype == Some(Precision::BF16) && device.is_cpu() && brain::pays();
+        let rounds_to_bf16 =
+            options.dtype == Some(Precision::BF16) && device.is_cpu() && brain::pays();
         let LoadOptions { quantize, skip_modules, .. } = options.clone();
-        Self { device, compute, dense, cache, keep_blocks, brain, quantize, skip_modules }
+        Self { device, compute, dense, cache, keep_blocks, rounds_to_bf16, quantize, skip_modules }
     }
 
     /// A dense matrix, to be multiplied as the options say.
     pub(super) fn matrix(&self, weight: Tensor) -> Matrix {
         match weight.dtype() {
-            DType::BF16 if self.brain => Matrix::Brain(weight),
+            DType::BF16 if self.rounds_to_bf16 => Matrix::RoundedBF16(weight),
             _ => Matrix::Dense(weight),
         }
     }

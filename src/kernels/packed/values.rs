@@ -32,7 +32,7 @@ impl Values {
             ),
         };
         let quants = match layout.meaning {
-            Meaning::Table => Quants::Looked,
+            Meaning::Table => Quants::Indexed,
             _ if layout.low_bits == 8 => Quants::Signed,
             _ => Quants::Unsigned,
         };
@@ -42,7 +42,7 @@ impl Values {
     pub(super) fn quant(&self, column: usize) -> i32 {
         let byte = self.words[column / 4].to_le_bytes()[column % 4];
         match self.quants {
-            Quants::Looked => i32::from(TABLE[usize::from(byte)]),
+            Quants::Indexed => i32::from(TABLE[usize::from(byte)]),
             Quants::Signed => i32::from(byte.cast_signed()),
             Quants::Unsigned => i32::from(byte),
         }
@@ -51,8 +51,8 @@ impl Values {
 
 /// What the bytes of a piece stand for.
 enum Quants {
-    /// Up in [`TABLE`].
-    Looked,
+    /// Indices into [`TABLE`].
+    Indexed,
     Signed,
     Unsigned,
 }
