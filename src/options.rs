@@ -16,9 +16,10 @@ use crate::error::{Error, none_of};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LoadOptions {
-    /// Where weights live and arithmetic happens. `None`: the best device this build supports.
-    /// On the CPU the best instructions it has are used, up to those that the environment variable
-    /// `SCONCE_CPU` names: `avx512`, `avxvnni`, `avx2`, `i8mm`, `dotprod`, `neon` or `scalar`.
+    /// Where weights live and arithmetic happens. `None`: the best device that this build supports.
+    /// On the CPU, the best instructions of the processor are used; the environment variable
+    /// `SCONCE_CPU` limits them: `avx512`, `avxvnni`, `avx2`, `i8mm`, `dotprod`, `neon` or
+    /// `scalar`.
     #[serde(skip)]
     pub device: Option<Device>,
     /// The dtype of dense weights and, on a GPU, of the arithmetic, which is f32 on the CPU. `None`:
@@ -29,19 +30,21 @@ pub struct LoadOptions {
     /// Quantize the linear layers while they are read. `None`: leave them as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantize: Option<QuantLevel>,
-    /// Linear layers that [`quantize`](Self::quantize) leaves alone: modules by the model's or the
-    /// checkpoint's name, each with all that is in it (`layers.0`, `mlp.down`, `lm_head`). `None`: the
-    /// output head, as in bitsandbytes (`llm_int8_skip_modules`); an empty list: none. A list takes the
-    /// place of the default; a name of no module of the model is refused.
+    /// Modules that [`quantize`](Self::quantize) leaves alone, by the model's or the checkpoint's
+    /// names, each with everything in it (`layers.0`, `mlp.down`, `lm_head`). `None`: the output
+    /// head, as in bitsandbytes (`llm_int8_skip_modules`). A list replaces that default; an empty
+    /// list skips nothing. A name that matches no module is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_modules: Option<Vec<String>>,
-    /// What keys and values are kept in on the CPU. `None`: f32 where all weights are f32, else f16, whose
-    /// rounding is small beside that of the weights. On a GPU they have the dtype of the arithmetic.
+    /// The precision of cached keys and values on the CPU. `None`: f32 if all weights are f32, or
+    /// else f16, whose rounding is small compared with that of the weights. On a GPU the cache has
+    /// the dtype of the arithmetic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CachePrecision>,
-    /// How many threads the model computes on at most, the caller's among them. `None`: all that the
-    /// process may use, by `RAYON_NUM_THREADS`, else its processors and, on Linux, the quota of its
-    /// control group. Models share threads: a call that finds them taken goes on with its own alone.
+    /// The most threads that the model computes on, including the caller's. `None`: all that the
+    /// process may use: `RAYON_NUM_THREADS`, or else its processors and, on Linux, the quota of its
+    /// control group. Models share threads: a call that finds them busy computes on its own thread
+    /// alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
     /// Told after every tensor that is loaded, for a progress bar. A download has
@@ -161,17 +164,17 @@ named!(CachePrecision);
 named!(Precision);
 named!(QuantLevel);
 
-/// What keys and values are kept in on the CPU; both are computed with in f32.
+/// The precision of cached keys and values on the CPU. Arithmetic is in f32 in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CachePrecision {
-    /// Half the memory and, far into a context, half the time; rounds to 11 bits, and what is beyond
-    /// 65,504 to that.
+    /// Half the memory of f32 and, in long contexts, half the time. Rounds to 11 bits; larger
+    /// numbers become 65,504.
     F16,
     /// Exact.
     F32,
-    /// Near a quarter of the memory: 8 bits and a scale for 32 channels, which rounds to a 254th of the
-    /// largest of them.
+    /// About a quarter of the memory of f32: 8 bits per channel and a scale for 32 channels. Rounds
+    /// to 1/254 of the largest of the 32.
     Q8,
 }
 
@@ -210,9 +213,9 @@ impl FromStr for CachePrecision {
 pub enum Precision {
     /// Whatever the checkpoint holds: `auto` in transformers.
     AsStored,
-    /// `bfloat16`: f32's range, 8 bits of precision. Asked for by name, matrices on the CPU are multiplied in
-    /// it, too, where the processor is faster so (AMD since Zen 4): their activations are rounded, as
-    /// in PyTorch.
+    /// `bfloat16`: f32's range, 8 bits of precision. If asked for by name, matrices on the CPU are
+    /// also multiplied in bf16 where the processor is faster that way (AMD since Zen 4):
+    /// activations are then rounded, as in PyTorch.
     BF16,
     /// `float16`: 11 bits of precision, largest value 65,504.
     F16,
@@ -236,9 +239,9 @@ impl Precision {
 impl FromStr for Precision {
     type Err = Error;
 
-    /// Accepts what Hugging Face, torch and GGUF files call them, in any case: `auto`; `f32`, `fp32`,
-    /// `float32`, `float`; `f16`, `fp16`, `float16`, `half`; `bf16`, `bfloat16`; each also behind
-    /// `torch.`.
+    /// Accepts what Hugging Face, torch and GGUF files call them, in any case: `auto`; `f32`,
+    /// `fp32`, `float32`, `float`; `f16`, `fp16`, `float16`, `half`; `bf16`, `bfloat16`; each also
+    /// with `torch.` before it.
     fn from_str(name: &str) -> Result<Self, Error> {
         dtype(name).ok_or_else(|| {
             Error::option(
@@ -276,9 +279,9 @@ fn dtype(name: &str) -> Option<Precision> {
 /// | `Q3K` | 3.44 | 256 |
 /// | `Q2K` | 2.63 | 256 |
 ///
-/// Python's `int8` and `int4` are names for `Q8_0` and `Q4K`, see its `FromStr`.
-/// Blocks are made byte for byte as llama.cpp's `llama-quantize` makes them without an importance
-/// matrix, but for `Q2K`, `Q4K` and `Q5K`, which come nearer to the weights.
+/// Python's `int8` and `int4` are names for `Q8_0` and `Q4K`, see its `FromStr`. Blocks are made
+/// byte for byte as llama.cpp's `llama-quantize` makes them without an importance matrix, except
+/// for `Q2K`, `Q4K` and `Q5K`, whose error is smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the variants are the table above")]
@@ -348,11 +351,12 @@ impl FromStr for QuantLevel {
     type Err = Error;
 
     /// Accepts a level's [`name`](Self::name) in any case, with or without underscores: `q4_k`,
-    /// `Q4K`, `q8_0`, `q80`; llama.cpp's mixtures `q4_k_m`, `q3_k_s` and so on for the format that most
-    /// of them is in, which here all of it is; and what Python's libraries call their schemes, for the
-    /// level that does the same job: `int8` and `8bit` are `Q8_0` (8 bits and a scale for 32 weights, where
-    /// bitsandbytes has one for a row), `int4`, `4bit`, `nf4` and `fp4` are `Q4K` (4 bits, and a
-    /// scale and a minimum for 32 weights, where `nf4` has a scale for 64).
+    /// `Q4K`, `q8_0`, `q80`; llama.cpp's mixtures `q4_k_m`, `q3_k_s` and so on for the format of
+    /// most of their weights, which is used for all weights here; and the names of Python's
+    /// schemes, for the level that does the same job: `int8` and `8bit` are `Q8_0` (8 bits and a
+    /// scale for 32 weights, where bitsandbytes has one for a row), `int4`, `4bit`, `nf4` and `fp4`
+    /// are `Q4K` (4 bits, and a scale and a minimum for 32 weights, where `nf4` has a scale for
+    /// 64).
     fn from_str(name: &str) -> Result<Self, Error> {
         level(name).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.iter().map(|level| level.name()).collect();

@@ -48,11 +48,11 @@ use crate::source::{ModelFiles, ModelSource};
 use crate::tokenizer::{Encoding, Tokenizer};
 use body::Body;
 
-/// Texts in, one vector each out: the modules of a sentence-transformers repository, or mean
-/// pooling for one that is none.
+/// Turns texts into vectors: with the modules of a sentence-transformers repository, or with the
+/// default modules for any other model.
 ///
-/// What is read of a repository, file by file, is told in
-/// [`guide::sentence_transformers`](crate::guide::sentence_transformers).
+/// [`guide::sentence_transformers`](crate::guide::sentence_transformers) lists which files are
+/// read.
 #[derive(Debug, Clone)]
 pub struct SentenceEmbedder {
     body: Arc<Body>,
@@ -94,8 +94,8 @@ pub struct Embeddings {
 }
 
 impl SentenceEmbedder {
-    /// Opens a source and reads its tokenizer, encoder and modules. A language model that was not made
-    /// for embeddings is taken as sentence-transformers takes it, with a
+    /// Opens a source and reads its tokenizer, encoder and modules. A language model that was not
+    /// made for embeddings is loaded as in sentence-transformers, with a
     /// [warning](crate::pipeline::on_warning).
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl SentenceEmbedder {
         Self::from_files(&source.into().open()?, options)
     }
 
-    /// As [`open`](Self::open), from a source that is open already.
+    /// As [`open`](Self::open), from an opened source.
     ///
     /// # Errors
     ///
@@ -155,8 +155,8 @@ impl SentenceEmbedder {
         self.body.tokenizer()
     }
 
-    /// The most tokens of a text that are looked at, special tokens included; [`usize::MAX`] where
-    /// there is no limit, as with a table of static vectors.
+    /// The most tokens of a text that are used, special tokens included; [`usize::MAX`] if there is
+    /// no limit, as for static vectors.
     #[must_use]
     pub fn max_seq_length(&self) -> usize {
         self.body.max_seq_length()

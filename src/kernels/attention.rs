@@ -21,7 +21,7 @@ use crate::kernels::exp::{exp, exponentials, largest, tanh};
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::{Tier, tiered};
-use crate::kernels::tile::{Into, Rows, product};
+use crate::kernels::tile::{Rows, Store, product};
 
 /// A row of queries, and the keys and values that it attends to.
 #[derive(Debug, Clone)]
@@ -308,7 +308,7 @@ impl Scratch {
         let count = queries.len() / head_dim;
         let queries = Rows { values: queries, stride: head_dim };
         let shape = [count, head_dim, keys.next_multiple_of(8)];
-        let into = Into::Write;
+        let into = Store::Write;
         if let (Head::F16(numbers), true) = (cached, count <= FEW) {
             let keys = Rows { values: &numbers[..head_dim * TOKENS], stride: TOKENS };
             return product(tier, queries, keys, shape, scores, TOKENS, into);
@@ -323,7 +323,7 @@ impl Scratch {
         let (count, width) = (scores.len() / TOKENS, width(head_dim));
         let shares = Rows { values: &scores[slots.start..], stride: TOKENS };
         let shape = [count, slots.len(), width];
-        let into = Into::Add;
+        let into = Store::Accumulate;
         if let (Head::F16(numbers), true) = (cached, count <= FEW) {
             let values = &numbers[head_dim * TOKENS..][slots.start * width..];
             let values = Rows { values, stride: width };

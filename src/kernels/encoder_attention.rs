@@ -12,7 +12,7 @@ use crate::kernels::exp::{exponentials, largest};
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::{Tier, tiered};
-use crate::kernels::tile::{Into, Rows, product, turn};
+use crate::kernels::tile::{Rows, Store, product, turn};
 
 /// Numbers that are added to scores: MPNet, T5.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +143,7 @@ impl<'a> Head<'a> {
         if let Some(right) = self.of_head(|distances| distances.queries) {
             of_keys.resize(tokens * right.stride, 0.0);
             let shape = [tokens, head_dim, right.stride];
-            product(tier, keys, right, shape, of_keys, right.stride, Into::Write);
+            product(tier, keys, right, shape, of_keys, right.stride, Store::Write);
         }
         for first in (0..tokens).step_by(QUERIES) {
             let count = QUERIES.min(tokens - first);
@@ -158,11 +158,11 @@ impl<'a> Head<'a> {
             let left = self.rows(queries, heads, first);
             let right = Rows { values: &turned[seen.start..], stride: padded };
             let shape = [count, head_dim, seen.len().next_multiple_of(8)];
-            product(tier, left, right, shape, scores, padded, Into::Write);
+            product(tier, left, right, shape, scores, padded, Store::Write);
             if let Some(right) = self.of_head(|distances| distances.keys) {
                 of_queries.resize(QUERIES * right.stride, 0.0);
                 let shape = [count, head_dim, right.stride];
-                product(tier, left, right, shape, of_queries, right.stride, Into::Write);
+                product(tier, left, right, shape, of_queries, right.stride, Store::Write);
             }
             let mut totals = [0.0; QUERIES];
             for (number, scores) in scores.chunks_exact_mut(padded).take(count).enumerate() {
@@ -177,7 +177,7 @@ impl<'a> Head<'a> {
             }
             let shares = Rows { values: scores, stride: padded };
             let values = Rows { values: &copied[seen.start * width..], stride: width };
-            product(tier, shares, values, [count, seen.len(), width], sums, width, Into::Write);
+            product(tier, shares, values, [count, seen.len(), width], sums, width, Store::Write);
             for (number, sums) in sums.chunks_exact_mut(width).take(count).enumerate() {
                 write(self.row.start + first + number, sums, 1.0 / totals[number]);
             }

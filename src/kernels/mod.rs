@@ -7,7 +7,7 @@
 //! (`dotprod`, `i8mm`).
 //!
 //! Products of bf16 (`vdpbf16ps`) round activations, so they are used only if arithmetic in bf16
-//! was asked for, and only where the processor is faster that way (`dense/brain.rs`): AMD's since
+//! was asked for, and only where the processor is faster that way (`dense/rounded_bf16.rs`): AMD's since
 //! Zen 4; on Intel's Emerald Rapids they multiply 42 billion numbers a second and core, products of
 //! f32 89.
 //!

@@ -16,21 +16,22 @@ pub(super) struct Rows<'a, T = f32> {
     pub(super) stride: usize,
 }
 
-/// What becomes of a product.
+/// What happens to a product.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Into<'a> {
-    /// It is added to what is there.
-    Add,
-    /// It is written, with a number for each column added.
-    Plus(&'a [f32]),
+pub(super) enum Store<'a> {
+    /// Adds the product to what is there.
+    Accumulate,
+    /// Writes the product.
     Write,
+    /// Writes the product plus a bias for each column.
+    WriteWithBias(&'a [f32]),
 }
 
-impl Into<'_> {
+impl Store<'_> {
     /// The same from a column on.
     fn from(self, column: usize) -> Self {
         match self {
-            Self::Plus(numbers) => Self::Plus(&numbers[column..]),
+            Self::WriteWithBias(numbers) => Self::WriteWithBias(&numbers[column..]),
             other => other,
         }
     }
@@ -54,7 +55,7 @@ pub(super) fn product<T: Number>(
     [rows, depth, columns]: [usize; 3],
     out: &mut [f32],
     stride: usize,
-    into: Into<'_>,
+    into: Store<'_>,
 ) {
     assert!(fits(out.len(), stride, rows, columns));
     // SAFETY: `out` is as large as the shape says (asserted above), and ours alone.
@@ -82,13 +83,13 @@ pub(super) unsafe fn product_at<const PAIRS: bool, T: Number>(
     [rows, depth, columns]: [usize; 3],
     out: *mut f32,
     stride: usize,
-    into: Into<'_>,
+    into: Store<'_>,
 ) {
     assert!(!PAIRS || tier == Tier::Avx512);
     assert!(columns.is_multiple_of(8));
     assert!(fits(left.values.len(), left.stride, rows, depth));
     assert!(fits(right.values.len(), right.stride, depth, columns));
-    assert!(!matches!(into, Into::Plus(numbers) if numbers.len() != columns));
+    assert!(!matches!(into, Store::WriteWithBias(numbers) if numbers.len() != columns));
     let whole = Part {
         left: left.values.as_ptr(),
         left_stride: left.stride,
@@ -248,7 +249,7 @@ struct Part<'a, T> {
     depth: usize,
     out: *mut f32,
     stride: usize,
-    into: Into<'a>,
+    into: Store<'a>,
 }
 
 impl<T: Number> Part<'_, T> {
@@ -308,14 +309,14 @@ impl<T: Number> Part<'_, T> {
             }
             // Loops short enough to be unrolled: otherwise sums go through memory.
             match self.into {
-                Into::Add => {
+                Store::Accumulate => {
                     for (m, sums) in sums.iter_mut().enumerate() {
                         for (n, sum) in sums.iter_mut().enumerate() {
                             *sum = V::add(*sum, V::load(out(m, n)));
                         }
                     }
                 }
-                Into::Plus(numbers) => {
+                Store::WriteWithBias(numbers) => {
                     for sums in &mut sums {
                         for (n, sum) in sums.iter_mut().enumerate() {
                             let number = V::load(numbers.as_ptr().add(n * V::LANES));
@@ -323,7 +324,7 @@ impl<T: Number> Part<'_, T> {
                         }
                     }
                 }
-                Into::Write => {}
+                Store::Write => {}
             }
             for (m, sums) in sums.into_iter().enumerate() {
                 for (n, sum) in sums.into_iter().enumerate() {
@@ -347,7 +348,7 @@ mod tests {
             let (left, right) = (numbers(rows * (depth + 3), 1), numbers(depth * (columns + 1), 2));
             let before = numbers(rows * (columns + 2), 3);
             for tier in Tier::available() {
-                for into in [Into::Add, Into::Write] {
+                for into in [Store::Accumulate, Store::Write] {
                     let mut out = before.clone();
                     let left_rows = Rows { values: &left, stride: depth + 3 };
                     let right_rows = Rows { values: &right, stride: columns + 1 };
@@ -359,7 +360,8 @@ mod tests {
                             assert_eq!(found, before);
                             continue;
                         }
-                        let start = if into == Into::Add { f64::from(*before) } else { 0.0 };
+                        let start =
+                            if into == Store::Accumulate { f64::from(*before) } else { 0.0 };
                         let expected = (0..depth).fold(start, |sum, at| {
                             let left = f64::from(left[row * (depth + 3) + at]);
                             sum + left * f64::from(right[at * (columns + 1) + column])

@@ -22,7 +22,7 @@ use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
 use crate::weights::{self, Weights};
 
-/// Reads `config.json` (or GGUF metadata) and builds whatever it names.
+/// Reads `config.json` (or GGUF metadata) and loads the model that it names.
 ///
 /// ```no_run
 /// use sconce::models::heads::Encoder;
@@ -52,7 +52,7 @@ impl AutoModel {
         M::from_files(&source.into().open()?, options)
     }
 
-    /// As [`open`](Self::open), from a source that is open already.
+    /// As [`open`](Self::open), from an opened source.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl AutoModel {
         Ok(is_causal_lm && raw.flag("is_causal", true)?)
     }
 
-    /// A decoder that scores by its next token: one logit, that of `wanted` less that of
+    /// A decoder that scores by its next token: one logit, the logit of `wanted` minus that of
     /// `unwanted`.
     pub(crate) fn next_token_scorer(
         body: Arc<dyn CausalLm>,
@@ -112,7 +112,7 @@ impl FromFiles for dyn CausalLm {
     }
 }
 
-/// An encoder without a head, or a decoder without one: hidden vectors.
+/// An encoder or a decoder without a head: hidden states.
 impl FromFiles for dyn Encoder {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         let raw = RawConfig::read(files)?;
@@ -169,7 +169,7 @@ where
     checked(Headed::load(body, &raw, &weights)?, options)
 }
 
-/// A loaded model, whose options did what was asked for, or it is told.
+/// A loaded model, after warnings about options that could not be followed.
 fn checked<M: Model>(model: M, options: &LoadOptions) -> Result<Arc<M>> {
     weights::check(model.inventory(), options)?;
     Ok(Arc::new(model))

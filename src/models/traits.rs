@@ -1,4 +1,4 @@
-//! What a model is: what all have, what those of text have, and what generates.
+//! The traits of models: of all models, of text models, and of models that generate.
 
 use std::fmt;
 
@@ -16,7 +16,8 @@ pub trait Model: fmt::Debug + Send + Sync {
     /// Where the weights live.
     fn device(&self) -> &Device;
 
-    /// What the model is made of; prints as a tree of modules, as `print(model)` does in Python.
+    /// The parts of the model. `Display` prints them as a tree of modules, like `print(model)` in
+    /// Python.
     fn inventory(&self) -> &Inventory;
 
     /// The number of parameters.
@@ -41,16 +42,16 @@ pub trait TextModel: Model {
     }
 }
 
-/// A model that appends tokens to a cache and says what may come next: a decoder-only language model,
-/// or the decoder of an encoder-decoder.
+/// A model that appends tokens to a cache and predicts the next ones: a decoder-only language
+/// model, or the decoder of an encoder-decoder.
 ///
-/// All state lives in the cache. Where an empty one comes from is said by the kind of model:
+/// All state lives in the cache. The kind of model says how to make an empty one:
 /// [`CausalLm::new_cache`] for a decoder alone.
 pub trait Autoregressive: TextModel {
     /// Appends the batch to the cache and returns logits in f32: `(batch, vocab)` for
     /// [`LogitsAt::LastToken`], `(batch, tokens, vocab)` for [`LogitsAt::EveryToken`].
     ///
-    /// Each row's positions continue where its own tokens in the cache end; padding takes no
+    /// The positions of each row continue where its own tokens in the cache end. Padding has no
     /// position and is never attended to. The first call decides the number of rows.
     ///
     /// # Errors
@@ -59,9 +60,9 @@ pub trait Autoregressive: TextModel {
     /// context would overflow. The cache is then as it was before.
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor>;
 
-    /// As [`forward`](Self::forward), but calls `checkpoint` between the pieces that a long batch is
-    /// computed in (512 tokens of each row), so that it can be given up in between. A model that
-    /// computes all at once calls it never.
+    /// As [`forward`](Self::forward), but calls `checkpoint` between the chunks of a long batch
+    /// (512 tokens of each row), so that the pass can be abandoned in between. A model that
+    /// computes everything at once never calls it.
     ///
     /// # Errors
     ///
@@ -85,22 +86,22 @@ pub trait Autoregressive: TextModel {
         if cache.can_go_back(common) { common } else { 0 }
     }
 
-    /// As [`forward`](Self::forward) for every token, with what happens inside: hidden states and
-    /// attention of all layers. For looking into a model; slower, and memory grows with the square
-    /// of the tokens.
+    /// As [`forward`](Self::forward) for every token, and records the hidden states and the
+    /// attention of all layers. For debugging: it is slower, and memory grows with the square of
+    /// the tokens.
     ///
     /// # Errors
     ///
-    /// As there, and for a model that does not tell.
+    /// As there, and for a model without traces.
     fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
         let _ = (batch, cache);
-        Err(Error::unsupported("this model does not tell what happens inside it"))
+        Err(Error::unsupported("this model records no traces"))
     }
 }
 
 /// A decoder-only language model: ids in, next-token logits out.
 pub trait CausalLm: Autoregressive {
-    /// An empty cache of the right shape; it grows as tokens come.
+    /// An empty cache for this model, which grows with its tokens.
     fn new_cache(&self) -> KvCache;
 }
 
@@ -128,18 +129,19 @@ impl<T: HeadOnBody> TextModel for T {
     }
 }
 
-/// Called between the pieces of a forward pass; an error, such as [`Error::Interrupted`], ends it.
+/// Called between the chunks of a forward pass; an error, such as [`Error::Interrupted`], ends the
+/// pass.
 pub type Checkpoint<'a> = dyn Fn() -> Result<()> + Sync + 'a;
 
-/// What happens inside a model: `output_hidden_states` and `output_attentions` of transformers.
-/// What stands at padding means nothing.
+/// The hidden states and the attention of all layers: `output_hidden_states` and
+/// `output_attentions` of transformers. Values at padding positions are meaningless.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Trace {
     /// Logits of every token, `(batch, tokens, vocab)` in f32.
     pub logits: Tensor,
-    /// What goes into each layer, and last what comes out of the final norm:
-    /// `(batch, tokens, hidden)`, one more than there are layers.
+    /// The input of each layer, and last the output of the final norm: `(batch, tokens, hidden)`,
+    /// one more than there are layers.
     pub hidden_states: Vec<Tensor>,
     /// How each layer's queries share their attention: `(batch, heads, tokens, slots)` in f32. Slots
     /// are first the tokens that were in the cache, of the longest row, and then the batch's columns.

@@ -74,7 +74,7 @@ mod in_a_list {
 }
 
 pipeline! {
-    /// Gives the hidden vectors of texts.
+    /// Returns the hidden states of texts.
     ///
     #[doc = include_str!("../../docs/tasks/feature-extraction.md")]
     FeatureExtractionPipeline<dyn Encoder>

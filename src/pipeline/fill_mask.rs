@@ -21,8 +21,8 @@ use crate::warning::warn;
 task_options! {
     /// Call options of [`FillMaskPipeline`], by their Hugging Face names.
     FillMaskOptions {
-        /// The only tokens to choose from; a word that is no token stands for its first one, with a
-        /// warning. Default: the whole vocabulary.
+        /// The only tokens to choose from. A word that is not a token is replaced by its first
+        /// token, with a warning. Default: the whole vocabulary.
         #[serde(deserialize_with = "targets")]
         targets: (Vec<String>),
         /// How texts become tokens.
@@ -58,7 +58,7 @@ pipeline! {
 }
 
 impl FillMaskPipeline {
-    /// The token that stands for what is to be guessed, to be put into texts.
+    /// The model's mask token, to be put into texts.
     #[must_use]
     pub fn mask_token(&self) -> &str {
         self.tokenizer.mask_token().map_or("", |mask| &mask.content)

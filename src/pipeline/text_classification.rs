@@ -36,7 +36,7 @@ task_options! {
         /// With `true` and without `top_k`, all labels in the model's order. Deprecated in transformers.
         /// Default: as the model's config says, else `false`.
         return_all_scores: bool,
-        /// How texts become tokens; in JSON these stand beside the other options.
+        /// Tokenization options; in JSON they stand next to the other options.
         #[serde(skip)]
         tokenizer: TokenizerOptions,
         /// How many labels, best first. Default: the best one.
@@ -50,7 +50,7 @@ task_options! {
 pub enum TopK {
     /// All of them: `None` in Python, null in JSON.
     All,
-    /// The best so many.
+    /// The best `n`.
     Best(usize),
 }
 
@@ -80,7 +80,7 @@ impl Serialize for TopK {
 }
 
 pipeline! {
-    /// Says which label fits a text or a pair of texts.
+    /// Classifies a text or a pair of texts.
     ///
     #[doc = include_str!("../../docs/tasks/text-classification.md")]
     TextClassificationPipeline<dyn SequenceClassifier>
@@ -118,7 +118,7 @@ impl TaskSteps for TextClassificationPipeline {
         Ok(Self::Options::read(options)?.tokenizer(tokenizer))
     }
 
-    /// As in transformers, whether labels come as a list is for the options to say, not for their number.
+    /// As in transformers, the options decide whether labels come as a list, not their number.
     fn read_input(&self, input: &Value, options: &Self::Options) -> Result<Items<TextOrPair>> {
         if input.is_array() {
             return Ok(Items::many(arguments::item::<Vec<TextOrPair>>(input)?));

@@ -26,9 +26,10 @@ use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Continues a text or a chat with a decoder-only language model.
 ///
-/// Generation options come, the later over the earlier, from transformers' defaults, the model's
-/// `generation_config.json`, the defaults of this pipeline (`max_new_tokens` 256, `do_sample`,
-/// `temperature` 0.7), `task_specific_params` of the model's config.json, and the call.
+/// Generation options come from five places, and later ones override earlier ones: transformers'
+/// defaults; the model's `generation_config.json`; the defaults of this pipeline (`max_new_tokens`
+/// 256, `do_sample`, `temperature` 0.7); `task_specific_params` of the model's config.json; the
+/// call.
 ///
 /// [`run`](Self::run) gives `num_return_sequences` records for a prompt, one unless asked otherwise.
 ///
@@ -55,15 +56,15 @@ impl TextGenerationPipeline {
         Self { defaults, ..self }
     }
 
-    /// A pipeline of a model and a tokenizer that are there already; both stay shared. The tokenizer's
-    /// special tokens end answers; [`with_generation_config`](Self::with_generation_config) says more.
+    /// A pipeline of a loaded model and tokenizer; both stay shared. The tokenizer's special tokens
+    /// end answers; [`with_generation_config`](Self::with_generation_config) says more.
     #[must_use]
     pub fn from_parts(model: Arc<dyn CausalLm>, tokenizer: Tokenizer) -> Self {
         let defaults = own_defaults(&GenerationConfig::from_tokenizer(&tokenizer));
         Self { model, tokenizer, defaults, prefix: String::new() }
     }
 
-    /// The model, to share it or to look inside.
+    /// The model, for sharing or inspection.
     #[must_use]
     pub fn model(&self) -> &Arc<dyn CausalLm> {
         &self.model

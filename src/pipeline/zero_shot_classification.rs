@@ -28,7 +28,7 @@ task_options! {
         candidate_labels: (Vec<String>),
         /// The sentence that a label is put into, at `{}`. Default: `This example is {}.`
         hypothesis_template: String,
-        /// Whether each label is judged by itself instead of against the others. Default: `false`.
+        /// Whether each label is scored independently of the others. Default: `false`.
         multi_label: bool,
     }
 }
@@ -56,14 +56,14 @@ pub struct ZeroShotClassification {
 }
 
 pipeline! {
-    /// Says which of any labels fits a text. The options name the labels.
+    /// Scores a text against labels of your own. The options name the labels.
     ///
     #[doc = include_str!("../../docs/tasks/zero-shot-classification.md")]
     ZeroShotClassificationPipeline<dyn SequenceClassifier>
 }
 
 impl ZeroShotClassificationPipeline {
-    /// Judges a text by labels.
+    /// Scores a text against labels.
     ///
     /// # Errors
     ///

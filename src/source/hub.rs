@@ -12,18 +12,18 @@
 //!   .locks/models--owner--name/<etag>.lock
 //! ```
 //!
-//! Opening a repository asks the Hub once which commit its revision is at; every file then comes
-//! from that commit, so a push in the meantime cannot mix two versions. A file of that commit that
-//! is in the cache is used without a request, and a revision that is a full commit hash needs none
-//! at all. Only the files asked for are fetched.
+//! Opening a repository asks the Hub once for the commit of its revision. Every file then comes
+//! from that commit, so a push in the meantime cannot mix two versions. A cached file of that
+//! commit needs no request. A revision that is a full commit hash needs no request either. Only the
+//! files asked for are downloaded.
 //!
-//! A download goes to `blobs/<etag>.incomplete` and gets its name when its size is right and, for
-//! large files (whose ETag is one), its SHA-256. What an interrupted run left there is continued.
-//! Requests that the Hub answers with 429 or 5xx are repeated a few times, after the wait it asks
-//! for. When the Hub cannot be reached or refuses, the commit seen last is served from the cache
-//! alone; then a file that is not there counts as missing, and
+//! A download goes to `blobs/<etag>.incomplete`. It gets its final name when its size is right and,
+//! for large files (whose ETag is a SHA-256), its hash. An interrupted download is continued.
+//! Requests that the Hub answers with 429 or 5xx are repeated a few times, after the wait that the
+//! Hub asks for. If the Hub cannot be reached or refuses, the commit seen last is loaded from the
+//! cache alone. A file that is not cached then counts as missing, and
 //! [`ModelFiles::origin`](crate::source::ModelFiles::origin), which is part of most messages, says
-//! so.
+//! that only the cache was used.
 //!
 //! # Environment
 //!
@@ -79,14 +79,14 @@ use crate::error::{Error, Result};
 use crate::warning::warn;
 
 impl HubRepo {
-    /// Finds the commit. `probe` is the file whose metadata is asked for to learn it.
+    /// Finds the commit, by asking for the metadata of the file `probe`.
     pub(super) fn open(&self, probe: &str) -> Result<OpenRepo> {
         self.validate()?;
         OpenRepo::open(self, probe)
     }
 
-    /// As [`open`](Self::open); where a file or folder of that name is on the disk, which may have been
-    /// meant, the error says so, or a warning.
+    /// As [`open`](Self::open). If a file or folder of that name is on the disk, and may have been
+    /// meant, the error or a warning says so.
     pub(super) fn open_unless_meant_local(&self, probe: &str) -> Result<OpenRepo> {
         let opened = self.open(probe);
         if !Path::new(&self.id).exists() {

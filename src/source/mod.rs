@@ -1,6 +1,6 @@
 //! Where a model's files come from: a Hub repository, a local folder or a GGUF file.
 //!
-//! Above this floor nobody downloads: everyone asks [`ModelFiles`] for a file by name and gets a
+//! Nothing above this floor downloads: callers ask [`ModelFiles`] for a file by name and get a
 //! local path. How Hub repositories are fetched and cached, and which environment variables matter,
 //! is described in [`hub`].
 
@@ -31,10 +31,10 @@ pub(crate) use names::{check_named_by, stays_inside};
 
 /// Where a model's files come from.
 ///
-/// A string is a Hub id, unless it begins with `/`, `./`, `../` or `~/`, is `.`, `..` or `~`, or ends in
-/// `.gguf`: then it is a local path; so it is with `\\` in place of `/`, or behind a drive (`C:\\`). What
-/// it is never depends on what happens to be on the disk; where something is there under the name of a
-/// repository, the error says so, or a warning.
+/// A string is a Hub id, unless it begins with `/`, `./`, `../` or `~/`, is `.`, `..` or `~`, or
+/// ends in `.gguf`: then it is a local path. The same holds with `\\` in place of `/`, and after a
+/// drive (`C:\\`). The choice never depends on what is on the disk. If a file or folder has the
+/// name of the repository, the error or a warning says so.
 ///
 /// ```
 /// use sconce::ModelSource;
@@ -83,9 +83,9 @@ impl ModelSource {
         Self::Gguf(path.into())
     }
 
-    /// Opens the source: looks that it is there and, for GGUF, fetches every part and reads the
-    /// header. Files of a repository are fetched as they are asked for, all from the commit that
-    /// its revision is at now.
+    /// Opens the source: checks that it exists and, for GGUF, downloads every part and reads the
+    /// header. Files of a repository are downloaded as they are asked for, all from the commit that
+    /// its revision points to now.
     ///
     /// # Errors
     ///
@@ -198,7 +198,7 @@ impl From<PathBuf> for ModelSource {
     }
 }
 
-/// An opened source: local paths of the files asked for, fetched where need be.
+/// An opened source: local paths of the files asked for, downloaded if needed.
 #[derive(Debug)]
 pub struct ModelFiles {
     files: Arc<Files>,
@@ -234,7 +234,7 @@ impl ModelFiles {
     }
 
     /// The local path of a file of the folder or repository; `None` where there is no such file,
-    /// and always for a GGUF file, which stands alone. Folders in `name` are parted by `/`.
+    /// and always for a GGUF file, which stands alone. Folders in `name` are separated by `/`.
     ///
     /// # Errors
     ///
@@ -272,8 +272,8 @@ impl ModelFiles {
         self.optional(name)?.map(|path| json::read(&path)).transpose()
     }
 
-    /// The error for a file that is not there, with what to do about it; `file` may tell alternatives to
-    /// `name`.
+    /// The error for a file that is not there, with what to do about it; `file` may list
+    /// alternatives to `name`.
     pub(crate) fn missing(&self, name: &str, file: &str, reason: &str) -> Error {
         let error = Error::MissingFile {
             origin: self.origin(),
@@ -325,7 +325,7 @@ impl ModelFiles {
     }
 }
 
-/// By which the reference tells adapters: `find_adapter_config_file`.
+/// The file by which the reference recognizes adapters: `find_adapter_config_file`.
 const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 #[cfg(test)]

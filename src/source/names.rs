@@ -8,15 +8,19 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     if stays_inside(name) {
         return Ok(());
     }
-    Err(Error::input(format!("{name:?} is no path inside a model's folder")))
+    Err(Error::input(format!("{name:?} is not a path inside a model's folder")))
 }
 
-/// Refuses a name of a file or folder that one of the model's own files gives, which is to blame.
+/// Rejects the name of a file or folder in one of the model's own files; the error blames that
+/// file.
 pub(crate) fn check_named_by(file: &Path, name: &str) -> Result<()> {
     if stays_inside(name) {
         return Ok(());
     }
-    Err(Error::malformed(file, format!("names {name:?}, which is no path inside a model's folder")))
+    Err(Error::malformed(
+        file,
+        format!("names {name:?}, which is not a path inside a model's folder"),
+    ))
 }
 
 /// Whether a relative path parted by `/` names something below the folder it is joined to.

@@ -120,8 +120,8 @@ impl Tokenizer {
         self.pad(rows, options)
     }
 
-    /// Pads rows to one length; `options.encode` is not looked at. For rows from elsewhere, such
-    /// as the windows of a long text ([`Encoding::overflowing`]).
+    /// Pads rows to one length; `options.encode` is ignored. For rows from elsewhere, such as the
+    /// windows of a long text ([`Encoding::overflowing`]).
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Tokenizer {
                 .then(|| length.checked_next_multiple_of(multiple))
                 .flatten()
                 .ok_or_else(|| {
-                    Error::option("pad_to_multiple_of", format!("{multiple} is no length"))
+                    Error::option("pad_to_multiple_of", format!("{multiple} is not a length"))
                 })?;
         }
         if length > longest.max(MOST_PADDED) {

@@ -53,7 +53,8 @@ impl DecodeStream {
         Ok(self.cleaned(text, false))
     }
 
-    /// Ends the text and returns what was held back, if anything. The stream is then as new.
+    /// Ends the text and returns what was held back, if anything. The stream is then as if newly
+    /// made.
     ///
     /// # Errors
     ///
@@ -105,12 +106,12 @@ impl DecodeStream {
 }
 
 impl Tokenizer {
-    /// The text of ids, as Python's `tokenizer.decode`: ids outside the vocabulary are left out,
-    /// and spaces before punctuation too where `clean_up_tokenization_spaces` says so.
+    /// The text of ids, as Python's `tokenizer.decode` returns it. Ids outside the vocabulary are
+    /// left out, and so are spaces before punctuation if `clean_up_tokenization_spaces` is on.
     ///
     /// # Errors
     ///
-    /// When the tokenizer's decoder fails, which only a broken file can bring about.
+    /// When the tokenizer's decoder fails, which only a broken file can cause.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
         self.decode_with(ids, skip_special_tokens, self.shared.settings.clean_up_spaces)
     }

@@ -48,8 +48,8 @@ impl<'a> From<&'a [&'a str]> for TextInput<'a> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EncodeOptions {
-    /// Put special tokens around the text (default `true`). Chat templates write their own, so
-    /// their text is encoded without.
+    /// Add special tokens around the text (default `true`). Text from a chat template is encoded
+    /// without, because templates write their own.
     pub add_special_tokens: bool,
     /// Cut what is too long. `None`: keep all.
     pub truncation: Option<Truncation>,
@@ -77,13 +77,14 @@ impl EncodeOptions {
     }
 }
 
-/// A text as ids, and where in the text each came from. All lists have one entry per token.
+/// A text as ids, with the place in the text that each id comes from. All lists have one entry per
+/// token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Encoding {
     /// Token ids.
     pub ids: Vec<u32>,
-    /// `token_type_ids`: 0 for the first text, 1 for the second, as the model's template has it.
+    /// `token_type_ids`: 0 for the first text, 1 for the second, as in the model's template.
     pub type_ids: Vec<u32>,
     /// 1 for a token, 0 for padding.
     pub attention_mask: Vec<u8>,
@@ -98,9 +99,9 @@ pub struct Encoding {
     pub word_ids: Vec<Option<u32>>,
     /// The text that a token belongs to, 0 or 1; `None` for special tokens.
     pub sequence_ids: Vec<Option<usize>>,
-    /// The rest of a text that was cut, in windows of the same length. Of a pair of which both texts are
-    /// cut, each window of the one comes with each of the other; where they would have more than four
-    /// million tokens, with the next of each text it is only seen that there is more.
+    /// The rest of a truncated text, in windows of the same length. If both texts of a pair are
+    /// truncated, each window of one text comes with each window of the other. If these would have
+    /// more than four million tokens, the windows of both texts come side by side.
     pub overflowing: Vec<Self>,
 }
 
@@ -117,9 +118,9 @@ impl Encoding {
         self.ids.is_empty()
     }
 
-    /// Where each token stands in the text in bytes, for slicing it, where [`offsets`](Self::offsets)
-    /// count characters. `text` is what was encoded, of a pair the first (`sequence` 0) or the second
-    /// (1); tokens that are not of it have empty ranges.
+    /// The byte range of each token in the text, for slicing; [`offsets`](Self::offsets) count
+    /// characters. `text` is the text that was encoded; of a pair, the first (`sequence` 0) or the
+    /// second (1). Tokens of the other text have empty ranges.
     ///
     /// ```
     /// use sconce::tokenizer::Tokenizer;
@@ -147,7 +148,7 @@ impl Encoding {
 }
 
 impl Tokenizer {
-    /// The ids of one text, special tokens around it: transformers' `tokenizer(text)`.
+    /// The ids of one text, with special tokens: transformers' `tokenizer(text)`.
     ///
     /// # Errors
     ///

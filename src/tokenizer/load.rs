@@ -33,13 +33,13 @@ impl Tokenizer {
         Self::from_files(&source.into().open()?)
     }
 
-    /// Reads the tokenizer of an opened source: the metadata of a GGUF file, else
-    /// `tokenizer.json`, else one of the older formats, whichever the class named in
-    /// `tokenizer_config.json` (or implied by `config.json`) uses.
+    /// Reads the tokenizer of an opened source: the metadata of a GGUF file, or else
+    /// `tokenizer.json`, or else the older format of the class that `tokenizer_config.json` names
+    /// or `config.json` implies.
     ///
-    /// Files of every age are read as transformers reads them; what its classes change in a
-    /// `tokenizer.json`, and every field of `tokenizer_config.json`, is told in the guide
-    /// [tokenizers](crate::guide::tokenizers).
+    /// Files of every age are read as in transformers. The guide
+    /// [tokenizers](crate::guide::tokenizers) lists what its classes change in a `tokenizer.json`,
+    /// and every field of `tokenizer_config.json`.
     ///
     /// # Errors
     ///

@@ -33,7 +33,7 @@ pub(super) struct Settings {
     pub(super) padding_side: PaddingSide,
     pub(super) truncation_side: PaddingSide,
     pub(super) pad_type_id: u32,
-    /// Token types are no input of the model.
+    /// Token types are not an input of the model.
     pub(super) omits_type_ids: bool,
     /// Words are not to be given one by one.
     pub(super) refuses_words: bool,
@@ -62,8 +62,8 @@ impl Tokenizer {
         Self { shared: Arc::new(shared), template }
     }
 
-    /// The same tokenizer for texts in lower case: sentence-transformers' `do_lower_case`. A special
-    /// token in a text stays one.
+    /// The same tokenizer, which lowercases texts first: sentence-transformers' `do_lower_case`.
+    /// Special tokens in a text stay special.
     pub(crate) fn lower_cased(&self) -> Result<Self> {
         let Shared { backend, settings, chat, .. } = &*self.shared;
         let template = self.template.clone();
@@ -71,7 +71,7 @@ impl Tokenizer {
     }
 
     /// The same tokenizer with other special tokens around each text: `prefix` before it and
-    /// `suffix` after it. A pair is put together as `prefix first suffix prefix second suffix`.
+    /// `suffix` after it. A pair becomes `prefix first suffix prefix second suffix`.
     ///
     /// For translation models, whose source language is such a token, and for Whisper's task
     /// tokens.
@@ -106,7 +106,7 @@ impl Tokenizer {
         self.shared.backend.id_to_token(id)
     }
 
-    /// Refuses ids that a model of so many does not have.
+    /// Rejects ids that are outside a model's vocabulary.
     pub(crate) fn check_known(&self, ids: &[u32], vocab: usize) -> Result<()> {
         let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) else { return Ok(()) };
         let token = self.id_to_token(id).unwrap_or_default();
@@ -120,7 +120,7 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// When the tokenizer's decoder fails, which only a broken file can bring about.
+    /// When the tokenizer's decoder fails, which only a broken file can cause.
     pub fn tokens_to_string(&self, tokens: Vec<String>) -> Result<String> {
         self.shared.backend.join(tokens)
     }
@@ -131,16 +131,16 @@ impl Tokenizer {
         self.shared.backend.marks_continued_words()
     }
 
-    /// Whether the class refuses words given one by one ([`TextInput::Words`]), because they would
-    /// lose the spaces that mark their beginnings: RoBERTa's, GPT-2's and their kin without
-    /// `add_prefix_space`. Other byte-level tokenizers take the words as they are.
+    /// Whether the class refuses words given one by one ([`TextInput::Words`]), because the words
+    /// would lose the spaces that mark their beginnings: RoBERTa, GPT-2 and similar classes without
+    /// `add_prefix_space`. Other byte-level tokenizers accept words.
     #[must_use]
     pub fn refuses_words(&self) -> bool {
         self.shared.settings.refuses_words
     }
 
-    /// Whether `token_type_ids` are among the inputs of the model (`model_input_names`). Where they
-    /// are not, batches hold zeros, whatever [`Encoding::type_ids`] says.
+    /// Whether `token_type_ids` are among the inputs of the model (`model_input_names`). If not,
+    /// batches hold zeros, whatever [`Encoding::type_ids`] says.
     #[must_use]
     pub fn returns_type_ids(&self) -> bool {
         !self.shared.settings.omits_type_ids
@@ -208,9 +208,9 @@ impl Tokenizer {
         self.shared.settings.special.get(name)
     }
 
-    /// The ids at which an answer ends, ascending: the eos token; of a GGUF file all that llama.cpp ends
-    /// an answer at (`llama_vocab_is_eog`), by the file's keys and by the tokens' names. Hub folders
-    /// list theirs in `generation_config.json`.
+    /// The ids that end an answer, ascending: the eos token. For a GGUF file, all ids that end an
+    /// answer in llama.cpp (`llama_vocab_is_eog`), by the file's keys and by the names of tokens.
+    /// Hub folders list theirs in `generation_config.json`.
     #[must_use]
     pub fn stop_ids(&self) -> Vec<u32> {
         let settings = &self.shared.settings;
@@ -226,7 +226,7 @@ impl Tokenizer {
         &self.shared.settings.special.ids
     }
 
-    /// More bytes of text than a prompt of so many tokens has, short of one made to swallow
+    /// More bytes of text than a prompt of this many tokens has, unless the text is made to absorb
     /// whitespace.
     pub(crate) fn most_bytes(&self, tokens: usize) -> usize {
         let longest = self.shared.longest_token.get_or_init(|| self.shared.backend.longest_token());
@@ -245,7 +245,7 @@ impl Tokenizer {
         self.shared.backend.added_tokens()
     }
 
-    /// The most tokens the model was made for; `None` where the files do not say.
+    /// The most tokens that the model was made for; `None` if the files do not say.
     #[must_use]
     pub fn model_max_length(&self) -> Option<usize> {
         self.shared.settings.model_max_length

@@ -1,4 +1,4 @@
-//! What a model is made of, noted down while it was loaded.
+//! The parts of a model, recorded while it was loaded.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::options::{LoadCallback, LoadProgress};
 
-/// What a model is made of: every layer, table and tensor it loaded, under the model's own names.
+/// The parts of a model: every layer, table and tensor it loaded, under the model's own names.
 ///
-/// Printed, it is the tree of modules that `print(model)` shows in Python, layers that are alike
-/// told once; [`parameters`](Self::parameters) and [`bytes`](Self::bytes) sum it up. A tensor that
-/// is used twice, such as an embedding that is also the output head, counts once.
+/// `Display` prints the tree of modules that `print(model)` prints in Python; equal layers are
+/// printed once. [`parameters`](Self::parameters) and [`bytes`](Self::bytes) are sums over it. A
+/// tensor that is used twice, such as an embedding that is also the output head, counts once.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     items: Vec<Item>,
@@ -29,7 +29,7 @@ pub struct Item {
     pub role: Role,
     /// Its shape: `(out_features, in_features)` of a linear layer, `(vocab, hidden)` of a table.
     pub shape: Vec<usize>,
-    /// What it is made of: `f32`, `bf16`, `f16`, or a block format such as `q4_k`.
+    /// How it is stored: `f32`, `bf16`, `f16`, or a block format such as `q4_k`.
     pub precision: &'static str,
     /// The memory it takes.
     pub bytes: usize,
@@ -37,7 +37,7 @@ pub struct Item {
     pub(super) whole: Vec<usize>,
     /// Whether the checkpoint holds that tensor the other way round.
     pub(super) transposed: bool,
-    /// Whether the checkpoint holds several tensors instead, of which it was put together.
+    /// Whether the checkpoint holds several tensors, from which this one was assembled.
     pub(super) assembled: bool,
 }
 

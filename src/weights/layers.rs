@@ -92,8 +92,8 @@ impl Weights {
         Ok(Linear { weight, bias })
     }
 
-    /// The table of that name, `(vocab, hidden)` under `name.weight`. Blocks stay blocks unless a
-    /// dtype was asked for; for a tied output head see [`Embedding::as_linear`].
+    /// The embedding table of that name, `(vocab, hidden)` under `name.weight`. Blocks stay blocks
+    /// unless a dtype was asked for. For a tied output head see [`Embedding::as_linear`].
     ///
     /// # Errors
     ///
@@ -113,8 +113,8 @@ impl Weights {
         Ok(Embedding::of(table, plan.compute))
     }
 
-    /// The tensor of exactly that name, `attn_norm.weight` say: nothing is appended. Always dense
-    /// and in [`dtype`](Self::dtype): norms, biases, convolution kernels, routers.
+    /// The tensor of exactly that name, such as `attn_norm.weight`. It is always dense and in
+    /// [`dtype`](Self::dtype): norms, biases, convolution kernels, routers.
     ///
     /// # Errors
     ///

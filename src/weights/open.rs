@@ -71,8 +71,9 @@ fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
     let index: Index = json::read(path)?;
     for (tensor, shard) in &index.weight_map {
         if !stays_inside(shard) || shard.contains('/') {
-            let reason =
-                format!("puts tensor {tensor:?} into {shard:?}, which is no file name of a shard");
+            let reason = format!(
+                "puts tensor {tensor:?} into {shard:?}, which is not the file name of a shard"
+            );
             return Err(Error::malformed(path, reason));
         }
     }

@@ -3,7 +3,7 @@
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor, utils};
 
-use crate::kernels::dense::brain;
+use crate::kernels::dense::rounded_bf16;
 use crate::options::{CachePrecision, LoadOptions, Precision, QuantLevel};
 use crate::weights::elements::Elements;
 use crate::weights::linear::Matrix;
@@ -51,7 +51,7 @@ impl LoadPlan {
             },
         };
         let rounds_to_bf16 =
-            options.dtype == Some(Precision::BF16) && device.is_cpu() && brain::pays();
+            options.dtype == Some(Precision::BF16) && device.is_cpu() && rounded_bf16::is_faster();
         let LoadOptions { quantize, skip_modules, .. } = options.clone();
         Self { device, compute, dense, cache, keep_blocks, rounds_to_bf16, quantize, skip_modules }
     }

@@ -90,7 +90,7 @@ pub(super) struct Blocks {
     pub(super) shape: Vec<usize>,
 }
 
-/// The shape and type of each tensor of blocks that the metadata of a safetensors file tells.
+/// The shape and type of each tensor of blocks, from the metadata of a safetensors file.
 fn blocks_of(
     metadata: Option<&HashMap<String, String>>,
 ) -> std::result::Result<BTreeMap<String, (Vec<usize>, GgmlDType)>, String> {

@@ -17,12 +17,12 @@ pub(super) struct Store {
     pub(super) origin: PathBuf,
     pub(super) files: Vec<Arc<MappedFile>>,
     pub(super) tensors: BTreeMap<String, Entry>,
-    /// Tensors that the index puts into a shard that does not hold them: an error once they are asked
-    /// for, and not before.
+    /// Tensors that the index puts into a shard that does not hold them: an error only when they
+    /// are asked for.
     pub(super) lacking: BTreeMap<String, PathBuf>,
 }
 
-/// Where a tensor lies and what it is made of.
+/// Where a tensor lies, its shape and its element type.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) file: usize,
@@ -74,7 +74,7 @@ impl Store {
         self.find(name).is_some() || self.lacking.contains_key(name)
     }
 
-    /// The error for a tensor that is nowhere, where the index puts it somewhere.
+    /// The error for a tensor that the index lists but no shard holds.
     pub(super) fn lacking(&self, name: &str) -> Option<Error> {
         let shard = self.lacking.get(name)?;
         let index = self.origin.display();

@@ -17,8 +17,8 @@ use crate::weights::store::{Store, StoredTensor};
 
 /// A checkpoint, seen through a name table, from inside one scope of the model.
 ///
-/// Cloning and scoping are cheap: the files are mapped once and shared, and closed when the last
-/// clone is dropped, which a model does when it is loaded.
+/// Cloning and scoping are cheap: the files are mapped once and shared. They are closed when the
+/// last clone is dropped; a model drops its own when it is loaded.
 ///
 /// ```
 /// use sconce::weights::{Bias, NameTable, Weights};
@@ -54,8 +54,8 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Opens the weights of a source: the tensors of a GGUF file, else `model.safetensors`, else
-    /// `pytorch_model.bin`, the latter two whole or in shards listed by an index file.
+    /// Opens the weights of a source: the tensors of a GGUF file, or else `model.safetensors`, or
+    /// else `pytorch_model.bin`. The latter two may be whole, or in shards listed by an index file.
     ///
     /// Files are mapped and their headers checked; tensors are read as they are asked for.
     ///
@@ -108,24 +108,24 @@ impl Weights {
         Self { scope: self.path(&name.to_string()), ..self.clone() }
     }
 
-    /// Tells where query, key and value lie in a fused tensor; whoever loads an attention whose
-    /// family may fuse them says so once.
+    /// Sets where query, key and value lie in a fused tensor. Called once by the loader of an
+    /// attention whose family may fuse them.
     #[must_use]
     pub(crate) fn with_heads(&self, heads: HeadCounts) -> Self {
         Self { heads: Some(heads), ..self.clone() }
     }
 
-    /// Tensors may be stored with or without this before their names: checkpoints of a base model
-    /// leave out what those with a head put there, `base_model_prefix` in transformers.
+    /// Tensor names may begin with this prefix or not: checkpoints with a head have it, checkpoints
+    /// of the base model do not (`base_model_prefix` in transformers).
     #[must_use]
     pub(crate) fn base_model_prefix(&self, prefix: &str) -> Self {
         Self { prefix: Some(prefix.to_owned()), ..self.clone() }
     }
 
-    /// The model is a part of a larger one, which the checkpoint is of: tensors are also looked for in
-    /// the part of that name, as both generations of multimodal checkpoints have it.
+    /// The checkpoint is multimodal, and the model is its part `part`: tensors are also looked for
+    /// under `part.` and `model.part.`, the names of both generations of such checkpoints.
     #[must_use]
-    pub(crate) fn part_of_more(&self, part: &'static str) -> Self {
+    pub(crate) fn inside_multimodal(&self, part: &'static str) -> Self {
         Self { part: Some(part), ..self.clone() }
     }
 

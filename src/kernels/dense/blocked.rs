@@ -14,7 +14,7 @@ use crate::kernels::dense::transpose::transpose;
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
 use crate::kernels::tier::Tier;
-use crate::kernels::tile::{self, Into, Rows};
+use crate::kernels::tile::{self, Rows, Store};
 
 /// Columns of weights in a panel at most.
 const DEPTH: usize = 768;
@@ -152,9 +152,9 @@ impl<T: Element> Share<'_, T> {
                 if width.is_multiple_of(8) {
                     let out = out.pointer(of_row(0) + first, (batch - 1) * self.stride + width);
                     let into = match bias {
-                        Some(bias) => Into::Plus(bias),
-                        None if columns.start == 0 => Into::Write,
-                        None => Into::Add,
+                        Some(bias) => Store::WriteWithBias(bias),
+                        None if columns.start == 0 => Store::Write,
+                        None => Store::Accumulate,
                     };
                     // SAFETY: the products of these rows are this share's alone; where there are pairs,
                     // the processor has what they need (asserted above).
@@ -165,7 +165,7 @@ impl<T: Element> Share<'_, T> {
                 let out_of_tile = products[..batch * self.panel].as_mut_ptr();
                 // SAFETY: there is room for the tile; as above.
                 unsafe {
-                    let (stride, into) = (self.panel, Into::Write);
+                    let (stride, into) = (self.panel, Store::Write);
                     multiply(self.tier, left, right, shape, out_of_tile, stride, into);
                 }
                 for (row, products) in products.chunks_exact_mut(self.panel).take(batch).enumerate()

@@ -1,8 +1,8 @@
 //! Products with dense weights of f32, f16 or bf16, row by row as they lie in memory.
 //!
-//! Few rows of activations are multiplied straight from the weights, in long streams. For more rows,
-//! weights are widened and transposed into panels that stay in the cache ([`blocked`]). Where it is
-//! asked for and pays, weights in bf16 are multiplied as they are ([`brain`]).
+//! Few rows of activations are multiplied straight from the weights, in long streams. For more
+//! rows, weights are widened and transposed into panels that stay in the cache ([`blocked`]). Where
+//! it was asked for and is faster, weights in bf16 are multiplied as they are ([`rounded_bf16`]).
 //!
 //! Sums are in f32, so the error against f64 is below `3e-6` of the sum of the products'
 //! magnitudes. A row of activations gives the same bits whatever rows are with it: where it is
@@ -12,11 +12,11 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod blocked;
-pub(crate) mod brain;
 mod element;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod product;
+pub(crate) mod rounded_bf16;
 mod transpose;
 
 use half::{bf16, f16};
@@ -65,7 +65,7 @@ fn multiply_on(
 ) -> Vec<f32> {
     match weight {
         Dense::BF16(weight) => multiply_as(tier, x, columns, weight, bias),
-        Dense::RoundedBF16(weight) => brain::multiply(tier, x, columns, weight, bias),
+        Dense::RoundedBF16(weight) => rounded_bf16::multiply(tier, x, columns, weight, bias),
         Dense::F16(weight) => multiply_as(tier, x, columns, weight, bias),
         Dense::F32(weight) => multiply_as(tier, x, columns, weight, bias),
     }
@@ -87,11 +87,11 @@ mod tests {
             [(0, 3), (1, 1), (3, 7), (4, 8), (5, 19), (33, 40), (16, 130), (70, 300), (40, 800)]
         {
             let values = random(rows * columns, 1);
-            let mut brain = vec![bf16::ZERO; values.len()];
-            brain.convert_from_f32_slice(&values);
+            let mut narrow = vec![bf16::ZERO; values.len()];
+            narrow.convert_from_f32_slice(&values);
             let mut half = vec![f16::ZERO; values.len()];
             half.convert_from_f32_slice(&values);
-            for weight in [Dense::F32(&values), Dense::BF16(&brain), Dense::F16(&half)] {
+            for weight in [Dense::F32(&values), Dense::BF16(&narrow), Dense::F16(&half)] {
                 let value = |at: usize| match weight {
                     Dense::F32(values) => values[at],
                     Dense::BF16(values) | Dense::RoundedBF16(values) => values[at].to_f32(),

@@ -81,7 +81,7 @@ pub(in crate::kernels) fn widen<T: Element>(tier: Tier, from: &[T], out: &mut [f
 
 /// Products that take as long as reading a weight from memory.
 const WEIGHT: usize = 8;
-/// Up to so many rows of activations, weights are read once for all of them.
+/// Up to this many rows of activations, weights are read once for all of them.
 pub(in crate::kernels) const FEW: usize = 4;
 
 fn scalar<T: Element>(

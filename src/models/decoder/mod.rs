@@ -65,8 +65,8 @@ pub(crate) enum Purpose {
 }
 
 impl Decoder {
-    /// Reads a model of a known family from an opened source; the weights, which heads may be read
-    /// from, come with it.
+    /// Reads a model of a known family from an opened source, and returns the weights, too, from
+    /// which heads may be read.
     pub(crate) fn load(
         family: &Family,
         raw: &RawConfig,
@@ -377,7 +377,7 @@ impl Autoregressive for Decoder {
     }
 }
 
-/// What a model of a known family is to be, and its weights, of which nothing is read yet.
+/// The config of a model of a known family, and its weights, of which nothing is read yet.
 pub(crate) fn opened(
     family: &Family,
     raw: &RawConfig,
@@ -392,7 +392,7 @@ pub(crate) fn opened(
     let prefix = prefix.split('.').next().unwrap_or_default();
     let mut weights = Weights::open(files, names, options)?.base_model_prefix(prefix);
     if raw.section("text_config")?.is_some() {
-        weights = weights.part_of_more("language_model");
+        weights = weights.inside_multimodal("language_model");
     }
     Ok((config, weights))
 }

@@ -11,8 +11,8 @@ use crate::pipeline::options::{CallOptions, Progress, TaskOptions, TruncationRep
 use crate::tokenizer::TruncationStrategy;
 
 /// Call options of [`TextGenerationPipeline`](super::TextGenerationPipeline), by their Hugging Face
-/// names. `None` leaves transformers' default, which each field tells. As JSON they are keyword arguments
-/// of the Python pipeline.
+/// names. `None` is transformers' default, which the field's docs name. As JSON they are keyword
+/// arguments of the Python pipeline.
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct TextGenerationOptions {
@@ -24,7 +24,8 @@ pub struct TextGenerationOptions {
     /// Ends generation from another thread; what was generated until then is returned.
     #[serde(skip)]
     pub cancel: Option<CancelHandle>,
-    /// Whether ` .`, ` ,`, ` n't` and the like are closed up in the output. Default: `true`.
+    /// Whether spaces before punctuation are removed from the output (` .`, ` ,`, ` n't`). Default:
+    /// `true`.
     pub clean_up_tokenization_spaces: Option<bool>,
     /// Whether the last message of a chat is continued instead of answered. Default: where it is
     /// the assistant's.
@@ -42,19 +43,20 @@ pub struct TextGenerationOptions {
     /// Whether special tokens are left out of the output. Default: `true`.
     pub skip_special_tokens: Option<bool>,
     /// Generation ends at any token of this text, and no longer at the model's own end tokens, as
-    /// in transformers 4. `stop_strings` is what ends at a text as a whole. Default: none.
+    /// in transformers 4. To end at the whole text, use `stop_strings`. Default: none.
     pub stop_sequence: Option<String>,
     /// Tool schemas for the chat template. Default: none.
     pub tools: Option<Vec<Value>>,
-    /// Whether a prompt longer than [`prompt_max_length`](Self::prompt_max_length) is cut to it, on the
-    /// tokenizer's `truncation_side`. Default: `true` where that is set, else `false`.
+    /// Whether a prompt longer than [`prompt_max_length`](Self::prompt_max_length) is truncated, on
+    /// the tokenizer's `truncation_side`. Default: `true` if `prompt_max_length` is set, or else
+    /// `false`.
     pub truncation: Option<bool>,
     /// The most tokens of a prompt: `max_length` within Python's `tokenizer_encode_kwargs`. Default: with
     /// `truncation`, `max_length` of [`generation`](Self::generation), or the tokenizer's
     /// `model_max_length`.
     #[serde(rename = "tokenizer_encode_kwargs", serialize_with = "within_kwargs")]
     pub prompt_max_length: Option<usize>,
-    /// Who is told how far a long call is. Default: a bar on stderr.
+    /// Where the progress of a long call is reported. Default: a bar on stderr.
     #[serde(skip)]
     pub progress: Option<Progress>,
     /// Processors of your own, run after those of [`generation`](Self::generation) and before temperature
@@ -64,7 +66,7 @@ pub struct TextGenerationOptions {
     /// Stopping criteria of your own. Each answer gets a clone. Default: none.
     #[serde(skip)]
     pub stopping_criteria: Vec<Box<dyn StoppingCriterion>>,
-    /// Gets the numbers of the prompts that are cut.
+    /// Receives the numbers of the truncated prompts.
     #[serde(skip)]
     pub truncation_report: Option<TruncationReport>,
     /// More variables for the chat template, such as `enable_thinking`. Default: none.

@@ -9,15 +9,15 @@ use crate::pipeline::text_generation::output::answered;
 use crate::pipeline::text_generation::{Prompt, TextGenerationOptions, TextGenerationPipeline};
 use crate::tokenizer::chat::Message;
 
-/// A conversation that keeps what the model has read between its turns, so that each turn reads only
-/// what is new. Made by [`TextGenerationPipeline::chat_session`].
+/// A conversation that keeps its cache between turns, so that each turn processes only what is new.
+/// Made by [`TextGenerationPipeline::chat_session`].
 ///
-/// Each turn puts all messages through the chat template, as [`TextGenerationPipeline::stream_text`]
-/// does, and gives the same answer as there. What the new ids have in common with those read and
-/// generated before stays in the cache, from the beginning on; the rest is read again: where a template
-/// leaves out earlier reasoning or tells the time, where messages were
-/// [changed](Self::set_messages), where an answer's text has other tokens than those generated,
-/// and where the model's keys depend on the length of the whole.
+/// Each turn puts all messages through the chat template, as
+/// [`TextGenerationPipeline::stream_text`] does, and gives the same answer as there. The longest
+/// common beginning of the new ids and the cached ids is reused; the rest is processed again. That
+/// happens if the template leaves out earlier reasoning or prints the time, if messages were
+/// [changed](Self::set_messages), if the text of an answer tokenizes differently from the generated
+/// tokens, and if the model's keys depend on the length of the sequence.
 ///
 /// ```no_run
 /// use sconce::Pipeline;
@@ -63,13 +63,13 @@ impl ChatSession {
         &self.messages
     }
 
-    /// Replaces the conversation: to begin with a system message, to take back or change what was
-    /// said, to begin anew. What was read stays as far as it is the same.
+    /// Replaces the conversation: to start with a system message, to edit or remove messages, to
+    /// start over. The cache keeps the common beginning.
     pub fn set_messages(&mut self, messages: impl IntoIterator<Item = Message>) {
         self.messages = messages.into_iter().collect();
     }
 
-    /// Says something and streams the answer.
+    /// Sends a message and streams the answer.
     ///
     /// # Errors
     ///
@@ -78,8 +78,8 @@ impl ChatSession {
         self.send_with([message], &TextGenerationOptions::default())
     }
 
-    /// As [`send`](Self::send), of any number of messages (the results of several tools, say) and with
-    /// options.
+    /// As [`send`](Self::send), with any number of messages (such as the results of several tools)
+    /// and with options.
     ///
     /// # Errors
     ///
@@ -114,10 +114,11 @@ impl ChatSession {
     }
 }
 
-/// The answer of a turn, in pieces of whole characters, as they come. An error ends it.
+/// The answer of a turn, in pieces of whole characters, as they become complete. An error ends the
+/// stream.
 ///
-/// When it is dropped, what came of it becomes the assistant's message. A turn that failed, or was
-/// over before its first token, is taken back.
+/// When the reply is dropped, its text so far becomes the assistant's message. A turn that failed,
+/// or ended before its first token, is removed.
 #[derive(Debug)]
 pub struct ChatReply<'a> {
     session: &'a mut ChatSession,
@@ -131,19 +132,19 @@ pub struct ChatReply<'a> {
 }
 
 impl ChatReply<'_> {
-    /// Why the answer is over; `None` while it is not, and after an error.
+    /// Why the answer has ended; `None` while it is running, and after an error.
     #[must_use]
     pub fn finish_reason(&self) -> Option<FinishReason> {
         self.stream.finish_reason()
     }
 
-    /// What it took so far: tokens that were read, and that needed not be.
+    /// Timings so far, with the tokens that were processed and those that were cached.
     #[must_use]
     pub fn timings(&self) -> Timings {
         self.stream.timings()
     }
 
-    /// What ends the answer from elsewhere.
+    /// A handle that cancels the answer from any thread.
     #[must_use]
     pub fn cancel_handle(&self) -> CancelHandle {
         self.stream.cancel_handle()
@@ -155,7 +156,7 @@ impl ChatReply<'_> {
         self.stream.token_stream()
     }
 
-    /// Runs to the end and returns all the text that has not come yet.
+    /// Runs to the end and returns the rest of the text.
     ///
     /// # Errors
     ///

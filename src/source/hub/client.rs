@@ -127,7 +127,7 @@ impl Client {
     ) -> Result<(Uri, Response<Body>), Failure> {
         let names = self.id.split('/').chain(["resolve", revision]).chain(file.split('/'));
         let first = address::below(&self.endpoint, names)
-            .ok_or_else(|| Failure::broken(format!("{} is no base", self.endpoint)))?;
+            .ok_or_else(|| Failure::broken(format!("{} is not a base address", self.endpoint)))?;
         let mut url = first.clone();
         for _ in 0..MAX_REDIRECTS {
             let method = if from.is_none() { Method::HEAD } else { Method::GET };
@@ -263,8 +263,9 @@ impl Client {
                 (Cause::Broken, format!("{url}, where the Hub redirects to, answered {status}"))
             }
             (_, Some("RevisionNotFound")) => {
-                let reason =
-                    format!("there is no branch, tag or commit {revision:?}; see {page}/tree/main");
+                let reason = format!(
+                    "there is not a branch, tag or commit {revision:?}; see {page}/tree/main"
+                );
                 (Cause::NoRevision, reason)
             }
             (_, Some("GatedRepo")) => {

@@ -26,7 +26,7 @@ pub struct HubRepo {
     pub(super) endpoint: Option<String>,
     pub(super) offline: Option<bool>,
     pub(super) progress: Option<Callback>,
-    /// Whether a text was taken for its id, so that a path may have been meant.
+    /// Whether the id was guessed from a text, so that a path may have been meant.
     pub(super) is_guess: bool,
 }
 
@@ -59,7 +59,7 @@ impl HubRepo {
         }
     }
 
-    /// The repository that a text names which is no local path by its looks.
+    /// The repository that a text names, if the text does not look like a local path.
     pub(in crate::source) fn from_text(id: &str) -> Self {
         Self { is_guess: true, ..Self::new(id) }
     }
@@ -148,7 +148,7 @@ impl HubRepo {
         match &self.revision {
             Some(revision) if !stays_inside(revision) => Err(Error::option(
                 "revision",
-                format!("{revision:?} is no branch, tag or commit (by default `main`)"),
+                format!("{revision:?} is not a branch, tag or commit (by default `main`)"),
             )),
             _ => Ok(()),
         }

@@ -1,32 +1,46 @@
 //! Chat templates: messages to the text a model was trained on.
 //!
-//! Templates are Jinja programs that come with the model. They are rendered as transformers 4.57
-//! renders them (`apply_chat_template`, `utils/chat_template_utils.py`), byte for byte, with the
-//! environment it gives them: `trim_blocks` and `lstrip_blocks`, `{% break %}` and `{% continue %}`,
-//! `{% generation %}`, `raise_exception`, `strftime_now`, a `tojson` that escapes no HTML, and
-//! Python's own ways with strings, dicts and printing. A template is a stranger's program: it can
-//! read nothing but its variables, and its time, memory and output are bounded.
+//! Templates are Jinja programs that come with the model. They are rendered byte for byte as
+//! transformers 4.57 renders them (`apply_chat_template`, `utils/chat_template_utils.py`), with the same
+//! environment:
+//!
+//! - `trim_blocks` and `lstrip_blocks`;
+//! - `{% break %}`, `{% continue %}` and `{% generation %}`;
+//! - `raise_exception`, `strftime_now`, and a `tojson` that escapes no HTML;
+//! - Python's methods and printing of strings, lists and dicts.
+//!
+//! A template is a stranger's program: it can read only its variables, and its time, memory and
+//! output are bounded.
 //!
 //! # Differences
 //!
-//! The engine is minijinja, taught what Python does. Every template of llama.cpp's collection
-//! renders as in Python; a template sees a difference where
+//! The engine is minijinja, extended to follow Python. Every template of llama.cpp's collection
+//! renders as in Python. These constructs differ.
 //!
-//! - it raises, and Python does not: a macro uses `varargs` or `kwargs`; `namespace` is given a dict
-//!   and names at once; text is unpacked into variables; numbers have their methods called, but for
-//!   `float.is_integer`; a flag is negated (`-true`); the rest of `a < b < c` fails though `a < b` is
-//!   false; a namespace is put into a list, a dict or another namespace; one of the filters `pprint`,
-//!   `random`, `urlize`, `wordwrap` or the function `lipsum` is used; text is encoded as anything but
-//!   UTF-8, ASCII or Latin-1;
-//! - it does not raise, and Python does: `nan` or `inf` come out of an expression of constants, which
-//!   jinja2 turns into names of variables;
-//! - something is printed that nobody prints: a method that is not called, a macro, a generator, a namespace,
-//!   what `groupby` or `encode` gives, a part of a `range`, or a character that is younger than Python 3.11;
-//! - a method of anything but a dict is tested for (of a dict, `dict.items` is there even if no key
-//!   of that name is, as in Python);
-//! - `striptags` meets an entity that XML does not have;
-//! - text marked `safe` is changed by a filter or method: it is then escaped when added to other
-//!   text.
+//! An error here, but not in Python:
+//!
+//! - a macro that uses `varargs` or `kwargs`;
+//! - `namespace` with a dict and names at once; a namespace inside a list, a dict or another namespace;
+//! - text that is unpacked into variables;
+//! - methods of numbers, except `float.is_integer`; a negated flag (`-true`);
+//! - `a < b < c` whose second half fails although `a < b` is false;
+//! - the filters `pprint`, `random`, `urlize` and `wordwrap`, and the function `lipsum`;
+//! - text encoded as anything but UTF-8, ASCII or Latin-1.
+//!
+//! An error in Python, but not here:
+//!
+//! - `nan` or `inf` as the result of an expression of constants, which jinja2 turns into names of
+//!   variables.
+//!
+//! Other output:
+//!
+//! - values that no template prints: a method that is not called, a macro, a generator, a namespace,
+//!   the result of `groupby` or `encode`, a part of a `range`, a character younger than Python 3.11;
+//! - a test for a method of anything but a dict (`dict.items` exists even if the dict has no key of
+//!   that name, as in Python);
+//! - `striptags` with an entity that XML does not have;
+//! - text marked `safe` that is changed by a filter or a method: it is escaped when it is added to
+//!   other text.
 
 mod continuation;
 mod files;
@@ -62,7 +76,7 @@ pub struct ChatTemplate {
 #[derive(Debug)]
 struct Named {
     source: Source,
-    /// Compiled when first used: a broken template does no harm as long as nobody uses it.
+    /// Compiled when first used: a broken template is an error only if it is used.
     compiled: OnceLock<jinja::Template>,
 }
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 pub struct RenderedChat {
     /// The text. Special tokens are in it: encode it without adding any.
     pub text: String,
-    /// What the model said, where the template marks it with `{% generation %}`; from these spans
-    /// a mask of the assistant's tokens is made.
+    /// The spans that the template marks with `{% generation %}`: what the assistant said. The mask
+    /// of the assistant's tokens is made from them.
     pub generations: Vec<GenerationSpan>,
 }
 

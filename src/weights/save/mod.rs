@@ -1,4 +1,4 @@
-//! Writes models as they were loaded, so that quantizing is done once.
+//! Writes models as they were loaded, so that they are quantized only once.
 
 mod folder;
 mod gguf;

@@ -10,7 +10,7 @@ use crate::weights::save::outgoing;
 use crate::weights::store::StoredTensor;
 use crate::weights::{Weights, convert};
 
-/// Told the name of each tensor before it is made.
+/// Called with the name of each tensor before it is made.
 pub(crate) type Progress<'a> = &'a dyn Fn(&str);
 
 /// How a stored tensor is to be written.
@@ -57,7 +57,7 @@ pub(super) fn length(kind: GgmlDType, shape: &[usize]) -> usize {
     shape.iter().product::<usize>() / kind.block_size() * kind.type_size()
 }
 
-/// Lets `write` make a file beside `to`, which takes its place when it is whole.
+/// Lets `write` make a temporary file beside `to`, and renames it when it is complete.
 pub(super) fn in_place_of(to: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if to.exists() {
         return Err(Error::input(format!("{} exists already", to.display())));

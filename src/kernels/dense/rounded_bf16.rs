@@ -15,7 +15,7 @@ use crate::kernels::tier::{Tier, tiered};
 /// Whether this processor is faster in bf16 than in f32: AMD's since Zen 4, on paper twice as fast. Intel's have the
 /// instruction since 2020 but take twice as long for it as for one in f32 (measured on Emerald
 /// Rapids), so that nothing would be won.
-pub(crate) fn pays() -> bool {
+pub(crate) fn is_faster() -> bool {
     #[cfg(target_arch = "x86_64")]
     let pays = {
         let maker = std::arch::x86_64::__cpuid(0);
