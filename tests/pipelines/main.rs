@@ -8,6 +8,7 @@
 )]
 
 mod generation;
+mod parts;
 mod requests;
 mod texts;
 

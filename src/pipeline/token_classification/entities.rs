@@ -161,15 +161,12 @@ impl Reader<'_> {
     }
 
     fn word(&self, pieces: &[Piece]) -> Result<Entity> {
-        let ([first, .., last] | [first @ last]) = pieces else {
-            return Err(Error::input("a word without tokens"));
-        };
         let scores = match self.strategy {
-            AggregationStrategy::First => first.scores.clone(),
             AggregationStrategy::Average => {
                 let score = |label| mean(pieces.iter().map(|piece| piece.scores[label]));
-                (0..first.scores.len()).map(score).collect()
+                (0..pieces[0].scores.len()).map(score).collect()
             }
+            AggregationStrategy::First => pieces[0].scores.clone(),
             _ => {
                 let tops: Vec<f32> =
                     pieces.iter().map(|piece| piece.scores[argmax(&piece.scores)]).collect();
@@ -177,35 +174,33 @@ impl Reader<'_> {
             }
         };
         let best = argmax(&scores);
-        Ok(Entity {
-            label: self.name(best),
-            score: scores[best],
-            index: None,
-            word: self.joined(pieces.iter().map(|piece| &piece.word))?,
-            start: first.start,
-            end: last.end,
-            bytes: self.text.bytes(first.start, last.end),
-        })
+        let parts = pieces.iter().map(|piece| (piece.word.clone(), piece.start, piece.end));
+        self.whole(self.name(best), scores[best], parts)
     }
 
     fn group(&self, tokens: &[Entity]) -> Result<Entity> {
-        let ([first, .., last] | [first @ last]) = tokens else {
-            return Err(Error::input("a group without tokens"));
-        };
-        let name = first.label.split_once('-').map_or(first.label.as_str(), |(_, name)| name);
-        Ok(Entity {
-            label: name.to_owned(),
-            score: mean(tokens.iter().map(|token| token.score)),
-            index: None,
-            word: self.joined(tokens.iter().map(|token| &token.word))?,
-            start: first.start,
-            end: last.end,
-            bytes: self.text.bytes(first.start, last.end),
-        })
+        let label = &tokens[0].label;
+        let name = label.split_once('-').map_or(label.as_str(), |(_, name)| name);
+        let parts = tokens.iter().map(|token| (token.word.clone(), token.start, token.end));
+        self.whole(name.to_owned(), mean(tokens.iter().map(|token| token.score)), parts)
     }
 
-    fn joined<'t>(&self, tokens: impl Iterator<Item = &'t String>) -> Result<String> {
-        self.tokenizer.tokens_to_string(tokens.cloned().collect())
+    /// Several parts that stand one after the other.
+    fn whole(
+        &self,
+        label: String,
+        score: f32,
+        parts: impl Iterator<Item = (String, usize, usize)>,
+    ) -> Result<Entity> {
+        let (mut words, mut place) = (Vec::new(), None);
+        for (word, start, end) in parts {
+            words.push(word);
+            place = Some((place.map_or(start, |(start, _)| start), end));
+        }
+        let (start, end) = place.unwrap_or_default();
+        let word = self.tokenizer.tokens_to_string(words)?;
+        let bytes = self.text.bytes(start, end);
+        Ok(Entity { label, score, index: None, word, start, end, bytes })
     }
 
     fn name(&self, label: usize) -> String {
