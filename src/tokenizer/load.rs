@@ -16,10 +16,10 @@ use crate::tokenizer::chat::ChatTemplate;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::{Config, TOKENIZER_JSON};
 
-use crate::tokenizer::json::{self, Parts};
 use crate::tokenizer::named::{NAMES, Named};
 use crate::tokenizer::shared::{Loaded, Settings, Tokenizer};
 use crate::tokenizer::special::{SpecialToken, SpecialTokens};
+use crate::tokenizer::tokenizer_json::{self, Parts};
 use crate::tokenizer::truncation::Truncation;
 use crate::tokenizer::{gguf, slow};
 
@@ -57,7 +57,8 @@ impl Tokenizer {
     /// says that texts are cut.
     pub(crate) fn plain(files: &ModelFiles) -> Result<(Self, Option<Truncation>)> {
         let path = files.required(TOKENIZER_JSON, "the tokenizer")?;
-        let (json::Parts { tokenizer, template, .. }, truncation) = json::load_plain(&path)?;
+        let (tokenizer_json::Parts { tokenizer, template, .. }, truncation) =
+            tokenizer_json::load_plain(&path)?;
         let backend = Backend::new(tokenizer);
         Ok((Self::of(backend, Settings::default(), None, template), truncation))
     }
@@ -78,7 +79,7 @@ fn load(files: &ModelFiles) -> Result<Loaded> {
         None => false,
     };
     let parts = match json {
-        Some(path) if !from_slow => json::load(&path, &config)?,
+        Some(path) if !from_slow => tokenizer_json::load(&path, &config)?,
         _ => {
             let class = config.class;
             config.class = class.converts_as();

@@ -29,7 +29,6 @@ mod decode;
 mod encode;
 mod fields;
 mod gguf;
-mod json;
 mod load;
 mod model_types;
 mod named;
@@ -43,6 +42,7 @@ mod slow;
 mod special;
 mod spm;
 mod to_gguf;
+mod tokenizer_json;
 mod truncation;
 
 pub use batch::{BatchEncoding, BatchOptions, Padding};

@@ -5,7 +5,7 @@ use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTok
 
 use crate::tokenizer::backend::Template;
 use crate::tokenizer::bounded::Engine;
-use crate::tokenizer::json::{FileDefaults, Parts, part};
+use crate::tokenizer::tokenizer_json::{FileDefaults, Parts, part};
 
 /// A part of a tokenizer, as `tokenizer.json` would write it.
 pub(super) struct Sketch {

@@ -13,10 +13,10 @@ use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
-use crate::tokenizer::json::{Parts, part};
 use crate::tokenizer::pretokenizer::QWEN2;
 use crate::tokenizer::sketch::{Sketch, template};
 use crate::tokenizer::spm;
+use crate::tokenizer::tokenizer_json::{Parts, part};
 
 /// Reads whichever vocabulary files the class uses.
 pub(super) fn load(files: &ModelFiles, config: &Config) -> Result<Parts> {

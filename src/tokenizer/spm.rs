@@ -16,9 +16,9 @@ use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
-use crate::tokenizer::json::{Parts, part};
 use crate::tokenizer::sentencepiece::{ModelKind, PieceKind, SpmModel};
 use crate::tokenizer::sketch::{Sketch, template};
+use crate::tokenizer::tokenizer_json::{Parts, part};
 use crate::tokenizer::{bounded, charsmap};
 
 /// Tokens in the order of their ids, with their scores.

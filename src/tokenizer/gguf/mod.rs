@@ -18,11 +18,11 @@ use crate::source::gguf::{GgufFile, GgufValue};
 use crate::tokenizer::backend::{Backend, Template, guarded};
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::gguf::metadata::{Metadata, Parsed, TokenKind, spelled};
-use crate::tokenizer::json::{Parts, part};
 use crate::tokenizer::pretokenizer::PreTokenizer;
 use crate::tokenizer::shared::{Loaded, Settings};
 use crate::tokenizer::sketch::Sketch;
 use crate::tokenizer::special::{SpecialToken, SpecialTokens};
+use crate::tokenizer::tokenizer_json::{Parts, part};
 use crate::tokenizer::{bounded, charsmap, spm};
 
 /// Reads the tokenizer of a GGUF file.
