@@ -26,7 +26,7 @@ macro_rules! tasks {
     ($(
         $(#[$doc:meta])*
         $variant:ident, $name:literal, aliases [$($alias:literal),*],
-        $constructor:ident: $pipeline:ident $(($input:ty, $options:ty) -> $output:ty)?;
+        $constructor:ident: $pipeline:ident($input:ty, $options:ty) -> $output:ty;
     )+) => {
         /// A task, by its Hugging Face name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,7 +111,7 @@ macro_rules! tasks {
             }
         })+
 
-        $($(
+        $(
             impl TaskPipeline for $pipeline {
                 const TASK: Task = Task::$variant;
 
@@ -173,7 +173,7 @@ macro_rules! tasks {
                     skeleton::stream(self, inputs, options)
                 }
             }
-        )?)+
+        )+
     };
 }
 
