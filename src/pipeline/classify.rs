@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::models::heads::SequenceClassifier;
 use crate::pipeline::flow::{Measured, Work};
 use crate::pipeline::scores;
+use crate::pipeline::skeleton::from_text;
 use crate::pipeline::tokenize::{Rows, token_batch};
 use crate::tokenizer::{Encoding, TextInput};
 
@@ -90,17 +91,7 @@ impl Measured for TextOrPair {
     }
 }
 
-impl From<&str> for TextOrPair {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for TextOrPair {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
+from_text!(TextOrPair);
 
 impl From<(&str, &str)> for TextOrPair {
     fn from((first, second): (&str, &str)) -> Self {

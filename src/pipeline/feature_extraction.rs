@@ -19,7 +19,7 @@ use crate::pipeline::arguments;
 use crate::pipeline::flow::Work;
 use crate::pipeline::options::task_options;
 use crate::pipeline::scores;
-use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf, pipeline};
 use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
 use crate::tokenizer::{Encoding, TextInput};
 
@@ -93,10 +93,7 @@ impl TaskSteps for FeatureExtractionPipeline {
     type Output = Features;
     type Options = FeatureExtractionOptions;
 
-    fn work(
-        &self,
-        options: &FeatureExtractionOptions,
-    ) -> Result<impl Work<Item = String, Output = Features> + use<>> {
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
         let normalize = options.normalize == Some(true);
         if normalize && options.pooling.is_none() {
             return Err(Error::option("normalize", "needs `pooling`: cls, last, max or mean"));
@@ -109,7 +106,7 @@ impl TaskSteps for FeatureExtractionPipeline {
         })
     }
 
-    fn read_options(&self, mut options: Map<String, Value>) -> Result<FeatureExtractionOptions> {
+    fn read_options(&self, mut options: Map<String, Value>) -> Result<Self::Options> {
         let beside = arguments::split(&mut options, &["truncation"]);
         let beside: TokenizerOptions = arguments::options(beside)?;
         let mut options: FeatureExtractionOptions = arguments::options(options)?;
@@ -124,7 +121,7 @@ impl TaskSteps for FeatureExtractionPipeline {
         Ok(options)
     }
 
-    fn read_input(&self, input: &Value, _: &FeatureExtractionOptions) -> Result<Items<String>> {
+    fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<String>> {
         Items::texts(input)
     }
 }

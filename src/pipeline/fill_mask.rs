@@ -13,7 +13,7 @@ use crate::pipeline::arguments::{self, OneOrMore};
 use crate::pipeline::flow::Work;
 use crate::pipeline::options::task_options;
 use crate::pipeline::scores;
-use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf, pipeline};
 use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
 use crate::tokenizer::{EncodeOptions, Encoding, SpecialToken, TextInput};
 use crate::warning::warn;
@@ -109,10 +109,7 @@ impl TaskSteps for FillMaskPipeline {
         self.mask().map(|_| ())
     }
 
-    fn work(
-        &self,
-        options: &FillMaskOptions,
-    ) -> Result<impl Work<Item = String, Output = Self::Output> + use<>> {
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
         let targets = options.targets.as_deref().map(|words| self.target_ids(words)).transpose()?;
         let vocabulary = self.model.limits().vocab;
         let top_k = options.top_k.unwrap_or(5);
@@ -129,11 +126,11 @@ impl TaskSteps for FillMaskPipeline {
         })
     }
 
-    fn read_input(&self, input: &Value, _: &FillMaskOptions) -> Result<Items<String>> {
+    fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<String>> {
         Ok(Items::texts(input)?.or_single())
     }
 
-    fn write_output(&self, masks: Self::Output, _: &FillMaskOptions) -> Result<Value> {
+    fn write_output(&self, masks: Self::Output, _: &Self::Options) -> Result<Value> {
         arguments::one_or_more(masks)
     }
 }

@@ -25,7 +25,7 @@ use crate::pipeline::characters::Characters;
 use crate::pipeline::flow::{Measured, Work};
 use crate::pipeline::options::TaskOptions;
 use crate::pipeline::scores;
-use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf, pipeline};
 use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
 use crate::tokenizer::{Encoding, TextInput, TruncationStrategy, Unfit};
 
@@ -59,10 +59,7 @@ impl TaskSteps for QuestionAnsweringPipeline {
     type Output = Vec<Answer>;
     type Options = QuestionAnsweringOptions;
 
-    fn work(
-        &self,
-        options: &QuestionAnsweringOptions,
-    ) -> Result<impl Work<Item = Question, Output = Vec<Answer>> + use<>> {
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
         options.check()?;
         let longest = options
             .max_seq_len
@@ -81,16 +78,16 @@ impl TaskSteps for QuestionAnsweringPipeline {
         })
     }
 
-    fn read_options(&self, mut options: Map<String, Value>) -> Result<QuestionAnsweringOptions> {
+    fn read_options(&self, mut options: Map<String, Value>) -> Result<Self::Options> {
         arguments::rename(&mut options, "topk", "top_k");
         TaskOptions::read(options)
     }
 
-    fn read_input(&self, input: &Value, _: &QuestionAnsweringOptions) -> Result<Items<Question>> {
+    fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<Question>> {
         Ok(questions(input)?.or_single())
     }
 
-    fn write_output(&self, answers: Vec<Answer>, _: &QuestionAnsweringOptions) -> Result<Value> {
+    fn write_output(&self, answers: Vec<Answer>, _: &Self::Options) -> Result<Value> {
         arguments::one_or_more(answers)
     }
 }

@@ -15,7 +15,7 @@ use crate::options::LoadOptions;
 use crate::pipeline::arguments;
 use crate::pipeline::flow::Work;
 use crate::pipeline::options::task_options;
-use crate::pipeline::skeleton::{Items, TaskSteps};
+use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
 use crate::pipeline::tokenize::token_batch;
 use crate::source::ModelFiles;
 use crate::tokenizer::{Encoding, Tokenizer};
@@ -98,10 +98,7 @@ impl TaskSteps for SentenceSimilarityPipeline {
     type Output = Vec<f32>;
     type Options = SentenceSimilarityOptions;
 
-    fn work(
-        &self,
-        options: &SentenceSimilarityOptions,
-    ) -> Result<impl Work<Item = String, Output = Vec<f32>> + use<>> {
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
         let call = EmbedOptions {
             normalize_embeddings: options.normalize_embeddings,
             prompt: options.prompt.clone(),
@@ -112,7 +109,7 @@ impl TaskSteps for SentenceSimilarityPipeline {
         Ok(Embed { call: self.embedder.prepare(&call)? })
     }
 
-    fn read_input(&self, input: &Value, _: &SentenceSimilarityOptions) -> Result<Items<String>> {
+    fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<String>> {
         if let Value::Array(_) | Value::String(_) = input {
             return Items::texts(input);
         }
@@ -122,7 +119,7 @@ impl TaskSteps for SentenceSimilarityPipeline {
 
     /// `{"source_sentence": …, "sentences": […]}` gives scores; and the ranges of vectors in fewer bits are
     /// those of all of them.
-    fn answer(&self, input: &Value, options: &SentenceSimilarityOptions) -> Result<Option<Value>> {
+    fn answer(&self, input: &Value, options: &Self::Options) -> Result<Option<Value>> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Compare {

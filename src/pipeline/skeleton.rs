@@ -78,10 +78,7 @@ pub(super) trait TaskSteps: Sized {
     }
 
     /// Checks the options and settles what they leave open.
-    fn work(
-        &self,
-        options: &Self::Options,
-    ) -> Result<impl Work<Item = Self::Input, Output = Self::Output> + use<Self>>;
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<Self>>;
 
     /// From keyword arguments of the Python pipeline.
     fn read_options(&self, options: Map<String, Value>) -> Result<Self::Options> {
@@ -101,6 +98,30 @@ pub(super) trait TaskSteps: Sized {
         Ok(None)
     }
 }
+
+/// The work of a task.
+pub(super) trait WorkOf<T: TaskSteps>: Work<Item = T::Input, Output = T::Output> {}
+
+impl<T: TaskSteps, W: Work<Item = T::Input, Output = T::Output>> WorkOf<T> for W {}
+
+/// Makes inputs of texts.
+macro_rules! from_text {
+    ($name:ident) => {
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self::Text(text.to_owned())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self::Text(text)
+            }
+        }
+    };
+}
+
+pub(super) use from_text;
 
 /// The items of a call.
 pub(super) enum Items<T> {

@@ -11,10 +11,9 @@ use crate::error::Result;
 use crate::models::heads::{Labels, ProblemType, SequenceClassifier};
 use crate::pipeline::arguments;
 use crate::pipeline::classify::{Classify, Reading, TextOrPair};
-use crate::pipeline::flow::Work;
 use crate::pipeline::options::{TaskOptions, task_options};
 use crate::pipeline::scores;
-use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf, pipeline};
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
 
 /// A label and how sure the model is of it.
@@ -99,10 +98,7 @@ impl TaskSteps for TextClassificationPipeline {
     type Output = Vec<LabelScore>;
     type Options = TextClassificationOptions;
 
-    fn work(
-        &self,
-        options: &TextClassificationOptions,
-    ) -> Result<impl Work<Item = TextOrPair, Output = Vec<LabelScore>> + use<>> {
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
         let (model, call) = (Arc::clone(&self.model), options.clone());
         Ok(Classify {
             reading: Reading::Texts { prompt: String::new() },

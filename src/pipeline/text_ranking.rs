@@ -15,10 +15,9 @@ use crate::models::heads::SequenceClassifier;
 use crate::options::LoadOptions;
 use crate::pipeline::arguments;
 use crate::pipeline::classify::{Classify, Reading, TextOrPair};
-use crate::pipeline::flow::Work;
 use crate::pipeline::options::{TaskOptions, task_options};
 use crate::pipeline::scores;
-use crate::pipeline::skeleton::{Items, TaskSteps};
+use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
 use crate::pipeline::text_classification::ScoreFunction;
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
 use crate::source::ModelFiles;
@@ -139,10 +138,7 @@ impl TaskSteps for TextRankingPipeline {
     type Output = Vec<f32>;
     type Options = TextRankingOptions;
 
-    fn work(
-        &self,
-        options: &TextRankingOptions,
-    ) -> Result<impl Work<Item = TextOrPair, Output = Vec<f32>> + use<>> {
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
         let limit = options.max_length.unwrap_or(self.encoder.reader.max_length);
         let cut = TruncationStrategy::LongestFirst;
         let rows = TokenizerOptions::default().truncation(cut).max_length(limit);
@@ -172,13 +168,13 @@ impl TaskSteps for TextRankingPipeline {
         })
     }
 
-    fn read_options(&self, mut options: Map<String, Value>) -> Result<TextRankingOptions> {
+    fn read_options(&self, mut options: Map<String, Value>) -> Result<Self::Options> {
         arguments::rename(&mut options, "activation_fct", "activation_fn");
         TaskOptions::read(options)
     }
 
     /// A pair or a list of pairs.
-    fn read_input(&self, input: &Value, _: &TextRankingOptions) -> Result<Items<TextOrPair>> {
+    fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<TextOrPair>> {
         let pair = |[first, second]: [String; 2]| TextOrPair::Pair(first, second);
         match input {
             Value::Array(items) if items.iter().all(Value::is_array) => {
@@ -193,12 +189,12 @@ impl TaskSteps for TextRankingPipeline {
         }
     }
 
-    fn write_output(&self, scores: Vec<f32>, _: &TextRankingOptions) -> Result<Value> {
+    fn write_output(&self, scores: Vec<f32>, _: &Self::Options) -> Result<Value> {
         arguments::one_or_more(scores)
     }
 
     /// `{"query": …, "documents": […]}` is ranked.
-    fn answer(&self, input: &Value, options: &TextRankingOptions) -> Result<Option<Value>> {
+    fn answer(&self, input: &Value, options: &Self::Options) -> Result<Option<Value>> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Rank {

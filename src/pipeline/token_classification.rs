@@ -18,7 +18,7 @@ use crate::pipeline::arguments;
 use crate::pipeline::characters::Characters;
 use crate::pipeline::flow::{Measured, Work};
 use crate::pipeline::scores;
-use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf, from_text, pipeline};
 use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
 use crate::tokenizer::{Encoding, TextInput, TruncationStrategy, Unfit};
 
@@ -51,10 +51,7 @@ impl TaskSteps for TokenClassificationPipeline {
     type Output = Vec<Entity>;
     type Options = TokenClassificationOptions;
 
-    fn work(
-        &self,
-        options: &TokenClassificationOptions,
-    ) -> Result<impl Work<Item = TextOrWords, Output = Vec<Entity>> + use<>> {
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
         let rows = TokenizerOptions::default().truncation(TruncationStrategy::LongestFirst);
         let rows = Rows::new(&self.tokenizer, &*self.model, Some(&rows));
         options.check(rows.longest())?;
@@ -178,17 +175,7 @@ impl Measured for TextOrWords {
     }
 }
 
-impl From<&str> for TextOrWords {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for TextOrWords {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
+from_text!(TextOrWords);
 
 impl From<Vec<String>> for TextOrWords {
     fn from(words: Vec<String>) -> Self {

@@ -14,7 +14,7 @@ use crate::pipeline::arguments::{self, OneOrMore};
 use crate::pipeline::flow::Work;
 use crate::pipeline::options::{TaskOptions, task_options};
 use crate::pipeline::scores;
-use crate::pipeline::skeleton::{Items, TaskSteps, pipeline};
+use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf, pipeline};
 use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
 use crate::tokenizer::{Encoding, TextInput, TruncationStrategy, Unfit};
 use crate::warning::warn;
@@ -110,10 +110,7 @@ impl TaskSteps for ZeroShotClassificationPipeline {
         }
     }
 
-    fn work(
-        &self,
-        options: &ZeroShotClassificationOptions,
-    ) -> Result<impl Work<Item = String, Output = ZeroShotClassification> + use<>> {
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
         let labels = options.candidate_labels.clone().unwrap_or_default();
         if labels.is_empty() {
             return Err(Error::option("candidate_labels", "name at least one label"));

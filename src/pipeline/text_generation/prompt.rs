@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result, quoted};
 use crate::pipeline::arguments;
+use crate::pipeline::skeleton::from_text;
 use crate::tokenizer::chat::Message;
 
 /// What to continue.
@@ -43,17 +44,7 @@ pub(super) fn check_contents(messages: &[Message]) -> Result<()> {
     )))
 }
 
-impl From<&str> for Prompt {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Prompt {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
+from_text!(Prompt);
 
 impl From<&String> for Prompt {
     fn from(text: &String) -> Self {

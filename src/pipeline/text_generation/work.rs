@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::generation::{self, GenerationConfig, Plan, Sequence, complete};
 use crate::pipeline::arguments;
 use crate::pipeline::flow::{Measured, Pace, Work};
-use crate::pipeline::skeleton::{Items, TaskSteps};
+use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
 use crate::pipeline::text_generation::output::answered;
 use crate::pipeline::text_generation::prepare::Prepared;
 use crate::pipeline::text_generation::{
@@ -21,16 +21,13 @@ impl TaskSteps for TextGenerationPipeline {
     type Output = Vec<Generated>;
     type Options = TextGenerationOptions;
 
-    fn work(
-        &self,
-        options: &TextGenerationOptions,
-    ) -> Result<impl Work<Item = Prompt, Output = Vec<Generated>> + use<>> {
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
         options.check()?;
         let config = self.config(options)?;
         Ok(Continuation { pipeline: self.clone(), options: options.clone(), config })
     }
 
-    fn read_input(&self, input: &Value, _: &TextGenerationOptions) -> Result<Items<Prompt>> {
+    fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<Prompt>> {
         let prompt = |item: &Value| match item {
             Value::String(text) => Ok(Prompt::from(text.as_str())),
             _ => Prompt::chat(item),
