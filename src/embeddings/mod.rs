@@ -100,8 +100,8 @@ impl SentenceEmbedder {
     ///
     /// # Errors
     ///
-    /// As [`AutoModel::open`](crate::models::AutoModel::open), and when a module is of no known kind or its
-    /// config is broken.
+    /// As [`AutoModel::open`](crate::models::AutoModel::open), and when a module is of no known
+    /// kind or its config is broken.
     pub fn open(source: impl Into<ModelSource>, options: &LoadOptions) -> Result<Self> {
         Self::from_files(&source.into().open()?, options)
     }
@@ -124,8 +124,8 @@ impl SentenceEmbedder {
         Ok(Self { body, prompts, similarity, truncate_dim: layout.truncate_dim })
     }
 
-    /// An embedder of a model and a tokenizer that are there already; both stay shared. It has no prompts of
-    /// its own, and compares by cosine.
+    /// An embedder of a model and a tokenizer that are there already; both stay shared. It has no
+    /// prompts of its own, and compares by cosine.
     ///
     /// # Errors
     ///
@@ -185,7 +185,7 @@ impl SentenceEmbedder {
     /// # Errors
     ///
     /// When there is no prompt of that name, an option is out of range, or as
-    /// [`Encoder::encode`](crate::models::heads::Encoder::encode).
+    /// [`Encoder::encode`].
     pub fn embed<T: AsRef<str> + Sync>(
         &self,
         texts: &[T],

@@ -131,8 +131,9 @@ impl Tokenizer {
         self.shared.backend.marks_continued_words()
     }
 
-    /// Whether the class refuses words given one by one ([`TextInput::Words`]), because the words
-    /// would lose the spaces that mark their beginnings: RoBERTa, GPT-2 and similar classes without
+    /// Whether the class refuses words given one by one
+    /// ([`TextInput::Words`](crate::tokenizer::TextInput::Words)), because the words would lose the
+    /// spaces that mark their beginnings: RoBERTa, GPT-2 and similar classes without
     /// `add_prefix_space`. Other byte-level tokenizers accept words.
     #[must_use]
     pub fn refuses_words(&self) -> bool {
@@ -140,7 +141,8 @@ impl Tokenizer {
     }
 
     /// Whether `token_type_ids` are among the inputs of the model (`model_input_names`). If not,
-    /// batches hold zeros, whatever [`Encoding::type_ids`] says.
+    /// batches hold zeros, whatever [`Encoding::type_ids`](crate::tokenizer::Encoding::type_ids)
+    /// says.
     #[must_use]
     pub fn returns_type_ids(&self) -> bool {
         !self.shared.settings.omits_type_ids

@@ -9,7 +9,8 @@ use crate::fields::choices;
 use crate::read::described;
 use crate::tokenizer::shared::Tokenizer;
 
-/// How to truncate a text that is too long. The rest is kept in [`Encoding::overflowing`].
+/// How to truncate a text that is too long. The rest is kept in
+/// [`Encoding::overflowing`](crate::tokenizer::Encoding::overflowing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Truncation {
@@ -53,7 +54,8 @@ impl Truncation {
 }
 
 choices! {
-    /// Which text of a pair is cut. In JSON `true` is `longest_first` and `false` `do_not_truncate`.
+    /// Which text of a pair is cut. In JSON `true` is `longest_first` and `false`
+    /// `do_not_truncate`.
     #[derive(Default)]
     #[serde(try_from = "Value")]
     TruncationStrategy, "truncation" {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernels::cached::{Block, Kind, Layout, TOKENS};
 
-/// The shape of what a layer adds to a [`KvCache`].
+/// The shape of what a layer adds to a [`KvCache`](super::KvCache).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CacheLayer {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::source::names::stays_inside;
 
 /// A repository on the Hugging Face Hub. What is not set here comes from the environment, see the
-/// [module](self).
+/// [module](crate::source::hub).
 ///
 /// ```
 /// use sconce::ModelSource;
@@ -102,9 +102,10 @@ impl HubRepo {
         self
     }
 
-    /// Reports progress to `callback` in place of the bars on stderr. It is called on the thread that
-    /// asks for the file, or by Xet on others: first with what is on the disk already, then for every piece
-    /// that arrives. It should return quickly. A file that is in the cache is not reported.
+    /// Reports progress to `callback` in place of the bars on stderr. It is called on the thread
+    /// that asks for the file, or by Xet on others: first with what is on the disk already, then
+    /// for every piece that arrives. It should return quickly. A file that is in the cache is not
+    /// reported.
     #[must_use]
     pub fn progress(
         mut self,
