@@ -1,9 +1,10 @@
 //! Text to token ids and back.
 //!
-//! [`Tokenizer`] reads what model repositories hold: `tokenizer.json` with its companions
-//! (`tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`), the older formats
-//! (`vocab.txt`, `vocab.json` with `merges.txt`, SentencePiece `.model`), and the vocabulary inside
-//! a GGUF file. Ids, texts and offsets are those of Python's fast tokenizers (transformers 4.57).
+//! [`Tokenizer`] reads the tokenizer files of model repositories: `tokenizer.json` with its
+//! companions (`tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`), the older
+//! formats (`vocab.txt`, `vocab.json` with `merges.txt`, SentencePiece `.model`), and the
+//! vocabulary inside a GGUF file. Ids, texts and offsets are those of Python's fast tokenizers
+//! (transformers 4.57).
 //!
 //! This folder is the only place that knows the `tokenizers` crate.
 //!
