@@ -379,6 +379,13 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
     if !rope.is_empty() {
         fields.insert("rope_scaling".to_owned(), rope.into());
     }
+    // True where a layer slides.
+    if let Some(Value::Array(slides)) = fields.get("attention.sliding_window_pattern") {
+        let kinds = ["full_attention", "sliding_attention"];
+        let types: Vec<_> =
+            slides.iter().map(|slides| kinds[usize::from(*slides == true)]).collect();
+        fields.insert("layer_types".to_owned(), types.into());
+    }
     // As llama.cpp has it.
     if let Some(heads) = fields.get("num_attention_heads").cloned() {
         fields.entry("num_key_value_heads").or_insert(heads);
