@@ -29,6 +29,7 @@ from transformers import (
     MistralConfig,
     MixtralConfig,
     Olmo2Config,
+    Olmo3Config,
     Phi3Config,
     PhiConfig,
     Qwen2Config,
@@ -637,6 +638,26 @@ GOLDENS = [
         Glm4Config,
         dict(head_dim=12, tie_word_embeddings=False),
         matters={"partial_rotary_factor": 1.0, "rope_theta": 10000.0},
+    ),
+    # YaRN on the last of the four layers alone.
+    family(
+        "olmo3-tiny",
+        Olmo3Config,
+        dict(
+            num_hidden_layers=4,
+            sliding_window=7,
+            tie_word_embeddings=False,
+            rope_scaling={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "beta_fast": 4.0, "beta_slow": 0.5},
+        ),
+        matters={"sliding_window": 100, "rope_scaling": None},
+    ),
+    family(
+        "olmo3-bias-tiny",
+        Olmo3Config,
+        dict(attention_bias=True, sliding_window=7, layer_types=["full_attention", "sliding_attention"], tie_word_embeddings=False),
+        matters={"sliding_window": 100},
+        gguf=(),
+        refused='a bias for "attn_output"',
     ),
     plain("phi-tiny", PhiConfig, dict(rope_theta=10000.0, intermediate_size=128), matters={"partial_rotary_factor": 1.0}),
     plain(

@@ -15,6 +15,7 @@ mod llama;
 mod mistral;
 mod mixtral;
 mod olmo2;
+mod olmo3;
 mod phi;
 mod phi3;
 mod qwen2;
@@ -42,6 +43,8 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &llama::FAMILY,
     &mistral::FAMILY,
     &mixtral::FAMILY,
+    // Reads the GGUF files of OLMo 2, too.
+    &olmo3::FAMILY,
     &olmo2::FAMILY,
     &phi::FAMILY,
     &phi3::FAMILY,

@@ -26,7 +26,7 @@ pub(super) const FAMILY: Family = Family {
     gguf: Dialect { types: &["olmo2"], head: Some(HeadWeights::Own), ..GGUF },
 };
 
-fn config(raw: &RawConfig) -> Result<DecoderConfig> {
+pub(super) fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let mut config = llama::config(&raw.with_default("rms_norm_eps", 1e-5))?;
     for layer in &mut config.layers {
         layer.norms = NormPlace::AfterHalf;
