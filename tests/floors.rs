@@ -279,8 +279,8 @@ impl Module {
             let mut parts: Vec<_> = path.split("::").map(|part| part.trim().to_owned()).collect();
             let mut base = here.clone();
             match parts[0].as_str() {
-                "crate" => return Some(parts.split_off(1)),
-                "self" => return Some([base, parts.split_off(1)].concat()),
+                "crate" => Some(parts.split_off(1)),
+                "self" => Some([base, parts.split_off(1)].concat()),
                 "super" => {
                     while parts.first().is_some_and(|part| part == "super") {
                         parts.remove(0);

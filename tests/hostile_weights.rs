@@ -219,12 +219,12 @@ fn lying_gguf_headers() {
     refuse(|file| file.tensors[1].name = "a.weight", "\"a.weight\" twice");
     refuse(|file| file.tensors[0].shape = vec![1; 5], "5 dimensions");
     refuse(|file| file.tensors[0].shape = vec![u64::MAX, 2], "impossible shape");
-    refuse(|file| file.tensors[0].shape = vec![1 << 61, 4], "no whole blocks");
+    refuse(|file| file.tensors[0].shape = vec![1 << 61, 4], "not whole blocks");
     refuse(|file| file.tensors[0].shape = vec![1 << 40], "beyond the file");
     refuse(|file| file.tensors[0].offset = u64::MAX - 31, "beyond the file");
     refuse(|file| file.tensors[0].offset = 1 << 20, "beyond the file");
     refuse(|file| file.tensors[0].offset = 4, "no multiple of 32");
-    refuse(|file| file.tensors[1].shape = vec![32, 1], "no whole blocks");
+    refuse(|file| file.tensors[1].shape = vec![32, 1], "not whole blocks");
     refuse(|file| file.data.truncate(65), "beyond the file");
     for offset in [0, 32] {
         let mut file = GgufBytes::honest();
@@ -345,7 +345,7 @@ fn shards_stay_in_their_folder_and_hold_what_the_index_says() {
     for outside in ["../shard", "/etc/passwd", "sub/shard", "..", ".", ""] {
         let error = open(&format!(r#"{{"weight_map":{{"a":"{outside}"}}}}"#)).unwrap_err();
         let Error::Malformed { path, reason } = error else { panic!("{error:?}") };
-        assert!(path.ends_with(index_name) && reason.contains("no file name of a shard"));
+        assert!(path.ends_with(index_name) && reason.contains("not the file name of a shard"));
     }
     let error = open(r#"{"weight_map":{"a":"shard","b":"gone"}}"#).unwrap_err();
     assert!(matches!(&error, Error::MissingFile { file, .. } if file == "gone"), "{error:?}");
@@ -426,7 +426,7 @@ fn hostile_pickles() {
     let legacy = golden("legacy.bin");
     let magic = &legacy[..15];
     let refuse = |pickle: &[u8], words| refused(TORCH, &[magic, pickle].concat(), words);
-    refused(TORCH, b"", "no PyTorch checkpoint");
+    refused(TORCH, b"", "not a PyTorch checkpoint");
     refused(TORCH, b"PK\x03\x04 and nothing", "");
     refuse(b"", "truncated");
     refuse(b"t.", "more off its stack");

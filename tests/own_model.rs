@@ -23,7 +23,7 @@ struct OneLayer {
 }
 
 impl OneLayer {
-    fn new() -> Result<Arc<dyn CausalLm>> {
+    fn shared() -> Result<Arc<dyn CausalLm>> {
         let matrix = |rows: usize, seed: usize| {
             let numbers =
                 (0..rows * SIZE).map(|at| ((at * 7919 + seed) % 1009) as f32 / 252.0 - 2.0);
@@ -89,7 +89,7 @@ impl CausalLm for OneLayer {
 
 #[test]
 fn it_generates_what_it_gives_without_a_cache() -> Result<()> {
-    let model = OneLayer::new()?;
+    let model = OneLayer::shared()?;
     let prompts = [vec![1, 2, 3], vec![7], (0..90).map(|id| id % 40).collect()];
     let config = GenerationConfig::default().max_new_tokens(70);
     let mut expected = Vec::new();

@@ -200,7 +200,7 @@ const KNOWN: &[Known] = &[
             subject.set_json(name, &index);
             subject.into()
         },
-        File(&["index.json", "no file name of a shard"]),
+        File(&["index.json", "not the file name of a shard"]),
     ),
     (
         || {

@@ -1,6 +1,7 @@
 //! Caches against plain lists of tokens.
 
 use std::fs;
+use std::slice;
 
 use candle_core::{DType, Device, Tensor};
 
@@ -207,10 +208,10 @@ fn windows_let_go_of_what_is_far_behind_them() -> Result<()> {
     let sliding = sliding - full;
     // The width of 12 channels is 16.
     assert!(cache.bytes() <= 3072 * full + (1024 + 70 + 2 * TOKENS) * (sliding + 8));
-    check(&mut cache, &[ids.clone()], Place::Blocks)?;
+    check(&mut cache, slice::from_ref(&ids), Place::Blocks)?;
     let error = cache.truncate(1900).unwrap_err();
     assert!(error.to_string().contains("sliding window"), "{error}");
-    check(&mut cache, &[ids.clone()], Place::Blocks)?;
+    check(&mut cache, slice::from_ref(&ids), Place::Blocks)?;
     let mut whole = cache.fork()?;
     cache.truncate(1976)?;
     check(&mut cache, &[ids[..1976].to_vec()], Place::Blocks)?;

@@ -264,7 +264,7 @@ impl Client {
             }
             (_, Some("RevisionNotFound")) => {
                 let reason = format!(
-                    "there is not a branch, tag or commit {revision:?}; see {page}/tree/main"
+                    "there is no branch, tag or commit {revision:?}; see {page}/tree/main"
                 );
                 (Cause::NoRevision, reason)
             }
