@@ -656,7 +656,7 @@ fn quantized_checkpoints_whose_tensors_do_not_fit_are_refused() {
     let bytes = [0; 32];
     for (text, expected) in [
         ("{", "EOF"),
-        (r#"{"blocksize": 64, "shape": [8, 9]}"#, "no 8 x 9 weights"),
+        (r#"{"blocksize": 64, "shape": [8, 9]}"#, "not 8 x 9 weights"),
         (r#"{"blocksize": 64, "shape": [4294967296, 4294967296]}"#, "weights of 4 bits"),
         (r#"{"blocksize": 0, "shape": [8, 8]}"#, "does not scale all blocks"),
         (r#"{"blocksize": 32, "shape": [8, 8]}"#, "does not scale all blocks"),
