@@ -223,7 +223,7 @@ fn lying_gguf_headers() {
     refuse(|file| file.tensors[0].shape = vec![1 << 40], "beyond the file");
     refuse(|file| file.tensors[0].offset = u64::MAX - 31, "beyond the file");
     refuse(|file| file.tensors[0].offset = 1 << 20, "beyond the file");
-    refuse(|file| file.tensors[0].offset = 4, "no multiple of 32");
+    refuse(|file| file.tensors[0].offset = 4, "not a multiple of 32");
     refuse(|file| file.tensors[1].shape = vec![32, 1], "not whole blocks");
     refuse(|file| file.data.truncate(65), "beyond the file");
     for offset in [0, 32] {
