@@ -263,9 +263,8 @@ impl Client {
                 (Cause::Broken, format!("{url}, where the Hub redirects to, answered {status}"))
             }
             (_, Some("RevisionNotFound")) => {
-                let reason = format!(
-                    "there is no branch, tag or commit {revision:?}; see {page}/tree/main"
-                );
+                let reason =
+                    format!("there is no branch, tag or commit {revision:?}; see {page}/tree/main");
                 (Cause::NoRevision, reason)
             }
             (_, Some("GatedRepo")) => {
