@@ -57,10 +57,13 @@ impl Plan {
 
     /// Applies all processors to `logits`, one for each item of the vocabulary. `tokens` is the
     /// prompt and everything generated so far.
-    pub fn process(&mut self, tokens: &[u32], logits: &mut [f32]) {
-        for processor in self.processors.iter_mut().chain(&mut self.filters) {
-            processor.process(tokens, logits);
-        }
+    ///
+    /// # Errors
+    ///
+    /// What a processor returns.
+    pub fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
+        let mut chain = self.processors.iter_mut().chain(&mut self.filters);
+        chain.try_for_each(|processor| processor.process(tokens, logits))
     }
 
     /// Applies all processors to `logits` and chooses the next token. `tokens` is the prompt and
@@ -68,11 +71,11 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// When the processed logits hold NaN or `+inf`, or are all `-inf`.
+    /// When the processed logits hold NaN or `+inf`, or are all `-inf`, and what a processor returns.
     pub fn next(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<Token> {
         let unchanged = self.processors.is_empty() && self.filters.is_empty();
         let own = (!unchanged).then(|| logits.to_vec());
-        self.process(tokens, logits);
+        self.process(tokens, logits)?;
         let (index, softmax) = self.sampler.pick(logits)?;
         let (own, own_softmax) = match &own {
             Some(own) => (own.as_slice(), Softmax::of(own)),

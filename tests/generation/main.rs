@@ -39,8 +39,9 @@ struct Case {
 struct Users;
 
 impl LogitsProcessor for Users {
-    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         logits.iter_mut().step_by(2).for_each(|logit| *logit += 1.5);
+        Ok(())
     }
 }
 
@@ -58,7 +59,7 @@ fn processors_as_transformers() {
         if case.user {
             plan = plan.with_processor(Box::new(Users));
         }
-        plan.process(&[case.prompt.as_slice(), &case.new].concat(), &mut logits);
+        plan.process(&[case.prompt.as_slice(), &case.new].concat(), &mut logits).unwrap();
         for (index, (&found, expected)) in logits.iter().zip(&case.expected).enumerate() {
             let expected = logit(expected);
             assert!(

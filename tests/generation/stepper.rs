@@ -130,10 +130,11 @@ fn log_probabilities_are_the_models_own_and_those_drawn_with() {
 struct Breaks(u32);
 
 impl LogitsProcessor for Breaks {
-    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         if tokens.contains(&self.0) {
             logits.fill(f32::NEG_INFINITY);
         }
+        Ok(())
     }
 }
 

@@ -96,10 +96,11 @@ fn the_model_may_ask_for_several_sequences() {
 struct Only(u32);
 
 impl LogitsProcessor for Only {
-    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         let logit = logits[self.0 as usize];
         logits.fill(f32::NEG_INFINITY);
         logits[self.0 as usize] = logit;
+        Ok(())
     }
 }
 

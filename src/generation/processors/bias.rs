@@ -1,6 +1,7 @@
 //! Processors that favour or rule out given tokens and sequences.
 
 use super::{LogitsProcessor, rule_out};
+use crate::error::Result;
 
 /// Adds a bias to the last token of a sequence whenever the tokens before it are there; of `-inf`,
 /// for sequences that must not come (`SequenceBiasLogitsProcessor`, `NoBadWordsLogitsProcessor`).
@@ -22,7 +23,7 @@ impl SequenceBias {
 }
 
 impl LogitsProcessor for SequenceBias {
-    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         for (sequence, bias) in &self.0 {
             let Some((last, prefix)) = sequence.split_last() else { continue };
             // transformers wants as many tokens as the whole sequence has, though its prefix is one
@@ -33,6 +34,7 @@ impl LogitsProcessor for SequenceBias {
                 *logit += bias;
             }
         }
+        Ok(())
     }
 }
 
@@ -45,9 +47,10 @@ pub(in crate::generation) struct Suppress {
 }
 
 impl LogitsProcessor for Suppress {
-    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         if self.only_at.is_none_or(|length| length == tokens.len()) {
             rule_out(&self.ids, logits);
         }
+        Ok(())
     }
 }

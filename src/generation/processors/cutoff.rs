@@ -1,6 +1,7 @@
 //! Processors that keep the likeliest tokens.
 
 use super::LogitsProcessor;
+use crate::error::Result;
 use crate::generation::softmax::Softmax;
 
 /// Keeps the `k` likeliest tokens and what ties with the last of them (`TopKLogitsWarper`).
@@ -18,7 +19,7 @@ impl TopK {
 }
 
 impl LogitsProcessor for TopK {
-    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         let descending = |a: &f32, b: &f32| b.total_cmp(a);
         let top = &mut self.scratch;
         top.clear();
@@ -36,6 +37,7 @@ impl LogitsProcessor for TopK {
         if top.len() >= self.k {
             rule_out_below(*top.select_nth_unstable_by(self.k - 1, descending).1, logits);
         }
+        Ok(())
     }
 }
 
@@ -48,7 +50,7 @@ pub(in crate::generation) struct TopP {
 }
 
 impl LogitsProcessor for TopP {
-    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         let softmax = Softmax::of(logits);
         let unlikely = (1.0 - self.p) as f32;
         // Even if all were as unlikely as this, together they would not reach the border: these are
@@ -69,6 +71,7 @@ impl LogitsProcessor for TopP {
         for &(_, index) in &ranked[..removed.min(ranked.len().saturating_sub(1))] {
             logits[index as usize] = f32::NEG_INFINITY;
         }
+        Ok(())
     }
 }
 
@@ -84,7 +87,7 @@ pub(in crate::generation) enum Cutoff {
 }
 
 impl LogitsProcessor for Cutoff {
-    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         let softmax = Softmax::of(logits);
         let threshold = match *self {
             Self::Epsilon(epsilon) => epsilon,
@@ -97,6 +100,7 @@ impl LogitsProcessor for Cutoff {
                 *logit = f32::NEG_INFINITY;
             }
         }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Processors that depend on how many tokens there are.
 
 use super::{LogitsProcessor, rule_out};
+use crate::error::Result;
 
 /// Rules the end out while there are fewer than `length` tokens (`MinLengthLogitsProcessor`,
 /// `MinNewTokensLengthLogitsProcessor`).
@@ -11,10 +12,11 @@ pub(in crate::generation) struct MinLength {
 }
 
 impl LogitsProcessor for MinLength {
-    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         if tokens.len() < self.length {
             rule_out(&self.eos, logits);
         }
+        Ok(())
     }
 }
 
@@ -27,7 +29,7 @@ pub(in crate::generation) struct ForcedTokens {
 }
 
 impl LogitsProcessor for ForcedTokens {
-    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         if tokens.len() == self.length {
             logits.fill(f32::NEG_INFINITY);
             for &id in &self.ids {
@@ -36,6 +38,7 @@ impl LogitsProcessor for ForcedTokens {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -50,7 +53,7 @@ pub(in crate::generation) struct ExponentialDecay {
 }
 
 impl LogitsProcessor for ExponentialDecay {
-    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         if tokens.len() > self.start {
             let growth = self.factor.powf((tokens.len() - self.start) as f64) - 1.0;
             // Far beyond any logit, and still finite after what may follow.
@@ -62,5 +65,6 @@ impl LogitsProcessor for ExponentialDecay {
                 }
             }
         }
+        Ok(())
     }
 }

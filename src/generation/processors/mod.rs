@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::Result;
+
 mod bias;
 mod cutoff;
 mod length;
@@ -26,7 +28,11 @@ pub(super) use typical::Typical;
 pub trait LogitsProcessor: CloneProcessor + fmt::Debug + Send + Sync {
     /// Edits `logits`, one per vocabulary item; `-inf` rules an item out. `tokens` is the prompt
     /// and everything generated so far.
-    fn process(&mut self, tokens: &[u32], logits: &mut [f32]);
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from its work, which ends the answer as an error.
+    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()>;
 }
 
 /// How a [`LogitsProcessor`] behind a pointer is cloned. All that are `Clone` have it.

@@ -1,6 +1,7 @@
 //! Processors against (or for) saying the same again.
 
 use super::{LogitsProcessor, rule_out};
+use crate::error::Result;
 
 /// Divides the positive and multiplies the negative logits of tokens seen before
 /// (`RepetitionPenaltyLogitsProcessor`, and with a prompt `EncoderRepetitionPenaltyLogitsProcessor`).
@@ -24,7 +25,7 @@ impl RepetitionPenalty {
 }
 
 impl LogitsProcessor for RepetitionPenalty {
-    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         let tokens = self.prompt.as_deref().unwrap_or(tokens);
         // All are read before any is written, so a token seen twice is not punished twice.
         self.scores.clear();
@@ -34,6 +35,7 @@ impl LogitsProcessor for RepetitionPenalty {
                 *logit = if score < 0.0 { score * self.penalty } else { score / self.penalty };
             }
         }
+        Ok(())
     }
 }
 
@@ -48,8 +50,8 @@ pub(in crate::generation) struct NoRepeatNgram {
 }
 
 impl LogitsProcessor for NoRepeatNgram {
-    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) {
-        let Some(start) = (tokens.len() + 1).checked_sub(self.size) else { return };
+    fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
+        let Some(start) = (tokens.len() + 1).checked_sub(self.size) else { return Ok(()) };
         let prefix = &tokens[start..];
         for ngram in self.prompt.as_deref().unwrap_or(tokens).windows(self.size) {
             if let Some((last, before)) = ngram.split_last()
@@ -58,5 +60,6 @@ impl LogitsProcessor for NoRepeatNgram {
                 rule_out(&[*last], logits);
             }
         }
+        Ok(())
     }
 }

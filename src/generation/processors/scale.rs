@@ -1,6 +1,7 @@
 //! Processors that touch every logit alike.
 
 use super::LogitsProcessor;
+use crate::error::Result;
 use crate::generation::softmax::Softmax;
 
 /// Divides by the temperature (`TemperatureLogitsWarper`).
@@ -8,10 +9,11 @@ use crate::generation::softmax::Softmax;
 pub(in crate::generation) struct Temperature(pub(in crate::generation) f32);
 
 impl LogitsProcessor for Temperature {
-    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         for logit in logits {
             *logit /= self.0;
         }
+        Ok(())
     }
 }
 
@@ -20,10 +22,11 @@ impl LogitsProcessor for Temperature {
 pub(in crate::generation) struct RemoveInvalid;
 
 impl LogitsProcessor for RemoveInvalid {
-    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         for logit in logits {
             *logit = if logit.is_nan() { 0.0 } else { logit.clamp(f32::MIN, f32::MAX) };
         }
+        Ok(())
     }
 }
 
@@ -32,10 +35,11 @@ impl LogitsProcessor for RemoveInvalid {
 pub(in crate::generation) struct Renormalize;
 
 impl LogitsProcessor for Renormalize {
-    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         let softmax = Softmax::of(logits);
         for logit in logits {
             *logit = softmax.log_probability(*logit);
         }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::LogitsProcessor;
 use super::cutoff::{leading, ranked};
+use crate::error::Result;
 use crate::generation::softmax::Softmax;
 
 /// Keeps the tokens whose information is closest to the entropy, until they reach probability
@@ -12,7 +13,7 @@ pub(in crate::generation) struct Typical {
 }
 
 impl LogitsProcessor for Typical {
-    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         let softmax = Softmax::of(logits);
         let entropy = softmax.entropy(logits);
         let surprise = |logit| (-softmax.log_probability(logit) - entropy).abs();
@@ -27,5 +28,6 @@ impl LogitsProcessor for Typical {
                 }
             }
         }
+        Ok(())
     }
 }
