@@ -39,7 +39,7 @@ struct Case {
 struct Users;
 
 impl LogitsProcessor for Users {
-    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> sconce::Result<()> {
         logits.iter_mut().step_by(2).for_each(|logit| *logit += 1.5);
         Ok(())
     }
