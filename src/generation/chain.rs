@@ -6,11 +6,11 @@ use crate::error::{Error, Result};
 use crate::generation::config::GenerationConfig;
 use crate::generation::plan::Plan;
 use crate::generation::processors::{
-    Cutoff, ExponentialDecay, ForcedTokens, LogitsProcessor, MinLength, NoRepeatNgram,
-    RemoveInvalid, Renormalize, RepetitionPenalty, SequenceBias, Suppress, Temperature, TopK, TopP,
-    Typical,
+    EpsilonCutoff, EtaCutoff, ExponentialDecay, ForcedTokens, LogitsProcessor, MinLength, MinP,
+    NoRepeatNgram, RemoveInvalid, Renormalize, RepetitionPenalty, SequenceBias, Suppress,
+    Temperature, TopK, TopP, Typical,
 };
-use crate::generation::sampler::Sampler;
+use crate::generation::sampler::{Greedy, Multinomial, Sampler};
 use crate::generation::stop::{StopRules, StopStrings, refuse_empty};
 use crate::models::ModelLimits;
 use crate::tokenizer::Tokenizer;
@@ -50,12 +50,8 @@ impl GenerationConfig {
         self.check_return_sequences()?;
         Ok(Plan {
             processors: self.processors(prompt, limits, length, &eos)?,
-            filters: self.filters()?,
-            sampler: if self.samples() {
-                Sampler::multinomial(self.seed.unwrap_or_else(rand::random))
-            } else {
-                Sampler::Greedy
-            },
+            filters: self.filters(1)?,
+            sampler: self.sampler(),
             stop: StopRules {
                 prompt: prompt.len(),
                 length,
@@ -76,6 +72,13 @@ impl GenerationConfig {
 
     fn samples(&self) -> bool {
         self.do_sample.unwrap_or(false)
+    }
+
+    fn sampler(&self) -> Box<dyn Sampler> {
+        match self.samples() {
+            true => Box::new(Multinomial::seeded(self.seed.unwrap_or_else(rand::random))),
+            false => Box::new(Greedy),
+        }
     }
 
     /// The end-of-sequence ids without repetitions.
@@ -157,88 +160,65 @@ impl GenerationConfig {
     ) -> Result<Vec<Box<dyn LogitsProcessor>>> {
         let mut list = Vec::<Box<dyn LogitsProcessor>>::new();
         if let Some(biases) = non_empty(&self.sequence_bias) {
-            for (sequence, bias) in biases {
-                check_sequence("sequence_bias", sequence, limits)?;
-                number("sequence_bias", *bias, "must be a number or -inf", |it| {
-                    it < f64::INFINITY
-                })?;
-            }
-            let biases = biases.iter().map(|(sequence, bias)| (sequence.clone(), *bias as f32));
-            list.push(Box::new(SequenceBias::new(biases)));
+            check_sequences("sequence_bias", biases.iter().map(|(sequence, _)| sequence), limits)?;
+            list.push(Box::new(SequenceBias::new(biases.iter().cloned())?));
         }
-        let positive = "must be a strictly positive number";
         if let Some(bonus) = self.encoder_repetition_penalty.filter(|&it| it != 1.0) {
-            number("encoder_repetition_penalty", bonus, positive, is_positive)?;
-            list.push(Box::new(RepetitionPenalty::favouring(prompt, bonus)));
+            list.push(Box::new(RepetitionPenalty::favouring(prompt, bonus)?));
         }
         if let Some(penalty) = self.repetition_penalty.filter(|&it| it != 1.0) {
-            number("repetition_penalty", penalty, positive, is_positive)?;
-            list.push(Box::new(RepetitionPenalty::new(penalty)));
+            list.push(Box::new(RepetitionPenalty::new(penalty)?));
         }
         if let Some(size) = self.no_repeat_ngram_size.filter(|&it| it > 0) {
-            list.push(Box::new(NoRepeatNgram { size, prompt: None }));
+            list.push(Box::new(NoRepeatNgram::new(size)?));
         }
         if let Some(size) = self.encoder_no_repeat_ngram_size.filter(|&it| it > 0) {
-            list.push(Box::new(NoRepeatNgram { size, prompt: Some(prompt.to_vec()) }));
+            list.push(Box::new(NoRepeatNgram::of_prompt(size, prompt)?));
         }
         if let Some(words) = non_empty(&self.bad_words_ids) {
-            for word in words {
-                check_sequence("bad_words_ids", word, limits)?;
-            }
-            let ends = |word: &&Vec<u32>| matches!(word[..], [id] if eos.contains(&id));
-            let words = words.iter().filter(|word| !ends(word)).cloned();
-            list.push(Box::new(SequenceBias::new(words.map(|word| (word, f32::NEG_INFINITY)))));
+            check_sequences("bad_words_ids", words, limits)?;
+            list.push(Box::new(SequenceBias::bad_words(words.iter().cloned(), eos)?));
         }
         let shortest = match self.min_new_tokens {
             Some(new) => prompt.len().saturating_add(new),
             None => self.min_length.unwrap_or(0),
         };
         if shortest > 0 && !eos.is_empty() {
-            list.push(Box::new(MinLength { length: shortest, eos: eos.to_vec() }));
+            list.push(Box::new(MinLength::new(shortest, eos)));
         }
         if let Some(bos) = self.forced_bos_token_id {
-            check_sequence("forced_bos_token_id", &[bos], limits)?;
-            list.push(Box::new(ForcedTokens { length: 1, ids: vec![bos] }));
+            check_sequences("forced_bos_token_id", [&vec![bos]], limits)?;
+            list.push(Box::new(ForcedTokens::new(1, &[bos])));
         }
         if let Some(ids) = non_empty(&self.forced_eos_token_id) {
-            check_sequence("forced_eos_token_id", ids, limits)?;
-            list.push(Box::new(ForcedTokens { length: length - 1, ids: ids.to_vec() }));
+            check_sequences("forced_eos_token_id", [&ids.to_vec()], limits)?;
+            list.push(Box::new(ForcedTokens::new(length - 1, ids)));
         }
         if self.remove_invalid_values.unwrap_or(false) {
             list.push(Box::new(RemoveInvalid));
         }
         if let Some((start, factor)) = self.exponential_decay_length_penalty {
-            let name = "exponential_decay_length_penalty";
-            number(name, factor, "the factor must be finite and not negative", |it| {
-                it.is_finite() && it >= 0.0
-            })?;
-            if eos.is_empty() {
-                return Err(Error::option(name, "there is no `eos_token_id` to make likelier"));
-            }
             let start = prompt.len().saturating_add(start);
-            list.push(Box::new(ExponentialDecay { start, factor, eos: eos.to_vec() }));
+            list.push(Box::new(ExponentialDecay::new(start, factor, eos)?));
         }
         if let Some(ids) = non_empty(&self.suppress_tokens) {
-            list.push(Box::new(Suppress { ids: ids.to_vec(), only_at: None }));
+            list.push(Box::new(Suppress::always(ids)));
         }
         if let Some(ids) = non_empty(&self.begin_suppress_tokens) {
             // A forced second token is not the first that is free.
             let forced = usize::from(prompt.len() == 1 && self.forced_bos_token_id.is_some());
-            let only_at = Some(prompt.len() + forced);
-            list.push(Box::new(Suppress { ids: ids.to_vec(), only_at }));
+            list.push(Box::new(Suppress::at(prompt.len() + forced, ids)));
         }
         Ok(list)
     }
 
-    /// Everything after the caller's own processors, in the order of `_get_logits_processor`.
-    fn filters(&self) -> Result<Vec<Box<dyn LogitsProcessor>>> {
+    /// Everything after the caller's own processors, in the order of `_get_logits_processor`. At least
+    /// `least` tokens are left.
+    fn filters(&self, least: usize) -> Result<Vec<Box<dyn LogitsProcessor>>> {
         let mut list = Vec::<Box<dyn LogitsProcessor>>::new();
         if self.samples() {
             if let Some(temperature) = self.temperature.filter(|&it| it != 1.0) {
-                let hint = "must be a strictly positive number; for the likeliest token always, \
-                            turn `do_sample` off";
-                number("temperature", temperature, hint, is_positive)?;
-                list.push(Box::new(Temperature(temperature as f32)));
+                list.push(Box::new(Temperature::new(temperature)?));
             }
             let k = self.top_k.unwrap_or(DEFAULT_TOP_K);
             let k = usize::try_from(k).map_err(|_| {
@@ -248,29 +228,22 @@ impl GenerationConfig {
                 )
             })?;
             if k > 0 {
-                list.push(Box::new(TopK::new(k)));
+                list.push(Box::new(TopK::new(k)?.min_tokens_to_keep(least)));
             }
             if let Some(p) = self.top_p.filter(|&it| it != 1.0) {
-                number("top_p", p, "must be in [0, 1]", |it| (0.0..=1.0).contains(&it))?;
-                list.push(Box::new(TopP { p }));
+                list.push(Box::new(TopP::new(p)?.min_tokens_to_keep(least)));
             }
             if let Some(p) = self.min_p.filter(|&it| it != 0.0) {
-                number("min_p", p, "must be in [0, 1]", |it| (0.0..=1.0).contains(&it))?;
-                list.push(Box::new(Cutoff::MinP(p as f32)));
+                list.push(Box::new(MinP::new(p)?.min_tokens_to_keep(least)));
             }
             if let Some(mass) = self.typical_p.filter(|&it| it != 1.0) {
-                let range = "must be above 0 and at most 1";
-                number("typical_p", mass, range, |it| it > 0.0 && it <= 1.0)?;
-                list.push(Box::new(Typical { mass: mass as f32 }));
+                list.push(Box::new(Typical::new(mass)?.min_tokens_to_keep(least)));
             }
-            let range = "must be in [0, 1)";
             if let Some(epsilon) = self.epsilon_cutoff.filter(|&it| it != 0.0) {
-                number("epsilon_cutoff", epsilon, range, |it| (0.0..1.0).contains(&it))?;
-                list.push(Box::new(Cutoff::Epsilon(epsilon as f32)));
+                list.push(Box::new(EpsilonCutoff::new(epsilon)?.min_tokens_to_keep(least)));
             }
             if let Some(epsilon) = self.eta_cutoff.filter(|&it| it != 0.0) {
-                number("eta_cutoff", epsilon, range, |it| (0.0..1.0).contains(&it))?;
-                list.push(Box::new(Cutoff::Eta(epsilon as f32)));
+                list.push(Box::new(EtaCutoff::new(epsilon)?.min_tokens_to_keep(least)));
             }
         }
         if self.renormalize_logits.unwrap_or(false) {
@@ -296,29 +269,18 @@ fn check_prompt(prompt: &[u32], limits: ModelLimits) -> Result<()> {
     }
 }
 
-fn check_sequence(option: &str, sequence: &[u32], limits: ModelLimits) -> Result<()> {
-    if sequence.is_empty() {
-        return Err(Error::option(option, "holds an empty sequence"));
-    }
-    match sequence.iter().find(|&&id| id as usize >= limits.vocab) {
+fn check_sequences<'a>(
+    option: &str,
+    sequences: impl IntoIterator<Item = &'a Vec<u32>>,
+    limits: ModelLimits,
+) -> Result<()> {
+    match sequences.into_iter().flatten().find(|&&id| id as usize >= limits.vocab) {
         None => Ok(()),
         Some(id) => Err(Error::option(
             option,
             format!("id {id} is outside the vocabulary of {}", limits.vocab),
         )),
     }
-}
-
-fn number(option: &str, value: f64, rule: &str, holds: impl Fn(f64) -> bool) -> Result<()> {
-    if holds(value) {
-        Ok(())
-    } else {
-        Err(Error::option(option, format!("is {value}, but {rule}")))
-    }
-}
-
-fn is_positive(value: f64) -> bool {
-    value > 0.0 && (value as f32) > 0.0 && value.is_finite()
 }
 
 fn non_empty<T>(list: &Option<Vec<T>>) -> Option<&[T]> {

@@ -2,32 +2,95 @@
 
 use std::time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::generation::distribution::Distribution;
 use crate::generation::processors::LogitsProcessor;
-use crate::generation::sampler::{Sampler, Token, top_logprobs};
+use crate::generation::sampler::{Greedy, Sampler, Token, top_logprobs};
 use crate::generation::softmax::Softmax;
-use crate::generation::stop::{FinishReason, StopRules, StopStrings, StoppingCriterion};
+use crate::generation::stop::{
+    FinishReason, StopRules, StopStrings, StoppingCriterion, refuse_empty,
+};
+use crate::tokenizer::Tokenizer;
 
-/// How one prompt is continued: the logits processors in transformers' order, the sampler and the
-/// stop rules. Made by [`GenerationConfig::plan`](super::GenerationConfig::plan); a plan serves one
+/// How one prompt is continued: logits processors, filters, a sampler and stop rules. A plan serves one
 /// answer. A clone goes on from the same state with the same random numbers.
+///
+/// [`GenerationConfig::plan`](super::GenerationConfig::plan) makes a plan from options, in transformers'
+/// order. [`new`](Self::new) makes one of your own parts. Both can be read and edited: processors can be
+/// inserted anywhere, removed and replaced.
+///
+/// ```
+/// use sconce::generation::processors::{RepetitionPenalty, Temperature, TopK};
+/// use sconce::generation::{GenerationConfig, Multinomial, Plan};
+/// use sconce::models::ModelLimits;
+///
+/// // Of parts:
+/// let prompt = [5, 17, 42];
+/// let mut plan = Plan::new(&prompt, 20)
+///     .with_processor(Box::new(RepetitionPenalty::new(1.2)?))
+///     .with_filter(Box::new(TopK::new(40)?))
+///     .with_sampler(Box::new(Multinomial::seeded(7)))
+///     .with_eos_token_id(vec![2]);
+/// assert_eq!(plan.processors().len() + plan.filters().len(), 2);
+///
+/// // Of options, edited: the temperature last instead of first.
+/// let config = GenerationConfig::default().do_sample(true).temperature(0.7).top_p(0.9);
+/// let mut plan = config.plan(&prompt, ModelLimits::new(100, 2048), None)?;
+/// let filters = plan.filters_mut();
+/// let place = filters.iter().position(|filter| filter.is::<Temperature>()).unwrap();
+/// let temperature = filters.remove(place);
+/// filters.push(temperature);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// From the options, then the caller's own.
     pub(super) processors: Vec<Box<dyn LogitsProcessor>>,
     /// Temperature, top-k, top-p and what else narrows the distribution for sampling: run last.
     pub(super) filters: Vec<Box<dyn LogitsProcessor>>,
-    pub(super) sampler: Sampler,
+    pub(super) sampler: Box<dyn Sampler>,
     pub(super) stop: StopRules,
     pub(super) top_logprobs: usize,
 }
 
 impl Plan {
+    /// Continues `prompt` by up to `max_new_tokens` tokens, at least one, and each time takes the likeliest
+    /// token. The other methods add to that.
+    #[must_use]
+    pub fn new(prompt: &[u32], max_new_tokens: usize) -> Self {
+        let stop = StopRules {
+            prompt: prompt.len(),
+            length: prompt.len().saturating_add(max_new_tokens.max(1)),
+            eos: Vec::new(),
+            strings: None,
+            criteria: Vec::new(),
+            start: Instant::now(),
+            time: None,
+        };
+        let (processors, filters) = (Vec::new(), Vec::new());
+        Self { processors, filters, sampler: Box::new(Greedy), stop, top_logprobs: 0 }
+    }
+
     /// Adds a processor of your own: after those of the options so far, but before temperature and
-    /// the filters of sampling, where transformers puts its `logits_processor` argument.
+    /// the filters of sampling, where transformers puts its `logits_processor` argument. For another place
+    /// there are [`processors_mut`](Self::processors_mut) and [`filters_mut`](Self::filters_mut).
     #[must_use]
     pub fn with_processor(mut self, processor: Box<dyn LogitsProcessor>) -> Self {
         self.processors.push(processor);
+        self
+    }
+
+    /// Adds a processor after all others.
+    #[must_use]
+    pub fn with_filter(mut self, filter: Box<dyn LogitsProcessor>) -> Self {
+        self.filters.push(filter);
+        self
+    }
+
+    /// Chooses tokens with `sampler`.
+    #[must_use]
+    pub fn with_sampler(mut self, sampler: Box<dyn Sampler>) -> Self {
+        self.sampler = sampler;
         self
     }
 
@@ -38,12 +101,46 @@ impl Plan {
         self
     }
 
-    /// Draws with another seed, where it samples: for several answers to one prompt.
+    /// Ends the answer with one of these ids, and with no others.
+    #[must_use]
+    pub fn with_eos_token_id(mut self, eos: Vec<u32>) -> Self {
+        self.stop.eos = eos;
+        self
+    }
+
+    /// Ends the answer with the token that completes one of these strings, and with no others. `prompt` is
+    /// what is continued: a string may begin in it.
+    ///
+    /// # Errors
+    ///
+    /// When a string is empty, or the tokenizer cannot decode the prompt.
+    pub fn with_stop_strings(
+        mut self,
+        strings: &[String],
+        tokenizer: &Tokenizer,
+        prompt: &[u32],
+    ) -> Result<Self> {
+        refuse_empty(strings)?;
+        self.stop.strings = match strings.is_empty() {
+            true => None,
+            false => Some(StopStrings::new(strings, tokenizer, prompt)?),
+        };
+        Ok(self)
+    }
+
+    /// How many of the likeliest tokens are reported beside each token
+    /// ([`Token::top_logprobs`](super::Token::top_logprobs)).
+    #[must_use]
+    pub fn with_top_logprobs(mut self, count: usize) -> Self {
+        self.top_logprobs = count;
+        self
+    }
+
+    /// Starts all random numbers over from another seed: for several answers to one prompt.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
-        if let Sampler::Multinomial(_) = self.sampler {
-            self.sampler = Sampler::multinomial(seed);
-        }
+        self.sampler.reseed(seed);
+        self.processors.iter_mut().chain(&mut self.filters).for_each(|it| it.reseed(seed));
         self
     }
 
@@ -53,6 +150,53 @@ impl Plan {
     pub fn counting_from(mut self, start: Instant) -> Self {
         self.stop.start = start;
         self
+    }
+
+    /// The processors that run first: those of the options, in transformers' order, and the caller's own.
+    #[must_use]
+    pub fn processors(&self) -> &[Box<dyn LogitsProcessor>] {
+        &self.processors
+    }
+
+    /// The processors that run first, to insert, remove and replace. Which one is which says
+    /// [`LogitsProcessor::is`](trait.LogitsProcessor.html#method.is).
+    pub fn processors_mut(&mut self) -> &mut Vec<Box<dyn LogitsProcessor>> {
+        &mut self.processors
+    }
+
+    /// The processors that run after all [`processors`](Self::processors): temperature and the filters of
+    /// sampling, the watermark, and renormalizing.
+    #[must_use]
+    pub fn filters(&self) -> &[Box<dyn LogitsProcessor>] {
+        &self.filters
+    }
+
+    /// The processors that run last, to insert, remove and replace.
+    pub fn filters_mut(&mut self) -> &mut Vec<Box<dyn LogitsProcessor>> {
+        &mut self.filters
+    }
+
+    /// What chooses the tokens.
+    #[must_use]
+    pub fn sampler(&self) -> &dyn Sampler {
+        &*self.sampler
+    }
+
+    /// The caller's own stopping criteria.
+    #[must_use]
+    pub fn stopping_criteria(&self) -> &[Box<dyn StoppingCriterion>] {
+        &self.stop.criteria
+    }
+
+    /// The caller's own stopping criteria, to insert, remove and replace.
+    pub fn stopping_criteria_mut(&mut self) -> &mut Vec<Box<dyn StoppingCriterion>> {
+        &mut self.stop.criteria
+    }
+
+    /// The ids that end the answer.
+    #[must_use]
+    pub fn eos_token_ids(&self) -> &[u32] {
+        &self.stop.eos
     }
 
     /// Applies all processors to `logits`, one for each item of the vocabulary. `tokens` is the
@@ -71,22 +215,53 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// When the processed logits hold NaN or `+inf`, or are all `-inf`, and what a processor returns.
+    /// When the processed logits hold NaN or `+inf`, or are all `-inf`; what a processor or the sampler
+    /// returns; and when the sampler chooses what is ruled out.
     pub fn next(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<Token> {
         let unchanged = self.processors.is_empty() && self.filters.is_empty();
         let own = (!unchanged).then(|| logits.to_vec());
         self.process(tokens, logits)?;
-        let (index, softmax) = self.sampler.pick(logits)?;
+        let distribution = match Distribution::of(logits) {
+            Ok(distribution) => distribution,
+            Err(error) => return Err(self.explained(error, tokens, own)),
+        };
+        let index = self.sampler.sample(&distribution)?;
+        let logprob = distribution.log_probability(index);
+        if logprob == f32::NEG_INFINITY {
+            return Err(Error::input(format!(
+                "the sampler chose id {index}, which is ruled out or outside the vocabulary of {}",
+                logits.len()
+            )));
+        }
         let (own, own_softmax) = match &own {
             Some(own) => (own.as_slice(), Softmax::of(own)),
-            None => (&*logits, softmax),
+            None => (distribution.logits(), distribution.softmax()),
         };
         Ok(Token {
             id: index as u32,
-            logprob: softmax.log_probability(logits[index]),
+            logprob,
             model_logprob: own_softmax.log_probability(own[index]),
             top_logprobs: top_logprobs(own, own_softmax, self.top_logprobs),
         })
+    }
+
+    /// The error about processed logits, with the name of the processor after which none was left.
+    fn explained(&self, error: Error, tokens: &[u32], own: Option<Vec<f32>>) -> Error {
+        let (Error::InvalidInput { reason }, Some(mut logits)) = (&error, own) else {
+            return error;
+        };
+        let none_left = |logits: &[f32]| logits.iter().all(|&logit| logit == f32::NEG_INFINITY);
+        if none_left(&logits) {
+            return error;
+        }
+        for processor in self.processors.iter().chain(&self.filters) {
+            if processor.clone().process(tokens, &mut logits).is_ok() && none_left(&logits) {
+                let name = format!("{processor:?}");
+                let name = name.split(|letter: char| !letter.is_alphanumeric()).next();
+                return Error::input(format!("{reason} after {}", name.unwrap_or_default()));
+            }
+        }
+        error
     }
 
     /// Whether the last of `tokens` (prompt and answer) ends the answer, and why. Call it after

@@ -1,30 +1,58 @@
 //! Processors that favour or rule out given tokens and sequences.
 
-use super::{LogitsProcessor, rule_out};
+use std::sync::Arc;
+
+use super::{LogitsProcessor, checked, refuse_empty, rule_out};
 use crate::error::Result;
 
 /// Adds a bias to the last token of a sequence whenever the tokens before it are there; of `-inf`,
 /// for sequences that must not come (`SequenceBiasLogitsProcessor`, `NoBadWordsLogitsProcessor`).
 #[derive(Debug, Clone)]
-pub(in crate::generation) struct SequenceBias(Vec<(Vec<u32>, f32)>);
+pub struct SequenceBias(Arc<[(Vec<u32>, f32)]>);
 
 impl SequenceBias {
-    /// Of biases for the same sequence the last counts; empty sequences are the caller's to refuse.
-    pub(in crate::generation) fn new(biases: impl Iterator<Item = (Vec<u32>, f32)>) -> Self {
+    /// Sequences with their biases. Of biases for the same sequence the last counts.
+    ///
+    /// # Errors
+    ///
+    /// When a sequence is empty, or a bias is NaN or `+inf`.
+    pub fn new(biases: impl IntoIterator<Item = (Vec<u32>, f64)>) -> Result<Self> {
+        let option = "sequence_bias";
         let mut kept: Vec<(Vec<u32>, f32)> = Vec::new();
         for (sequence, bias) in biases {
+            refuse_empty(option, &sequence)?;
+            let bias = checked(option, bias, "a number or -inf", |it| it < f64::INFINITY)? as f32;
             match kept.iter_mut().find(|(known, _)| *known == sequence) {
                 Some(known) => known.1 = bias,
                 None => kept.push((sequence, bias)),
             }
         }
-        Self(kept)
+        Ok(Self(kept.into()))
+    }
+
+    /// Sequences that are never completed. As in transformers, a word that is just one of the ids `eos` is
+    /// ignored.
+    ///
+    /// # Errors
+    ///
+    /// When a word is empty.
+    pub fn bad_words(words: impl IntoIterator<Item = Vec<u32>>, eos: &[u32]) -> Result<Self> {
+        let mut kept = Vec::new();
+        for word in words {
+            refuse_empty("bad_words_ids", &word)?;
+            if !matches!(word[..], [id] if eos.contains(&id)) {
+                kept.push((word, f32::NEG_INFINITY));
+            }
+        }
+        kept.sort_by(|a, b| a.0.cmp(&b.0));
+        kept.dedup_by(|a, b| a.0 == b.0);
+        Ok(Self(kept.into()))
     }
 }
 
 impl LogitsProcessor for SequenceBias {
     fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
-        for (sequence, bias) in &self.0 {
+        for (sequence, bias) in &*self.0 {
             let Some((last, prefix)) = sequence.split_last() else { continue };
             // transformers wants as many tokens as the whole sequence has, though its prefix is one
             // shorter.
@@ -41,9 +69,23 @@ impl LogitsProcessor for SequenceBias {
 /// Rules tokens out, always (`SuppressTokensLogitsProcessor`) or only when there are just so many
 /// tokens (`SuppressTokensAtBeginLogitsProcessor`).
 #[derive(Debug, Clone)]
-pub(in crate::generation) struct Suppress {
-    pub(in crate::generation) ids: Vec<u32>,
-    pub(in crate::generation) only_at: Option<usize>,
+pub struct Suppress {
+    ids: Arc<[u32]>,
+    only_at: Option<usize>,
+}
+
+impl Suppress {
+    /// Ids that never come.
+    #[must_use]
+    pub fn always(ids: &[u32]) -> Self {
+        Self { ids: ids.into(), only_at: None }
+    }
+
+    /// Ids that do not come when there are exactly `length` tokens, prompt included.
+    #[must_use]
+    pub fn at(length: usize, ids: &[u32]) -> Self {
+        Self { ids: ids.into(), only_at: Some(length) }
+    }
 }
 
 impl LogitsProcessor for Suppress {

@@ -1,14 +1,22 @@
 //! Processors that depend on how many tokens there are.
 
-use super::{LogitsProcessor, rule_out};
-use crate::error::Result;
+use super::{LogitsProcessor, checked, rule_out};
+use crate::error::{Error, Result};
 
 /// Rules the end out while there are fewer than `length` tokens (`MinLengthLogitsProcessor`,
 /// `MinNewTokensLengthLogitsProcessor`).
 #[derive(Debug, Clone)]
-pub(in crate::generation) struct MinLength {
-    pub(in crate::generation) length: usize,
-    pub(in crate::generation) eos: Vec<u32>,
+pub struct MinLength {
+    length: usize,
+    eos: Vec<u32>,
+}
+
+impl MinLength {
+    /// No id of `eos` before there are `length` tokens, prompt included.
+    #[must_use]
+    pub fn new(length: usize, eos: &[u32]) -> Self {
+        Self { length, eos: eos.to_vec() }
+    }
 }
 
 impl LogitsProcessor for MinLength {
@@ -23,9 +31,17 @@ impl LogitsProcessor for MinLength {
 /// Leaves only `ids` when there are exactly `length` tokens (`ForcedBOSTokenLogitsProcessor`,
 /// `ForcedEOSTokenLogitsProcessor`).
 #[derive(Debug, Clone)]
-pub(in crate::generation) struct ForcedTokens {
-    pub(in crate::generation) length: usize,
-    pub(in crate::generation) ids: Vec<u32>,
+pub struct ForcedTokens {
+    length: usize,
+    ids: Vec<u32>,
+}
+
+impl ForcedTokens {
+    /// One of `ids` when there are exactly `length` tokens, prompt included.
+    #[must_use]
+    pub fn new(length: usize, ids: &[u32]) -> Self {
+        Self { length, ids: ids.to_vec() }
+    }
 }
 
 impl LogitsProcessor for ForcedTokens {
@@ -44,12 +60,31 @@ impl LogitsProcessor for ForcedTokens {
 
 /// Makes the end likelier with every token after `start` (`ExponentialDecayLengthPenalty`).
 #[derive(Debug, Clone)]
-pub(in crate::generation) struct ExponentialDecay {
-    /// A number of tokens, prompt included.
-    pub(in crate::generation) start: usize,
-    pub(in crate::generation) factor: f64,
-    /// Without repetitions.
-    pub(in crate::generation) eos: Vec<u32>,
+pub struct ExponentialDecay {
+    start: usize,
+    factor: f64,
+    eos: Vec<u32>,
+}
+
+impl ExponentialDecay {
+    /// Adds `|logit| (factor^n - 1)` to the logits of `eos` when there are `n` tokens more than `start`, prompt
+    /// included.
+    ///
+    /// # Errors
+    ///
+    /// When `factor` is negative or not finite, or there is no id in `eos`.
+    pub fn new(start: usize, factor: f64, eos: &[u32]) -> Result<Self> {
+        let option = "exponential_decay_length_penalty";
+        let rule = "a finite factor that is not negative";
+        checked(option, factor, rule, |it| it.is_finite() && it >= 0.0)?;
+        if eos.is_empty() {
+            return Err(Error::option(option, "there is no `eos_token_id` to make likelier"));
+        }
+        let mut eos = eos.to_vec();
+        eos.sort_unstable();
+        eos.dedup();
+        Ok(Self { start, factor, eos })
+    }
 }
 
 impl LogitsProcessor for ExponentialDecay {

@@ -1,26 +1,40 @@
 //! Processors against (or for) saying the same again.
 
-use super::{LogitsProcessor, rule_out};
-use crate::error::Result;
+use std::sync::Arc;
+
+use super::{LogitsProcessor, POSITIVE, checked, is_positive, rule_out};
+use crate::error::{Error, Result};
 
 /// Divides the positive and multiplies the negative logits of tokens seen before
 /// (`RepetitionPenaltyLogitsProcessor`, and with a prompt `EncoderRepetitionPenaltyLogitsProcessor`).
 #[derive(Debug, Clone)]
-pub(in crate::generation) struct RepetitionPenalty {
+pub struct RepetitionPenalty {
     penalty: f32,
     /// The tokens that count instead of all so far.
-    prompt: Option<Vec<u32>>,
+    prompt: Option<Arc<[u32]>>,
     scores: Vec<f32>,
 }
 
 impl RepetitionPenalty {
-    pub(in crate::generation) fn new(penalty: f64) -> Self {
-        Self { penalty: penalty as f32, prompt: None, scores: Vec::new() }
+    /// Above 1 makes tokens seen before less likely, below 1 likelier; above 0. (arXiv 1909.05858)
+    ///
+    /// # Errors
+    ///
+    /// When `penalty` is out of its range.
+    pub fn new(penalty: f64) -> Result<Self> {
+        checked("repetition_penalty", penalty, POSITIVE, is_positive)?;
+        Ok(Self { penalty: penalty as f32, prompt: None, scores: Vec::new() })
     }
 
-    /// Favours the tokens of the prompt by `bonus`.
-    pub(in crate::generation) fn favouring(prompt: &[u32], bonus: f64) -> Self {
-        Self { prompt: Some(prompt.to_vec()), ..Self::new(1.0 / bonus) }
+    /// Above 1 makes the tokens of `prompt` likelier, below 1 less likely; above 0.
+    ///
+    /// # Errors
+    ///
+    /// When `bonus` is out of its range.
+    pub fn favouring(prompt: &[u32], bonus: f64) -> Result<Self> {
+        checked("encoder_repetition_penalty", bonus, POSITIVE, is_positive)?;
+        let penalty = (1.0 / bonus) as f32;
+        Ok(Self { penalty, prompt: Some(prompt.into()), scores: Vec::new() })
     }
 }
 
@@ -42,11 +56,37 @@ impl LogitsProcessor for RepetitionPenalty {
 /// Rules out what would complete a sequence of `size` tokens that came before
 /// (`NoRepeatNGramLogitsProcessor`, and with a prompt `EncoderNoRepeatNGramLogitsProcessor`).
 #[derive(Debug, Clone)]
-pub(in crate::generation) struct NoRepeatNgram {
-    /// At least 1.
-    pub(in crate::generation) size: usize,
+pub struct NoRepeatNgram {
+    size: usize,
     /// The tokens that count instead of all so far.
-    pub(in crate::generation) prompt: Option<Vec<u32>>,
+    prompt: Option<Arc<[u32]>>,
+}
+
+impl NoRepeatNgram {
+    /// No sequence of `size` tokens, at least 1, comes twice.
+    ///
+    /// # Errors
+    ///
+    /// When `size` is 0.
+    pub fn new(size: usize) -> Result<Self> {
+        Self::checked("no_repeat_ngram_size", size, None)
+    }
+
+    /// No sequence of `size` tokens, at least 1, of `prompt` comes again.
+    ///
+    /// # Errors
+    ///
+    /// When `size` is 0.
+    pub fn of_prompt(size: usize, prompt: &[u32]) -> Result<Self> {
+        Self::checked("encoder_no_repeat_ngram_size", size, Some(prompt.into()))
+    }
+
+    fn checked(option: &str, size: usize, prompt: Option<Arc<[u32]>>) -> Result<Self> {
+        match size {
+            0 => Err(Error::option(option, "is 0, but must be at least 1 token")),
+            size => Ok(Self { size, prompt }),
+        }
+    }
 }
 
 impl LogitsProcessor for NoRepeatNgram {

@@ -1,12 +1,25 @@
 //! Processors that touch every logit alike.
 
-use super::LogitsProcessor;
+use super::{LogitsProcessor, checked, is_positive};
 use crate::error::Result;
 use crate::generation::softmax::Softmax;
 
 /// Divides by the temperature (`TemperatureLogitsWarper`).
 #[derive(Debug, Clone)]
-pub(in crate::generation) struct Temperature(pub(in crate::generation) f32);
+pub struct Temperature(f32);
+
+impl Temperature {
+    /// Divides by `temperature`, above 0: below 1 makes the likely likelier.
+    ///
+    /// # Errors
+    ///
+    /// When `temperature` is out of its range.
+    pub fn new(temperature: f64) -> Result<Self> {
+        let rule =
+            "a strictly positive number; for the likeliest token always, turn `do_sample` off";
+        Ok(Self(checked("temperature", temperature, rule, is_positive)? as f32))
+    }
+}
 
 impl LogitsProcessor for Temperature {
     fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
@@ -18,8 +31,8 @@ impl LogitsProcessor for Temperature {
 }
 
 /// Replaces NaN by 0 and infinities by the largest finite values (`InfNanRemoveLogitsProcessor`).
-#[derive(Debug, Clone)]
-pub(in crate::generation) struct RemoveInvalid;
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RemoveInvalid;
 
 impl LogitsProcessor for RemoveInvalid {
     fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
@@ -31,8 +44,8 @@ impl LogitsProcessor for RemoveInvalid {
 }
 
 /// Logits to log-probabilities (`LogitNormalization`).
-#[derive(Debug, Clone)]
-pub(in crate::generation) struct Renormalize;
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Renormalize;
 
 impl LogitsProcessor for Renormalize {
     fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
