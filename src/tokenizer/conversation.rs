@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::tokenizer::chat::{ChatOptions, ChatTemplate, GenerationSpan, Message, RenderedChat};
+use crate::tokenizer::chat::{
+    ChatOptions, ChatTemplate, GenerationSpan, Message, RenderedChat, Response, ResponseFormat,
+};
 use crate::tokenizer::{EncodeOptions, Encoding, SpecialToken, Tokenizer};
 
 /// A conversation as ids.
@@ -49,6 +51,27 @@ impl Tokenizer {
         let encoding = self.encode_with(text.as_str(), &options)?;
         let assistant_mask = assistant_mask(&encoding.offsets, &generations);
         Ok(EncodedChat { encoding, assistant_mask })
+    }
+
+    /// How the model marks reasoning and tool calls: told by its chat template, by the one for tools first,
+    /// and else by the names of its added tokens.
+    #[must_use]
+    pub fn response_format(&self) -> ResponseFormat {
+        let template = self.chat_template().into_iter();
+        let templates = template.flat_map(|it| [it.source(Some("tool_use")), it.source(None)]);
+        let mut formats = templates.flatten().map(ResponseFormat::of_template);
+        let found = formats.find(|&format| format != ResponseFormat::PLAIN);
+        found.unwrap_or_else(|| {
+            let tokens: Vec<_> = self.added_tokens().into_iter().map(|it| it.content).collect();
+            ResponseFormat::of_template(&tokens.join("\n"))
+        })
+    }
+
+    /// Takes an answer apart, as [`response_format`](Self::response_format) says: reasoning, content and
+    /// tool calls. The text must still have the special tokens that are markers.
+    #[must_use]
+    pub fn parse_response(&self, text: &str) -> Response {
+        Response::parse(text, self.response_format())
     }
 
     fn render_chat(&self, messages: &[Message], options: &ChatOptions) -> Result<RenderedChat> {

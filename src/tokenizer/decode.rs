@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::tokenizer::chat::ResponseFormat;
 use crate::tokenizer::shared::{Shared, Tokenizer};
 
 /// Decodes ids one by one.
@@ -17,6 +18,8 @@ use crate::tokenizer::shared::{Shared, Tokenizer};
 pub struct DecodeStream {
     shared: Arc<Shared>,
     skip_special_tokens: bool,
+    /// Special tokens that are its markers stay.
+    format: ResponseFormat,
     /// A few ids whose text is already out, which the decoder needs to see what precedes, then
     /// the ids whose text is not.
     ids: Vec<u32>,
@@ -28,7 +31,14 @@ pub struct DecodeStream {
 
 impl DecodeStream {
     fn new(shared: Arc<Shared>, skip_special_tokens: bool) -> Self {
-        Self { shared, skip_special_tokens, ids: Vec::new(), context: 0, held: String::new() }
+        Self {
+            shared,
+            skip_special_tokens,
+            format: ResponseFormat::PLAIN,
+            ids: Vec::new(),
+            context: 0,
+            held: String::new(),
+        }
     }
 
     /// Adds an id and returns the text that is now certain, if any.
@@ -69,13 +79,14 @@ impl DecodeStream {
     /// The token, unless decoding leaves it out.
     fn contribution(&self, id: u32) -> Option<String> {
         let backend = &self.shared.backend;
+        let token = backend.id_to_token(id)?;
         let skipped = self.skip_special_tokens && backend.is_special(id);
-        (!skipped).then(|| backend.id_to_token(id)).flatten()
+        (!skipped || self.format.needs(&token)).then_some(token)
     }
 
-    /// The text of the ids after the context.
+    /// The text of the ids after the context. Those that are left out are not among them.
     fn fresh(&self) -> Result<String> {
-        let decode = |ids: &[u32]| self.shared.decode(ids, self.skip_special_tokens);
+        let decode = |ids: &[u32]| self.shared.decode(ids, false);
         let whole = decode(&self.ids)?;
         let before = decode(&self.ids[..self.context])?;
         Ok(match whole.strip_prefix(before.as_str()) {
@@ -138,6 +149,13 @@ impl Tokenizer {
     #[must_use]
     pub fn decode_stream(&self, skip_special_tokens: bool) -> DecodeStream {
         DecodeStream::new(Arc::clone(&self.shared), skip_special_tokens)
+    }
+
+    /// Decodes the ids of an answer for a [`ResponseParser`](super::chat::ResponseParser): without special
+    /// tokens, except for the markers of the format.
+    #[must_use]
+    pub fn response_stream(&self, format: ResponseFormat) -> DecodeStream {
+        DecodeStream { format, ..self.decode_stream(true) }
     }
 }
 

@@ -48,6 +48,7 @@ mod jinja;
 mod message;
 mod options;
 mod rendered;
+mod response;
 
 use std::sync::{Arc, OnceLock};
 
@@ -56,6 +57,10 @@ use serde_json::{Map, Value};
 pub use message::Message;
 pub use options::ChatOptions;
 pub use rendered::{GenerationSpan, RenderedChat};
+pub use response::{
+    BrokenToolCall, Response, ResponseEvent, ResponseFormat, ResponseParser, ResponsePiece,
+    ToolCall,
+};
 
 use crate::error::{Error, Result};
 use crate::source::ModelFiles;
