@@ -17,6 +17,8 @@ use crate::models::heads::{
 };
 use crate::models::last_token::{LastTokenClassifier, NextTokenScorer};
 use crate::models::raw_config::RawConfig;
+use crate::models::seq2seq;
+use crate::models::seq2seq::{EncoderDecoder, Seq2SeqLm};
 use crate::models::traits::{CausalLm, Model};
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
@@ -88,8 +90,8 @@ impl AutoModel {
     }
 }
 
-/// A kind of model that [`AutoModel`] can make: `dyn CausalLm`, `dyn Encoder` or one of the other
-/// [heads](crate::models::heads).
+/// A kind of model that [`AutoModel`] can make: `dyn CausalLm`, `dyn Seq2SeqLm`, `dyn Encoder` or one of
+/// the other [heads](crate::models::heads).
 pub trait FromFiles {
     /// Builds what the files name.
     ///
@@ -112,14 +114,32 @@ impl FromFiles for dyn CausalLm {
     }
 }
 
-/// An encoder or a decoder without a head: hidden states.
+/// An encoder-decoder.
+impl FromFiles for dyn Seq2SeqLm {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        let raw = RawConfig::read(files)?;
+        let family = seq2seq_family(files, &raw)?.ok_or_else(|| {
+            let families = seq2seq::families::FAMILIES.iter();
+            let known = families.flat_map(|family| family.types(files.gguf().is_some()));
+            unknown(files, &raw, "an encoder-decoder", known)
+        })?;
+        Ok(checked(EncoderDecoder::load(family, &raw, files, options)?, options)?)
+    }
+}
+
+/// An encoder or a decoder without a head, or the encoder of T5 and its kin: hidden states.
 impl FromFiles for dyn Encoder {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         let raw = RawConfig::read(files)?;
-        Ok(match decoder_family(files, &raw)? {
+        if let Some(family) = decoder_family(files, &raw)? {
+            let purpose = Purpose::HiddenStates;
+            return Ok(checked(Decoder::load(family, &raw, files, options, purpose)?.0, options)?);
+        }
+        let with_encoder = seq2seq_family(files, &raw)?
+            .filter(|family| family.encoder == seq2seq::EncoderAlone::Used);
+        Ok(match with_encoder {
             Some(family) => {
-                let purpose = Purpose::HiddenStates;
-                checked(Decoder::load(family, &raw, files, options, purpose)?.0, options)?
+                checked(EncoderDecoder::load_encoder(family, &raw, files, options)?, options)?
             }
             None => checked(text_encoder(files, &raw, options)?.0, options)?,
         })
@@ -206,6 +226,13 @@ pub(super) fn decoder_family(
     Ok(FAMILIES.iter().find(named).copied())
 }
 
+/// The family of encoder-decoders that a config names.
+fn seq2seq_family(files: &ModelFiles, raw: &RawConfig) -> Result<Option<&'static seq2seq::Family>> {
+    let (name, is_gguf) = (raw.model_type()?, files.gguf().is_some());
+    let named = |family: &&&seq2seq::Family| family.types(is_gguf).contains(&name);
+    Ok(seq2seq::families::FAMILIES.iter().find(named).copied())
+}
+
 /// The fields of a config.json, those of its part for text, and the sizes and special ids of its class
 /// where it is silent: what the reference's config object holds.
 pub(crate) fn config_fields(files: &ModelFiles) -> Result<Map<String, Value>> {
@@ -214,9 +241,10 @@ pub(crate) fn config_fields(files: &ModelFiles) -> Result<Map<String, Value>> {
         Some(text) => raw.with_defaults_of(text),
         None => raw,
     };
-    Ok(match decoder_family(files, &raw) {
-        Ok(Some(family)) => family.hf.with_defaults(&raw),
-        Ok(None) | Err(_) => raw,
+    Ok(match (decoder_family(files, &raw), seq2seq_family(files, &raw)) {
+        (Ok(Some(family)), _) => family.hf.with_defaults(&raw),
+        (_, Ok(Some(family))) => family.with_defaults(&raw),
+        _ => raw,
     }
     .into_fields())
 }
@@ -230,7 +258,18 @@ fn unknown<'a>(
     let (origin, name) = (files.origin(), raw.model_type().unwrap_or_default());
     let known: BTreeSet<&str> = known.copied().collect();
     let known = known.into_iter().collect::<Vec<_>>().join(", ");
+    let advice = match (decoder_family(files, raw), seq2seq_family(files, raw)) {
+        (Ok(Some(_)), _) => {
+            ". It is a decoder alone: open it as `dyn CausalLm`, for text-generation"
+        }
+        (_, Ok(Some(_))) => {
+            ". It is an encoder-decoder: open it as `dyn Seq2SeqLm`, for summarization, translation or \
+             text2text-generation"
+        }
+        _ => "",
+    };
     Error::unsupported(format!(
-        "{origin} is of the architecture {name:?}, which is not known as {wanted}; supported are {known}"
+        "{origin} is of the architecture {name:?}, which is not known as {wanted}; supported are \
+         {known}{advice}"
     ))
 }

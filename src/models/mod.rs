@@ -3,6 +3,7 @@
 pub mod decoder;
 pub mod encoder;
 pub mod heads;
+pub mod seq2seq;
 
 mod auto;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub(crate) use auto::config_fields;
 pub use auto::{AutoModel, FromFiles};
 pub use memory::Memory;
 pub use save::{save, save_with};
+pub use seq2seq::Seq2SeqLm;
 pub(crate) use traits::HeadOnBody;
 pub use traits::{
     Autoregressive, CausalLm, Checkpoint, LogitsAt, Model, ModelLimits, TextModel, Trace,

@@ -72,9 +72,14 @@ impl RawConfig {
     /// The number of layers. Bounded, because memory is allocated for each before any weight is
     /// read.
     pub(crate) fn layers(&self) -> Result<Option<usize>> {
-        match self.optional_size("num_hidden_layers")? {
+        self.layers_of("num_hidden_layers")
+    }
+
+    /// As [`layers`](Self::layers), by another field: of one half of an encoder-decoder.
+    pub(crate) fn layers_of(&self, field: &str) -> Result<Option<usize>> {
+        match self.optional_size(field)? {
             Some(layers) if layers > MOST_LAYERS => {
-                Err(self.refuse("num_hidden_layers", "no model has that many"))
+                Err(self.refuse(field, "no model has that many"))
             }
             layers => Ok(layers),
         }
@@ -356,7 +361,9 @@ fn from_gguf(file: &GgufFile) -> Result<Map<String, Value>> {
         let value = json(value).unwrap_or_else(|| value.to_string().into());
         Some((key.strip_prefix(&prefix)?.to_owned(), value))
     });
-    let of_first_layer = file.tensors().keys().filter(|name| name.starts_with("blk.0."));
+    let first = ["blk.0.", "enc.blk.0.", "enc.blk.1."];
+    let is_first = |name: &&String| first.iter().any(|first| name.starts_with(first));
+    let of_first_layer = file.tensors().keys().filter(is_first);
     let mut fields: Map<_, _> =
         own.chain(of_first_layer.map(|name| (name.clone(), true.into()))).collect();
     fields.extend(section(FIELDS)?);

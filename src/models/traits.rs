@@ -45,8 +45,9 @@ pub trait TextModel: Model {
 /// A model that appends tokens to a cache and predicts the next ones: a decoder-only language
 /// model, or the decoder of an encoder-decoder.
 ///
-/// All state lives in the cache. The kind of model says how to make an empty one:
-/// [`CausalLm::new_cache`] for a decoder alone.
+/// All state lives in the cache. The kind of model says how to make one: [`CausalLm::new_cache`] for a
+/// decoder alone, [`Seq2SeqLm::encode`](crate::models::Seq2SeqLm::encode) for an
+/// encoder-decoder.
 pub trait Autoregressive: TextModel {
     /// Appends the batch to the cache and returns logits in f32: `(batch, vocab)` for
     /// [`LogitsAt::LastToken`], `(batch, tokens, vocab)` for [`LogitsAt::EveryToken`].
@@ -147,6 +148,10 @@ pub struct Trace {
     /// are first the tokens that were in the cache, of the longest row, and then the batch's columns.
     /// The shares of a query add up to 1.
     pub attentions: Vec<Tensor>,
+    /// How each layer's queries share their attention to the row's source, `(batch, heads, tokens, source
+    /// tokens)` in f32, with the tokens of the longest source: `cross_attentions` of transformers. Empty
+    /// for a decoder alone.
+    pub source_attentions: Vec<Tensor>,
 }
 
 /// Which positions' logits a forward pass returns.
@@ -164,7 +169,8 @@ pub enum LogitsAt {
 pub struct ModelLimits {
     /// Ids are below this; logits have this many entries.
     pub vocab: usize,
-    /// The most tokens, prompt and answer together, that the model was made for.
+    /// The most tokens, prompt and answer together, that the model was made for. 16,777,216 where
+    /// positions have no end: T5.
     pub context: usize,
 }
 

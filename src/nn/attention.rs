@@ -2,10 +2,6 @@
 //! of another sequence.
 
 mod cached;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for encoder-decoders, of which there are none yet")
-)]
 mod source;
 mod uncached;
 
@@ -13,6 +9,8 @@ use candle_core::Tensor;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::kernels::encoder_attention::DistanceBias;
+use crate::nn::Step;
 use crate::nn::norm::{Norm, NormConfig};
 use crate::nn::relative::{LayerDistances, RelativePositions};
 use crate::nn::rope::Rope;
@@ -190,6 +188,14 @@ impl Attention {
         match self.config.positions {
             Positions::Rotary(rope) => ropes[rope].forward(&heads),
             _ => Ok(heads),
+        }
+    }
+
+    /// What its scores get by the distance of query and key, where they do not depend on both.
+    fn bias<'a>(&self, step: &'a Step) -> Option<DistanceBias<'a>> {
+        match self.config.positions {
+            Positions::Relative(RelativePositions::Buckets { table, .. }) => step.bias(table),
+            _ => None,
         }
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::nn::attention::{Attention, AttentionConfig, Positions};
 use crate::nn::mlp::{Mlp, MlpConfig};
-use crate::nn::norm::{Norm, NormConfig};
+use crate::nn::norm::{Norm, NormConfig, normed};
 use crate::nn::relative::SharedRelative;
 use crate::nn::residual;
 use crate::weights::Weights;
@@ -125,19 +125,8 @@ impl Layer {
     ///    +----------------------+        +--------------------+
     /// ```
     /// Attention to a source is a half between these. `x: (tokens, hidden)`, and so are the result and
-    /// what `attend` gives.
+    /// what `attend` and `attend_source` give.
     pub(crate) fn forward(
-        &self,
-        x: &Tensor,
-        attend: impl FnOnce(&Attention, &Tensor) -> Result<Tensor>,
-    ) -> Result<Tensor> {
-        let no_source =
-            |_: &Attention, _: &Tensor| Err(Error::input("a decoder without its source"));
-        self.forward_with_source(x, attend, no_source)
-    }
-
-    /// As [`forward`](Self::forward), with what attends to the source.
-    pub(crate) fn forward_with_source(
         &self,
         x: &Tensor,
         attend: impl FnOnce(&Attention, &Tensor) -> Result<Tensor>,
@@ -159,7 +148,6 @@ impl Layer {
     }
 
     /// The attention to a source, which keeps keys and values of it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "as those of `nn::attention::source`"))]
     pub(crate) fn cross(&self) -> Option<&Attention> {
         self.cross.as_ref().map(|cross| &cross.inner)
     }
@@ -204,25 +192,17 @@ impl<T> Half<T> {
     }
 }
 
-fn normed(norm: Option<&Norm>, x: Tensor) -> Result<Tensor> {
-    match norm {
-        Some(norm) => norm.forward(&x),
-        None => Ok(x),
-    }
-}
-
-/// What the layers of a model share to tell positions by distances, if any does.
+/// What the layers of a model share to tell positions by distances, if they do.
 pub(crate) fn shared_relative(
     weights: &Weights,
     hidden: usize,
     layers: &[LayerConfig],
 ) -> Result<Option<SharedRelative>> {
-    let relative = layers.iter().find_map(|layer| match layer.attention.positions {
+    let relative = layers.iter().filter_map(|layer| match layer.attention.positions {
         Positions::Relative(relative) => Some((layer.attention.heads, relative)),
         _ => None,
     });
-    let load = |(heads, relative)| SharedRelative::load(weights, hidden, heads, relative);
-    relative.map(load).transpose()
+    SharedRelative::load(weights, hidden, &relative.collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -240,9 +220,11 @@ mod tests {
     use crate::nn::{Shared, Step};
     use crate::options::LoadOptions;
     use crate::source::ModelSource;
-    use crate::weights::{Bias, NameTable};
+    use crate::weights::Bias;
+    use crate::weights::names::{NameTable, Rule, renamed};
 
     const HIDDEN: usize = 16;
+    const NAMES: &[Rule] = &[renamed("relative.0", "relative")];
     /// Tokens of the rows and of their sources in `tests/goldens/layers`, by `make_layers.py`.
     const ROWS: [usize; 2] = [30, 5];
     const SOURCES: [usize; 2] = [7, 12];
@@ -268,8 +250,8 @@ mod tests {
     fn layers_with_a_source_are_those_of_the_reference() -> Result<()> {
         let bart = |positions| attention(2, 8_f64.powf(-0.5), positions, Bias::Present);
         let t5 = |positions| attention(3, 1.0, positions, Bias::Absent);
-        let (bidirectional, buckets, max_distance) = (false, 8, 20);
-        let buckets = RelativePositions::Buckets { bidirectional, buckets, max_distance };
+        let (table, bidirectional, buckets, max_distance) = (0, false, 8, 20);
+        let buckets = RelativePositions::Buckets { table, bidirectional, buckets, max_distance };
         for (name, config) in [
             (
                 "bart",
@@ -305,7 +287,8 @@ mod tests {
             let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/layers");
             let files = ModelSource::directory(goldens.join(name)).open()?;
             let options = LoadOptions::default().device(Device::Cpu);
-            let weights = Weights::open(&files, NameTable::stored_names(), &options)?;
+            let names = NameTable { base: NAMES, own: &[] };
+            let weights = Weights::open(&files, names, &options)?;
             let layer = Layer::load(&weights, HIDDEN, &config)?;
             let relative = shared_relative(&weights, HIDDEN, std::slice::from_ref(&config))?;
             let tensor =
@@ -318,16 +301,19 @@ mod tests {
                 let ids = rows.map(|tokens| vec![0; tokens]);
                 cache.extend_rows(ids.iter().map(Vec::as_slice));
             };
-            let mut source = KvCache::new([kept], DType::F32);
-            extend(&mut source, SOURCES);
             let cross = layer.cross().unwrap();
-            cross.keep_source(&tensor("source", SOURCES)?, &mut source.layer(0))?;
+            let keep_source = || -> Result<KvCache> {
+                let mut source = KvCache::new([kept], DType::F32);
+                extend(&mut source, SOURCES);
+                cross.keep_source(&tensor("source", SOURCES)?, &mut source.layer(0))?;
+                Ok(source)
+            };
 
             let spans = [AttentionSpan::Causal { window: None }];
             let relative = relative.as_ref();
             let shared = Shared { ropes: &[], spans: &spans, alibis: &[], relative };
             for by_kernels in [true, false] {
-                let mut cache = KvCache::new([kept], DType::F32);
+                let mut cache = KvCache::new([kept], DType::F32).with_sources(keep_source()?)?;
                 let mut done = [0, 0];
                 for chunk in [[20, 2], [10, 3]] {
                     let places: Vec<u32> = (0..2)
@@ -339,10 +325,11 @@ mod tests {
                     let step = Step::new(&cache, &done, shared, &Device::Cpu)?;
                     let step = if by_kernels { step } else { step.with_masks(&Device::Cpu)? };
                     let part = x.index_select(&Tensor::new(places.as_slice(), &Device::Cpu)?, 0)?;
-                    let found = layer.forward_with_source(
+                    let (mut own, source) = cache.layer_and_source(0);
+                    let found = layer.forward(
                         &part,
-                        |attention, x| attention.forward(x, &step, &mut cache.layer(0)),
-                        |cross, x| cross.forward_source(x, &step, &source.layer(0)),
+                        |attention, x| attention.forward(x, &step, &mut own),
+                        |cross, x| cross.forward_source(x, &step, &source.unwrap()),
                     )?;
                     for (found, place) in found.to_vec2::<f32>()?.iter().zip(&places) {
                         for (found, expected) in found.iter().zip(&y[*place as usize]) {

@@ -125,6 +125,14 @@ impl Norm {
     }
 }
 
+/// `x` through a norm, if there is one.
+pub(crate) fn normed(norm: Option<&Norm>, x: Tensor) -> Result<Tensor> {
+    match norm {
+        Some(norm) => norm.forward(&x),
+        None => Ok(x),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::Device;

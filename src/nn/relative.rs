@@ -9,13 +9,15 @@ use crate::nn::norm::{Norm, NormConfig};
 use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Embedding, Linear, Weights};
 
-/// What the distances between tokens add to attention scores. All layers of a model share one table, but
-/// for [`OfLayers`](Self::OfLayers).
+/// What the distances between tokens add to attention scores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum RelativePositions {
-    /// A number for each head and bucket of distances, the same in all layers: MPNet, T5.
+    /// A number for each head and bucket of distances: MPNet, T5.
     Buckets {
+        /// Which of the model's tables: 0, or the number of the layer where each has its own, as in
+        /// UMT5.
+        table: usize,
         /// Whether keys after the query have buckets of their own, half of all: in encoders.
         bidirectional: bool,
         /// How many.
@@ -23,7 +25,7 @@ pub enum RelativePositions {
         /// Distances from here on share the last bucket.
         max_distance: usize,
     },
-    /// Products of queries and keys with vectors for distances: DeBERTa.
+    /// Products of queries and keys with vectors for distances, which all layers share: DeBERTa.
     Disentangled(DisentangledConfig),
     /// Products of queries, and perhaps keys, with vectors for distances that each layer has of its
     /// own, the same for all heads: BERT and its kin with `position_embedding_type` `relative_key` or
@@ -66,12 +68,21 @@ pub struct DisentangledConfig {
 /// What the layers of a model share.
 #[derive(Debug)]
 pub(crate) enum SharedRelative {
-    /// `(buckets, heads)`.
-    Buckets { table: Embedding, max_distance: usize, bidirectional: bool },
+    /// Tables that layers name by number.
+    Buckets(Vec<BucketTable>),
     /// `(2 span, hidden)`, normed where the model norms them.
     Disentangled { vectors: Tensor, config: DisentangledConfig },
     /// Layers have vectors of their own.
     OfLayers,
+}
+
+/// A number for each head and bucket of distances.
+#[derive(Debug)]
+pub(crate) struct BucketTable {
+    /// `(buckets, heads)`.
+    numbers: Embedding,
+    max_distance: usize,
+    bidirectional: bool,
 }
 
 /// The numbers of one pass's distances.
@@ -113,17 +124,36 @@ pub(crate) struct Projected {
 }
 
 impl SharedRelative {
-    /// Reads `relative`, and `relative_norm` where there is one.
+    /// Reads `relative.0` and so on, or `relative` and `relative_norm` where there is one, for layers
+    /// of so many heads, each with its own positions.
     pub(crate) fn load(
         weights: &Weights,
         hidden: usize,
-        heads: usize,
-        config: RelativePositions,
-    ) -> Result<Self> {
-        Ok(match config {
-            RelativePositions::Buckets { bidirectional, buckets, max_distance } => {
-                let table = weights.embedding("relative", buckets, heads)?;
-                Self::Buckets { table, max_distance, bidirectional }
+        layers: &[(usize, RelativePositions)],
+    ) -> Result<Option<Self>> {
+        let Some(&(_, first)) = layers.first() else { return Ok(None) };
+        Ok(Some(match first {
+            RelativePositions::Buckets { .. } => {
+                let mut tables = Vec::new();
+                for &(heads, positions) in layers {
+                    match positions {
+                        RelativePositions::Buckets {
+                            table,
+                            bidirectional,
+                            buckets,
+                            max_distance,
+                        } if table == tables.len() => {
+                            let numbers = weights.scope("relative").embedding(
+                                &table.to_string(),
+                                buckets,
+                                heads,
+                            )?;
+                            tables.push(BucketTable { numbers, max_distance, bidirectional });
+                        }
+                        _ => {}
+                    }
+                }
+                Self::Buckets(tables)
             }
             RelativePositions::Disentangled(config) => {
                 let vectors = weights.tensor("relative.weight", &[2 * config.span, hidden])?;
@@ -135,24 +165,28 @@ impl SharedRelative {
                 Self::Disentangled { vectors, config }
             }
             RelativePositions::OfLayers(_) => Self::OfLayers,
-        })
+        }))
     }
 
-    /// What is added to the scores of rows of up to `longest` tokens, `(heads, 2 longest - 1)`, by the
-    /// place of the key minus that of the query plus `longest - 1`, where it is the same in all layers.
-    pub(crate) fn bias(&self, longest: usize, device: &Device) -> Result<Option<Vec<f32>>> {
-        let Self::Buckets { table, max_distance, bidirectional } = self else { return Ok(None) };
-        let number = |from_query| bucket(from_query, table.vocab(), *max_distance, *bidirectional);
-        let buckets = Tensor::from_iter(distances(longest).map(number), device)?;
-        let values = table.forward(&buckets)?.to_dtype(DType::F32)?;
-        Ok(Some(values.t()?.flatten_all()?.to_vec1()?))
+    /// What each table adds to the scores of rows of up to `longest` tokens, `(heads, 2 longest - 1)`, by
+    /// the place of the key minus that of the query plus `longest - 1`.
+    pub(crate) fn biases(&self, longest: usize, device: &Device) -> Result<Vec<Vec<f32>>> {
+        let Self::Buckets(tables) = self else { return Ok(Vec::new()) };
+        let biases = tables.iter().map(|BucketTable { numbers, max_distance, bidirectional }| {
+            let bucket =
+                |distance| bucket(distance, numbers.vocab(), *max_distance, *bidirectional);
+            let buckets = Tensor::from_iter(distances(longest).map(bucket), device)?;
+            let values = numbers.forward(&buckets)?.to_dtype(DType::F32)?;
+            Ok(values.t()?.flatten_all()?.to_vec1()?)
+        });
+        biases.collect()
     }
 
     /// The numbers of the distances in rows of up to `longest` tokens, where layers have vectors for
     /// them.
     pub(crate) fn distances(&self, longest: usize) -> Option<Distances> {
         match self {
-            Self::Buckets { .. } => None,
+            Self::Buckets(_) => None,
             Self::Disentangled { vectors, config } => {
                 let last = 2 * config.span as i64 - 1;
                 let number = |from_query: i64| {
@@ -182,7 +216,7 @@ fn bucket(from_query: i64, buckets: usize, max_distance: usize, bidirectional: b
     } else {
         let far = (max_distance as f32 / exact as f32).ln();
         let steps = (distance as f32 / exact as f32).ln() / far * (buckets - exact) as f32;
-        (exact + steps as usize).min(buckets - 1)
+        exact.saturating_add(steps as usize).min(buckets - 1)
     };
     (first + bucket) as u32
 }

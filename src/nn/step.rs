@@ -28,14 +28,22 @@ pub(crate) struct Step {
     pub(crate) alibis: Vec<Tensor>,
     /// The slots of the longest row.
     pub(crate) longest: usize,
-    /// Added to scores, `(heads, 2 longest - 1)`, by the slot of the key minus that of the query plus
-    /// `longest - 1`.
-    bias: Option<Vec<f32>>,
+    /// Tables of what is added to scores, `(heads, 2 longest - 1)` each, by the slot of the key minus
+    /// that of the query plus `longest - 1`.
+    biases: Vec<Vec<f32>>,
     /// For layers that have vectors for distances.
     pub(crate) distances: Option<Distances>,
-    /// Where layers put the shares of their attention, `(rows, heads, tokens, slots)`; asked for
-    /// by [`recording`](Self::recording).
-    pub(crate) shares: Option<RefCell<Vec<Tensor>>>,
+    /// Asked for by [`recording`](Self::recording).
+    pub(crate) shares: Option<Shares>,
+}
+
+/// Where layers put the shares of their attention, `(rows, heads, tokens, slots)` each.
+#[derive(Debug, Default)]
+pub(crate) struct Shares {
+    /// To the row's own tokens.
+    pub(crate) own: RefCell<Vec<Tensor>>,
+    /// To the tokens of its source.
+    pub(crate) of_sources: RefCell<Vec<Tensor>>,
 }
 
 /// What the layers of a model name by number, and what they share.
@@ -69,7 +77,11 @@ impl Step {
         device: &Device,
     ) -> Result<Self> {
         let step = Self::of(cache.segments(), lengths, shared, device)?;
-        if flash::is_on(device) && step.alibis.is_empty() && step.bias.is_none() && step.is_even() {
+        if flash::is_on(device)
+            && step.alibis.is_empty()
+            && step.biases.is_empty()
+            && step.is_even()
+        {
             Ok(Self { views: Views::Flash, ..step })
         } else if device.is_cpu() {
             Ok(step)
@@ -95,7 +107,7 @@ impl Step {
         let positions = || segments.iter().map(Segment::positions).zip(lengths.iter().copied());
         let rope = |config| Rope::new(config, positions(), device);
         let longest = segments.iter().map(Segment::slots).max().unwrap_or(0);
-        let bias = relative.map(|relative| relative.bias(longest, device)).transpose()?;
+        let biases = relative.map(|relative| relative.biases(longest, device)).transpose()?;
         Ok(Self {
             ropes: ropes.iter().map(rope).collect::<Result<_>>()?,
             spans: spans.to_vec(),
@@ -105,22 +117,22 @@ impl Step {
                 .map(|alibi| alibi.biases(longest, device))
                 .collect::<Result<_>>()?,
             longest,
-            bias: bias.flatten(),
+            biases: biases.unwrap_or_default(),
             distances: relative.and_then(|relative| relative.distances(longest)),
             shares: None,
             segments,
         })
     }
 
-    /// What is added to scores by the distance of query and key, where it is the same in all layers.
-    pub(crate) fn bias(&self) -> Option<DistanceBias<'_>> {
+    /// A table of what is added to scores by the distance of query and key.
+    pub(crate) fn bias(&self, table: usize) -> Option<DistanceBias<'_>> {
         let longest = self.longest;
-        self.bias.as_deref().map(|values| DistanceBias { values, longest })
+        self.biases.get(table).map(|values| DistanceBias { values, longest })
     }
 
     /// The same, but layers tell what they attend to, which kernels never write down.
     pub(crate) fn recording(self, device: &Device) -> Result<Self> {
-        Ok(Self { shares: Some(RefCell::default()), ..self.with_masks(device)? })
+        Ok(Self { shares: Some(Shares::default()), ..self.with_masks(device)? })
     }
 
     /// The same, for candle's operations.

@@ -232,9 +232,9 @@ impl Weights {
             How::Expert(_) => stored.unstacked(),
             _ => stored,
         };
-        // GGUF files leave out dimensions of one.
+        // GGUF files leave out dimensions of one, and some biases have such.
         let dims = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
-        let squeezed = stored.shape.len() < shape.len() && dims(&stored.shape) == dims(shape);
+        let squeezed = stored.shape.len() != shape.len() && dims(&stored.shape) == dims(shape);
         if stored.shape != shape && !squeezed {
             return Err(mismatch(&stored, shape.to_vec()));
         }

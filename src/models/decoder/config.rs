@@ -31,19 +31,22 @@ pub struct DecoderConfig {
     pub layers: Vec<LayerConfig>,
     /// Vectors that are added to the embeddings by position: GPT-2.
     pub positions: AbsolutePositions,
+    /// After the embeddings with their positions: BART.
+    pub embedding_norm: Option<NormConfig>,
     /// The distinct ways in which layers rotate queries and keys.
     pub ropes: Vec<RopeConfig>,
     /// The distinct ALiBi biases of the layers.
     pub alibis: Vec<AlibiConfig>,
     /// The distinct spans that layers attend to.
     pub spans: Vec<AttentionSpan>,
-    /// Before the output head.
-    pub final_norm: NormConfig,
+    /// Before the output head; `None` where the last layer norms its result, as BART's does.
+    pub final_norm: Option<NormConfig>,
     /// Whose weights the output head uses.
     pub head: HeadWeights,
-    /// Whether the output head has a bias: Phi-2's has.
+    /// Whether the output head has a bias: Phi-2's has, and BART's (`final_logits_bias`).
     pub head_bias: Bias,
-    /// Multiplies logits: the inverse of `logits_scaling` in Granite, `logit_scale` in Command-R.
+    /// Multiplies logits: the inverse of `logits_scaling` in Granite, `logit_scale` in Command-R,
+    /// `hidden_size^-1/2` in T5 whose head is tied.
     pub logit_scale: Option<f64>,
     /// Soft cap of the logits, `cap * tanh(logit / cap)`: Gemma 2.
     pub logit_cap: Option<f64>,
@@ -54,6 +57,11 @@ impl DecoderConfig {
     /// continued.
     pub(crate) fn looks_ahead(&self) -> bool {
         self.spans.iter().any(|span| span.looks_ahead())
+    }
+
+    /// Whether layers also attend to a source.
+    pub(crate) fn has_source(&self) -> bool {
+        self.layers.iter().any(|layer| layer.cross.is_some())
     }
 }
 

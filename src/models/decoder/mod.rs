@@ -27,7 +27,7 @@ use crate::models::traits::{
 use crate::nn::attention::soft_cap;
 use crate::nn::cache::{CacheLayer, KvCache, Segment};
 use crate::nn::layer::{Layer, LayerConfig, shared_relative};
-use crate::nn::norm::Norm;
+use crate::nn::norm::{Norm, NormConfig, normed};
 use crate::nn::packed::{Packed, select};
 use crate::nn::positions::PositionTable;
 use crate::nn::relative::SharedRelative;
@@ -47,9 +47,10 @@ pub struct Decoder {
     cache_dtype: DType,
     embedding: Embedding,
     positions: Option<PositionTable>,
+    embedding_norm: Option<Norm>,
     relative: Option<SharedRelative>,
     layers: Vec<Layer>,
-    final_norm: Norm,
+    final_norm: Option<Norm>,
     head: Linear,
     inventory: Inventory,
     threads: Threads,
@@ -82,8 +83,20 @@ impl Decoder {
                 raw.origin().display()
             )));
         }
+        let embedding = weights.embedding("embed", config.vocab_size, config.hidden_size)?;
+        let threads = Threads::new(options.threads)?;
+        Ok((Self::of(config, &weights, embedding, threads, purpose)?, weights))
+    }
+
+    /// Reads a model with this config and this embedding from a scope of weights.
+    pub(in crate::models) fn of(
+        config: DecoderConfig,
+        weights: &Weights,
+        embedding: Embedding,
+        threads: Threads,
+        purpose: Purpose,
+    ) -> Result<Self> {
         let DecoderConfig { vocab_size, hidden_size, .. } = config;
-        let embedding = weights.embedding("embed", vocab_size, hidden_size)?;
         let head = match config.head {
             _ if purpose == Purpose::HiddenStates => embedding.as_linear(),
             HeadWeights::Own => {
@@ -91,31 +104,36 @@ impl Decoder {
             }
             HeadWeights::TiedToEmbedding => match config.head_bias {
                 Bias::Absent => embedding.as_linear(),
+                Bias::IfStored if !weights.contains("head.bias") => embedding.as_linear(),
                 Bias::IfStored | Bias::Present => {
                     embedding.as_linear().with_bias(weights.tensor("head.bias", &[vocab_size])?)
                 }
             },
         };
-        let positions = PositionTable::load(&weights, "positions", hidden_size, config.positions)?;
-        let relative = shared_relative(&weights, hidden_size, &config.layers)?;
+        let positions = PositionTable::load(weights, "positions", hidden_size, config.positions)?;
+        let relative = shared_relative(weights, hidden_size, &config.layers)?;
+        let norm = |name: &str, norm: Option<NormConfig>| {
+            norm.map(|norm| Norm::load(weights, name, hidden_size, norm)).transpose()
+        };
+        let embedding_norm = norm("embed_norm", config.embedding_norm)?;
         let scope = weights.scope("layers");
         let layer = |(i, layer)| Layer::load(&scope.scope(i), hidden_size, layer);
         let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
-        let final_norm = Norm::load(&weights, "final_norm", hidden_size, config.final_norm)?;
-        let model = Self {
+        let final_norm = norm("final_norm", config.final_norm)?;
+        Ok(Self {
             config,
             device: weights.device().clone(),
             cache_dtype: weights.cache_dtype(),
             embedding,
             positions,
+            embedding_norm,
             relative,
             layers,
             final_norm,
             head,
             inventory: weights.inventory(),
-            threads: Threads::new(options.threads)?,
-        };
-        Ok((model, weights))
+            threads,
+        })
     }
 
     /// The parts of the model.
@@ -126,6 +144,11 @@ impl Decoder {
 
     /// The batch without its padding, if it may follow what is cached.
     fn checked(&self, batch: &TokenBatch, cache: &KvCache) -> Result<Packed> {
+        if self.config.has_source() && cache.rows() == 0 {
+            return Err(Error::input(
+                "the cache holds no sources: the encoder's texts come first, by `Seq2SeqLm::encode`",
+            ));
+        }
         if cache.rows() != 0 && cache.rows() != batch.rows() {
             let (rows, cached) = (batch.rows(), cache.rows());
             let reason = format!("a batch of {rows} rows for a cache of {cached}");
@@ -196,7 +219,7 @@ impl Decoder {
             &places[places.len() - count..]
         });
         let wanted: Vec<u32> = wanted.copied().collect();
-        let hidden = self.final_norm.forward(&select(&hidden, &wanted)?)?;
+        let hidden = normed(self.final_norm.as_ref(), select(&hidden, &wanted)?)?;
         let logits = self.head.forward(&hidden)?;
         let mut logits = logits.to_dtype(DType::F32)?;
         if let Some(scale) = self.config.logit_scale {
@@ -261,15 +284,24 @@ impl Decoder {
                 let at: Vec<u32> = step.segments.iter().flat_map(Segment::positions).collect();
                 x = (x + positions.forward(&ids, &at, &self.device)?)?;
             }
+            x = normed(self.embedding_norm.as_ref(), x)?;
             for (number, layer) in self.layers.iter().enumerate() {
                 if let Some(record) = &mut record {
                     record.hidden_states.push(x.clone());
                 }
-                let cache = &mut cache.layer(number);
-                x = layer.forward(&x, |attention, x| attention.forward(x, &step, cache))?;
+                let (mut own, source) = cache.layer_and_source(number);
+                x = layer.forward(
+                    &x,
+                    |attention, x| attention.forward(x, &step, &mut own),
+                    |cross, x| match &source {
+                        Some(source) => cross.forward_source(x, &step, source),
+                        None => Err(Error::input("a cache without sources")),
+                    },
+                )?;
             }
             if let (Some(record), Some(shares)) = (&mut record, step.shares) {
-                record.attentions = shares.into_inner();
+                record.attentions = shares.own.into_inner();
+                record.source_attentions = shares.of_sources.into_inner();
             }
             cache.let_go(&before);
             outputs.push(x);
@@ -317,7 +349,7 @@ impl Encoder for Decoder {
             let (hidden, places) =
                 self.through_layers(&packed.row_ids(), &mut cache, NO_CHECKPOINT, None)?;
             let hidden = select(&hidden, &places.concat())?;
-            finite(packed.unpack(&self.final_norm.forward(&hidden)?)?)
+            finite(packed.unpack(&normed(self.final_norm.as_ref(), hidden)?)?)
         })
     }
 }
@@ -340,6 +372,34 @@ impl CausalLm for Decoder {
             let span = self.config.spans[attention.span];
             let window = span.window().filter(|_| !span.looks_ahead());
             CacheLayer::new(attention.kv_heads, attention.head_dim).window(window)
+        };
+        let cache = KvCache::new(self.config.layers.iter().map(layer), self.cache_dtype);
+        if self.config.has_source() { cache.without_sources(self.new_sources()) } else { cache }
+    }
+}
+
+/// As the decoder of an encoder-decoder.
+impl Decoder {
+    /// A cache whose rows attend to the tokens of their sources, which have the `hidden` states
+    /// `(packed tokens, hidden)`.
+    pub(crate) fn attend_to(&self, sources: &Packed, hidden: &Tensor) -> Result<KvCache> {
+        self.threads.run(|| {
+            let mut cache = self.new_sources();
+            cache.extend_rows(sources.row_ids().into_iter());
+            for (number, layer) in self.layers.iter().enumerate() {
+                if let Some(cross) = layer.cross() {
+                    cross.keep_source(hidden, &mut cache.layer(number))?;
+                }
+            }
+            self.new_cache().with_sources(cache)
+        })
+    }
+
+    /// An empty cache for sources.
+    fn new_sources(&self) -> KvCache {
+        let layer = |layer: &LayerConfig| {
+            let attention = layer.cross.as_ref().unwrap_or(&layer.attention);
+            CacheLayer::new(attention.kv_heads, attention.head_dim)
         };
         KvCache::new(self.config.layers.iter().map(layer), self.cache_dtype)
     }
@@ -372,8 +432,8 @@ impl Autoregressive for Decoder {
         let (at, record_into) = (LogitsAt::EveryToken, Some(&mut record));
         let logits =
             self.threads.run(|| self.pass(batch, cache, at, NO_CHECKPOINT, record_into))?;
-        let Record { hidden_states, attentions } = record;
-        Ok(Trace { logits, hidden_states, attentions })
+        let Record { hidden_states, attentions, source_attentions } = record;
+        Ok(Trace { logits, hidden_states, attentions, source_attentions })
     }
 }
 

@@ -12,6 +12,8 @@ pub(super) struct Record {
     pub(super) hidden_states: Vec<Tensor>,
     /// `(rows, heads, tokens of the longest row, slots of the longest row)`.
     pub(super) attentions: Vec<Tensor>,
+    /// `(rows, heads, tokens of the longest row, tokens of the longest source)`.
+    pub(super) source_attentions: Vec<Tensor>,
 }
 
 impl Record {
@@ -35,8 +37,26 @@ impl Record {
         for shares in &mut self.attentions {
             *shares = by_column(shares, packed, computed, lengths)?;
         }
+        for shares in &mut self.source_attentions {
+            *shares = queries_by_column(shares, packed, computed)?;
+        }
         Ok(())
     }
+}
+
+/// Queries by the columns of the batch.
+fn queries_by_column(shares: &Tensor, packed: &Packed, computed: &[usize]) -> Result<Tensor> {
+    let queries = shares.dim(2)?;
+    let shares = shares.pad_with_zeros(2, 0, 1)?;
+    let rows = packed.tokens.rows.iter().zip(computed).enumerate();
+    let rows = rows.map(|(row, (new, computed))| -> Result<Tensor> {
+        let first = computed - new.len();
+        let places =
+            packed.numbers(row).map(|number| number.map_or(queries, |number| first + number));
+        let places = Tensor::from_iter(places.map(|place| place as u32), shares.device())?;
+        Ok(shares.get(row)?.index_select(&places, 1)?)
+    });
+    Ok(Tensor::stack(&rows.collect::<Result<Vec<_>>>()?, 0)?)
 }
 
 /// Queries by the columns of the batch; keys by the tokens before it, and then by its columns.

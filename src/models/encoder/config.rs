@@ -32,7 +32,7 @@ pub struct EncoderConfig {
     pub spans: Vec<AttentionSpan>,
     /// A convolution beside the first layer.
     pub convolution: Option<ConvolutionConfig>,
-    /// After the last layer: ModernBERT.
+    /// After the last layer: ModernBERT, T5.
     pub final_norm: Option<NormConfig>,
     /// What may be put on top.
     pub heads: HeadsConfig,
@@ -46,12 +46,14 @@ pub struct EmbeddingsConfig {
     pub size: usize,
     /// The table of absolute positions.
     pub positions: AbsolutePositions,
+    /// Multiplies the vectors of words: `hidden_size^1/2` in Marian.
+    pub scale: Option<f64>,
     /// Rows of the table of token types; 0 where there is none.
     pub token_types: usize,
     /// Whether the sum is projected to the hidden size.
     pub projection: Projection,
-    /// Of the sum, or of its projection.
-    pub norm: NormConfig,
+    /// Of the sum, or of its projection; none in T5.
+    pub norm: Option<NormConfig>,
 }
 
 /// Whether the sum of the embeddings is projected to the hidden size.

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::models::encoder::config::{EncoderConfig, Projection};
-use crate::nn::norm::Norm;
+use crate::nn::norm::{Norm, normed};
 use crate::nn::packed::Tokens;
 use crate::nn::positions::PositionTable;
 use crate::weights::{Bias, Embedding, Linear, Weights};
@@ -15,22 +15,26 @@ pub(super) struct Embeddings {
     pub(super) words: Embedding,
     positions: Option<PositionTable>,
     types: Option<Embedding>,
-    norm: Norm,
+    scale: Option<f64>,
+    norm: Option<Norm>,
     place: Projection,
     projection: Option<Linear>,
 }
 
 impl Embeddings {
-    /// Reads `words`, and `positions`, `types`, `norm` and `projection` where there are such.
-    pub(super) fn load(weights: &Weights, config: &EncoderConfig) -> Result<Self> {
-        let EncoderConfig { vocab_size, hidden_size, ref embeddings, .. } = *config;
+    /// Reads `positions`, `types`, `norm` and `projection` where there are such.
+    pub(super) fn load(
+        weights: &Weights,
+        config: &EncoderConfig,
+        words: Embedding,
+    ) -> Result<Self> {
+        let EncoderConfig { hidden_size, ref embeddings, .. } = *config;
         let size = embeddings.size;
-        let table = |name: &str, rows: usize| weights.embedding(name, rows, size);
         let types = match embeddings.token_types {
             0 => None,
-            rows => Some(table("types", rows)?),
+            rows => Some(weights.embedding("types", rows, size)?),
         };
-        let (projection, normed) = match embeddings.projection {
+        let (projection, width) = match embeddings.projection {
             Projection::None => (None, size),
             place => {
                 let linear = weights.linear("projection", size, hidden_size, Bias::IfStored)?;
@@ -38,10 +42,14 @@ impl Embeddings {
             }
         };
         Ok(Self {
-            words: table("words", vocab_size)?,
+            words,
             positions: PositionTable::load(weights, "positions", size, embeddings.positions)?,
             types,
-            norm: Norm::load(weights, "norm", normed, embeddings.norm)?,
+            scale: embeddings.scale,
+            norm: match embeddings.norm {
+                Some(norm) => Some(Norm::load(weights, "norm", width, norm)?),
+                None => None,
+            },
             place: embeddings.projection,
             projection,
         })
@@ -50,6 +58,9 @@ impl Embeddings {
     /// `(packed tokens, hidden)`.
     pub(super) fn forward(&self, tokens: &Tokens, device: &Device) -> Result<Tensor> {
         let mut x = self.words.forward(&Tensor::new(tokens.ids.as_slice(), device)?)?;
+        if let Some(scale) = self.scale {
+            x = (x * scale)?;
+        }
         if let Some(types) = &self.types {
             if let Some(id) = tokens.type_ids.iter().find(|&&id| id as usize >= types.vocab()) {
                 let known = types.vocab();
@@ -65,8 +76,8 @@ impl Embeddings {
             None => Ok(x),
         };
         match self.place {
-            Projection::BeforeNorm => self.norm.forward(&project(x)?),
-            Projection::AfterNorm | Projection::None => project(self.norm.forward(&x)?),
+            Projection::BeforeNorm => normed(self.norm.as_ref(), project(x)?),
+            Projection::AfterNorm | Projection::None => project(normed(self.norm.as_ref(), x)?),
         }
     }
 }

@@ -21,15 +21,16 @@ use crate::models::heads::{Encoder, finite};
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::traits::{Model, ModelLimits, TextModel};
+use crate::nn::attention::Attention;
 use crate::nn::layer::{Layer, shared_relative};
-use crate::nn::norm::Norm;
+use crate::nn::norm::{Norm, normed};
 use crate::nn::packed::{Packed, Tokens};
 use crate::nn::relative::SharedRelative;
 use crate::nn::{Shared, Step};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::names::NameTable;
-use crate::weights::{Inventory, Weights};
+use crate::weights::{Embedding, Inventory, Weights};
 use convolution::Convolution;
 use embeddings::Embeddings;
 use families::Family;
@@ -75,8 +76,21 @@ impl TextEncoder {
             Some(prefix) => weights.base_model_prefix(prefix),
             None => weights,
         };
+        let size = config.embeddings.size;
+        let words = weights.embedding("embed.words", config.vocab_size, size)?;
+        let threads = Threads::new(options.threads)?;
+        Ok((Self::of(config, &weights, words, threads)?, weights))
+    }
+
+    /// Reads a model with this config and these vectors of words from a scope of weights.
+    pub(in crate::models) fn of(
+        config: EncoderConfig,
+        weights: &Weights,
+        words: Embedding,
+        threads: Threads,
+    ) -> Result<Self> {
         let hidden = config.hidden_size;
-        let relative = shared_relative(&weights, hidden, &config.layers)?;
+        let relative = shared_relative(weights, hidden, &config.layers)?;
         let mut layers: Vec<Layer> = Vec::with_capacity(config.layers.len());
         for (number, (layer, name)) in config.layers.iter().zip(&config.layer_names).enumerate() {
             let same = config.layer_names[..number].iter().position(|other| other == name);
@@ -90,21 +104,20 @@ impl TextEncoder {
         }
         let convolution =
             |convolution| Convolution::load(&weights.scope("convolution"), hidden, convolution);
-        let model = Self {
-            embeddings: Embeddings::load(&weights.scope("embed"), &config)?,
+        Ok(Self {
+            embeddings: Embeddings::load(&weights.scope("embed"), &config, words)?,
             relative,
             layers,
             convolution: config.convolution.as_ref().map(convolution).transpose()?,
             final_norm: match config.final_norm {
-                Some(norm) => Some(Norm::load(&weights, "final_norm", hidden, norm)?),
+                Some(norm) => Some(Norm::load(weights, "final_norm", hidden, norm)?),
                 None => None,
             },
             device: weights.device().clone(),
             inventory: weights.inventory(),
-            threads: Threads::new(options.threads)?,
+            threads,
             config,
-        };
-        Ok((model, weights))
+        })
     }
 
     /// The parts of the model.
@@ -120,7 +133,12 @@ impl TextEncoder {
     }
 
     /// The batch without its padding, and its hidden vectors after the last layer,
-    /// `(packed tokens, hidden)`.
+    /// `(packed tokens, hidden)`, computed by the threads of the model.
+    pub(crate) fn packed(&self, batch: &TokenBatch) -> Result<(Packed, Tensor)> {
+        self.threads.run_on(&self.device, || self.hidden(batch))
+    }
+
+    /// As [`packed`](Self::packed), by the threads at hand.
     fn hidden(&self, batch: &TokenBatch) -> Result<(Packed, Tensor)> {
         let vocab = self.config.vocab_size;
         if let Some(id) = batch.ids().iter().find(|&&id| id as usize >= vocab) {
@@ -143,15 +161,15 @@ impl TextEncoder {
         let embedded = self.embeddings.forward(tokens, &self.device)?;
         let mut x = embedded.clone();
         for (number, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, |attention, x| attention.forward_uncached(x, &step))?;
+            let attend = |attention: &Attention, x: &Tensor| attention.forward_uncached(x, &step);
+            let no_source =
+                |_: &Attention, _: &Tensor| Err(Error::input("an encoder has no source"));
+            x = layer.forward(&x, attend, no_source)?;
             if let (0, Some(convolution)) = (number, &self.convolution) {
                 x = convolution.forward(&embedded, &x, &step)?;
             }
         }
-        if let Some(norm) = &self.final_norm {
-            x = norm.forward(&x)?;
-        }
-        Ok(x)
+        normed(self.final_norm.as_ref(), x)
     }
 }
 
@@ -190,7 +208,6 @@ mod tests {
 
     use super::*;
     use crate::batch::PaddingSide;
-    use crate::nn::attention::Attention;
     use crate::source::ModelSource;
     use families::FAMILIES;
 

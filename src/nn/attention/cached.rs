@@ -7,7 +7,6 @@ use candle_nn::ops;
 
 use crate::error::{Error, Result};
 use crate::kernels::attention::{self, Reach};
-use crate::kernels::encoder_attention::DistanceBias;
 use crate::nn::attention::{Attention, AttentionConfig, Positions, soft_cap};
 use crate::nn::cache::LayerCache;
 use crate::nn::{Step, Views, flash, mask};
@@ -107,10 +106,11 @@ impl Attention {
             }
         };
         let alibi = self.alibi(step).map(|alibi| alibi.reshape((1, heads, 1, ()))).transpose()?;
-        let bias =
-            self.bias(step).map(|bias| mask::by_distance(&step.segments, bias, queries.device()));
+        let bias = self.bias(step);
+        let bias = bias.map(|bias| mask::by_distance(&step.segments, bias, queries.device()));
         let added: Vec<Tensor> = alibi.into_iter().chain(bias.transpose()?).chain(mask).collect();
-        self.weigh(&queries, keys, values, &added, step.shares.as_ref())
+        let record = step.shares.as_ref().map(|shares| &shares.own);
+        self.weigh(&queries, keys, values, &added, record)
     }
 
     /// `softmax(scale q kᵀ + …) v`. `queries: (rows, heads, tokens, head_dim)`, keys and values `(rows,
@@ -156,11 +156,6 @@ impl Attention {
             Positions::Alibi(alibi) => Some(&step.alibis[alibi]),
             _ => None,
         }
-    }
-
-    /// What its scores get by the distance of query and key.
-    fn bias<'a>(&self, step: &'a Step) -> Option<DistanceBias<'a>> {
-        step.bias().filter(|_| matches!(self.config.positions, Positions::Relative(_)))
     }
 }
 

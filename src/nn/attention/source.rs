@@ -1,13 +1,13 @@
 //! Attention to the tokens of another sequence, the source: the encoder's hidden states in an
-//! encoder-decoder. Their keys and values are computed once and kept in a cache of their own, whose rows
-//! are those of the decoder's.
+//! encoder-decoder. Their keys and values are computed once and kept in a cache of their own, which the
+//! rows of the decoder's cache share.
 
 use candle_core::{DType, Tensor};
 
 use crate::error::Result;
 use crate::kernels::attention;
 use crate::nn::attention::{Attention, AttentionConfig};
-use crate::nn::cache::LayerCache;
+use crate::nn::cache::{LayerCache, SourceLayer};
 use crate::nn::span::AttentionSpan;
 use crate::nn::{Step, Views, mask};
 use crate::weights::Linear;
@@ -38,16 +38,17 @@ impl Attention {
         &self,
         x: &Tensor,
         step: &Step,
-        source: &LayerCache<'_>,
+        source: &SourceLayer<'_>,
     ) -> Result<Tensor> {
         let AttentionConfig { heads, scale, score_cap, .. } = self.config;
         let norm = self.query_norm.as_ref();
         let Views::Reaches(_) = step.views else {
             let queries = self.placed(self.query.forward(x)?, norm, heads, &[])?;
             let queries = step.spread(&queries.transpose(0, 1)?)?.transpose(1, 2)?;
-            let (keys, values) = source.kept(x.device())?;
+            let [keys, values] = source.kept(x.device())?;
             let ends = mask::ends(source.lengths(), x.device())?;
-            let attended = self.weigh(&queries, &keys, &values, &[ends], None)?;
+            let record = step.shares.as_ref().map(|shares| &shares.of_sources);
+            let attended = self.weigh(&queries, &keys, &values, &[ends], record)?;
             return self.output.forward(&step.gathered(&attended)?.flatten_from(1)?);
         };
         let rows = source.rows_for(&step.segments)?;

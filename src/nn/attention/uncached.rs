@@ -39,7 +39,7 @@ impl Attention {
                 head_dim,
                 scale: scale as f32,
                 window: step.spans[span].window(),
-                bias: step.bias(),
+                bias: self.bias(step),
                 distances,
             };
             encoder_attention::attend(attention, &rows)
@@ -60,7 +60,7 @@ impl Attention {
         let [queries, keys, values] = self.project(x, &step.ropes)?;
         let queries = (queries * self.config.scale)?;
         let (rows, window) = (rows(step), step.spans[self.config.span].window());
-        let (bias, longest) = (step.bias(), step.longest);
+        let (bias, longest) = (self.bias(step), step.longest);
         if bias.is_none() && step.distances.is_none() {
             let vectors = [&queries, &keys, &values];
             if let Some(attended) = flash::packed(vectors, &rows, window, 1.0)? {

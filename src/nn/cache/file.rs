@@ -12,8 +12,9 @@ use safetensors::{Dtype, SafeTensors, serialize_to_file};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::kernels::cached::{Block, Layout, TOKENS};
+use crate::kernels::cached::{Block, TOKENS};
 use crate::nn::cache::rows::{CacheLayer, Kept, Row, Table};
+use crate::nn::cache::store::Store;
 use crate::source::mapped::MappedFile;
 
 /// In the metadata: the version of the format, and a [`Header`] in JSON.
@@ -23,9 +24,24 @@ const HEADER: &str = "header";
 #[derive(Serialize, Deserialize)]
 struct Header {
     block_tokens: usize,
+    #[serde(flatten)]
+    own: Part,
+    sources: Option<SourcesHeader>,
+}
+
+/// Rows that keep the same.
+#[derive(Serialize, Deserialize)]
+struct Part {
     dtype: String,
     layers: Vec<CacheLayer>,
     rows: Vec<RowHeader>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SourcesHeader {
+    #[serde(flatten)]
+    part: Part,
+    of_rows: Vec<usize>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,52 +90,33 @@ impl View for Named<'_> {
     }
 }
 
-fn row_name(row: usize) -> String {
-    format!("row.{row}")
+/// What the names of tensors begin with: those of rows, and those of their sources.
+const OWN: &str = "";
+const SOURCES: &str = "source.";
+
+fn row_name(part: &str, row: usize) -> String {
+    format!("{part}row.{row}")
 }
 
-fn block_name(group: usize, block: usize) -> String {
-    format!("group.{group}.block.{block}")
+fn block_name(part: &str, group: usize, block: usize) -> String {
+    format!("{part}group.{group}.block.{block}")
 }
 
-fn scales_name(group: usize, block: usize) -> String {
-    format!("{}.scales", block_name(group, block))
+fn scales_name(part: &str, group: usize, block: usize) -> String {
+    format!("{}.scales", block_name(part, group, block))
 }
 
-/// Writes rows to a file, which takes its place when it is whole; blocks that they share once.
-pub(super) fn save(kept: &Kept, rows: &[Row], path: &Path) -> Result<()> {
+/// Writes rows to a file, which takes its place when it is whole; blocks that they share once. With them
+/// go their sources, and the number of each row's.
+pub(super) fn save(own: &Store, sources: Option<(&Store, &[usize])>, path: &Path) -> Result<()> {
     let mut tensors = Vec::new();
-    let mut push = |name: String, numbers, length| tensors.push((name, Named(numbers, [length])));
-    let mut known = vec![HashMap::new(); kept.groups.len()];
-    let mut headers = Vec::with_capacity(rows.len());
-    for (number, row) in rows.iter().enumerate() {
-        push(row_name(number), Numbers::U32(&row.ids), row.ids.len());
-        let mut tables = vec![Vec::new(); kept.groups.len()];
-        for (group, (table, known)) in row.tables.iter().zip(&mut known).enumerate() {
-            for block in table {
-                let next = known.len();
-                let number =
-                    block.as_ref().map(|block| *known.entry(&raw const **block).or_insert(next));
-                tables[group].push(number);
-                let Some(block) = block.as_ref().filter(|_| number == Some(next)) else { continue };
-                let name = block_name(group, next);
-                match &**block {
-                    Block::F16(numbers) => push(name, Numbers::F16(numbers), numbers.len()),
-                    Block::F32(numbers) => push(name, Numbers::F32(numbers), numbers.len()),
-                    Block::Q8 { numbers, scales } => {
-                        push(name, Numbers::I8(numbers), numbers.len());
-                        push(scales_name(group, next), Numbers::F16(scales), scales.len());
-                    }
-                }
-            }
-        }
-        headers.push(RowHeader { computed_at: row.computed_at, tables });
-    }
     let header = Header {
         block_tokens: TOKENS,
-        dtype: kept.dtype.as_str().to_owned(),
-        layers: kept.layers.clone(),
-        rows: headers,
+        own: part(OWN, own, &mut tensors),
+        sources: sources.map(|(store, of_rows)| SourcesHeader {
+            part: part(SOURCES, store, &mut tensors),
+            of_rows: of_rows.to_vec(),
+        }),
     };
     let header = serde_json::to_string(&header).map_err(|error| Error::malformed(path, error))?;
     let entry = |(key, value): (&str, String)| (key.to_owned(), value);
@@ -134,8 +131,43 @@ pub(super) fn save(kept: &Kept, rows: &[Row], path: &Path) -> Result<()> {
     })
 }
 
-/// Reads rows from a file that was saved of a cache that keeps the same.
-pub(super) fn load(kept: &Kept, path: &Path) -> Result<Vec<Row>> {
+/// The tensors of rows, and what the header says of them.
+fn part<'a>(part: &str, store: &'a Store, tensors: &mut Vec<(String, Named<'a>)>) -> Part {
+    let Store { kept, rows, .. } = store;
+    let mut push = |name: String, numbers, length| tensors.push((name, Named(numbers, [length])));
+    let mut known = vec![HashMap::new(); kept.groups.len()];
+    let mut headers = Vec::with_capacity(rows.len());
+    for (number, row) in rows.iter().enumerate() {
+        push(row_name(part, number), Numbers::U32(&row.ids), row.ids.len());
+        let mut tables = vec![Vec::new(); kept.groups.len()];
+        for (group, (table, known)) in row.tables.iter().zip(&mut known).enumerate() {
+            for block in table {
+                let next = known.len();
+                let number =
+                    block.as_ref().map(|block| *known.entry(&raw const **block).or_insert(next));
+                tables[group].push(number);
+                let Some(block) = block.as_ref().filter(|_| number == Some(next)) else { continue };
+                let name = block_name(part, group, next);
+                match &**block {
+                    Block::F16(numbers) => push(name, Numbers::F16(numbers), numbers.len()),
+                    Block::F32(numbers) => push(name, Numbers::F32(numbers), numbers.len()),
+                    Block::Q8 { numbers, scales } => {
+                        push(name, Numbers::I8(numbers), numbers.len());
+                        push(scales_name(part, group, next), Numbers::F16(scales), scales.len());
+                    }
+                }
+            }
+        }
+        headers.push(RowHeader { computed_at: row.computed_at, tables });
+    }
+    Part { dtype: kept.dtype.as_str().to_owned(), layers: kept.layers.clone(), rows: headers }
+}
+
+/// The rows of a file, their sources, and the number of each row's source.
+pub(super) type Loaded = (Vec<Row>, Option<(Vec<Row>, Vec<usize>)>);
+
+/// Reads rows from a file that was saved of a cache that keeps the same of them and of their sources.
+pub(super) fn load(own: &Kept, of_sources: Option<&Kept>, path: &Path) -> Result<Loaded> {
     let file = MappedFile::open(path)?;
     let malformed = |reason: &str| Error::malformed(path, reason);
     let unreadable = |error| {
@@ -153,64 +185,95 @@ pub(super) fn load(kept: &Kept, path: &Path) -> Result<Vec<Row>> {
     let header = metadata.get(HEADER).map(String::as_str).unwrap_or_default();
     let header: Header =
         serde_json::from_str(header).map_err(|error| Error::malformed(path, error))?;
-    let alike = header.block_tokens == TOKENS
-        && header.dtype == kept.dtype.as_str()
-        && header.layers == kept.layers;
-    if !alike {
-        return Err(malformed("is of another model, or keeps keys and values in another dtype"));
+    let other = || malformed("is of another model, or keeps keys and values in another dtype");
+    let alike =
+        |part: &Part, kept: &Kept| part.dtype == kept.dtype.as_str() && part.layers == kept.layers;
+    if header.block_tokens != TOKENS || !alike(&header.own, own) {
+        return Err(other());
     }
-    let lacking = |name: &str| Error::malformed(path, format!("has no {name} of the right size"));
-    let bytes = |name: &str, dtype: Dtype| {
-        let tensor = tensors.tensor(name).ok().filter(|tensor| tensor.dtype() == dtype);
-        tensor.map(|tensor| tensor.data()).ok_or_else(|| lacking(name))
+    let sources = match (header.sources, of_sources) {
+        (None, None) => None,
+        (Some(SourcesHeader { part, of_rows }), Some(kept)) if alike(&part, kept) => {
+            let of_each = of_rows.len() == header.own.rows.len();
+            if !of_each || of_rows.iter().any(|&source| source >= part.rows.len()) {
+                return Err(malformed("has rows of other sources than it holds"));
+            }
+            Some((Reader { path, tensors: &tensors, part: SOURCES, kept }.rows(part)?, of_rows))
+        }
+        _ => return Err(other()),
     };
-    let block = |group: usize, layout: &Layout, number: usize| {
-        let name = block_name(group, number);
-        let mut block =
-            layout.block().ok_or_else(|| malformed("takes more memory than there is"))?;
+    Ok((Reader { path, tensors: &tensors, part: OWN, kept: own }.rows(header.own)?, sources))
+}
+
+/// Reads the rows of one part of a file.
+struct Reader<'a> {
+    path: &'a Path,
+    tensors: &'a SafeTensors<'a>,
+    part: &'static str,
+    kept: &'a Kept,
+}
+
+impl Reader<'_> {
+    fn rows(&self, part: Part) -> Result<Vec<Row>> {
+        let malformed = |reason: &str| Error::malformed(self.path, reason);
+        let mut read = HashMap::new();
+        let mut rows = Vec::new();
+        for (number, header) in part.rows.into_iter().enumerate() {
+            let stored = self.bytes(&row_name(self.part, number), Dtype::U32)?;
+            let mut ids = vec![0; stored.len() / 4];
+            fill(&mut ids, stored, u32::from_le_bytes);
+            let blocks = ids.len().div_ceil(TOKENS);
+            let whole = |table: &Vec<Option<usize>>| table.len() == blocks;
+            if header.tables.len() != self.kept.groups.len() || !header.tables.iter().all(whole) {
+                return Err(malformed("has rows of other lengths than their blocks"));
+            }
+            let mut tables = Vec::with_capacity(header.tables.len());
+            for (group, table) in header.tables.iter().enumerate() {
+                let mut entry = |number: &Option<usize>| {
+                    let Some(number) = *number else { return Ok(None) };
+                    if let Some(block) = read.get(&(group, number)) {
+                        return Ok(Some(Arc::clone(block)));
+                    }
+                    let block = self.block(group, number)?;
+                    read.insert((group, number), Arc::clone(&block));
+                    Ok::<_, Error>(Some(block))
+                };
+                tables.push(table.iter().map(&mut entry).collect::<Result<Table>>()?);
+            }
+            let row = Row { ids, new: 0, computed_at: header.computed_at, tables };
+            if !row.can_go_back(row.length(), self.kept) {
+                return Err(malformed("lacks blocks that tokens to come attend to"));
+            }
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    fn block(&self, group: usize, number: usize) -> Result<Arc<Block>> {
+        let name = block_name(self.part, group, number);
+        let block = self.kept.groups[group].layout.block();
+        let no_memory = || Error::malformed(self.path, "takes more memory than there is");
+        let mut block = block.ok_or_else(no_memory)?;
         let filled = match &mut block {
-            Block::F16(to) => fill(to, bytes(&name, Dtype::F16)?, f16::from_le_bytes),
-            Block::F32(to) => fill(to, bytes(&name, Dtype::F32)?, f32::from_le_bytes),
+            Block::F16(to) => fill(to, self.bytes(&name, Dtype::F16)?, f16::from_le_bytes),
+            Block::F32(to) => fill(to, self.bytes(&name, Dtype::F32)?, f32::from_le_bytes),
             Block::Q8 { numbers, scales } => {
-                let of_scales = bytes(&scales_name(group, number), Dtype::F16)?;
-                fill(numbers, bytes(&name, Dtype::I8)?, i8::from_le_bytes)
+                let of_scales = self.bytes(&scales_name(self.part, group, number), Dtype::F16)?;
+                fill(numbers, self.bytes(&name, Dtype::I8)?, i8::from_le_bytes)
                     && fill(scales, of_scales, f16::from_le_bytes)
             }
         };
-        if filled { Ok(Arc::new(block)) } else { Err(lacking(&name)) }
-    };
-    let mut read = HashMap::new();
-    let mut rows = Vec::new();
-    for (number, header) in header.rows.into_iter().enumerate() {
-        let stored = bytes(&row_name(number), Dtype::U32)?;
-        let mut ids = vec![0; stored.len() / 4];
-        fill(&mut ids, stored, u32::from_le_bytes);
-        let blocks = ids.len().div_ceil(TOKENS);
-        let whole = |table: &Vec<Option<usize>>| table.len() == blocks;
-        if header.tables.len() != kept.groups.len() || !header.tables.iter().all(whole) {
-            return Err(malformed("has rows of other lengths than their blocks"));
-        }
-        let mut tables = Vec::with_capacity(header.tables.len());
-        for (group, table) in header.tables.iter().enumerate() {
-            let layout = &kept.groups[group].layout;
-            let mut entry = |number: &Option<usize>| {
-                let Some(number) = *number else { return Ok(None) };
-                if let Some(block) = read.get(&(group, number)) {
-                    return Ok(Some(Arc::clone(block)));
-                }
-                let block = block(group, layout, number)?;
-                read.insert((group, number), Arc::clone(&block));
-                Ok::<_, Error>(Some(block))
-            };
-            tables.push(table.iter().map(&mut entry).collect::<Result<Table>>()?);
-        }
-        let row = Row { ids, new: 0, computed_at: header.computed_at, tables };
-        if !row.can_go_back(row.length(), kept) {
-            return Err(malformed("lacks blocks that tokens to come attend to"));
-        }
-        rows.push(row);
+        if filled { Ok(Arc::new(block)) } else { Err(self.lacking(&name)) }
     }
-    Ok(rows)
+
+    fn bytes(&self, name: &str, dtype: Dtype) -> Result<&[u8]> {
+        let tensor = self.tensors.tensor(name).ok().filter(|tensor| tensor.dtype() == dtype);
+        tensor.map(|tensor| tensor.data()).ok_or_else(|| self.lacking(name))
+    }
+
+    fn lacking(&self, name: &str) -> Error {
+        Error::malformed(self.path, format!("has no {name} of the right size"))
+    }
 }
 
 /// `false` where there are not as many numbers.

@@ -81,32 +81,6 @@ impl<'a> LayerCache<'a> {
         .collect()
     }
 
-    /// The same for rows of other queries, which see all of them.
-    pub(crate) fn rows_for(&self, queries: &[Segment]) -> Result<Vec<Row<'_>>> {
-        if queries.len() != self.segments.len() {
-            let (rows, kept) = (queries.len(), self.segments.len());
-            return Err(Error::input(format!("{rows} rows for the sources of {kept}")));
-        }
-        let rows = self.rows().into_iter().zip(queries);
-        Ok(rows.map(|(row, query)| Row { tokens: query.tokens.clone(), start: 0, ..row }).collect())
-    }
-
-    /// All keys and values, `(rows, kv_heads, slots, head_dim)` each.
-    pub(crate) fn kept(&self, device: &Device) -> Result<(Tensor, Tensor)> {
-        let longest = self.segments.iter().map(Segment::slots).max().unwrap_or(0);
-        match &*self.buffers {
-            None => self.gathered(device),
-            Some((keys, values)) => {
-                Ok((keys.narrow(2, 0, longest)?, values.narrow(2, 0, longest)?))
-            }
-        }
-    }
-
-    /// The tokens of each row.
-    pub(crate) fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.segments.iter().map(Segment::slots)
-    }
-
     /// Where the layer lies in blocks, and its number there.
     pub(crate) fn layout(&self) -> (&Layout, usize) {
         let [group, layer] = self.kept.places[self.layer];
@@ -128,7 +102,7 @@ impl<'a> LayerCache<'a> {
             let wide = |x: &Tensor| x.to_dtype(DType::F32)?.contiguous();
             let (keys, values) = (wide(keys)?, wide(values)?);
             with_f32(&keys, |keys| with_f32(&values, |values| self.append_rows([keys, values])))???;
-            return self.gathered(keys.device());
+            return gathered(self.layout(), &self.rows(), keys.device());
         }
         self.append_to_buffers(keys, values)
     }
@@ -146,7 +120,7 @@ impl<'a> LayerCache<'a> {
         let old = match self.buffers.take() {
             // Restored from a file.
             None if before > 0 => {
-                let (old_keys, old_values) = self.gathered(keys.device())?;
+                let (old_keys, old_values) = gathered(self.layout(), &self.rows(), keys.device())?;
                 Some((old_keys.to_dtype(keys.dtype())?, old_values.to_dtype(keys.dtype())?))
             }
             old => old,
@@ -162,30 +136,31 @@ impl<'a> LayerCache<'a> {
         *self.buffers = Some((keys, values));
         Ok(views)
     }
+}
 
-    /// All keys and values in blocks, `(rows, kv_heads, slots, head_dim)` in f32.
-    fn gathered(&self, device: &Device) -> Result<(Tensor, Tensor)> {
-        let (layout, layer) = self.layout();
-        let [kv_heads, head_dim] = layout.shape(layer);
-        let count = self.segments.len();
-        let longest = self.segments.iter().map(Segment::slots).max().unwrap_or(0);
-        let mut wide = [(); 2].map(|()| vec![0.0; count * kv_heads * longest * head_dim]);
-        for (number, row) in self.rows().iter().enumerate() {
-            for (at, block) in row.blocks.iter().enumerate() {
-                let slots = at * TOKENS..row.slots.min((at + 1) * TOKENS);
-                let Some(block) = block.as_ref().filter(|_| !slots.is_empty()) else { continue };
-                for head in 0..kv_heads {
-                    let start = ((number * kv_heads + head) * longest + slots.start) * head_dim;
-                    let to =
-                        wide.each_mut().map(|wide| &mut wide[start..][..slots.len() * head_dim]);
-                    block.read(layout, [layer, head], 0..slots.len(), to);
-                }
+/// All keys and values in blocks, `(rows, kv_heads, slots, head_dim)` in f32.
+pub(super) fn gathered(
+    (layout, layer): (&Layout, usize),
+    rows: &[Row<'_>],
+    device: &Device,
+) -> Result<(Tensor, Tensor)> {
+    let [kv_heads, head_dim] = layout.shape(layer);
+    let longest = rows.iter().map(|row| row.slots).max().unwrap_or(0);
+    let mut wide = [(); 2].map(|()| vec![0.0; rows.len() * kv_heads * longest * head_dim]);
+    for (number, row) in rows.iter().enumerate() {
+        for (at, block) in row.blocks.iter().enumerate() {
+            let slots = at * TOKENS..row.slots.min((at + 1) * TOKENS);
+            let Some(block) = block.as_ref().filter(|_| !slots.is_empty()) else { continue };
+            for head in 0..kv_heads {
+                let start = ((number * kv_heads + head) * longest + slots.start) * head_dim;
+                let to = wide.each_mut().map(|wide| &mut wide[start..][..slots.len() * head_dim]);
+                block.read(layout, [layer, head], 0..slots.len(), to);
             }
         }
-        let [keys, values] =
-            wide.map(|wide| Tensor::from_vec(wide, (count, kv_heads, longest, head_dim), device));
-        Ok((keys?, values?))
     }
+    let shape = (rows.len(), kv_heads, longest, head_dim);
+    let [keys, values] = wide.map(|wide| Tensor::from_vec(wide, shape, device));
+    Ok((keys?, values?))
 }
 
 /// The buffer if it holds slots up to the `end` of the longest row, else a larger copy of what was

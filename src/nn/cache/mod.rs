@@ -3,10 +3,11 @@
 mod file;
 mod layer;
 mod rows;
+mod source;
+mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,14 +15,15 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
-use crate::kernels::cached::Block;
 use crate::nn::packed::Packed;
-use layer::Buffers;
-use rows::{Kept, NEVER, Row};
+use rows::Row;
+use source::Sources;
+use store::Store;
 
 pub(crate) use layer::LayerCache;
 pub use rows::CacheLayer;
 pub(crate) use rows::Segment;
+pub(crate) use source::SourceLayer;
 
 /// Keys and values of the tokens a generation has seen, for each of its rows.
 ///
@@ -41,18 +43,23 @@ pub(crate) use rows::Segment;
 /// back further, [`truncate`](Self::truncate) is an error, and the row has to be computed again from
 /// its beginning.
 ///
+/// # Sources
+///
+/// A cache of an encoder-decoder also holds the keys and values of its rows' sources. They are
+/// computed once, and no token changes them: rows of one source share them, after a
+/// [`fork`](Self::fork) too. [`truncate`](Self::truncate) leaves them, [`clear`](Self::clear) forgets
+/// them. The sources decide the number of rows.
+///
 /// # A model of your own
 ///
 /// A [`CausalLm`](crate::models::CausalLm) makes caches with [`new`](Self::new). Its forward pass calls
-/// [`extend`](Self::extend) once, and then [`append`](Self::append) for each layer.
+/// [`extend`](Self::extend) once, and then [`append`](Self::append) for each layer. A
+/// [`Seq2SeqLm`](crate::models::Seq2SeqLm) fills a cache with its sources in the same way, and gives
+/// them to another by [`with_sources`](Self::with_sources).
 #[derive(Debug)]
 pub struct KvCache {
-    kept: Arc<Kept>,
-    rows: Vec<Row>,
-    /// For each layer keys and values, `(rows, kv_heads, capacity, head_dim)`, where they are not in
-    /// blocks.
-    buffers: Buffers,
-    reserved: usize,
+    own: Store,
+    sources: Option<Sources>,
 }
 
 impl KvCache {
@@ -61,65 +68,86 @@ impl KvCache {
     /// keep the dtype they come in.
     #[must_use]
     pub fn new(layers: impl IntoIterator<Item = CacheLayer>, dtype: DType) -> Self {
-        let kept = Kept::new(layers.into_iter().collect(), dtype);
-        Self {
-            rows: Vec::new(),
-            buffers: vec![None; kept.layers.len()],
-            reserved: 0,
-            kept: Arc::new(kept),
+        Self { own: Store::new(layers.into_iter().collect(), dtype), sources: None }
+    }
+
+    /// An empty row for each row of a cache with sources, which it attends to. On the CPU the keys and
+    /// values of sources are as that cache keeps them.
+    ///
+    /// # Errors
+    ///
+    /// When there are tokens in this cache, or a source has none.
+    pub fn with_sources(mut self, sources: Self) -> Result<Self> {
+        if self.tokens() > 0 {
+            return Err(Error::input("sources for a cache that has tokens already"));
         }
+        if let Some(row) = sources.own.rows.iter().position(|row| row.length() == 0) {
+            return Err(Error::input(format!("source {row} of a batch has no tokens")));
+        }
+        self.own.rows.clear();
+        self.own.extend(sources.own.rows.iter().map(|_| [].as_slice()));
+        self.sources = Some(Sources::each_its_own(sources.own));
+        Ok(self)
+    }
+
+    /// The same, whose rows are to have sources that `kept` could keep.
+    pub(crate) fn without_sources(self, kept: Self) -> Self {
+        Self { sources: Some(Sources::each_its_own(kept.own)), ..self }
+    }
+
+    /// The ids of a row's source; `None` where there is no such row, or no sources.
+    #[must_use]
+    pub fn source_ids(&self, row: usize) -> Option<&[u32]> {
+        self.sources.as_ref()?.row(row).map(|row| row.ids.as_slice())
+    }
+
+    /// A layer's keys and values of the rows' sources, `(rows, kv_heads, slots, head_dim)` each, with
+    /// as many slots as the longest source has tokens. On the CPU they are copies in f32.
+    ///
+    /// # Errors
+    ///
+    /// When there are no sources, or no such layer.
+    pub fn source(&self, layer: usize, device: &Device) -> Result<[Tensor; 2]> {
+        let sources = self.sources.as_ref().and_then(|sources| sources.layer(layer));
+        let missing = || Error::input(format!("no layer {layer} of sources in this cache"));
+        sources.ok_or_else(missing)?.kept(device)
     }
 
     /// The tokens of the longest row.
     #[must_use]
     pub fn tokens(&self) -> usize {
-        self.rows.iter().map(Row::length).max().unwrap_or(0)
+        self.own.rows.iter().map(Row::length).max().unwrap_or(0)
     }
 
-    /// The number of rows; 0 before the first forward pass.
+    /// The number of rows; 0 before the first forward pass, unless there are sources.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        self.own.rows.len()
     }
 
     /// The tokens of each row.
     #[must_use]
     pub fn row_lengths(&self) -> Vec<usize> {
-        self.rows.iter().map(Row::length).collect()
+        self.own.lengths()
     }
 
     /// The ids of a row's tokens; `None` where there is no such row.
     #[must_use]
     pub fn row_ids(&self, row: usize) -> Option<&[u32]> {
-        self.rows.get(row).map(|row| row.ids.as_slice())
+        self.own.rows.get(row).map(|row| row.ids.as_slice())
     }
 
-    /// Bytes allocated on the device for keys and values. Blocks that rows share count once.
+    /// Bytes allocated on the device for keys and values. Blocks that rows share, and sources, count
+    /// once.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        let buffers = self.buffers.iter().flatten();
-        let buffers: usize = buffers.map(|(keys, values)| bytes(keys) + bytes(values)).sum();
-        let of_group =
-            |number: usize| self.blocks(number).len() * self.kept.groups[number].layout.bytes();
-        buffers + (0..self.kept.groups.len()).map(of_group).sum::<usize>()
-    }
-
-    /// The blocks of a group, each once, with numbers from 0 in the order of rows.
-    fn blocks(&self, group: usize) -> HashMap<*const Block, usize> {
-        let mut blocks = HashMap::new();
-        let tables = self.rows.iter().flat_map(|row| &row.tables[group]);
-        for block in tables.flatten() {
-            let number = blocks.len();
-            blocks.entry(Arc::as_ptr(block)).or_insert(number);
-        }
-        blocks
+        self.own.bytes() + self.sources.as_ref().map_or(0, |sources| sources.store.bytes())
     }
 
     /// Makes the next allocation large enough for rows of `tokens` tokens, so that a generation of
     /// known length never copies its cache. Blocks are never copied for more room.
     pub fn reserve(&mut self, tokens: usize) {
-        self.reserved = self.reserved.max(tokens);
+        self.own.reserved = self.own.reserved.max(tokens);
     }
 
     /// Forgets what is beyond the first `tokens` tokens of each row, so that a shared prefix is not
@@ -134,11 +162,12 @@ impl KvCache {
             let reason = format!("cannot keep {tokens} tokens of a cache of {}", self.tokens());
             return Err(Error::input(reason));
         }
-        if tokens == 0 {
+        if tokens == 0 && self.sources.is_none() {
             self.clear();
             return Ok(());
         }
-        let lengths = self.rows.iter().map(|row| row.length().min(tokens)).collect::<Vec<_>>();
+        let rows = self.own.rows.iter();
+        let lengths = rows.map(|row| row.length().min(tokens)).collect::<Vec<_>>();
         self.truncate_rows(&lengths)
     }
 
@@ -149,38 +178,21 @@ impl KvCache {
     ///
     /// As there, and when there are not as many lengths as rows.
     pub fn truncate_rows(&mut self, lengths: &[usize]) -> Result<()> {
-        if lengths.len() != self.rows() {
-            let (lengths, rows) = (lengths.len(), self.rows());
-            return Err(Error::input(format!("{lengths} lengths for {rows} rows of a cache")));
-        }
-        for (number, (row, &length)) in self.rows.iter().zip(lengths).enumerate() {
-            if length > row.length() {
-                let own = row.length();
-                return Err(Error::input(format!(
-                    "cannot keep {length} tokens of a row of {own} (row {number})"
-                )));
-            }
-            if !row.can_go_back(length, &self.kept) {
-                return Err(Error::input(format!(
-                    "row {number} cannot go back to {length} tokens: a sliding window has let go of \
-                     what they attend to; compute it again from its beginning"
-                )));
-            }
-        }
-        self.rows.iter_mut().zip(lengths).for_each(|(row, &length)| row.truncate(length));
-        Ok(())
+        self.own.truncate(lengths)
     }
 
     /// Whether every row that has more can go back to `tokens` tokens, as
     /// [`truncate`](Self::truncate) does.
     #[must_use]
     pub fn can_go_back(&self, tokens: usize) -> bool {
-        self.rows.iter().all(|row| row.can_go_back(tokens.min(row.length()), &self.kept))
+        let Store { rows, kept, .. } = &self.own;
+        rows.iter().all(|row| row.can_go_back(tokens.min(row.length()), kept))
     }
 
-    /// Forgets everything, the number of rows too.
+    /// Forgets everything, the number of rows and their sources too.
     pub fn clear(&mut self) {
-        self.rows.clear();
+        self.own.rows.clear();
+        self.sources = self.sources.as_ref().map(Sources::none);
     }
 
     /// Keeps the given rows in the given order; a row may be named several times, as beams need. On
@@ -190,18 +202,8 @@ impl KvCache {
     ///
     /// When there is no such row; nothing changes then.
     pub fn select_rows(&mut self, rows: &[usize]) -> Result<()> {
-        if let Some(row) = rows.iter().find(|&&row| row >= self.rows()) {
-            return Err(Error::input(format!("no row {row} in a cache of {}", self.rows())));
-        }
-        if rows.is_empty() {
-            return Err(Error::input("cannot keep no row of a cache; clear it instead"));
-        }
-        let index: Vec<_> = rows.iter().map(|&row| row as u32).collect();
-        self.buffers = self.map_buffers(|buffer| {
-            buffer.index_select(&Tensor::new(index.as_slice(), buffer.device())?, 0)
-        })?;
-        self.rows = rows.iter().map(|&row| self.rows[row].clone()).collect();
-        Ok(())
+        self.own.select(rows)?;
+        self.sources.as_mut().map_or(Ok(()), |sources| sources.select(rows))
     }
 
     /// A cache with the same content, so that both can go on from here. On the CPU they share blocks and
@@ -211,12 +213,7 @@ impl KvCache {
     ///
     /// When a device has no memory for a copy.
     pub fn fork(&self) -> Result<Self> {
-        Ok(Self {
-            kept: Arc::clone(&self.kept),
-            rows: self.rows.clone(),
-            buffers: self.map_buffers(Tensor::force_contiguous)?,
-            reserved: self.reserved,
-        })
+        Ok(Self { own: self.own.fork()?, sources: self.sources.clone() })
     }
 
     /// Appends the rows of another cache of the same model, on the same device.
@@ -225,19 +222,13 @@ impl KvCache {
     ///
     /// When the other keeps something else; nothing changes then.
     pub fn admit(&mut self, other: Self) -> Result<()> {
-        if self.kept != other.kept {
-            return Err(Error::input("rows of a cache of another model"));
-        }
-        if self.rows.is_empty() {
-            let reserved = self.reserved.max(other.reserved);
-            *self = Self { reserved, ..other };
-            return Ok(());
-        }
-        if other.rows.is_empty() {
-            return Ok(());
-        }
-        self.buffers = layer::joined(&self.buffers, &other.buffers)?;
-        self.rows.extend(other.rows);
+        let sources = match (&self.sources, &other.sources) {
+            (None, None) => None,
+            (Some(sources), Some(others)) => Some(sources.joined(others)?),
+            _ => return Err(Error::input("rows of a cache of another model")),
+        };
+        self.own.admit(other.own)?;
+        self.sources = sources;
         Ok(())
     }
 
@@ -259,39 +250,29 @@ impl KvCache {
 
     /// As [`extend`](Self::extend), with the ids of each row.
     pub(crate) fn extend_rows<'a>(&mut self, ids: impl ExactSizeIterator<Item = &'a [u32]>) {
-        let groups = self.kept.groups.len();
-        self.rows.resize_with(ids.len(), || Row {
-            ids: Vec::new(),
-            new: 0,
-            computed_at: NEVER,
-            tables: vec![Vec::new(); groups],
-        });
-        for (row, ids) in self.rows.iter_mut().zip(ids) {
-            row.ids.extend(ids);
-            row.new = ids.len();
-        }
+        self.own.extend(ids);
     }
 
     /// What the last [`extend`](Self::extend) has brought to each row.
     pub(crate) fn segments(&self) -> Vec<Segment> {
-        rows::segments(&self.rows)
+        rows::segments(&self.own.rows)
     }
 
     /// Gives back the blocks that no token to come will attend to, and that the rows' way back to
     /// these lengths does not take; a row of no length goes back by being cleared.
     pub(crate) fn let_go(&mut self, lengths: &[usize]) {
-        let rows = self.rows.iter_mut().zip(lengths);
-        rows.for_each(|(row, &length)| row.let_go(length, &self.kept));
+        let Store { rows, kept, .. } = &mut self.own;
+        rows.iter_mut().zip(lengths).for_each(|(row, &length)| row.let_go(length, kept));
     }
 
     /// For each row, the least and the greatest length it had when keys and values were computed.
     pub(crate) fn computed_at(&self) -> impl Iterator<Item = [usize; 2]> {
-        self.rows.iter().map(|row| row.computed_at)
+        self.own.rows.iter().map(|row| row.computed_at)
     }
 
     /// Notes that the last keys and values have been computed for rows of these lengths.
     pub(crate) fn note_computed(&mut self, lengths: &[usize]) {
-        for (row, &length) in self.rows.iter_mut().zip(lengths) {
+        for (row, &length) in self.own.rows.iter_mut().zip(lengths) {
             let [least, greatest] = row.computed_at;
             row.computed_at = [length.min(least), length.max(greatest)];
         }
@@ -299,19 +280,26 @@ impl KvCache {
 
     /// The tokens that rows are to have room for.
     pub(crate) fn reserved(&self) -> usize {
-        self.reserved
+        self.own.reserved
     }
 
     /// Bytes that a token takes.
     pub(crate) fn bytes_per_token(&self) -> usize {
-        let Kept { layers, dtype, .. } = &*self.kept;
-        layers.iter().map(|layer| layer.bytes_per_token(*dtype)).sum()
+        self.own.bytes_per_token()
     }
 
     /// The part of a layer.
     pub(crate) fn layer(&mut self, number: usize) -> LayerCache<'_> {
-        let buffers = &mut self.buffers[number];
-        LayerCache::new(&self.kept, number, &mut self.rows, buffers, self.reserved)
+        self.own.layer(number)
+    }
+
+    /// The part of a layer, and what it holds of the rows' sources, if there are any.
+    pub(crate) fn layer_and_source(
+        &mut self,
+        number: usize,
+    ) -> (LayerCache<'_>, Option<SourceLayer<'_>>) {
+        let sources = self.sources.as_ref().and_then(|sources| sources.layer(number));
+        (self.own.layer(number), sources)
     }
 
     /// Writes a layer's keys and values, each `(tokens, kv_heads, head_dim)` for the tokens of the last
@@ -328,8 +316,8 @@ impl KvCache {
         keys: &Tensor,
         values: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
-        if layer >= self.kept.layers.len() {
-            let layers = self.kept.layers.len();
+        let layers = self.own.kept.layers.len();
+        if layer >= layers {
             return Err(Error::input(format!("layer {layer} of a cache for {layers}")));
         }
         self.layer(layer).append(keys, values)
@@ -342,12 +330,14 @@ impl KvCache {
     ///
     /// When the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let in_blocks = match self.buffers.iter().any(Option::is_some) {
-            true => Some(self.in_blocks()?),
-            false => None,
+        let own = self.own.in_blocks()?;
+        let own = own.as_ref().unwrap_or(&self.own);
+        let Some(Sources { store, of_rows }) = &self.sources else {
+            return file::save(own, None, path.as_ref());
         };
-        let rows = in_blocks.as_ref().map_or(&self.rows, |copy| &copy.rows);
-        file::save(&self.kept, rows, path.as_ref())
+        let sources = store.in_blocks()?;
+        let sources = sources.as_ref().unwrap_or(store);
+        file::save(own, Some((sources, of_rows)), path.as_ref())
     }
 
     /// Replaces all rows by those of a file. It must have been [saved](Self::save) from a cache of the
@@ -359,40 +349,15 @@ impl KvCache {
     /// When the file cannot be read, is cut short or was saved from a cache that keeps something else;
     /// nothing changes then.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        self.rows = file::load(&self.kept, path.as_ref())?;
-        self.buffers.fill(None);
+        let kept_of_sources = self.sources.as_ref().map(|sources| &*sources.store.kept);
+        let (rows, sources) = file::load(&self.own.kept, kept_of_sources, path.as_ref())?;
+        if let (Some(to), Some((rows, of_rows))) = (&mut self.sources, sources) {
+            let buffers = vec![None; to.store.kept.layers.len()];
+            let store = Store { rows, buffers, ..Store::clone(&to.store) };
+            *to = Sources { store: Arc::new(store), of_rows };
+        }
+        self.own.rows = rows;
+        self.own.buffers.fill(None);
         Ok(())
-    }
-
-    /// The same rows in blocks on the CPU.
-    fn in_blocks(&self) -> Result<Self> {
-        let mut copy = Self::new(self.kept.layers.iter().copied(), self.kept.dtype);
-        copy.extend_rows(self.rows.iter().map(|row| row.ids.as_slice()));
-        for (copy, row) in copy.rows.iter_mut().zip(&self.rows) {
-            copy.computed_at = row.computed_at;
-        }
-        for (layer, (keys, values)) in self.buffers.iter().flatten().enumerate() {
-            let packed = |buffer: &Tensor| -> Result<Tensor> {
-                let own = |(number, row): (usize, &Row)| {
-                    buffer.get(number)?.narrow(1, 0, row.length())?.transpose(0, 1)
-                };
-                let rows = self.rows.iter().enumerate().map(own);
-                let rows = rows.collect::<candle_core::Result<Vec<_>>>()?;
-                Ok(Tensor::cat(&rows, 0)?.to_device(&Device::Cpu)?)
-            };
-            copy.append(layer, &packed(keys)?, &packed(values)?)?;
-        }
-        Ok(copy)
-    }
-
-    fn map_buffers(
-        &self,
-        map: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
-    ) -> Result<Vec<Option<(Tensor, Tensor)>>> {
-        let map = |buffers: &Option<(Tensor, Tensor)>| {
-            let mapped = buffers.as_ref().map(|(keys, values)| Ok((map(keys)?, map(values)?)));
-            mapped.transpose()
-        };
-        self.buffers.iter().map(map).collect()
     }
 }

@@ -42,7 +42,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let qk_norm = raw.flag("use_qk_norm", false)?;
     let mut config = llama::config(&raw)?;
     config.head = llama::head(&raw, true)?;
-    config.final_norm = norm;
+    config.final_norm = Some(norm);
     config.logit_scale = Some(raw.number("logit_scale", 0.0625)?);
     for layer in &mut config.layers {
         layer.norms = NormPlace::Parallel;

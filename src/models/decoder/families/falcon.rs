@@ -114,7 +114,8 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
         false => llama::config(&raw)?,
     };
     config.head = llama::head(&raw, true)?;
-    config.final_norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-5)? };
+    let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-5)? };
+    config.final_norm = Some(norm);
     if alibi {
         config.ropes.clear();
         let attention = &config.layers[0].attention;
@@ -122,7 +123,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     }
     for layer in &mut config.layers {
         layer.norms = residual;
-        layer.norm = config.final_norm;
+        layer.norm = norm;
         layer.mlp = MlpConfig::Plain {
             hidden: raw.size("intermediate_size")?,
             activation: raw.activation("hidden_act", "gelu")?,

@@ -80,7 +80,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let mut config = llama::config(&raw)?;
     config.head = llama::head(&raw, true)?;
     let eps = raw.epsilon("layer_norm_eps", 1e-5)?;
-    config.final_norm = NormConfig::Layer { eps };
+    config.final_norm = Some(NormConfig::Layer { eps });
     config.ropes.clear();
     config.positions = AbsolutePositions::Learned { offset: 0, rows: config.max_positions };
     let scaled = raw.flag("scale_attn_weights", true)?;

@@ -61,7 +61,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let eps = raw.epsilon("layer_norm_eps", 1e-5)?;
     let bias = Bias::from(raw.flag("attention_bias", true)?);
     let parallel = raw.flag("use_parallel_residual", true)?;
-    config.final_norm = NormConfig::Layer { eps };
+    config.final_norm = Some(NormConfig::Layer { eps });
     for layer in &mut config.layers {
         layer.norms = if parallel { NormPlace::ParallelNorms } else { NormPlace::Before };
         layer.norm = NormConfig::Layer { eps };

@@ -38,7 +38,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     let mut config = llama::config(&raw)?;
     let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-5)? };
     let qk_norm = raw.flag("qk_layernorm", false)?;
-    config.final_norm = norm;
+    config.final_norm = Some(norm);
     config.head_bias = Bias::Present;
     for layer in &mut config.layers {
         layer.norms = NormPlace::Parallel;

@@ -34,7 +34,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     config.head = llama::head(raw, true)?;
     let eps = raw.epsilon("layer_norm_eps", raw.number("norm_epsilon", 1e-5)?)?;
     let bias = Bias::from(raw.flag("use_bias", true)?);
-    config.final_norm = NormConfig::Layer { eps };
+    config.final_norm = Some(NormConfig::Layer { eps });
     for layer in &mut config.layers {
         layer.norm = NormConfig::Layer { eps };
         layer.attention.qkv_bias = bias;

@@ -75,9 +75,10 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         embeddings: EmbeddingsConfig {
             size: hidden_size,
             positions: AbsolutePositions::Learned { offset: 0, rows: positions },
+            scale: None,
             token_types: raw.optional_size("type_vocab_size")?.unwrap_or(2),
             projection: Projection::None,
-            norm,
+            norm: Some(norm),
         },
         layers: vec![layer; layers],
         layer_names: (0..layers).map(|number| number.to_string()).collect(),

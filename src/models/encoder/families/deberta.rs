@@ -70,7 +70,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         config.heads.masked_output = MaskedOutput::TiedToEmbedding;
     }
 
-    let norm = config.embeddings.norm;
+    let norm = config.layers[0].norm;
     // A list, or one text parted by bars.
     let kinds = match raw.text("pos_att_type") {
         Ok(text) => text.unwrap_or_default().split('|').collect(),

@@ -69,7 +69,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     };
     config.embeddings.positions = AbsolutePositions::None;
     config.embeddings.token_types = 0;
-    config.embeddings.norm = norm;
+    config.embeddings.norm = Some(norm);
     config.final_norm = Some(norm);
 
     let head_dim = config.hidden_size / raw.optional_size("num_attention_heads")?.unwrap_or(12);

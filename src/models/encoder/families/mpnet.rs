@@ -17,7 +17,7 @@ pub(super) const FAMILY: Family = Family {
     prefixes: &["mpnet"],
     config,
     safetensors: &[
-        renamed("relative", "encoder.relative_attention_bias"),
+        renamed("relative.0", "encoder.relative_attention_bias"),
         renamed("layers.*.attn.q", "encoder.layer.*.attention.attn.q"),
         renamed("layers.*.attn.k", "encoder.layer.*.attention.attn.k"),
         renamed("layers.*.attn.v", "encoder.layer.*.attention.attn.v"),
@@ -42,7 +42,8 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     if buckets < 4 {
         return Err(raw.refuse("relative_attention_num_buckets", "it should be 32"));
     }
-    let relative = RelativePositions::Buckets { bidirectional: true, buckets, max_distance: 128 };
+    let relative =
+        RelativePositions::Buckets { table: 0, bidirectional: true, buckets, max_distance: 128 };
     for layer in &mut config.layers {
         layer.attention.positions = Positions::Relative(relative);
     }

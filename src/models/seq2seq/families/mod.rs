@@ -1,0 +1,31 @@
+//! Families of encoder-decoders: data, one file each, written as "T5, except …" or "BART, except …".
+
+mod bart;
+mod led;
+mod longt5;
+mod m2m_100;
+mod marian;
+mod mbart;
+mod mt5;
+mod parts;
+mod pegasus;
+mod plbart;
+mod t5;
+mod umt5;
+
+use crate::models::seq2seq::family::Family;
+
+/// Every family of encoder-decoders. A new one is a file and a line here.
+pub(crate) const FAMILIES: &[&Family] = &[
+    &bart::FAMILY,
+    &led::FAMILY,
+    &longt5::FAMILY,
+    &m2m_100::FAMILY,
+    &marian::FAMILY,
+    &mbart::FAMILY,
+    &mt5::FAMILY,
+    &pegasus::FAMILY,
+    &plbart::FAMILY,
+    &t5::FAMILY,
+    &umt5::FAMILY,
+];

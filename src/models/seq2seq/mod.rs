@@ -1,0 +1,174 @@
+//! One configurable encoder-decoder for all families that turn a text into another.
+
+pub mod config;
+
+pub(crate) mod families;
+
+mod family;
+mod names;
+mod traits;
+
+use candle_core::{Device, Tensor};
+
+pub use config::Seq2SeqConfig;
+pub(crate) use family::{EncoderAlone, Family};
+pub use traits::Seq2SeqLm;
+
+use crate::batch::TokenBatch;
+use crate::error::{Error, Result};
+use crate::models::decoder::{Decoder, Purpose};
+use crate::models::encoder::{EncoderConfig, TextEncoder};
+use crate::models::heads::Encoder;
+use crate::models::memory::Memory;
+use crate::models::raw_config::RawConfig;
+use crate::models::threads::Threads;
+use crate::models::traits::{
+    Autoregressive, CausalLm, Checkpoint, LogitsAt, Model, ModelLimits, TextModel, Trace,
+};
+use crate::nn::cache::KvCache;
+use crate::options::LoadOptions;
+use crate::source::ModelFiles;
+use crate::weights::{Embedding, Inventory, Weights};
+use config::Words;
+
+/// An encoder-decoder, built from its [`Seq2SeqConfig`].
+#[derive(Debug)]
+pub struct EncoderDecoder {
+    encoder: TextEncoder,
+    decoder: Decoder,
+    start_id: Option<u32>,
+    inventory: Inventory,
+}
+
+impl EncoderDecoder {
+    /// Reads a model of a known family from an opened source.
+    pub(crate) fn load(
+        family: &Family,
+        raw: &RawConfig,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let config = family.read(raw, files)?;
+        let weights = family.weights(files, options)?;
+        let threads = Threads::new(options.threads)?;
+        let Seq2SeqConfig { encoder, decoder, words, start_id } = config;
+        let (of_encoder, of_decoder) = (weights.scope("encoder"), weights.scope("decoder"));
+        if !of_decoder.contains("layers.0.attn.q") && of_encoder.contains("layers.0.attn.q") {
+            return Err(Error::unsupported(format!(
+                "{}: the checkpoint holds an encoder alone: open it as `dyn Encoder`, for \
+                 feature-extraction or sentence-similarity",
+                raw.origin().display()
+            )));
+        }
+        let [read, written] = match words {
+            Words::Own => {
+                let table = |weights: &Weights, vocab: usize, hidden: usize| {
+                    weights.embedding("embed.words", vocab, hidden)
+                };
+                [
+                    table(&of_encoder, encoder.vocab_size, encoder.hidden_size)?,
+                    table(&of_decoder, decoder.vocab_size, decoder.hidden_size)?,
+                ]
+            }
+            Words::Shared => {
+                let table = shared_words(&weights, &encoder)?;
+                [table.clone(), table]
+            }
+        };
+        let decoder = Decoder::of(decoder, &of_decoder, written, threads.clone(), Purpose::Logits)?;
+        let encoder = TextEncoder::of(encoder, &of_encoder, read, threads)?;
+        Ok(Self { encoder, decoder, start_id, inventory: weights.inventory() })
+    }
+
+    /// Reads the encoder alone: `T5EncoderModel` of transformers.
+    pub(crate) fn load_encoder(
+        family: &Family,
+        raw: &RawConfig,
+        files: &ModelFiles,
+        options: &LoadOptions,
+    ) -> Result<TextEncoder> {
+        let Seq2SeqConfig { encoder, words, .. } = family.read(raw, files)?;
+        let weights = family.weights(files, options)?;
+        let scope = weights.scope("encoder");
+        let words = match words {
+            Words::Own => {
+                scope.embedding("embed.words", encoder.vocab_size, encoder.hidden_size)?
+            }
+            Words::Shared => shared_words(&weights, &encoder)?,
+        };
+        TextEncoder::of(encoder, &scope, words, Threads::new(options.threads)?)
+    }
+}
+
+/// The table that serves both halves.
+fn shared_words(weights: &Weights, config: &EncoderConfig) -> Result<Embedding> {
+    weights.embedding("words", config.vocab_size, config.hidden_size)
+}
+
+impl Model for EncoderDecoder {
+    fn device(&self) -> &Device {
+        self.decoder.device()
+    }
+
+    fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::new(&self.inventory, self.cache_bytes_per_token())
+    }
+}
+
+/// The decoder's limits.
+impl TextModel for EncoderDecoder {
+    fn limits(&self) -> ModelLimits {
+        self.decoder.limits()
+    }
+
+    fn cache_bytes_per_token(&self) -> usize {
+        self.decoder.cache_bytes_per_token()
+    }
+}
+
+impl Seq2SeqLm for EncoderDecoder {
+    fn encoder(&self) -> &dyn Encoder {
+        &self.encoder
+    }
+
+    fn encode(&self, sources: &TokenBatch) -> Result<KvCache> {
+        let (sources, hidden) = self.encoder.packed(sources)?;
+        self.decoder.attend_to(&sources, &hidden)
+    }
+
+    fn new_cache(&self) -> KvCache {
+        self.decoder.new_cache()
+    }
+
+    fn start_id(&self) -> Option<u32> {
+        self.start_id
+    }
+}
+
+impl Autoregressive for EncoderDecoder {
+    fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
+        self.decoder.forward(batch, cache, at)
+    }
+
+    fn forward_with(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        at: LogitsAt,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Tensor> {
+        self.decoder.forward_with(batch, cache, at, checkpoint)
+    }
+
+    fn reusable(&self, cache: &KvCache, common: usize, length: usize) -> usize {
+        self.decoder.reusable(cache, common, length)
+    }
+
+    fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
+        self.decoder.trace(batch, cache)
+    }
+}
