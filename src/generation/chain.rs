@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::generation::config::GenerationConfig;
+use crate::generation::draft::PromptLookup;
 use crate::generation::plan::Plan;
 use crate::generation::processors::{
     EpsilonCutoff, EtaCutoff, ExponentialDecay, ForcedTokens, LogitsProcessor, MinLength, MinP,
@@ -62,6 +63,7 @@ impl GenerationConfig {
                 time: self.time()?,
             },
             top_logprobs: self.top_logprobs.unwrap_or(0),
+            lookup: self.lookup()?,
         })
     }
 
@@ -107,6 +109,14 @@ impl GenerationConfig {
         };
         // A prompt that fills the context leaves room for the one token that is never read.
         Ok(length.min(limits.context.max(prompt.len() + 1)))
+    }
+
+    /// The most tokens of a draft that is looked up, and of the n-gram that is looked for.
+    fn lookup(&self) -> Result<Option<(usize, usize)>> {
+        let Some(tokens) = self.prompt_lookup_num_tokens else { return Ok(None) };
+        let ngram = self.max_matching_ngram_size.unwrap_or(DEFAULT_NGRAM);
+        PromptLookup::new(tokens, ngram)?;
+        Ok(Some((tokens, ngram)))
     }
 
     fn check_return_sequences(&self) -> Result<()> {
@@ -289,6 +299,9 @@ fn non_empty<T>(list: &Option<Vec<T>>) -> Option<&[T]> {
 
 /// Transformers' default `max_length`, which counts new tokens when nothing else is set.
 const DEFAULT_NEW_TOKENS: usize = 20;
+
+/// Transformers' default `max_matching_ngram_size`.
+const DEFAULT_NGRAM: usize = 2;
 
 /// Answers to one prompt.
 const MOST_ANSWERS: usize = 1024;

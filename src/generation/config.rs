@@ -1,6 +1,7 @@
 //! Generation options, stacked in layers.
 
 mod json;
+mod schedule;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::generation::origin::Origin;
 use crate::source;
 use json::{UNSUPPORTED, asks_for_nothing, normalized, parsed};
+
+pub use schedule::AssistantSchedule;
 
 /// Declares every option once: the field, its setter, its place in [`GenerationConfig::overlaid`]
 /// and its JSON name. After `=` comes the meaning of JSON's `null`; without it, `null` leaves the
@@ -213,6 +216,25 @@ generation_config! {
         remove_invalid_values: bool = false,
         /// Normalizes the logits after all else. Default: false.
         renormalize_logits: bool = false,
+
+        // --- drafting ---
+        /// The most tokens that are copied as a draft of what follows from where the last tokens came
+        /// before ([`PromptLookup`](super::PromptLookup)). The answer stays the same. Default: nothing is
+        /// looked up.
+        prompt_lookup_num_tokens: usize,
+        /// The longest n-gram that is looked for. Default: 2.
+        max_matching_ngram_size: usize,
+        /// The most tokens that a [`DraftModel`](super::DraftModel) drafts. Default: 20.
+        num_assistant_tokens: usize,
+        /// How that changes with how many are accepted. Default: constant.
+        num_assistant_tokens_schedule: AssistantSchedule,
+        /// A draft model's draft ends with the first token that is less probable. Default: 0.4.
+        assistant_confidence_threshold: f64 = 0.0,
+        /// How many of its last tokens a draft model with another tokenizer encodes again together with
+        /// its draft. Default: 10.
+        assistant_lookbehind: usize,
+        /// The same for the tokens that it reads. Default: 10.
+        target_lookbehind: usize,
 
         // --- special tokens ---
         /// The ids, one or a list, that end the answer.

@@ -26,11 +26,13 @@
 //!
 //! Reference: `generation/` of transformers 4.57.6.
 
+mod ahead;
 mod batch;
 mod cancel;
 mod chain;
 mod config;
 mod distribution;
+mod draft;
 mod load;
 mod origin;
 mod plan;
@@ -48,8 +50,9 @@ mod timings;
 pub(crate) use batch::complete;
 pub use batch::{Generated, generate_batch, generate_batch_until};
 pub use cancel::{CancelHandle, DropGuard};
-pub use config::GenerationConfig;
+pub use config::{AssistantSchedule, GenerationConfig};
 pub use distribution::Distribution;
+pub use draft::{CloneDrafter, Draft, DraftModel, Drafter, Drafting, PromptLookup};
 pub(crate) use load::TaskParams;
 pub use plan::Plan;
 pub use processors::{CloneProcessor, LogitsProcessor};

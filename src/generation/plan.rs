@@ -51,6 +51,9 @@ pub struct Plan {
     pub(super) sampler: Box<dyn Sampler>,
     pub(super) stop: StopRules,
     pub(super) top_logprobs: usize,
+    /// Drafts are looked up in what was said: the most tokens of a draft, and of the n-gram that is looked
+    /// for.
+    pub(super) lookup: Option<(usize, usize)>,
 }
 
 impl Plan {
@@ -68,7 +71,8 @@ impl Plan {
             time: None,
         };
         let (processors, filters) = (Vec::new(), Vec::new());
-        Self { processors, filters, sampler: Box::new(Greedy), stop, top_logprobs: 0 }
+        let sampler = Box::new(Greedy);
+        Self { processors, filters, sampler, stop, top_logprobs: 0, lookup: None }
     }
 
     /// Adds a processor of your own: after those of the options so far, but before temperature and
@@ -279,6 +283,11 @@ impl Plan {
     #[must_use]
     pub fn stop_strings(&self) -> &[String] {
         self.stop.strings.as_ref().map_or(&[], StopStrings::strings)
+    }
+
+    /// How many more tokens there may be after `tokens` of prompt and answer.
+    pub(super) fn room(&self, tokens: usize) -> usize {
+        self.stop.length.saturating_sub(tokens)
     }
 
     /// How many tokens to reserve in a cache: prompt and answer, up to a limit, because long

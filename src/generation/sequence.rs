@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::generation::cancel::CancelHandle;
+use crate::generation::draft::{Draft, Drafting, PromptLookup};
 use crate::generation::plan::Plan;
 use crate::generation::sampler::Token;
 use crate::generation::stop::FinishReason;
@@ -29,6 +30,11 @@ pub struct Sequence {
     pub(super) computed: usize,
     /// The row of the cache that they are in.
     pub(super) row: usize,
+    pub(super) drafting: Option<Drafting>,
+    /// What may come next.
+    pub(super) draft: Draft,
+    /// How many tokens of the draft are computed.
+    pub(super) drafted: usize,
 }
 
 impl Sequence {
@@ -39,6 +45,7 @@ impl Sequence {
     /// When the plan was made for a prompt of another length.
     pub fn new(prompt: &[u32], plan: Plan) -> Result<Self> {
         check(&plan, prompt.len())?;
+        let lookup = plan.lookup.map(|(tokens, ngram)| PromptLookup::new(tokens, ngram));
         Ok(Self {
             tokens: prompt.to_vec(),
             answer: Vec::new(),
@@ -49,7 +56,19 @@ impl Sequence {
             timings: Timings { prompt_tokens: prompt.len(), ..Timings::default() },
             computed: 0,
             row: 0,
+            drafting: lookup.transpose()?.map(Drafting::from),
+            draft: Draft::default(),
+            drafted: 0,
         })
+    }
+
+    /// Drafts tokens with a [`Drafter`](super::Drafter), so that one pass can confirm several: a
+    /// [`DraftModel`](super::DraftModel), a [`PromptLookup`], one of your own, or a [`Drafting`] of it.
+    /// It takes the place of what the options say.
+    #[must_use]
+    pub fn with_drafter(mut self, drafter: impl Into<Drafting>) -> Self {
+        self.drafting = Some(drafter.into());
+        self
     }
 
     /// Ends with `handle` instead of one of its own.
@@ -118,6 +137,52 @@ impl Sequence {
         self.answer.push(token.clone());
         self.finish = self.plan.finished(&self.tokens)?;
         Ok(token)
+    }
+
+    /// What is to be computed next: what is not computed yet, and the draft behind it.
+    pub(super) fn pending(&self) -> Vec<u32> {
+        let draft = &self.draft.tokens[..self.drafted];
+        [&self.tokens[self.computed..], draft].concat()
+    }
+
+    /// Whether all but its last generated token is computed.
+    pub(super) fn is_at_its_last(&self) -> bool {
+        !self.answer.is_empty() && self.computed + 1 == self.tokens.len()
+    }
+
+    /// Chooses tokens from the logits after what is computed and after each token of the draft, as long
+    /// as the draft is right. An error comes last.
+    pub(super) fn advance_through<'a>(
+        &mut self,
+        logits: impl Iterator<Item = &'a mut [f32]>,
+    ) -> Vec<Result<Token>> {
+        let before = self.tokens.len();
+        let mut chosen = Vec::with_capacity(1);
+        for (number, logits) in logits.enumerate() {
+            let token = self.advance(logits);
+            let id = token.as_ref().ok().map(|token| token.id);
+            chosen.push(token);
+            if self.is_over() || self.draft.tokens.get(number).copied() != id {
+                break;
+            }
+        }
+        // Of what was chosen, the last is not computed; be it so in a draft, it is nobody's that way.
+        self.computed = before + chosen.len().saturating_sub(1);
+        if let Some(drafting) = &mut self.drafting {
+            let ids = self.tokens[before..].iter();
+            self.timings.drafted_tokens += self.drafted;
+            self.timings.accepted_tokens += drafting.verified(&self.draft, self.drafted, ids);
+        }
+        chosen
+    }
+
+    /// Takes the last `count` generated tokens back, and what they ended.
+    pub(super) fn take_back(&mut self, count: usize) {
+        self.tokens.truncate(self.tokens.len() - count);
+        self.answer.truncate(self.answer.len() - count);
+        self.timings.generated_tokens -= count;
+        self.computed = self.computed.min(self.tokens.len());
+        self.finish = None;
     }
 
     /// What ends it before its next token, be it in the middle of a pass.

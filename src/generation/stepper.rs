@@ -1,12 +1,14 @@
-//! The step loop: one forward pass, one token for each sequence.
+//! The step loop: one forward pass, one token for each sequence, or several where they were drafted.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::Tensor;
+use candle_core::{D, Tensor};
 
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
+use crate::generation::ahead;
+use crate::generation::draft::Costs;
 use crate::generation::plan::Plan;
 use crate::generation::sampler::Token;
 use crate::generation::sequence::Sequence;
@@ -46,6 +48,8 @@ pub struct Stepper {
     model: Arc<dyn Autoregressive>,
     pub(super) cache: KvCache,
     pub(super) sequences: Vec<Sequence>,
+    /// What passes cost, where tokens are drafted.
+    costs: Costs,
 }
 
 /// What a step has done to a sequence, which is told by its place in [`Stepper::sequences`].
@@ -105,11 +109,12 @@ impl Stepper {
             sequences[place].row = rows - 1;
         }
         cache.reserve(sequences.iter().map(|sequence| sequence.plan.slots()).max().unwrap_or(0));
-        Ok(Self { model, cache, sequences })
+        Ok(Self { model, cache, sequences, costs: Costs::default() })
     }
 
     /// Runs the model once, on what each sequence that is not over has not computed yet: its prompt, or
-    /// its last token. Each gets its next token.
+    /// its last token. Each gets its next token; with a drafter ([`Sequence::with_drafter`]) also those
+    /// after it that were guessed right, with an event for each.
     ///
     /// A sequence that was cancelled ends without another token. While prompts are computed, the pass is
     /// given up once all its sequences are cancelled or out of time.
@@ -122,6 +127,7 @@ impl Stepper {
         let started = Instant::now();
         let mut events =
             self.end(|sequence| sequence.cancel.is_cancelled().then_some(FinishReason::Cancelled));
+        events.extend(self.draft());
         let running: Vec<_> = self.running().collect();
         if running.is_empty() {
             return Ok(events);
@@ -129,34 +135,39 @@ impl Stepper {
         let logits = match self.pass(&running) {
             Err(Error::Interrupted) if interrupted(&self.sequences, &running) => {
                 for &place in &running {
-                    self.sequences[place].timings.record(started.elapsed(), false);
+                    self.sequences[place].timings.record(started.elapsed(), 0);
                 }
                 events.extend(self.end(Sequence::interruption));
                 return Ok(events);
             }
             logits => logits?,
         };
-        let (_, vocab) = logits.dims2()?;
+        // For each row those after each of its tokens, or after the last alone.
+        let (each, vocab) = (logits.elem_count() / logits.dim(0)?, logits.dim(D::Minus1)?);
         let mut logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
-        for &place in &running {
-            let sequence = &mut self.sequences[place];
-            sequence.computed = sequence.tokens().len();
-        }
+        let mut lengths = self.cache.row_lengths();
         for (number, &sequence) in running.iter().enumerate() {
             let row = self.sequences[sequence].row;
             let next = running.get(number + 1).map(|&next| self.sequences[next].row);
-            let logits = &mut logits[row * vocab..(row + 1) * vocab];
             let advancing = &mut self.sequences[sequence];
-            let token = match next == Some(row) {
-                true => advancing.advance(&mut logits.to_vec()),
-                false => advancing.advance(logits),
+            // Padding is on the left.
+            let start = (row + 1) * each - (advancing.drafted + 1) * vocab;
+            let logits = &mut logits[start..(row + 1) * each];
+            let tokens = match next == Some(row) {
+                true => advancing.advance_through(logits.to_vec().chunks_mut(vocab)),
+                false => advancing.advance_through(logits.chunks_mut(vocab)),
             };
-            advancing.timings.record(started.elapsed(), token.is_ok());
-            events.push(match token {
+            lengths[row] = advancing.computed;
+            let count = tokens.iter().filter(|token| token.is_ok()).count();
+            advancing.timings.record(started.elapsed(), count);
+            events.extend(tokens.into_iter().map(|token| match token {
                 Ok(token) => Event::Token { sequence, token },
                 Err(error) => Event::Failed { sequence, error },
-            });
+            }));
             events.extend(advancing.finish.map(|reason| Event::Finished { sequence, reason }));
+        }
+        if lengths != self.cache.row_lengths() {
+            self.cache.truncate_rows(&lengths)?;
         }
         Ok(events)
     }
@@ -231,6 +242,18 @@ impl Stepper {
         removed.map(|sequence| Sequence { computed: 0, ..sequence })
     }
 
+    /// Takes the last `count` tokens of a sequence back, for one whose caller has not seen them.
+    pub(super) fn take_back(&mut self, sequence: usize, count: usize) {
+        let taken = &mut self.sequences[sequence];
+        taken.take_back(count);
+        let mut lengths = self.cache.row_lengths();
+        if let Some(length) = lengths.get_mut(taken.row) {
+            *length = taken.computed.min(*length);
+            // A draft is shorter than what every cache can go back by.
+            let _went_back = self.cache.truncate_rows(&lengths).is_ok();
+        }
+    }
+
     /// The cache. Rows of sequences that are over leave it with the next step.
     #[must_use]
     pub fn cache(&self) -> &KvCache {
@@ -256,12 +279,36 @@ impl Stepper {
     /// Logits of the next token, `(rows, vocab)` in f32, of the sequences at these places.
     fn pass(&mut self, running: &[usize]) -> Result<Tensor> {
         let batch = self.batch(running)?;
-        let Self { model, cache, sequences } = self;
+        let Self { model, cache, sequences, costs } = self;
         let checkpoint = || match interrupted(sequences, running) {
             true => Err(Error::Interrupted),
             false => Ok(()),
         };
-        model.forward_with(&batch, cache, LogitsAt::LastToken, &checkpoint)
+        let drafted: usize = running.iter().map(|&place| sequences[place].drafted).sum();
+        let at = if drafted > 0 { LogitsAt::EveryToken } else { LogitsAt::LastToken };
+        let started = Instant::now();
+        let logits = model.forward_with(&batch, cache, at, &checkpoint)?;
+        let mut computed = running.iter().map(|&place| &sequences[place]);
+        let drafts = computed.clone().any(|sequence| sequence.drafting.is_some());
+        if drafts && computed.all(Sequence::is_at_its_last) {
+            costs.record(running.len() + drafted, started.elapsed().as_secs_f64());
+        }
+        Ok(logits)
+    }
+
+    /// Lets the sequences draft that have drafters, unless keys depend on how long a row is.
+    fn draft(&mut self) -> Vec<Event> {
+        let Self { model, cache, sequences, costs } = self;
+        let running: Vec<_> =
+            (0..sequences.len()).filter(|&place| !sequences[place].is_over()).collect();
+        let failed = ahead::draft(sequences, &running, costs, model.limits().vocab);
+        let longest = running.iter().map(|&place| sequences[place].drafted).max().unwrap_or(0);
+        let tokens = cache.tokens();
+        if longest > 0 && model.reusable(cache, tokens, tokens + 1 + longest) < tokens {
+            running.iter().for_each(|&place| sequences[place].drafted = 0);
+        }
+        let failed = failed.into_iter();
+        failed.map(|(sequence, error)| Event::Failed { sequence, error }).collect()
     }
 
     /// What is not computed yet, in the order of the cache's rows: those of the sequences at these
@@ -275,7 +322,7 @@ impl Stepper {
             let shares = kept.last() == Some(&sequence.row) && sequence.answer().is_empty();
             if !shares {
                 kept.push(sequence.row);
-                tokens.push(sequence.tokens()[sequence.computed..].to_vec());
+                tokens.push(sequence.pending());
             }
             rows.push(kept.len() - 1);
         }

@@ -1,5 +1,6 @@
 //! Tokens, one at a time.
 
+use std::collections::VecDeque;
 use std::iter::FusedIterator;
 use std::mem;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::generation::cancel::CancelHandle;
 use crate::generation::config::GenerationConfig;
+use crate::generation::draft::Drafting;
 use crate::generation::processors::LogitsProcessor;
 use crate::generation::sampler::Token;
 use crate::generation::sequence::Sequence;
@@ -57,7 +59,11 @@ pub fn generate_from(
 ///
 /// The stream owns what it needs, so it can be stored, returned and sent to another thread.
 #[derive(Debug)]
-pub struct TokenStream(Stepper);
+pub struct TokenStream {
+    stepper: Stepper,
+    /// What the last step has brought and nobody has asked for yet.
+    ahead: VecDeque<Result<Token>>,
+}
 
 impl TokenStream {
     /// Computes `sequence`. `cache` is new, or holds what is computed of it already
@@ -67,13 +73,22 @@ impl TokenStream {
     ///
     /// When the cache holds other rows than the sequence says.
     pub fn new(model: Arc<dyn Autoregressive>, cache: KvCache, sequence: Sequence) -> Result<Self> {
-        Stepper::new(model, cache, vec![sequence]).map(Self)
+        let stepper = Stepper::new(model, cache, vec![sequence])?;
+        Ok(Self { stepper, ahead: VecDeque::new() })
     }
 
     /// Adds a processor of your own; see [`Plan::with_processor`](super::Plan::with_processor).
     #[must_use]
     pub fn with_processor(mut self, processor: Box<dyn LogitsProcessor>) -> Self {
         self.sequence_mut().plan.processors.push(processor);
+        self
+    }
+
+    /// Drafts tokens, so that one pass can confirm several; see [`Sequence::with_drafter`]. The tokens
+    /// stay the same and still come one by one.
+    #[must_use]
+    pub fn with_drafter(mut self, drafter: impl Into<Drafting>) -> Self {
+        self.sequence_mut().drafting = Some(drafter.into());
         self
     }
 
@@ -85,28 +100,30 @@ impl TokenStream {
         self
     }
 
-    /// The answer in the making.
+    /// The answer in the making. With a drafter it may be some tokens ahead of the stream.
     #[must_use]
     pub fn sequence(&self) -> &Sequence {
-        &self.0.sequences()[0]
+        &self.stepper.sequences()[0]
     }
 
     /// The prompt and everything generated so far.
     #[must_use]
     pub fn tokens(&self) -> &[u32] {
-        self.sequence().tokens()
+        let tokens = self.sequence().tokens();
+        &tokens[..tokens.len() - self.tokens_ahead()]
     }
 
     /// What has been generated so far.
     #[must_use]
     pub fn generated(&self) -> &[u32] {
-        self.sequence().generated()
+        let generated = self.sequence().generated();
+        &generated[..generated.len() - self.tokens_ahead()]
     }
 
     /// Why the answer has ended; `None` while it is running, and after an error.
     #[must_use]
     pub fn finish_reason(&self) -> Option<FinishReason> {
-        self.sequence().finish_reason()
+        self.sequence().finish_reason().filter(|_| self.ahead.is_empty())
     }
 
     /// How long the answer has taken so far.
@@ -123,24 +140,38 @@ impl TokenStream {
 
     /// The cache and the prompt with everything generated so far, to go on with [`generate_from`].
     #[must_use]
-    pub fn into_parts(self) -> (KvCache, Vec<u32>) {
+    pub fn into_parts(mut self) -> (KvCache, Vec<u32>) {
+        self.forget_ahead();
         let tokens = self.tokens().to_vec();
-        (self.0.cache, tokens)
+        (self.stepper.cache, tokens)
     }
 
     /// Ends the stream and takes its cache, in whose place another is left.
     pub(crate) fn replace_cache(&mut self, empty: KvCache) -> KvCache {
         self.end();
-        mem::replace(&mut self.0.cache, empty)
+        mem::replace(&mut self.stepper.cache, empty)
     }
 
     /// Ends the stream as an error does.
     pub(super) fn end(&mut self) {
+        self.forget_ahead();
         self.sequence_mut().failed = true;
     }
 
     fn sequence_mut(&mut self) -> &mut Sequence {
-        &mut self.0.sequences[0]
+        &mut self.stepper.sequences[0]
+    }
+
+    fn tokens_ahead(&self) -> usize {
+        self.ahead.iter().filter(|token| token.is_ok()).count()
+    }
+
+    /// Takes back what nobody has asked for.
+    fn forget_ahead(&mut self) {
+        if !self.ahead.is_empty() {
+            self.stepper.take_back(0, self.tokens_ahead());
+            self.ahead.clear();
+        }
     }
 }
 
@@ -148,15 +179,25 @@ impl Iterator for TokenStream {
     type Item = Result<Token>;
 
     fn next(&mut self) -> Option<Result<Token>> {
-        match self.0.step().map(|events| events.into_iter().next()) {
-            Ok(Some(Event::Token { token, .. })) => Some(Ok(token)),
-            Ok(Some(Event::Failed { error, .. })) => Some(Err(error)),
-            Ok(Some(Event::Finished { .. }) | None) => None,
-            Err(error) => {
-                self.end();
-                Some(Err(error))
+        if !self.ahead.is_empty() && self.sequence().cancel.is_cancelled() {
+            self.forget_ahead();
+        }
+        if self.ahead.is_empty() {
+            match self.stepper.step() {
+                Ok(events) => {
+                    self.ahead.extend(events.into_iter().filter_map(|event| match event {
+                        Event::Token { token, .. } => Some(Ok(token)),
+                        Event::Failed { error, .. } => Some(Err(error)),
+                        Event::Finished { .. } => None,
+                    }))
+                }
+                Err(error) => {
+                    self.end();
+                    return Some(Err(error));
+                }
             }
         }
+        self.ahead.pop_front()
     }
 }
 

@@ -17,6 +17,12 @@ pub struct Timings {
     pub cached_tokens: usize,
     /// Tokens generated so far.
     pub generated_tokens: usize,
+    /// Tokens of drafts that were computed so far ([`Drafter`](super::Drafter)).
+    #[serde(default)]
+    pub drafted_tokens: usize,
+    /// How many of these were accepted: generated tokens that took no pass of their own.
+    #[serde(default)]
+    pub accepted_tokens: usize,
     /// Time to compute the prompt and pick the first token; zero before that.
     #[serde(serialize_with = "to_seconds", deserialize_with = "from_seconds")]
     pub time_to_first_token: Duration,
@@ -36,15 +42,13 @@ impl Timings {
         (self.generated_tokens - 1) as f64 / seconds
     }
 
-    /// Counts the time of one step, and its token if it made one.
-    pub(super) fn record(&mut self, spent: Duration, made_token: bool) {
+    /// Counts the time of one step, and the tokens that it made.
+    pub(super) fn record(&mut self, spent: Duration, tokens: usize) {
         self.total += spent;
-        if made_token {
-            self.generated_tokens += 1;
-            if self.generated_tokens == 1 {
-                self.time_to_first_token = self.total;
-            }
+        if self.generated_tokens == 0 && tokens > 0 {
+            self.time_to_first_token = self.total;
         }
+        self.generated_tokens += tokens;
     }
 }
 
@@ -61,7 +65,11 @@ impl fmt::Display for Timings {
             self.generated_tokens,
             self.total.as_secs_f64(),
             self.tokens_per_second()
-        )
+        )?;
+        if self.drafted_tokens > 0 {
+            write!(f, ", {} of {} drafted accepted", self.accepted_tokens, self.drafted_tokens)?;
+        }
+        Ok(())
     }
 }
 
@@ -82,9 +90,9 @@ mod tests {
     fn speed_leaves_out_the_prompt() {
         let mut timings = Timings { prompt_tokens: 7, ..Timings::default() };
         assert_eq!(timings.tokens_per_second(), 0.0);
-        timings.record(Duration::from_millis(500), true);
-        timings.record(Duration::from_millis(100), true);
-        timings.record(Duration::from_millis(100), true);
+        timings.record(Duration::from_millis(500), 1);
+        timings.record(Duration::from_millis(100), 1);
+        timings.record(Duration::from_millis(100), 1);
         assert_eq!(timings.time_to_first_token, Duration::from_millis(500));
         assert!((timings.tokens_per_second() - 10.0).abs() < 1e-9);
         let shown = "7 prompt tokens, first token after 0.50 s; 3 tokens in 0.70 s (10.0 tokens/s)";

@@ -2,6 +2,7 @@
 //! read, through the public API.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod drafts;
 mod stepper;
 mod table;
 
@@ -112,7 +113,7 @@ fn what_makes_no_sense_is_refused() {
         ("exponential_decay_length_penalty", json!([1, 1.5])),
         ("num_beams", json!(4)),
         ("penalty_alpha", json!(0.6)),
-        ("prompt_lookup_num_tokens", json!(3)),
+        ("prompt_lookup_num_tokens", json!(0)),
         ("guidance_scale", json!(1.5)),
         ("dola_layers", json!("low")),
         ("constraints", json!([])),

@@ -54,7 +54,6 @@ impl CausalLm for Table {
 
 impl Autoregressive for Table {
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
-        assert_eq!(at, LogitsAt::LastToken);
         assert!(cache.rows() == 0 || cache.rows() == batch.rows());
         let mut calls = self.calls.lock().unwrap();
         if self.fails_at == Some(calls.len()) {
@@ -64,9 +63,19 @@ impl Autoregressive for Table {
         thread::sleep(self.delay);
         cache.extend(batch)?;
         assert!(cache.row_lengths().into_iter().all(|length| length <= self.context));
-        let last = batch.ids().chunks(batch.tokens()).map(|row| row[batch.tokens() - 1] as usize);
-        let logits: Vec<f32> = last.flat_map(|id| self.next[id].clone()).collect();
-        Ok(Tensor::from_vec(logits, (batch.rows(), self.next.len()), &Device::Cpu)?)
+        let (rows, tokens, vocab) = (batch.rows(), batch.tokens(), self.next.len());
+        let logits = |ids: &[u32]| -> Vec<f32> {
+            ids.iter().flat_map(|&id| self.next[id as usize].clone()).collect()
+        };
+        let last = batch.ids().chunks(tokens).map(|row| row[tokens - 1]);
+        Ok(match at {
+            LogitsAt::LastToken => {
+                Tensor::from_vec(logits(&last.collect::<Vec<_>>()), (rows, vocab), &Device::Cpu)?
+            }
+            LogitsAt::EveryToken => {
+                Tensor::from_vec(logits(batch.ids()), (rows, tokens, vocab), &Device::Cpu)?
+            }
+        })
     }
 }
 

@@ -53,7 +53,6 @@ pub(super) const UNSUPPORTED: &[&str] = &[
     "num_beam_groups",
     "num_beams",
     "penalty_alpha",
-    "prompt_lookup_num_tokens",
     "token_healing",
     "top_h",
     "watermarking_config",

@@ -1,0 +1,63 @@
+//! Drafts of the sequences of a step.
+
+use crate::error::Error;
+use crate::generation::draft::{Costs, Draft, lengths};
+use crate::generation::sequence::Sequence;
+
+/// Lets the sequences at these places draft, those that have drafters, and decides how much of each draft
+/// is computed. Returns those whose drafter has failed, which are over.
+///
+/// It waits until all prompts are computed: on a prompt's pass nothing but the last logits is wanted.
+pub(super) fn draft(
+    sequences: &mut [Sequence],
+    running: &[usize],
+    costs: &Costs,
+    vocab: usize,
+) -> Vec<(usize, Error)> {
+    for &place in running {
+        let sequence = &mut sequences[place];
+        (sequence.draft, sequence.drafted) = (Draft::default(), 0);
+    }
+    let drafts = running.iter().any(|&place| sequences[place].drafting.is_some());
+    if !drafts || !running.iter().all(|&place| sequences[place].is_at_its_last()) {
+        return Vec::new();
+    }
+    let rows = running.len();
+    // Logits come for as many tokens of each row as the longest draft has.
+    let longest = (MOST_LOGITS / vocab.max(1) / rows).saturating_sub(1).min(LONGEST_DRAFT);
+    let (mut failed, mut drafted, mut offers) = (Vec::new(), Vec::new(), Vec::new());
+    for &place in running {
+        let sequence = &mut sequences[place];
+        let Some(drafting) = &mut sequence.drafting else { continue };
+        let tokens = sequence.tokens.as_slice();
+        // The token after the draft comes in any case.
+        let most = sequence.plan.room(tokens.len()).saturating_sub(1).min(longest);
+        match drafting.draft(tokens, &sequence.plan, most, (costs, rows)) {
+            Ok(mut draft) => {
+                let is_unknown = |&id: &u32| id as usize >= vocab;
+                let known = draft.tokens.iter().position(is_unknown);
+                draft.tokens.truncate(known.unwrap_or(draft.tokens.len()));
+                offers.push(drafting.offer(&draft));
+                drafted.push(place);
+                sequence.draft = draft;
+            }
+            Err(error) => {
+                sequence.failed = true;
+                failed.push((place, error));
+            }
+        }
+    }
+    for (place, length) in drafted.into_iter().zip(lengths(&offers, rows, costs, MOST_TOKENS)) {
+        sequences[place].drafted = length;
+    }
+    failed
+}
+
+/// Tokens of a draft. A sliding window lets rows go back by more.
+const LONGEST_DRAFT: usize = 256;
+
+/// Tokens of all drafts of a step.
+const MOST_TOKENS: usize = 512;
+
+/// Logits of a step, in f32.
+const MOST_LOGITS: usize = 1 << 26;
