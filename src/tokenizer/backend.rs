@@ -16,9 +16,16 @@ use crate::error::{Error, Result};
 use crate::tokenizer::bounded::{Bounded, Engine};
 use crate::tokenizer::quiet::caught;
 use crate::tokenizer::special::{AddedToken, SpecialToken};
+use crate::tokenizer::unconverted::{Side, Unconverted};
 
 /// Splits and joins; knows nothing of special tokens around a text, padding or truncation.
-pub(super) struct Backend(Engine);
+pub(super) struct Backend(Core);
+
+enum Core {
+    Fast(Box<Engine>),
+    /// A class that has no fast form in transformers.
+    Unconverted(Box<Unconverted>),
+}
 
 /// Puts special tokens around one or two texts.
 #[derive(Clone)]
@@ -34,42 +41,62 @@ pub(super) struct Parts {
 impl Backend {
     /// Takes over a tokenizer without post-processor, padding and truncation.
     pub(super) fn new(tokenizer: Engine) -> Self {
-        Self(tokenizer)
+        Self(Core::Fast(Box::new(tokenizer)))
+    }
+
+    pub(super) fn unconverted(tokenizer: Unconverted) -> Self {
+        Self(Core::Unconverted(Box::new(tokenizer)))
+    }
+
+    /// The tokenizers crate's tokenizer.
+    fn engine(&self, wanted_for: &str) -> Result<&Engine> {
+        match &self.0 {
+            Core::Fast(engine) => Ok(engine),
+            Core::Unconverted(_) => Err(Error::unsupported(format!(
+                "{wanted_for}: the tokenizer's class has no fast form (Marian, M2M100, PLBART, ByT5)"
+            ))),
+        }
     }
 
     /// The same with texts in lower case before all else, unless that is done already.
     pub(super) fn lower_cased(&self) -> Result<Self> {
         let is_lowercase =
             |normalizer: &NormalizerWrapper| matches!(normalizer, NormalizerWrapper::Lowercase(_));
-        let normalizers = match self.0.get_normalizer().map(Bounded::part) {
+        let engine = self.engine("texts in lower case")?;
+        let normalizers = match engine.get_normalizer().map(Bounded::part) {
             None => Vec::new(),
             Some(NormalizerWrapper::Sequence(sequence)) => sequence.as_ref().to_vec(),
             Some(one) => vec![one.clone()],
         };
-        let mut tokenizer = self.0.clone();
+        let mut tokenizer = engine.clone();
         if !normalizers.iter().any(is_lowercase) {
             let all = [vec![Lowercase.into()], normalizers].concat();
             let all = NormalizerWrapper::Sequence(Sequence::new(all));
             tokenizer.with_normalizer(Some(all)).map_err(Error::tokenizer)?;
         }
-        Ok(Self(tokenizer))
+        Ok(Self::new(tokenizer))
     }
 
     /// Everything, as `tokenizer.json` would write it.
     pub(super) fn parts(&self) -> Result<Parts> {
+        let engine = self.engine("a tokenizer for a GGUF file")?;
         // The crate goes through all numbers up to the largest id, and keeps a list of those that are none.
-        if let Some((token, id)) = self.0.get_vocab(true).iter().max_by_key(|(_, id)| **id)
+        if let Some((token, id)) = engine.get_vocab(true).iter().max_by_key(|(_, id)| **id)
             && *id >= MOST_IDS
         {
             let reason =
                 format!("the token {token:?} has the id {id}; {MOST_IDS} ids are the limit");
             return Err(Error::tokenizer(reason));
         }
-        let json = serde_json::to_value(&self.0).map_err(Error::tokenizer)?;
-        Ok(Parts { json, added: self.0.get_added_tokens_decoder().into_iter().collect() })
+        let json = serde_json::to_value(engine).map_err(Error::tokenizer)?;
+        Ok(Parts { json, added: engine.get_added_tokens_decoder().into_iter().collect() })
     }
 
-    pub(super) fn split(&self, text: InputSequence<'_>) -> Result<tokenizers::Encoding> {
+    pub(super) fn split(
+        &self,
+        text: InputSequence<'_>,
+        side: Side,
+    ) -> Result<tokenizers::Encoding> {
         if let InputSequence::Raw(text) = &text
             && text.len() > MOST_TEXT
         {
@@ -77,26 +104,53 @@ impl Backend {
             let reason = format!("a text of {bytes} bytes; {MOST_TEXT} are the limit: split it");
             return Err(Error::input(reason));
         }
-        guarded(|| self.0.encode_char_offsets(text, false)).map_err(Error::tokenizer)
+        match &self.0 {
+            Core::Fast(engine) => guarded(|| engine.encode_char_offsets(text, false)),
+            Core::Unconverted(tokenizer) => match text {
+                InputSequence::Raw(text) => tokenizer.encode(&text, side),
+                InputSequence::PreTokenized(words) => tokenizer.encode_words(&words, side),
+                InputSequence::PreTokenizedOwned(words) => tokenizer.encode_words(&words, side),
+                InputSequence::PreTokenizedCow(words) => tokenizer.encode_words(&words, side),
+            },
+        }
+        .map_err(Error::tokenizer)
+    }
+
+    /// Whether the class puts no end behind a text that ends with one.
+    pub(super) fn leaves_ends(&self) -> bool {
+        matches!(&self.0, Core::Unconverted(tokenizer) if tokenizer.leaves_ends())
     }
 
     /// An added token gives the text it was added with, though it be looked for in normalized text.
     pub(super) fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+        if let Core::Unconverted(tokenizer) = &self.0 {
+            return Ok(tokenizer.decode(ids, skip_special_tokens));
+        }
         let kept = ids.iter().filter(|&&id| !(skip_special_tokens && self.is_special(id)));
         self.join(kept.filter_map(|&id| self.id_to_token(id)).collect())
     }
 
     /// The text of tokens; with spaces between them where there is no decoder, as in transformers.
     pub(super) fn join(&self, tokens: Vec<String>) -> Result<String> {
-        guarded(|| match self.0.get_decoder() {
+        let engine = match &self.0 {
+            Core::Fast(engine) => engine,
+            Core::Unconverted(tokenizer) => return Ok(tokenizer.join(&tokens)),
+        };
+        guarded(|| match engine.get_decoder() {
             Some(decoder) => decoder.decode(tokens),
             None => Ok(tokens.join(" ")),
         })
         .map_err(Error::tokenizer)
     }
 
+    /// Whether text that comes later may change how the text of these ids ends.
+    pub(super) fn is_open(&self, ids: &[u32]) -> bool {
+        matches!(&self.0, Core::Unconverted(tokenizer) if tokenizer.is_open(ids))
+    }
+
     pub(super) fn marks_continued_words(&self) -> bool {
-        match self.0.get_model() {
+        let Core::Fast(engine) = &self.0 else { return false };
+        match engine.get_model() {
             ModelWrapper::WordPiece(model) => !model.continuing_subword_prefix.is_empty(),
             ModelWrapper::BPE(model) => {
                 model.continuing_subword_prefix.as_ref().is_some_and(|prefix| !prefix.is_empty())
@@ -106,46 +160,85 @@ impl Backend {
     }
 
     pub(super) fn token_to_id(&self, token: &str) -> Option<u32> {
-        self.0.token_to_id(token)
+        match &self.0 {
+            Core::Fast(engine) => engine.token_to_id(token),
+            Core::Unconverted(tokenizer) => tokenizer.id(token),
+        }
     }
 
     pub(super) fn id_to_token(&self, id: u32) -> Option<String> {
-        let added = self.0.get_added_vocabulary().get_added_tokens_decoder().get(&id);
-        added.map(|token| token.content.clone()).or_else(|| self.0.id_to_token(id))
+        match &self.0 {
+            Core::Fast(engine) => {
+                let added = engine.get_added_vocabulary().get_added_tokens_decoder().get(&id);
+                added.map(|token| token.content.clone()).or_else(|| engine.id_to_token(id))
+            }
+            Core::Unconverted(tokenizer) => tokenizer.token(id).map(str::to_owned),
+        }
+    }
+
+    /// The token that an id is decoded to.
+    pub(super) fn text_token(&self, id: u32) -> Option<String> {
+        match &self.0 {
+            Core::Fast(_) => self.id_to_token(id),
+            Core::Unconverted(tokenizer) => tokenizer.text_token(id).map(str::to_owned),
+        }
+    }
+
+    /// Every token with its id.
+    pub(super) fn vocabulary(&self) -> HashMap<String, u32> {
+        match &self.0 {
+            Core::Fast(engine) => engine.get_vocab(true).into_iter().collect(),
+            Core::Unconverted(tokenizer) => {
+                tokenizer.vocabulary().map(|(token, id)| (token.to_owned(), id)).collect()
+            }
+        }
     }
 
     pub(super) fn vocab_size(&self) -> usize {
-        self.0.get_vocab_size(true)
+        match &self.0 {
+            Core::Fast(engine) => engine.get_vocab_size(true),
+            Core::Unconverted(tokenizer) => tokenizer.vocabulary().count(),
+        }
     }
 
     /// The bytes of the longest token.
     pub(super) fn longest_token(&self) -> usize {
-        self.0.get_vocab(true).keys().map(String::len).max().unwrap_or(0)
+        self.vocabulary().keys().map(String::len).max().unwrap_or(0)
     }
 
     pub(super) fn is_special(&self, id: u32) -> bool {
-        let added = self.0.get_added_vocabulary();
-        added
-            .get_added_tokens_decoder()
-            .get(&id)
-            .is_some_and(|token| added.is_special_token(&token.content))
+        match &self.0 {
+            Core::Fast(engine) => {
+                let added = engine.get_added_vocabulary();
+                let token = added.get_added_tokens_decoder().get(&id);
+                token.is_some_and(|token| added.is_special_token(&token.content))
+            }
+            Core::Unconverted(tokenizer) => tokenizer.is_special(id),
+        }
     }
 
     pub(super) fn added_tokens(&self) -> Vec<AddedToken> {
-        let added = self.0.get_added_vocabulary();
-        let mut tokens: Vec<_> = added
-            .get_added_tokens_decoder()
-            .iter()
-            .map(|(&id, token)| AddedToken {
-                content: token.content.clone(),
-                id,
-                special: added.is_special_token(&token.content),
-                lstrip: token.lstrip,
-                rstrip: token.rstrip,
-                normalized: token.normalized,
-                single_word: token.single_word,
-            })
-            .collect();
+        let one = |id: u32, token: &tokenizers::AddedToken, special: bool| AddedToken {
+            content: token.content.clone(),
+            id,
+            special,
+            lstrip: token.lstrip,
+            rstrip: token.rstrip,
+            normalized: token.normalized,
+            single_word: token.single_word,
+        };
+        let mut tokens: Vec<_> = match &self.0 {
+            Core::Fast(engine) => {
+                let added = engine.get_added_vocabulary();
+                let tokens = added.get_added_tokens_decoder().iter();
+                tokens
+                    .map(|(&id, token)| one(id, token, added.is_special_token(&token.content)))
+                    .collect()
+            }
+            Core::Unconverted(tokenizer) => {
+                tokenizer.added_tokens().map(|(id, token)| one(id, token, token.special)).collect()
+            }
+        };
         tokens.sort_unstable_by_key(|token| token.id);
         tokens
     }

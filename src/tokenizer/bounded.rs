@@ -101,6 +101,11 @@ fn check_replace(replace: &Replace, texts: &[impl AsRef<str>], most: usize) -> R
     check(matches.saturating_mul(content), most)
 }
 
+/// Judges a text of `from` bytes that has become `to` bytes long.
+pub(super) fn check_growth(from: usize, to: usize) -> Result<()> {
+    check(to, most(from))
+}
+
 fn check(length: usize, most: usize) -> Result<()> {
     if length <= most {
         return Ok(());

@@ -33,10 +33,15 @@ pub(super) fn normalizer(table: &[u8]) -> Result<Option<Precompiled>, String> {
 }
 
 fn check(table: &[u8]) -> Result<(), String> {
+    split(table).map(drop)
+}
+
+/// The bytes of a table's trie, and its texts.
+pub(super) fn split(table: &[u8]) -> Result<(&[u8], &[u8]), String> {
     let (length, rest) =
         table.split_first_chunk().ok_or("has a precompiled_charsmap of under four bytes")?;
     let trie = u32::from_le_bytes(*length) as usize;
-    let texts = rest.get(trie..).ok_or_else(|| {
+    let (trie, texts) = rest.split_at_checked(trie).ok_or_else(|| {
         let bytes = table.len();
         format!("has a precompiled_charsmap of {bytes} bytes whose trie would take {trie}")
     })?;
@@ -44,7 +49,7 @@ fn check(table: &[u8]) -> Result<(), String> {
         Some(longest) if longest > MOST_TEXT => Err(format!(
             "has a precompiled_charsmap that makes {longest} bytes of a character; {MOST_TEXT} is the limit"
         )),
-        _ => Ok(()),
+        _ => Ok((trie, texts)),
     }
 }
 

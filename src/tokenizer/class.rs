@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::batch::PaddingSide;
+use crate::tokenizer::language_codes;
 
 /// A family of tokenizer classes that load alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) enum Class {
     BigBird,
     /// `BloomTokenizer`.
     Bloom,
+    /// `ByT5Tokenizer`: the bytes of a text.
+    ByT5,
     /// `CamembertTokenizer`.
     Camembert,
     /// `CLIPTokenizer`.
@@ -47,6 +50,10 @@ pub(super) enum Class {
     LayoutLmV3,
     /// `LlamaTokenizer`.
     Llama,
+    /// `M2M100Tokenizer`: the language precedes the text.
+    M2m100,
+    /// `MarianTokenizer`: one SentencePiece model for texts, another for translations.
+    Marian,
     /// `MBartTokenizer`: the language follows the text.
     MBart,
     /// `MBart50Tokenizer`: the language precedes the text.
@@ -59,6 +66,8 @@ pub(super) enum Class {
     OpenAiGpt,
     /// `PegasusTokenizer`.
     Pegasus,
+    /// `PLBartTokenizer`: the language follows the text.
+    PlBart,
     /// `Qwen2Tokenizer`, also of Qwen3.
     Qwen2,
     /// `ReformerTokenizer`.
@@ -101,6 +110,7 @@ impl Class {
             | "SqueezeBertTokenizer" => Self::Bert,
             "BigBirdTokenizer" => Self::BigBird,
             "BloomTokenizer" => Self::Bloom,
+            "ByT5Tokenizer" => Self::ByT5,
             "CamembertTokenizer" => Self::Camembert,
             "CLIPTokenizer" => Self::Clip,
             "CodeLlamaTokenizer" => Self::CodeLlama,
@@ -116,12 +126,15 @@ impl Class {
             "HerbertTokenizer" => Self::Herbert,
             "LayoutLMv3Tokenizer" => Self::LayoutLmV3,
             "LlamaTokenizer" => Self::Llama,
+            "M2M100Tokenizer" => Self::M2m100,
+            "MarianTokenizer" => Self::Marian,
             "MBartTokenizer" => Self::MBart,
             "MBart50Tokenizer" => Self::MBart50,
             "MPNetTokenizer" => Self::MpNet,
             "NllbTokenizer" => Self::Nllb,
             "OpenAIGPTTokenizer" => Self::OpenAiGpt,
             "PegasusTokenizer" => Self::Pegasus,
+            "PLBartTokenizer" => Self::PlBart,
             "Qwen2Tokenizer" => Self::Qwen2,
             "ReformerTokenizer" => Self::Reformer,
             "RobertaTokenizer"
@@ -165,6 +178,7 @@ impl Class {
             | Self::LayoutLmV3
             | Self::MBart
             | Self::Nllb
+            | Self::PlBart
             | Self::Roberta
             | Self::XlmRoberta => ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"],
             Self::Clip => {
@@ -184,13 +198,14 @@ impl Class {
                 ["<|endoftext|>", "<|endoftext|>", "<|endoftext|>", "", "", "", ""]
             }
             Self::Herbert => ["", "", "<unk>", "</s>", "<pad>", "<s>", "<mask>"],
+            Self::M2m100 => ["<s>", "</s>", "<unk>", "</s>", "<pad>", "", ""],
             Self::MBart50 => ["", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"],
             Self::MpNet => ["<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"],
             Self::OpenAiGpt => ["", "", "<unk>", "", "", "", ""],
             Self::Pegasus => ["", "</s>", "<unk>", "", "<pad>", "", "<mask_2>"],
             Self::Qwen2 => ["", "<|endoftext|>", "<|endoftext|>", "", "<|endoftext|>", "", ""],
             Self::Reformer => ["", "</s>", "<unk>", "", "", "", ""],
-            Self::T5 => ["", "</s>", "<unk>", "", "<pad>", "", ""],
+            Self::ByT5 | Self::Marian | Self::T5 => ["", "</s>", "<unk>", "", "<pad>", "", ""],
             Self::Xglm => ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", ""],
             Self::Other => [""; 7],
         }
@@ -216,6 +231,25 @@ impl Class {
         let there = |token: &str| given.is_some_and(|given| given.iter().any(|one| one == token));
         let owned = |tokens: &[&str]| tokens.iter().map(|&token| token.to_owned()).collect();
         match self {
+            Self::ByT5 if given.is_none() => {
+                (Vec::new(), numbered("extra_id", 0..count("extra_ids", 125)))
+            }
+            Self::MBart => (owned(&self.languages()), Vec::new()),
+            Self::MBart50 => (
+                Vec::new(),
+                self.languages()
+                    .into_iter()
+                    .filter(|code| !there(code))
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+            Self::Nllb if given.is_none() => (Vec::new(), owned(&self.languages())),
+            Self::PlBart => {
+                let is_multi = field("language_codes").and_then(Value::as_str) == Some("multi");
+                let count = if is_multi { usize::MAX } else { language_codes::PLBART_BASE };
+                let codes = language_codes::each(language_codes::PLBART).take(count);
+                (codes.map(str::to_owned).collect(), Vec::new())
+            }
             Self::Camembert if given.is_none() => {
                 (Vec::new(), owned(&["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"]))
             }
@@ -258,6 +292,22 @@ impl Class {
         }
     }
 
+    /// The codes that the class lists, where they are tokens as they stand.
+    pub(super) fn languages(self) -> Vec<&'static str> {
+        let (codes, count) = match self {
+            Self::MBart => (language_codes::MBART50, language_codes::MBART),
+            Self::MBart50 => (language_codes::MBART50, usize::MAX),
+            Self::Nllb => (language_codes::NLLB, usize::MAX),
+            _ => return Vec::new(),
+        };
+        language_codes::each(codes).take(count).collect()
+    }
+
+    /// `model_max_length` where the files do not say.
+    pub(super) fn model_max_length(self) -> Option<usize> {
+        (self == Self::Marian).then_some(512)
+    }
+
     /// Whether a mask token that the files give as mere text swallows the spaces before it.
     pub(super) fn mask_swallows_spaces(self) -> bool {
         matches!(
@@ -271,6 +321,7 @@ impl Class {
                 | Self::MBart50
                 | Self::MpNet
                 | Self::Nllb
+                | Self::PlBart
                 | Self::Roberta
                 | Self::XlNet
                 | Self::XlmRoberta

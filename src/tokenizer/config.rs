@@ -98,6 +98,11 @@ impl Config {
         token.map(|token| token.content.as_str())
     }
 
+    /// Whether a token is one of those without a name.
+    pub(super) fn is_additional(&self, content: &str) -> bool {
+        self.special.iter().any(|token| token.name == ADDITIONAL && token.content == content)
+    }
+
     /// The token that the files put at an id, whatever the vocabulary says.
     pub(super) fn added_at(&self, id: u32) -> Option<&str> {
         self.added.get(&id).map(GivenToken::content)

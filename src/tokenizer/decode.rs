@@ -50,7 +50,11 @@ impl DecodeStream {
         let Some(token) = self.contribution(id) else { return Ok(None) };
         self.ids.push(id);
         // Trimmed at the end, which may be anywhere.
-        if self.shared.settings.marks_word_ends || is_byte_token(&token) {
+        let backend = &self.shared.backend;
+        if self.shared.settings.marks_word_ends
+            || is_byte_token(&token)
+            || backend.is_open(&self.ids)
+        {
             return Ok(None);
         }
         let text = self.fresh()?;
@@ -79,7 +83,7 @@ impl DecodeStream {
     /// The token, unless decoding leaves it out.
     fn contribution(&self, id: u32) -> Option<String> {
         let backend = &self.shared.backend;
-        let token = backend.id_to_token(id)?;
+        let token = backend.text_token(id)?;
         let skipped = self.skip_special_tokens && backend.is_special(id);
         (!skipped || self.format.needs(&token)).then_some(token)
     }

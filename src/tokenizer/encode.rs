@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use tokenizers::InputSequence;
+use tokenizers::{InputSequence, TruncationDirection};
 
 use crate::error::Result;
 use crate::tokenizer::shared::Tokenizer;
@@ -179,16 +179,24 @@ impl Tokenizer {
         options: &EncodeOptions,
     ) -> Result<Encoding, Unfit> {
         let backend = &self.shared.backend;
+        let split = |text: InputSequence<'_>| backend.split(text, self.side);
         let (mut first, mut second) = match input {
-            TextInput::Text(text) => (backend.split(InputSequence::from(text))?, None),
+            TextInput::Text(text) => (split(text.into())?, None),
             TextInput::Pair(first, second) => {
-                let mut second = backend.split(second.into())?;
+                let mut second = split(second.into())?;
                 // Before it is cut: templates set this in the first window only.
                 second.set_type_ids(vec![1; second.len()]);
-                (backend.split(first.into())?, Some(second))
+                (split(first.into())?, Some(second))
             }
-            TextInput::Words(words) => (backend.split(InputSequence::from(words))?, None),
+            TextInput::Words(words) => (split(words.into())?, None),
         };
+        if options.add_special_tokens && backend.leaves_ends() {
+            let eos = self.eos_token().map(|token| token.id);
+            [Some(&mut first), second.as_mut()]
+                .into_iter()
+                .flatten()
+                .for_each(|text| drop_end(text, eos));
+        }
         if let Some(truncation) = &options.truncation {
             let special = match options.add_special_tokens {
                 true => self.template.length(second.is_some()),
@@ -198,6 +206,15 @@ impl Tokenizer {
         }
         let whole = self.template.apply(first, second, options.add_special_tokens)?;
         Ok(convert(whole))
+    }
+}
+
+/// Takes an end away that the template puts there again.
+fn drop_end(text: &mut tokenizers::Encoding, eos: Option<u32>) {
+    let last = text.get_ids().last().copied();
+    if last.is_some() && last == eos {
+        text.truncate(text.len() - 1, 0, TruncationDirection::Right);
+        text.take_overflowing();
     }
 }
 

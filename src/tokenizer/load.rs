@@ -15,13 +15,13 @@ use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::chat::ChatTemplate;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::{Config, TOKENIZER_JSON};
-
+use crate::tokenizer::languages::Languages;
 use crate::tokenizer::named::{NAMES, Named};
 use crate::tokenizer::shared::{Loaded, Settings, Tokenizer};
 use crate::tokenizer::special::{SpecialToken, SpecialTokens};
-use crate::tokenizer::tokenizer_json::{self, Parts};
+use crate::tokenizer::tokenizer_json::{self, FileDefaults, Parts};
 use crate::tokenizer::truncation::Truncation;
-use crate::tokenizer::{gguf, slow};
+use crate::tokenizer::{gguf, slow, unconverted};
 
 impl Tokenizer {
     /// Opens a source and reads its tokenizer.
@@ -67,6 +67,13 @@ impl Tokenizer {
 /// Reads a folder or repository.
 fn load(files: &ModelFiles) -> Result<Loaded> {
     let mut config = Config::read(files)?;
+    let disagree = |reason| {
+        Error::malformed(files.origin(), format!("the tokenizer's files disagree: {reason}"))
+    };
+    if let Some(tokenizer) = unconverted::load::load(files, &config)? {
+        let (backend, file) = (Backend::unconverted(tokenizer), FileDefaults::default());
+        return config.settle(backend, Template::new(None), &file, false).map_err(disagree);
+    }
     let json = files.optional(&config.tokenizer_json())?;
     // Given `add_prefix_space`, these classes convert the SentencePiece file afresh.
     let model = match config.class {
@@ -88,18 +95,16 @@ fn load(files: &ModelFiles) -> Result<Loaded> {
             parts
         }
     };
-    config.finish(parts).map_err(|reason| {
-        Error::malformed(files.origin(), format!("the tokenizer's files disagree: {reason}"))
-    })
+    config.finish(parts).map_err(disagree)
 }
 
 impl Config {
     /// Adds the special and added tokens and settles everything else.
     fn finish(mut self, parts: Parts) -> std::result::Result<Loaded, String> {
-        let Parts { mut tokenizer, mut template, file, is_converted } = parts;
+        let Parts { mut tokenizer, template, mut file, is_converted } = parts;
         // A constructor that has the argument gives it a value, be it none.
         let names_padding = self.class == Class::GptNeoX || self.special("pad_token").is_some();
-        if let Some(token) = file.pad_token
+        if let Some(token) = file.pad_token.take()
             && !names_padding
             && !self.fields.contains_key("pad_token")
         {
@@ -109,12 +114,24 @@ impl Config {
         guarded(|| add_tokens(&mut tokenizer, tokens))?;
         let split_special_tokens = self.boolean("split_special_tokens").unwrap_or(false);
         tokenizer.set_encode_special_tokens(split_special_tokens);
-        let backend = Backend::new(tokenizer);
+        self.settle(Backend::new(tokenizer), template, &file, is_converted)
+    }
+
+    /// Everything but the tokens.
+    fn settle(
+        self,
+        backend: Backend,
+        mut template: Template,
+        file: &FileDefaults,
+        is_converted: bool,
+    ) -> std::result::Result<Loaded, String> {
         let special = SpecialTokens::new(self.special.iter().filter_map(|token| {
             let id = backend.token_to_id(&token.content)?;
             Some((token.name.as_str(), SpecialToken { content: token.content.clone(), id }))
         }));
-        if let Some(own) = self.class_template(&backend, &special)? {
+        let languages = Languages::of(&self, &backend, special.eos.as_slice());
+        let languages = languages.map_err(|error| error.to_string())?;
+        if let Some(own) = self.class_template(&special, languages.as_ref())? {
             template = own;
         }
         let side = |key: &str| match self.raw(key).and_then(Value::as_str) {
@@ -131,7 +148,8 @@ impl Config {
             model_max_length: max_length
                 .and_then(Value::as_f64)
                 .filter(|length| (1.0..1e15).contains(length))
-                .map(|length| length as usize),
+                .map(|length| length as usize)
+                .or_else(|| self.class.model_max_length().filter(|_| max_length.is_none())),
             padding_side: side("padding_side")
                 .or(file.padding_side)
                 .unwrap_or_else(|| self.class.padding_side()),
@@ -146,9 +164,12 @@ impl Config {
             refuses_words: self.class.needs_prefix_space_for_words()
                 && self.prefix_space() != Some(true),
             clean_up_spaces: self.boolean("clean_up_tokenization_spaces").unwrap_or(
-                is_converted
-                    && matches!(self.class, Class::Bert | Class::DistilBert | Class::MpNet),
+                match self.class {
+                    Class::Bert | Class::DistilBert | Class::MpNet => is_converted,
+                    class => class == Class::PlBart,
+                },
             ),
+            languages,
             marks_word_ends: self.class == Class::Clip,
             ..Settings::default()
         };
@@ -198,23 +219,13 @@ impl Config {
     /// The template of the classes that set their own, whatever `tokenizer.json` says.
     fn class_template(
         &self,
-        backend: &Backend,
         special: &SpecialTokens,
+        languages: Option<&Languages>,
     ) -> std::result::Result<Option<Template>, String> {
-        let language = |default: &str| {
-            let name = self.raw("src_lang").and_then(Value::as_str).unwrap_or(default);
-            let id = backend.token_to_id(name).ok_or_else(|| format!("no language {name:?}"))?;
-            Ok::<_, String>(SpecialToken { content: name.to_owned(), id })
-        };
-        let eos = special.eos.as_slice();
-        let template = match self.class {
-            Class::Nllb if self.boolean("legacy_behaviour") != Some(true) => {
-                one_template(&[language("eng_Latn")?], eos)
-            }
-            Class::Nllb => one_template(&[], &[eos, &[language("eng_Latn")?]].concat()),
-            Class::MBart => one_template(&[], &[eos, &[language("en_XX")?]].concat()),
-            Class::MBart50 => one_template(&[language("en_XX")?], eos),
-            class => {
+        let template = match (self.class, languages) {
+            (_, Some(languages)) => languages.template(None, None),
+            (Class::ByT5, _) => Template::around(&[], special.eos.as_slice()),
+            (class, _) => {
                 let Some(default) = class.adds_bos_by_default() else { return Ok(None) };
                 let flag = |key: &str, default| match self.raw(key) {
                     None => default,
@@ -235,15 +246,4 @@ impl Config {
         };
         template.map(Some).map_err(|error| error.to_string())
     }
-}
-
-/// Both texts of a pair inside one frame, as translation models have it.
-fn one_template(prefix: &[SpecialToken], suffix: &[SpecialToken]) -> Result<Template> {
-    let names = |tokens: &[SpecialToken]| {
-        tokens.iter().map(|token| token.content.clone()).collect::<Vec<_>>()
-    };
-    let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-    let framed = |middle| [names(prefix), middle, names(suffix)].concat();
-    let all = prefix.iter().chain(suffix);
-    Template::from_pieces(framed(texts(&["$A"])), framed(texts(&["$A", "$B"])), all)
 }

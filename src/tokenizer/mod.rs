@@ -2,7 +2,7 @@
 //!
 //! [`Tokenizer`] reads the tokenizer files of model repositories: `tokenizer.json` with its
 //! companions (`tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`), the older
-//! formats (`vocab.txt`, `vocab.json` with `merges.txt`, SentencePiece `.model`), and the
+//! formats (`vocab.txt`, `vocab.json` with `merges.txt`, SentencePiece `.model` and `.spm`), and the
 //! vocabulary inside a GGUF file. Ids, texts and offsets are those of Python's fast tokenizers
 //! (transformers 4.57).
 //!
@@ -30,11 +30,14 @@ mod decode;
 mod encode;
 mod fields;
 mod gguf;
+mod language_codes;
+mod languages;
 mod load;
 mod model_types;
 mod named;
 mod pattern;
 mod pretokenizer;
+mod processor;
 mod quiet;
 mod sentencepiece;
 mod shared;
@@ -44,7 +47,9 @@ mod special;
 mod spm;
 mod to_gguf;
 mod tokenizer_json;
+mod translation;
 mod truncation;
+mod unconverted;
 
 pub use batch::{BatchEncoding, BatchOptions, Padding};
 pub use conversation::EncodedChat;

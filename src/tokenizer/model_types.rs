@@ -24,6 +24,7 @@ const MODEL_TYPES: &[(&str, Class)] = &[
     ),
     ("big_bird", Class::BigBird),
     ("bloom", Class::Bloom),
+    ("byt5", Class::ByT5),
     ("camembert", Class::Camembert),
     ("aimv2 clip clipseg groupvit omdet-turbo oneformer owlv2 owlvit xclip", Class::Clip),
     ("code_llama", Class::CodeLlama),
@@ -54,12 +55,15 @@ const MODEL_TYPES: &[(&str, Class)] = &[
          paligemma persimmon phi3 phimoe video_llava vipllava zamba zamba2",
         Class::Llama,
     ),
+    ("m2m_100", Class::M2m100),
+    ("marian", Class::Marian),
     ("mbart", Class::MBart),
     ("mbart50", Class::MBart50),
     ("mpnet", Class::MpNet),
     ("nllb nllb-moe", Class::Nllb),
     ("openai-gpt", Class::OpenAiGpt),
     ("bigbird_pegasus pegasus pegasus_x", Class::Pegasus),
+    ("plbart", Class::PlBart),
     (
         "colqwen2 internvl qwen2 qwen2_5_omni qwen2_5_vl qwen2_audio qwen2_moe qwen2_vl qwen3 qwen3_moe \
          qwen3_next qwen3_omni_moe qwen3_vl qwen3_vl_moe",

@@ -101,6 +101,8 @@ pub(super) fn special_tokens(class: Class, fields: &Map<String, Value>) -> Vec<N
     let is_given = lists.iter().any(Option::is_some);
     let (before, after) = class.additional(is_given.then_some(&texts), |key| fields.get(key));
     let own = |text: String| Named::by_default(ADDITIONAL, text);
+    let given = given.into_iter().filter(|token| !before.contains(&token.content));
+    let given: Vec<_> = given.collect();
     tokens.extend(before.into_iter().map(own));
     tokens.extend(given);
     tokens.extend(after.into_iter().map(own));

@@ -5,14 +5,42 @@
 //! checked against the bytes that are really there; fields not needed are stepped over.
 
 /// A SentencePiece model.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SpmModel {
     pub(super) pieces: Vec<Piece>,
     pub(super) kind: ModelKind,
     pub(super) unk_id: usize,
     pub(super) unk_piece: String,
+    /// What an unknown piece is decoded to.
+    pub(super) unk_surface: String,
+    /// Whether characters without a piece become the pieces of their bytes.
+    pub(super) byte_fallback: bool,
+    /// Whether the space that is added to a text goes behind it.
+    pub(super) whitespace_as_suffix: bool,
     /// The compiled normalization table; may be empty.
     pub(super) charsmap: Vec<u8>,
+    pub(super) add_dummy_prefix: bool,
+    pub(super) remove_extra_whitespaces: bool,
+    pub(super) escape_whitespaces: bool,
+}
+
+impl Default for SpmModel {
+    /// The defaults of the file format.
+    fn default() -> Self {
+        Self {
+            pieces: Vec::new(),
+            kind: ModelKind::Unigram,
+            unk_id: 0,
+            unk_piece: "<unk>".to_owned(),
+            unk_surface: " \u{2047} ".to_owned(),
+            byte_fallback: false,
+            whitespace_as_suffix: false,
+            charsmap: Vec::new(),
+            add_dummy_prefix: true,
+            remove_extra_whitespaces: true,
+            escape_whitespaces: true,
+        }
+    }
 }
 
 /// One token.
@@ -23,9 +51,8 @@ pub(super) struct Piece {
     pub(super) kind: PieceKind,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ModelKind {
-    #[default]
     Unigram,
     Bpe,
     /// Words or characters, which no fast tokenizer covers.
@@ -34,17 +61,26 @@ pub(super) enum ModelKind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PieceKind {
+    Normal,
+    Unknown,
     Control,
     UserDefined,
-    /// Normal, unknown, unused and byte tokens.
-    Other,
+    Unused,
+    Byte,
+}
+
+impl PieceKind {
+    /// Whether a text is searched for the token before it is split.
+    pub(super) fn is_added(self) -> bool {
+        matches!(self, Self::Control | Self::UserDefined)
+    }
 }
 
 type Parsed<T> = Result<T, String>;
 
 impl SpmModel {
     pub(super) fn parse(bytes: &[u8]) -> Parsed<Self> {
-        let mut model = Self { unk_piece: "<unk>".to_owned(), ..Self::default() };
+        let mut model = Self::default();
         fields(bytes, |number, value| match (number, value) {
             (1, Field::Bytes(bytes)) => {
                 model.pieces.push(piece(bytes)?);
@@ -55,17 +91,24 @@ impl SpmModel {
                     (3, Field::Varint(1)) => model.kind = ModelKind::Unigram,
                     (3, Field::Varint(2)) => model.kind = ModelKind::Bpe,
                     (3, Field::Varint(_)) => model.kind = ModelKind::Other,
+                    (24, Field::Varint(flag)) => model.whitespace_as_suffix = flag != 0,
+                    (35, Field::Varint(flag)) => model.byte_fallback = flag != 0,
                     (40, Field::Varint(id)) => {
                         model.unk_id = usize::try_from(id).map_err(|error| error.to_string())?;
                     }
+                    (44, Field::Bytes(text)) => model.unk_surface = utf8(text)?,
                     (45, Field::Bytes(text)) => model.unk_piece = utf8(text)?,
                     _ => {}
                 }
                 Ok(())
             }),
             (3, Field::Bytes(bytes)) => fields(bytes, |number, value| {
-                if let (2, Field::Bytes(table)) = (number, value) {
-                    model.charsmap = table.to_vec();
+                match (number, value) {
+                    (2, Field::Bytes(table)) => model.charsmap = table.to_vec(),
+                    (3, Field::Varint(flag)) => model.add_dummy_prefix = flag != 0,
+                    (4, Field::Varint(flag)) => model.remove_extra_whitespaces = flag != 0,
+                    (5, Field::Varint(flag)) => model.escape_whitespaces = flag != 0,
+                    _ => {}
                 }
                 Ok(())
             }),
@@ -79,13 +122,21 @@ impl SpmModel {
 }
 
 fn piece(bytes: &[u8]) -> Parsed<Piece> {
-    let mut piece = Piece { text: String::new(), score: 0.0, kind: PieceKind::Other };
+    let mut piece = Piece { text: String::new(), score: 0.0, kind: PieceKind::Normal };
     fields(bytes, |number, value| {
         match (number, value) {
             (1, Field::Bytes(text)) => piece.text = utf8(text)?,
             (2, Field::Fixed32(bits)) => piece.score = f32::from_bits(bits),
-            (3, Field::Varint(3)) => piece.kind = PieceKind::Control,
-            (3, Field::Varint(4)) => piece.kind = PieceKind::UserDefined,
+            (3, Field::Varint(kind)) => {
+                piece.kind = match kind {
+                    2 => PieceKind::Unknown,
+                    3 => PieceKind::Control,
+                    4 => PieceKind::UserDefined,
+                    5 => PieceKind::Unused,
+                    6 => PieceKind::Byte,
+                    _ => PieceKind::Normal,
+                }
+            }
             _ => {}
         }
         Ok(())

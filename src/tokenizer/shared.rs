@@ -7,7 +7,9 @@ use crate::batch::PaddingSide;
 use crate::error::{Error, Result};
 use crate::tokenizer::backend::{Backend, Template};
 use crate::tokenizer::chat::ChatTemplate;
+use crate::tokenizer::languages::Languages;
 use crate::tokenizer::special::{AddedToken, SpecialToken, SpecialTokens};
+use crate::tokenizer::unconverted::Side;
 
 /// Text to token ids and back. Cheap to clone: clones share one vocabulary.
 #[derive(Clone)]
@@ -15,6 +17,8 @@ pub struct Tokenizer {
     pub(super) shared: Arc<Shared>,
     /// Puts special tokens around texts; apart from the rest so that it can be changed cheaply.
     pub(super) template: Template,
+    /// Which of a translation's two texts is encoded.
+    pub(super) side: Side,
 }
 
 /// What no call changes.
@@ -40,6 +44,8 @@ pub(super) struct Settings {
     pub(super) clean_up_spaces: bool,
     /// CLIP's class puts a space for each `</w>` when decoding.
     pub(super) marks_word_ends: bool,
+    /// The languages that texts are marked with.
+    pub(super) languages: Option<Languages>,
     /// Where an answer ends, if the eos token is not all.
     pub(super) ends: Vec<u32>,
 }
@@ -59,7 +65,7 @@ impl Tokenizer {
         template: Template,
     ) -> Self {
         let shared = Shared { backend, settings, chat, longest_token: OnceLock::new() };
-        Self { shared: Arc::new(shared), template }
+        Self { shared: Arc::new(shared), template, side: Side::default() }
     }
 
     /// The same tokenizer, which lowercases texts first: sentence-transformers' `do_lower_case`.
@@ -73,8 +79,8 @@ impl Tokenizer {
     /// The same tokenizer with other special tokens around each text: `prefix` before it and
     /// `suffix` after it. A pair becomes `prefix first suffix prefix second suffix`.
     ///
-    /// For translation models, whose source language is such a token, and for Whisper's task
-    /// tokens.
+    /// For Whisper's task tokens, among others. Translation models have
+    /// [`with_languages`](Self::with_languages).
     ///
     /// # Errors
     ///
@@ -91,7 +97,7 @@ impl Tokenizer {
                 .collect::<Result<Vec<_>>>()
         };
         let template = Template::around(&known(prefix)?, &known(suffix)?)?;
-        Ok(Self { shared: Arc::clone(&self.shared), template })
+        Ok(Self { template, ..self.clone() })
     }
 
     /// The id of a token as the vocabulary spells it (`Ġthe`, `▁the`, `##ing`, `<s>`).

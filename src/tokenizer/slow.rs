@@ -25,8 +25,10 @@ pub(super) fn load(files: &ModelFiles, config: &Config) -> Result<Parts> {
         Class::Clip | Class::Gpt2 | Class::GptNeoX | Class::Qwen2 | Class::Roberta => {
             return byte_bpe(files, config);
         }
-        Class::Albert | Class::BigBird | Class::T5 => "spiece.model",
-        Class::Camembert | Class::XlmRoberta => "sentencepiece.bpe.model",
+        Class::Albert | Class::BigBird | Class::Pegasus | Class::T5 => "spiece.model",
+        Class::Camembert | Class::MBart | Class::MBart50 | Class::Nllb | Class::XlmRoberta => {
+            "sentencepiece.bpe.model"
+        }
         Class::DebertaV2 => "spm.model",
         Class::Gemma | Class::Llama => "tokenizer.model",
         _ => {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::source::file;
 use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded::Engine;
-use crate::tokenizer::class::Class;
+use crate::tokenizer::class::{Class, content};
 use crate::tokenizer::config::Config;
 use crate::tokenizer::sentencepiece::{ModelKind, PieceKind, SpmModel};
 use crate::tokenizer::sketch::{Sketch, template};
@@ -36,7 +36,13 @@ fn convert(spm: &SpmModel, config: &Config) -> tokenizers::Result<Parts> {
     let vocab = vocabulary(spm, config)?;
     let is_llama = matches!(class, Class::Gemma | Class::Llama);
     let unk_id = match class {
-        Class::Camembert | Class::Gemma | Class::XlmRoberta => 3,
+        Class::Camembert
+        | Class::Gemma
+        | Class::MBart
+        | Class::MBart50
+        | Class::Nllb
+        | Class::XlmRoberta => 3,
+        Class::Pegasus => spm.unk_id + pegasus_offset(config),
         Class::Llama => 0,
         _ => spm.unk_id,
     };
@@ -61,7 +67,7 @@ fn convert(spm: &SpmModel, config: &Config) -> tokenizers::Result<Parts> {
         }
         ModelKind::Other => return Err("is neither a unigram nor a BPE model".into()),
     };
-    let added = spm.pieces.iter().filter(|piece| piece.kind != PieceKind::Other);
+    let added = spm.pieces.iter().filter(|piece| piece.kind.is_added());
     tokenizer.add_tokens(added.map(|piece| {
         let turn = matches!(piece.text.as_str(), "<start_of_turn>" | "<end_of_turn>");
         let special = piece.kind == PieceKind::Control || (class == Class::Gemma && turn);
@@ -143,13 +149,26 @@ fn sketch(spm: &SpmModel, config: &Config, tokenizer: &Engine) -> tokenizers::Re
             let steps = vec![charsmap()?, step(strip)?, step(spaces("▁"))?];
             let post_processor = match class {
                 Class::BigBird => cls_sep()?,
+                // Their languages, if any, come with the class's template.
+                Class::MBart | Class::MBart50 | Class::Nllb => Value::Null,
+                Class::Pegasus => {
+                    let eos = config.special("eos_token").unwrap_or_default();
+                    template(&["$A", eos], &["$A", "$B", eos], id)?
+                }
                 Class::T5 => template(&["$A", "</s>"], &["$A", "</s>", "$B", "</s>"], id)?,
                 _ => {
                     let pair = ["<s>", "$A", "</s>", "</s>", "$B", "</s>"];
                     template(&["<s>", "$A", "</s>"], &pair, id)?
                 }
             };
-            (sequence(steps), metaspace(true), post_processor)
+            let pre_tokenizer = match class {
+                Class::Pegasus => json!({
+                    "type": "Sequence",
+                    "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace(true)],
+                }),
+                _ => metaspace(true),
+            };
+            (sequence(steps), pre_tokenizer, post_processor)
         }
     };
     let decoder = match class {
@@ -204,11 +223,40 @@ fn vocabulary(spm: &SpmModel, config: &Config) -> tokenizers::Result<Scored> {
             let extra = (0..extra).rev().map(|index| (format!("<extra_id_{index}>"), 0.0));
             from(0).chain(extra).collect()
         }
+        Class::MBart | Class::MBart50 => {
+            let after = config.class.languages().into_iter().chain(["<mask>"]);
+            fairseq.map(piece).into_iter().chain(from(3)).chain(after.map(piece)).collect()
+        }
+        Class::Nllb => fairseq.map(piece).into_iter().chain(from(3)).collect(),
+        Class::Pegasus => {
+            let offset = pegasus_offset(config);
+            let mask = config.special("mask_token").filter(|_| offset > 3);
+            let sentence = match config.raw("mask_token_sent") {
+                None => Some("<mask_1>".to_owned()),
+                Some(value) => content(value),
+            };
+            let first =
+                ["pad_token", "eos_token"].map(|name| config.special(name).unwrap_or_default());
+            let unknown = (2..offset).map(|index| (format!("<unk_{index}>"), -100.0));
+            first
+                .into_iter()
+                .chain(sentence.as_deref())
+                .chain(mask)
+                .map(piece)
+                .chain(unknown)
+                .chain(from(2))
+                .collect()
+        }
         Class::XlmRoberta => {
             fairseq.map(piece).into_iter().chain(from(3)).chain([piece("<mask>")]).collect()
         }
         _ => from(0).collect(),
     })
+}
+
+/// How many ids Pegasus puts before the unknown token and the pieces.
+fn pegasus_offset(config: &Config) -> usize {
+    config.integer("offset").unwrap_or(103).min(10_000)
 }
 
 /// The merges that a BPE model's scores stand for: every way to put a token together from two

@@ -9,6 +9,7 @@ mod hostile;
 mod models;
 #[path = "../support/packages.rs"]
 mod packages;
+mod translation;
 
 use std::collections::BTreeMap;
 use std::fs;
