@@ -1,7 +1,7 @@
 //! Tokens per second of a model: prompt processing (pp) and generation (tg).
 //!
 //! ```text
-//! cargo run --release --example bench_llm -- MODEL.gguf [--prompt 256] [--generate 64] [--depth 0] [--cache f16] [--batch 1] [--mixed] [--repeats 3]
+//! cargo run --release --example bench_llm -- MODEL.gguf [--prompt 256] [--generate 64] [--depth 0] [--cache f16] [--batch 1] [--beams 4] [--mixed] [--repeats 3]
 //! ```
 //!
 //! The prompt's ids are arbitrary and generation is greedy, so that another engine can be given the
@@ -15,6 +15,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use sconce::batch::PaddingSide;
+use sconce::generation::{GenerationConfig, generate_batch};
 use sconce::models::{AutoModel, CausalLm, LogitsAt};
 use sconce::{CachePrecision, Device, LoadOptions, Precision, QuantLevel, TokenBatch};
 
@@ -34,6 +35,9 @@ struct Arguments {
     /// Sequences at once.
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// Beam search with so many beams for each sequence; to be compared with a batch of as many rows.
+    #[arg(long, default_value_t = 1)]
+    beams: usize,
     /// Prompts of different lengths, evenly from 10 tokens up.
     #[arg(long)]
     mixed: bool,
@@ -53,7 +57,7 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let Arguments { prompt, generate, depth, batch, mixed, .. } = arguments;
+    let Arguments { prompt, generate, depth, batch, mixed, beams, .. } = arguments;
     let mut options = LoadOptions::default().device(Device::Cpu);
     options.dtype = arguments.dtype;
     options.quantize = arguments.quantize;
@@ -72,6 +76,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let padded = |rows: &[Vec<u32>]| TokenBatch::padded(rows, 0, PaddingSide::Left);
     let (mut processed, mut generated, mut forked) = (0.0_f64, 0.0_f64, f64::MAX);
+    if beams > 1 {
+        let mut fastest = 0.0_f64;
+        for repeat in 0..arguments.repeats {
+            let config = GenerationConfig::default().max_new_tokens(generate).num_beams(beams);
+            let answers = generate_batch(&model, None, &rows(prompt, repeat), &config)?;
+            let Some(answer) = answers.first() else { continue };
+            let seconds = (answer.timings.total - answer.timings.time_to_first_token).as_secs_f64();
+            fastest = fastest.max((batch * beams * (generate - 1)) as f64 / seconds);
+        }
+        println!(
+            "sconce batch {batch} with {beams} beams: tg{generate} {fastest:.1} tok/s of all beams"
+        );
+    }
     for repeat in 0..arguments.repeats {
         let mut cache = model.new_cache();
         cache.reserve(depth + prompt + generate);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | run a task | [tasks] |
 //! | port a Python program | [from Python](from_python), [differences] |
+//! | know how answers are found | [generation] |
 //! | write a generation loop | [your own loop](your_own_loop) |
 //! | serve many users | [serving] |
 //! | work without a network | [offline] |
@@ -40,6 +41,7 @@ pages! {
     debugging = "docs/debugging.md",
     differences = "docs/differences.md",
     from_python = "docs/from-python.md",
+    generation = "docs/generation.md",
     glossary = "docs/glossary.md",
     goldens = "docs/goldens.md",
     memory = "docs/memory.md",

@@ -12,7 +12,7 @@ use std::thread;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use sconce::generation::{GenerationConfig, generate};
+use sconce::generation::{GenerationConfig, generate, generate_batch};
 use sconce::models::{AutoModel, CausalLm, save};
 use sconce::pipeline::{Pipeline, Task, TextGenerationOptions};
 use sconce::source::ModelSource;
@@ -43,6 +43,25 @@ struct Case {
     generated: Vec<u32>,
     /// The new text in the pipeline's output.
     answer: String,
+}
+
+/// `beams/*_smollm2.json`.
+#[derive(Deserialize)]
+struct Beams {
+    cases: Vec<BeamsCase>,
+}
+
+#[derive(Deserialize)]
+struct BeamsCase {
+    prompts: Vec<Vec<u32>>,
+    options: Value,
+    answers: Vec<Vec<BeamsAnswer>>,
+}
+
+#[derive(Deserialize)]
+struct BeamsAnswer {
+    score: f32,
+    ids: Vec<u32>,
 }
 
 /// `llama_cpp.json`.
@@ -116,6 +135,28 @@ fn folder_at_the_low_level() {
 #[test]
 fn folder_through_the_pipeline() {
     check_pipeline(&FOLDER);
+}
+
+#[test]
+fn beams_groups_and_constraints() {
+    let model = dense_gguf();
+    for (file, count) in [("search", 6), ("old", 6)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let path = path.join(format!("tests/goldens/beams/{file}_smollm2.json"));
+        let beams: Beams = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(beams.cases.len(), count);
+        for case in beams.cases {
+            let config = GenerationConfig::from_json(&case.options).unwrap();
+            let found = generate_batch(&model, None, &case.prompts, &config).unwrap();
+            let expected: Vec<_> = case.answers.iter().flatten().collect();
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(expected) {
+                assert_eq!(found.ids(), expected.ids, "{}", case.options);
+                let score = found.score.unwrap();
+                assert!((score - expected.score).abs() < 1e-4, "{}: {score}", case.options);
+            }
+        }
+    }
 }
 
 #[test]

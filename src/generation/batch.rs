@@ -4,50 +4,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
+use crate::generation::beams;
 use crate::generation::cancel::CancelHandle;
 use crate::generation::config::GenerationConfig;
-use crate::generation::sampler::Token;
+use crate::generation::generated::Generated;
+use crate::generation::mode::GenerationMode;
 use crate::generation::sequence::Sequence;
 use crate::generation::stepper::{Event, Stepper};
-use crate::generation::stop::FinishReason;
-use crate::generation::timings::Timings;
-use crate::models::CausalLm;
+use crate::models::{Autoregressive, CausalLm};
+use crate::nn::cache::KvCache;
 use crate::tokenizer::Tokenizer;
 
-/// A whole answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Generated {
-    /// What was generated, without the prompt.
-    pub tokens: Vec<Token>,
-    /// Why it is over.
-    pub finish_reason: FinishReason,
-    /// How long it took. Answers that were generated together share the time.
-    pub timings: Timings,
-}
-
-impl Generated {
-    /// The ids of what was generated, without the prompt.
-    #[must_use]
-    pub fn ids(&self) -> Vec<u32> {
-        self.tokens.iter().map(|token| token.id).collect()
-    }
-}
-
 /// Continues all `prompts` together, with one forward pass per step. Rows that have ended leave the
-/// batch. At most 256 answers are generated at a time.
+/// batch. At most 256 rows, which are answers or beams, are computed at a time.
 ///
 /// Returns `num_return_sequences` answers per prompt, those of the first prompt first. Each answer
 /// is what it would be alone: padding is never attended to, and answer `n` has a seed of its own,
-/// `seed + n`. `max_time` is that of all of them together. `tokenizer` is needed for `stop_strings`
-/// only.
+/// `seed + n`. With beams the answers to a prompt are the best ones, the best first, and have the seed of
+/// the first. `max_time` is that of all of them together. `tokenizer` is needed for `stop_strings` only.
 ///
 /// # Errors
 ///
-/// What [`GenerationConfig::plan`] refuses for any of the prompts, and what the model refuses.
+/// What [`GenerationConfig::plan`] refuses for any of the prompts, and what the model refuses; with beams,
+/// when the options rule out so much that there are fewer answers.
 pub fn generate_batch(
     model: &Arc<dyn CausalLm>,
     tokenizer: Option<&Tokenizer>,
@@ -71,47 +51,111 @@ pub fn generate_batch_until(
 ) -> Result<Vec<Generated>> {
     let started = Instant::now();
     let seed = config.seed.unwrap_or_else(rand::random);
-    let each = config.sequences().max(1);
-    let sequences = (0..prompts.len().saturating_mul(each)).map(|answer| {
-        let prompt = &prompts[answer / each];
+    let (each, step) = (config.sequences_per_prompt(), config.sequences().max(1));
+    let sequences = (0..prompts.len().saturating_mul(each)).map(|number| {
+        let prompt = &prompts[number / each];
         let plan = config.plan(prompt, model.limits(), tokenizer)?;
+        let answer = number * (step / each);
         let plan = plan.with_seed(seed.wrapping_add(answer as u64)).counting_from(started);
         Ok(Sequence::new(prompt, plan)?.with_cancel_handle(cancel.clone()))
     });
-    complete(model, sequences)?.into_iter().collect()
+    let decoder: Arc<dyn Autoregressive> = model.clone();
+    let mut answers = Vec::new();
+    for found in complete(&decoder, &model.new_cache(), sequences)? {
+        let found = found?;
+        if found.len() < step / each {
+            let reason = format!("is {step}, but the options leave {} answers only", found.len());
+            return Err(Error::option("num_return_sequences", reason));
+        }
+        answers.extend(found);
+    }
+    Ok(answers)
 }
 
-/// The answers that sequences become, in their order, computed together as far as that is wise. One that
-/// fails by itself gives an error in its place.
-pub(crate) fn complete(
-    model: &Arc<dyn CausalLm>,
+/// The answers that sequences become, in their order, computed together, at most 256 rows at a time: one
+/// answer for each, or with beams the best few ([`Plan::answers`](super::Plan::answers)), fewer only where the
+/// options rule out all others. A sequence that fails by itself gives an error in its place.
+///
+/// `cache` is empty, or has one row without tokens for each sequence: that of a source, for the decoder of
+/// an encoder-decoder. Rows are shared with it, not copied.
+///
+/// # Errors
+///
+/// When a sequence is an error, the cache has other rows, or the model refuses a pass.
+pub fn complete(
+    model: &Arc<dyn Autoregressive>,
+    cache: &KvCache,
     sequences: impl IntoIterator<Item = Result<Sequence>>,
-) -> Result<Vec<Result<Generated>>> {
-    let mut sequences = sequences.into_iter();
+) -> Result<Vec<Result<Vec<Generated>>>> {
+    let mut sequences = sequences.into_iter().peekable();
     let mut answers = Vec::new();
-    loop {
-        let together = sequences.by_ref().take(MOST_ROWS).collect::<Result<Vec<_>>>()?;
-        if together.is_empty() {
-            return Ok(answers);
+    while let Some(first) = sequences.next() {
+        // Neighbours that are found alike go together.
+        let mut together = vec![first?];
+        let (mode, mut rows) = (together[0].plan.mode(), together[0].plan.rows());
+        while let Some(next) = sequences.next_if(|next| match next {
+            Ok(next) => next.plan.mode() == mode && rows + next.plan.rows() <= MOST_ROWS,
+            Err(_) => true,
+        }) {
+            let next = next?;
+            rows += next.plan.rows();
+            together.push(next);
         }
-        let mut stepper = Stepper::new(model.clone(), model.new_cache(), together)?;
-        if !answers.is_empty() {
-            // What comes after the time is over is not begun.
-            stepper.end(Sequence::interruption);
+        let mut part = cache.fork()?;
+        if part.rows() > 0 {
+            let rows: Vec<_> = (answers.len()..answers.len() + together.len()).collect();
+            part.select_rows(&rows)?;
         }
-        let mut errors = BTreeMap::new();
-        let sequences = stepper.run(|event| {
-            if let Event::Failed { sequence, error } = event {
-                errors.insert(sequence, error);
+        let is_first = answers.is_empty();
+        answers.extend(match mode {
+            GenerationMode::GreedySearch | GenerationMode::Sample => {
+                step_by_step(model, part, together, is_first)?
             }
-        })?;
-        answers.extend(sequences.into_iter().enumerate().map(|(place, sequence)| {
-            let error = || errors.remove(&place).unwrap_or(Error::Interrupted);
-            let finish_reason = sequence.finish_reason().ok_or_else(error)?;
-            let timings = sequence.timings();
-            Ok(Generated { tokens: sequence.answer, finish_reason, timings })
-        }));
+            GenerationMode::BeamSearch
+            | GenerationMode::BeamSample
+            | GenerationMode::GroupBeamSearch
+            | GenerationMode::ConstrainedBeamSearch => beams::run::run(&**model, part, together)?,
+        });
     }
+    if ![0, answers.len()].contains(&cache.rows()) {
+        let (rows, sequences) = (cache.rows(), answers.len());
+        return Err(Error::input(format!("a cache of {rows} rows for {sequences} sequences")));
+    }
+    Ok(answers)
+}
+
+/// Token by token.
+fn step_by_step(
+    model: &Arc<dyn Autoregressive>,
+    cache: KvCache,
+    sequences: Vec<Sequence>,
+    is_first: bool,
+) -> Result<Vec<Result<Vec<Generated>>>> {
+    let mut stepper = Stepper::new(model.clone(), cache, sequences)?;
+    if !is_first {
+        // What comes after the time is over is not begun.
+        stepper.end(Sequence::interruption);
+    }
+    let mut errors = BTreeMap::new();
+    let sequences = stepper.run(|event| {
+        if let Event::Failed { sequence, error } = event {
+            errors.insert(sequence, error);
+        }
+    })?;
+    let answers = sequences.into_iter().enumerate().map(|(place, sequence)| {
+        let error = || errors.remove(&place).unwrap_or(Error::Interrupted);
+        let finish_reason = sequence.finish_reason().ok_or_else(error)?;
+        let timings = sequence.timings();
+        let tokens = sequence.answer;
+        Ok(vec![Generated {
+            tokens,
+            finish_reason,
+            timings,
+            score: None,
+            beam_indices: Vec::new(),
+        }])
+    });
+    Ok(answers.collect())
 }
 
 /// The most rows of one forward pass, however many answers are asked for.

@@ -35,13 +35,31 @@ impl GenerationConfig {
         limits: ModelLimits,
         tokenizer: Option<&Tokenizer>,
     ) -> Result<Plan> {
+        self.plan_with_source(prompt, prompt, limits, tokenizer)
+    }
+
+    /// As [`plan`](Self::plan), for the decoder of an encoder-decoder: `prompt` is what the decoder begins
+    /// with, and `source` are the ids that the encoder has read, which `encoder_repetition_penalty` and
+    /// `encoder_no_repeat_ngram_size` are about.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn plan_with_source(
+        &self,
+        prompt: &[u32],
+        source: &[u32],
+        limits: ModelLimits,
+        tokenizer: Option<&Tokenizer>,
+    ) -> Result<Plan> {
         check_prompt(prompt, limits)?;
-        self.checked(prompt, limits, tokenizer).map_err(|error| self.blame(error))
+        self.checked(prompt, source, limits, tokenizer).map_err(|error| self.blame(error))
     }
 
     fn checked(
         &self,
         prompt: &[u32],
+        source: &[u32],
         limits: ModelLimits,
         tokenizer: Option<&Tokenizer>,
     ) -> Result<Plan> {
@@ -49,9 +67,12 @@ impl GenerationConfig {
         let eos = self.eos();
         let length = self.length(prompt, limits)?;
         self.check_return_sequences()?;
+        let beams = self.beams(limits)?;
+        // Enough for beams to go on where all ends are likely.
+        let least = if beams.is_some() { eos.len() + 1 } else { 1 };
         Ok(Plan {
-            processors: self.processors(prompt, limits, length, &eos)?,
-            filters: self.filters(1)?,
+            processors: self.processors(prompt, source, limits, length, &eos)?,
+            filters: self.filters(least)?,
             sampler: self.sampler(),
             stop: StopRules {
                 prompt: prompt.len(),
@@ -64,12 +85,19 @@ impl GenerationConfig {
             },
             top_logprobs: self.top_logprobs.unwrap_or(0),
             lookup: self.lookup()?,
+            mode: self.mode(),
+            beams,
         })
     }
 
     /// Answers per prompt.
     pub(super) fn sequences(&self) -> usize {
         self.num_return_sequences.unwrap_or(1)
+    }
+
+    /// Sequences per prompt, each of which becomes an answer; with beams one, which becomes all.
+    pub(crate) fn sequences_per_prompt(&self) -> usize {
+        if self.mode().has_beams() { 1 } else { self.sequences().max(1) }
     }
 
     fn samples(&self) -> bool {
@@ -127,10 +155,10 @@ impl GenerationConfig {
                 "num_return_sequences",
                 format!("is {count}; {MOST_ANSWERS} is the limit: ask again for more"),
             )),
-            _ if self.samples() => Ok(()),
+            _ if self.samples() || self.mode().has_beams() => Ok(()),
             count => Err(Error::option(
                 "num_return_sequences",
-                format!("{count} answers would all be the same without `do_sample`"),
+                format!("{count} answers would all be the same without `do_sample` or `num_beams`"),
             )),
         }
     }
@@ -164,6 +192,7 @@ impl GenerationConfig {
     fn processors(
         &self,
         prompt: &[u32],
+        source: &[u32],
         limits: ModelLimits,
         length: usize,
         eos: &[u32],
@@ -174,7 +203,7 @@ impl GenerationConfig {
             list.push(Box::new(SequenceBias::new(biases.iter().cloned())?));
         }
         if let Some(bonus) = self.encoder_repetition_penalty.filter(|&it| it != 1.0) {
-            list.push(Box::new(RepetitionPenalty::favouring(prompt, bonus)?));
+            list.push(Box::new(RepetitionPenalty::favouring(source, bonus)?));
         }
         if let Some(penalty) = self.repetition_penalty.filter(|&it| it != 1.0) {
             list.push(Box::new(RepetitionPenalty::new(penalty)?));
@@ -183,7 +212,7 @@ impl GenerationConfig {
             list.push(Box::new(NoRepeatNgram::new(size)?));
         }
         if let Some(size) = self.encoder_no_repeat_ngram_size.filter(|&it| it > 0) {
-            list.push(Box::new(NoRepeatNgram::of_prompt(size, prompt)?));
+            list.push(Box::new(NoRepeatNgram::of_prompt(size, source)?));
         }
         if let Some(words) = non_empty(&self.bad_words_ids) {
             check_sequences("bad_words_ids", words, limits)?;

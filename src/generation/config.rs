@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::generation::beams::{EarlyStopping, ForcedWords};
 use crate::generation::origin::Origin;
 use crate::source;
 use json::{UNSUPPORTED, asks_for_nothing, normalized, parsed};
@@ -179,9 +180,26 @@ generation_config! {
         /// How many of the likeliest tokens are told beside each token, with their log-probabilities
         /// ([`Token::top_logprobs`](super::Token::top_logprobs)). Not in transformers. Default: 0.
         top_logprobs: usize = 0,
-        /// Answers per prompt; more than one needs `do_sample` and
+        /// Answers per prompt; more than one needs `do_sample`, or as many `num_beams`, and
         /// [`generate_batch`](super::generate_batch). Default: 1.
         num_return_sequences: usize = 1,
+
+        // --- beams ---
+        /// How many beginnings of an answer are followed at once, up to 256; needs
+        /// [`generate_batch`](super::generate_batch). Default: 1.
+        num_beams: usize = 1,
+        /// *Beams:* when the search is over, in JSON `true`, `false` or `"never"`. Default: `false`.
+        early_stopping: EarlyStopping = EarlyStopping::Heuristic,
+        /// *Beams:* an answer is ranked by the sum of its log-probabilities, divided by its number of tokens
+        /// to this power: above 0 favours long answers. Default: 1.
+        length_penalty: f64 = 1.0,
+        /// *Beams:* groups that the beams are divided into, each of which searches on its own. Default: 1.
+        num_beam_groups: usize = 1,
+        /// *Groups of beams:* what a token loses for each time that a group before has chosen it in the same
+        /// step, above 0. Default: 0, which several groups do not accept. (arXiv 1610.02424)
+        diversity_penalty: f64 = 0.0,
+        /// *Beams:* what the answer must hold: for each item all its ids, or one of its lists of ids.
+        force_words_ids: Vec<ForcedWords> = Vec::new(),
 
         // --- what to favour and forbid ---
         /// Divides the positive and multiplies the negative logits of tokens seen before, above 0.

@@ -28,12 +28,15 @@
 
 mod ahead;
 mod batch;
+mod beams;
 mod cancel;
 mod chain;
 mod config;
 mod distribution;
 mod draft;
+mod generated;
 mod load;
+mod mode;
 mod origin;
 mod plan;
 pub mod processors;
@@ -47,13 +50,18 @@ mod stream;
 mod text;
 mod timings;
 
-pub(crate) use batch::complete;
-pub use batch::{Generated, generate_batch, generate_batch_until};
+pub use batch::{complete, generate_batch, generate_batch_until};
+pub use beams::{
+    Advance, CloneConstraint, Constraint, DisjunctiveConstraint, EarlyStopping, ForcedWords,
+    PhrasalConstraint,
+};
 pub use cancel::{CancelHandle, DropGuard};
 pub use config::{AssistantSchedule, GenerationConfig};
 pub use distribution::Distribution;
 pub use draft::{CloneDrafter, Draft, DraftModel, Drafter, Drafting, PromptLookup};
+pub use generated::Generated;
 pub(crate) use load::TaskParams;
+pub use mode::GenerationMode;
 pub use plan::Plan;
 pub use processors::{CloneProcessor, LogitsProcessor};
 pub use sampler::{CloneSampler, Greedy, Mirostat, Multinomial, Sampler, Token, TopLogprob};

@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::generation::beams::Constraint;
+use crate::generation::beams::options::BeamOptions;
 use crate::generation::distribution::Distribution;
+use crate::generation::mode::GenerationMode;
 use crate::generation::processors::LogitsProcessor;
 use crate::generation::sampler::{Greedy, Sampler, Token, top_logprobs};
 use crate::generation::softmax::Softmax;
@@ -54,6 +57,9 @@ pub struct Plan {
     /// Drafts are looked up in what was said: the most tokens of a draft, and of the n-gram that is looked
     /// for.
     pub(super) lookup: Option<(usize, usize)>,
+    pub(super) mode: GenerationMode,
+    /// Set where several beams are followed.
+    pub(super) beams: Option<BeamOptions>,
 }
 
 impl Plan {
@@ -71,8 +77,16 @@ impl Plan {
             time: None,
         };
         let (processors, filters) = (Vec::new(), Vec::new());
-        let sampler = Box::new(Greedy);
-        Self { processors, filters, sampler, stop, top_logprobs: 0, lookup: None }
+        Self {
+            processors,
+            filters,
+            sampler: Box::new(Greedy),
+            stop,
+            top_logprobs: 0,
+            lookup: None,
+            mode: GenerationMode::GreedySearch,
+            beams: None,
+        }
     }
 
     /// Adds a processor of your own: after those of the options so far, but before temperature and
@@ -138,6 +152,19 @@ impl Plan {
     pub fn with_top_logprobs(mut self, count: usize) -> Self {
         self.top_logprobs = count;
         self
+    }
+
+    /// Adds a constraint of your own, beside those of `force_words_ids`: transformers' `constraints` argument.
+    ///
+    /// # Errors
+    ///
+    /// When the plan has one beam, several groups of beams, or samples.
+    pub fn with_constraint(mut self, constraint: Box<dyn Constraint>) -> Result<Self> {
+        let Some(beams) = &mut self.beams else {
+            return Err(Error::option("num_beams", "is 1, but constraints need at least 2"));
+        };
+        self.mode = beams.constrain(constraint, self.mode)?;
+        Ok(self)
     }
 
     /// Starts all random numbers over from another seed: for several answers to one prompt.
@@ -220,10 +247,10 @@ impl Plan {
     /// # Errors
     ///
     /// When the processed logits hold NaN or `+inf`, or are all `-inf`; what a processor or the sampler
-    /// returns; and when the sampler chooses what is ruled out.
+    /// returns; when the sampler chooses what is ruled out; and for a plan of several beams.
     pub fn next(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<Token> {
-        let unchanged = self.processors.is_empty() && self.filters.is_empty();
-        let own = (!unchanged).then(|| logits.to_vec());
+        self.refuse_beams()?;
+        let own = self.has_processors().then(|| logits.to_vec());
         self.process(tokens, logits)?;
         let distribution = match Distribution::of(logits) {
             Ok(distribution) => distribution,
@@ -288,6 +315,40 @@ impl Plan {
     /// How many more tokens there may be after `tokens` of prompt and answer.
     pub(super) fn room(&self, tokens: usize) -> usize {
         self.stop.length.saturating_sub(tokens)
+    }
+
+    /// How answers are found.
+    #[must_use]
+    pub fn mode(&self) -> GenerationMode {
+        self.mode
+    }
+
+    /// How many answers [`complete`](super::complete) gives to a sequence with this plan: several only
+    /// with beams.
+    #[must_use]
+    pub fn answers(&self) -> usize {
+        self.beams.as_ref().map_or(1, |beams| beams.returned)
+    }
+
+    /// How many rows of a forward pass its sequence takes.
+    pub(super) fn rows(&self) -> usize {
+        self.beams.as_ref().map_or(1, BeamOptions::rows)
+    }
+
+    /// An error for a plan whose tokens are not chosen one at a time.
+    pub(super) fn refuse_beams(&self) -> Result<()> {
+        match self.beams {
+            None => Ok(()),
+            Some(_) => Err(Error::option(
+                "num_beams",
+                "beams do not choose one token at a time; use `generate_batch` or `complete`",
+            )),
+        }
+    }
+
+    /// Whether the logits are changed before a token is chosen.
+    pub(super) fn has_processors(&self) -> bool {
+        !(self.processors.is_empty() && self.filters.is_empty())
     }
 
     /// How many tokens to reserve in a cache: prompt and answer, up to a limit, because long

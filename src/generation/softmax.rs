@@ -58,6 +58,14 @@ impl Softmax {
         (f64::from(logit - self.max) - self.total.ln()) as f32
     }
 
+    /// Makes log-probabilities of the logits of the row the softmax was made of.
+    pub(super) fn log_probabilities(&self, logits: &mut [f32]) {
+        let log_total = self.total.ln() as f32;
+        for logit in logits {
+            *logit = *logit - self.max - log_total;
+        }
+    }
+
     /// `-Σ p ln p` over the row the softmax was made of, in nats.
     pub(super) fn entropy(&self, logits: &[f32]) -> f32 {
         let terms = logits.iter().filter(|&&logit| logit > f32::NEG_INFINITY).map(|&logit| {

@@ -88,7 +88,7 @@ impl Stepper {
     ///
     /// # Errors
     ///
-    /// When the cache holds other rows than the sequences say.
+    /// When the cache holds other rows than the sequences say, or a plan has several beams.
     pub fn new(
         model: Arc<dyn Autoregressive>,
         mut cache: KvCache,
@@ -101,6 +101,7 @@ impl Stepper {
             let reason = format!("the cache holds rows of {found:?} tokens, not of {computed:?}");
             return Err(Error::input(reason));
         }
+        sequences.iter().try_for_each(|sequence| sequence.plan.refuse_beams())?;
         let mut rows = 0;
         for place in 0..sequences.len() {
             let prompt = sequences[place].tokens();

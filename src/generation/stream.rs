@@ -203,8 +203,12 @@ impl Iterator for TokenStream {
 
 impl FusedIterator for TokenStream {}
 
-/// An error when one stream is asked for several answers.
+/// An error when one stream is asked for several answers, or for beams.
 pub(super) fn refuse_several(config: &GenerationConfig) -> Result<()> {
+    if config.mode().has_beams() {
+        let reason = "beams cannot be streamed, as the best answer is known at the end only; use `generate_batch`, or set it to 1";
+        return Err(Error::option("num_beams", reason));
+    }
     match config.sequences() {
         0 | 1 => Ok(()),
         count => Err(Error::option(

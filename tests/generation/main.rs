@@ -2,6 +2,7 @@
 //! read, through the public API.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod beams;
 mod drafts;
 mod stepper;
 mod table;
@@ -111,7 +112,11 @@ fn what_makes_no_sense_is_refused() {
         ("forced_bos_token_id", json!(10)),
         ("forced_eos_token_id", json!([1, 10])),
         ("exponential_decay_length_penalty", json!([1, 1.5])),
-        ("num_beams", json!(4)),
+        ("num_beams", json!(0)),
+        ("num_beams", json!(257)),
+        ("num_beam_groups", json!(2)),
+        ("diversity_penalty", json!(0.5)),
+        ("force_words_ids", json!([[1]])),
         ("penalty_alpha", json!(0.6)),
         ("prompt_lookup_num_tokens", json!(0)),
         ("guidance_scale", json!(1.5)),
@@ -121,6 +126,32 @@ fn what_makes_no_sense_is_refused() {
     ] {
         refused(option, json!({option: value}));
     }
+    for (option, more) in [
+        ("num_return_sequences", json!({"num_return_sequences": 5})),
+        ("num_beam_groups", json!({"num_beam_groups": 3, "diversity_penalty": 1.0})),
+        ("num_beam_groups", json!({"num_beam_groups": 0})),
+        (
+            "num_beam_groups",
+            json!({"num_beam_groups": 2, "diversity_penalty": 1.0, "do_sample": true}),
+        ),
+        ("diversity_penalty", json!({"num_beam_groups": 2})),
+        ("diversity_penalty", json!({"num_beam_groups": 2, "diversity_penalty": -1.0})),
+        ("diversity_penalty", json!({"diversity_penalty": 1.0})),
+        ("force_words_ids", json!({"force_words_ids": [[1, 10]]})),
+        ("force_words_ids", json!({"force_words_ids": [[]]})),
+        ("force_words_ids", json!({"force_words_ids": [[[1, 2], [1]]]})),
+        ("force_words_ids", json!({"force_words_ids": [[1]], "do_sample": true})),
+        (
+            "force_words_ids",
+            json!({"force_words_ids": [[1]], "num_beam_groups": 2, "diversity_penalty": 1.0}),
+        ),
+    ] {
+        let mut options = json!({"num_beams": 4});
+        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        refused(option, options);
+    }
+    let nan = GenerationConfig::default().num_beams(2).length_penalty(f64::NAN);
+    assert!(nan.plan(&[1], LIMITS, None).is_err());
     let nan = GenerationConfig::default().do_sample(true).temperature(f64::NAN);
     assert!(nan.plan(&[1], LIMITS, None).is_err());
     let nan = GenerationConfig::default().repetition_penalty(f64::NAN);

@@ -9,10 +9,8 @@ use crate::read::read;
 /// Whether `value` leaves an unsupported option off.
 pub(super) fn asks_for_nothing(name: &str, value: &Value) -> bool {
     match name {
-        "num_beams" | "num_beam_groups" | "guidance_scale" => {
-            value.is_null() || value.as_f64() == Some(1.0)
-        }
-        "penalty_alpha" | "diversity_penalty" => value.is_null() || value.as_f64() == Some(0.0),
+        "guidance_scale" => value.is_null() || value.as_f64() == Some(1.0),
+        "penalty_alpha" => value.is_null() || value.as_f64() == Some(0.0),
         "token_healing" => value.is_null() || value == &Value::Bool(false),
         _ => value.is_null(),
     }
@@ -42,16 +40,11 @@ pub(super) fn parsed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T
     read(value).map_err(|wrong| Error::option(name, wrong))
 }
 
-/// Options of transformers that change what is generated and are not implemented. (Options of beam
-/// search, which have no effect without `num_beams`, are not listed.)
+/// Options of transformers that change what is generated and are not implemented.
 pub(super) const UNSUPPORTED: &[&str] = &[
     "constraints",
-    "diversity_penalty",
     "dola_layers",
-    "force_words_ids",
     "guidance_scale",
-    "num_beam_groups",
-    "num_beams",
     "penalty_alpha",
     "token_healing",
     "top_h",
@@ -65,7 +58,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::generation::GenerationConfig;
+    use crate::generation::{EarlyStopping, ForcedWords, GenerationConfig};
     use crate::models::ModelLimits;
 
     #[test]
@@ -82,6 +75,9 @@ mod tests {
             "sequence_bias": [[[3, 4], -2.5], [[5], 1]],
             "exponential_decay_length_penalty": [4, 1.5],
             "num_beams": 1,
+            "early_stopping": "never",
+            "force_words_ids": [[3, 4], [[5], [6, 7]]],
+            "token_healing": false,
         }))
         .unwrap();
         let expected = GenerationConfig::default()
@@ -91,9 +87,16 @@ mod tests {
             .temperature(1.0)
             .top_k(0)
             .sequence_bias(vec![(vec![3, 4], -2.5), (vec![5], 1.0)])
-            .exponential_decay_length_penalty((4, 1.5));
+            .exponential_decay_length_penalty((4, 1.5))
+            .num_beams(1)
+            .early_stopping(EarlyStopping::Never)
+            .force_words_ids(vec![
+                ForcedWords::Phrase(vec![3, 4]),
+                ForcedWords::AnyOf(vec![vec![5], vec![6, 7]]),
+            ]);
         let written = serde_json::to_value(&config).unwrap();
-        assert_eq!((&written["num_beams"], &written["top_k"]), (&json!(1), &json!(0)));
+        assert_eq!((&written["token_healing"], &written["top_k"]), (&json!(false), &json!(0)));
+        assert_eq!(written["force_words_ids"], json!([[3, 4], [[5], [6, 7]]]));
         assert_eq!(serde_json::from_value::<GenerationConfig>(written).unwrap(), config);
         assert_eq!(GenerationConfig { unsupported: BTreeMap::new(), ..config }, expected);
     }
@@ -111,6 +114,9 @@ mod tests {
             ("bad_words_ids", json!([1])),
             ("sequence_bias", json!([[1, 2.0]])),
             ("max_new_tokens", json!(1e300)),
+            ("early_stopping", json!("ever")),
+            ("force_words_ids", json!([5])),
+            ("force_words_ids", json!([[[5], 6]])),
         ] {
             let error = GenerationConfig::from_json(&json!({name: value})).unwrap_err();
             assert!(
@@ -134,9 +140,13 @@ mod tests {
 
     #[test]
     fn layers_stack() {
-        let below = GenerationConfig::from_json(&json!({"num_beams": 4, "top_k": 9})).unwrap();
-        assert!(below.refuse_unsupported().unwrap_err().to_string().contains("`num_beams`: 4"));
-        let over = GenerationConfig::from_json(&json!({"num_beams": 1, "seed": 3})).unwrap();
+        let below =
+            GenerationConfig::from_json(&json!({"token_healing": true, "top_k": 9})).unwrap();
+        assert!(
+            below.refuse_unsupported().unwrap_err().to_string().contains("`token_healing`: true")
+        );
+        let over =
+            GenerationConfig::from_json(&json!({"token_healing": false, "seed": 3})).unwrap();
         let both = below.overlaid(&over);
         assert_eq!((both.top_k, both.seed), (Some(9), Some(3)));
         both.refuse_unsupported().unwrap();

@@ -1,5 +1,6 @@
 //! Prompts through the model, as the flow of all tasks brings them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -7,6 +8,7 @@ use serde_json::Value;
 use crate::batch::Budget;
 use crate::error::Result;
 use crate::generation::{self, GenerationConfig, Plan, Sequence, complete};
+use crate::models::Autoregressive;
 use crate::pipeline::arguments;
 use crate::pipeline::flow::{Measured, Pace, Work};
 use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
@@ -101,7 +103,7 @@ impl Work for Continuation {
 
     fn forward(&self, rows: &[&Row]) -> Result<Vec<Self::Answer>> {
         let started = Instant::now();
-        let each = self.config.num_return_sequences.unwrap_or(1).max(1);
+        let each = self.config.sequences_per_prompt();
         let cancel = self.options.cancel.clone().unwrap_or_default();
         let sequences = rows.iter().flat_map(|row| {
             // What a prompt is answered does not depend on what stands beside it.
@@ -113,8 +115,14 @@ impl Work for Continuation {
                 Ok(sequence.with_cancel_handle(cancel.clone()))
             })
         });
-        let mut answers = complete(&self.pipeline.model, sequences)?.into_iter();
-        Ok(rows.iter().map(|_| answers.by_ref().take(each).collect()).collect())
+        let model: Arc<dyn Autoregressive> = self.pipeline.model.clone();
+        let mut answers =
+            complete(&model, &self.pipeline.model.new_cache(), sequences)?.into_iter();
+        let mut answer = || {
+            let lists = answers.by_ref().take(each).collect::<Result<Vec<_>>>();
+            lists.map(|lists| lists.into_iter().flatten().collect())
+        };
+        Ok(rows.iter().map(|_| answer()).collect())
     }
 
     fn finish(&self, (): (), rows: Vec<(Row, Self::Answer)>) -> Result<Vec<Generated>> {

@@ -1,0 +1,72 @@
+//! The searches of many prompts, computed together.
+
+use std::time::Instant;
+
+use super::candidates::log_softmax;
+use super::search::Search;
+use crate::batch::{PaddingSide, TokenBatch};
+use crate::error::{Error, Result};
+use crate::generation::generated::Generated;
+use crate::generation::sequence::Sequence;
+use crate::generation::stop::FinishReason;
+use crate::models::{Autoregressive, LogitsAt};
+use crate::nn::cache::KvCache;
+
+/// The best answers to each prompt, with one forward pass per step for all of them. `cache` is empty or
+/// has a row for each, without tokens. Prompts are computed once, and then fork; the beams of a prompt
+/// leave the batch when its search is over.
+pub(in crate::generation) fn run(
+    model: &dyn Autoregressive,
+    mut cache: KvCache,
+    sequences: Vec<Sequence>,
+) -> Result<Vec<Result<Vec<Generated>>>> {
+    let searches = sequences.into_iter().enumerate();
+    let searches = searches.map(|(row, sequence)| Search::new(sequence, row));
+    let mut searches = searches.collect::<Result<Vec<_>>>()?;
+    cache.reserve(searches.iter().map(Search::slots).max().unwrap_or(0));
+    loop {
+        let started = Instant::now();
+        let running = searches.iter_mut().filter(|search| !search.is_over());
+        running.for_each(Search::end_if_cancelled);
+        let mut running: Vec<_> = searches.iter_mut().filter(|it| !it.is_over()).collect();
+        if running.is_empty() {
+            break;
+        }
+        let (mut kept, mut tokens) = (Vec::new(), Vec::new());
+        for search in &mut running {
+            for (row, next) in search.rows(kept.len()) {
+                kept.push(row);
+                tokens.push(next);
+            }
+        }
+        if cache.rows() > 0 && !kept.iter().copied().eq(0..cache.rows()) {
+            cache.select_rows(&kept)?;
+        }
+        let batch = TokenBatch::padded(&tokens, 0, PaddingSide::Left)?;
+        let are_interrupted =
+            |running: &[&mut Search]| running.iter().all(|search| search.interruption().is_some());
+        let checkpoint = || match are_interrupted(&running) {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
+        };
+        let logits = match model.forward_with(&batch, &mut cache, LogitsAt::LastToken, &checkpoint)
+        {
+            Err(Error::Interrupted) if are_interrupted(&running) => {
+                for search in running {
+                    search.record(started.elapsed(), false);
+                    search.end(search.interruption().unwrap_or(FinishReason::Time));
+                }
+                break;
+            }
+            logits => logits?,
+        };
+        let (_, vocab) = logits.dims2()?;
+        let mut logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
+        log_softmax(&mut logits, vocab);
+        for search in running {
+            search.step(&logits, vocab);
+            search.record(started.elapsed(), true);
+        }
+    }
+    Ok(searches.into_iter().map(Search::answers).collect())
+}
