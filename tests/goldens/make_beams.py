@@ -203,7 +203,7 @@ def tiny(name, make, count, seed):
     for model_name in MODELS:
         rng = random.Random(f"{seed} {model_name}")
         folder = HERE / model_name
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+        model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32, attn_implementation="eager").eval()
         model.generation_config = GenerationConfig()
         tokenizer = AutoTokenizer.from_pretrained(folder)
         kept = tried = 0
@@ -212,7 +212,7 @@ def tiny(name, make, count, seed):
             try:
                 prompts, options = make(rng, model, tokenizer, model.config.vocab_size)
                 answers = generate(model, prompts, options, tokenizer=tokenizer)
-            except TypeError as error:
+            except (TypeError, RuntimeError) as error:
                 # Fewer answers meet their constraints than are wanted: the old version fails to list their beams.
                 if "NoneType" not in str(error):
                     raise
@@ -281,7 +281,7 @@ def best_answers(prompt, options):
 
 
 def sampled(draws=20_000):
-    model = AutoModelForCausalLM.from_pretrained(HERE / "gpt2-tiny", dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(HERE / "gpt2-tiny", torch_dtype=torch.float32).eval()
     model.generation_config = GenerationConfig()
     cases = []
     for prompt, extra in [
@@ -364,18 +364,26 @@ def old_cases(tokenizer):
     yield TEXTS[:2], forced | {"force_words_ids": words(" river"), "num_return_sequences": 2}
 
 
-def main(path):
-    torch.manual_seed(0)
+OLD = {
+    "groups.json": lambda path: tiny("groups.json", group_case, 14, 1),
+    "constrained.json": lambda path: tiny("constrained.json", constrained_case, 14, 2),
+    "old_smollm2.json": lambda path: smollm2(path, "old_smollm2.json", old_cases),
+}
+NEW = {
+    "sampled.json": lambda path: sampled(),
+    "search.json": lambda path: tiny("search.json", search_case, 24, 3),
+    "search_smollm2.json": lambda path: smollm2(path, "search_smollm2.json", new_cases),
+}
+
+
+def main(path, *names):
+    """Writes the files of these names, by default all that this version of transformers can."""
     sys.path.insert(0, str(HERE))
-    if IS_OLD:
-        tiny("groups.json", group_case, 14, 1)
-        tiny("constrained.json", constrained_case, 14, 2)
-        smollm2(path, "old_smollm2.json", old_cases)
-    else:
-        tiny("search.json", search_case, 24, 3)
-        sampled()
-        smollm2(path, "search_smollm2.json", new_cases)
+    for name, make in (OLD if IS_OLD else NEW).items():
+        if not names or name in names:
+            torch.manual_seed(0)
+            make(path)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

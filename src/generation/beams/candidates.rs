@@ -1,12 +1,9 @@
 //! How beams may go on.
 
-use std::sync::{Mutex, PoisonError};
-
 use crate::error::Result;
 use crate::generation::distribution::Distribution;
 use crate::generation::sampler::Sampler;
 use crate::generation::softmax::Softmax;
-use crate::kernels::pool;
 
 /// A token that may continue a beam.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,13 +17,9 @@ pub(super) struct Candidate {
 
 /// Logits, row by row, to log-probabilities. A row that is no distribution becomes NaN.
 pub(super) fn log_softmax(logits: &mut [f32], vocab: usize) {
-    let rows: Vec<_> = logits.chunks_mut(vocab.max(1)).map(Mutex::new).collect();
-    pool::for_each(rows.len(), 1, |range| {
-        for row in &rows[range] {
-            let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
-            Softmax::of(&row).log_probabilities(&mut row);
-        }
-    });
+    for row in logits.chunks_mut(vocab.max(1)) {
+        Softmax::of(row).log_probabilities(row);
+    }
 }
 
 /// The `count` best continuations, the best first; of equals that of the first beam, then of the lowest
