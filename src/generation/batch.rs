@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::generation::beams;
 use crate::generation::cancel::CancelHandle;
 use crate::generation::config::GenerationConfig;
 use crate::generation::generated::Generated;
 use crate::generation::mode::GenerationMode;
+use crate::generation::plan::Plan;
 use crate::generation::sequence::Sequence;
 use crate::generation::stepper::{Event, Stepper};
-use crate::models::{Autoregressive, CausalLm};
+use crate::models::{Autoregressive, CausalLm, Seq2SeqLm};
 use crate::nn::cache::KvCache;
 use crate::tokenizer::Tokenizer;
 
@@ -49,22 +51,64 @@ pub fn generate_batch_until(
     config: &GenerationConfig,
     cancel: &CancelHandle,
 ) -> Result<Vec<Generated>> {
+    let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+    let plan = |number: usize| config.plan(prompts[number], model.limits(), tokenizer);
+    let decoder: Arc<dyn Autoregressive> = model.clone();
+    continued(&decoder, model.new_cache(), &prompts, plan, config, cancel)
+}
+
+/// As [`generate_batch_until`], for an encoder-decoder: reads each of `sources` once, and answers it with what
+/// the decoder writes after `start`, which is usually [`Seq2SeqLm::start_id`] alone.
+///
+/// # Errors
+///
+/// As there, and what [`Seq2SeqLm::encode`] refuses.
+pub fn generate_seq2seq(
+    model: &Arc<dyn Seq2SeqLm>,
+    tokenizer: Option<&Tokenizer>,
+    sources: &[Vec<u32>],
+    start: &[u32],
+    config: &GenerationConfig,
+    cancel: &CancelHandle,
+) -> Result<Vec<Generated>> {
+    if sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    let cache = model.encode(&TokenBatch::padded(sources, 0, PaddingSide::Right)?)?;
+    let plan =
+        |number: usize| config.plan_with_source(start, &sources[number], model.limits(), tokenizer);
+    let decoder: Arc<dyn Autoregressive> = model.clone();
+    continued(&decoder, cache, &vec![start; sources.len()], plan, config, cancel)
+}
+
+/// The answers to all prompts, each of which has a plan, and a row in the cache unless that is empty.
+fn continued(
+    model: &Arc<dyn Autoregressive>,
+    mut cache: KvCache,
+    prompts: &[&[u32]],
+    plan: impl Fn(usize) -> Result<Plan>,
+    config: &GenerationConfig,
+    cancel: &CancelHandle,
+) -> Result<Vec<Generated>> {
     let started = Instant::now();
     let seed = config.seed.unwrap_or_else(rand::random);
-    let (each, step) = (config.sequences_per_prompt(), config.sequences().max(1));
-    let sequences = (0..prompts.len().saturating_mul(each)).map(|number| {
-        let prompt = &prompts[number / each];
-        let plan = config.plan(prompt, model.limits(), tokenizer)?;
-        let answer = number * (step / each);
-        let plan = plan.with_seed(seed.wrapping_add(answer as u64)).counting_from(started);
-        Ok(Sequence::new(prompt, plan)?.with_cancel_handle(cancel.clone()))
+    let wanted = config.sequences().max(1);
+    let each = config.sequences_per_prompt();
+    let count = prompts.len().saturating_mul(each);
+    if cache.rows() > 0 && each > 1 {
+        cache.select_rows(&(0..count).map(|number| number / each).collect::<Vec<_>>())?;
+    }
+    let sequences = (0..count).map(|number| {
+        let answer = number * (wanted / each);
+        let plan = plan(number / each)?.with_seed(seed.wrapping_add(answer as u64));
+        let sequence = Sequence::new(prompts[number / each], plan.counting_from(started))?;
+        Ok(sequence.with_cancel_handle(cancel.clone()))
     });
-    let decoder: Arc<dyn Autoregressive> = model.clone();
     let mut answers = Vec::new();
-    for found in complete(&decoder, &model.new_cache(), sequences)? {
+    for found in complete(model, &cache, sequences)? {
         let found = found?;
-        if found.len() < step / each {
-            let reason = format!("is {step}, but the options leave {} answers only", found.len());
+        if found.len() < wanted / each {
+            let reason = format!("is {wanted}, but the options leave {} answers only", found.len());
             return Err(Error::option("num_return_sequences", reason));
         }
         answers.extend(found);

@@ -50,7 +50,7 @@ mod stream;
 mod text;
 mod timings;
 
-pub use batch::{complete, generate_batch, generate_batch_until};
+pub use batch::{complete, generate_batch, generate_batch_until, generate_seq2seq};
 pub use beams::{
     Advance, CloneConstraint, Constraint, DisjunctiveConstraint, EarlyStopping, ForcedWords,
     PhrasalConstraint,
