@@ -158,7 +158,9 @@ pub fn complete(
             GenerationMode::BeamSearch
             | GenerationMode::BeamSample
             | GenerationMode::GroupBeamSearch
-            | GenerationMode::ConstrainedBeamSearch => beams::run::run(&**model, part, together)?,
+            | GenerationMode::ConstrainedBeamSearch => {
+                beams::run::run(&**model, part, together, is_first)?
+            }
         });
     }
     if ![0, answers.len()].contains(&cache.rows()) {

@@ -14,15 +14,23 @@ use crate::nn::cache::KvCache;
 
 /// The best answers to each prompt, with one forward pass per step for all of them. `cache` is empty or
 /// has a row for each, without tokens. Prompts are computed once, and then fork; the beams of a prompt
-/// leave the batch when its search is over.
+/// leave the batch when its search is over. Of those that are not the first of a call, what is late is not
+/// begun.
 pub(in crate::generation) fn run(
     model: &dyn Autoregressive,
     mut cache: KvCache,
     sequences: Vec<Sequence>,
+    is_first: bool,
 ) -> Result<Vec<Result<Vec<Generated>>>> {
     let searches = sequences.into_iter().enumerate();
     let searches = searches.map(|(row, sequence)| Search::new(sequence, row));
     let mut searches = searches.collect::<Result<Vec<_>>>()?;
+    if !is_first {
+        // What comes after the time is over is not begun.
+        for search in &mut searches {
+            search.interruption().into_iter().for_each(|reason| search.end(reason));
+        }
+    }
     cache.reserve(searches.iter().map(Search::slots).max().unwrap_or(0));
     loop {
         let started = Instant::now();
@@ -53,7 +61,7 @@ pub(in crate::generation) fn run(
         {
             Err(Error::Interrupted) if are_interrupted(&running) => {
                 for search in running {
-                    search.record(started.elapsed(), false);
+                    search.record(started.elapsed(), 0);
                     search.end(search.interruption().unwrap_or(FinishReason::Time));
                 }
                 break;
@@ -65,7 +73,7 @@ pub(in crate::generation) fn run(
         log_softmax(&mut logits, vocab);
         for search in running {
             search.step(&logits, vocab);
-            search.record(started.elapsed(), true);
+            search.record(started.elapsed(), 1);
         }
     }
     Ok(searches.into_iter().map(Search::answers).collect())

@@ -158,9 +158,9 @@ impl Search {
         }
     }
 
-    /// Counts the time of a step.
-    pub(super) fn record(&mut self, spent: Duration, made_tokens: bool) {
-        self.sequence.timings.record(spent, made_tokens);
+    /// Counts the time of a step, and the tokens of an answer that it made.
+    pub(super) fn record(&mut self, spent: Duration, made: usize) {
+        self.sequence.timings.record(spent, made);
     }
 
     /// The most tokens that a cache needs room for.
