@@ -13,9 +13,10 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Parser;
-use sconce::models::{AutoModel, CausalLm, LogitsAt};
+use sconce::generation::{ScoreOptions, score_with};
+use sconce::models::{AutoModel, CausalLm};
 use sconce::tokenizer::Tokenizer;
-use sconce::{CachePrecision, LoadOptions, ModelSource, Precision, QuantLevel, TokenBatch};
+use sconce::{CachePrecision, LoadOptions, ModelSource, Precision, QuantLevel};
 
 #[derive(Parser)]
 #[command(about = "Compare quantization levels by perplexity and KL divergence")]
@@ -118,37 +119,31 @@ impl Row {
     }
 }
 
-fn measure(window: &[u32], rows: &mut [Row]) -> Result<(), Box<dyn Error>> {
-    let batch = TokenBatch::single(window)?;
+fn measure(window: &[u32], rows: &mut [Row]) -> sconce::Result<()> {
+    // f32's log-probabilities of all tokens at each place.
     let mut reference: Vec<Vec<f32>> = Vec::new();
     for row in rows {
-        let mut cache = row.model.new_cache();
-        let logits = row.model.forward(&batch, &mut cache, LogitsAt::EveryToken)?.squeeze(0)?;
+        let Row { model, tokens, surprise, divergence, agreed, .. } = row;
         let is_reference = reference.is_empty();
-        for (at, &next) in window[1..].iter().enumerate() {
-            let mut logs = logits.get(at)?.to_vec1::<f32>()?;
-            log_softmax(&mut logs);
-            row.tokens += 1;
-            row.surprise -= f64::from(logs[next as usize]);
+        let window = [window.to_vec()];
+        score_with(&**model, &window, &ScoreOptions::default(), |_, at, distribution| {
+            *tokens += 1;
+            *surprise -= f64::from(distribution.log_probability(window[0][at] as usize));
+            let logs = (0..distribution.logits().len()).map(|id| distribution.log_probability(id));
+            let logs: Vec<_> = logs.collect();
             if is_reference {
-                row.agreed += 1;
+                *agreed += 1;
                 reference.push(logs);
             } else {
-                let expected = &reference[at];
+                let expected = &reference[at - 1];
                 let terms = expected.iter().zip(&logs);
-                row.divergence += terms.map(|(p, q)| f64::from(p.exp() * (p - q))).sum::<f64>();
-                row.agreed += usize::from(likeliest(expected) == likeliest(&logs));
+                *divergence += terms.map(|(p, q)| f64::from(p.exp() * (p - q))).sum::<f64>();
+                *agreed += usize::from(likeliest(expected) == likeliest(&logs));
             }
-        }
+            Ok(())
+        })?;
     }
     Ok(())
-}
-
-fn log_softmax(logits: &mut [f32]) {
-    let most = logits.iter().fold(f32::NEG_INFINITY, |most, &logit| most.max(logit));
-    let sum: f64 = logits.iter().map(|logit| f64::from((logit - most).exp())).sum();
-    let shift = most + sum.ln() as f32;
-    logits.iter_mut().for_each(|logit| *logit -= shift);
 }
 
 fn likeliest(logs: &[f32]) -> Option<usize> {

@@ -21,6 +21,7 @@ pub mod batch;
 pub mod embeddings;
 pub mod error;
 mod fields;
+mod fingerprint;
 pub mod generation;
 pub mod guide;
 mod kernels;

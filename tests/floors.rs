@@ -15,6 +15,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("options", 0),
     ("batch", 0),
     ("fields", 0),
+    ("fingerprint", 0),
     ("read", 0),
     ("warning", 0),
     ("kernels", 1),

@@ -34,6 +34,8 @@ mod chain;
 mod config;
 mod distribution;
 mod draft;
+#[cfg(feature = "tokio")]
+mod futures;
 mod generated;
 mod load;
 mod mode;
@@ -41,7 +43,9 @@ mod origin;
 mod plan;
 pub mod processors;
 mod random;
+mod response;
 mod sampler;
+mod score;
 mod sequence;
 pub(crate) mod softmax;
 mod stepper;
@@ -49,6 +53,7 @@ mod stop;
 mod stream;
 mod text;
 mod timings;
+mod transition;
 
 pub use batch::{complete, generate_batch, generate_batch_until, generate_seq2seq};
 pub use beams::{
@@ -59,15 +64,23 @@ pub use cancel::{CancelHandle, DropGuard};
 pub use config::{AssistantSchedule, GenerationConfig};
 pub use distribution::Distribution;
 pub use draft::{CloneDrafter, Draft, DraftModel, Drafter, Drafting, PromptLookup};
+#[cfg(feature = "tokio")]
+pub use futures::{AnswerStream, FutureStream};
 pub use generated::Generated;
 pub(crate) use load::TaskParams;
 pub use mode::GenerationMode;
 pub use plan::Plan;
 pub use processors::{CloneProcessor, LogitsProcessor};
+pub use response::ResponseStream;
 pub use sampler::{CloneSampler, Greedy, Mirostat, Multinomial, Sampler, Token, TopLogprob};
+pub use score::{
+    ScoreOptions, ScoredChoice, ScoredToken, logprob, perplexity, score, score_choices,
+    score_continuations, score_with,
+};
 pub use sequence::Sequence;
 pub use stepper::{Event, Stepper};
 pub use stop::{CloneCriterion, FinishReason, StoppingCriterion};
 pub use stream::{TokenStream, generate, generate_from};
 pub use text::{TextPieces, TextStream, generate_text};
-pub use timings::Timings;
+pub use timings::{Timings, Usage};
+pub use transition::compute_transition_scores;

@@ -18,14 +18,18 @@ pub use mirostat::Mirostat;
 pub use multinomial::Multinomial;
 
 /// A token that was chosen.
+///
+/// A log-probability is `-inf` where the token is impossible. JSON has no such number: it is null there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Token {
     /// Its id.
     pub id: u32,
     /// The natural logarithm of its probability, after all processors: what it was drawn with.
+    #[serde(with = "logprob_json")]
     pub logprob: f32,
     /// The natural logarithm of its probability as the model has it, before all processors.
+    #[serde(with = "logprob_json")]
     pub model_logprob: f32,
     /// The likeliest tokens as the model has it, before all processors, the likeliest first: as many as
     /// [`top_logprobs`](super::GenerationConfig#structfield.top_logprobs) asks for.
@@ -40,7 +44,26 @@ pub struct TopLogprob {
     /// Its id.
     pub id: u32,
     /// The natural logarithm of its probability.
+    #[serde(with = "logprob_json")]
     pub logprob: f32,
+}
+
+/// Log-probabilities as JSON: null is `-inf`.
+pub(super) mod logprob_json {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in crate::generation) fn serialize<S: Serializer>(
+        logprob: &f32,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Some(*logprob).filter(|logprob| logprob.is_finite()).serialize(serializer)
+    }
+
+    pub(in crate::generation) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<f32, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f32::NEG_INFINITY))
+    }
 }
 
 /// The `count` likeliest tokens of a row, the likeliest first; of equals the one with the lowest id.

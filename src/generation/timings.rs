@@ -31,7 +31,29 @@ pub struct Timings {
     pub total: Duration,
 }
 
+/// The tokens of an answer, as servers count them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Tokens of the prompt, those in the cache included.
+    pub prompt_tokens: usize,
+    /// Tokens of the answer.
+    pub completion_tokens: usize,
+    /// Tokens of the prompt that were in the cache already.
+    pub cached_tokens: usize,
+}
+
 impl Timings {
+    /// The tokens of prompt and answer.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        Usage {
+            prompt_tokens: self.prompt_tokens + self.cached_tokens,
+            completion_tokens: self.generated_tokens,
+            cached_tokens: self.cached_tokens,
+        }
+    }
+
     /// Speed of the tokens after the first, in tokens per second; 0 before there are two.
     #[must_use]
     pub fn tokens_per_second(&self) -> f64 {

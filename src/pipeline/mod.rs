@@ -52,8 +52,8 @@ pub use text_classification::{
     LabelScore, ScoreFunction, TextClassificationOptions, TextClassificationPipeline, TopK,
 };
 pub use text_generation::{
-    ChatReply, ChatSession, Generated, LongGeneration, Prompt, TextGenerationOptions,
-    TextGenerationPipeline,
+    ChatReply, ChatSession, Generated, GeneratedOutput, GenerationDetails, LongGeneration, Prompt,
+    TextGenerationOptions, TextGenerationPipeline,
 };
 pub use text_ranking::{Ranked, TextRankingOptions, TextRankingPipeline};
 pub use token_classification::{

@@ -6,6 +6,7 @@ mod options;
 mod output;
 mod prepare;
 mod prompt;
+mod roll;
 mod session;
 mod stream;
 mod work;
@@ -13,7 +14,7 @@ mod work;
 use std::sync::Arc;
 
 pub use options::{LongGeneration, TextGenerationOptions};
-pub use output::Generated;
+pub use output::{Generated, GeneratedOutput, GenerationDetails};
 pub use prompt::Prompt;
 pub use session::{ChatReply, ChatSession};
 

@@ -4,6 +4,7 @@
 
 mod beams;
 mod drafts;
+mod score;
 mod stepper;
 mod table;
 

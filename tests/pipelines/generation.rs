@@ -6,8 +6,8 @@ use sconce::Result;
 use sconce::generation::{CancelHandle, GenerationConfig, LogitsProcessor, StoppingCriterion};
 use sconce::models::{AutoModel, CausalLm};
 use sconce::pipeline::{
-    Generated, LongGeneration, Pipeline, Prompt, TextGenerationOptions, TextGenerationPipeline,
-    TruncationReport,
+    Generated, GeneratedOutput, LongGeneration, Pipeline, Prompt, TextGenerationOptions,
+    TextGenerationPipeline, TruncationReport,
 };
 use sconce::tokenizer::Tokenizer;
 use serde_json::{Value, json};
@@ -122,7 +122,7 @@ fn processors_and_criteria_of_ones_own() {
     let options = options.with_processor(Only(9)).with_stopping_criterion(After(3));
     let outputs = pipeline.run_batch(PROMPTS, &options).unwrap();
     for output in outputs.into_iter().flatten() {
-        let Generated::TokenIds(ids) = output else { panic!("ids") };
+        let GeneratedOutput::TokenIds(ids) = output.output else { panic!("ids") };
         assert_eq!((&ids[ids.len() - 3..], ids[ids.len() - 4] == 9), (&[9, 9, 9][..], false));
     }
 }

@@ -10,6 +10,7 @@
 mod generation;
 mod parts;
 mod requests;
+mod responses;
 mod texts;
 
 use std::fs;

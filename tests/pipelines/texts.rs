@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use sconce::pipeline::{
-    AggregationStrategy, Generated, Pipeline, Question, QuestionAnsweringOptions,
+    AggregationStrategy, GeneratedOutput, Pipeline, Question, QuestionAnsweringOptions,
     TextGenerationOptions, TokenClassificationOptions,
 };
 
@@ -97,7 +97,7 @@ fn prompts_are_cut_on_the_tokenizers_side() {
         };
         let options = TextGenerationOptions::from_json(options).unwrap();
         let found = pipeline.run_with(prompt, &options).unwrap();
-        let Generated::TokenIds(ids) = &found[0] else { panic!() };
+        let GeneratedOutput::TokenIds(ids) = &found[0].output else { panic!() };
         assert_eq!(ids.len(), 7);
         // The token that begins a text stays, as in transformers.
         let kept = match side {

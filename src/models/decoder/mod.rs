@@ -17,6 +17,7 @@ pub use config::{DecoderConfig, HeadWeights};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
+use crate::fingerprint::fingerprint;
 use crate::models::heads::{Encoder, finite};
 use crate::models::memory::Memory;
 use crate::models::raw_config::RawConfig;
@@ -53,6 +54,8 @@ pub struct Decoder {
     final_norm: Option<Norm>,
     head: Linear,
     inventory: Inventory,
+    /// Of the config and the inventory: tells files of the cache from those of other models.
+    fingerprint: String,
     threads: Threads,
 }
 
@@ -120,7 +123,9 @@ impl Decoder {
         let layer = |(i, layer)| Layer::load(&scope.scope(i), hidden_size, layer);
         let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
         let final_norm = norm("final_norm", config.final_norm)?;
+        let inventory = weights.inventory();
         Ok(Self {
+            fingerprint: fingerprint_of(&config, &inventory),
             config,
             device: weights.device().clone(),
             cache_dtype: weights.cache_dtype(),
@@ -131,7 +136,7 @@ impl Decoder {
             layers,
             final_norm,
             head,
-            inventory: weights.inventory(),
+            inventory,
             threads,
         })
     }
@@ -365,6 +370,17 @@ impl Decoder {
     }
 }
 
+/// What tells a model from others: of its config, and of the names, shapes and formats of its weights. Not of
+/// their numbers, which would have to be read.
+fn fingerprint_of(config: &DecoderConfig, inventory: &Inventory) -> String {
+    let config = serde_json::to_string(config).unwrap_or_default();
+    let weights = inventory.items().iter().fold(0, |hash, item| {
+        let text = format!("{} {:?} {}", item.name, item.shape, item.precision);
+        fingerprint(hash, text.as_bytes())
+    });
+    format!("{:016x}{weights:016x}", fingerprint(0, config.as_bytes()))
+}
+
 impl CausalLm for Decoder {
     fn new_cache(&self) -> KvCache {
         let layer = |layer: &LayerConfig| {
@@ -374,6 +390,7 @@ impl CausalLm for Decoder {
             CacheLayer::new(attention.kv_heads, attention.head_dim).window(window)
         };
         let cache = KvCache::new(self.config.layers.iter().map(layer), self.cache_dtype);
+        let cache = cache.of_model(self.fingerprint.as_str());
         if self.config.has_source() { cache.without_sources(self.new_sources()) } else { cache }
     }
 }

@@ -11,14 +11,14 @@ use safetensors::tensor::View;
 use safetensors::{Dtype, SafeTensors, serialize_to_file};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::kernels::cached::{Block, TOKENS};
 use crate::nn::cache::rows::{CacheLayer, Kept, Row, Table};
 use crate::nn::cache::store::Store;
 use crate::source::mapped::MappedFile;
 
 /// In the metadata: the version of the format, and a [`Header`] in JSON.
-const VERSION: (&str, &str) = ("sconce_kv_cache", "1");
+const VERSION: (&str, &str) = ("sconce_kv_cache", "2");
 const HEADER: &str = "header";
 
 #[derive(Serialize, Deserialize)]
@@ -33,6 +33,8 @@ struct Header {
 #[derive(Serialize, Deserialize)]
 struct Part {
     dtype: String,
+    /// What tells the model from others.
+    model: String,
     layers: Vec<CacheLayer>,
     rows: Vec<RowHeader>,
 }
@@ -160,7 +162,12 @@ fn part<'a>(part: &str, store: &'a Store, tensors: &mut Vec<(String, Named<'a>)>
         }
         headers.push(RowHeader { computed_at: row.computed_at, tables });
     }
-    Part { dtype: kept.dtype.as_str().to_owned(), layers: kept.layers.clone(), rows: headers }
+    Part {
+        dtype: kept.dtype.as_str().to_owned(),
+        model: kept.model.clone(),
+        layers: kept.layers.clone(),
+        rows: headers,
+    }
 }
 
 /// The rows of a file, their sources, and the number of each row's source.
@@ -177,23 +184,43 @@ pub(super) fn load(own: &Kept, of_sources: Option<&Kept>, path: &Path) -> Result
     let tensors = SafeTensors::deserialize(file.bytes()).map_err(unreadable)?;
     let (_, metadata) = SafeTensors::read_metadata(file.bytes()).map_err(unreadable)?;
     let metadata = metadata.metadata().clone().unwrap_or_default();
-    if metadata.get(VERSION.0).map(String::as_str) != Some(VERSION.1) {
-        return Err(malformed(
-            "is no file of a cache, or of another version of sconce; make it anew",
-        ));
+    match metadata.get(VERSION.0).map(String::as_str) {
+        Some(version) if version == VERSION.1 => {}
+        None => return Err(malformed("is no file of a cache")),
+        Some(version) => {
+            let (version, own) = (quoted(version), VERSION.1);
+            let reason = format!(
+                "is a cache in version {version} of the format, and this build reads {own}; save it anew"
+            );
+            return Err(malformed(&reason));
+        }
     }
     let header = metadata.get(HEADER).map(String::as_str).unwrap_or_default();
     let header: Header =
         serde_json::from_str(header).map_err(|error| Error::malformed(path, error))?;
-    let other = || malformed("is of another model, or keeps keys and values in another dtype");
-    let alike =
-        |part: &Part, kept: &Kept| part.dtype == kept.dtype.as_str() && part.layers == kept.layers;
-    if header.block_tokens != TOKENS || !alike(&header.own, own) {
-        return Err(other());
-    }
+    let other = || {
+        malformed(
+            "is a cache of another model: of another config, or of weights of other shapes or formats",
+        )
+    };
+    let part_is_of = |part: &Part, kept: &Kept| {
+        if part.layers != kept.layers || part.model != kept.model {
+            return Err(other());
+        }
+        if part.dtype != kept.dtype.as_str() || header.block_tokens != TOKENS {
+            let (found, own) = (quoted(&part.dtype), kept.dtype.as_str());
+            let reason = format!(
+                "keeps keys and values in {found}, and this cache in {own}; `LoadOptions::cache` decides"
+            );
+            return Err(malformed(&reason));
+        }
+        Ok(())
+    };
+    part_is_of(&header.own, own)?;
     let sources = match (header.sources, of_sources) {
         (None, None) => None,
-        (Some(SourcesHeader { part, of_rows }), Some(kept)) if alike(&part, kept) => {
+        (Some(SourcesHeader { part, of_rows }), Some(kept)) => {
+            part_is_of(&part, kept)?;
             let of_each = of_rows.len() == header.own.rows.len();
             if !of_each || of_rows.iter().any(|&source| source >= part.rows.len()) {
                 return Err(malformed("has rows of other sources than it holds"));

@@ -113,6 +113,17 @@ impl KvCache {
         sources.ok_or_else(missing)?.kept(device)
     }
 
+    /// Notes which model the cache is of: a text that tells it from others, such as a fingerprint of its
+    /// config and weights. Files of other models are refused ([`load`](Self::load)), and so are their rows
+    /// ([`admit`](Self::admit)). The cache must be new.
+    #[must_use]
+    pub fn of_model(mut self, model: impl Into<String>) -> Self {
+        if let Some(kept) = Arc::get_mut(&mut self.own.kept) {
+            kept.model = model.into();
+        }
+        self
+    }
+
     /// The tokens of the longest row.
     #[must_use]
     pub fn tokens(&self) -> usize {
@@ -341,8 +352,9 @@ impl KvCache {
     }
 
     /// Replaces all rows by those of a file. It must have been [saved](Self::save) from a cache of the
-    /// same model with the same options; that it is of a model of the same shape is checked, that it is
-    /// of the same weights is not.
+    /// same model with the same options. Checked are the version of the format, the shapes, the dtype, and
+    /// the model: a fingerprint of its config and of the names, shapes and formats of its weights. Two
+    /// checkpoints that agree in all of this, such as two fine-tunes of one model, are not told apart.
     ///
     /// # Errors
     ///

@@ -25,6 +25,8 @@ pub struct CacheLayer {
 pub(super) struct Kept {
     pub(super) layers: Vec<CacheLayer>,
     pub(super) dtype: DType,
+    /// What tells the model from others; empty where nothing was said.
+    pub(super) model: String,
     /// Layers with the same window share blocks.
     pub(super) groups: Vec<Group>,
     /// The group of each layer, and its number there.
@@ -111,7 +113,7 @@ impl Kept {
             Group { window, layout: Layout::new(kind, shapes) }
         };
         let groups = windows.iter().enumerate().map(group).collect();
-        Self { layers, dtype, groups, places }
+        Self { layers, dtype, model: String::new(), groups, places }
     }
 }
 

@@ -147,7 +147,12 @@ impl Store {
         if self.buffers.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let mut copy = Self::new(self.kept.layers.clone(), self.kept.dtype);
+        let mut copy = Self {
+            kept: Arc::clone(&self.kept),
+            rows: Vec::new(),
+            buffers: vec![None; self.buffers.len()],
+            reserved: 0,
+        };
         copy.extend(self.rows.iter().map(|row| row.ids.as_slice()));
         for (copy, row) in copy.rows.iter_mut().zip(&self.rows) {
             copy.computed_at = row.computed_at;

@@ -255,13 +255,16 @@ fn files_of_other_caches_and_broken_ones_are_refused() -> Result<()> {
     cache.save(&path)?;
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     let wider = LAYERS.map(|layer| CacheLayer { head_dim: 16, ..layer });
-    for mut other in [
-        KvCache::new(LAYERS, DType::F16),
-        KvCache::new(wider, DType::U8),
-        KvCache::new([], DType::U8),
+    let another = "another model";
+    for (mut other, reason) in [
+        (KvCache::new(LAYERS, DType::F16), "in u8, and this cache in f16"),
+        (KvCache::new(wider, DType::U8), another),
+        (KvCache::new([], DType::U8), another),
+        (KvCache::new(LAYERS, DType::U8).of_model("the other"), another),
     ] {
         let error = other.load(&path).unwrap_err();
-        assert!(error.to_string().contains("another model"), "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
+        assert_eq!(other.rows(), 0);
     }
     let whole = fs::read(&path).unwrap();
     for length in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
@@ -274,7 +277,7 @@ fn files_of_other_caches_and_broken_ones_are_refused() -> Result<()> {
         ("\\\"tables\\\":[[0,1]", "\\\"tables\\\":[[0,9]"),
         ("\\\"tables\\\":[[0,1]", "\\\"tables\\\":[[0  ]"),
         ("[2],[2]", "[2],[ ]"),
-        ("sconce_kv_cache\":\"1", "sconce_kv_cache\":\"9"),
+        ("sconce_kv_cache\":\"2", "sconce_kv_cache\":\"9"),
     ] {
         let place = text.find(from).unwrap_or_else(|| panic!("no {from} in {text}"));
         let mut changed = whole.clone();

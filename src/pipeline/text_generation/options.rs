@@ -9,6 +9,7 @@ use crate::generation::{CancelHandle, GenerationConfig, LogitsProcessor, Stoppin
 use crate::pipeline::arguments;
 use crate::pipeline::options::{CallOptions, Progress, TaskOptions, TruncationReport};
 use crate::tokenizer::TruncationStrategy;
+use crate::tokenizer::chat::ResponseFormat;
 
 /// Call options of [`TextGenerationPipeline`](super::TextGenerationPipeline), by their Hugging Face
 /// names. `None` is transformers' default, which the field's docs name. As JSON they are keyword
@@ -30,12 +31,21 @@ pub struct TextGenerationOptions {
     /// Whether the last message of a chat is continued instead of answered. Default: where it is
     /// the assistant's.
     pub continue_final_message: Option<bool>,
+    /// Whether the output says how each answer came about: [`Generated::details`](super::Generated::details).
+    /// Default: `false`.
+    pub details: Option<bool>,
     /// Documents for the chat template, for retrieval-augmented generation. Default: none.
     pub documents: Option<Vec<Value>>,
     /// What to do with a prompt that leaves no room for `max_new_tokens`. Default: nothing.
     pub handle_long_generation: Option<LongGeneration>,
     /// Put before a text. Default: the config's `prefix`, or nothing.
     pub prefix: Option<String>,
+    /// How the model marks reasoning and tool calls, by name. The answers of chats are then taken apart: the
+    /// message has `reasoning_content` and `tool_calls` as fields of their own, as chat templates take them
+    /// back. What the model's chat template writes is
+    /// [`Tokenizer::response_format`](crate::tokenizer::Tokenizer::response_format). Default: everything is
+    /// content, as in Python.
+    pub response_format: Option<ResponseFormat>,
     /// Whether the output holds the prompt too. Default: `true`.
     pub return_full_text: Option<bool>,
     /// Whether the output is token ids, the prompt's included. Default: `false`.
@@ -82,6 +92,10 @@ choices! {
     LongGeneration, "handle_long_generation" {
         /// Drop as much of the prompt's beginning as makes room for `max_new_tokens`.
         Hole = "hole",
+        /// Drop the oldest turns of a chat, but not its system prompt and not its last turn: so many that
+        /// prompt and `max_new_tokens` take at most three quarters of the context, so that a conversation
+        /// does not lose turns with every answer. Not in Python.
+        Roll = "roll",
     }
 }
 
@@ -91,9 +105,11 @@ impl TextGenerationOptions {
     options!(@setter cancel CancelHandle);
     options!(@setter clean_up_tokenization_spaces bool);
     options!(@setter continue_final_message bool);
+    options!(@setter details bool);
     options!(@setter documents (Vec<Value>));
     options!(@setter handle_long_generation LongGeneration);
     options!(@setter prefix String);
+    options!(@setter response_format ResponseFormat);
     options!(@setter return_full_text bool);
     options!(@setter return_tensors bool);
     options!(@setter skip_special_tokens bool);
@@ -161,9 +177,11 @@ impl TextGenerationOptions {
             batch_size: arguments::take(take, "batch_size")?,
             clean_up_tokenization_spaces: arguments::take(take, "clean_up_tokenization_spaces")?,
             continue_final_message: arguments::take(take, "continue_final_message")?,
+            details: arguments::take(take, "details")?,
             documents: arguments::take(take, "documents")?,
             handle_long_generation: arguments::take(take, "handle_long_generation")?,
             prefix: arguments::take(take, "prefix")?,
+            response_format: arguments::take(take, "response_format")?,
             return_full_text: arguments::take(take, "return_full_text")?,
             return_tensors: arguments::take(take, "return_tensors")?,
             skip_special_tokens: arguments::take(take, "skip_special_tokens")?,
@@ -204,12 +222,14 @@ impl TextGenerationOptions {
 }
 
 /// Options that are the pipeline's own.
-const OF_PIPELINE: [&str; 11] = [
+const OF_PIPELINE: [&str; 13] = [
     "batch_size",
     "chat_template_kwargs",
     "clean_up_tokenization_spaces",
+    "details",
     "handle_long_generation",
     "prefix",
+    "response_format",
     "return_full_text",
     "return_tensors",
     "return_text",

@@ -1,17 +1,31 @@
 //! What comes out, in Hugging Face's shape.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tokenizer::chat::Message;
+use crate::generation::{self, FinishReason, Timings, Token, Usage};
+use crate::tokenizer::chat::{Message, Response};
 
 /// One continuation. As JSON it is the record of the Python pipeline: `{"generated_text": …}`, or
-/// `{"generated_token_ids": …}`.
+/// `{"generated_token_ids": …}`, with `details` where they are asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Generated {
+    /// What came out.
+    #[serde(flatten)]
+    pub output: GeneratedOutput,
+    /// How it came about; with the option `details`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<GenerationDetails>,
+}
+
+/// A continuation in the shape that was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Record")]
 #[non_exhaustive]
-pub enum Generated {
+pub enum GeneratedOutput {
     /// A chat with the answer as its last message.
     #[serde(rename = "generated_text")]
     Chat(Vec<Message>),
@@ -24,15 +38,50 @@ pub enum Generated {
     TokenIds(Vec<u32>),
 }
 
+/// How an answer came about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GenerationDetails {
+    /// Why it is over.
+    pub finish_reason: FinishReason,
+    /// Tokens of prompt and answer.
+    pub usage: Usage,
+    /// The tokens of the answer with their log-probabilities, and with as many of the likeliest others as
+    /// `top_logprobs` asks for.
+    pub tokens: Vec<Token>,
+    /// How long it took.
+    pub timings: Timings,
+    /// The messages of the chat that were left out because they did not fit
+    /// ([`LongGeneration::Roll`](super::LongGeneration::Roll)).
+    #[serde(default, skip_serializing_if = "Range::is_empty")]
+    pub dropped_messages: Range<usize>,
+}
+
 impl Generated {
     /// The text, or the last message's; `None` for token ids.
     #[must_use]
     pub fn text(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Chat(messages) => Some(messages.last()?.text()),
-            Self::Text(text) => Some(Cow::Borrowed(text)),
-            Self::TokenIds(_) => None,
+        match &self.output {
+            GeneratedOutput::Chat(messages) => Some(messages.last()?.text()),
+            GeneratedOutput::Text(text) => Some(Cow::Borrowed(text)),
+            GeneratedOutput::TokenIds(_) => None,
         }
+    }
+
+    /// The answer to a chat; `None` where the prompt was none.
+    #[must_use]
+    pub fn message(&self) -> Option<&Message> {
+        match &self.output {
+            GeneratedOutput::Chat(messages) => messages.last(),
+            _ => None,
+        }
+    }
+}
+
+impl GenerationDetails {
+    pub(super) fn new(answer: generation::Generated, dropped_messages: Range<usize>) -> Self {
+        let generation::Generated { tokens, finish_reason, timings, .. } = answer;
+        Self { finish_reason, usage: timings.usage(), tokens, timings, dropped_messages }
     }
 }
 
@@ -52,7 +101,7 @@ enum Said {
     Text(String),
 }
 
-impl From<Record> for Generated {
+impl From<Record> for GeneratedOutput {
     fn from(record: Record) -> Self {
         match record {
             Record::Text(Said::Chat(messages)) => Self::Chat(messages),
@@ -63,14 +112,16 @@ impl From<Record> for Generated {
 }
 
 /// The chat with its answer: a new message, or the end of the last one.
-pub(super) fn answered(messages: &[Message], new: String, continues: bool) -> Vec<Message> {
+pub(super) fn answered(messages: &[Message], new: &Response, continues: bool) -> Vec<Message> {
     let mut messages = messages.to_vec();
-    match messages.pop_if(|_| continues) {
-        None => messages.push(Message::assistant(new)),
-        Some(last) => {
-            let text = format!("{}{new}", last.text());
-            messages.push(Message::new(last.role(), text));
-        }
+    let mut answer = new.to_message();
+    if let Some(last) = messages.pop_if(|_| continues) {
+        let text = format!("{}{}", last.text(), new.content);
+        let fields = answer.as_json().clone().into_iter();
+        let new = fields.filter(|(field, _)| field != "role" && field != "content");
+        let continued = Message::new(last.role(), text);
+        answer = new.fold(continued, |message, (field, value)| message.with(field, value));
     }
+    messages.push(answer);
     messages
 }

@@ -1,8 +1,11 @@
 //! From prompts to ids.
 
+use std::ops::Range;
+
 use crate::batch::PaddingSide;
 use crate::error::{Error, Result};
 use crate::pipeline::text_generation::prompt::check_contents;
+use crate::pipeline::text_generation::roll::{self, Room};
 use crate::pipeline::text_generation::{
     GLOBAL_MAX_LENGTH, LongGeneration, Prompt, TextGenerationOptions, TextGenerationPipeline,
 };
@@ -17,6 +20,8 @@ pub(super) struct Prepared {
     pub(super) whole: usize,
     /// Whether the last message of a chat is continued.
     pub(super) continues: bool,
+    /// The messages of the chat that are not among the ids.
+    pub(super) dropped: Range<usize>,
 }
 
 impl TextGenerationPipeline {
@@ -25,7 +30,18 @@ impl TextGenerationPipeline {
         prompt: Prompt,
         options: &TextGenerationOptions,
     ) -> Result<Prepared> {
+        self.prepare_after(prompt, options, 0)
+    }
+
+    /// As [`prepare`](Self::prepare), of a chat whose messages up to `dropped` are left out already.
+    pub(super) fn prepare_after(
+        &self,
+        prompt: Prompt,
+        options: &TextGenerationOptions,
+        dropped: usize,
+    ) -> Result<Prepared> {
         options.check()?;
+        let mut left_out = 0..0;
         let longest = self.longest_prompt(options);
         let (mut ids, whole, continues) = match &prompt {
             Prompt::Text(text) => {
@@ -60,10 +76,21 @@ impl TextGenerationPipeline {
                 for (name, value) in &options.template_variables {
                     chat = chat.variable(name, value.clone());
                 }
-                let mut ids = self.tokenizer.encode_chat(messages, &chat)?.encoding.ids;
-                let whole = ids.len();
+                let (mut ids, whole) = match options.handle_long_generation {
+                    Some(LongGeneration::Roll) => {
+                        let room = self.room(options);
+                        let rolled = roll::rolled(&self.tokenizer, messages, &chat, room, dropped)?;
+                        left_out = rolled.dropped;
+                        (rolled.ids, rolled.whole)
+                    }
+                    _ => {
+                        let ids = self.tokenizer.encode_chat(messages, &chat)?.encoding.ids;
+                        let whole = ids.len();
+                        (ids, whole)
+                    }
+                };
                 match self.tokenizer.truncation_side() {
-                    PaddingSide::Left => drop(ids.drain(..whole.saturating_sub(longest))),
+                    PaddingSide::Left => drop(ids.drain(..ids.len().saturating_sub(longest))),
                     PaddingSide::Right => ids.truncate(longest),
                 }
                 (ids, whole, continues)
@@ -73,7 +100,15 @@ impl TextGenerationPipeline {
         if options.handle_long_generation == Some(LongGeneration::Hole) {
             self.make_room(&mut ids, options)?;
         }
-        Ok(Prepared { prompt, ids, whole, continues })
+        Ok(Prepared { prompt, ids, whole, continues, dropped: left_out })
+    }
+
+    /// The most tokens of a prompt that leave room for the answer.
+    fn room(&self, options: &TextGenerationOptions) -> Room {
+        let new = options.generation.max_new_tokens.or(self.defaults.max_new_tokens).unwrap_or(1);
+        let context = self.model.limits().context;
+        let room = |context: usize| context.saturating_sub(new);
+        Room { most: room(context), wanted: room(context / 4 * 3) }
     }
 
     /// The most tokens of a prompt that is not to be refused but cut.

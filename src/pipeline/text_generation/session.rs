@@ -1,13 +1,15 @@
 //! Conversations that keep what they computed.
 
 use std::mem;
+use std::ops::Range;
 
 use crate::error::Result;
-use crate::generation::{CancelHandle, FinishReason, TextStream, Timings, TokenStream};
+use crate::generation::{CancelHandle, FinishReason, ResponseStream, Timings, TokenStream};
 use crate::nn::cache::KvCache;
 use crate::pipeline::text_generation::output::answered;
+use crate::pipeline::text_generation::roll::dropped_messages;
 use crate::pipeline::text_generation::{Prompt, TextGenerationOptions, TextGenerationPipeline};
-use crate::tokenizer::chat::Message;
+use crate::tokenizer::chat::{Message, Response, ResponseEvent, ResponseFormat, ResponsePiece};
 
 /// A conversation that keeps its cache between turns, so that each turn processes only what is new.
 /// Made by [`TextGenerationPipeline::chat_session`].
@@ -41,6 +43,8 @@ pub struct ChatSession {
     cache: KvCache,
     /// The tokens in the cache, and maybe some more.
     tokens: Vec<u32>,
+    /// Messages up to here, but for the system prompt, are left out.
+    dropped: usize,
 }
 
 impl TextGenerationPipeline {
@@ -52,6 +56,7 @@ impl TextGenerationPipeline {
             messages: Vec::new(),
             cache: self.model.new_cache(),
             tokens: Vec::new(),
+            dropped: 0,
         }
     }
 }
@@ -67,6 +72,15 @@ impl ChatSession {
     /// start over. The cache keeps the common beginning.
     pub fn set_messages(&mut self, messages: impl IntoIterator<Item = Message>) {
         self.messages = messages.into_iter().collect();
+        self.dropped = 0;
+    }
+
+    /// The messages that the model no longer sees because they did not fit, with
+    /// [`LongGeneration::Roll`](super::LongGeneration::Roll). They are still among
+    /// [`messages`](Self::messages).
+    #[must_use]
+    pub fn dropped(&self) -> Range<usize> {
+        dropped_messages(&self.messages, self.dropped)
     }
 
     /// Sends a message and streams the answer.
@@ -91,21 +105,22 @@ impl ChatSession {
     ) -> Result<ChatReply<'_>> {
         let said = self.messages.len();
         self.messages.extend(messages);
-        let Self { pipeline, messages, cache, tokens } = self;
-        let started = pipeline.prepare(Prompt::Chat(messages.clone()), options).and_then(|turn| {
+        let Self { pipeline, messages, cache, tokens, dropped } = self;
+        let prompt = Prompt::Chat(messages.clone());
+        let before = *dropped;
+        let started = pipeline.prepare_after(prompt, options, before).and_then(|turn| {
             let empty = pipeline.model.new_cache();
             let cached = || (mem::replace(cache, empty), mem::take(tokens));
-            Ok((pipeline.stream_from(&turn, options, cached)?, turn.continues))
+            let text = pipeline.stream_from(&turn, options, cached)?;
+            let format = options.response_format.unwrap_or(ResponseFormat::PLAIN);
+            let parser = pipeline.response_parser(&turn.ids, format)?;
+            *dropped = turn.dropped.end;
+            Ok((ResponseStream::new(text, parser), turn.continues))
         });
         match started {
-            Ok((stream, continues)) => Ok(ChatReply {
-                session: self,
-                said,
-                continues,
-                stream,
-                text: String::new(),
-                failed: false,
-            }),
+            Ok((stream, continues)) => {
+                Ok(ChatReply { session: self, said, continues, stream, before, failed: false })
+            }
             Err(error) => {
                 self.messages.truncate(said);
                 Err(error)
@@ -115,9 +130,10 @@ impl ChatSession {
 }
 
 /// The answer of a turn, in pieces of whole characters, as they become complete. An error ends the
-/// stream.
+/// stream. With the option `response_format` they are the content alone, and
+/// [`next_piece`](Self::next_piece) gives reasoning and tool calls, too.
 ///
-/// When the reply is dropped, its text so far becomes the assistant's message. A turn that failed,
+/// When the reply is dropped, what has come so far becomes the assistant's message. A turn that failed,
 /// or ended before its first token, is removed.
 #[derive(Debug)]
 pub struct ChatReply<'a> {
@@ -126,8 +142,9 @@ pub struct ChatReply<'a> {
     said: usize,
     /// Whether the last message is continued.
     continues: bool,
-    stream: TextStream,
-    text: String,
+    stream: ResponseStream,
+    /// What was left out of the conversation before the turn.
+    before: usize,
     failed: bool,
 }
 
@@ -153,7 +170,28 @@ impl ChatReply<'_> {
     /// The tokens behind the text.
     #[must_use]
     pub fn token_stream(&self) -> &TokenStream {
-        self.stream.token_stream()
+        self.stream.text_stream().token_stream()
+    }
+
+    /// What has come so far, in its parts.
+    #[must_use]
+    pub fn response(&self) -> &Response {
+        self.stream.response()
+    }
+
+    /// The messages that this turn has left out because they did not fit, with
+    /// [`LongGeneration::Roll`](super::LongGeneration::Roll); [`ChatSession::dropped`] tells of all.
+    #[must_use]
+    pub fn dropped(&self) -> Range<usize> {
+        let dropped = self.session.dropped();
+        dropped.start.max(self.before)..dropped.end
+    }
+
+    /// The next piece of any kind: content, reasoning, a part of a tool call.
+    pub fn next_piece(&mut self) -> Option<Result<ResponsePiece>> {
+        let piece = self.stream.next();
+        self.failed |= matches!(piece, Some(Err(_)));
+        piece
     }
 
     /// Runs to the end and returns the rest of the text.
@@ -170,26 +208,30 @@ impl Iterator for ChatReply<'_> {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Result<String>> {
-        let piece = self.stream.next();
-        match &piece {
-            Some(Ok(piece)) => self.text.push_str(piece),
-            Some(Err(_)) => self.failed = true,
-            None => {}
+        loop {
+            match self.next_piece()?.map(|piece| piece.event) {
+                Err(error) => return Some(Err(error)),
+                Ok(ResponseEvent::Content(text) | ResponseEvent::ToolCallBroken { text, .. }) => {
+                    return Some(Ok(text));
+                }
+                Ok(_) => {}
+            }
         }
-        piece
     }
 }
 
 impl Drop for ChatReply<'_> {
     fn drop(&mut self) {
         let session = &mut *self.session;
-        if self.failed || self.stream.token_stream().generated().is_empty() {
+        let tokens = self.stream.text_stream().token_stream();
+        session.tokens = tokens.tokens().to_vec();
+        if self.failed || tokens.generated().is_empty() {
             session.messages.truncate(self.said);
+            session.dropped = self.before;
         } else {
-            let answer = mem::take(&mut self.text);
+            let answer = self.stream.end();
             session.messages = answered(&session.messages, answer, self.continues);
         }
-        session.tokens = self.stream.token_stream().tokens().to_vec();
         session.cache = self.stream.replace_cache(session.pipeline.model.new_cache());
     }
 }

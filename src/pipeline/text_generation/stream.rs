@@ -1,10 +1,11 @@
 //! One answer, piece by piece.
 
 use crate::error::Result;
-use crate::generation::{Sequence, TextStream, TokenStream};
+use crate::generation::{ResponseStream, Sequence, TextPieces, TextStream, TokenStream};
 use crate::nn::cache::KvCache;
 use crate::pipeline::text_generation::prepare::Prepared;
 use crate::pipeline::text_generation::{Prompt, TextGenerationOptions, TextGenerationPipeline};
+use crate::tokenizer::chat::{Response, ResponseFormat, ResponseParser};
 use crate::warning::warn;
 
 impl TextGenerationPipeline {
@@ -33,6 +34,55 @@ impl TextGenerationPipeline {
         self.stream_from(&prepared, options, || (self.model.new_cache(), Vec::new()))
     }
 
+    /// Answers one chat in pieces that say what they are: content, reasoning, tool calls, as the option
+    /// `response_format` says or else the model's chat template
+    /// ([`Tokenizer::response_format`](crate::tokenizer::Tokenizer::response_format)).
+    ///
+    /// # Errors
+    ///
+    /// As [`stream_text_with`](Self::stream_text_with).
+    pub fn stream_response(
+        &self,
+        prompt: impl Into<Prompt>,
+        options: &TextGenerationOptions,
+    ) -> Result<ResponseStream> {
+        let format = options.response_format.unwrap_or_else(|| self.tokenizer.response_format());
+        let options = options.clone().response_format(format);
+        let prepared = self.prepare(prompt.into(), &options)?;
+        let cached = || (self.model.new_cache(), Vec::new());
+        let text = self.stream_from(&prepared, &options, cached)?;
+        Ok(ResponseStream::new(text, self.response_parser(&prepared.ids, format)?))
+    }
+
+    /// What takes an answer to this prompt apart.
+    pub(super) fn response_parser(
+        &self,
+        prompt: &[u32],
+        format: ResponseFormat,
+    ) -> Result<ResponseParser> {
+        let parser = ResponseParser::new(format);
+        if format == ResponseFormat::PLAIN {
+            return Ok(parser);
+        }
+        Ok(parser.following(&self.tokenizer.decode(prompt, false)?))
+    }
+
+    /// The parts of an answer whose ids are `new`.
+    pub(super) fn response(
+        &self,
+        prompt: &[u32],
+        new: &[u32],
+        format: ResponseFormat,
+    ) -> Result<Response> {
+        let mut pieces = TextPieces::new(prompt, self.tokenizer.response_stream(format))?;
+        let mut text = String::new();
+        for &id in new {
+            text += &pieces.push(id, None)?;
+        }
+        text += &pieces.finish()?;
+        Ok(self.response_parser(prompt, format)?.parse(&text))
+    }
+
     /// Continues a prompt; `cached` gives a cache and the tokens in it, once nothing can be refused.
     pub(super) fn stream_from(
         &self,
@@ -56,6 +106,10 @@ impl TextGenerationPipeline {
         sequence.reuse(&*self.model, &mut cache, &cached)?;
         let tokens = TokenStream::new(self.model.clone(), cache, sequence)?;
         let skip_special = options.skip_special_tokens.unwrap_or(true);
-        TextStream::new(tokens, self.tokenizer.decode_stream(skip_special))
+        let decoder = match options.response_format {
+            Some(format) => self.tokenizer.response_stream(format),
+            None => self.tokenizer.decode_stream(skip_special),
+        };
+        TextStream::new(tokens, decoder)
     }
 }

@@ -12,11 +12,12 @@ use crate::models::Autoregressive;
 use crate::pipeline::arguments;
 use crate::pipeline::flow::{Measured, Pace, Work};
 use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
-use crate::pipeline::text_generation::output::answered;
+use crate::pipeline::text_generation::output::{GeneratedOutput, GenerationDetails, answered};
 use crate::pipeline::text_generation::prepare::Prepared;
 use crate::pipeline::text_generation::{
     Generated, Prompt, TextGenerationOptions, TextGenerationPipeline,
 };
+use crate::tokenizer::chat::{Response, ResponseFormat};
 
 impl TaskSteps for TextGenerationPipeline {
     type Input = Prompt;
@@ -129,7 +130,11 @@ impl Work for Continuation {
         let mut records = Vec::new();
         for (row, answers) in rows {
             for answer in answers? {
-                records.push(self.record(&row.prepared, &answer.ids())?);
+                let output = self.output(&row.prepared, &answer.ids())?;
+                let dropped = row.prepared.dropped.clone();
+                let details = || GenerationDetails::new(answer, dropped);
+                let details = (self.options.details == Some(true)).then(details);
+                records.push(Generated { output, details });
             }
         }
         Ok(records)
@@ -139,11 +144,20 @@ impl Work for Continuation {
 impl Continuation {
     /// `prompt` and `new` ids in the shape asked for. As in transformers, the text of the prompt is
     /// cut off from the text of all ids by its length in characters.
-    fn record(&self, prepared: &Prepared, new: &[u32]) -> Result<Generated> {
+    fn output(&self, prepared: &Prepared, new: &[u32]) -> Result<GeneratedOutput> {
         let options = &self.options;
         let all = [prepared.ids.as_slice(), new].concat();
         if options.return_tensors == Some(true) {
-            return Ok(Generated::TokenIds(all));
+            return Ok(GeneratedOutput::TokenIds(all));
+        }
+        if let (Some(format), Prompt::Chat(messages)) = (options.response_format, &prepared.prompt)
+        {
+            let response = self.pipeline.response(&prepared.ids, new, format)?;
+            let messages = match options.return_full_text {
+                Some(false) => vec![response.to_message()],
+                _ => answered(messages, &response, prepared.continues),
+            };
+            return Ok(GeneratedOutput::Chat(messages));
         }
         let skip_special = options.skip_special_tokens.unwrap_or(true);
         let clean_up = options.clean_up_tokenization_spaces.unwrap_or(true);
@@ -152,11 +166,14 @@ impl Continuation {
         let prompt_length = decode(&prepared.ids)?.chars().count();
         let new: String = decode(&all)?.chars().skip(prompt_length).collect();
         if options.return_full_text == Some(false) {
-            return Ok(Generated::Text(new));
+            return Ok(GeneratedOutput::Text(new));
         }
         Ok(match &prepared.prompt {
-            Prompt::Text(text) => Generated::Text(format!("{text}{new}")),
-            Prompt::Chat(messages) => Generated::Chat(answered(messages, new, prepared.continues)),
+            Prompt::Text(text) => GeneratedOutput::Text(format!("{text}{new}")),
+            Prompt::Chat(messages) => {
+                let answer = Response::parse(&new, ResponseFormat::PLAIN);
+                GeneratedOutput::Chat(answered(messages, &answer, prepared.continues))
+            }
         })
     }
 }

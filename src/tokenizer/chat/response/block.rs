@@ -4,11 +4,12 @@ use std::mem;
 
 use serde_json::{Map, Value};
 
+use crate::fingerprint::fingerprint;
 use crate::tokenizer::chat::response::ToolCall;
 use crate::tokenizer::chat::response::format::{Body, CallSyntax};
 use crate::tokenizer::chat::response::json::{ObjectScan, Progress};
 use crate::tokenizer::chat::response::look::{self, Verdict};
-use crate::tokenizer::chat::response::parser::{ResponseEvent, ResponsePiece, hash, overlap};
+use crate::tokenizer::chat::response::parser::{ResponseEvent, ResponsePiece, overlap};
 use crate::tokenizer::chat::response::python::{self, Extent};
 
 /// Tool calls in the making.
@@ -448,7 +449,7 @@ impl Block {
     fn id(&self, index: usize, own: Option<String>) -> String {
         const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
         own.unwrap_or_else(|| {
-            let mut hash = hash(self.salt, &index.to_string());
+            let mut hash = fingerprint(self.salt, &index.to_le_bytes());
             let mut digit = || {
                 let digit = DIGITS[(hash % 36) as usize];
                 hash /= 36;

@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use crate::fingerprint::fingerprint;
 use crate::tokenizer::chat::response::block::Block;
 use crate::tokenizer::chat::response::format::{CallSyntax, Look, ResponseFormat};
 use crate::tokenizer::chat::response::look::{self, Verdict};
@@ -134,7 +135,7 @@ impl ResponseParser {
     /// reasoning, the answer begins within it. The ids of tool calls differ from those of other prompts.
     #[must_use]
     pub fn following(self, prompt: &str) -> Self {
-        let salt = hash(0, prompt);
+        let salt = fingerprint(0, prompt.as_bytes());
         match self.format.opens_reasoning(prompt) {
             true => Self { salt, ..self.in_reasoning() },
             false => Self { salt, ..self },
@@ -172,8 +173,9 @@ impl ResponseParser {
         mem::take(&mut self.out)
     }
 
-    /// Runs over a whole text.
-    pub(super) fn parse(mut self, text: &str) -> Response {
+    /// Takes a whole answer apart.
+    #[must_use]
+    pub fn parse(mut self, text: &str) -> Response {
         let mut response = Response::default();
         let pieces = self.push(text).into_iter().chain(self.finish());
         pieces.for_each(|piece| response.add(piece.event));
@@ -284,6 +286,9 @@ impl ResponseParser {
 
     /// Passes text on, without the white space that may stand beside a marker.
     fn text(&mut self, text: String, event: fn(String) -> ResponseEvent) {
+        if self.format == ResponseFormat::PLAIN {
+            return self.give(text.clone(), event(text));
+        }
         let core = text.trim();
         if core.is_empty() {
             self.space += &text;
@@ -344,10 +349,4 @@ fn begins(syntax: &CallSyntax, text: &str, blank: bool) -> Verdict {
 pub(super) fn overlap(text: &str, marker: &str) -> usize {
     let mut ends = marker.char_indices().map(|(end, _)| end).rev();
     ends.find(|&end| text.ends_with(&marker[..end])).unwrap_or(0)
-}
-
-/// FNV-1a.
-pub(super) fn hash(start: u64, text: &str) -> u64 {
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    text.bytes().fold(start ^ 0xcbf2_9ce4_8422_2325, mix)
 }
