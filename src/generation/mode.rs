@@ -24,7 +24,13 @@ impl GenerationMode {
     /// Whether several beginnings of one answer are followed at once.
     #[must_use]
     pub fn has_beams(self) -> bool {
-        !matches!(self, Self::GreedySearch | Self::Sample)
+        matches!(
+            self,
+            Self::BeamSearch
+                | Self::BeamSample
+                | Self::GroupBeamSearch
+                | Self::ConstrainedBeamSearch
+        )
     }
 }
 

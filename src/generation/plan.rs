@@ -317,7 +317,7 @@ impl Plan {
         self.stop.length.saturating_sub(tokens)
     }
 
-    /// How answers are found.
+    /// How answers are found, as the options say; a sampler of your own changes nothing.
     #[must_use]
     pub fn mode(&self) -> GenerationMode {
         self.mode
