@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::constraint::Constraint;
+use super::constraint::{Constraint, ForcedWords};
 use super::early_stopping::EarlyStopping;
 use crate::error::{Error, Result};
 use crate::generation::config::GenerationConfig;
@@ -113,7 +113,7 @@ impl GenerationConfig {
         }
         let option = |reason: String| Error::option("force_words_ids", reason);
         if let Some(id) =
-            words.iter().flat_map(|words| words.ids()).find(|&id| id as usize >= limits.vocab)
+            words.iter().flat_map(ForcedWords::ids).find(|&id| id as usize >= limits.vocab)
         {
             return Err(option(format!("id {id} is outside the vocabulary of {}", limits.vocab)));
         }
