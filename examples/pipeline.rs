@@ -22,9 +22,9 @@ use serde_json::{Map, Value};
 struct Arguments {
     /// A Hugging Face task name or alias, such as text-generation
     task: TaskName,
-    /// A Hub id, a folder (`./folder`) or a GGUF file
+    /// A Hub id, a folder (`./folder`) or a GGUF file; by default the model that Python takes for the task
     #[arg(long)]
-    model: String,
+    model: Option<String>,
     /// A GGUF file inside the Hub repository that --model names
     #[arg(long)]
     gguf_file: Option<String>,
@@ -72,7 +72,13 @@ fn run(arguments: Arguments) -> Result<Value, Error> {
         options =
             options.progress(|at| eprint!("\rloading {:3} %\r", 100 * at.done / at.total.max(1)));
     }
-    let source = match (ModelSource::from(arguments.model), arguments.revision) {
+    let source = match arguments.model {
+        Some(model) => ModelSource::from(model),
+        None => arguments.task.default_model().ok_or_else(|| {
+            usage("model", &format!("{} has no default model: name one", arguments.task))
+        })?,
+    };
+    let source = match (source, arguments.revision) {
         (ModelSource::Hub(repo), Some(revision)) => ModelSource::Hub(repo.revision(revision)),
         (_, Some(_)) => return Err(usage("revision", "only a Hub repository has revisions")),
         (source, None) => source,

@@ -1,5 +1,7 @@
 //! What a checkpoint says about generation.
 
+use std::path::PathBuf;
+
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
@@ -53,14 +55,33 @@ pub(crate) struct TaskParams {
     pub(crate) prefix: Option<String>,
 }
 
+/// The config.json that says it for every task.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TasksParams {
+    path: PathBuf,
+    fields: Map<String, Value>,
+}
+
 impl TaskParams {
-    /// Of an opened source, for the task of that name; nothing of a GGUF file.
+    /// Of an opened source, for the task of that name.
     pub(crate) fn read(files: &ModelFiles, task: &str) -> Result<Self> {
+        TasksParams::open(files)?.of(task)
+    }
+}
+
+impl TasksParams {
+    /// Of an opened source; nothing of a GGUF file.
+    pub(crate) fn open(files: &ModelFiles) -> Result<Self> {
         if files.gguf().is_some() {
             return Ok(Self::default());
         }
         let Some(path) = files.optional("config.json")? else { return Ok(Self::default()) };
-        let fields: Map<String, Value> = json::read(&path)?;
+        Ok(Self { fields: json::read(&path)?, path })
+    }
+
+    /// For the task of that name.
+    pub(crate) fn of(&self, task: &str) -> Result<TaskParams> {
+        let Self { path, fields } = self;
         let none = Map::new();
         let of_task = fields.get("task_specific_params").and_then(|tasks| tasks.get(task));
         let of_task = of_task.and_then(Value::as_object).unwrap_or(&none);
@@ -68,13 +89,12 @@ impl TaskParams {
             of_task.get("prefix").or_else(|| fields.get("prefix")).filter(|text| !text.is_null());
         let prefix = prefix.map(|prefix| match prefix {
             Value::String(prefix) => Ok(prefix.clone()),
-            other => Err(Error::malformed(
-                &path,
-                format!("field `prefix` is {other}; it should be text"),
-            )),
+            other => {
+                Err(Error::malformed(path, format!("field `prefix` is {other}; it should be text")))
+            }
         });
-        Ok(Self {
-            generation: GenerationConfig::read(&path, of_task)?,
+        Ok(TaskParams {
+            generation: GenerationConfig::read(path, of_task)?,
             prefix: prefix.transpose()?,
         })
     }

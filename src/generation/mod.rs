@@ -67,7 +67,7 @@ pub use draft::{CloneDrafter, Draft, DraftModel, Drafter, Drafting, PromptLookup
 #[cfg(feature = "tokio")]
 pub use futures::{AnswerStream, FutureStream};
 pub use generated::Generated;
-pub(crate) use load::TaskParams;
+pub(crate) use load::{TaskParams, TasksParams};
 pub use mode::GenerationMode;
 pub use plan::Plan;
 pub use processors::{CloneProcessor, LogitsProcessor};

@@ -18,6 +18,7 @@ mod arguments;
 mod builder;
 mod characters;
 mod classify;
+mod default_models;
 mod feature_extraction;
 mod fill_mask;
 mod flow;
@@ -31,6 +32,7 @@ mod tasks;
 mod text_classification;
 mod text_generation;
 mod text_ranking;
+mod text_to_text;
 mod token_classification;
 mod tokenize;
 mod zero_shot_classification;
@@ -56,6 +58,10 @@ pub use text_generation::{
     TextGenerationOptions, TextGenerationPipeline,
 };
 pub use text_ranking::{Ranked, TextRankingOptions, TextRankingPipeline};
+pub use text_to_text::{
+    SummarizationPipeline, Text2TextGenerationPipeline, TextToTextOptions, TranslationPipeline,
+    WrittenText,
+};
 pub use token_classification::{
     AggregationStrategy, Entity, TextOrWords, TokenClassificationOptions,
     TokenClassificationPipeline,

@@ -77,6 +77,11 @@ pub(super) trait TaskSteps: Sized {
         Ok(())
     }
 
+    /// The pipeline for the languages in a task's name.
+    fn for_languages(self, _source: &str, _target: &str) -> Result<Self> {
+        Err(Error::option("task", "has no languages; only the name of `translation` has them"))
+    }
+
     /// Checks the options and settles what they leave open.
     fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<Self>>;
 

@@ -12,10 +12,11 @@ use crate::pipeline::{
     Answer, Entity, FeatureExtractionOptions, FeatureExtractionPipeline, Features, FillMaskOptions,
     FillMaskPipeline, Filling, Generated, Input, LabelScore, Output, PipelineBuilder, Prompt,
     Question, QuestionAnsweringOptions, QuestionAnsweringPipeline, SentenceSimilarityOptions,
-    SentenceSimilarityPipeline, TaskPipeline, TextClassificationOptions,
-    TextClassificationPipeline, TextGenerationOptions, TextGenerationPipeline, TextOrPair,
-    TextOrWords, TextRankingOptions, TextRankingPipeline, TokenClassificationOptions,
-    TokenClassificationPipeline, ZeroShotClassification, ZeroShotClassificationOptions,
+    SentenceSimilarityPipeline, SummarizationPipeline, TaskPipeline, Text2TextGenerationPipeline,
+    TextClassificationOptions, TextClassificationPipeline, TextGenerationOptions,
+    TextGenerationPipeline, TextOrPair, TextOrWords, TextRankingOptions, TextRankingPipeline,
+    TextToTextOptions, TokenClassificationOptions, TokenClassificationPipeline,
+    TranslationPipeline, WrittenText, ZeroShotClassification, ZeroShotClassificationOptions,
     ZeroShotClassificationPipeline,
 };
 use crate::source::{ModelFiles, ModelSource};
@@ -119,6 +120,15 @@ macro_rules! tasks {
                     Self::load(files, options)
                 }
 
+                fn named(self, name: &TaskName) -> Result<Self> {
+                    match &name.languages {
+                        None => Ok(self),
+                        Some((source, target)) => {
+                            skeleton::TaskSteps::for_languages(self, source, target)
+                        }
+                    }
+                }
+
                 fn call(&self, input: Input, options: Map<String, Value>) -> Result<Output> {
                     skeleton::call(self, input, options)
                 }
@@ -190,6 +200,12 @@ tasks! {
     /// Returns one vector per text, and the similarity of texts.
     SentenceSimilarity, "sentence-similarity", aliases ["embeddings"],
         sentence_similarity: SentenceSimilarityPipeline(String, SentenceSimilarityOptions) -> Vec<f32>;
+    /// Summarizes texts.
+    Summarization, "summarization", aliases [],
+        summarization: SummarizationPipeline(String, TextToTextOptions) -> Vec<WrittenText>;
+    /// Makes texts of texts with an encoder-decoder.
+    Text2TextGeneration, "text2text-generation", aliases [],
+        text2text_generation: Text2TextGenerationPipeline(String, TextToTextOptions) -> Vec<WrittenText>;
     /// Classifies a text or a pair of texts.
     TextClassification, "text-classification", aliases ["sentiment-analysis"],
         text_classification: TextClassificationPipeline(TextOrPair, TextClassificationOptions) -> Vec<LabelScore>;
@@ -202,6 +218,9 @@ tasks! {
     /// Finds the named entities of texts.
     TokenClassification, "token-classification", aliases ["ner"],
         token_classification: TokenClassificationPipeline(TextOrWords, TokenClassificationOptions) -> Vec<Entity>;
+    /// Translates texts. The name may hold languages: `translation_en_to_fr`.
+    Translation, "translation", aliases [],
+        translation: TranslationPipeline(String, TextToTextOptions) -> Vec<WrittenText>;
     /// Scores a text against labels of your own.
     ZeroShotClassification, "zero-shot-classification", aliases [],
         zero_shot_classification: ZeroShotClassificationPipeline(String, ZeroShotClassificationOptions) -> ZeroShotClassification;

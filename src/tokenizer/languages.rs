@@ -149,6 +149,11 @@ impl Languages {
         Ok((self.mark != Mark::Target).then_some(token.id))
     }
 
+    /// Whether both languages must be given.
+    pub(super) fn are_needed(&self) -> bool {
+        self.mark != Mark::Target
+    }
+
     fn no_target(&self) -> Error {
         let examples: Vec<_> = self.codes().take(3).collect();
         let reason = format!("no language is given; for example {}", examples.join(", "));

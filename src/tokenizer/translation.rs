@@ -76,6 +76,11 @@ impl Tokenizer {
         Ok(Self { shared: Arc::clone(&self.shared), template, side: Side::Target })
     }
 
+    /// Whether a translation needs both languages: all classes that know languages but Marian.
+    pub(crate) fn needs_languages(&self) -> bool {
+        self.known_languages().is_some_and(Languages::are_needed)
+    }
+
     fn known_languages(&self) -> Option<&Languages> {
         self.shared.settings.languages.as_ref()
     }

@@ -28,6 +28,7 @@ enum Kind {
 pub fn any(random: &mut Random, task: Task) -> Map<String, Value> {
     let known = match task {
         Task::TextGeneration => GENERATION,
+        Task::Summarization | Task::Translation | Task::Text2TextGeneration => TEXT_TO_TEXT,
         Task::FillMask => &[("top_k", Kind::Count), ("targets", Kind::Texts), KWARGS],
         Task::QuestionAnswering => QUESTIONS,
         Task::TokenClassification => TOKENS,
@@ -45,7 +46,10 @@ pub fn any(random: &mut Random, task: Task) -> Map<String, Value> {
     if random.once_in(20) {
         options.extend(mutate::fields(random, &["unheard", "Top_K", ""], 1));
     }
-    if matches!(task, Task::TextGeneration) {
+    if matches!(
+        task,
+        Task::TextGeneration | Task::Summarization | Task::Translation | Task::Text2TextGeneration
+    ) {
         // Else most runs would only take long.
         options.entry("max_new_tokens").or_insert(json!(2));
     }
@@ -132,6 +136,30 @@ const GENERATION: &[(&str, Kind)] = &[
     ("documents", Kind::Texts),
     ("chat_template_kwargs", Kind::Object),
     ("tokenizer_encode_kwargs", Kind::Object),
+];
+
+const TEXT_TO_TEXT: &[(&str, Kind)] = &[
+    ("max_new_tokens", Kind::Count),
+    MAX_LENGTH,
+    ("min_length", Kind::Count),
+    ("num_beams", Kind::Count),
+    ("num_return_sequences", Kind::Count),
+    ("length_penalty", Kind::Number),
+    ("early_stopping", Kind::Flag),
+    ("do_sample", Kind::Flag),
+    ("no_repeat_ngram_size", Kind::Count),
+    ("encoder_no_repeat_ngram_size", Kind::Count),
+    ("encoder_repetition_penalty", Kind::Number),
+    ("forced_bos_token_id", Kind::Id),
+    ("decoder_start_token_id", Kind::Id),
+    ("clean_up_tokenization_spaces", Kind::Flag),
+    ("return_tensors", Kind::Flag),
+    ("split_long_texts", Kind::Flag),
+    ("src_lang", Kind::Name(mutate::TEXTS)),
+    ("tgt_lang", Kind::Name(mutate::TEXTS)),
+    ("stop_sequence", Kind::Name(mutate::TEXTS)),
+    TRUNCATION,
+    BATCH_SIZE,
 ];
 
 const CLASSIFICATION: &[(&str, Kind)] = &[

@@ -73,7 +73,7 @@ fn errors_name_what_would_work() {
     assert_eq!(ids.last(), Some(&legacy.language_id("fra_Latn").unwrap()));
     let m2m100 = tokenizer("m2m100-fairseq-bpe");
     assert_eq!(m2m100.language_id("fr").unwrap(), m2m100.language_id("__fr__").unwrap());
-    says(m2m100.forced_bos_id("fra_Latn").unwrap_err(), &["fr", "fa"]);
+    says(m2m100.forced_bos_id("fra_Latn").unwrap_err(), &["fr and 99 more"]);
     let marian = tokenizer("marian");
     assert_eq!(marian.languages(), [">>fra<<", ">>deu<<", ">>cmn_Hans<<"]);
     let told = marian.with_languages(None, Some("fra")).unwrap().encode("The house.").unwrap();

@@ -1,0 +1,161 @@
+//! `summarization`, `translation` and `text2text-generation`: a text becomes another.
+//!
+//! Mirrors `pipelines/text2text_generation.py` of transformers 4.57, the last version that has it.
+
+mod options;
+mod output;
+mod prepare;
+mod sentences;
+mod stream;
+mod tasks;
+mod work;
+
+use std::sync::Arc;
+
+pub use options::TextToTextOptions;
+pub use output::WrittenText;
+pub use tasks::{SummarizationPipeline, Text2TextGenerationPipeline, TranslationPipeline};
+
+use crate::error::{Error, Result};
+use crate::generation::{GenerationConfig, Plan, TasksParams};
+use crate::models::{AutoModel, Seq2SeqLm};
+use crate::options::LoadOptions;
+use crate::source::ModelFiles;
+use crate::tokenizer::{EncodeOptions, Tokenizer};
+use crate::warning::warn;
+
+/// Which of the three tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text2Text,
+    Summarization,
+    Translation,
+}
+
+/// What the three tasks share.
+#[derive(Debug, Clone)]
+struct TextToText {
+    kind: Kind,
+    model: Arc<dyn Seq2SeqLm>,
+    tokenizer: Tokenizer,
+    /// What the model and the pipeline say about generation.
+    stored: GenerationConfig,
+    /// What config.json says for each task.
+    params: Arc<TasksParams>,
+    /// The task's name where it holds languages.
+    languages: Option<(String, String)>,
+    defaults: GenerationConfig,
+    /// Goes before every text.
+    prefix: String,
+}
+
+impl Kind {
+    /// The name of the task.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text2Text => "text2text-generation",
+            Self::Summarization => "summarization",
+            Self::Translation => "translation",
+        }
+    }
+
+    /// What the fields of the output begin with.
+    fn return_name(self) -> &'static str {
+        match self {
+            Self::Text2Text => "generated",
+            Self::Summarization => "summary",
+            Self::Translation => "translation",
+        }
+    }
+}
+
+impl TextToText {
+    fn of(kind: Kind, model: Arc<dyn Seq2SeqLm>, tokenizer: Tokenizer) -> Self {
+        let stored = own_defaults(&GenerationConfig::from_tokenizer(&tokenizer));
+        let (params, prefix) = (Arc::default(), String::new());
+        let defaults = stored.clone();
+        Self { kind, model, tokenizer, stored, params, languages: None, defaults, prefix }
+    }
+
+    fn load(kind: Kind, files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        let model = AutoModel::from_files::<dyn Seq2SeqLm>(files, options)?;
+        let tokenizer = Tokenizer::from_files(files)?;
+        let stored = own_defaults(&GenerationConfig::from_files(files, &tokenizer)?);
+        let params = Arc::new(TasksParams::open(files)?);
+        Self { stored, params, ..Self::of(kind, model, tokenizer) }.with_params_of(kind.name())
+    }
+
+    /// The options of generation and the prefix that the model names for a task.
+    fn with_params_of(self, task: &str) -> Result<Self> {
+        let params = self.params.of(task)?;
+        let defaults = self.stored.clone().overlaid(&params.generation);
+        Ok(Self { defaults, prefix: params.prefix.unwrap_or_default(), ..self })
+    }
+
+    /// The pipeline of `translation_xx_to_yy`.
+    fn for_languages(self, source: &str, target: &str) -> Result<Self> {
+        let named = self.with_params_of(&format!("translation_{source}_to_{target}"))?;
+        Ok(Self { languages: Some((source.to_owned(), target.to_owned())), ..named })
+    }
+
+    /// The call's options over the pipeline's.
+    fn config(&self, options: &TextToTextOptions) -> Result<GenerationConfig> {
+        let mut config = self.defaults.clone().overlaid(&options.generation);
+        if let Some(sequence) = &options.stop_sequence {
+            let encode = EncodeOptions::default().add_special_tokens(false);
+            let ids = self.tokenizer.encode_with(sequence.as_str(), &encode)?.ids;
+            let [first, rest @ ..] = ids.as_slice() else {
+                return Err(Error::option("stop_sequence", "has no tokens"));
+            };
+            if !rest.is_empty() {
+                warn(
+                    "of a stop sequence of several tokens only the first ends the text: use `stop_strings`",
+                );
+            }
+            config = config.eos_token_id(vec![*first]);
+        }
+        Ok(config)
+    }
+
+    /// What the decoder begins with.
+    fn start(&self, config: &GenerationConfig, options: &TextToTextOptions) -> Result<u32> {
+        let start = options.decoder_start_token_id.or_else(|| self.model.start_id());
+        start.or(config.bos_token_id).ok_or_else(|| {
+            let reason = "the model names no token to begin with: set it";
+            Error::option("decoder_start_token_id", reason)
+        })
+    }
+
+    /// How the decoder goes on after `start`.
+    fn plan(
+        &self,
+        start: u32,
+        source: &[u32],
+        config: &GenerationConfig,
+        options: &TextToTextOptions,
+    ) -> Result<Plan> {
+        let (limits, tokenizer) = (self.model.limits(), Some(&self.tokenizer));
+        let mut plan = config.plan_with_source(&[start], source, limits, tokenizer)?;
+        for processor in &options.logits_processor {
+            plan = plan.with_processor(processor.clone());
+        }
+        for criterion in &options.stopping_criteria {
+            plan = plan.with_stopping_criterion(criterion.clone());
+        }
+        Ok(plan)
+    }
+}
+
+/// What the model says, and over it the defaults of the pipelines: transformers lets its pipelines' win,
+/// but for a length that the model states.
+fn own_defaults(stored: &GenerationConfig) -> GenerationConfig {
+    let pipeline = GenerationConfig::default().num_beams(4);
+    let pipeline = match stored.max_length {
+        Some(length) if length != GLOBAL_MAX_LENGTH => pipeline,
+        _ => pipeline.max_new_tokens(256),
+    };
+    stored.clone().overlaid(&pipeline)
+}
+
+/// The length that transformers generates to where nobody says one.
+const GLOBAL_MAX_LENGTH: usize = 20;

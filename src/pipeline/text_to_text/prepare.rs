@@ -1,0 +1,90 @@
+//! From a text to what the encoder reads.
+
+use crate::error::{Error, Result};
+use crate::generation::GenerationConfig;
+use crate::pipeline::text_to_text::sentences::parts;
+use crate::pipeline::text_to_text::{Kind, TextToText, TextToTextOptions};
+use crate::pipeline::tokenize::{Rows, TokenizerOptions};
+use crate::tokenizer::{Encoding, Unfit};
+
+/// How texts are read in one call, and what the decoder is asked for.
+pub(super) struct Reading {
+    rows: Rows,
+    prefix: String,
+    pub(super) splits: bool,
+    pub(super) config: GenerationConfig,
+    pub(super) start: u32,
+}
+
+impl TextToText {
+    /// Settles what the options leave open.
+    pub(super) fn reading(&self, options: &TextToTextOptions) -> Result<Reading> {
+        options.check(self.kind)?;
+        let mut config = self.config(options)?;
+        let mut tokenizer = self.tokenizer.clone();
+        let mut prefix = self.prefix.clone();
+        if self.kind == Kind::Translation && !tokenizer.languages().is_empty() {
+            let asked = (options.src_lang.as_deref(), options.tgt_lang.as_deref());
+            let named = self.languages.as_ref().map(|(from, to)| (from.as_str(), to.as_str()));
+            let (source, target) = match (asked, named) {
+                ((None, None), Some((source, target))) => (Some(source), Some(target)),
+                _ => asked,
+            };
+            if tokenizer.needs_languages() {
+                let (Some(source), Some(target)) = (source, target) else {
+                    return Err(self.missing_language(source.is_none()));
+                };
+                tokenizer = tokenizer.with_languages(Some(source), Some(target))?;
+                config.forced_bos_token_id = self.tokenizer.forced_bos_id(target)?;
+                prefix.clear();
+            } else if let Some(target) = asked.1 {
+                tokenizer = tokenizer.with_languages(None, Some(target))?;
+            }
+        }
+        let of_rows = TokenizerOptions { truncation: options.truncation, ..Default::default() };
+        let start = self.start(&config, options)?;
+        let rows = Rows::new(&tokenizer, self.model.encoder(), Some(&of_rows));
+        Ok(Reading { rows, prefix, splits: options.splits(), config, start })
+    }
+
+    fn missing_language(&self, is_source: bool) -> Error {
+        let option = if is_source { "src_lang" } else { "tgt_lang" };
+        let known = self.tokenizer.languages();
+        let few: Vec<_> = known.iter().take(5).copied().collect();
+        Error::option(
+            option,
+            format!(
+                "this model translates between {} languages and needs both `src_lang` and `tgt_lang`: {}{}",
+                known.len(),
+                few.join(", "),
+                if known.len() > few.len() { ", …" } else { "" }
+            ),
+        )
+    }
+}
+
+impl Reading {
+    /// The rows of a text: one, or the parts of a long one.
+    pub(super) fn rows_of(&self, text: &str) -> Result<Vec<Encoding>> {
+        if text.trim().is_empty() {
+            return Err(Error::input("the text is empty"));
+        }
+        if !self.splits {
+            return Ok(vec![self.row(text)?]);
+        }
+        let fits = |part: &str| match self.rows.whole(self.prefixed(part).as_str().into()) {
+            Ok(row) => Ok(row.len() <= self.rows.longest()),
+            Err(Unfit::TooLong(_)) => Ok(false),
+            Err(unfit) => Err(unfit.into()),
+        };
+        parts(text, fits)?.into_iter().map(|part| self.row(part)).collect()
+    }
+
+    fn row(&self, text: &str) -> Result<Encoding> {
+        Ok(self.rows.row(self.prefixed(text).as_str().into())?)
+    }
+
+    fn prefixed(&self, text: &str) -> String {
+        format!("{}{text}", self.prefix)
+    }
+}

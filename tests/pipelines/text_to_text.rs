@@ -1,0 +1,223 @@
+//! `summarization`, `translation` and `text2text-generation` against Python's, on the tiny checkpoints of
+//! `make_text_to_text.py`.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use sconce::generation::GenerationConfig;
+use sconce::models::{AutoModel, CausalLm, Seq2SeqLm};
+use sconce::pipeline::{
+    Pipeline, SummarizationPipeline, TaskName, TextToTextOptions, TranslationPipeline,
+    TruncationReport,
+};
+use sconce::tokenizer::TruncationStrategy;
+use sconce::{LoadOptions, ModelSource};
+use serde_json::Value;
+
+use super::options;
+
+/// The pipeline of a golden, and its calls.
+fn golden(name: &str) -> (tempfile::TempDir, Pipeline, Vec<Value>) {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let golden = goldens.join("text_to_text").join(name);
+    let text = fs::read_to_string(golden.join("golden.json")).unwrap();
+    let read: Value = serde_json::from_str(&text).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "generation_config.json", "model.safetensors"] {
+        fs::copy(golden.join(file), folder.path().join(file)).unwrap();
+    }
+    for (name, source) in read["models"].as_object().unwrap() {
+        let source = goldens.join("tokenizers/models").join(source.as_str().unwrap());
+        fs::copy(source, folder.path().join(name)).unwrap();
+    }
+    for (name, content) in read["files"].as_object().unwrap() {
+        fs::write(folder.path().join(name), content.to_string()).unwrap();
+    }
+    let task: TaskName = read["task"].as_str().unwrap().parse().unwrap();
+    let source = ModelSource::directory(folder.path());
+    let pipeline = Pipeline::open(task, source, LoadOptions::default()).unwrap();
+    (folder, pipeline, read["calls"].as_array().unwrap().clone())
+}
+
+fn summarization(name: &str) -> (tempfile::TempDir, SummarizationPipeline) {
+    let (folder, pipeline, _) = golden(name);
+    let Pipeline::Summarization(pipeline) = pipeline else { panic!() };
+    (folder, pipeline)
+}
+
+fn translation(name: &str) -> (tempfile::TempDir, TranslationPipeline) {
+    let (folder, pipeline, _) = golden(name);
+    let Pipeline::Translation(pipeline) = pipeline else { panic!() };
+    (folder, pipeline)
+}
+
+fn short() -> TextToTextOptions {
+    GenerationConfig::default().max_new_tokens(12).into()
+}
+
+const TEXT: &str = "The house is wonderful, and the children are here; isn't it so ?";
+const TEXTS: [&str; 5] = [TEXT, "Hello, world!", "The year 2024 has 366 days.", "a", "Bonjour !"];
+
+/// Every call: outputs equal, and an error wherever Python has one.
+#[test]
+fn text_to_text_outputs_are_pythons() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/text_to_text");
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for entry in fs::read_dir(goldens).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let (_folder, pipeline, calls) = golden(&name);
+        for call in calls {
+            count += 1;
+            let outcome = pipeline.call(&call["input"], options(&call["options"])).map(Value::from);
+            let problem = match (call.get("output"), outcome) {
+                (Some(expected), Ok(found)) if *expected == found => continue,
+                (Some(expected), Ok(found)) => format!("\n  {found}\n  {expected}"),
+                (Some(_), Err(error)) => error.to_string(),
+                (None, Ok(found)) => format!("no error but {found}"),
+                (None, Err(error)) if error.is_caller_error() => continue,
+                (None, Err(error)) => format!("{error:?}"),
+            };
+            let input: String = call["input"].to_string().chars().take(60).collect();
+            wrong.push(format!("{name}: {input} {}: {problem}", call["options"]));
+        }
+    }
+    assert!(count > 150, "only {count} calls");
+    assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn batches_of_any_size_give_what_each_text_gets_alone() {
+    let (_folder, pipeline) = summarization("summarization-bart");
+    let texts: Vec<_> = (0..40).map(|number| TEXTS[number % 5]).collect();
+    let sampled =
+        GenerationConfig::default().max_new_tokens(8).do_sample(true).num_beams(1).seed(5);
+    for options in [short(), sampled.into()] {
+        let alone = TEXTS.map(|text| pipeline.run_with(text, &options).unwrap());
+        for batch_size in [None, Some(1), Some(3), Some(64)] {
+            let mut options = options.clone();
+            options.batch_size = batch_size;
+            let found = pipeline.run_batch(texts.clone(), &options).unwrap();
+            assert_eq!(found.len(), texts.len());
+            for (number, found) in found.iter().enumerate() {
+                assert_eq!(*found, alone[number % 5], "{batch_size:?} {number}");
+            }
+        }
+    }
+}
+
+#[test]
+fn streams_are_the_greedy_text() {
+    for name in ["translation-marian", "translation-t5"] {
+        let (_folder, pipeline) = translation(name);
+        let mut greedy = short();
+        greedy.generation = greedy.generation.num_beams(1);
+        for text in TEXTS {
+            let whole = pipeline.run_with(text, &greedy).unwrap();
+            let pieces = pipeline.stream_text_with(text, &short()).unwrap().into_text().unwrap();
+            assert_eq!(whole[0].text().unwrap(), pieces, "{name}");
+        }
+        let mut beams = short();
+        beams.generation = beams.generation.num_beams(2);
+        let error = pipeline.stream_text_with(TEXT, &beams).unwrap_err();
+        assert!(error.is_caller_error() && error.to_string().contains("num_beams"), "{error}");
+    }
+}
+
+#[test]
+fn long_texts_are_cut_and_reported_or_split_and_joined() {
+    let (_folder, pipeline) = summarization("summarization-t5");
+    let long = TEXTS[..3].join(" ").repeat(4);
+    let report = TruncationReport::default();
+    let cut =
+        short().truncation(TruncationStrategy::LongestFirst).truncation_report(report.clone());
+    let summaries = pipeline.run_batch(["a", long.as_str(), TEXT, long.as_str()], &cut).unwrap();
+    assert_eq!((summaries.len(), report.inputs()), (4, vec![1, 3]));
+
+    let split = short().split_long_texts(true);
+    let joined = pipeline.run_with(long.as_str(), &split).unwrap();
+    assert_eq!(joined.len(), 1);
+    assert!(joined[0].text().unwrap().len() > summaries[1][0].text().unwrap().len());
+    assert_eq!(pipeline.run_with("a", &split).unwrap(), pipeline.run_with("a", &short()).unwrap());
+    let error = pipeline.run_with("a", &split.clone().return_tensors(true)).unwrap_err();
+    assert!(error.to_string().contains("return_tensors"), "{error}");
+    let word = "wonderful".repeat(80);
+    let error = pipeline.run_with(word, &split).unwrap_err();
+    assert!(error.is_caller_error() && error.to_string().contains("word"), "{error}");
+
+    let (_folder, pipeline) = summarization("summarization-bart");
+    let error = pipeline.run_with(long.repeat(4), &short()).unwrap_err();
+    assert!(error.is_caller_error() && error.to_string().contains("`truncation`"), "{error}");
+}
+
+#[test]
+fn wrong_requests_name_what_would_work() {
+    let says = |error: sconce::Error, parts: &[&str]| {
+        assert!(error.is_caller_error(), "{error:?}");
+        let error = error.to_string();
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    };
+    let (folder, nllb) = translation("translation-nllb");
+    says(nllb.run(TEXT).unwrap_err(), &["src_lang", "tgt_lang", "ace_Arab"]);
+    let from = short().src_lang("eng_Latn");
+    says(nllb.run_with(TEXT, &from).unwrap_err(), &["`tgt_lang`", "202 languages"]);
+    let unknown = from.tgt_lang("french");
+    says(nllb.run_with(TEXT, &unknown).unwrap_err(), &["`tgt_lang`", "\"french\"", "fra_Latn"]);
+    says(
+        nllb.run_with(" \n", &short().src_lang("eng_Latn").tgt_lang("fra_Latn")).unwrap_err(),
+        &["empty"],
+    );
+    let files = ModelSource::directory(folder.path()).open().unwrap();
+    let error = AutoModel::from_files::<dyn CausalLm>(&files, &LoadOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("dyn Seq2SeqLm"), "{error}");
+
+    let (_folder, summarizer) = summarization("summarization-t5");
+    says(
+        summarizer.run_with(TEXT, &short().tgt_lang("fr")).unwrap_err(),
+        &["tgt_lang", "translation"],
+    );
+    let second = short().truncation(TruncationStrategy::OnlySecond);
+    says(summarizer.run_with(TEXT, &second).unwrap_err(), &["truncation", "second"]);
+    let (_folder, translator) = translation("translation-t5");
+    let split = short().split_long_texts(true);
+    says(translator.run_with(TEXT, &split).unwrap_err(), &["split_long_texts", "summarization"]);
+    let decoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/llama-tiny");
+    let error = Pipeline::summarization(decoder).build().unwrap_err();
+    assert!(error.to_string().contains("dyn CausalLm"), "{error}");
+}
+
+/// A pipeline of parts knows no more than its tokenizer says, and can be told the rest.
+#[test]
+fn pipelines_are_made_of_parts() {
+    let (folder, whole) = translation("translation-t5");
+    let files = ModelSource::directory(folder.path()).open().unwrap();
+    let model = AutoModel::from_files::<dyn Seq2SeqLm>(&files, &LoadOptions::default()).unwrap();
+    let parts = TranslationPipeline::from_parts(model, whole.tokenizer().clone())
+        .with_generation_config(whole.generation_config().clone())
+        .with_prefix(whole.prefix());
+    assert_eq!(whole.prefix(), "translate English to French: ");
+    assert_eq!(parts.run_with(TEXT, &short()).unwrap(), whole.run_with(TEXT, &short()).unwrap());
+    let plain = Pipeline::translation(folder.path()).build().unwrap();
+    assert_eq!(plain.prefix(), "");
+    let named = plain.between("en", "fr").unwrap();
+    assert_eq!(named.run_with(TEXT, &short()).unwrap(), whole.run_with(TEXT, &short()).unwrap());
+}
+
+#[test]
+fn short_texts_are_warned_of_where_max_length_counts() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&told);
+    // Another test of this binary may have set the hook.
+    let is_first =
+        sconce::pipeline::on_warning(move |text| sink.lock().unwrap().push(text.to_owned()));
+    let (_folder, pipeline) = summarization("summarization-bart");
+    pipeline.run_batch(["a", "b"], &TextToTextOptions::default()).unwrap();
+    if is_first {
+        let told = told.lock().unwrap();
+        assert_eq!(
+            told.iter().filter(|text| text.contains("max_length is 30")).count(),
+            1,
+            "{told:?}"
+        );
+    }
+}
