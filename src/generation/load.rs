@@ -79,6 +79,12 @@ impl TasksParams {
         Ok(Self { fields: json::read(&path)?, path })
     }
 
+    /// The first task whose name begins so.
+    pub(crate) fn named(&self, beginning: &str) -> Option<&str> {
+        let tasks = self.fields.get("task_specific_params")?.as_object()?;
+        tasks.keys().map(String::as_str).find(|task| task.starts_with(beginning))
+    }
+
     /// For the task of that name.
     pub(crate) fn of(&self, task: &str) -> Result<TaskParams> {
         let Self { path, fields } = self;

@@ -42,8 +42,10 @@ struct TextToText {
     stored: GenerationConfig,
     /// What config.json says for each task.
     params: Arc<TasksParams>,
-    /// The task's name where it holds languages.
+    /// Those in the task's name.
     languages: Option<(String, String)>,
+    /// The task of the model that a translation without languages is taken for.
+    taken_for: Option<String>,
     defaults: GenerationConfig,
     /// Goes before every text.
     prefix: String,
@@ -72,9 +74,18 @@ impl Kind {
 impl TextToText {
     fn of(kind: Kind, model: Arc<dyn Seq2SeqLm>, tokenizer: Tokenizer) -> Self {
         let stored = own_defaults(&GenerationConfig::from_tokenizer(&tokenizer));
-        let (params, prefix) = (Arc::default(), String::new());
         let defaults = stored.clone();
-        Self { kind, model, tokenizer, stored, params, languages: None, defaults, prefix }
+        Self {
+            kind,
+            model,
+            tokenizer,
+            stored,
+            params: Arc::default(),
+            languages: None,
+            taken_for: None,
+            defaults,
+            prefix: String::new(),
+        }
     }
 
     fn load(kind: Kind, files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
@@ -82,7 +93,18 @@ impl TextToText {
         let tokenizer = Tokenizer::from_files(files)?;
         let stored = own_defaults(&GenerationConfig::from_files(files, &tokenizer)?);
         let params = Arc::new(TasksParams::open(files)?);
-        Self { stored, params, ..Self::of(kind, model, tokenizer) }.with_params_of(kind.name())
+        let loaded = Self { stored, params, ..Self::of(kind, model, tokenizer) };
+        // As transformers' `pipeline` does.
+        let taken_for = match kind {
+            Kind::Translation => loaded.params.named("translation").map(str::to_owned),
+            Kind::Text2Text | Kind::Summarization => None,
+        };
+        let task = taken_for.as_deref().unwrap_or(kind.name());
+        let languages = match task.split('_').collect::<Vec<_>>().as_slice() {
+            [_, source, _, target] => Some(((*source).to_owned(), (*target).to_owned())),
+            _ => None,
+        };
+        Ok(Self { languages, taken_for: taken_for.clone(), ..loaded.with_params_of(task)? })
     }
 
     /// The options of generation and the prefix that the model names for a task.
@@ -95,12 +117,22 @@ impl TextToText {
     /// The pipeline of `translation_xx_to_yy`.
     fn for_languages(self, source: &str, target: &str) -> Result<Self> {
         let named = self.with_params_of(&format!("translation_{source}_to_{target}"))?;
-        Ok(Self { languages: Some((source.to_owned(), target.to_owned())), ..named })
+        let languages = Some((source.to_owned(), target.to_owned()));
+        Ok(Self { languages, taken_for: None, ..named })
     }
 
     /// The call's options over the pipeline's.
     fn config(&self, options: &TextToTextOptions) -> Result<GenerationConfig> {
         let mut config = self.defaults.clone().overlaid(&options.generation);
+        if let (Some(new), Some(_), None) = (
+            config.max_new_tokens,
+            options.generation.max_length,
+            options.generation.max_new_tokens,
+        ) {
+            warn(&format!(
+                "`max_new_tokens`, which is {new} by default, goes before `max_length`: set it"
+            ));
+        }
         if let Some(sequence) = &options.stop_sequence {
             let encode = EncodeOptions::default().add_special_tokens(false);
             let ids = self.tokenizer.encode_with(sequence.as_str(), &encode)?.ids;

@@ -6,8 +6,8 @@
     cargo test --test pipelines text_to_text
 
 Writes tests/goldens/text_to_text/<name>/: config.json, generation_config.json and model.safetensors, and golden.json: the
-task, the tokenizer's files (models of `tokenizers/models` by their names in the folder, and JSON), and calls (input, options,
-output, or the error that Python raises). Seeds are tried until every output is the same in f32 and f64, so that rounding
+task, the tokenizer's files (models of `tokenizers/models` by their names in the folder, and JSON), the prefix and the options
+of generation that the pipeline has by default, and calls (input, options, output, or the error that Python raises). Seeds are tried until every output is the same in f32 and f64, so that rounding
 decides nothing.
 """
 
@@ -34,8 +34,10 @@ TEXT = "The house is wonderful, and the children are here; isn't it so ?"
 MANY = [TEXT, "Hello, world!", "The year 2024 has 366 days.", "Bonjour, le monde ! Ça va ?", "a"]
 SHORT = {"max_new_tokens": 12}
 
+# Without a length of its own, a model writes 256 tokens: too many for rounding to decide nothing.
+OPEN = [{}, {"max_length": 9}]
 GENERATION = [
-    {}, SHORT, {"num_beams": 1} | SHORT, {"num_beams": 2, "num_return_sequences": 2} | SHORT, {"max_length": 9}, {"max_length": 9, "max_new_tokens": None},
+    SHORT, {"num_beams": 1} | SHORT, {"num_beams": 2, "num_return_sequences": 2} | SHORT, {"max_length": 9, "max_new_tokens": None},
     {"min_new_tokens": 8} | SHORT, {"no_repeat_ngram_size": 2} | SHORT, {"repetition_penalty": 1.7} | SHORT,
     {"encoder_no_repeat_ngram_size": 1} | SHORT, {"length_penalty": 2.0, "early_stopping": True} | SHORT,
     {"return_tensors": True} | SHORT, {"return_tensors": False} | SHORT, {"return_text": True} | SHORT,
@@ -86,7 +88,7 @@ def marian():
         "config": dict(model_type="marian", vocab_size=len(tokens), max_position_embeddings=64, static_position_embeddings=True,
                        scale_embedding=True, activation_function="swish", bad_words_ids=[[pad]]) | ids | BART,
         "generation": ids | {"max_length": 32, "num_beams": 6, "bad_words_ids": [[pad]], "renormalize_logits": True},
-        "calls": list(calls(TEXT, [
+        "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN] + [
             (">>fra<< " + TEXT, SHORT), (TEXT, {"src_lang": "en"} | SHORT), (TEXT, {"src_lang": "en", "tgt_lang": ">>fra<<", "_prefix": ">>fra<< "} | SHORT),
         ])),
     }
@@ -120,7 +122,7 @@ def cases():
                        forced_bos_token_id=0, forced_eos_token_id=2, pad_token_id=1, bos_token_id=0, eos_token_id=2, prefix=" ") | BART,
         "generation": dict(decoder_start_token_id=2, forced_bos_token_id=0, forced_eos_token_id=2, pad_token_id=1, bos_token_id=0, eos_token_id=2,
                            max_length=30, min_length=8, num_beams=4, no_repeat_ngram_size=3, early_stopping=True, length_penalty=2.0),
-        "calls": list(calls(TEXT)),
+        "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN])),
     }
     yield "translation-marian", marian()
     spm = lambda name: {"sentencepiece.bpe.model": f"{name}.model"}
@@ -176,6 +178,18 @@ def run(case, folder, dtype):
     return results
 
 
+DEFAULTS = ["max_new_tokens", "max_length", "min_length", "num_beams", "length_penalty", "early_stopping", "no_repeat_ngram_size",
+            "forced_bos_token_id", "bad_words_ids", "renormalize_logits"]
+
+
+def defaults(case, folder):
+    """What the pipeline has that is not everyone's default."""
+    runner = pipeline(case["task"], model=str(folder), device="cpu")
+    ours, common = runner.generation_config, GenerationConfig()
+    return {"prefix": runner.prefix or "", "defaults": {
+        name: value for name in DEFAULTS if (value := getattr(ours, name)) != getattr(common, name)}}
+
+
 def main():
     wanted = sys.argv[1:]
     for name, case in cases():
@@ -195,6 +209,7 @@ def main():
                 out = HERE / "text_to_text" / name
                 shutil.rmtree(out, ignore_errors=True)
                 out.mkdir(parents=True)
+                own = defaults(case, folder)
                 for file in ["config.json", "generation_config.json", "model.safetensors"]:
                     shutil.copy(folder / file, out / file)
                 break
@@ -206,7 +221,7 @@ def main():
             lines.append(json.dumps({"input": given, "options": options} | result, ensure_ascii=False))
         head = {"made_with": f"transformers {transformers.__version__}", "task": case["task"], "models": case["models"],
                 "files": case.get("more", {}) | {"tokenizer_config.json": case["tokenizer"]}}
-        head = json.dumps(head, ensure_ascii=False)
+        head = json.dumps(head | own, ensure_ascii=False)
         (out / "golden.json").write_text(head[:-1] + ', "calls": [\n ' + ",\n ".join(lines) + "\n]}\n")
         print(name, "seed", seed, len(lines), "calls", sum("error" in result for result in results), "errors",
               sum(file.stat().st_size for file in out.iterdir()), "bytes")

@@ -20,6 +20,7 @@ import warnings
 
 import sentencepiece
 import transformers
+from sentencepiece import sentencepiece_model_pb2 as spm_pb2
 from transformers import AutoTokenizer
 
 transformers.logging.set_verbosity_error()
@@ -72,6 +73,10 @@ OTHER = [
 ]
 
 
+# Two ways to cut these have the same score, as sums in single precision.
+TIES = ["txAqqqn xqqq", "xnqqqQqQQzoat qqqn qqqx wnaqqqnes"]
+
+
 def train():
     """Small models, always the same ones."""
     words = random.Random(3)
@@ -94,6 +99,12 @@ def train():
                            normalization_rule_tsv=str(rules)) | options
             sentencepiece.SentencePieceTrainer.Train(**options)
             (MODELS / f"{name}.vocab").unlink()
+            # Paths of this machine are not part of a model.
+            model = spm_pb2.ModelProto.FromString((MODELS / f"{name}.model").read_bytes())
+            for path in ["input", "model_prefix"]:
+                model.trainer_spec.ClearField(path)
+            model.normalizer_spec.ClearField("normalization_rule_tsv")
+            (MODELS / f"{name}.model").write_bytes(model.SerializeToString(deterministic=True))
         spm("marian-source", mixed(lines), bos_id=-1, eos_id=0, unk_id=1, user_defined_symbols=["<user>"])
         spm("marian-target", mixed(OTHER), bos_id=-1, eos_id=0, unk_id=1, vocab_size=300, remove_extra_whitespaces=False)
         spm("fairseq-bpe", mixed(lines + OTHER), model_type="bpe", user_defined_symbols=["<user>"])
@@ -272,6 +283,7 @@ def has(tokenizer, id):
 
 def main():
     train()
+    TEXTS.extend(TIES)
     cases()
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:

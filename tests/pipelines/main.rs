@@ -10,11 +10,8 @@
 mod generation;
 mod parts;
 mod requests;
-<<<<<<< HEAD
 mod responses;
-=======
 mod text_to_text;
->>>>>>> f778b68 (Tasks: summarization, translation and text2text-generation; default models)
 mod texts;
 
 use std::fs;

@@ -17,12 +17,17 @@ use serde_json::Value;
 
 use super::options;
 
+fn read(name: &str) -> Value {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/text_to_text");
+    let text = fs::read_to_string(goldens.join(name).join("golden.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
 /// The pipeline of a golden, and its calls.
 fn golden(name: &str) -> (tempfile::TempDir, Pipeline, Vec<Value>) {
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
     let golden = goldens.join("text_to_text").join(name);
-    let text = fs::read_to_string(golden.join("golden.json")).unwrap();
-    let read: Value = serde_json::from_str(&text).unwrap();
+    let read = read(name);
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "generation_config.json", "model.safetensors"] {
         fs::copy(golden.join(file), folder.path().join(file)).unwrap();
@@ -67,6 +72,22 @@ fn text_to_text_outputs_are_pythons() {
     for entry in fs::read_dir(goldens).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
         let (_folder, pipeline, calls) = golden(&name);
+        let (prefix, config) = match &pipeline {
+            Pipeline::Summarization(pipeline) => (pipeline.prefix(), pipeline.generation_config()),
+            Pipeline::Translation(pipeline) => (pipeline.prefix(), pipeline.generation_config()),
+            Pipeline::Text2TextGeneration(pipeline) => {
+                (pipeline.prefix(), pipeline.generation_config())
+            }
+            other => panic!("{other:?}"),
+        };
+        let own = read(&name);
+        assert_eq!(own["prefix"], prefix, "{name}");
+        let config = serde_json::to_value(config).unwrap();
+        for (option, value) in own["defaults"].as_object().unwrap() {
+            if config[option] != *value {
+                wrong.push(format!("{name}: {option} is {} instead of {value}", config[option]));
+            }
+        }
         for call in calls {
             count += 1;
             let outcome = pipeline.call(&call["input"], options(&call["options"])).map(Value::from);
@@ -131,7 +152,8 @@ fn long_texts_are_cut_and_reported_or_split_and_joined() {
     let report = TruncationReport::default();
     let cut =
         short().truncation(TruncationStrategy::LongestFirst).truncation_report(report.clone());
-    let summaries = pipeline.run_batch(["a", long.as_str(), TEXT, long.as_str()], &cut).unwrap();
+    let summaries =
+        pipeline.run_batch(["a", long.as_str(), "Hello!", long.as_str()], &cut).unwrap();
     assert_eq!((summaries.len(), report.inputs()), (4, vec![1, 3]));
 
     let split = short().split_long_texts(true);
@@ -198,7 +220,9 @@ fn pipelines_are_made_of_parts() {
     assert_eq!(whole.prefix(), "translate English to French: ");
     assert_eq!(parts.run_with(TEXT, &short()).unwrap(), whole.run_with(TEXT, &short()).unwrap());
     let plain = Pipeline::translation(folder.path()).build().unwrap();
-    assert_eq!(plain.prefix(), "");
+    // As in Python, a translation without languages is the first that the model names.
+    assert_eq!(plain.prefix(), "translate English to French: ");
+    assert_eq!(plain.clone().between("en", "de").unwrap().prefix(), "");
     let named = plain.between("en", "fr").unwrap();
     assert_eq!(named.run_with(TEXT, &short()).unwrap(), whole.run_with(TEXT, &short()).unwrap());
 }

@@ -6,6 +6,7 @@ use crate::pipeline::text_to_text::sentences::parts;
 use crate::pipeline::text_to_text::{Kind, TextToText, TextToTextOptions};
 use crate::pipeline::tokenize::{Rows, TokenizerOptions};
 use crate::tokenizer::{Encoding, Unfit};
+use crate::warning::warn;
 
 /// How texts are read in one call, and what the decoder is asked for.
 pub(super) struct Reading {
@@ -20,16 +21,19 @@ impl TextToText {
     /// Settles what the options leave open.
     pub(super) fn reading(&self, options: &TextToTextOptions) -> Result<Reading> {
         options.check(self.kind)?;
+        if let Some(task) = &self.taken_for {
+            warn(&format!(
+                "the task is `translation`; the model names `{task}`, and so it is done"
+            ));
+        }
         let mut config = self.config(options)?;
         let mut tokenizer = self.tokenizer.clone();
         let mut prefix = self.prefix.clone();
         if self.kind == Kind::Translation && !tokenizer.languages().is_empty() {
             let asked = (options.src_lang.as_deref(), options.tgt_lang.as_deref());
             let named = self.languages.as_ref().map(|(from, to)| (from.as_str(), to.as_str()));
-            let (source, target) = match (asked, named) {
-                ((None, None), Some((source, target))) => (Some(source), Some(target)),
-                _ => asked,
-            };
+            let source = asked.0.or(named.map(|(source, _)| source));
+            let target = asked.1.or(named.map(|(_, target)| target));
             if tokenizer.needs_languages() {
                 let (Some(source), Some(target)) = (source, target) else {
                     return Err(self.missing_language(source.is_none()));

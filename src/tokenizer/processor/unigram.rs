@@ -16,8 +16,9 @@ struct Best {
 /// The pieces of a normalized text, and their ids.
 pub(super) fn encode(table: &Table, text: &[u8]) -> Vec<(Range<usize>, usize)> {
     let mut ends: Vec<Option<Best>> = vec![None; text.len() + 1];
-    let improve = |end: &mut Option<Best>, score: f64, best: Best| {
-        if end.is_none_or(|end| score > f64::from(end.score)) {
+    // Of cuts of one score, the first stays. Sums in double precision would break ties otherwise.
+    let improve = |end: &mut Option<Best>, best: Best| {
+        if end.is_none_or(|end| best.score > end.score) {
             *end = Some(best);
         }
     };
@@ -27,20 +28,17 @@ pub(super) fn encode(table: &Table, text: &[u8]) -> Vec<(Range<usize>, usize)> {
         let single = character(&text[start..]);
         let mut has_single = false;
         table.textual.each(&text[start..], |length, id| {
-            // Sums are compared in double precision and kept in single precision, as there.
             let score = match table.kind(id) {
                 Some(PieceKind::Unused) => return,
-                Some(PieceKind::UserDefined) => f64::from(length as f32 * table.max_score) - 0.1,
-                _ => f64::from(table.score(id)),
+                Some(PieceKind::UserDefined) => length as f32 * table.max_score - 0.1,
+                _ => table.score(id),
             };
-            let score = score + f64::from(score_here);
-            improve(&mut ends[start + length], score, Best { id, score: score as f32, start });
+            improve(&mut ends[start + length], Best { id, score: score + score_here, start });
             has_single |= length == single;
         });
         if !has_single {
             let score = table.min_score - UNKNOWN_PENALTY + score_here;
-            let best = Best { id: table.unk_id(), score, start };
-            improve(&mut ends[start + single], f64::from(score), best);
+            improve(&mut ends[start + single], Best { id: table.unk_id(), score, start });
         }
         start += single;
     }
