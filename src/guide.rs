@@ -5,7 +5,7 @@
 //! | run a task | [tasks] |
 //! | port a Python program | [from Python](from_python), [differences] |
 //! | know how answers are found | [generation] |
-//! | write a generation loop | [your own loop](your_own_loop) |
+//! | write a generation loop | [your own loop](your_own_loop), [processors and samplers](processors) |
 //! | serve many users | [serving] |
 //! | work without a network | [offline] |
 //! | fit a model into memory | [memory], [quantization], [loading](crate::weights) |
@@ -46,6 +46,7 @@ pages! {
     goldens = "docs/goldens.md",
     memory = "docs/memory.md",
     offline = "docs/offline.md",
+    processors = "docs/processors.md",
     quantization = "docs/quantization.md",
     robustness = "docs/robustness.md",
     sentence_transformers = "docs/sentence-transformers.md",

@@ -7,11 +7,12 @@ use crate::generation::config::GenerationConfig;
 use crate::generation::draft::PromptLookup;
 use crate::generation::plan::Plan;
 use crate::generation::processors::{
-    EpsilonCutoff, EtaCutoff, ExponentialDecay, ForcedTokens, LogitsProcessor, MinLength, MinP,
-    NoRepeatNgram, RemoveInvalid, Renormalize, RepetitionPenalty, SequenceBias, Suppress,
-    Temperature, TopK, TopP, Typical,
+    Dry, DynamicTemperature, EpsilonCutoff, EtaCutoff, ExponentialDecay, ForcedTokens,
+    FrequencyPresencePenalty, Guidance, LogitsProcessor, MinLength, MinP, NoRepeatNgram,
+    RemoveInvalid, Renormalize, RepetitionPenalty, SequenceBias, Suppress, Temperature, TopH, TopK,
+    TopNSigma, TopP, Typical, Xtc,
 };
-use crate::generation::sampler::{Greedy, Multinomial, Sampler};
+use crate::generation::sampler::{Greedy, Mirostat, Multinomial, Sampler};
 use crate::generation::stop::{StopRules, StopStrings, refuse_empty};
 use crate::models::ModelLimits;
 use crate::tokenizer::Tokenizer;
@@ -70,10 +71,11 @@ impl GenerationConfig {
         let beams = self.beams(limits)?;
         // Enough for beams to go on where all ends are likely.
         let least = if beams.is_some() { eos.len() + 1 } else { 1 };
+        let seed = self.seed.unwrap_or_else(rand::random);
         Ok(Plan {
-            processors: self.processors(prompt, source, limits, length, &eos)?,
-            filters: self.filters(least)?,
-            sampler: self.sampler(),
+            processors: self.processors(prompt, source, limits, length, &eos, tokenizer)?,
+            filters: self.filters(prompt, limits, least, seed)?,
+            sampler: self.sampler(seed)?,
             stop: StopRules {
                 prompt: prompt.len(),
                 length,
@@ -104,11 +106,22 @@ impl GenerationConfig {
         self.do_sample.unwrap_or(false)
     }
 
-    fn sampler(&self) -> Box<dyn Sampler> {
-        match self.samples() {
-            true => Box::new(Multinomial::seeded(self.seed.unwrap_or_else(rand::random))),
-            false => Box::new(Greedy),
+    fn sampler(&self, seed: u64) -> Result<Box<dyn Sampler>> {
+        if !self.samples() {
+            return Ok(Box::new(Greedy));
         }
+        Ok(match self.mirostat.unwrap_or(0) {
+            0 => Box::new(Multinomial::seeded(seed)),
+            2 => {
+                let tau = self.mirostat_tau.unwrap_or(DEFAULT_TAU);
+                let eta = self.mirostat_eta.unwrap_or(DEFAULT_ETA);
+                Box::new(Mirostat::new(tau, eta, seed)?)
+            }
+            version => {
+                let reason = format!("is {version}, but must be 2, or 0 for none");
+                return Err(Error::option("mirostat", reason));
+            }
+        })
     }
 
     /// The end-of-sequence ids without repetitions.
@@ -196,8 +209,19 @@ impl GenerationConfig {
         limits: ModelLimits,
         length: usize,
         eos: &[u32],
+        tokenizer: Option<&Tokenizer>,
     ) -> Result<Vec<Box<dyn LogitsProcessor>>> {
         let mut list = Vec::<Box<dyn LogitsProcessor>>::new();
+        let negative_prompt = self.negative_prompt_ids.as_deref();
+        check_sequences("negative_prompt_ids", self.negative_prompt_ids.as_ref(), limits)?;
+        match self.guidance_scale {
+            None if negative_prompt.is_some() => {
+                let reason = "has no effect without `guidance_scale`";
+                return Err(Error::option("negative_prompt_ids", reason));
+            }
+            None | Some(1.0) => {}
+            Some(scale) => list.push(Box::new(Guidance::unbound(scale, negative_prompt)?)),
+        }
         if let Some(biases) = non_empty(&self.sequence_bias) {
             check_sequences("sequence_bias", biases.iter().map(|(sequence, _)| sequence), limits)?;
             list.push(Box::new(SequenceBias::new(biases.iter().cloned())?));
@@ -207,6 +231,15 @@ impl GenerationConfig {
         }
         if let Some(penalty) = self.repetition_penalty.filter(|&it| it != 1.0) {
             list.push(Box::new(RepetitionPenalty::new(penalty)?));
+        }
+        let frequency = self.frequency_penalty.unwrap_or(0.0);
+        let presence = self.presence_penalty.unwrap_or(0.0);
+        if frequency != 0.0 || presence != 0.0 {
+            let penalty = FrequencyPresencePenalty::new(frequency, presence, prompt.len())?;
+            list.push(Box::new(penalty));
+        }
+        if let Some(multiplier) = self.dry_multiplier.filter(|&it| it != 0.0) {
+            list.push(Box::new(self.dry(multiplier, tokenizer)?));
         }
         if let Some(size) = self.no_repeat_ngram_size.filter(|&it| it > 0) {
             list.push(Box::new(NoRepeatNgram::new(size)?));
@@ -251,13 +284,54 @@ impl GenerationConfig {
         Ok(list)
     }
 
+    fn dry(&self, multiplier: f64, tokenizer: Option<&Tokenizer>) -> Result<Dry> {
+        let base = self.dry_base.unwrap_or(DEFAULT_DRY_BASE);
+        let dry = Dry::new(multiplier, base, self.dry_allowed_length.unwrap_or(2))?;
+        let dry = match self.dry_penalty_last_n {
+            None => dry,
+            Some(-1) => dry.penalty_last_n(usize::MAX),
+            Some(last) => dry.penalty_last_n(usize::try_from(last).map_err(|_| {
+                let reason = format!("is {last}, but must be at least 0, or -1 for all tokens");
+                Error::option("dry_penalty_last_n", reason)
+            })?),
+        };
+        match (self.dry_sequence_breakers.as_deref(), tokenizer) {
+            (Some([]), _) => Ok(dry),
+            (Some(texts), Some(tokenizer)) => dry.with_sequence_breakers(texts, tokenizer),
+            (None, Some(tokenizer)) => dry.with_sequence_breakers(&DEFAULT_BREAKERS, tokenizer),
+            (_, None) => Err(Error::option(
+                "dry_sequence_breakers",
+                "they are found in text, which needs the tokenizer; an empty list does without",
+            )),
+        }
+    }
+
     /// Everything after the caller's own processors, in the order of `_get_logits_processor`. At least
     /// `least` tokens are left.
-    fn filters(&self, least: usize) -> Result<Vec<Box<dyn LogitsProcessor>>> {
+    fn filters(
+        &self,
+        prompt: &[u32],
+        limits: ModelLimits,
+        least: usize,
+        seed: u64,
+    ) -> Result<Vec<Box<dyn LogitsProcessor>>> {
         let mut list = Vec::<Box<dyn LogitsProcessor>>::new();
         if self.samples() {
-            if let Some(temperature) = self.temperature.filter(|&it| it != 1.0) {
+            let temperature = self.temperature.unwrap_or(1.0);
+            if let Some(range) = self.dynatemp_range.filter(|&it| it != 0.0) {
+                let exponent = self.dynatemp_exponent.unwrap_or(1.0);
+                list.push(Box::new(DynamicTemperature::new(temperature, range, exponent)?));
+            } else if temperature != 1.0 {
                 list.push(Box::new(Temperature::new(temperature)?));
+            }
+        }
+        // As in llama.cpp, Mirostat draws from the whole distribution.
+        if self.samples() && self.mirostat.unwrap_or(0) == 0 {
+            if let Some(n) = self.top_n_sigma.filter(|&it| it != 0.0 && it != -1.0) {
+                list.push(Box::new(TopNSigma::new(n)?));
+            }
+            if let Some(h) = self.top_h {
+                list.push(Box::new(TopH::new(h)?));
             }
             let k = self.top_k.unwrap_or(DEFAULT_TOP_K);
             let k = usize::try_from(k).map_err(|_| {
@@ -284,6 +358,14 @@ impl GenerationConfig {
             if let Some(epsilon) = self.eta_cutoff.filter(|&it| it != 0.0) {
                 list.push(Box::new(EtaCutoff::new(epsilon)?.min_tokens_to_keep(least)));
             }
+            if let Some(probability) = self.xtc_probability.filter(|&it| it != 0.0) {
+                let threshold = self.xtc_threshold.unwrap_or(DEFAULT_XTC_THRESHOLD);
+                let xtc = Xtc::new(probability, threshold, seed)?;
+                list.push(Box::new(xtc.min_tokens_to_keep(least)));
+            }
+        }
+        if let Some(watermarking) = &self.watermarking_config {
+            list.push(watermarking.processor(limits.vocab, prompt.len())?);
         }
         if self.renormalize_logits.unwrap_or(false) {
             list.push(Box::new(Renormalize));
@@ -337,3 +419,10 @@ const MOST_ANSWERS: usize = 1024;
 
 /// Transformers' default `top_k` when sampling.
 const DEFAULT_TOP_K: i64 = 50;
+
+// Those of llama.cpp.
+const DEFAULT_TAU: f64 = 5.0;
+const DEFAULT_ETA: f64 = 0.1;
+const DEFAULT_DRY_BASE: f64 = 1.75;
+const DEFAULT_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
+const DEFAULT_XTC_THRESHOLD: f64 = 0.1;

@@ -1,5 +1,6 @@
 //! How one prompt is continued.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
@@ -7,12 +8,17 @@ use crate::generation::beams::Constraint;
 use crate::generation::beams::options::BeamOptions;
 use crate::generation::distribution::Distribution;
 use crate::generation::mode::GenerationMode;
-use crate::generation::processors::LogitsProcessor;
+use crate::generation::processors::{
+    ExponentialDecay, ForcedTokens, Guidance, LogitsProcessor, PrefixAllowedTokens, RemoveInvalid,
+    Suppress,
+};
 use crate::generation::sampler::{Greedy, Sampler, Token, top_logprobs};
 use crate::generation::softmax::Softmax;
 use crate::generation::stop::{
     FinishReason, StopRules, StopStrings, StoppingCriterion, refuse_empty,
 };
+use crate::models::{Autoregressive, CausalLm};
+use crate::nn::cache::KvCache;
 use crate::tokenizer::Tokenizer;
 
 /// How one prompt is continued: logits processors, filters, a sampler and stop rules. A plan serves one
@@ -95,6 +101,31 @@ impl Plan {
     #[must_use]
     pub fn with_processor(mut self, processor: Box<dyn LogitsProcessor>) -> Self {
         self.processors.push(processor);
+        self
+    }
+
+    /// Lets only those tokens come that a function allows: transformers' `prefix_allowed_tokens_fn` argument, in
+    /// its place, before forced tokens and what follows them.
+    #[must_use]
+    pub fn with_prefix_allowed_tokens(mut self, allowed: PrefixAllowedTokens) -> Self {
+        let follows = |processor: &Box<dyn LogitsProcessor>| {
+            processor.is::<ForcedTokens>()
+                || processor.is::<RemoveInvalid>()
+                || processor.is::<ExponentialDecay>()
+                || processor.is::<Suppress>()
+        };
+        let place = self.processors.iter().position(follows).unwrap_or(self.processors.len());
+        self.processors.insert(place, Box::new(allowed));
+        self
+    }
+
+    /// Says which model [`guidance_scale`](super::GenerationConfig#structfield.guidance_scale) guides, for a loop
+    /// of your own. A [`Stepper`](super::Stepper) does so by itself.
+    #[must_use]
+    pub fn with_model(mut self, model: &Arc<dyn CausalLm>) -> Self {
+        let cache = model.new_cache();
+        let model: Arc<dyn Autoregressive> = model.clone();
+        self.bind(&model, &cache);
         self
     }
 
@@ -349,6 +380,15 @@ impl Plan {
     /// Whether the logits are changed before a token is chosen.
     pub(super) fn has_processors(&self) -> bool {
         !(self.processors.is_empty() && self.filters.is_empty())
+    }
+
+    /// Lets guidance compute by a model, of which `cache` is one.
+    pub(super) fn bind(&mut self, model: &Arc<dyn Autoregressive>, cache: &KvCache) {
+        for processor in &mut self.processors {
+            if let Some(guidance) = processor.downcast_mut::<Guidance>() {
+                guidance.bind(model, cache);
+            }
+        }
     }
 
     /// How many tokens to reserve in a cache: prompt and answer, up to a limit, because long

@@ -26,3 +26,5 @@ impl Random {
 
 /// The stream that samplers draw from.
 pub(super) const DRAWS: u64 = 0;
+/// The stream by which XTC decides.
+pub(super) const XTC: u64 = 1;

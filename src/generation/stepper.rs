@@ -102,6 +102,7 @@ impl Stepper {
             return Err(Error::input(reason));
         }
         sequences.iter().try_for_each(|sequence| sequence.plan.refuse_beams())?;
+        sequences.iter_mut().for_each(|sequence| sequence.plan.bind(&model, &cache));
         let mut rows = 0;
         for place in 0..sequences.len() {
             let prompt = sequences[place].tokens();

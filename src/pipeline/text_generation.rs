@@ -105,6 +105,12 @@ impl TextGenerationPipeline {
         options: &TextGenerationOptions,
     ) -> Result<Plan> {
         let mut plan = config.plan(prompt, self.model.limits(), Some(&self.tokenizer))?;
+        if let Some(allowed) = &options.prefix_allowed_tokens_fn {
+            plan = plan.with_prefix_allowed_tokens(allowed.clone());
+        }
+        if let Some(sampler) = &options.sampler {
+            plan = plan.with_sampler(sampler.clone());
+        }
         for processor in &options.logits_processor {
             plan = plan.with_processor(processor.clone());
         }

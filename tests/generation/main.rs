@@ -4,6 +4,7 @@
 
 mod beams;
 mod drafts;
+mod processors;
 mod score;
 mod stepper;
 mod table;
@@ -87,6 +88,12 @@ fn what_makes_no_sense_is_refused() {
         ("typical_p", json!(0)),
         ("typical_p", json!(1.5)),
         ("epsilon_cutoff", json!(1)),
+        ("top_h", json!(0)),
+        ("top_h", json!(1.1)),
+        ("top_n_sigma", json!(-2)),
+        ("xtc_probability", json!(1.5)),
+        ("dynatemp_range", json!(-0.5)),
+        ("mirostat", json!(1)),
         ("eta_cutoff", json!(-0.5)),
     ];
     for (option, value) in &sampling {
@@ -120,10 +127,15 @@ fn what_makes_no_sense_is_refused() {
         ("force_words_ids", json!([[1]])),
         ("penalty_alpha", json!(0.6)),
         ("prompt_lookup_num_tokens", json!(0)),
-        ("guidance_scale", json!(1.5)),
         ("dola_layers", json!("low")),
+        ("frequency_penalty", json!(1e300)),
+        ("dry_multiplier", json!(-1)),
+        ("negative_prompt_ids", json!([1])),
+        ("watermarking_config", json!({"greenlist_ratio": 1.0})),
+        ("watermarking_config", json!({"seeding_scheme": "righthash"})),
+        ("watermarking_config", json!({"ngram_len": 5, "keys": []})),
+        ("max_new_token", json!(5)),
         ("constraints", json!([])),
-        ("watermarking_config", json!({})),
     ] {
         refused(option, json!({option: value}));
     }
@@ -167,7 +179,8 @@ fn what_asks_for_nothing_is_accepted() {
         "length_penalty": 2.0, "early_stopping": true, "use_cache": true, "bad_words_ids": [],
         "max_time": 1e9, "max_new_tokens": 18446744073709551615u64, "top_k": 1u64 << 60,
         "do_sample": true, "min_new_tokens": 1u64 << 63, "no_repeat_ngram_size": 1u64 << 60,
-        "stop_strings": null, "exponential_decay_length_penalty": null,
+        "stop_strings": null, "exponential_decay_length_penalty": null, "xtc_threshold": 0.3,
+        "guidance_scale": null, "top_h": null, "mirostat": null, "transformers_version": "4.57.6",
     }))
     .unwrap();
 }
@@ -351,6 +364,27 @@ fn a_prompt_that_is_not_given_up_is_read_as_ever() {
     let refused = counting.model.forward_with(&batch, &mut cache, LogitsAt::LastToken, &refuse);
     assert!(matches!(refused, Err(Error::Interrupted)));
     assert_eq!((cache.tokens(), cache.rows()), (0, 0));
+}
+
+/// The options of a processor beside one that makes it matter.
+#[test]
+fn options_of_one_kind_are_refused_together() {
+    for (name, options) in [
+        ("dry_base", json!({"dry_multiplier": 1, "dry_base": 0.5, "dry_sequence_breakers": []})),
+        ("dry_penalty_last_n", json!({"dry_multiplier": 1, "dry_penalty_last_n": -2})),
+        ("dry_sequence_breakers", json!({"dry_multiplier": 1})),
+        ("negative_prompt_ids", json!({"guidance_scale": 2, "negative_prompt_ids": [10]})),
+        ("negative_prompt_ids", json!({"guidance_scale": 2, "negative_prompt_ids": []})),
+        ("mirostat_tau", json!({"do_sample": true, "mirostat": 2, "mirostat_tau": 0})),
+        ("mirostat_eta", json!({"do_sample": true, "mirostat": 2, "mirostat_eta": -1})),
+        ("xtc_threshold", json!({"do_sample": true, "xtc_probability": 1, "xtc_threshold": -1})),
+        (
+            "dynatemp_exponent",
+            json!({"do_sample": true, "dynatemp_range": 1, "dynatemp_exponent": 0}),
+        ),
+    ] {
+        refused(name, options);
+    }
 }
 
 fn plan(options: &Value) -> sconce::Result<sconce::generation::Plan> {

@@ -9,7 +9,6 @@ use crate::read::read;
 /// Whether `value` leaves an unsupported option off.
 pub(super) fn asks_for_nothing(name: &str, value: &Value) -> bool {
     match name {
-        "guidance_scale" => value.is_null() || value.as_f64() == Some(1.0),
         "penalty_alpha" => value.is_null() || value.as_f64() == Some(0.0),
         "token_healing" => value.is_null() || value == &Value::Bool(false),
         _ => value.is_null(),
@@ -44,11 +43,39 @@ pub(super) fn parsed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T
 pub(super) const UNSUPPORTED: &[&str] = &[
     "constraints",
     "dola_layers",
-    "guidance_scale",
     "penalty_alpha",
     "token_healing",
-    "top_h",
-    "watermarking_config",
+];
+
+/// Options of transformers that are read and change nothing, each with the reason.
+pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("_commit_hash", "says where the file comes from"),
+    ("_from_model_config", "says where the file comes from"),
+    ("assistant_confidence_threshold", "is about drafts, which change no result"),
+    ("assistant_early_exit", "is about drafts, which change no result"),
+    ("assistant_lookbehind", "is about drafts, which change no result"),
+    ("cache_config", "is about the memory of PyTorch's caches"),
+    ("cache_implementation", "is about the memory of PyTorch's caches"),
+    ("compile_config", "is about PyTorch's compiler"),
+    (
+        "continuous_batching_config",
+        "is about PyTorch's batches; sequences join a `Stepper` at any step",
+    ),
+    ("decoder_start_token_id", "begins the answers of encoder-decoders, whose config says it"),
+    ("disable_compile", "is about PyTorch's compiler"),
+    ("is_assistant", "is set by `generate` itself"),
+    ("low_memory", "is about the memory of PyTorch"),
+    ("max_cache_len", "is about the memory of PyTorch's caches"),
+    ("output_attentions", "what comes out has types of its own: `Autoregressive::trace`"),
+    ("output_hidden_states", "what comes out has types of its own: `Autoregressive::trace`"),
+    ("output_logits", "what comes out has types of its own: `Token`"),
+    ("output_scores", "what comes out has types of its own: `Token`"),
+    ("prefill_chunk_size", "prompts are read in chunks of 512 tokens, which changes no result"),
+    ("return_dict_in_generate", "what comes out has types of its own"),
+    ("return_legacy_cache", "is about the format of PyTorch's caches"),
+    ("target_lookbehind", "is about drafts, which change no result"),
+    ("transformers_version", "says where the file comes from"),
+    ("use_cache", "there is always a cache, which changes no result"),
 ];
 
 #[cfg(test)]
@@ -126,6 +153,8 @@ mod tests {
             assert!(error.to_string().contains(" is wanted"), "{error}");
         }
         assert!(GenerationConfig::from_json(&json!([])).is_err());
+        let error = GenerationConfig::from_json(&json!({"temprature": 1})).unwrap_err().to_string();
+        assert!(error.contains("`temprature`") && error.contains("\"temperature\""), "{error}");
     }
 
     /// As in transformers, where only the processor looks at it: files say -1 for "off".

@@ -25,22 +25,41 @@ use crate::error::{Error, Result};
 
 mod bias;
 mod cutoff;
+mod dry;
+mod guidance;
 mod length;
+mod occurrence;
+mod prefix;
 mod rank;
 mod repetition;
 mod scale;
+mod top_h;
 mod top_k;
+mod top_n_sigma;
 mod top_p;
 mod typical;
+mod watermark;
+mod xtc;
 
 pub use bias::{SequenceBias, Suppress};
 pub use cutoff::{EpsilonCutoff, EtaCutoff, MinP};
+pub use dry::Dry;
+pub use guidance::Guidance;
 pub use length::{ExponentialDecay, ForcedTokens, MinLength};
+pub use occurrence::FrequencyPresencePenalty;
+pub use prefix::PrefixAllowedTokens;
 pub use repetition::{NoRepeatNgram, RepetitionPenalty};
-pub use scale::{RemoveInvalid, Renormalize, Temperature};
+pub use scale::{DynamicTemperature, RemoveInvalid, Renormalize, Temperature};
+pub use top_h::TopH;
 pub use top_k::TopK;
+pub use top_n_sigma::TopNSigma;
 pub use top_p::TopP;
 pub use typical::Typical;
+pub use watermark::{
+    SeedingScheme, SynthId, SynthIdConfig, Watermark, WatermarkDetection, WatermarkDetector,
+    Watermarking, WatermarkingConfig,
+};
+pub use xtc::Xtc;
 
 /// Edits next-token logits in place.
 ///
@@ -126,6 +145,11 @@ pub(super) fn checked(
 /// Above 0 and finite, in f32, too.
 fn is_positive(value: f64) -> bool {
     value > 0.0 && (value as f32) > 0.0 && (value as f32).is_finite()
+}
+
+/// Neither NaN nor infinite, in f32, too.
+fn is_finite(value: f64) -> bool {
+    (value as f32).is_finite()
 }
 
 /// Refuses the empty sequence.

@@ -1,6 +1,7 @@
 //! Processors that touch every logit alike.
 
-use super::{LogitsProcessor, checked, is_positive};
+use super::rank::rule_out_below;
+use super::{LogitsProcessor, POSITIVE, checked, is_positive};
 use crate::error::Result;
 use crate::generation::softmax::Softmax;
 
@@ -25,6 +26,54 @@ impl LogitsProcessor for Temperature {
     fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         for logit in logits {
             *logit /= self.0;
+        }
+        Ok(())
+    }
+}
+
+/// Divides by a temperature that grows with the entropy of the distribution: from `temperature - range` where one
+/// token is certain to `temperature + range` where all are equally likely, along a curve of this `exponent`. At a
+/// temperature of 0 the likeliest token alone is left.
+///
+/// Reference: `llama_sampler_temp_ext` of llama.cpp. Logits of `-inf` do not count.
+#[derive(Debug, Clone)]
+pub struct DynamicTemperature {
+    lowest: f32,
+    highest: f32,
+    exponent: f32,
+}
+
+impl DynamicTemperature {
+    /// `temperature`, `range` and `exponent` are above 0. Without a `range` there is [`Temperature`].
+    ///
+    /// # Errors
+    ///
+    /// When a number is out of its range.
+    pub fn new(temperature: f64, range: f64, exponent: f64) -> Result<Self> {
+        checked("temperature", temperature, POSITIVE, is_positive)?;
+        checked("dynatemp_range", range, POSITIVE, is_positive)?;
+        checked("dynatemp_exponent", exponent, POSITIVE, is_positive)?;
+        Ok(Self {
+            lowest: (temperature - range).max(0.0) as f32,
+            highest: (temperature + range) as f32,
+            exponent: exponent as f32,
+        })
+    }
+}
+
+impl LogitsProcessor for DynamicTemperature {
+    fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
+        let possible = logits.iter().filter(|&&logit| logit > f32::NEG_INFINITY).count();
+        if possible < 2 {
+            return Ok(());
+        }
+        let softmax = Softmax::of(logits);
+        let share = softmax.entropy(logits) / (possible as f32).ln();
+        let temperature = self.lowest + (self.highest - self.lowest) * share.powf(self.exponent);
+        if temperature > 0.0 {
+            logits.iter_mut().for_each(|logit| *logit /= temperature);
+        } else {
+            rule_out_below(softmax.max(), logits);
         }
         Ok(())
     }

@@ -79,3 +79,43 @@ impl Sampler for Mirostat {
         self.random = Random::seeded(seed, DRAWS);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Case {
+        tau: f64,
+        eta: f64,
+        steps: Vec<Step>,
+    }
+
+    #[derive(Deserialize)]
+    struct Step {
+        logits: Vec<f32>,
+        /// What llama.cpp has drawn.
+        selected: usize,
+        /// The limit after that.
+        limit: f32,
+    }
+
+    #[test]
+    fn the_limit_moves_as_in_llama_cpp() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/logits/own_mirostat.json");
+        let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(cases.len(), 3);
+        for case in cases {
+            let mut mirostat = Mirostat::new(case.tau, case.eta, 0).unwrap();
+            for step in case.steps {
+                let kept = mirostat.within_limit(&Distribution::of(&step.logits).unwrap());
+                let chance = Distribution::of(&kept).unwrap().log_probability(step.selected);
+                assert!(chance.is_finite());
+                mirostat.learn(chance);
+                assert!((mirostat.limit - step.limit).abs() < 1e-4, "{}", mirostat.limit);
+            }
+        }
+    }
+}

@@ -227,6 +227,13 @@ impl KvCache {
         Ok(Self { own: self.own.fork()?, sources: self.sources.clone() })
     }
 
+    /// An empty cache for the same model.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let buffers = vec![None; self.kept.layers.len()];
+        Self { kept: Arc::clone(&self.kept), rows: Vec::new(), buffers, reserved: 0 }
+    }
+
     /// Appends the rows of another cache of the same model, on the same device.
     ///
     /// # Errors

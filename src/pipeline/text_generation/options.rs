@@ -5,7 +5,10 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result, did_you_mean};
 use crate::fields::{choices, options};
-use crate::generation::{CancelHandle, GenerationConfig, LogitsProcessor, StoppingCriterion};
+use crate::generation::processors::PrefixAllowedTokens;
+use crate::generation::{
+    CancelHandle, GenerationConfig, LogitsProcessor, Sampler, StoppingCriterion,
+};
 use crate::pipeline::arguments;
 use crate::pipeline::options::{CallOptions, Progress, TaskOptions, TruncationReport};
 use crate::tokenizer::TruncationStrategy;
@@ -73,6 +76,13 @@ pub struct TextGenerationOptions {
     /// and what else narrows the distribution. Each answer gets a clone. Default: none.
     #[serde(skip)]
     pub logits_processor: Vec<Box<dyn LogitsProcessor>>,
+    /// What says which tokens may come. Default: all may.
+    #[serde(skip)]
+    pub prefix_allowed_tokens_fn: Option<PrefixAllowedTokens>,
+    /// Chooses the tokens, instead of what [`generation`](Self::generation) says. Each answer gets a clone,
+    /// with a seed of its own. Default: none.
+    #[serde(skip)]
+    pub sampler: Option<Box<dyn Sampler>>,
     /// Stopping criteria of your own. Each answer gets a clone. Default: none.
     #[serde(skip)]
     pub stopping_criteria: Vec<Box<dyn StoppingCriterion>>,
@@ -109,6 +119,7 @@ impl TextGenerationOptions {
     options!(@setter documents (Vec<Value>));
     options!(@setter handle_long_generation LongGeneration);
     options!(@setter prefix String);
+    options!(@setter prefix_allowed_tokens_fn PrefixAllowedTokens);
     options!(@setter response_format ResponseFormat);
     options!(@setter return_full_text bool);
     options!(@setter return_tensors bool);
@@ -125,6 +136,12 @@ impl TextGenerationOptions {
     pub fn with_processor(mut self, processor: impl LogitsProcessor + 'static) -> Self {
         self.logits_processor.push(Box::new(processor));
         self
+    }
+
+    /// Sets [`sampler`](Self::sampler).
+    #[must_use]
+    pub fn with_sampler(self, sampler: impl Sampler) -> Self {
+        Self { sampler: Some(Box::new(sampler)), ..self }
     }
 
     /// Adds to [`stopping_criteria`](Self::stopping_criteria).
