@@ -230,8 +230,7 @@ impl KvCache {
     /// An empty cache for the same model.
     #[must_use]
     pub fn emptied(&self) -> Self {
-        let buffers = vec![None; self.kept.layers.len()];
-        Self { kept: Arc::clone(&self.kept), rows: Vec::new(), buffers, reserved: 0 }
+        Self { own: self.own.emptied(), sources: self.sources.as_ref().map(Sources::none) }
     }
 
     /// Appends the rows of another cache of the same model, on the same device.

@@ -100,6 +100,12 @@ impl Store {
         Ok(())
     }
 
+    /// An empty one for the same layers.
+    pub(super) fn emptied(&self) -> Self {
+        let buffers = vec![None; self.kept.layers.len()];
+        Self { kept: Arc::clone(&self.kept), rows: Vec::new(), buffers, reserved: 0 }
+    }
+
     /// The same content, with buffers of its own.
     pub(super) fn fork(&self) -> Result<Self> {
         Ok(Self { buffers: self.map_buffers(Tensor::force_contiguous)?, ..self.clone() })
