@@ -150,6 +150,7 @@ pub fn complete(
             let rows: Vec<_> = (answers.len()..answers.len() + together.len()).collect();
             part.select_rows(&rows)?;
         }
+        together.iter_mut().for_each(|sequence| sequence.plan.bind(model, &part));
         let is_first = answers.is_empty();
         answers.extend(match mode {
             GenerationMode::GreedySearch | GenerationMode::Sample => {

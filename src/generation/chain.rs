@@ -69,6 +69,9 @@ impl GenerationConfig {
         let length = self.length(prompt, limits)?;
         self.check_return_sequences()?;
         let beams = self.beams(limits)?;
+        if beams.is_some() && self.samples() && self.mirostat.unwrap_or(0) != 0 {
+            return Err(Error::option("mirostat", "does not go with `num_beams`"));
+        }
         // Enough for beams to go on where all ends are likely.
         let least = if beams.is_some() { eos.len() + 1 } else { 1 };
         let seed = self.seed.unwrap_or_else(rand::random);

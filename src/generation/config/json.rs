@@ -40,12 +40,8 @@ pub(super) fn parsed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T
 }
 
 /// Options of transformers that change what is generated and are not implemented.
-pub(super) const UNSUPPORTED: &[&str] = &[
-    "constraints",
-    "dola_layers",
-    "penalty_alpha",
-    "token_healing",
-];
+pub(super) const UNSUPPORTED: &[&str] =
+    &["constraints", "dola_layers", "penalty_alpha", "token_healing"];
 
 /// Options of transformers that are read and change nothing, each with the reason.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
