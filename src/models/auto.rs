@@ -18,7 +18,7 @@ use crate::models::heads::{
 use crate::models::last_token::{LastTokenClassifier, NextTokenScorer};
 use crate::models::raw_config::RawConfig;
 use crate::models::seq2seq;
-use crate::models::seq2seq::{EncoderDecoder, Seq2SeqLm};
+use crate::models::seq2seq::{EncoderDecoder, Seq2SeqClassifier, Seq2SeqLm};
 use crate::models::traits::{CausalLm, Model};
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
@@ -123,7 +123,8 @@ impl FromFiles for dyn Seq2SeqLm {
             let known = families.flat_map(|family| family.types(files.gguf().is_some()));
             unknown(files, &raw, "an encoder-decoder", known)
         })?;
-        Ok(checked(EncoderDecoder::load(family, &raw, files, options)?, options)?)
+        let purpose = Purpose::Logits;
+        Ok(checked(EncoderDecoder::load(family, &raw, files, options, purpose)?.0, options)?)
     }
 }
 
@@ -146,10 +147,13 @@ impl FromFiles for dyn Encoder {
     }
 }
 
-/// An encoder with a sequence-classification head, or a decoder with one.
+/// An encoder, a decoder or an encoder-decoder with a sequence-classification head.
 impl FromFiles for dyn SequenceClassifier {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         let raw = RawConfig::read(files)?;
+        if let Some(family) = seq2seq_family(files, &raw)? {
+            return Ok(checked(Seq2SeqClassifier::load(family, &raw, files, options)?, options)?);
+        }
         let Some(family) = decoder_family(files, &raw)? else {
             return Ok(headed::<SequenceHead>(files, options)?);
         };

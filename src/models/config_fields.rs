@@ -18,6 +18,8 @@ use crate::models::encoder;
 use crate::models::encoder::EncoderConfig;
 use crate::models::heads::Labels;
 use crate::models::raw_config::RawConfig;
+use crate::models::seq2seq;
+use crate::models::seq2seq::Seq2SeqConfig;
 use crate::nn::layer::LayerConfig;
 use crate::nn::mlp::MlpConfig;
 
@@ -59,6 +61,7 @@ enum Effect {
 enum Read {
     Decoder { config: DecoderConfig, labels: usize, ends_in_padding: bool },
     Encoder { config: EncoderConfig, labels: usize },
+    Seq2Seq(Seq2SeqConfig),
 }
 
 /// The last id of the text that the models were given.
@@ -81,8 +84,8 @@ fn every_field_is_honoured_or_refused() {
     let mut wrong = Vec::new();
     for (name, Tried { folders, values, classifies, .. }) in &tried {
         let fields: BTreeSet<&str> = values.iter().map(|other| other.field.as_str()).collect();
-        let of_kin =
-            tried.iter().filter(|(kin, _)| decoder(kin).is_some() == decoder(name).is_some());
+        let kind = |name: &str| (decoder(name).is_some(), seq2seq(name).is_some());
+        let of_kin = tried.iter().filter(|(kin, _)| kind(kin) == kind(name));
         let of_kin = of_kin.flat_map(|(_, tried)| &tried.values);
         let mut seen = BTreeSet::new();
         let unread = of_kin.filter(|Other { field, value, .. }| {
@@ -126,7 +129,9 @@ fn every_field_is_honoured_or_refused() {
     let decoders = FAMILIES.iter().flat_map(|family| family.hf.types);
     let encoders = encoder::families::FAMILIES.iter().flat_map(|family| family.model_types);
     // The one is a part of a larger config; of the other there is no class.
-    let known = decoders.chain(encoders).filter(|name| !["gemma3", "nomic_bert"].contains(name));
+    let seq2seqs = seq2seq::families::FAMILIES.iter().flat_map(|family| family.model_types);
+    let known = decoders.chain(encoders).chain(seq2seqs);
+    let known = known.filter(|name| !["gemma3", "nomic_bert"].contains(name));
     assert_eq!(names, known.copied().collect());
 }
 
@@ -167,6 +172,11 @@ fn decoder(name: &str) -> Option<&'static Family> {
     FAMILIES.iter().copied().find(|family| family.hf.types.contains(&name))
 }
 
+fn seq2seq(name: &str) -> Option<&'static seq2seq::Family> {
+    let mut families = seq2seq::families::FAMILIES.iter().copied();
+    families.find(|family| family.model_types.contains(&name))
+}
+
 /// As a model of this family reads it; how long a text may be is no matter of numbers.
 fn read(name: &str, raw: &RawConfig) -> Result<Read> {
     let labels = Labels::read(raw)?.names.len();
@@ -181,6 +191,14 @@ fn read(name: &str, raw: &RawConfig) -> Result<Read> {
         let padding = family.hf.fields(raw)?.optional_number("pad_token_id")?;
         let ends_in_padding = padding == Some(LAST_ID);
         return Ok(Read::Decoder { config, labels, ends_in_padding });
+    }
+    if let Some(family) = seq2seq(name) {
+        let mut config = family.read(raw)?;
+        config.encoder.max_positions = 0;
+        config.decoder.max_positions = 0;
+        // The caller gives the first token.
+        config.start_id = None;
+        return Ok(Read::Seq2Seq(config));
     }
     let mut families = encoder::families::FAMILIES.iter();
     let family = families.find(|family| family.model_types.contains(&name)).unwrap();

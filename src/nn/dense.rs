@@ -104,7 +104,20 @@ impl Dense {
                 elementwise::gelu(&mut inner);
                 Some(inner)
             }
-            (None, _) => None,
+            (None, Activation::Relu) => {
+                let [mut inner] = Linear::forward_rows([&self.up], x)?;
+                inner.iter_mut().filter(|inner| **inner < 0.0).for_each(|inner| *inner = 0.0);
+                Some(inner)
+            }
+            (None, activation) => match activation.kernel() {
+                None => None,
+                Some(kernel) => {
+                    let [mut inner] = Linear::forward_rows([&self.up], x)?;
+                    let up = vec![1.0; inner.len()];
+                    gate::apply(kernel, &mut inner, &up);
+                    Some(inner)
+                }
+            },
         })
     }
 }

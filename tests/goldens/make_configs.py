@@ -2,7 +2,7 @@
 which tells of every field of every family whether it changes what a model computes, and `config_generation.json`, what a config.json
 without a generation_config.json says of generation. Tests beside the code and `tests/configs.rs` hold ours against them.
 
-    venv/bin/python tests/goldens/make_configs.py       # after make.py and make_encoders.py; packages: see make.py
+    venv/bin/python tests/goldens/make_configs.py       # after make.py, make_encoders.py and make_seq2seq.py; packages: see make.py
     venv/bin/python tests/goldens/make_configs.py llama # the fields of this family only
 """
 
@@ -21,6 +21,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PretrainedConfig,
@@ -46,12 +47,14 @@ VALUES = {
     "alibi": [True],
     "architectures": [["Other"]],
     "attention_dropout": [0.3],
+    "attention_window": [4, [4, 4], 3],
     "classifier_pooling": ["cls", "mean"],
     "conv_act": ["relu", "quick_gelu"],
     "conv_groups": [2],
     "conv_kernel_size": [5],
     "embedding_size": [8, 32],
     "eos_token_id": [5, [5, 6]],
+    "feed_forward_proj": ["gelu", "gated-gelu", "gated-silu", "gated-relu-6"],
     "ffn_hidden_size": [40],
     "head_dim": [6, 12],
     "hidden_activation": ["relu", "quick_gelu"],
@@ -84,6 +87,7 @@ def main(names):
     positions()
     folders = sorted(path.parent for path in HERE.glob("*-tiny/config.json"))
     folders += sorted(path.parent for path in HERE.glob("encoders/*-tiny/config.json"))
+    folders += sorted(path.parent for path in HERE.glob("seq2seq/*-tiny/config.json") if "-encoder-" not in path.parent.name)
     families = defaultdict(list)
     for folder in folders:
         if not any(part in folder.name for part in NOTHING_NEW):
@@ -140,7 +144,11 @@ def generation(families):
 
 
 def is_decoder(name):
-    return CONFIG_MAPPING[name] in AutoModelForCausalLM._model_mapping and CONFIG_MAPPING[name] not in AutoModelForMaskedLM._model_mapping
+    return not is_seq2seq(CONFIG_MAPPING[name]) and CONFIG_MAPPING[name] in AutoModelForCausalLM._model_mapping and CONFIG_MAPPING[name] not in AutoModelForMaskedLM._model_mapping
+
+
+def is_seq2seq(config_class):
+    return config_class in AutoModelForSeq2SeqLM._model_mapping
 
 
 def short(values):
@@ -245,7 +253,7 @@ def results(fields):
     """The live config and what all heads give; `None` where that is an error."""
     try:
         config = CONFIG_MAPPING[fields["model_type"]].from_dict(dict(fields))
-        heads = DECODER if type(config) in AutoModelForCausalLM._model_mapping and not is_encoder(config) else ENCODER
+        heads = [AutoModelForSeq2SeqLM] if is_seq2seq(type(config)) else DECODER if type(config) in AutoModelForCausalLM._model_mapping and not is_encoder(config) else ENCODER
         outputs = []
         for auto in heads:
             if type(config) not in auto._model_mapping:
@@ -253,7 +261,9 @@ def results(fields):
             eager = {} if config.model_type in ["deberta-v2", "falcon"] else {"attn_implementation": "eager"}
             model = auto.from_config(config, **eager).eval()
             for key, weight in model.named_parameters():
-                weight.data = random(key, weight)
+                # Sinusoids are no weights.
+                if "embed_positions" not in key or config.model_type not in ["marian", "pegasus"]:
+                    weight.data = random(key, weight)
             model.tie_weights()
             outputs += run(model, config)
         return config, outputs
@@ -278,6 +288,10 @@ def run(model, config):
     # For the padding id, which says where a text ends.
     ids[0, -1] = 77
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if is_seq2seq(type(config)):
+        # A padding id in the text, too.
+        ids[0, -1], ids[0, 7] = 6, 3
+        inputs["decoder_input_ids"] = ids.flip(1)
     if (getattr(config, "type_vocab_size", 0) or 0) > 1 and "token_type_ids" in inspect.signature(model.forward).parameters:
         inputs["token_type_ids"] = (torch.arange(40) > 20).long()[None]
     with torch.no_grad():

@@ -348,14 +348,8 @@ impl Encoder for Decoder {
     }
 
     fn encode(&self, batch: &TokenBatch) -> Result<Tensor> {
-        let mut cache = self.new_cache();
-        let packed = self.checked(batch, &cache)?;
-        self.threads.run_on(&self.device, || {
-            let (hidden, places) =
-                self.through_layers(&packed.row_ids(), &mut cache, NO_CHECKPOINT, None)?;
-            let hidden = select(&hidden, &places.concat())?;
-            finite(packed.unpack(&normed(self.final_norm.as_ref(), hidden)?)?)
-        })
+        let (packed, hidden) = self.states(batch, &mut self.new_cache())?;
+        finite(packed.unpack(&hidden)?)
     }
 }
 
@@ -395,8 +389,23 @@ impl CausalLm for Decoder {
     }
 }
 
-/// As the decoder of an encoder-decoder.
 impl Decoder {
+    /// The batch without its padding, and its hidden states after the final norm, `(packed tokens,
+    /// hidden)`.
+    pub(crate) fn states(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+    ) -> Result<(Packed, Tensor)> {
+        let packed = self.checked(batch, cache)?;
+        let hidden = self.threads.run_on(&self.device, || {
+            let (hidden, places) =
+                self.through_layers(&packed.row_ids(), cache, NO_CHECKPOINT, None)?;
+            normed(self.final_norm.as_ref(), select(&hidden, &places.concat())?)
+        })?;
+        Ok((packed, hidden))
+    }
+
     /// A cache whose rows attend to the tokens of their sources, which have the `hidden` states
     /// `(packed tokens, hidden)`.
     pub(crate) fn attend_to(&self, sources: &Packed, hidden: &Tensor) -> Result<KvCache> {

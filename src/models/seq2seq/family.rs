@@ -27,6 +27,8 @@ pub(crate) struct Family {
     pub(crate) prefix: Option<&'static str>,
     /// Whether there is a class for the encoder alone.
     pub(crate) encoder: EncoderAlone,
+    /// What the decoder of a model that classifies reads before the text.
+    pub(crate) first_token: FirstToken,
     /// GGUF files of the family, where there are such.
     pub(crate) gguf: Option<Gguf>,
 }
@@ -51,6 +53,15 @@ pub(crate) enum EncoderAlone {
     Unused,
 }
 
+/// What the decoder of a model that classifies reads before the text: `shift_tokens_right` of the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstToken {
+    /// The text's last token, which is its language in mBART and PLBART.
+    LastOfText,
+    /// `decoder_start_token_id`.
+    OfConfig,
+}
+
 impl Family {
     /// What the family is called in a config.json, or in the metadata of a GGUF file.
     pub(crate) fn types(&self, is_gguf: bool) -> &'static [&'static str] {
@@ -61,11 +72,16 @@ impl Family {
         }
     }
 
-    /// What a model of these files, with this config, is made of.
-    pub(crate) fn read(&self, raw: &RawConfig, files: &ModelFiles) -> Result<Seq2SeqConfig> {
+    /// What a model with this config.json is made of.
+    pub(crate) fn read(&self, raw: &RawConfig) -> Result<Seq2SeqConfig> {
+        (self.config)(&self.with_defaults(raw).with_attribute_map(self.attribute_map))
+    }
+
+    /// As [`read`](Self::read), with the config of these files.
+    pub(crate) fn read_of(&self, raw: &RawConfig, files: &ModelFiles) -> Result<Seq2SeqConfig> {
         match self.gguf.filter(|_| files.gguf().is_some()) {
             Some(gguf) => (gguf.config)(raw),
-            None => (self.config)(&self.with_defaults(raw).with_attribute_map(self.attribute_map)),
+            None => self.read(raw),
         }
     }
 
@@ -74,6 +90,11 @@ impl Family {
         self.defaults
             .iter()
             .fold(raw.clone(), |raw, &(field, value)| raw.with_default(field, value))
+    }
+
+    /// The id of a special token, if there is one.
+    pub(crate) fn id(&self, raw: &RawConfig, field: &str) -> Result<Option<u32>> {
+        token_id(&self.with_defaults(raw), field)
     }
 
     /// The weights of an opened source under our names.
@@ -87,5 +108,14 @@ impl Family {
             Some(prefix) => weights.base_model_prefix(prefix),
             None => weights,
         })
+    }
+}
+
+/// The id of a special token, if there is one.
+pub(super) fn token_id(raw: &RawConfig, field: &str) -> Result<Option<u32>> {
+    let Some(id) = raw.optional_number(field)? else { return Ok(None) };
+    match id as u32 {
+        whole if f64::from(whole) == id => Ok(Some(whole)),
+        _ => Err(raw.refuse(field, "it should be the id of a token")),
     }
 }

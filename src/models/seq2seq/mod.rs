@@ -4,12 +4,14 @@ pub mod config;
 
 pub(crate) mod families;
 
+mod classifier;
 mod family;
 mod names;
 mod traits;
 
 use candle_core::{Device, Tensor};
 
+pub(crate) use classifier::Seq2SeqClassifier;
 pub use config::Seq2SeqConfig;
 pub(crate) use family::{EncoderAlone, Family};
 pub use traits::Seq2SeqLm;
@@ -41,14 +43,16 @@ pub struct EncoderDecoder {
 }
 
 impl EncoderDecoder {
-    /// Reads a model of a known family from an opened source.
+    /// Reads a model of a known family from an opened source, and returns the weights, too, from
+    /// which heads may be read.
     pub(crate) fn load(
         family: &Family,
         raw: &RawConfig,
         files: &ModelFiles,
         options: &LoadOptions,
-    ) -> Result<Self> {
-        let config = family.read(raw, files)?;
+        purpose: Purpose,
+    ) -> Result<(Self, Weights)> {
+        let config = family.read_of(raw, files)?;
         let weights = family.weights(files, options)?;
         let threads = Threads::new(options.threads)?;
         let Seq2SeqConfig { encoder, decoder, words, start_id } = config;
@@ -75,9 +79,21 @@ impl EncoderDecoder {
                 [table.clone(), table]
             }
         };
-        let decoder = Decoder::of(decoder, &of_decoder, written, threads.clone(), Purpose::Logits)?;
+        let decoder = Decoder::of(decoder, &of_decoder, written, threads.clone(), purpose)?;
         let encoder = TextEncoder::of(encoder, &of_encoder, read, threads)?;
-        Ok(Self { encoder, decoder, start_id, inventory: weights.inventory() })
+        let inventory = weights.inventory();
+        Ok((Self { encoder, decoder, start_id, inventory }, weights))
+    }
+
+    /// The width of a hidden state.
+    fn hidden_size(&self) -> usize {
+        self.decoder.config().hidden_size
+    }
+
+    /// The decoder's hidden states, `(packed tokens, hidden)`, of rows that it reads from their beginning.
+    fn states(&self, sources: &TokenBatch, rows: &TokenBatch) -> Result<Tensor> {
+        let mut cache = self.encode(sources)?;
+        Ok(self.decoder.states(rows, &mut cache)?.1)
     }
 
     /// Reads the encoder alone: `T5EncoderModel` of transformers.
@@ -87,7 +103,7 @@ impl EncoderDecoder {
         files: &ModelFiles,
         options: &LoadOptions,
     ) -> Result<TextEncoder> {
-        let Seq2SeqConfig { encoder, words, .. } = family.read(raw, files)?;
+        let Seq2SeqConfig { encoder, words, .. } = family.read_of(raw, files)?;
         let weights = family.weights(files, options)?;
         let scope = weights.scope("encoder");
         let words = match words {

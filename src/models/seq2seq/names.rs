@@ -75,6 +75,8 @@ pub(super) const BART_NAMES: &[Rule] = &[
     renamed("decoder.final_norm", "decoder.layer_norm"),
     renamed("decoder.head.bias", "final_logits_bias"),
     renamed("decoder.head", "lm_head"),
+    renamed("sequence.dense", "classification_head.dense"),
+    renamed("sequence.out", "classification_head.out_proj"),
 ];
 
 /// GGUF files of T5 and its descendants.

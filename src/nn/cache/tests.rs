@@ -287,3 +287,73 @@ fn files_of_other_caches_and_broken_ones_are_refused() -> Result<()> {
     }
     check(&mut cache, &[(0..100).collect(), (0..3).collect()], Place::Blocks)
 }
+
+/// A cache whose rows attend to sources of these ids.
+fn with_sources(ids: &[Vec<u32>]) -> Result<KvCache> {
+    let mut sources = KvCache::new(LAYERS, DType::F32);
+    tell(&mut sources, ids, Place::Blocks)?;
+    KvCache::new(LAYERS, DType::F32).with_sources(sources)
+}
+
+#[test]
+fn sources_go_with_their_rows() -> Result<()> {
+    let ids = [vec![1, 2, 3], vec![4], (5..80).collect()];
+    let check_sources = |cache: &KvCache, rows: &[usize]| -> Result<()> {
+        assert_eq!(cache.rows(), rows.len());
+        for (row, &source) in rows.iter().enumerate() {
+            assert_eq!(cache.source_ids(row), Some(ids[source].as_slice()));
+        }
+        for layer in 0..LAYERS.len() {
+            for (part, found) in cache.source(layer, &Device::Cpu)?.into_iter().enumerate() {
+                let found = found.transpose(1, 2)?.flatten_from(2)?.to_vec3::<f32>()?;
+                for (found, &source) in found.iter().zip(rows) {
+                    for (&id, found) in ids[source].iter().zip(found) {
+                        for (channel, &found) in found.iter().enumerate() {
+                            assert_eq!(found, number(id, part, layer, channel));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    };
+    let mut cache = with_sources(&ids)?;
+    let whole = cache.bytes();
+    check_sources(&cache, &[0, 1, 2])?;
+    tell(&mut cache, &[vec![7; 70], vec![8], vec![9, 9]], Place::Blocks)?;
+    let own = cache.bytes() - whole;
+    cache.select_rows(&[2, 2, 0, 2, 1])?;
+    check_sources(&cache, &[2, 2, 0, 2, 1])?;
+    assert_eq!(cache.bytes(), whole + own);
+    let mut fork = cache.fork()?;
+    check_sources(&fork, &[2, 2, 0, 2, 1])?;
+
+    // What no row attends to is let go.
+    cache.select_rows(&[4, 2])?;
+    check_sources(&cache, &[1, 0])?;
+    cache.truncate(0)?;
+    assert_eq!(cache.row_lengths(), [0, 0]);
+    assert_eq!(cache.bytes(), with_sources(&ids[..2])?.bytes());
+    cache.admit(with_sources(&ids[1..])?)?;
+    check_sources(&cache, &[1, 0, 1, 2])?;
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    cache.save(file.path())?;
+    fork.load(file.path())?;
+    check_sources(&fork, &[1, 0, 1, 2])?;
+    assert_eq!(fork.bytes(), cache.bytes());
+    let mut plain = KvCache::new(LAYERS, DType::F32);
+    assert!(plain.load(file.path()).unwrap_err().to_string().contains("another model"));
+    assert!(plain.admit(cache.fork()?).is_err() && cache.admit(plain.fork()?).is_err());
+    assert!(plain.source(0, &Device::Cpu).is_err() && cache.source(3, &Device::Cpu).is_err());
+    plain.save(file.path())?;
+    assert!(fork.load(file.path()).is_err());
+    check_sources(&fork, &[1, 0, 1, 2])?;
+
+    cache.clear();
+    assert_eq!((cache.rows(), cache.bytes()), (0, 0));
+    cache.admit(fork)?;
+    check_sources(&cache, &[1, 0, 1, 2])?;
+    assert!(with_sources(&[vec![1], Vec::new()]).unwrap_err().is_caller_error());
+    Ok(())
+}

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::models::raw_config::RawConfig;
 use crate::models::seq2seq::config::Seq2SeqConfig;
 use crate::models::seq2seq::families::parts;
-use crate::models::seq2seq::family::{EncoderAlone, Family};
+use crate::models::seq2seq::family::{EncoderAlone, Family, FirstToken};
 use crate::models::seq2seq::names::BART_NAMES;
 use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
 use crate::nn::layer::{LayerConfig, NormPlace};
@@ -44,6 +44,7 @@ pub(super) const FAMILY: Family = Family {
     names: &[],
     prefix: Some("model"),
     encoder: EncoderAlone::Unused,
+    first_token: FirstToken::OfConfig,
     gguf: None,
 };
 

@@ -3,7 +3,7 @@
 //! after the padding id, and that embeddings are scaled and not normed.
 
 use crate::models::seq2seq::families::{bart, parts};
-use crate::models::seq2seq::family::Family;
+use crate::models::seq2seq::family::{Family, token_id};
 use crate::nn::positions::AbsolutePositions;
 use crate::weights::Bias;
 
@@ -30,7 +30,7 @@ pub(super) const FAMILY: Family = Family {
         let mut config = bart::config(&raw)?;
         bart::norm_before(&mut config);
         bart::without_embedding_norms(&mut config);
-        let padding_id = parts::id(&raw, "pad_token_id")?.unwrap_or(1);
+        let padding_id = token_id(&raw, "pad_token_id")?.unwrap_or(1);
         let table = AbsolutePositions::SinusoidalAfterPadding { padding_id };
         bart::set_positions(&mut config, table, parts::ENDLESS);
         config.decoder.head_bias = Bias::Absent;

@@ -2,7 +2,7 @@
 //! and that the caller chooses the decoder's first token.
 
 use crate::models::seq2seq::families::bart;
-use crate::models::seq2seq::family::Family;
+use crate::models::seq2seq::family::{Family, FirstToken};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["mbart"],
@@ -26,5 +26,6 @@ pub(super) const FAMILY: Family = Family {
         bart::norm_before(&mut config);
         Ok(config)
     },
+    first_token: FirstToken::LastOfText,
     ..bart::FAMILY
 };

@@ -8,6 +8,7 @@ use crate::models::encoder::config::{
 };
 use crate::models::raw_config::RawConfig;
 use crate::models::seq2seq::config::{Seq2SeqConfig, Words};
+use crate::models::seq2seq::family::token_id;
 use crate::nn::activation::Activation;
 use crate::nn::layer::LayerConfig;
 use crate::nn::positions::AbsolutePositions;
@@ -24,6 +25,12 @@ pub(super) fn stacks(
     encoder: Vec<LayerConfig>,
     decoder: Vec<LayerConfig>,
 ) -> Result<Seq2SeqConfig> {
+    if raw.flag("tie_encoder_decoder", false)? {
+        return Err(raw.refuse(
+            "tie_encoder_decoder",
+            "two halves with one set of weights are not supported",
+        ));
+    }
     let (vocab_size, hidden_size) = (raw.size("vocab_size")?, raw.size("hidden_size")?);
     let head = match raw.flag("tie_word_embeddings", true)? {
         true => HeadWeights::TiedToEmbedding,
@@ -83,15 +90,6 @@ pub(super) fn stacks(
             logit_cap: None,
         },
         words: Words::Shared,
-        start_id: id(raw, "decoder_start_token_id")?,
+        start_id: token_id(raw, "decoder_start_token_id")?,
     })
-}
-
-/// The id of a special token, if there is one.
-pub(super) fn id(raw: &RawConfig, field: &str) -> Result<Option<u32>> {
-    let Some(id) = raw.optional_number(field)? else { return Ok(None) };
-    match id as u32 {
-        whole if f64::from(whole) == id => Ok(Some(whole)),
-        _ => Err(raw.refuse(field, "it should be the id of a token")),
-    }
 }

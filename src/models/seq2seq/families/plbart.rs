@@ -2,7 +2,7 @@
 //! are left out of configs.
 
 use crate::models::seq2seq::families::bart;
-use crate::models::seq2seq::family::Family;
+use crate::models::seq2seq::family::{Family, FirstToken};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["plbart"],
@@ -22,5 +22,6 @@ pub(super) const FAMILY: Family = Family {
         ("forced_eos_token_id", 2),
     ],
     config: |raw| bart::config(&raw.with_default("scale_embedding", true)),
+    first_token: FirstToken::LastOfText,
     ..bart::FAMILY
 };

@@ -9,7 +9,7 @@ use crate::models::decoder::config::HeadWeights;
 use crate::models::raw_config::RawConfig;
 use crate::models::seq2seq::config::Seq2SeqConfig;
 use crate::models::seq2seq::families::parts;
-use crate::models::seq2seq::family::{EncoderAlone, Family, Gguf};
+use crate::models::seq2seq::family::{EncoderAlone, Family, FirstToken, Gguf};
 use crate::models::seq2seq::names::{T5_GGUF_NAMES, T5_NAMES};
 use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
 use crate::nn::layer::{LayerConfig, NormPlace};
@@ -41,6 +41,7 @@ pub(super) const FAMILY: Family = Family {
     names: &[],
     prefix: None,
     encoder: EncoderAlone::Used,
+    first_token: FirstToken::OfConfig,
     gguf: Some(Gguf { architectures: &["t5", "t5encoder"], config: of_gguf, names: T5_GGUF_NAMES }),
 };
 
