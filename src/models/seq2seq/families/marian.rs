@@ -24,6 +24,10 @@ pub(super) const FAMILY: Family = Family {
         ("forced_eos_token_id", 0),
     ],
     config: |raw| {
+        if raw.flag("tie_encoder_decoder", false)? {
+            let reason = "halves that share their layers are not supported";
+            return Err(raw.refuse("tie_encoder_decoder", reason));
+        }
         let mut config = bart::config(raw)?;
         bart::without_embedding_norms(&mut config);
         let most = config.decoder.max_positions;

@@ -25,12 +25,6 @@ pub(super) fn stacks(
     encoder: Vec<LayerConfig>,
     decoder: Vec<LayerConfig>,
 ) -> Result<Seq2SeqConfig> {
-    if raw.flag("tie_encoder_decoder", false)? {
-        return Err(raw.refuse(
-            "tie_encoder_decoder",
-            "two halves with one set of weights are not supported",
-        ));
-    }
     let (vocab_size, hidden_size) = (raw.size("vocab_size")?, raw.size("hidden_size")?);
     let head = match raw.flag("tie_word_embeddings", true)? {
         true => HeadWeights::TiedToEmbedding,
