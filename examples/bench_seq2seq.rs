@@ -15,7 +15,8 @@ use std::time::Instant;
 use clap::Parser;
 use sconce::generation::{CancelHandle, Generated, GenerationConfig, generate_seq2seq};
 use sconce::models::{AutoModel, Seq2SeqLm};
-use sconce::{LoadOptions, ModelSource, Precision, QuantLevel, Tokenizer};
+use sconce::tokenizer::Tokenizer;
+use sconce::{LoadOptions, ModelSource, Precision, QuantLevel};
 
 #[derive(Parser)]
 struct Arguments {
@@ -38,6 +39,9 @@ struct Arguments {
     /// Quantize the weights while loading.
     #[arg(long)]
     quantize: Option<QuantLevel>,
+    /// Modules to leave unquantized; by default the output head, with `none` no module.
+    #[arg(long, value_delimiter = ',')]
+    skip: Option<Vec<String>>,
     /// Measurements, of which the best counts.
     #[arg(long, default_value_t = 3)]
     repeats: usize,
@@ -51,7 +55,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut options = LoadOptions::default();
     options.dtype = arguments.dtype;
     options.quantize = arguments.quantize;
-    let files = ModelSource::from(arguments.model.as_str()).open()?;
+    options.skip_modules = arguments.skip.map(|mut modules| {
+        modules.retain(|module| module != "none");
+        modules
+    });
+    let files = ModelSource::from(&arguments.model).open()?;
     let tokenizer = Tokenizer::from_files(&files)?;
     let model = AutoModel::from_files::<dyn Seq2SeqLm>(&files, &options)?;
     let mut config = GenerationConfig::from_files(&files, &tokenizer)?;
