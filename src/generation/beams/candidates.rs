@@ -1,5 +1,8 @@
 //! How beams may go on.
 
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSliceMut;
+
 use crate::error::Result;
 use crate::generation::distribution::Distribution;
 use crate::generation::sampler::Sampler;
@@ -17,9 +20,7 @@ pub(super) struct Candidate {
 
 /// Logits, row by row, to log-probabilities. A row that is no distribution becomes NaN.
 pub(super) fn log_softmax(logits: &mut [f32], vocab: usize) {
-    for row in logits.chunks_mut(vocab.max(1)) {
-        Softmax::of(row).log_probabilities(row);
-    }
+    logits.par_chunks_mut(vocab.max(1)).for_each(|row| Softmax::of(row).log_probabilities(row));
 }
 
 /// The `count` best continuations, the best first; of equals that of the first beam, then of the lowest

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
 use super::candidates::log_softmax;
 use super::search::Search;
 use crate::batch::{PaddingSide, TokenBatch};
@@ -71,10 +73,10 @@ pub(in crate::generation) fn run(
         let (_, vocab) = logits.dims2()?;
         let mut logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
         log_softmax(&mut logits, vocab);
-        for search in running {
+        running.into_par_iter().for_each(|search| {
             search.step(&logits, vocab);
             search.record(started.elapsed(), 1);
-        }
+        });
     }
     Ok(searches.into_iter().map(Search::answers).collect())
 }

@@ -3,6 +3,8 @@
 use std::iter;
 use std::time::Duration;
 
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
+
 use super::beam::{Beam, Scores};
 use super::group::Group;
 use super::history::History;
@@ -115,7 +117,7 @@ impl Search {
                 let row =
                     |beam: &Beam| &log_probabilities[beam.row * vocab..(beam.row + 1) * vocab];
                 let model: Vec<_> = group.beams.iter().map(row).collect();
-                let beams = group.beams.iter_mut().zip(&model);
+                let beams = group.beams.par_iter_mut().zip(&model);
                 let processed =
                     beams.map(|(beam, model)| beam.processed(model, &chosen, diversity_penalty));
                 let processed = processed.collect::<Result<_>>()?;
