@@ -73,7 +73,7 @@ impl<T: Send + 'static> FutureStream<T> {
                 Ok(stream) => stream,
                 Err(error) => return drop(sender.blocking_send(Err(error))),
             };
-            while let Some(item) = stream.next() {
+            for item in stream.by_ref() {
                 if sender.blocking_send(item).is_err() {
                     return;
                 }

@@ -382,7 +382,7 @@ mod tests {
         let vocab = [("a".to_owned(), 1_000_000_000)].into_iter().collect();
         let model = WordLevel::builder().vocab(vocab).unk_token("a".to_owned()).build().unwrap();
         let backend = Backend::new(Engine::new(model.into()));
-        assert_eq!(backend.split("a".into()).unwrap().get_ids(), [1_000_000_000]);
+        assert_eq!(backend.split("a".into(), Side::Source).unwrap().get_ids(), [1_000_000_000]);
         let error = backend.parts().err().unwrap().to_string();
         assert!(error.contains("1000000000") && error.contains("ids are the limit"), "{error}");
     }

@@ -339,7 +339,7 @@ impl Block {
         };
         for (name, arguments) in calls {
             // The tools that are built into Llama 3.1: `brave_search.call(query="…")`.
-            let name = name.strip_suffix(".call").map_or(name.clone(), str::to_owned);
+            let name = name.strip_suffix(".call").unwrap_or(&name).to_owned();
             self.report(self.at, name, arguments, None);
         }
         Step::Over

@@ -2,9 +2,12 @@
 
 use serde_json::{Map, Number, Value};
 
+/// A name and arguments.
+pub(super) type Call = (String, Map<String, Value>);
+
 /// Reads calls: a list of them, or one after the other on lines of their own, each maybe in `print(…)`.
 /// Arguments must have names and be literals.
-pub(super) fn calls(source: &str) -> Result<Vec<(String, Map<String, Value>)>, String> {
+pub(super) fn calls(source: &str) -> Result<Vec<Call>, String> {
     let mut reader = Reader { rest: source, depth: 0 };
     let listed = reader.skip("[");
     let mut calls = Vec::new();
@@ -78,7 +81,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn call(&mut self) -> Result<(String, Map<String, Value>), String> {
+    fn call(&mut self) -> Result<Call, String> {
         let mut name = self.identifier()?;
         while self.skip(".") {
             name = format!("{name}.{}", self.identifier()?);
