@@ -257,7 +257,7 @@ fn files_of_other_caches_and_broken_ones_are_refused() -> Result<()> {
     let wider = LAYERS.map(|layer| CacheLayer { head_dim: 16, ..layer });
     let another = "another model";
     for (mut other, reason) in [
-        (KvCache::new(LAYERS, DType::F16), "in u8, and this cache in f16"),
+        (KvCache::new(LAYERS, DType::F16), "in \"u8\", and this cache in f16"),
         (KvCache::new(wider, DType::U8), another),
         (KvCache::new([], DType::U8), another),
         (KvCache::new(LAYERS, DType::U8).of_model("the other"), another),
