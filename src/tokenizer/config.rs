@@ -98,9 +98,10 @@ impl Config {
         token.map(|token| token.content.as_str())
     }
 
-    /// Whether a token is one of those without a name.
-    pub(super) fn is_additional(&self, content: &str) -> bool {
-        self.special.iter().any(|token| token.name == ADDITIONAL && token.content == content)
+    /// The special tokens without a name.
+    pub(super) fn additional(&self) -> impl Iterator<Item = &str> {
+        let tokens = self.special.iter().filter(|token| token.name == ADDITIONAL);
+        tokens.map(|token| token.content.as_str())
     }
 
     /// The token that the files put at an id, whatever the vocabulary says.

@@ -100,7 +100,7 @@ impl Work for Writing {
         let rows = batch_size.unwrap_or(MOST_ROWS);
         let tokens = if batch_size.is_some() { usize::MAX } else { MOST_TOKENS };
         Pace {
-            items: 16 * rows,
+            items: rows.saturating_mul(16),
             length: 1 << 18,
             batch: Budget { rows, tokens, may_be_loose: usize::MAX },
         }

@@ -26,18 +26,18 @@ pub(super) struct Normalizer {
 pub(super) struct Normalized {
     pub(super) text: Vec<u8>,
     /// Where in the original text each byte begins, and where the last ends.
-    origins: Vec<usize>,
+    origins: Vec<u32>,
 }
 
 impl Normalized {
     pub(super) fn origin(&self, range: &Range<usize>) -> Range<usize> {
-        let at = |index: usize| self.origins.get(index).copied().unwrap_or_default();
+        let at = |index: usize| self.origins.get(index).map_or(0, |&origin| origin as usize);
         at(range.start)..at(range.end)
     }
 
     fn push(&mut self, text: &[u8], origin: usize) {
         self.text.extend_from_slice(text);
-        self.origins.resize(self.text.len(), origin);
+        self.origins.resize(self.text.len(), origin as u32);
     }
 }
 
@@ -105,14 +105,14 @@ impl Normalizer {
         }
         while self.remove_extra_whitespaces && out.text.ends_with(space) {
             let length = out.text.len() - space.len();
-            at = out.origins[length];
+            at = out.origins[length] as usize;
             out.text.truncate(length);
             out.origins.truncate(length);
         }
         if self.add_dummy_prefix && self.whitespace_as_suffix {
             out.push(space, at);
         }
-        out.origins.push(at);
+        out.origins.push(at as u32);
         Ok(out)
     }
 

@@ -5,26 +5,29 @@ use std::ops::Range;
 use crate::tokenizer::processor::table::{Table, character};
 use crate::tokenizer::sentencepiece::PieceKind;
 
-/// The last piece of the best cut of the text so far.
+/// The last piece of the best cut of the text so far. A text of megabytes has one for each byte.
 #[derive(Clone, Copy)]
 struct Best {
-    id: usize,
+    id: u32,
     score: f32,
-    start: usize,
+    start: u32,
 }
+
+/// No cut ends here.
+const NONE: Best = Best { id: 0, score: f32::NEG_INFINITY, start: u32::MAX };
 
 /// The pieces of a normalized text, and their ids.
 pub(super) fn encode(table: &Table, text: &[u8]) -> Vec<(Range<usize>, usize)> {
-    let mut ends: Vec<Option<Best>> = vec![None; text.len() + 1];
+    let mut ends = vec![NONE; text.len() + 1];
     // Of cuts of one score, the first stays. Sums in double precision would break ties otherwise.
-    let improve = |end: &mut Option<Best>, best: Best| {
-        if end.is_none_or(|end| best.score > end.score) {
-            *end = Some(best);
+    let improve = |end: &mut Best, id: usize, score: f32, start: usize| {
+        if end.start == NONE.start || score > end.score {
+            *end = Best { id: id as u32, score, start: start as u32 };
         }
     };
     let mut start = 0;
     while start < text.len() {
-        let score_here = ends[start].map_or(0.0, |best| best.score);
+        let score_here = if start == 0 { 0.0 } else { ends[start].score };
         let single = character(&text[start..]);
         let mut has_single = false;
         table.textual.each(&text[start..], |length, id| {
@@ -33,20 +36,21 @@ pub(super) fn encode(table: &Table, text: &[u8]) -> Vec<(Range<usize>, usize)> {
                 Some(PieceKind::UserDefined) => length as f32 * table.max_score - 0.1,
                 _ => table.score(id),
             };
-            improve(&mut ends[start + length], Best { id, score: score + score_here, start });
+            improve(&mut ends[start + length], id, score + score_here, start);
             has_single |= length == single;
         });
         if !has_single {
             let score = table.min_score - UNKNOWN_PENALTY + score_here;
-            improve(&mut ends[start + single], Best { id: table.unk_id(), score, start });
+            improve(&mut ends[start + single], table.unk_id(), score, start);
         }
         start += single;
     }
     let mut pieces = Vec::new();
     let mut end = text.len();
-    while let Some(best) = ends[end].filter(|_| end > 0) {
-        pieces.push((best.start..end, best.id));
-        end = best.start;
+    while end > 0 && ends[end].start != NONE.start {
+        let Best { id, start, .. } = ends[end];
+        pieces.push((start as usize..end, id as usize));
+        end = start as usize;
     }
     pieces.reverse();
     pieces

@@ -23,7 +23,8 @@ pub(super) type Part = (Range<usize>, Option<u32>);
 
 impl Added {
     pub(super) fn new(vocabulary: &Vocabulary, config: &Config) -> Self {
-        let is_named = |content: &str| config.special.iter().any(|token| token.content == content);
+        let special: HashSet<_> =
+            config.special.iter().map(|token| token.content.as_str()).collect();
         let mut tokens: BTreeMap<_, _> = vocabulary
             .own_added
             .iter()
@@ -33,7 +34,7 @@ impl Added {
             })
             .collect();
         tokens.extend(config.added.iter().map(|(&id, token)| {
-            let special = token.special || config.is_legacy && is_named(token.content());
+            let special = token.special || config.is_legacy && special.contains(token.content());
             (id, token.token(special))
         }));
         let contents = |tokens: &BTreeMap<u32, AddedToken>| {

@@ -33,8 +33,9 @@ impl Unconverted {
         let added = Added::new(&vocabulary, config);
         let special: HashSet<_> =
             config.special.iter().map(|token| token.content.clone()).collect();
+        let additional: HashSet<_> = config.additional().collect();
         let is_standalone = |id: u32, token: &AddedToken| {
-            let is_additional = config.is_additional(&token.content);
+            let is_additional = additional.contains(token.content.as_str());
             !special.contains(&token.content) || is_additional && id >= vocabulary.base_size
         };
         let standalone = added
