@@ -28,6 +28,11 @@ fn sampling() -> TextGenerationOptions {
     GenerationConfig::default().do_sample(true).max_new_tokens(12).seed(7).into()
 }
 
+fn beams() -> TextGenerationOptions {
+    let config = GenerationConfig::default().num_beams(3).num_return_sequences(2);
+    config.do_sample(false).max_new_tokens(12).into()
+}
+
 const PROMPTS: [&str; 5] =
     ["The cat sat", "A dog and a bird ran over the hill", "It", "It was", "Two words , here ."];
 
@@ -77,6 +82,9 @@ fn several_sequences_are_several_records() {
     let mut options = sampling();
     options.generation = options.generation.num_return_sequences(3);
     assert_eq!(pipeline.run_with("The cat sat", &options).unwrap().len(), 3);
+    assert_eq!(pipeline.run_with("The cat sat", &beams()).unwrap().len(), 2);
+    let streamed = pipeline.stream_text_with("The cat sat", &beams());
+    assert!(streamed.unwrap_err().to_string().contains("`num_beams`"));
 }
 
 /// Two prompts of two records each, not four records for the first prompt.
