@@ -108,13 +108,14 @@ impl Plan {
     /// its place, before forced tokens and what follows them.
     #[must_use]
     pub fn with_prefix_allowed_tokens(mut self, allowed: PrefixAllowedTokens) -> Self {
-        let follows = |processor: &Box<dyn LogitsProcessor>| {
+        let follows = |processor: &dyn LogitsProcessor| {
             processor.is::<ForcedTokens>()
                 || processor.is::<RemoveInvalid>()
                 || processor.is::<ExponentialDecay>()
                 || processor.is::<Suppress>()
         };
-        let place = self.processors.iter().position(follows).unwrap_or(self.processors.len());
+        let place = self.processors.iter().position(|it| follows(&**it));
+        let place = place.unwrap_or(self.processors.len());
         self.processors.insert(place, Box::new(allowed));
         self
     }

@@ -372,7 +372,7 @@ struct Stubborn(Option<usize>);
 
 impl Sampler for Stubborn {
     fn sample(&mut self, distribution: &Distribution<'_>) -> Result<usize> {
-        Ok(self.0.unwrap_or(distribution.logits().len() - 1))
+        Ok(self.0.unwrap_or_else(|| distribution.logits().len() - 1))
     }
 }
 
