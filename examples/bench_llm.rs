@@ -1,11 +1,14 @@
 //! Tokens per second of a model: prompt processing (pp) and generation (tg).
 //!
 //! ```text
-//! cargo run --release --example bench_llm -- MODEL.gguf [--prompt 256] [--generate 64] [--depth 0] [--cache f16] [--batch 1] [--beams 4] [--mixed] [--repeats 3]
+//! cargo run --release --example bench_llm -- MODEL.gguf [--prompt 256] [--generate 64] [--depth 0] [--cache f16] [--batch 1] [--beams 4] [--mixed] [--repeats 3] [--lookup]
 //! ```
 //!
 //! The prompt's ids are arbitrary and generation is greedy, so that another engine can be given the
 //! same work. The best repeat is printed: other work on the machine only ever slows one down.
+//!
+//! `--lookup` compares plain decoding with prompt lookup instead, by turns, on a text that is to be copied with
+//! one change and on free text. It needs a model with a chat template.
 
 use std::error::Error;
 use std::fs;
@@ -15,9 +18,11 @@ use std::time::Instant;
 use clap::Parser;
 
 use sconce::batch::PaddingSide;
-use sconce::generation::{GenerationConfig, generate_batch};
+use sconce::generation::{GenerationConfig, Timings, generate, generate_batch};
 use sconce::models::{AutoModel, CausalLm, LogitsAt};
-use sconce::{CachePrecision, Device, LoadOptions, Precision, QuantLevel, TokenBatch};
+use sconce::tokenizer::Tokenizer;
+use sconce::tokenizer::chat::{ChatOptions, Message};
+use sconce::{CachePrecision, Device, LoadOptions, ModelSource, Precision, QuantLevel, TokenBatch};
 
 #[derive(Parser)]
 struct Arguments {
@@ -53,6 +58,9 @@ struct Arguments {
     /// What keys and values are kept in: f32, f16 or q8.
     #[arg(long)]
     cache: Option<CachePrecision>,
+    /// Prompt lookup against plain decoding.
+    #[arg(long)]
+    lookup: bool,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -62,6 +70,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     options.dtype = arguments.dtype;
     options.quantize = arguments.quantize;
     options.cache = arguments.cache;
+    if arguments.lookup {
+        return lookup(&arguments, &options);
+    }
     let started = Instant::now();
     let model = AutoModel::open::<dyn CausalLm>(arguments.model.as_str(), &options)?;
     let loaded = started.elapsed();
@@ -120,6 +131,55 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     Ok(())
 }
+
+/// Tokens per second after the first, of plain decoding and with prompt lookup.
+fn lookup(arguments: &Arguments, options: &LoadOptions) -> Result<(), Box<dyn Error>> {
+    let files = ModelSource::from(arguments.model.as_str()).open()?;
+    let tokenizer = Tokenizer::from_files(&files)?;
+    let model = AutoModel::from_files::<dyn CausalLm>(&files, options)?;
+    let plain = GenerationConfig::from_files(&files, &tokenizer)?
+        .do_sample(false)
+        .max_new_tokens(arguments.generate);
+    let looking = plain.clone().prompt_lookup_num_tokens(10).max_matching_ngram_size(3);
+    let copying = format!("Copy this text word for word, but write Ann instead of Tim.\n\n{TEXT}");
+    let free = "Tell me a long story about a lighthouse.".to_owned();
+    for (task, question) in [("copying", copying), ("free text", free)] {
+        let chat = ChatOptions::default().add_generation_prompt(true);
+        let prompt = tokenizer.encode_chat(&[Message::user(question)], &chat)?.encoding.ids;
+        let run = |config: &GenerationConfig| -> sconce::Result<(Vec<u32>, Timings)> {
+            let mut stream = generate(&model, &prompt, config)?;
+            let ids = stream.by_ref().map(|token| Ok(token?.id)).collect::<sconce::Result<_>>()?;
+            Ok((ids, stream.timings()))
+        };
+        let (mut slow, mut fast) = (0.0_f64, 0.0_f64);
+        let mut counts = Timings::default();
+        for _ in 0..arguments.repeats {
+            let ((expected, first), (found, second)) = (run(&plain)?, run(&looking)?);
+            if found != expected {
+                println!("{task}: the answers differ: logits lie closer than rounding");
+            }
+            slow = slow.max(first.tokens_per_second());
+            if second.tokens_per_second() > fast {
+                (fast, counts) = (second.tokens_per_second(), second);
+            }
+        }
+        println!(
+            "{task}: {} tokens, plain {slow:.1} tok/s, lookup {fast:.1} tok/s ({:.2} x), {} of {} drafted accepted",
+            counts.generated_tokens,
+            fast / slow,
+            counts.accepted_tokens,
+            counts.drafted_tokens,
+        );
+    }
+    Ok(())
+}
+
+/// What is to be copied.
+const TEXT: &str = "Tim keeps the lighthouse at the end of the bay. Every evening he climbs the hundred and \
+twelve steps, cleans the great lens with a soft cloth, and lights the lamp before the sun is gone. In winter the \
+storms come from the north, and then he stays awake all night and writes down in a green book which ships have \
+passed. On Sundays his sister brings bread, apples and the newspapers of the week, and they talk about the harbour, \
+the price of fish, and the house in which they grew up.";
 
 /// `VmRSS` of this process in kB; `None` where there is no `/proc`.
 fn resident() -> Option<usize> {

@@ -6,13 +6,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::slice;
 use std::sync::{Arc, LazyLock};
 use std::thread;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use sconce::generation::{GenerationConfig, generate, generate_batch};
+use sconce::generation::{DraftModel, Drafting, GenerationConfig, generate, generate_batch};
 use sconce::models::{AutoModel, CausalLm, save};
 use sconce::pipeline::{Pipeline, Task, TextGenerationOptions};
 use sconce::source::ModelSource;
@@ -227,6 +228,58 @@ fn llama_cpp_generates_the_same_from_what_was_saved() {
             assert_eq!(&tokenizer.encode(text).unwrap().ids, ids, "{text}");
             assert_eq!(&greedy(&model, ids, generated.len()), generated, "{level}: {text}");
         }
+    }
+}
+
+/// Prompt lookup, in a batch too, and a draft model that reads and writes text: the same tokens.
+#[test]
+fn drafts_change_nothing() {
+    let model = dense_gguf();
+    let tokenizer = Tokenizer::open(&*GGUF).unwrap();
+    let config = GenerationConfig::default()
+        .max_new_tokens(REFERENCE.max_new_tokens)
+        .eos_token_id(vec![END])
+        .prompt_lookup_num_tokens(8);
+    let cases: Vec<_> = REFERENCE.cases.iter().filter(|case| case.ids.len() < 200).collect();
+    let prompts: Vec<_> = cases.iter().map(|case| case.ids.clone()).collect();
+    let answers = generate_batch(&model, None, &prompts, &config).unwrap();
+    for (case, answer) in cases.iter().zip(answers) {
+        assert_eq!(answer.ids(), case.generated, "{}", case.name);
+    }
+    let of_assistant = GenerationConfig::default().num_assistant_tokens(6);
+    let drafter = DraftModel::with_tokenizers(&model, &tokenizer, &tokenizer, &of_assistant);
+    let drafting = Drafting::from(drafter.unwrap()).whole();
+    for case in &cases[..4] {
+        let stream = generate(&model, &case.ids, &config).unwrap();
+        let mut stream = stream.with_drafter(drafting.clone());
+        let ids: Vec<_> = stream.by_ref().map(|token| token.unwrap().id).collect();
+        assert_eq!(ids, case.generated, "{}", case.name);
+        // It guesses its own words, but for the ends of drafts that cut one.
+        let timings = stream.timings();
+        assert!(2 * timings.accepted_tokens > timings.drafted_tokens, "{}: {timings}", case.name);
+    }
+}
+
+/// `contrasts.json`, of `tests/goldens/make_contrasts.py`.
+#[derive(Deserialize)]
+struct Contrast {
+    model: String,
+    prompt: Vec<u32>,
+    options: Value,
+    generated: Vec<u32>,
+}
+
+#[test]
+fn contrastive_search_and_dola_as_transformers() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/drafts/contrasts.json");
+    let cases: Vec<Contrast> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let model = dense_gguf();
+    let cases = cases.iter().filter(|case| case.model == "SmolLM2");
+    assert!(cases.clone().count() >= 6);
+    for Contrast { prompt, options, generated, .. } in cases {
+        let config = GenerationConfig::from_json(options).unwrap().eos_token_id(vec![7]);
+        let answers = generate_batch(&model, None, slice::from_ref(prompt), &config).unwrap();
+        assert_eq!(&answers[0].ids(), generated, "{options}");
     }
 }
 

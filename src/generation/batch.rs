@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::generation::beams;
 use crate::generation::cancel::CancelHandle;
 use crate::generation::config::GenerationConfig;
+use crate::generation::contrastive;
 use crate::generation::generated::Generated;
 use crate::generation::mode::GenerationMode;
 use crate::generation::plan::Plan;
@@ -156,6 +157,10 @@ pub fn complete(
             GenerationMode::GreedySearch | GenerationMode::Sample => {
                 step_by_step(model, part, together, is_first)?
             }
+            GenerationMode::ContrastiveSearch => {
+                let (sequences, errors) = contrastive::run(&**model, part, together)?;
+                answers_of(sequences, errors)
+            }
             GenerationMode::BeamSearch
             | GenerationMode::BeamSample
             | GenerationMode::GroupBeamSearch
@@ -189,6 +194,14 @@ fn step_by_step(
             errors.insert(sequence, error);
         }
     })?;
+    Ok(answers_of(sequences, errors))
+}
+
+/// One answer for each sequence, or what went wrong with it.
+fn answers_of(
+    sequences: Vec<Sequence>,
+    mut errors: BTreeMap<usize, Error>,
+) -> Vec<Result<Vec<Generated>>> {
     let answers = sequences.into_iter().enumerate().map(|(place, sequence)| {
         let error = || errors.remove(&place).unwrap_or(Error::Interrupted);
         let finish_reason = sequence.finish_reason().ok_or_else(error)?;
@@ -202,7 +215,7 @@ fn step_by_step(
             beam_indices: Vec::new(),
         }])
     });
-    Ok(answers.collect())
+    answers.collect()
 }
 
 /// The most rows of one forward pass, however many answers are asked for.

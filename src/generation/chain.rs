@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::generation::config::GenerationConfig;
 use crate::generation::draft::PromptLookup;
+use crate::generation::mode::Contrastive;
 use crate::generation::plan::Plan;
 use crate::generation::processors::{
     Dry, DynamicTemperature, EpsilonCutoff, EtaCutoff, ExponentialDecay, ForcedTokens,
@@ -92,6 +93,8 @@ impl GenerationConfig {
             lookup: self.lookup()?,
             mode: self.mode(),
             beams,
+            dola: self.dola_layers.clone(),
+            contrastive: self.contrastive()?,
         })
     }
 
@@ -153,6 +156,36 @@ impl GenerationConfig {
         };
         // A prompt that fills the context leaves room for the one token that is never read.
         Ok(length.min(limits.context.max(prompt.len() + 1)))
+    }
+
+    /// Contrastive search, where `penalty_alpha` asks for it.
+    pub(super) fn contrastive(&self) -> Result<Option<Contrastive>> {
+        let alpha = self.penalty_alpha.unwrap_or(0.0);
+        if !(0.0..=1.0).contains(&alpha) {
+            return Err(Error::option(
+                "penalty_alpha",
+                format!("is {alpha}, but must be in [0, 1]"),
+            ));
+        }
+        let candidates = usize::try_from(self.top_k.unwrap_or(DEFAULT_TOP_K)).unwrap_or(0);
+        if alpha == 0.0 || candidates < 2 {
+            return Ok(None);
+        }
+        let conflict = [
+            (self.samples(), "do_sample"),
+            (self.dola_layers.is_some(), "dola_layers"),
+            (self.prompt_lookup_num_tokens.is_some(), "prompt_lookup_num_tokens"),
+            (self.mode().has_beams(), "num_beams"),
+        ];
+        if let Some((_, option)) = conflict.iter().find(|(is_set, _)| *is_set) {
+            return Err(Error::option("penalty_alpha", format!("does not go with `{option}`")));
+        }
+        if candidates > MOST_CANDIDATES {
+            let reason =
+                format!("is {candidates}; with `penalty_alpha` {MOST_CANDIDATES} is the limit");
+            return Err(Error::option("top_k", reason));
+        }
+        Ok(Some(Contrastive { penalty_alpha: alpha, candidates }))
     }
 
     /// The most tokens of a draft that is looked up, and of the n-gram that is looked for.
@@ -413,6 +446,9 @@ fn non_empty<T>(list: &Option<Vec<T>>) -> Option<&[T]> {
 
 /// Transformers' default `max_length`, which counts new tokens when nothing else is set.
 const DEFAULT_NEW_TOKENS: usize = 20;
+
+/// Candidates of contrastive search, which are rows of one forward pass.
+const MOST_CANDIDATES: usize = 256;
 
 /// Transformers' default `max_matching_ngram_size`.
 const DEFAULT_NGRAM: usize = 2;

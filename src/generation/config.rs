@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, did_you_mean};
 use crate::generation::beams::{EarlyStopping, ForcedWords};
+use crate::generation::dola::DolaLayers;
 use crate::generation::origin::Origin;
 use crate::generation::processors::Watermarking;
 use crate::source;
@@ -284,6 +285,15 @@ generation_config! {
         watermarking_config: Watermarking,
         /// Normalizes the logits after all else. Default: false.
         renormalize_logits: bool = false,
+
+        // --- contrasts ---
+        /// *Contrastive search:* how much a token's likeness to what was said counts against its probability,
+        /// from 0 to 1. Of the [`top_k`](Self#structfield.top_k) likeliest tokens the best is taken; needs
+        /// [`generate_batch`](super::generate_batch). Default: 0, off. (arXiv 2202.06417)
+        penalty_alpha: f64 = 0.0,
+        /// *DoLa:* the layers whose early logits are contrasted with the last ones. Default: none. (arXiv
+        /// 2309.03883)
+        dola_layers: DolaLayers,
 
         // --- drafting ---
         /// The most tokens that are copied as a draft of what follows from where the last tokens came

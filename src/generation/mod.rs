@@ -32,7 +32,9 @@ mod beams;
 mod cancel;
 mod chain;
 mod config;
+mod contrastive;
 mod distribution;
+mod dola;
 mod draft;
 #[cfg(feature = "tokio")]
 mod futures;
@@ -64,6 +66,7 @@ pub use beams::{
 pub use cancel::{CancelHandle, DropGuard};
 pub use config::{AssistantSchedule, GenerationConfig};
 pub use distribution::Distribution;
+pub use dola::{DolaHalf, DolaLayers};
 pub use draft::{CloneDrafter, Draft, DraftModel, Drafter, Drafting, PromptLookup};
 #[cfg(feature = "tokio")]
 pub use futures::{AnswerStream, FutureStream};

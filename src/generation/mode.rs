@@ -10,6 +10,8 @@ pub enum GenerationMode {
     GreedySearch,
     /// A token drawn from the distribution.
     Sample,
+    /// Of the likeliest tokens the one that is least like what was said.
+    ContrastiveSearch,
     /// The likeliest answers among those that the best few beginnings lead to.
     BeamSearch,
     /// Beam search whose candidates are drawn.
@@ -34,16 +36,28 @@ impl GenerationMode {
     }
 }
 
+/// The options of contrastive search.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Contrastive {
+    /// How much likeness to what was said counts against a token, from 0 to 1.
+    pub(super) penalty_alpha: f64,
+    /// Tokens that are tried at each step, at least 2.
+    pub(super) candidates: usize,
+}
+
 impl GenerationConfig {
     /// How these options find answers (`get_generation_mode`). Whether they contradict each other is
     /// for [`plan`](Self::plan) to say.
     #[must_use]
     pub fn mode(&self) -> GenerationMode {
         let samples = self.do_sample.unwrap_or(false);
+        let contrasts = self.penalty_alpha.is_some_and(|alpha| alpha > 0.0)
+            && self.top_k.is_none_or(|candidates| candidates > 1);
         let is_constrained = self.force_words_ids.as_ref().is_some_and(|words| !words.is_empty());
         match self.num_beams.unwrap_or(1) {
             _ if is_constrained => GenerationMode::ConstrainedBeamSearch,
             0 | 1 if samples => GenerationMode::Sample,
+            0 | 1 if contrasts => GenerationMode::ContrastiveSearch,
             0 | 1 => GenerationMode::GreedySearch,
             _ if self.num_beam_groups.unwrap_or(1) > 1 => GenerationMode::GroupBeamSearch,
             _ if samples => GenerationMode::BeamSample,

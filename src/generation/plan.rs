@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::generation::beams::Constraint;
 use crate::generation::beams::options::BeamOptions;
 use crate::generation::distribution::Distribution;
-use crate::generation::mode::GenerationMode;
+use crate::generation::dola::DolaLayers;
+use crate::generation::mode::{Contrastive, GenerationMode};
 use crate::generation::processors::{
     ExponentialDecay, ForcedTokens, Guidance, LogitsProcessor, PrefixAllowedTokens, RemoveInvalid,
     Suppress,
@@ -66,6 +67,10 @@ pub struct Plan {
     pub(super) mode: GenerationMode,
     /// Set where several beams are followed.
     pub(super) beams: Option<BeamOptions>,
+    /// Logits are contrasted with those of early layers.
+    pub(super) dola: Option<DolaLayers>,
+    /// Tokens are chosen by what comes after them, too.
+    pub(super) contrastive: Option<Contrastive>,
 }
 
 impl Plan {
@@ -92,6 +97,8 @@ impl Plan {
             lookup: None,
             mode: GenerationMode::GreedySearch,
             beams: None,
+            dola: None,
+            contrastive: None,
         }
     }
 
@@ -364,11 +371,18 @@ impl Plan {
 
     /// How many rows of a forward pass its sequence takes.
     pub(super) fn rows(&self) -> usize {
-        self.beams.as_ref().map_or(1, BeamOptions::rows)
+        let candidates = self.contrastive.map_or(1, |options| options.candidates);
+        self.beams.as_ref().map_or(candidates, BeamOptions::rows)
     }
 
     /// An error for a plan whose tokens are not chosen one at a time.
     pub(super) fn refuse_beams(&self) -> Result<()> {
+        if self.contrastive.is_some() {
+            return Err(Error::option(
+                "penalty_alpha",
+                "contrastive search tries several tokens at a time; use `generate_batch` or `complete`",
+            ));
+        }
         match self.beams {
             None => Ok(()),
             Some(_) => Err(Error::option(

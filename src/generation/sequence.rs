@@ -133,10 +133,16 @@ impl Sequence {
 
     fn choose(&mut self, logits: &mut [f32]) -> Result<Token> {
         let token = self.plan.next(&self.tokens, logits)?;
-        self.tokens.push(token.id);
-        self.answer.push(token.clone());
-        self.finish = self.plan.finished(&self.tokens)?;
+        self.accept(token.clone())?;
         Ok(token)
+    }
+
+    /// Adds a token, which may be the last.
+    pub(super) fn accept(&mut self, token: Token) -> Result<()> {
+        self.tokens.push(token.id);
+        self.answer.push(token);
+        self.finish = self.plan.finished(&self.tokens)?;
+        Ok(())
     }
 
     /// What is to be computed next: what is not computed yet, and the draft behind it.

@@ -8,6 +8,7 @@ use candle_core::{D, Tensor};
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::generation::ahead;
+use crate::generation::dola;
 use crate::generation::draft::Costs;
 use crate::generation::plan::Plan;
 use crate::generation::sampler::Token;
@@ -289,7 +290,14 @@ impl Stepper {
         let drafted: usize = running.iter().map(|&place| sequences[place].drafted).sum();
         let at = if drafted > 0 { LogitsAt::EveryToken } else { LogitsAt::LastToken };
         let started = Instant::now();
-        let logits = model.forward_with(&batch, cache, at, &checkpoint)?;
+        let mut dola = vec![None; batch.rows()];
+        for &place in running {
+            dola[sequences[place].row] = sequences[place].plan.dola.as_ref();
+        }
+        let logits = match dola.iter().any(Option::is_some) {
+            true => dola::forward(&**model, &batch, cache, at, &checkpoint, &dola)?,
+            false => model.forward_with(&batch, cache, at, &checkpoint)?,
+        };
         let mut computed = running.iter().map(|&place| &sequences[place]);
         let drafts = computed.clone().any(|sequence| sequence.drafting.is_some());
         if drafts && computed.all(Sequence::is_at_its_last) {

@@ -209,6 +209,10 @@ pub(super) fn refuse_several(config: &GenerationConfig) -> Result<()> {
         let reason = "beams cannot be streamed, as the best answer is known at the end only; use `generate_batch`, or set it to 1";
         return Err(Error::option("num_beams", reason));
     }
+    if config.contrastive()?.is_some() {
+        let reason = "contrastive search computes several rows for an answer; use `generate_batch`";
+        return Err(Error::option("penalty_alpha", reason));
+    }
     match config.sequences() {
         0 | 1 => Ok(()),
         count => Err(Error::option(

@@ -22,5 +22,6 @@ pub use save::{save, save_with};
 pub use seq2seq::Seq2SeqLm;
 pub(crate) use traits::HeadOnBody;
 pub use traits::{
-    Autoregressive, CausalLm, Checkpoint, LogitsAt, Model, ModelLimits, TextModel, Trace,
+    Autoregressive, CausalLm, Checkpoint, Depth, LogitsAt, Model, ModelLimits, TextModel, Trace,
+    TraceRequest,
 };

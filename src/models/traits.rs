@@ -95,8 +95,46 @@ pub trait Autoregressive: TextModel {
     ///
     /// As there, and for a model without traces.
     fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
-        let _ = (batch, cache);
+        let request = TraceRequest {
+            logits: LogitsAt::EveryToken,
+            hidden_states: (0..=self.depth().map_or(0, |depth| depth.layers)).collect(),
+            hidden_at: LogitsAt::EveryToken,
+            attentions: true,
+        };
+        self.trace_with(batch, cache, &request, &|| Ok(()))
+    }
+
+    /// As [`forward_with`](Self::forward_with), and records what is requested. Hidden states take the memory
+    /// that they need and no more time; attentions make it slow.
+    ///
+    /// # Errors
+    ///
+    /// As there, for a hidden state that there is not, and for a model without traces.
+    fn trace_with(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        request: &TraceRequest,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Trace> {
+        let _ = (batch, cache, request, checkpoint);
         Err(Error::unsupported("this model records no traces"))
+    }
+
+    /// How many layers there are; `None` for a model without traces.
+    fn depth(&self) -> Option<Depth> {
+        None
+    }
+
+    /// What the output head alone makes of hidden states `(.., hidden)`: logits `(.., vocab)` in f32, with
+    /// no norm before it and no scale or cap behind it. For an early exit, as DoLa takes it.
+    ///
+    /// # Errors
+    ///
+    /// When the width is another, and for a model without traces.
+    fn early_exit(&self, hidden_states: &Tensor) -> Result<Tensor> {
+        let _ = hidden_states;
+        Err(Error::unsupported("this model has no early exits"))
     }
 }
 
@@ -134,19 +172,52 @@ impl<T: HeadOnBody> TextModel for T {
 /// pass.
 pub type Checkpoint<'a> = dyn Fn() -> Result<()> + Sync + 'a;
 
-/// The hidden states and the attention of all layers: `output_hidden_states` and
-/// `output_attentions` of transformers. Values at padding positions are meaningless.
+/// The layers of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Depth {
+    /// Their number.
+    pub layers: usize,
+    /// Whether the output head has the weights of the embedding.
+    pub tied_head: bool,
+}
+
+impl Depth {
+    /// That of a model of so many layers.
+    #[must_use]
+    pub const fn new(layers: usize, tied_head: bool) -> Self {
+        Self { layers, tied_head }
+    }
+}
+
+/// What a pass records beside logits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceRequest {
+    /// Of which tokens there are logits.
+    pub logits: LogitsAt,
+    /// Which hidden states, by number: `n` is the input of layer `n`, and the number of layers is the output
+    /// of the final norm.
+    pub hidden_states: Vec<usize>,
+    /// Of which tokens there are hidden states.
+    pub hidden_at: LogitsAt,
+    /// Whether the attention of all layers is recorded.
+    pub attentions: bool,
+}
+
+/// Hidden states and attentions: `output_hidden_states` and `output_attentions` of transformers. Values at
+/// padding positions are meaningless.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Trace {
-    /// Logits of every token, `(batch, tokens, vocab)` in f32.
+    /// Logits in f32: `(batch, tokens, vocab)` of every token, `(batch, vocab)` of the last.
     pub logits: Tensor,
-    /// The input of each layer, and last the output of the final norm: `(batch, tokens, hidden)`,
-    /// one more than there are layers.
+    /// The hidden states that were requested, in their order, `(batch, tokens, hidden)` of every token,
+    /// `(batch, hidden)` of the last. [`Autoregressive::trace`] has them all: the input of each layer, and
+    /// last the output of the final norm.
     pub hidden_states: Vec<Tensor>,
     /// How each layer's queries share their attention: `(batch, heads, tokens, slots)` in f32. Slots
     /// are first the tokens that were in the cache, of the longest row, and then the batch's columns.
-    /// The shares of a query add up to 1.
+    /// The shares of a query add up to 1. Empty where they were not requested.
     pub attentions: Vec<Tensor>,
     /// How each layer's queries share their attention to the row's source, `(batch, heads, tokens, source
     /// tokens)` in f32, with the tokens of the longest source: `cross_attentions` of transformers. Empty

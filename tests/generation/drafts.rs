@@ -12,6 +12,7 @@ use sconce::generation::{
 use sconce::models::{AutoModel, CausalLm};
 use sconce::tokenizer::Tokenizer;
 use sconce::{CachePrecision, Error, LoadOptions, ModelSource, Result};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::table::{Table, goldens, ids};
@@ -62,6 +63,47 @@ fn run(model: &Arc<dyn CausalLm>, sequences: Vec<Sequence>) -> (Vec<Sequence>, u
         steps += 1;
     }
     (stepper.sequences().to_vec(), steps)
+}
+
+#[derive(Deserialize)]
+struct Assisted {
+    model: String,
+    assistant: String,
+    schedule: String,
+    prompt: Vec<u32>,
+    generated: Vec<u32>,
+    lookup_passes: usize,
+    passes: usize,
+}
+
+/// The same tokens, and as many passes: so the candidates are the same, and as many are accepted.
+#[test]
+fn assisted_as_transformers() {
+    let text = std::fs::read(golden("drafts/assisted.json")).unwrap();
+    let cases: Vec<Assisted> = serde_json::from_slice(&text).unwrap();
+    assert!(cases.len() > 30);
+    for case in cases {
+        let options = LoadOptions::default();
+        let (model, assistant) = (tiny(&case.model, &options), tiny(&case.assistant, &options));
+        let config = GenerationConfig::default().max_new_tokens(40).eos_token_id(vec![7]);
+        let of_assistant = GenerationConfig::from_json(&json!({
+            "num_assistant_tokens": 5,
+            "num_assistant_tokens_schedule": case.schedule,
+        }));
+        let small = DraftModel::new(&assistant, &*model, &of_assistant.unwrap()).unwrap();
+        let lookup = PromptLookup::new(6, 3).unwrap();
+        for (drafting, passes) in
+            [(Drafting::from(lookup), case.lookup_passes), (Drafting::from(small), case.passes)]
+        {
+            let sequence = sequence(&model, &case.prompt, &config).with_drafter(drafting.whole());
+            let (sequences, steps) = run(&model, vec![sequence]);
+            assert_eq!(sequences[0].generated(), case.generated, "{}", case.model);
+            assert_eq!(steps, passes, "{} {}", case.model, case.assistant);
+            let timings = sequences[0].timings();
+            assert_eq!(timings.generated_tokens, steps + timings.accepted_tokens);
+            assert!(timings.accepted_tokens <= timings.drafted_tokens);
+        }
+    }
 }
 
 /// Whole drafts and such as pay, of all lengths, right and wrong, in batches of which some rows draft; with

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod beams;
+mod contrasts;
 mod drafts;
 mod processors;
 mod score;
@@ -125,9 +126,8 @@ fn what_makes_no_sense_is_refused() {
         ("num_beam_groups", json!(2)),
         ("diversity_penalty", json!(0.5)),
         ("force_words_ids", json!([[1]])),
-        ("penalty_alpha", json!(0.6)),
+        ("penalty_alpha", json!(1.5)),
         ("prompt_lookup_num_tokens", json!(0)),
-        ("dola_layers", json!("low")),
         ("frequency_penalty", json!(1e300)),
         ("dry_multiplier", json!(-1)),
         ("negative_prompt_ids", json!([1])),

@@ -1,9 +1,12 @@
-"""Writes tests/goldens/drafts: what transformers drafts.
+"""Writes tests/goldens/drafts: what transformers drafts, and what assisted generation comes to.
 
     pip install transformers==4.57.6 torch==2.9.1 tokenizers==0.22.2
     python tests/goldens/make_drafts.py
 
-`lookup.json`: candidates of `PromptLookupCandidateGenerator`.
+`lookup.json`: candidates of `PromptLookupCandidateGenerator`. `assisted.json`: greedy answers of checkpoints beside
+this file with prompt lookup and with an assistant, and how many forward passes of the model they took, that of the
+first token included. The assistant's
+confidence threshold stays as it is set (with scikit-learn transformers would adapt it).
 """
 
 import json
@@ -12,12 +15,24 @@ import random
 
 import torch
 import transformers
+from transformers import AutoModelForCausalLM
+from transformers.generation import candidate_generator
 from transformers.generation.candidate_generator import PromptLookupCandidateGenerator
 
 transformers.logging.set_verbosity_error()
 torch.set_num_threads(1)
+candidate_generator.is_sklearn_available = lambda: False
 HERE = pathlib.Path(__file__).parent
 OUT = HERE / "drafts"
+NEW_TOKENS = 40
+# Model and assistant.
+PAIRS = [
+    ("llama-tiny", "llama-tiny"),
+    ("llama-tiny", "llama-gqa-tiny"),
+    ("mistral-tiny", "mistral-tiny"),
+    ("gpt2-tiny", "llama-tiny"),
+    ("qwen3-tiny", "qwen3-tiny"),
+]
 
 
 def lookups():
@@ -54,10 +69,74 @@ def lookups():
         }
 
 
+def load(name):
+    return AutoModelForCausalLM.from_pretrained(HERE / name, dtype=torch.float32).eval()
+
+
+def answer(model, prompt, max_new_tokens=NEW_TOKENS, **options):
+    passes = 0
+
+    def count(*_):
+        nonlocal passes
+        passes += 1
+
+    hook = model.register_forward_hook(count)
+    ids = model.generate(
+        torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=EOS,
+        pad_token_id=0,
+        **options,
+    )
+    hook.remove()
+    return ids[0, len(prompt) :].tolist(), passes
+
+
+def assisted():
+    for name, other in PAIRS:
+        model, assistant = load(name), load(other)
+        expected = json.loads((HERE / name / "expected.json").read_text())
+        for row, prompt in enumerate(row for case in expected["cases"] if case.get("greedy") for row in case["rows"]):
+            # What comes twice is found.
+            said = prompt + answer(model, prompt)[0][:20]
+            for prompt in [prompt, said + prompt]:
+                plain, _ = answer(model, prompt)
+                if len(plain) < 5:
+                    continue
+                # Here nothing is drafted with the prompt: the pass for the first token is one of its own.
+                begun, rest = prompt + plain[:1], {"max_new_tokens": NEW_TOKENS - 1}
+                lookup, lookup_passes = answer(
+                    model, begun, prompt_lookup_num_tokens=6, max_matching_ngram_size=3, **rest
+                )
+                config = assistant.generation_config
+                config.num_assistant_tokens = 5
+                config.num_assistant_tokens_schedule = ["constant", "heuristic_transient"][row % 2]
+                config.assistant_confidence_threshold = 0.4
+                ids, passes = answer(model, begun, assistant_model=assistant, **rest)
+                assert plain[1:] == lookup[: NEW_TOKENS - 1] == ids, name
+                if lookup != ids:
+                    # Where all of the last candidates are right, prompt lookup goes beyond max_new_tokens.
+                    continue
+                yield {
+                    "model": name,
+                    "assistant": other,
+                    "schedule": config.num_assistant_tokens_schedule,
+                    "prompt": prompt,
+                    "generated": plain,
+                    "lookup_passes": 1 + lookup_passes,
+                    "passes": 1 + passes,
+                }
+
+
 def write(name, cases):
     OUT.mkdir(exist_ok=True)
     lines = ",\n".join(json.dumps(case) for case in cases)
     (OUT / name).write_text(f"[\n{lines}\n]\n")
 
 
+EOS = []
 write("lookup.json", lookups())
+EOS = [7]
+write("assisted.json", assisted())

@@ -9,7 +9,6 @@ use crate::read::read;
 /// Whether `value` leaves an unsupported option off.
 pub(super) fn asks_for_nothing(name: &str, value: &Value) -> bool {
     match name {
-        "penalty_alpha" => value.is_null() || value.as_f64() == Some(0.0),
         "token_healing" => value.is_null() || value == &Value::Bool(false),
         _ => value.is_null(),
     }
@@ -40,8 +39,7 @@ pub(super) fn parsed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T
 }
 
 /// Options of transformers that change what is generated and are not implemented.
-pub(super) const UNSUPPORTED: &[&str] =
-    &["constraints", "dola_layers", "penalty_alpha", "token_healing"];
+pub(super) const UNSUPPORTED: &[&str] = &["constraints", "token_healing"];
 
 /// Options of transformers that are read and change nothing, each with the reason.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[

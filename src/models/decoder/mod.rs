@@ -11,7 +11,7 @@ mod rope_config;
 
 use std::iter;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 pub use config::{DecoderConfig, HeadWeights};
 
@@ -23,7 +23,8 @@ use crate::models::memory::Memory;
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::traits::{
-    Autoregressive, CausalLm, Checkpoint, LogitsAt, Model, ModelLimits, TextModel, Trace,
+    Autoregressive, CausalLm, Checkpoint, Depth, LogitsAt, Model, ModelLimits, TextModel, Trace,
+    TraceRequest,
 };
 use crate::nn::attention::soft_cap;
 use crate::nn::cache::{CacheLayer, KvCache, Segment};
@@ -178,7 +179,7 @@ impl Decoder {
         cache: &mut KvCache,
         at: LogitsAt,
         checkpoint: &Checkpoint<'_>,
-        record: Option<&mut Record>,
+        record: Option<&mut Record<'_>>,
     ) -> Result<Tensor> {
         let packed = self.checked(batch, cache)?;
         let new = packed.row_ids();
@@ -215,18 +216,19 @@ impl Decoder {
         cache: &mut KvCache,
         at: LogitsAt,
         checkpoint: &Checkpoint<'_>,
-        mut record: Option<&mut Record>,
+        mut record: Option<&mut Record<'_>>,
     ) -> Result<Tensor> {
         let (hidden, places) =
             self.through_layers(rows, cache, checkpoint, record.as_deref_mut())?;
-        let wanted = packed.tokens.rows.iter().zip(&places).flat_map(|(new, places)| {
-            let count = if at == LogitsAt::LastToken { 1 } else { new.len() };
-            &places[places.len() - count..]
-        });
-        let wanted: Vec<u32> = wanted.copied().collect();
-        let hidden = normed(self.final_norm.as_ref(), select(&hidden, &wanted)?)?;
-        let logits = self.head.forward(&hidden)?;
-        let mut logits = logits.to_dtype(DType::F32)?;
+        let places = |at: LogitsAt| -> Vec<u32> {
+            let rows = packed.tokens.rows.iter().zip(&places).flat_map(|(new, places)| {
+                let count = if at == LogitsAt::LastToken { 1 } else { new.len() };
+                &places[places.len() - count..]
+            });
+            rows.copied().collect()
+        };
+        let last = |at| normed(self.final_norm.as_ref(), select(&hidden, &places(at))?);
+        let mut logits = self.head.forward(&last(at)?)?.to_dtype(DType::F32)?;
         if let Some(scale) = self.config.logit_scale {
             logits = (logits * scale)?;
         }
@@ -235,7 +237,8 @@ impl Decoder {
         }
         if let Some(record) = record {
             let computed: Vec<usize> = rows.iter().map(|row| row.len()).collect();
-            record.finish(packed, &wanted, hidden, &computed, &cache.row_lengths())?;
+            let at = record.request.hidden_at;
+            record.finish(packed, &places(at), &last(at)?, &computed, &cache.row_lengths())?;
         }
         match at {
             LogitsAt::EveryToken => packed.unpack(&logits),
@@ -251,10 +254,11 @@ impl Decoder {
         rows: &[&[u32]],
         cache: &mut KvCache,
         checkpoint: &Checkpoint<'_>,
-        mut record: Option<&mut Record>,
+        mut record: Option<&mut Record<'_>>,
     ) -> Result<(Tensor, Vec<Vec<u32>>)> {
         let tokens = rows.iter().map(|row| row.len()).max().unwrap_or(0);
-        let whole = record.is_some() || self.config.looks_ahead();
+        let attends = record.as_ref().is_some_and(|record| record.request.attentions);
+        let whole = attends || self.config.looks_ahead();
         let chunk = if whole { tokens } else { CHUNK };
         let lengths = lengths(rows, cache);
         let mut before = cache.row_lengths();
@@ -276,9 +280,9 @@ impl Decoder {
             let DecoderConfig { ropes, spans, alibis, .. } = &self.config;
             let shared = Shared { ropes, spans, alibis, relative: self.relative.as_ref() };
             let step = Step::new(cache, &lengths, shared, &self.device)?;
-            let step = match &record {
-                Some(_) => step.recording(&self.device)?,
-                None => step,
+            let step = match attends {
+                true => step.recording(&self.device)?,
+                false => step,
             };
             let ids = parts.concat();
             let mut x = self.embedding.forward(&Tensor::new(ids.as_slice(), &self.device)?)?;
@@ -292,7 +296,7 @@ impl Decoder {
             x = normed(self.embedding_norm.as_ref(), x)?;
             for (number, layer) in self.layers.iter().enumerate() {
                 if let Some(record) = &mut record {
-                    record.hidden_states.push(x.clone());
+                    record.note_input(number, &x);
                 }
                 let (mut own, source) = cache.layer_and_source(number);
                 x = layer.forward(
@@ -453,13 +457,36 @@ impl Autoregressive for Decoder {
         if same && cache.can_go_back(common) { common } else { 0 }
     }
 
-    fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
-        let mut record = Record::default();
-        let (at, record_into) = (LogitsAt::EveryToken, Some(&mut record));
-        let logits =
-            self.threads.run(|| self.pass(batch, cache, at, NO_CHECKPOINT, record_into))?;
-        let Record { hidden_states, attentions, source_attentions } = record;
+    fn trace_with(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        request: &TraceRequest,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Trace> {
+        let mut record = Record::new(request, self.layers.len())?;
+        let recorded = Some(&mut record);
+        let pass = || self.pass(batch, cache, request.logits, checkpoint, recorded);
+        let logits = self.threads.run(pass)?;
+        let Record { hidden_states, attentions, source_attentions, .. } = record;
         Ok(Trace { logits, hidden_states, attentions, source_attentions })
+    }
+
+    fn depth(&self) -> Option<Depth> {
+        let tied_head = self.config.head == HeadWeights::TiedToEmbedding;
+        Some(Depth { layers: self.layers.len(), tied_head })
+    }
+
+    fn early_exit(&self, hidden_states: &Tensor) -> Result<Tensor> {
+        let mut shape = hidden_states.dims().to_vec();
+        if shape.pop() != Some(self.config.hidden_size) {
+            let (shape, hidden) = (hidden_states.dims(), self.config.hidden_size);
+            return Err(Error::input(format!("hidden states {shape:?} in place of {hidden}")));
+        }
+        shape.push(self.config.vocab_size);
+        let rows = hidden_states.flatten_to(D::Minus2)?;
+        let logits = self.threads.run(|| self.head.forward(&rows))?;
+        Ok(logits.to_dtype(DType::F32)?.reshape(shape)?)
     }
 }
 

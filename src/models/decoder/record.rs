@@ -1,14 +1,19 @@
 //! What a pass is asked to write down.
 
+use std::collections::BTreeMap;
+
 use candle_core::Tensor;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::models::traits::{LogitsAt, TraceRequest};
 use crate::nn::packed::{Packed, select};
 
 /// What a pass is asked to write down, as [`Trace`](crate::models::Trace) tells it.
-#[derive(Default)]
-pub(super) struct Record {
-    /// What goes into each layer, `(tokens, hidden)`.
+pub(super) struct Record<'a> {
+    pub(super) request: &'a TraceRequest,
+    /// What goes into each requested layer, `(tokens, hidden)`, chunk by chunk.
+    inputs: BTreeMap<usize, Vec<Tensor>>,
+    /// As requested.
     pub(super) hidden_states: Vec<Tensor>,
     /// `(rows, heads, tokens of the longest row, slots of the longest row)`.
     pub(super) attentions: Vec<Tensor>,
@@ -16,23 +21,49 @@ pub(super) struct Record {
     pub(super) source_attentions: Vec<Tensor>,
 }
 
-impl Record {
+impl<'a> Record<'a> {
+    /// For a model of so many layers.
+    pub(super) fn new(request: &'a TraceRequest, layers: usize) -> Result<Self> {
+        if let Some(number) = request.hidden_states.iter().find(|&&number| number > layers) {
+            let reason = format!("no hidden state {number} in a model of {layers} layers");
+            return Err(Error::input(reason));
+        }
+        Ok(Self {
+            request,
+            inputs: BTreeMap::new(),
+            hidden_states: Vec::new(),
+            attentions: Vec::new(),
+            source_attentions: Vec::new(),
+        })
+    }
+
+    /// Takes note of what goes into a layer.
+    pub(super) fn note_input(&mut self, layer: usize, x: &Tensor) {
+        if self.request.hidden_states.contains(&layer) {
+            self.inputs.entry(layer).or_default().push(x.clone());
+        }
+    }
+
     /// Arranges it as the batch is, padding included. Of what was `computed` of each row, the batch's
-    /// tokens are the last: those that are `wanted`, whose hidden states after the final norm are `last`.
+    /// tokens are the last. Hidden states are wanted at `places`, and there they are `last` after the final
+    /// norm.
     pub(super) fn finish(
         &mut self,
         packed: &Packed,
-        wanted: &[u32],
-        last: Tensor,
+        places: &[u32],
+        last: &Tensor,
         computed: &[usize],
         lengths: &[usize],
     ) -> Result<()> {
-        for hidden in &mut self.hidden_states {
-            *hidden = select(hidden, wanted)?;
-        }
-        self.hidden_states.push(last);
-        for hidden in &mut self.hidden_states {
-            *hidden = packed.unpack(hidden)?.to_dtype(hidden.dtype())?;
+        for number in &self.request.hidden_states {
+            let hidden = match self.inputs.get(number) {
+                Some(chunks) => select(&Tensor::cat(chunks, 0)?, places)?,
+                None => last.clone(),
+            };
+            self.hidden_states.push(match self.request.hidden_at {
+                LogitsAt::EveryToken => packed.unpack(&hidden)?.to_dtype(hidden.dtype())?,
+                LogitsAt::LastToken => hidden,
+            });
         }
         for shares in &mut self.attentions {
             *shares = by_column(shares, packed, computed, lengths)?;

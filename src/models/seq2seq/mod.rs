@@ -25,7 +25,8 @@ use crate::models::memory::Memory;
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::traits::{
-    Autoregressive, CausalLm, Checkpoint, LogitsAt, Model, ModelLimits, TextModel, Trace,
+    Autoregressive, CausalLm, Checkpoint, Depth, LogitsAt, Model, ModelLimits, TextModel, Trace,
+    TraceRequest,
 };
 use crate::nn::cache::KvCache;
 use crate::options::LoadOptions;
@@ -184,7 +185,17 @@ impl Autoregressive for EncoderDecoder {
         self.decoder.reusable(cache, common, length)
     }
 
-    fn trace(&self, batch: &TokenBatch, cache: &mut KvCache) -> Result<Trace> {
-        self.decoder.trace(batch, cache)
+    fn trace_with(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        request: &TraceRequest,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Trace> {
+        self.decoder.trace_with(batch, cache, request, checkpoint)
+    }
+
+    fn depth(&self) -> Option<Depth> {
+        self.decoder.depth()
     }
 }
