@@ -36,7 +36,7 @@ use crate::nn::cache::KvCache;
 ///     }
 ///     answer.push(id);
 /// }
-/// println!("{}", tokenizer.decode(&answer)?);
+/// println!("{}", tokenizer.decode(&answer, true)?);
 /// # Ok(())
 /// # }
 /// ```
