@@ -389,7 +389,7 @@ impl CausalLm for Decoder {
         };
         let cache = KvCache::new(self.config.layers.iter().map(layer), self.cache_dtype);
         let cache = cache.of_model(self.fingerprint.as_str());
-        if self.config.has_source() { cache.without_sources(self.new_sources()) } else { cache }
+        if self.config.has_source() { cache.awaiting_sources(self.new_sources()) } else { cache }
     }
 }
 

@@ -91,7 +91,7 @@ impl KvCache {
     }
 
     /// The same, whose rows are to have sources that `kept` could keep.
-    pub(crate) fn without_sources(self, kept: Self) -> Self {
+    pub(crate) fn awaiting_sources(self, kept: Self) -> Self {
         Self { sources: Some(Sources::each_its_own(kept.own)), ..self }
     }
 
