@@ -54,7 +54,6 @@ macro_rules! tasks {
         /// A loaded pipeline whose task was chosen at run time.
         #[derive(Debug, Clone)]
         #[non_exhaustive]
-        #[expect(clippy::large_enum_variant, reason = "half a kilobyte beside a model is nothing")]
         pub enum Pipeline { $($(#[$doc])* $variant($pipeline)),+ }
 
         impl Pipeline {

@@ -99,7 +99,7 @@ impl TextToText {
             Kind::Translation => loaded.params.named("translation").map(str::to_owned),
             Kind::Text2Text | Kind::Summarization => None,
         };
-        let task = taken_for.as_deref().unwrap_or(kind.name());
+        let task = taken_for.as_deref().unwrap_or_else(|| kind.name());
         let languages = match task.split('_').collect::<Vec<_>>().as_slice() {
             [_, source, _, target] => Some(((*source).to_owned(), (*target).to_owned())),
             _ => None,

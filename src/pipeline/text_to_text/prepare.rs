@@ -32,8 +32,8 @@ impl TextToText {
         if self.kind == Kind::Translation && !tokenizer.languages().is_empty() {
             let asked = (options.src_lang.as_deref(), options.tgt_lang.as_deref());
             let named = self.languages.as_ref().map(|(from, to)| (from.as_str(), to.as_str()));
-            let source = asked.0.or(named.map(|(source, _)| source));
-            let target = asked.1.or(named.map(|(_, target)| target));
+            let source = asked.0.or_else(|| named.map(|(source, _)| source));
+            let target = asked.1.or_else(|| named.map(|(_, target)| target));
             if tokenizer.needs_languages() {
                 let (Some(source), Some(target)) = (source, target) else {
                     return Err(self.missing_language(source.is_none()));

@@ -4,10 +4,7 @@ use crate::error::{Error, Result};
 
 /// As few parts as possible of which each fits: whole sentences where sentences fit, else words. A word that
 /// does not fit is an error.
-pub(super) fn parts<'a>(
-    text: &'a str,
-    fits: impl Fn(&str) -> Result<bool>,
-) -> Result<Vec<&'a str>> {
+pub(super) fn parts(text: &str, fits: impl Fn(&str) -> Result<bool>) -> Result<Vec<&str>> {
     if fits(text)? {
         return Ok(vec![text]);
     }

@@ -7,7 +7,7 @@ use tokenizers::AddedToken;
 
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
-use crate::tokenizer::named::{ADDITIONAL, Named};
+use crate::tokenizer::named::{ADDITIONAL, GivenToken, Named};
 use crate::tokenizer::unconverted::vocabulary::{Vocabulary, is_space};
 
 /// The tokens that a text is searched for before it is cut.
@@ -43,7 +43,7 @@ impl Added {
         let mut ids = contents(&tokens);
         let own = vocabulary.tokens().filter(|(token, _)| !ids.contains_key(*token)).count();
         let mut next = u32::try_from(own + ids.len()).unwrap_or(u32::MAX);
-        let from_files: HashSet<_> = config.added.values().map(|token| token.content()).collect();
+        let from_files: HashSet<_> = config.added.values().map(GivenToken::content).collect();
         let mut seen = HashSet::new();
         for named in config.special.iter().filter(|named| seen.insert(named.content.as_str())) {
             let content = named.content.as_str();

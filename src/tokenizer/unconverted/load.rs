@@ -1,7 +1,7 @@
 //! The files of Marian, M2M100 and PLBART. ByT5 has none.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::source::{self, ModelFiles, file};
@@ -52,9 +52,9 @@ pub(in crate::tokenizer) fn load(
 fn marian(
     files: &ModelFiles,
     config: &Config,
-    source: &PathBuf,
-    target: &PathBuf,
-    path: &PathBuf,
+    source: &Path,
+    target: &Path,
+    path: &Path,
 ) -> Result<Vocabulary> {
     let ids = vocabulary(path)?;
     let separate = config.boolean("separate_vocabs").unwrap_or(false);
@@ -82,7 +82,7 @@ fn marian(
     })
 }
 
-fn m2m100(config: &Config, path: &PathBuf, model: &PathBuf) -> Result<Vocabulary> {
+fn m2m100(config: &Config, path: &Path, model: &Path) -> Result<Vocabulary> {
     let mut ids = vocabulary(path)?;
     let unk_token = known(config, "unk_token", &ids, path)?;
     let base_size = count(ids.len());
@@ -105,7 +105,7 @@ fn m2m100(config: &Config, path: &PathBuf, model: &PathBuf) -> Result<Vocabulary
     })
 }
 
-fn plbart(config: &Config, model: &PathBuf) -> Result<Vocabulary> {
+fn plbart(config: &Config, model: &Path) -> Result<Vocabulary> {
     let processor = processor(model)?;
     let (codes, has_mask) = languages::plbart(config)?;
     let own = ["<s>", "<pad>", "</s>", "<unk>"].into_iter().zip(0..);
@@ -147,7 +147,7 @@ fn byt5() -> Vocabulary {
     }
 }
 
-fn vocabulary(path: &PathBuf) -> Result<HashMap<String, u32>> {
+fn vocabulary(path: &Path) -> Result<HashMap<String, u32>> {
     source::json::read(path)
 }
 
@@ -155,18 +155,13 @@ fn by_id(ids: &HashMap<String, u32>) -> HashMap<u32, String> {
     ids.iter().map(|(token, &id)| (id, token.clone())).collect()
 }
 
-fn processor(path: &PathBuf) -> Result<Processor> {
+fn processor(path: &Path) -> Result<Processor> {
     let model = SpmModel::parse(&file::read(path)?).and_then(Processor::new);
     model.map_err(|reason| Error::malformed(path, reason))
 }
 
 /// A special token that the vocabulary must have.
-fn known(
-    config: &Config,
-    name: &str,
-    ids: &HashMap<String, u32>,
-    path: &PathBuf,
-) -> Result<String> {
+fn known(config: &Config, name: &str, ids: &HashMap<String, u32>, path: &Path) -> Result<String> {
     let token = config.special(name).unwrap_or_default();
     match ids.contains_key(token) {
         true => Ok(token.to_owned()),

@@ -34,6 +34,7 @@ pub(super) struct Vocabulary {
 }
 
 /// How a class cuts a text.
+#[expect(clippy::large_enum_variant, reason = "there is one for each tokenizer")]
 pub(super) enum Splitter {
     Marian { source: Processor, target: Processor },
     M2m100(Processor),
