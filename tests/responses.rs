@@ -355,7 +355,8 @@ fn back_through_the_template() {
         let text = |messages: &[Message], options: &ChatOptions| {
             chat.render(messages, &special, options).unwrap().text
         };
-        let prompt = text(&[question.clone()], &options.clone().add_generation_prompt(true));
+        let prompt =
+            text(std::slice::from_ref(&question), &options.clone().add_generation_prompt(true));
         for message in messages {
             let whole = text(&[question.clone(), message.clone()], &options);
             let answer =

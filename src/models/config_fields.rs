@@ -61,7 +61,7 @@ enum Effect {
 enum Read {
     Decoder { config: DecoderConfig, labels: usize, ends_in_padding: bool },
     Encoder { config: EncoderConfig, labels: usize },
-    Seq2Seq(Seq2SeqConfig),
+    Seq2Seq(Box<Seq2SeqConfig>),
 }
 
 /// The last id of the text that the models were given.
@@ -198,7 +198,7 @@ fn read(name: &str, raw: &RawConfig) -> Result<Read> {
         config.decoder.max_positions = 0;
         // The caller gives the first token.
         config.start_id = None;
-        return Ok(Read::Seq2Seq(config));
+        return Ok(Read::Seq2Seq(Box::new(config)));
     }
     let mut families = encoder::families::FAMILIES.iter();
     let family = families.find(|family| family.model_types.contains(&name)).unwrap();

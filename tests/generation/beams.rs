@@ -178,8 +178,8 @@ fn early_stopping_and_length_penalty() {
         [false, -1.0, 3, worse.0, worse.1],
         ["never", -1.0, 3, worse.0, worse.1],
     ]);
-    let cases: Vec<(Value, f64, usize, Vec<Vec<u32>>, Vec<f32>)> =
-        serde_json::from_value(cases).unwrap();
+    type Case = (Value, f64, usize, Vec<Vec<u32>>, Vec<f32>);
+    let cases: Vec<Case> = serde_json::from_value(cases).unwrap();
     for (early_stopping, length_penalty, steps, ids, scores) in cases {
         let options = json!({
             "num_beams": 2, "num_return_sequences": 2, "max_new_tokens": 5, "eos_token_id": 1,
@@ -220,8 +220,8 @@ fn only_likely_ends_count() {
             [2, 3, 4], [[4, 1], [3, 1]], [-0.497126, -0.585591],
         ],
     ]);
-    let cases: Vec<(Value, Vec<u32>, Vec<Vec<u32>>, Vec<f32>)> =
-        serde_json::from_value(cases).unwrap();
+    type Case = (Value, Vec<u32>, Vec<Vec<u32>>, Vec<f32>);
+    let cases: Vec<Case> = serde_json::from_value(cases).unwrap();
     for (options, prompt, ids, scores) in cases {
         let mut all = base.clone();
         all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());

@@ -53,7 +53,8 @@ fn answers_as_transformers() {
         let prompts: Vec<_> = cases.iter().map(|case| case.prompt.clone()).collect();
         let together = generate_batch(&model, None, &prompts, &config).unwrap();
         for (case, answer) in cases.iter().zip(&together) {
-            let alone = generate_batch(&model, None, &[case.prompt.clone()], &config).unwrap();
+            let alone =
+                generate_batch(&model, None, std::slice::from_ref(&case.prompt), &config).unwrap();
             for answer in [answer, &alone[0]] {
                 assert_eq!(answer.ids(), case.generated, "{name} {options}");
                 let ended = match case.generated.last() {
@@ -69,7 +70,8 @@ fn answers_as_transformers() {
                 assert_eq!(ids, case.generated, "streamed: {name} {options}");
                 // Drafts are confirmed by contrasted logits, too.
                 let looking = config.clone().prompt_lookup_num_tokens(4);
-                let looked_up = generate_batch(&model, None, &[case.prompt.clone()], &looking);
+                let looked_up =
+                    generate_batch(&model, None, std::slice::from_ref(&case.prompt), &looking);
                 assert_eq!(looked_up.unwrap()[0].ids(), case.generated, "{name} {options}");
             }
         }

@@ -45,9 +45,7 @@ pub(super) const UNSUPPORTED: &[&str] = &["constraints", "token_healing"];
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("_commit_hash", "says where the file comes from"),
     ("_from_model_config", "says where the file comes from"),
-    ("assistant_confidence_threshold", "is about drafts, which change no result"),
     ("assistant_early_exit", "is about drafts, which change no result"),
-    ("assistant_lookbehind", "is about drafts, which change no result"),
     ("cache_config", "is about the memory of PyTorch's caches"),
     ("cache_implementation", "is about the memory of PyTorch's caches"),
     ("compile_config", "is about PyTorch's compiler"),
@@ -67,7 +65,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("prefill_chunk_size", "prompts are read in chunks of 512 tokens, which changes no result"),
     ("return_dict_in_generate", "what comes out has types of its own"),
     ("return_legacy_cache", "is about the format of PyTorch's caches"),
-    ("target_lookbehind", "is about drafts, which change no result"),
     ("transformers_version", "says where the file comes from"),
     ("use_cache", "there is always a cache, which changes no result"),
 ];
