@@ -252,7 +252,7 @@ fn modules_without_scores_are_refused() {
         assert!(error.contains(expected), "{error}");
     };
     refused("in_features", 7.into(), "2_Dense/config.json", "7 numbers");
-    refused("model_type", "t5".into(), "config.json", "\"t5\"");
+    refused("model_type", "xlnet".into(), "config.json", "\"xlnet\"");
 }
 
 #[test]

@@ -273,7 +273,11 @@ fn what_is_not_built_is_named() {
         move |folder: &Path| change(&folder.join(file), |config| config[field] = value.clone())
     };
     let bert = "sentence_bert_config.json";
-    named("mean", &config("config.json", "model_type", "t5".into()), &["architecture \"t5\""]);
+    named(
+        "mean",
+        &config("config.json", "model_type", "xlnet".into()),
+        &["architecture \"xlnet\""],
+    );
     named("mean", &config(bert, "transformer_task", "fill-mask".into()), &["\"fill-mask\""]);
     let arguments = serde_json::json!({"num_hidden_layers": 1});
     named("mean", &config(bert, "config_args", arguments), &[bert, "num_hidden_layers"]);

@@ -249,15 +249,18 @@ fn drafts_change_nothing() {
     let of_assistant = GenerationConfig::default().num_assistant_tokens(6);
     let drafter = DraftModel::with_tokenizers(&model, &tokenizer, &tokenizer, &of_assistant);
     let drafting = Drafting::from(drafter.unwrap()).whole();
+    let (mut accepted, mut drafted) = (0, 0);
     for case in &cases[..4] {
         let stream = generate(&model, &case.ids, &config).unwrap();
         let mut stream = stream.with_drafter(drafting.clone());
         let ids: Vec<_> = stream.by_ref().map(|token| token.unwrap().id).collect();
         assert_eq!(ids, case.generated, "{}", case.name);
-        // It guesses its own words, but for the ends of drafts that cut one.
         let timings = stream.timings();
-        assert!(2 * timings.accepted_tokens > timings.drafted_tokens, "{}: {timings}", case.name);
+        accepted += timings.accepted_tokens;
+        drafted += timings.drafted_tokens;
     }
+    // The assistant reads the prompt's text without the special tokens, as in transformers.
+    assert!(5 * accepted > drafted, "{accepted} of {drafted}");
 }
 
 /// `contrasts.json`, of `tests/goldens/make_contrasts.py`.

@@ -79,7 +79,7 @@ pub(super) trait TaskSteps: Sized {
 
     /// The pipeline for the languages in a task's name.
     fn for_languages(self, _source: &str, _target: &str) -> Result<Self> {
-        Err(Error::option("task", "has no languages; only the name of `translation` has them"))
+        Err(Error::option("task", "this one has no languages; only `translation` has"))
     }
 
     /// Checks the options and settles what they leave open.
