@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::generation::draft::{Costs, Draft, lengths};
 use crate::generation::sequence::Sequence;
+use crate::models::Autoregressive;
 
 /// Lets the sequences at these places draft, those that have drafters, and decides how much of each draft
 /// is computed. Returns those whose drafter has failed, which are over.
@@ -12,7 +13,7 @@ pub(super) fn draft(
     sequences: &mut [Sequence],
     running: &[usize],
     costs: &Costs,
-    vocab: usize,
+    model: &dyn Autoregressive,
 ) -> Vec<(usize, Error)> {
     for &place in running {
         let sequence = &mut sequences[place];
@@ -22,9 +23,14 @@ pub(super) fn draft(
     if !drafts || !running.iter().all(|&place| sequences[place].is_at_its_last()) {
         return Vec::new();
     }
-    let rows = running.len();
+    let (rows, vocab) = (running.len(), model.limits().vocab);
     // Logits come for as many tokens of each row as the longest draft has.
     let longest = (MOST_LOGITS / vocab.max(1) / rows).saturating_sub(1).min(LONGEST_DRAFT);
+    // With the drafts, a pass must round as it does without.
+    let within =
+        model.rounding_border().filter(|&border| rows <= border).map(|border| border - rows);
+    let most_tokens = within.unwrap_or(MOST_TOKENS);
+    let longest = longest.min(most_tokens);
     let (mut failed, mut drafted, mut offers) = (Vec::new(), Vec::new(), Vec::new());
     for &place in running {
         let sequence = &mut sequences[place];
@@ -47,7 +53,7 @@ pub(super) fn draft(
             }
         }
     }
-    for (place, length) in drafted.into_iter().zip(lengths(&offers, rows, costs, MOST_TOKENS)) {
+    for (place, length) in drafted.into_iter().zip(lengths(&offers, rows, costs, most_tokens)) {
         sequences[place].drafted = length;
     }
     failed

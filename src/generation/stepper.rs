@@ -311,7 +311,7 @@ impl Stepper {
         let Self { model, cache, sequences, costs } = self;
         let running: Vec<_> =
             (0..sequences.len()).filter(|&place| !sequences[place].is_over()).collect();
-        let failed = ahead::draft(sequences, &running, costs, model.limits().vocab);
+        let failed = ahead::draft(sequences, &running, costs, &**model);
         let longest = running.iter().map(|&place| sequences[place].drafted).max().unwrap_or(0);
         let tokens = cache.tokens();
         if longest > 0 && model.reusable(cache, tokens, tokens + 1 + longest) < tokens {

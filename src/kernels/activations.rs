@@ -6,7 +6,7 @@ use crate::kernels::shared::room;
 use crate::kernels::tier::Tier;
 
 /// Up to this many rows, weights are unpacked where they are multiplied.
-pub(super) const FEW: usize = 4;
+pub(crate) const FEW: usize = 4;
 /// Values rounded together.
 pub(crate) const GROUP: usize = 32;
 /// Groups that one thread rounds in about the time that a hand-over takes.

@@ -6,9 +6,10 @@ use candle_core::{Device, Tensor};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
+use crate::kernels::packed::FEW;
 use crate::models::memory::Memory;
 use crate::nn::cache::KvCache;
-use crate::weights::Inventory;
+use crate::weights::{Inventory, Item, Role};
 
 /// What all models have. Weights are immutable and there is no other state, so one model serves any
 /// number of callers at once.
@@ -85,6 +86,17 @@ pub trait Autoregressive: TextModel {
     fn reusable(&self, cache: &KvCache, common: usize, length: usize) -> usize {
         let _ = length;
         if cache.can_go_back(common) { common } else { 0 }
+    }
+
+    /// Passes of more tokens than this round otherwise than passes of no more, as quantized weights on the
+    /// CPU do; `None` where all are alike but for the order of sums. Drafts stay on the side where the step
+    /// is without them, so that they change no token.
+    fn rounding_border(&self) -> Option<usize> {
+        let is_quantized = |item: &Item| {
+            item.role == Role::Linear && !matches!(item.precision, "f32" | "f16" | "bf16")
+        };
+        let is_packed = self.device().is_cpu() && self.inventory().items().iter().any(is_quantized);
+        is_packed.then_some(FEW)
     }
 
     /// As [`forward`](Self::forward) for every token, and records the hidden states and the

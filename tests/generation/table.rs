@@ -53,6 +53,10 @@ impl CausalLm for Table {
 }
 
 impl Autoregressive for Table {
+    fn rounding_border(&self) -> Option<usize> {
+        None
+    }
+
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
         assert!(cache.rows() == 0 || cache.rows() == batch.rows());
         let mut calls = self.calls.lock().unwrap();

@@ -22,7 +22,7 @@ pub(crate) use format::BlockFormat;
 
 use crate::kernels::activations::Activations;
 #[cfg(target_arch = "x86_64")]
-use crate::kernels::activations::FEW;
+pub(crate) use crate::kernels::activations::FEW;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
 use crate::kernels::{pool, quantize};
