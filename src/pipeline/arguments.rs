@@ -7,7 +7,8 @@ use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, did_you_mean};
+use crate::generation::GenerationConfig;
 use crate::read::{self, Wrong, described};
 use crate::warning::warn;
 
@@ -26,6 +27,23 @@ pub(super) fn take<T: DeserializeOwned>(
         None | Some(Value::Null) => Ok(None),
         Some(value) => read::read_field(name, &value).map(Some).map_err(wrong_option),
     }
+}
+
+/// Sets the options of generation, which are all that is left. An error about another name suggests one of
+/// generation or `of_pipeline`.
+pub(super) fn generation<'a>(
+    generation: &mut GenerationConfig,
+    options: Map<String, Value>,
+    of_pipeline: impl IntoIterator<Item = &'a &'static str>,
+) -> Result<()> {
+    for (name, value) in options {
+        if !generation.set(&name, &value)? {
+            let known = of_pipeline.into_iter().chain(GenerationConfig::NAMES);
+            let reason = format!("there is no such name here{}", did_you_mean(&name, known));
+            return Err(Error::option(name, reason));
+        }
+    }
+    Ok(())
 }
 
 /// Reads options whose fields all have defaults.

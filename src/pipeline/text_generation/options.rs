@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, json};
 
-use crate::error::{Error, Result, did_you_mean};
+use crate::error::{Error, Result};
 use crate::fields::{choices, options};
 use crate::generation::processors::PrefixAllowedTokens;
 use crate::generation::{
@@ -209,13 +209,8 @@ impl TextGenerationOptions {
             template_variables,
             ..Self::default()
         };
-        for (name, value) in options {
-            if !read.generation.set(&name, &value)? {
-                let known = OF_PIPELINE.iter().chain(&OF_TOKENIZER).chain(GenerationConfig::NAMES);
-                let reason = format!("there is no such name here{}", did_you_mean(&name, known));
-                return Err(Error::option(name, reason));
-            }
-        }
+        let of_pipeline = OF_PIPELINE.iter().chain(&OF_TOKENIZER);
+        arguments::generation(&mut read.generation, options, of_pipeline)?;
         if return_text.is_some() && read.return_full_text.is_some() {
             return Err(Error::option("return_text", "excludes `return_full_text`"));
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result, did_you_mean};
+use crate::error::{Error, Result};
 use crate::fields::options;
 use crate::generation::{CancelHandle, GenerationConfig, LogitsProcessor, StoppingCriterion};
 use crate::pipeline::arguments;
@@ -123,13 +123,7 @@ impl TextToTextOptions {
         {
             options.insert("max_new_tokens".to_owned(), length.saturating_sub(1).into());
         }
-        for (name, value) in options {
-            if !read.generation.set(&name, &value)? {
-                let known = OF_PIPELINE.iter().chain(GenerationConfig::NAMES);
-                let reason = format!("there is no such name here{}", did_you_mean(&name, known));
-                return Err(Error::option(name, reason));
-            }
-        }
+        arguments::generation(&mut read.generation, options, &OF_PIPELINE)?;
         Ok(read)
     }
 
