@@ -7,16 +7,22 @@
 //!
 //! | floor | module | |
 //! |---|---|---|
-//! | 7 | [`pipeline`] | tasks |
+//! | 9 | `minutes` (feature `audio`) | minutes of a meeting |
+//! | 8 | [`pipeline`] | tasks |
+//! | 7 | `speech` (feature `audio`) | speech to text: windows, times of words, transcripts |
+//! | 7 | `remote` (feature `remote`) | services that speak OpenAI's HTTP interface |
 //! | 6 | [`embeddings`] | sentence embeddings, search |
 //! | 6 | [`generation`] | steps, sampling, stop rules, streams |
 //! | 5 | [`models`] | [`CausalLm`](models::CausalLm), `AutoModel`, decoders, encoders and their heads |
 //! | 4 | [`nn`] | attention, cache, rope, norms |
 //! | 3 | [`tokenizer`], [`weights`] | text to ids and back, chat templates; named tensors |
+//! | 3 | `audio` (feature `audio`) | audio files, samples, features |
 //! | 2 | [`source`] | Hub repository, folder or GGUF file |
 //! | 0 | [`batch`], [`error`], [`options`] | what all floors share |
 //! | | [`guide`] | how to use and how to extend the crate |
 
+#[cfg(feature = "audio")]
+pub mod audio;
 pub mod batch;
 pub mod embeddings;
 pub mod error;
@@ -25,12 +31,19 @@ mod fingerprint;
 pub mod generation;
 pub mod guide;
 mod kernels;
+mod media;
+#[cfg(feature = "audio")]
+pub mod minutes;
 pub mod models;
 pub mod nn;
 pub mod options;
 pub mod pipeline;
 mod read;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod source;
+#[cfg(feature = "audio")]
+pub mod speech;
 pub mod tokenizer;
 mod warning;
 pub mod weights;

@@ -18,15 +18,20 @@ const FLOORS: &[(&str, usize)] = &[
     ("fingerprint", 0),
     ("read", 0),
     ("warning", 0),
+    ("media", 0),
     ("kernels", 1),
     ("source", 2),
+    ("audio", 3),
     ("tokenizer", 3),
     ("weights", 3),
     ("nn", 4),
     ("models", 5),
     ("embeddings", 6),
     ("generation", 6),
-    ("pipeline", 7),
+    ("remote", 7),
+    ("speech", 7),
+    ("pipeline", 8),
+    ("minutes", 9),
 ];
 
 /// The roof: these see everything and nothing sees them.

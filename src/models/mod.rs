@@ -4,6 +4,8 @@ pub mod decoder;
 pub mod encoder;
 pub mod heads;
 pub mod seq2seq;
+#[cfg(feature = "audio")]
+pub mod speech;
 
 mod auto;
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod default_models;
 mod feature_extraction;
 mod fill_mask;
 mod flow;
-mod media;
+mod input;
 mod options;
 mod question_answering;
 mod scores;
@@ -38,12 +38,13 @@ mod tokenize;
 mod zero_shot_classification;
 
 pub use crate::embeddings::Pooling;
+pub use crate::media::{Audio, Image, Media};
 pub use crate::warning::on_warning;
 pub use builder::PipelineBuilder;
 pub use classify::TextOrPair;
 pub use feature_extraction::{FeatureExtractionOptions, FeatureExtractionPipeline, Features};
 pub use fill_mask::{FillMaskOptions, FillMaskPipeline, Filling};
-pub use media::{Audio, Image, Input, Media, Output};
+pub use input::{Input, Output};
 pub use options::{Progress, TruncationReport};
 pub use question_answering::{
     Answer, Question, QuestionAnsweringOptions, QuestionAnsweringPipeline,

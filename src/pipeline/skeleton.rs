@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 use crate::pipeline::arguments::{self, OneOrMore};
 use crate::pipeline::flow::{Flow, Work};
-use crate::pipeline::media::{Input, Output};
+use crate::pipeline::input::{Input, Output};
 use crate::pipeline::options::{TaskOptions, TruncationReport};
 
 /// Declares the pipeline of one kind of model and a tokenizer. The model is loaded first, so that one of

@@ -1,0 +1,6 @@
+//! Sound: what speech models read of it.
+
+mod features;
+
+pub use crate::media::Audio;
+pub use features::AudioFeatures;

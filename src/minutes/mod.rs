@@ -1,0 +1,1 @@
+//! Minutes of a meeting, out of its recording.

@@ -1,0 +1,5 @@
+//! Models that hear.
+
+mod traits;
+
+pub use traits::{Ctc, SpeechSeq2Seq};

@@ -1,0 +1,53 @@
+//! The traits of models that hear.
+
+use candle_core::Tensor;
+
+use crate::audio::AudioFeatures;
+use crate::error::Result;
+use crate::models::traits::{Autoregressive, Model};
+use crate::nn::cache::KvCache;
+
+/// An encoder-decoder that hears and writes: `AutoModelForSpeechSeq2Seq` of transformers.
+///
+/// As with [`Seq2SeqLm`](crate::models::Seq2SeqLm), [`encode`](Self::encode) makes a cache with a row for
+/// each recording, and what is appended to it are the decoder's tokens.
+pub trait SpeechSeq2Seq: Autoregressive {
+    /// The hidden states of each recording after the encoder's last layer, `(frames, hidden)` each, in f32.
+    ///
+    /// # Errors
+    ///
+    /// When the features are not those that the model reads.
+    fn hidden_states(&self, rows: &[&AudioFeatures]) -> Result<Vec<Tensor>>;
+
+    /// Runs the encoder over recordings and returns a cache with a row for each, which holds the keys and
+    /// values of the recordings and no tokens yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`hidden_states`](Self::hidden_states).
+    fn encode(&self, rows: &[&AudioFeatures]) -> Result<KvCache>;
+
+    /// An empty cache without recordings: for [`KvCache::load`], or to [admit](KvCache::admit) rows to.
+    fn new_cache(&self) -> KvCache;
+
+    /// The first token of the decoder: `decoder_start_token_id` of the config.
+    fn start_id(&self) -> Option<u32>;
+}
+
+/// A model that says for every frame of a recording which letter it holds, or none: `AutoModelForCTC`
+/// of transformers.
+pub trait Ctc: Model {
+    /// Logits of each recording, `(frames, vocab)` each, in f32.
+    ///
+    /// # Errors
+    ///
+    /// When the features are not those that the model reads, or too short for one frame.
+    fn logits(&self, rows: &[&AudioFeatures]) -> Result<Vec<Tensor>>;
+
+    /// The number of letters, special ones included.
+    fn vocab(&self) -> usize;
+
+    /// The inputs (samples, or frames of features) that one frame of logits stands for:
+    /// `inputs_to_logits_ratio` of transformers.
+    fn inputs_to_logits_ratio(&self) -> usize;
+}

@@ -1,0 +1,1 @@
+//! Speech to text with models of one's own choice: what the pipeline `automatic-speech-recognition` is built on.
