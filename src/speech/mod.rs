@@ -1,1 +1,11 @@
 //! Speech to text with models of one's own choice: what the pipeline `automatic-speech-recognition` is built on.
+
+mod error_rate;
+pub mod normalizer;
+pub mod transcript;
+mod whisper_tokenizer;
+
+pub use error_rate::{ErrorRate, character_error_rate, word_error_rate};
+pub use whisper_tokenizer::{
+    AsrMerge, AsrOutput, Stride, TimestampLevel, WhisperTask, WhisperTokenizer,
+};

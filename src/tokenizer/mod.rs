@@ -50,6 +50,8 @@ mod tokenizer_json;
 mod translation;
 mod truncation;
 mod unconverted;
+#[cfg(feature = "audio")]
+mod unicode;
 
 pub use batch::{BatchEncoding, BatchOptions, Padding};
 pub use conversation::EncodedChat;
@@ -60,3 +62,5 @@ pub use special::{AddedToken, SpecialToken};
 pub(crate) use to_gguf::gguf_metadata;
 pub(crate) use truncation::Unfit;
 pub use truncation::{Truncation, TruncationStrategy};
+#[cfg(feature = "audio")]
+pub(crate) use unicode::{composed, decomposed};
