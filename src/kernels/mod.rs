@@ -45,3 +45,6 @@ mod shared;
 mod tier;
 mod tile;
 mod vector;
+
+#[cfg(feature = "audio")]
+pub(crate) use shared::each_part;

@@ -86,14 +86,27 @@ pub(super) fn each_row(
     cost: usize,
     work: impl Fn(usize, &mut [f32]) + Sync,
 ) {
+    each_part(out, width, cost, |first, part| {
+        for (row, out) in (first..).zip(part.chunks_exact_mut(width)) {
+            work(row, out);
+        }
+    });
+}
+
+/// As [`each_row`], with several rows at once, which share what takes time to set up: `work` is called with
+/// the number of their first.
+pub(crate) fn each_part(
+    out: &mut [f32],
+    width: usize,
+    cost: usize,
+    work: impl Fn(usize, &mut [f32]) + Sync,
+) {
     let rows = out.len() / width.max(1);
     let out = Shared::new(out);
     let grain = (rows / (4 * pool::threads())).max(SMALLEST_WORK / cost.max(1));
     pool::for_each(rows, grain, |range| {
-        for row in range {
-            // SAFETY: rows do not overlap, and each is given out once.
-            work(row, unsafe { out.part(row * width, width) });
-        }
+        // SAFETY: rows do not overlap, and each is given out once.
+        work(range.start, unsafe { out.part(range.start * width, range.len() * width) });
     });
 }
 

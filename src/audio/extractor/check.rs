@@ -1,0 +1,45 @@
+//! What every extractor checks.
+
+use crate::error::{Error, Result};
+
+/// Refuses samples of another rate than the model's.
+pub(super) fn check_rate(wanted: u32, found: u32) -> Result<()> {
+    if wanted == found {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "audio of {found} samples per second where the model hears {wanted}; resample it first"
+    )))
+}
+
+/// Refuses samples that are no finite numbers.
+pub(super) fn check_finite(samples: &[f32]) -> Result<()> {
+    match samples.iter().position(|sample| !sample.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::input(format!("sample {at} of the audio is {}", samples[at]))),
+    }
+}
+
+/// Refuses padding before a recording, which no model here was trained with.
+pub(super) fn check_padding_side(side: &str) -> Result<()> {
+    match side {
+        "right" => Ok(()),
+        other => Err(Error::option(
+            "padding_side",
+            format!("{other:?} is not supported, only \"right\""),
+        )),
+    }
+}
+
+/// Refuses sizes, `(option, value, least)`, that are too small to compute with or absurd.
+pub(super) fn check_sizes(sizes: &[(&str, usize, usize)]) -> Result<()> {
+    sizes.iter().try_for_each(|&(option, value, least)| match (least..=LARGEST).contains(&value) {
+        true => Ok(()),
+        false => {
+            Err(Error::option(option, format!("{value} is not between {least} and {LARGEST}")))
+        }
+    })
+}
+
+/// No size of a model that hears comes near: 192,000 samples per second do.
+const LARGEST: usize = 1 << 18;
