@@ -7,6 +7,7 @@
 //! | know how answers are found | [generation] |
 //! | write a generation loop | [your own loop](your_own_loop), [processors and samplers](processors) |
 //! | serve many users | [serving] |
+//! | read and write audio files | `audio` (feature `audio`) |
 //! | work without a network | [offline] |
 //! | fit a model into memory | [memory], [quantization], [loading](crate::weights) |
 //! | know which files are read | [tokenizers], [sentence-transformers](sentence_transformers), [loading](crate::weights) |
@@ -55,4 +56,9 @@ pages! {
     tasks = "docs/tasks.md",
     tokenizers = "docs/tokenizers.md",
     your_own_loop = "docs/your-own-loop.md",
+}
+
+#[cfg(feature = "audio")]
+pages! {
+    audio = "docs/audio.md",
 }

@@ -38,6 +38,7 @@ pub mod models;
 pub mod nn;
 pub mod options;
 pub mod pipeline;
+mod quiet;
 mod read;
 #[cfg(feature = "remote")]
 pub mod remote;

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("read", 0),
     ("warning", 0),
     ("media", 0),
+    ("quiet", 0),
     ("kernels", 1),
     ("source", 2),
     ("audio", 3),

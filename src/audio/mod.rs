@@ -1,9 +1,22 @@
-//! Sound: what speech models read of it.
+//! Sound: audio files, resampling, and what speech models read.
+//!
+//! [`read`] takes a file to samples, [`AudioReader`] reads one block by block. [The guide](crate::guide::audio) lists
+//! formats.
 
+mod container;
+mod cut;
+mod decoder;
 mod extractor;
 mod features;
 mod log_mel;
 mod mel;
+mod mkv_padding;
+mod mp4_edits;
+mod opus;
+mod reader;
+mod resample;
+mod stream;
+mod wav;
 mod window;
 
 pub use crate::media::Audio;
@@ -13,3 +26,7 @@ pub use extractor::{
     WhisperFeatureConfig, WhisperFeatureExtractor, WhisperFeatureStream,
 };
 pub use features::AudioFeatures;
+pub use reader::{AudioBlock, AudioReader, read, read_bytes};
+pub use resample::Resampler;
+pub use stream::AudioStream;
+pub use wav::WavSamples;

@@ -13,8 +13,8 @@ use tokenizers::{
 };
 
 use crate::error::{Error, Result};
+use crate::quiet::caught;
 use crate::tokenizer::bounded::{Bounded, Engine};
-use crate::tokenizer::quiet::caught;
 use crate::tokenizer::special::{AddedToken, SpecialToken};
 use crate::tokenizer::unconverted::{Side, Unconverted};
 

@@ -38,7 +38,6 @@ mod named;
 mod pattern;
 mod pretokenizer;
 mod processor;
-mod quiet;
 mod sentencepiece;
 mod shared;
 mod sketch;

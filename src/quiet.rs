@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Once;
 
 /// Runs `work`; what it panics with is returned, and not printed as well.
-pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     HOOK.call_once(|| {
         let hook = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {

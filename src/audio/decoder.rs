@@ -1,0 +1,147 @@
+//! From a packet of a container to samples.
+
+use std::fmt;
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::errors::Error as SymphoniaError;
+use symphonia::core::formats::Track;
+use symphonia::core::packet::Packet;
+
+use crate::audio::opus::{self, Opus, OpusHead};
+use crate::quiet::caught;
+
+/// The decoder of a track.
+pub(super) enum Decoder {
+    Symphonia(Box<dyn AudioDecoder>),
+    Opus(Opus),
+}
+
+/// What a track is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sound {
+    pub(super) sampling_rate: u32,
+    pub(super) channels: usize,
+}
+
+impl Decoder {
+    /// The decoder of a track, and how many samples it gives before the sound, as far as the codec says so.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(super) fn new(track: &Track, is_mp4: bool) -> Result<(Self, u64), Failure> {
+        let broken = |reason: &str| Failure::Other(reason.to_owned());
+        let parameters =
+            audio(track).ok_or_else(|| broken("the audio track does not say what it holds"))?;
+        if parameters.codec == CODEC_ID_OPUS {
+            let head = parameters.extra_data.as_deref().unwrap_or_default();
+            let head =
+                OpusHead::parse(head, is_mp4).ok_or_else(|| broken("Opus without its header"))?;
+            let decoder = Opus::new(&head)
+                .ok_or_else(|| broken("the header of its Opus stream is broken"))?;
+            // In an mp4, the edit list says it.
+            let skip = if is_mp4 { 0 } else { u64::from(head.pre_skip) };
+            return Ok((Self::Opus(decoder), skip));
+        }
+        let codecs = symphonia::default::get_codecs();
+        let decoder =
+            guarded(|| codecs.make_audio_decoder(parameters, &AudioDecoderOptions::default()))?;
+        Ok((Self::Symphonia(decoder), 0))
+    }
+
+    /// What the track says it is; decoding may show something else.
+    pub(super) fn sound(&self, track: &Track) -> Option<Sound> {
+        match self {
+            Self::Opus(opus) => {
+                Some(Sound { sampling_rate: opus::SAMPLING_RATE, channels: opus.channels })
+            }
+            Self::Symphonia(_) => {
+                let parameters = audio(track)?;
+                let channels = parameters.channels.as_ref()?.count();
+                Some(Sound { sampling_rate: parameters.sample_rate?, channels })
+            }
+        }
+    }
+
+    /// Decodes a packet into `samples`, `(samples, channels)`.
+    ///
+    /// # Errors
+    ///
+    /// Why not. After [`Failure::Lost`], the next packet can be decoded.
+    pub(super) fn decode(
+        &mut self,
+        packet: &Packet,
+        samples: &mut Vec<f32>,
+    ) -> Result<Sound, Failure> {
+        let decoded = guarded(|| match self {
+            Self::Opus(decoder) => {
+                decoder
+                    .decode(&packet.data, samples)
+                    .map_err(|_| SymphoniaError::DecodeError("opus"))?;
+                Ok(Sound { sampling_rate: opus::SAMPLING_RATE, channels: decoder.channels })
+            }
+            Self::Symphonia(decoder) => {
+                let decoded = decoder.decode(packet)?;
+                decoded.copy_to_vec_interleaved(samples);
+                let (spec, channels) = (decoded.spec(), decoded.num_planes());
+                Ok(Sound { sampling_rate: spec.rate(), channels })
+            }
+        });
+        decoded.map_err(|failure| match (failure, self) {
+            // This decoder panics on packets of honest files where the program is built with overflow checks.
+            (Failure::Panic, Self::Opus(decoder)) => {
+                decoder.reset();
+                Failure::Lost
+            }
+            (Failure::Error(SymphoniaError::DecodeError(_) | SymphoniaError::IoError(_)), _) => {
+                Failure::Lost
+            }
+            (failure, _) => failure,
+        })
+    }
+}
+
+/// The parameters of a track of sound.
+pub(super) fn audio(track: &Track) -> Option<&AudioCodecParameters> {
+    match track.codec_params.as_ref()? {
+        CodecParameters::Audio(parameters) => Some(parameters),
+        _ => None,
+    }
+}
+
+/// Why a call into a decoder or demuxer gave nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Error(SymphoniaError),
+    /// What is wrong, found here.
+    Other(String),
+    /// The packet could not be decoded.
+    Lost,
+    /// It panicked, and must not be called again.
+    Panic,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Other(reason) => f.write_str(reason),
+            Self::Lost => f.write_str("a packet could not be decoded"),
+            Self::Panic => f.write_str("the decoder panicked on the file, which must be damaged"),
+        }
+    }
+}
+
+impl From<SymphoniaError> for Failure {
+    fn from(error: SymphoniaError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Calls into decoders and demuxers, which other people's files reach first: what panics there is one more way in
+/// which a file is broken. The caller drops what panicked.
+pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, SymphoniaError>) -> Result<T, Failure> {
+    caught(call).map_err(|_| Failure::Panic)?.map_err(Failure::Error)
+}

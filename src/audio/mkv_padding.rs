@@ -1,0 +1,155 @@
+//! How many samples the encoder added at the end of a Matroska or WebM file, which symphonia reads over: elements
+//! `DiscardPadding` in the last blocks of a track.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{Read, Result, Seek, SeekFrom};
+
+/// The padding of each track in nanoseconds, by the track's number: what its last blocks say together. What is
+/// broken is left for the demuxer to report.
+pub(super) fn mkv_padding(source: &mut (impl Read + Seek)) -> HashMap<u64, u64> {
+    let mut clusters = VecDeque::new();
+    let _ = find_clusters(source, &mut clusters);
+    let mut tracks = HashMap::new();
+    for (start, end) in clusters {
+        let _ = read_cluster(source, start, end, &mut tracks);
+    }
+    tracks
+}
+
+/// Where the insides of the last clusters lie.
+fn find_clusters(
+    source: &mut (impl Read + Seek),
+    clusters: &mut VecDeque<(u64, u64)>,
+) -> Result<()> {
+    let file_end = source.seek(SeekFrom::End(0))?;
+    let mut at = 0;
+    for _ in 0..MOST_ELEMENTS {
+        if at >= file_end {
+            break;
+        }
+        let element = Element::read(source, at, file_end)?;
+        match element.id {
+            SEGMENT => at = element.start,
+            CLUSTER => {
+                // A cluster of unknown length goes on to the next one, which its reader notices.
+                clusters.push_back((element.start, element.end.unwrap_or(file_end)));
+                if clusters.len() > MOST_CLUSTERS {
+                    clusters.pop_front();
+                }
+                at = element.end.unwrap_or(element.start);
+            }
+            _ => at = element.end.unwrap_or(file_end),
+        }
+    }
+    Ok(())
+}
+
+/// Adds up the padding of the last blocks of each track.
+fn read_cluster(
+    source: &mut (impl Read + Seek),
+    start: u64,
+    end: u64,
+    tracks: &mut HashMap<u64, u64>,
+) -> Result<()> {
+    let mut at = start;
+    while at < end {
+        let element = Element::read(source, at, end)?;
+        let Some(inside_end) = element.end else { break };
+        let block = match element.id {
+            CLUSTER => break,
+            SIMPLE_BLOCK => Some((track_number(source, element.start)?, 0)),
+            BLOCK_GROUP => block_group(source, element.start, inside_end)?,
+            _ => None,
+        };
+        if let Some((track, padding)) = block.filter(|_| tracks.len() < MOST_TRACKS) {
+            let sum = tracks.entry(track).or_default();
+            *sum = if padding == 0 { 0 } else { sum.saturating_add(padding) };
+        }
+        at = inside_end;
+    }
+    Ok(())
+}
+
+fn block_group(
+    source: &mut (impl Read + Seek),
+    start: u64,
+    end: u64,
+) -> Result<Option<(u64, u64)>> {
+    let (mut track, mut padding) = (None, 0);
+    let mut at = start;
+    while at < end {
+        let element = Element::read(source, at, end)?;
+        let Some(inside_end) = element.end else { break };
+        match element.id {
+            BLOCK => track = Some(track_number(source, element.start)?),
+            DISCARD_PADDING => {
+                source.seek(SeekFrom::Start(element.start))?;
+                let mut bytes = [0; 8];
+                let length = (inside_end - element.start).min(8) as usize;
+                source.read_exact(&mut bytes[8 - length..])?;
+                // Negative: samples to leave out at the beginning of the block, which nobody writes.
+                let is_negative = bytes[8 - length] & 0x80 != 0;
+                padding = if is_negative { 0 } else { u64::from_be_bytes(bytes) };
+            }
+            _ => {}
+        }
+        at = inside_end;
+    }
+    Ok(track.map(|track| (track, padding)))
+}
+
+/// The number of the track at the beginning of a block.
+fn track_number(source: &mut (impl Read + Seek), start: u64) -> Result<u64> {
+    source.seek(SeekFrom::Start(start))?;
+    Ok(variable_length(source, false)?.0)
+}
+
+/// The head of an EBML element.
+struct Element {
+    id: u64,
+    /// Where its inside starts and ends.
+    start: u64,
+    /// `None`: not known, as in a live stream.
+    end: Option<u64>,
+}
+
+impl Element {
+    fn read(source: &mut (impl Read + Seek), at: u64, most: u64) -> Result<Self> {
+        source.seek(SeekFrom::Start(at))?;
+        let (id, id_length) = variable_length(source, true)?;
+        let (size, size_length) = variable_length(source, false)?;
+        let start = at + id_length + size_length;
+        let is_unknown = size == (1 << (7 * size_length)) - 1;
+        let end = start.saturating_add(size).min(most).max(start);
+        Ok(Self { id, start, end: (!is_unknown).then_some(end) })
+    }
+}
+
+/// A number whose first byte says how many bytes it has, with the bit that says so or without; and its length.
+fn variable_length(source: &mut impl Read, with_marker: bool) -> Result<(u64, u64)> {
+    let mut first = [0];
+    source.read_exact(&mut first)?;
+    let length = u64::from(first[0].leading_zeros()) + 1;
+    if length > 8 {
+        return Err(std::io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = [0; 8];
+    let from = 8 - length as usize;
+    bytes[from] = first[0];
+    source.read_exact(&mut bytes[from + 1..])?;
+    let marker = 1 << (7 * length);
+    let number = u64::from_be_bytes(bytes);
+    Ok((if with_marker { number } else { number & (marker - 1) }, length))
+}
+
+const SEGMENT: u64 = 0x1853_8067;
+const CLUSTER: u64 = 0x1F43_B675;
+const SIMPLE_BLOCK: u64 = 0xA3;
+const BLOCK_GROUP: u64 = 0xA0;
+const BLOCK: u64 = 0xA1;
+const DISCARD_PADDING: u64 = 0x75A2;
+/// Sound has blocks in every cluster, so its last block is in one of the last.
+const MOST_CLUSTERS: usize = 8;
+const MOST_TRACKS: usize = 64;
+/// More than a day of clusters; a live recording has no clusters but blocks here, some hours of them.
+const MOST_ELEMENTS: usize = 1 << 20;
