@@ -30,6 +30,7 @@ pub(super) struct Container<'s> {
     position: u64,
     /// Packets without a byte that came one after the other.
     empty: u32,
+    pub(super) byte_length: u64,
 }
 
 /// Where a track's sound begins and ends.
@@ -111,7 +112,7 @@ impl<'s> Container<'s> {
             Ends::Unknown
         };
         let is_mp4 = id == FORMAT_ID_ISOMP4;
-        Ok(Self { reader, track, format, is_mp4, ends, position: 0, empty: 0 })
+        Ok(Self { reader, track, format, is_mp4, ends, position: 0, empty: 0, byte_length })
     }
 
     /// The next packet of the track, `None` at the end.

@@ -1,6 +1,7 @@
 //! From a packet of a container to samples.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
@@ -46,6 +47,9 @@ impl Decoder {
             return Ok((Self::Opus(decoder), skip));
         }
         let codecs = symphonia::default::get_codecs();
+        if codecs.get_audio_decoder(parameters.codec).is_none() {
+            return Err(broken("its sound is of a codec that cannot be decoded here"));
+        }
         let decoder =
             guarded(|| codecs.make_audio_decoder(parameters, &AudioDecoderOptions::default()))?;
         Ok((Self::Symphonia(decoder), 0))
@@ -126,6 +130,11 @@ pub(super) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Error(SymphoniaError::IoError(error))
+                if error.kind() == ErrorKind::UnexpectedEof =>
+            {
+                f.write_str("the file breaks off")
+            }
             Self::Error(error) => error.fmt(f),
             Self::Other(reason) => f.write_str(reason),
             Self::Lost => f.write_str("a packet could not be decoded"),

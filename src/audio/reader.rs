@@ -211,11 +211,11 @@ impl<'s> AudioReader<'s> {
         channels.into_iter().map(|samples| Audio::new(samples, self.sound.sampling_rate)).collect()
     }
 
-    /// Room for the whole sound, where the file says how long it is and may be believed.
+    /// Room for the whole sound, where the file says how long it is and has the bytes for it.
     fn reserve(&self, samples: &mut Vec<f32>, sampling_rate: u32) -> Result<()> {
         let seconds = self.duration().map_or(0.0, |duration| duration.as_secs_f64());
-        let length = (seconds * f64::from(sampling_rate)) as usize;
-        reserve(samples, length.min(MOST_RESERVED))
+        let most = self.container.byte_length.saturating_mul(MOST_SAMPLES_PER_BYTE);
+        reserve(samples, ((seconds * f64::from(sampling_rate)) as u64).min(most) as usize)
     }
 
     fn warn_of_damage(&self) {
@@ -390,5 +390,5 @@ fn failure_in(path: Option<&Path>, failure: Failure) -> Error {
     }
 }
 
-/// Four hours at 16 kHz: as much as is reserved on a file's word alone.
-const MOST_RESERVED: usize = 4 * 3_600 * 16_000;
+/// What speech at the lowest rates of Opus comes to; silence may come to more.
+const MOST_SAMPLES_PER_BYTE: u64 = 64;
