@@ -1,8 +1,7 @@
 //! From a file to the packets of its first audio track, and which of their samples are no sound.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 
 use symphonia::core::codecs::audio::CODEC_ID_NULL_AUDIO;
 use symphonia::core::errors::Error as SymphoniaError;
@@ -16,8 +15,9 @@ use symphonia::core::units::Duration;
 
 use crate::audio::cut::Trim;
 use crate::audio::decoder::{Failure, Sound, audio, guarded};
-use crate::audio::mkv_padding::mkv_padding;
+use crate::audio::mkv_end::MkvEnd;
 use crate::audio::mp4_edits::{Edit, Mp4Edits};
+use crate::audio::wav_header::WavHeader;
 
 /// An open file.
 pub(super) struct Container<'s> {
@@ -31,6 +31,8 @@ pub(super) struct Container<'s> {
     /// Packets without a byte that came one after the other.
     empty: u32,
     pub(super) byte_length: u64,
+    /// Whether the file may end anywhere.
+    pub(super) is_open: bool,
 }
 
 /// Where a track's sound begins and ends.
@@ -67,16 +69,24 @@ impl<'s> Container<'s> {
             return Err(Failure::Other("the file is empty".to_owned()));
         }
         let mut edits = Mp4Edits::default();
-        let mut paddings = HashMap::new();
+        let mut mkv = MkvEnd::default();
         if &start[4..] == b"ftyp" {
             edits = Mp4Edits::read(&mut BufReader::with_capacity(SMALL, &mut source));
         } else if start[..4] == [0x1A, 0x45, 0xDF, 0xA3] {
-            paddings = mkv_padding(&mut BufReader::with_capacity(SMALL, &mut source));
+            mkv = MkvEnd::read(&mut BufReader::with_capacity(SMALL, &mut source));
         }
         let byte_length = source.seek(SeekFrom::End(0)).map_err(SymphoniaError::from)?;
-        source.rewind().map_err(SymphoniaError::from)?;
-
-        let source = Box::new(Source { source, byte_length });
+        let header = if matches!(&start[..4], b"RIFF" | b"RF64" | b"BW64") {
+            WavHeader::read(&mut BufReader::with_capacity(SMALL, &mut source))
+                .transpose()
+                .map_err(Failure::Other)?
+        } else {
+            None
+        };
+        let is_open = mkv.is_open || header.as_ref().is_some_and(|header| header.is_open);
+        let header =
+            header.unwrap_or(WavHeader { bytes: Vec::new(), samples: 0..byte_length, is_open });
+        let source = Box::new(Source::new(source, header).map_err(SymphoniaError::from)?);
         let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
         let (options, metadata) = (FormatOptions::default(), MetadataOptions::default());
         let reader = guarded(|| {
@@ -86,6 +96,11 @@ impl<'s> Container<'s> {
             Failure::Error(SymphoniaError::Unsupported(
                 "core (probe): no suitable format reader found",
             )) => Failure::Other(NO_FORMAT.to_owned()),
+            Failure::Error(SymphoniaError::IoError(error))
+                if &start[..4] == b"OggS" && error.kind() == ErrorKind::UnexpectedEof =>
+            {
+                Failure::Other(NO_OGG.to_owned())
+            }
             failure => failure,
         })?;
         let track = sound_track(reader.as_ref())?;
@@ -100,7 +115,7 @@ impl<'s> Container<'s> {
                 )
             })?)
         } else if id == FORMAT_ID_MKV {
-            Ends::Nanoseconds(paddings.get(&u64::from(track.id)).copied().unwrap_or(0))
+            Ends::Nanoseconds(mkv.padding.get(&u64::from(track.id)).copied().unwrap_or(0))
         } else if id == FORMAT_ID_OGG {
             Ends::Packets
         } else if let (Some(delay), Some(padding), Some(length)) =
@@ -112,7 +127,17 @@ impl<'s> Container<'s> {
             Ends::Unknown
         };
         let is_mp4 = id == FORMAT_ID_ISOMP4;
-        Ok(Self { reader, track, format, is_mp4, ends, position: 0, empty: 0, byte_length })
+        Ok(Self {
+            reader,
+            track,
+            format,
+            is_mp4,
+            ends,
+            position: 0,
+            empty: 0,
+            byte_length,
+            is_open,
+        })
     }
 
     /// The next packet of the track, `None` at the end.
@@ -234,21 +259,55 @@ fn sound_track(reader: &dyn FormatReader) -> Result<Track, Failure> {
     track.cloned().ok_or_else(|| Failure::Other("the file has no audio track".to_owned()))
 }
 
-/// What symphonia reads from.
+/// What symphonia reads from: a header, and then a part of the file.
 struct Source<S> {
     source: S,
-    byte_length: u64,
+    header: WavHeader,
+    position: u64,
+}
+
+impl<S: Read + Seek> Source<S> {
+    fn new(mut source: S, header: WavHeader) -> std::io::Result<Self> {
+        source.seek(SeekFrom::Start(header.samples.start))?;
+        Ok(Self { source, header, position: 0 })
+    }
+
+    fn length(&self) -> u64 {
+        self.header.bytes.len() as u64 + (self.header.samples.end - self.header.samples.start)
+    }
 }
 
 impl<S: Read> Read for Source<S> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.source.read(buffer)
+        let header =
+            self.header.bytes.get(self.position as usize..).filter(|header| !header.is_empty());
+        let read = match header {
+            Some(mut header) => header.read(buffer)?,
+            None => {
+                let samples = self.header.samples.end - self.header.samples.start;
+                let rest = samples.saturating_sub(self.position - self.header.bytes.len() as u64);
+                let most = usize::try_from(rest).unwrap_or(usize::MAX).min(buffer.len());
+                self.source.read(&mut buffer[..most])?
+            }
+        };
+        self.position += read as u64;
+        Ok(read)
     }
 }
 
-impl<S: Seek> Seek for Source<S> {
+impl<S: Read + Seek> Seek for Source<S> {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        self.source.seek(to)
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+            SeekFrom::End(by) => self.length().checked_add_signed(by),
+        };
+        let position = position.ok_or(std::io::ErrorKind::InvalidInput)?;
+        let behind_header = position.saturating_sub(self.header.bytes.len() as u64);
+        self.source
+            .seek(SeekFrom::Start(self.header.samples.start.saturating_add(behind_header)))?;
+        self.position = position;
+        Ok(position)
     }
 }
 
@@ -258,10 +317,12 @@ impl<S: Read + Seek + Send + Sync> MediaSource for Source<S> {
     }
 
     fn byte_len(&self) -> Option<u64> {
-        Some(self.byte_length)
+        Some(self.length())
     }
 }
 
+/// Symphonia looks for the first packet of a codec that it knows to the end.
+const NO_OGG: &str = "the file breaks off, or its sound is neither Vorbis nor Opus nor FLAC";
 const NO_FORMAT: &str = "this is no audio file that can be read: wav, mp3, flac, ogg (Vorbis, Opus), m4a and mp4 (AAC, ALAC, \
                          Opus), aac, webm and mkv, and aiff are";
 /// A buffer for looking at a few bytes here and there.

@@ -10,13 +10,14 @@ mod extractor;
 mod features;
 mod log_mel;
 mod mel;
-mod mkv_padding;
+mod mkv_end;
 mod mp4_edits;
 mod opus;
 mod reader;
 mod resample;
 mod stream;
 mod wav;
+mod wav_header;
 mod window;
 
 pub use crate::media::Audio;

@@ -239,10 +239,7 @@ impl<'s> AudioReader<'s> {
                 Err(Failure::Error(SymphoniaError::IoError(error)))
                     if error.kind() == ErrorKind::UnexpectedEof =>
                 {
-                    // A wav that was written to a pipe does not know its length.
-                    let is_open =
-                        self.container.format == "wave" && self.container.length().is_none();
-                    self.end((!is_open).then_some("the file breaks off"));
+                    self.end((!self.container.is_open).then_some("the file breaks off"));
                 }
                 Err(failure @ Failure::Error(SymphoniaError::IoError(_))) => {
                     return Err(self.failure(failure));

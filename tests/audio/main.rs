@@ -3,6 +3,8 @@
 #![cfg(feature = "audio")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod hostile;
+
 use std::fs;
 use std::path::PathBuf;
 

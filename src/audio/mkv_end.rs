@@ -1,25 +1,35 @@
-//! How many samples the encoder added at the end of a Matroska or WebM file, which symphonia reads over: elements
-//! `DiscardPadding` in the last blocks of a track.
+//! How a Matroska or WebM file ends, which symphonia reads over: how many samples the encoder added, by the elements
+//! `DiscardPadding` in the last blocks of a track, and whether the file knows its length.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Result, Seek, SeekFrom};
 
-/// The padding of each track in nanoseconds, by the track's number: what its last blocks say together. What is
-/// broken is left for the demuxer to report.
-pub(super) fn mkv_padding(source: &mut (impl Read + Seek)) -> HashMap<u64, u64> {
-    let mut clusters = VecDeque::new();
-    let _ = find_clusters(source, &mut clusters);
-    let mut tracks = HashMap::new();
-    for (start, end) in clusters {
-        let _ = read_cluster(source, start, end, &mut tracks);
+/// How a file ends.
+#[derive(Debug, Default)]
+pub(super) struct MkvEnd {
+    /// The padding of each track in nanoseconds, by the track's number: what its last blocks say together.
+    pub(super) padding: HashMap<u64, u64>,
+    /// Whether the file states no length, as live recordings do.
+    pub(super) is_open: bool,
+}
+
+impl MkvEnd {
+    /// Reads it. What is broken is left for the demuxer to report.
+    pub(super) fn read(source: &mut (impl Read + Seek)) -> Self {
+        let (mut found, mut clusters) = (Self::default(), VecDeque::new());
+        let _ = find_clusters(source, &mut clusters, &mut found.is_open);
+        for (start, end) in clusters {
+            let _ = read_cluster(source, start, end, &mut found.padding);
+        }
+        found
     }
-    tracks
 }
 
 /// Where the insides of the last clusters lie.
 fn find_clusters(
     source: &mut (impl Read + Seek),
     clusters: &mut VecDeque<(u64, u64)>,
+    is_open: &mut bool,
 ) -> Result<()> {
     let file_end = source.seek(SeekFrom::End(0))?;
     let mut at = 0;
@@ -28,6 +38,7 @@ fn find_clusters(
             break;
         }
         let element = Element::read(source, at, file_end)?;
+        *is_open |= element.end.is_none();
         match element.id {
             SEGMENT => at = element.start,
             CLUSTER => {
