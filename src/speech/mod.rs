@@ -3,9 +3,11 @@
 mod error_rate;
 pub mod normalizer;
 pub mod transcript;
+pub mod whisper;
 mod whisper_tokenizer;
 
 pub use error_rate::{ErrorRate, character_error_rate, word_error_rate};
 pub use whisper_tokenizer::{
-    AsrMerge, AsrOutput, Stride, TimestampLevel, WhisperTask, WhisperTokenizer,
+    AsrMerge, AsrOutput, LANGUAGES, Stride, TimestampLevel, WhisperTask, WhisperTokenizer,
+    language_code, language_name,
 };

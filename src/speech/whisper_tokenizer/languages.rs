@@ -1,13 +1,17 @@
 //! The languages that Whisper knows, by code and by name.
 
+use crate::error::{did_you_mean, quoted};
+
 /// The name of a language by its code: `"german"` of `"de"`.
-pub(super) fn language_name(code: &str) -> Option<&'static str> {
+#[must_use]
+pub fn language_name(code: &str) -> Option<&'static str> {
     LANGUAGES.iter().find(|(known, _)| *known == code).map(|(_, name)| *name)
 }
 
 /// The code of a language: of its name, of another name that it has, of its code, or of its token
 /// (`"<|de|>"`), in any case.
-pub(super) fn language_code(language: &str) -> Option<&'static str> {
+#[must_use]
+pub fn language_code(language: &str) -> Option<&'static str> {
     let language = language.to_lowercase();
     let bare = language.strip_prefix("<|").and_then(|it| it.strip_suffix("|>"));
     let bare = bare.unwrap_or(&language);
@@ -16,8 +20,20 @@ pub(super) fn language_code(language: &str) -> Option<&'static str> {
     known.map(|(code, _)| *code).or_else(by_alias)
 }
 
+/// Why there is no such language, and which was meant.
+pub(in crate::speech) fn unknown(language: &str) -> String {
+    let (codes, names) = (LANGUAGES.iter().map(|it| it.0), LANGUAGES.iter().map(|it| it.1));
+    let known: Vec<_> = match language.len() {
+        0..=3 => codes.collect(),
+        _ => names.chain(ALIASES.iter().map(|it| it.0)).collect(),
+    };
+    let meant = did_you_mean(language, &known);
+    let wanted = "a name (\"german\"), a code (\"de\") or a token (\"<|de|>\") of its languages";
+    format!("Whisper knows no language {}: {wanted} is wanted{meant}", quoted(language))
+}
+
 /// Codes and names, in the order of their tokens (`LANGUAGES` of `tokenization_whisper.py`).
-pub(super) const LANGUAGES: &[(&str, &str)] = &[
+pub const LANGUAGES: &[(&str, &str)] = &[
     ("en", "english"),
     ("zh", "chinese"),
     ("de", "german"),

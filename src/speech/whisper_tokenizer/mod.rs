@@ -7,11 +7,12 @@ mod merge;
 mod overlap;
 mod words;
 
+pub(in crate::speech) use languages::unknown;
+pub use languages::{LANGUAGES, language_code, language_name};
 pub use merge::{AsrMerge, AsrOutput, Stride, TimestampLevel};
 
 use crate::error::{Error, Result};
 use crate::fields::choices;
-use crate::speech::whisper_tokenizer::languages::{LANGUAGES, language_code};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 choices! {
@@ -159,10 +160,4 @@ impl WhisperTokenizer {
     fn is_special(&self, id: u32) -> bool {
         self.special_ids.binary_search(&id).is_ok()
     }
-}
-
-fn unknown(language: &str) -> String {
-    let names = LANGUAGES.iter().map(|(_, name)| name);
-    let meant = crate::error::did_you_mean(language, names);
-    format!("Whisper knows no language {language:?}{meant}")
 }
