@@ -1,5 +1,6 @@
 //! Speech to text with models of one's own choice: what the pipeline `automatic-speech-recognition` is built on.
 
+pub mod activity;
 mod error_rate;
 pub mod normalizer;
 pub mod transcript;

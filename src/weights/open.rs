@@ -21,7 +21,9 @@ impl Store {
             return gguf::open(file);
         }
         let mut names = Vec::new();
-        for format in [&safetensors::FORMAT, &torch::FORMAT] {
+        let formats = [&safetensors::FORMAT, &torch::FORMAT, &torch::SCRIPT];
+        // A program is looked for only where it is named.
+        for format in &formats[..formats.len() - usize::from(stem.is_none())] {
             let single = format!("{}.{}", stem.unwrap_or(format.stem), format.extension);
             if let Some(path) = files.optional(&single)? {
                 let mapped = Arc::new(MappedFile::open(&path)?);
@@ -34,7 +36,8 @@ impl Store {
             }
             names.extend([single, index]);
         }
-        let all = format!("{}, {}, {} or {}", names[0], names[1], names[2], names[3]);
+        let last = names.pop().unwrap_or_default();
+        let all = format!("{} or {last}", names.join(", "));
         Err(files.missing(&names[0], &all, "one of them holds the model's weights"))
     }
 

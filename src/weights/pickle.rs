@@ -8,7 +8,7 @@
 //! Instructions: <https://github.com/python/cpython/blob/3.13/Lib/pickletools.py>. Objects: `_utils.py`
 //! and `serialization.py` in PyTorch 2.9.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::weights::elements::Elements;
 
@@ -50,18 +50,35 @@ pub(super) fn unpickle(bytes: &[u8]) -> Parsed<(Unpickled<'_>, usize)> {
 }
 
 impl<'a> Unpickled<'a> {
-    /// The tensors of a dict by their names; other values are left out.
-    pub(super) fn tensors(&self) -> Parsed<Vec<(&'a str, PickledTensor<'a>)>> {
-        let Value::Dict(number) = self.value else {
-            return Err("holds something other than a dict of tensors".to_owned());
-        };
-        let tensor = |&(key, value): &(Value<'a>, Value<'a>)| match (key, value) {
-            (Value::Text(name), Value::Tensor(number)) => {
-                Some((name, self.machine.tensors[number].clone()))
+    /// The tensors of a dict by their names, and those of objects in it, as TorchScript has them, with the name
+    /// of the object and a dot before; other values are left out.
+    pub(super) fn tensors(&self) -> Parsed<Vec<(String, PickledTensor<'a>)>> {
+        let not_tensors = || "holds something other than a dict of tensors".to_owned();
+        let Value::Dict(top) = self.value else { return Err(not_tensors()) };
+        let (mut tensors, mut seen) = (Vec::new(), HashSet::from([top]));
+        let mut rest = vec![(String::new(), top)];
+        while let Some((prefix, number)) = rest.pop() {
+            for &(key, value) in &self.machine.dicts[number] {
+                let Value::Text(name) = key else { continue };
+                match value {
+                    Value::Tensor(number) => {
+                        let tensor = self.machine.tensors[number].clone();
+                        tensors.push((format!("{prefix}{name}"), tensor));
+                    }
+                    // Each once, since objects may hold each other.
+                    Value::Dict(inner)
+                        if self.machine.objects.contains(&inner) && seen.insert(inner) =>
+                    {
+                        rest.push((format!("{prefix}{name}."), inner));
+                    }
+                    _ => {}
+                }
             }
-            _ => None,
-        };
-        Ok(self.machine.dicts[number].iter().filter_map(tensor).collect())
+        }
+        match tensors.is_empty() && self.machine.objects.contains(&top) {
+            true => Err(not_tensors()),
+            false => Ok(tensors),
+        }
     }
 
     /// The storages in the order they were met.
@@ -114,6 +131,8 @@ struct Machine<'a> {
     memo: HashMap<u32, Value<'a>>,
     sequences: Vec<Vec<Value<'a>>>,
     dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
+    /// The dicts that are attributes of objects.
+    objects: HashSet<usize>,
     storages: Vec<Storage<'a>>,
     tensors: Vec<PickledTensor<'a>>,
 }
@@ -203,13 +222,22 @@ impl<'a> Machine<'a> {
                 let items = self.pop_mark()?;
                 self.extend_dict(&items)?;
             }
-            // Calls a class, with `__new__` or without; then sets attributes, which are not read.
+            // Calls a class, with `__new__` or without; then sets attributes, which are read where the class
+            // is unknown: an object is then the dict of them.
             b'R' | 0x81 => {
                 let (arguments, class) = (self.pop()?, self.pop()?);
                 let made = self.call(class, arguments)?;
                 self.stack.push(made);
             }
-            b'b' => _ = self.pop()?,
+            b'b' => {
+                let state = self.pop()?;
+                if let (Value::Dict(number), Some(object @ Value::Other)) =
+                    (state, self.stack.last_mut())
+                {
+                    *object = state;
+                    self.objects.insert(number);
+                }
+            }
             b'Q' => {
                 let id = self.pop()?;
                 let storage = self.storage(id)?;

