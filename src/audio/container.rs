@@ -224,7 +224,8 @@ impl<'s> Container<'s> {
     pub(super) fn length(&self) -> Option<u64> {
         match &self.ends {
             Ends::Tag { padding, delay } => Some(padding.start.saturating_sub(*delay)),
-            Ends::Unknown if self.format != "mp3" => self.track.num_frames,
+            // Of these without a tag, it is an estimate.
+            Ends::Unknown if !["mp3", "aac"].contains(&self.format) => self.track.num_frames,
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::ErrorKind;
 
 use symphonia::core::codecs::CodecParameters;
-use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_OPUS};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::Track;
@@ -48,10 +48,23 @@ impl Decoder {
         }
         let codecs = symphonia::default::get_codecs();
         if codecs.get_audio_decoder(parameters.codec).is_none() {
-            return Err(broken("its sound is of a codec that cannot be decoded here"));
+            return Err(broken(&format!(
+                "its sound is of a codec that cannot be decoded here: {CONVERT}"
+            )));
         }
-        let decoder =
-            guarded(|| codecs.make_audio_decoder(parameters, &AudioDecoderOptions::default()))?;
+        let core = aac_core(parameters);
+        let decoder = guarded(|| {
+            codecs.make_audio_decoder(
+                core.as_ref().unwrap_or(parameters),
+                &AudioDecoderOptions::default(),
+            )
+        });
+        let decoder = decoder.map_err(|failure| match failure {
+            Failure::Error(SymphoniaError::Unsupported(what)) => {
+                broken(&format!("its sound cannot be decoded here ({what}): {CONVERT}"))
+            }
+            failure => failure,
+        })?;
         Ok((Self::Symphonia(decoder), 0))
     }
 
@@ -107,6 +120,32 @@ impl Decoder {
     }
 }
 
+/// The parameters of the core of HE-AAC, plain AAC at half the sampling rate, where they are stated around it.
+/// Symphonia decodes no more than that; it has what speech has.
+fn aac_core(parameters: &AudioCodecParameters) -> Option<AudioCodecParameters> {
+    const LC: u16 = 2;
+    const SBR: u16 = 5;
+    const PARAMETRIC_STEREO: u16 = 29;
+    if parameters.codec != CODEC_ID_AAC {
+        return None;
+    }
+    // Five bits of the kind, four of the sampling rate, four of the channels, three that LC has.
+    let bits = u16::from_be_bytes(*parameters.extra_data.as_deref()?.first_chunk()?);
+    let options = match bits >> 11 {
+        LC => bits & 7,
+        SBR | PARAMETRIC_STEREO => 0,
+        _ => return None,
+    };
+    let rate = bits >> 7 & 0xF;
+    if rate == 0xF {
+        return None;
+    }
+    let core = LC << 11 | bits & 0x7F8 | options;
+    let mut parameters = parameters.clone();
+    parameters.with_extra_data(Box::new(core.to_be_bytes()));
+    Some(parameters)
+}
+
 /// The parameters of a track of sound.
 pub(super) fn audio(track: &Track) -> Option<&AudioCodecParameters> {
     match track.codec_params.as_ref()? {
@@ -154,3 +193,6 @@ impl From<SymphoniaError> for Failure {
 pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, SymphoniaError>) -> Result<T, Failure> {
     caught(call).map_err(|_| Failure::Panic)?.map_err(Failure::Error)
 }
+
+/// What to do about a codec.
+const CONVERT: &str = "convert the file, such as with `ffmpeg -i FILE -vn sound.flac`";

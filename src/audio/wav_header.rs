@@ -45,7 +45,7 @@ impl WavHeader {
                 b"data" => {
                     let start = at + 8;
                     let format = Format::parse(&format?);
-                    let stated = long.filter(|_| size == u32::MAX).unwrap_or(size.into());
+                    let stated = long.filter(|_| size == u32::MAX).unwrap_or_else(|| size.into());
                     return Some(format.map(|format| format.header(fact, stated, start, end)));
                 }
                 _ => {}

@@ -171,6 +171,20 @@ fn sound_that_changes_in_the_middle_is_an_error_after_what_came_before() {
     assert!(reader.next().is_none());
 }
 
+#[test]
+fn of_he_aac_the_core_is_read() {
+    let plain = fs::read(golden("mono_16000.m4a")).unwrap();
+    // The decoder's configuration: AAC-LC of 16 kHz, and that of HE-AAC of 32 kHz around the same.
+    let [lc, he] = [[0x14, 0x08, 0x56, 0xE5, 0x00], [0x2C, 0x0A, 0x88, 0x00, 0x00]];
+    let at = plain.windows(5).position(|bytes| bytes == lc).unwrap();
+    let mut core = plain.clone();
+    core[at..at + 5].copy_from_slice(&he);
+    assert_eq!(read_bytes(&core).unwrap(), read_bytes(&plain).unwrap());
+    // Main profile.
+    core[at] = 0x0C;
+    expect_error("AAC Main", read_bytes(&core), "convert the file");
+}
+
 /// One change of a file.
 #[derive(Debug, Clone)]
 enum Change {

@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod hostile;
+#[path = "../support/packages.rs"]
+mod packages;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sconce::audio::{AudioReader, Resampler};
 use serde::Deserialize;
@@ -49,14 +51,28 @@ const DIFFERENT: &[(&str, usize, usize, &str)] = &[
 fn files_hold_what_ffmpeg_finds_in_them() {
     let text = fs::read_to_string(golden("files.json")).unwrap();
     let files: Files = serde_json::from_str(&text).unwrap();
-    let complaints: Vec<_> =
-        files.files.iter().filter_map(|expected| complaint(expected).err()).collect();
+    let complaints: Vec<_> = files
+        .files
+        .iter()
+        .filter_map(|expected| complaint(expected, &golden(&expected.name)).err())
+        .collect();
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
-fn complaint(expected: &Expected) -> Result<(), String> {
+/// Recordings that others made, in packages of npm.
+#[test]
+fn recordings_of_others_hold_what_ffmpeg_finds_in_them() {
+    let text = fs::read_to_string(golden("others.json")).unwrap();
+    let files: Files = serde_json::from_str(&text).unwrap();
+    let folder = packages::npm("nodejs-whisper", "0.3.1").unwrap().join("package");
+    for expected in &files.files {
+        complaint(expected, &folder.join(&expected.name)).unwrap();
+    }
+}
+
+fn complaint(expected: &Expected, path: &Path) -> Result<(), String> {
     let name = &expected.name;
-    let mut reader = AudioReader::open(golden(name)).map_err(|error| format!("{name}: {error}"))?;
+    let mut reader = AudioReader::open(path).map_err(|error| format!("{name}: {error}"))?;
     let found = (reader.sampling_rate(), reader.channels());
     if found != (expected.sampling_rate, expected.channels) {
         return Err(format!(
@@ -165,4 +181,11 @@ fn resampling_gives_what_torchaudio_gives() {
             assert!(blocks == whole, "{name} in blocks of {size}");
         }
     }
+}
+
+#[test]
+fn readers_go_from_thread_to_thread() {
+    fn check<T: Send + Sync>() {}
+    check::<AudioReader<'static>>();
+    check::<Resampler>();
 }

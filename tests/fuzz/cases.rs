@@ -72,6 +72,8 @@ pub const CLASSES: &[Class] = &[
     class("options", 700, true, call_options),
     class("inputs", 60, true, long_inputs),
     class("not files", 300, false, not_files),
+    #[cfg(feature = "audio")]
+    class("audio", 500, false, audio),
 ];
 
 const fn class(
@@ -106,6 +108,21 @@ impl From<Subject> for Case {
         Self { files, odd: Vec::new(), gguf: None, task, input, options, quantize: None }
     }
 }
+
+/// An audio file; half of the damage is in its header.
+#[cfg(feature = "audio")]
+fn audio(random: &mut Random) -> Case {
+    let mut sound = subjects::sound(random);
+    let length = if random.once_in(2) { 200 } else { sound.len() };
+    mutate::bytes(random, &mut sound, 0..length);
+    let files = BTreeMap::from([(SOUND.to_owned(), sound)]);
+    let (input, options) = (Value::Null, Map::new());
+    Case { files, odd: Vec::new(), gguf: None, task: None, input, options, quantize: None }
+}
+
+/// The name of an audio file, which is read by its content.
+#[cfg(feature = "audio")]
+pub const SOUND: &str = "sound";
 
 fn safetensors(random: &mut Random) -> Case {
     let mut subject = match random.below(4) {

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 use crate::MOST_MEMORY;
 use crate::allocator;
+#[cfg(feature = "audio")]
+use crate::cases::SOUND;
 use crate::cases::{Case, Class, Odd};
 use crate::checkpoint_files::scratch;
 use crate::known::Expected;
@@ -71,6 +73,11 @@ fn note(text: &str) {
 }
 
 fn perform(case: &Case, folder: &Path) -> sconce::Result<Value> {
+    #[cfg(feature = "audio")]
+    if case.files.contains_key(SOUND) {
+        let audio = sconce::audio::read(folder.join(SOUND))?;
+        return Ok(json!(audio.samples.iter().map(|sample| sample.abs()).fold(0.0, f32::max)));
+    }
     let source = match &case.gguf {
         Some(name) => ModelSource::gguf(folder.join(name)),
         None => ModelSource::directory(folder),

@@ -47,6 +47,15 @@ pub fn any(random: &mut Random) -> Subject {
     }
 }
 
+/// An audio file.
+#[cfg(feature = "audio")]
+pub fn sound(random: &mut Random) -> Vec<u8> {
+    let mut files = read(&goldens().join("audio"));
+    files.retain(|name, _| !name.ends_with(".json"));
+    let names: Vec<_> = files.keys().cloned().collect();
+    files.remove(random.of(&names)).unwrap_or_default()
+}
+
 /// The files of one folder, to be given a task.
 pub fn folder(name: &str) -> Subject {
     let mut files = read(&goldens().join(name));

