@@ -192,6 +192,7 @@ fn pass(
         hidden_states: vec![layers],
         hidden_at: at,
         attentions: false,
+        source_heads: Vec::new(),
     };
     model.trace_with(batch, cache, &request, checkpoint)
 }

@@ -93,6 +93,7 @@ pub(super) fn forward(
         hidden_states: layers.clone(),
         hidden_at: at,
         attentions: false,
+        source_heads: Vec::new(),
     };
     let trace = model.trace_with(batch, cache, &request, checkpoint)?;
     let values = |logits: &Tensor| logits.flatten_all()?.to_vec1::<f32>();

@@ -19,6 +19,8 @@ use crate::models::last_token::{LastTokenClassifier, NextTokenScorer};
 use crate::models::raw_config::RawConfig;
 use crate::models::seq2seq;
 use crate::models::seq2seq::{EncoderDecoder, Seq2SeqClassifier, Seq2SeqLm};
+#[cfg(feature = "audio")]
+use crate::models::speech::{self, SpeechSeq2Seq, WhisperForConditionalGeneration};
 use crate::models::traits::{CausalLm, Model};
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
@@ -125,6 +127,21 @@ impl FromFiles for dyn Seq2SeqLm {
         })?;
         let purpose = Purpose::Logits;
         Ok(checked(EncoderDecoder::load(family, &raw, files, options, purpose)?.0, options)?)
+    }
+}
+
+/// An encoder-decoder that hears.
+#[cfg(feature = "audio")]
+impl FromFiles for dyn SpeechSeq2Seq {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        let raw = RawConfig::read(files)?;
+        let family = speech_family(files, &raw)?.ok_or_else(|| {
+            let families = speech::families::FAMILIES.iter();
+            let known = families.flat_map(|family| family.model_types);
+            unknown(files, &raw, "an encoder-decoder that hears", known)
+        })?;
+        let model = WhisperForConditionalGeneration::load_speech(family, &raw, files, options)?;
+        Ok(checked(model, options)?)
     }
 }
 
@@ -237,6 +254,15 @@ fn seq2seq_family(files: &ModelFiles, raw: &RawConfig) -> Result<Option<&'static
     Ok(seq2seq::families::FAMILIES.iter().find(named).copied())
 }
 
+/// The family of encoder-decoders that hear that a config names; there are none in GGUF files.
+#[cfg(feature = "audio")]
+fn speech_family(files: &ModelFiles, raw: &RawConfig) -> Result<Option<&'static speech::Family>> {
+    let name = raw.model_type()?;
+    let named =
+        |family: &&&speech::Family| files.gguf().is_none() && family.model_types.contains(&name);
+    Ok(speech::families::FAMILIES.iter().find(named).copied())
+}
+
 /// The fields of a config.json, those of its part for text, and the sizes and special ids of its class
 /// where it is silent: what the reference's config object holds.
 pub(crate) fn config_fields(files: &ModelFiles) -> Result<Map<String, Value>> {
@@ -244,6 +270,11 @@ pub(crate) fn config_fields(files: &ModelFiles) -> Result<Map<String, Value>> {
     let raw = match raw.section("text_config")? {
         Some(text) => raw.with_defaults_of(text),
         None => raw,
+    };
+    #[cfg(feature = "audio")]
+    let raw = match speech_family(files, &raw) {
+        Ok(Some(family)) => family.with_defaults(&raw),
+        _ => raw,
     };
     Ok(match (decoder_family(files, &raw), seq2seq_family(files, &raw)) {
         (Ok(Some(family)), _) => family.hf.with_defaults(&raw),
@@ -262,7 +293,15 @@ fn unknown<'a>(
     let (origin, name) = (files.origin(), raw.model_type().unwrap_or_default());
     let known: BTreeSet<&str> = known.copied().collect();
     let known = known.into_iter().collect::<Vec<_>>().join(", ");
+    #[cfg(feature = "audio")]
+    let hears = matches!(speech_family(files, raw), Ok(Some(_)));
+    #[cfg(not(feature = "audio"))]
+    let hears = false;
     let advice = match (decoder_family(files, raw), seq2seq_family(files, raw)) {
+        _ if hears => {
+            ". It is an encoder-decoder that hears: open it as `dyn SpeechSeq2Seq`, for \
+             automatic-speech-recognition"
+        }
         (Ok(Some(_)), _) => {
             ". It is a decoder alone: open it as `dyn CausalLm`, for text-generation"
         }

@@ -112,16 +112,17 @@ pub trait Autoregressive: TextModel {
             hidden_states: (0..=self.depth().map_or(0, |depth| depth.layers)).collect(),
             hidden_at: LogitsAt::EveryToken,
             attentions: true,
+            source_heads: Vec::new(),
         };
         self.trace_with(batch, cache, &request, &|| Ok(()))
     }
 
     /// As [`forward_with`](Self::forward_with), and records what is requested. Hidden states take the memory
-    /// that they need and no more time; attentions make it slow.
+    /// that they need and no more time; attentions make it slow, but for those of chosen heads to the source.
     ///
     /// # Errors
     ///
-    /// As there, for a hidden state that there is not, and for a model without traces.
+    /// As there, for a hidden state or a head that there is not, and for a model without traces.
     fn trace_with(
         &self,
         batch: &TokenBatch,
@@ -214,6 +215,9 @@ pub struct TraceRequest {
     pub hidden_at: LogitsAt,
     /// Whether the attention of all layers is recorded.
     pub attentions: bool,
+    /// Of which heads the attention to the source is recorded: pairs of a layer and a head. This takes
+    /// little time and memory, whatever [`attentions`](Self::attentions) says.
+    pub source_heads: Vec<(usize, usize)>,
 }
 
 /// Hidden states and attentions: `output_hidden_states` and `output_attentions` of transformers. Values at
@@ -235,6 +239,9 @@ pub struct Trace {
     /// tokens)` in f32, with the tokens of the longest source: `cross_attentions` of transformers. Empty
     /// for a decoder alone.
     pub source_attentions: Vec<Tensor>,
+    /// How the requested heads' queries share their attention to the row's source, in their order, `(batch,
+    /// tokens, source tokens)` in f32, with the tokens of the longest source.
+    pub source_heads: Vec<Tensor>,
 }
 
 /// Which positions' logits a forward pass returns.

@@ -11,6 +11,8 @@ pub(crate) mod file;
 pub(crate) mod ggml;
 pub(crate) mod json;
 pub(crate) mod mapped;
+#[cfg(feature = "audio")]
+pub(crate) mod whisper_cpp;
 
 mod advice;
 mod directory;
@@ -28,11 +30,13 @@ use gguf::GgufFile;
 use hub::{HubRepo, OpenRepo};
 use names::check_name;
 pub(crate) use names::{check_named_by, stays_inside};
+#[cfg(feature = "audio")]
+use whisper_cpp::WhisperCppFile;
 
 /// Where a model's files come from.
 ///
 /// A string is a Hub id, unless it begins with `/`, `./`, `../` or `~/`, is `.`, `..` or `~`, or
-/// ends in `.gguf`: then it is a local path. The same holds with `\\` in place of `/`, and after a
+/// ends in `.gguf` or `.bin`: then it is a local path. The same holds with `\\` in place of `/`, and after a
 /// drive (`C:\\`). The choice never depends on what is on the disk. If a file or folder has the
 /// name of the repository, the error or a warning says so.
 ///
@@ -51,11 +55,12 @@ pub enum ModelSource {
     /// A local folder laid out like a Hub repository.
     Directory(PathBuf),
     /// A local GGUF file; config, tokenizer and chat template are read from its metadata. Of a
-    /// split file (`-00001-of-0000N.gguf`) any part may be named.
+    /// split file (`-00001-of-0000N.gguf`) any part may be named. With the feature `audio` also one of
+    /// whisper.cpp's files (`ggml-tiny.bin`), which it is told by its first bytes.
     Gguf(PathBuf),
     /// A Hub repository.
     Hub(HubRepo),
-    /// A GGUF file inside a Hub repository.
+    /// A GGUF file, or one of whisper.cpp's, inside a Hub repository.
     HubGguf {
         /// The repository.
         repo: HubRepo,
@@ -98,7 +103,7 @@ impl ModelSource {
             Self::Gguf(path) => {
                 let parts = gguf::parts_on_disk(path)?;
                 parts.iter().try_for_each(|part| lfs::refuse_pointer(part))?;
-                Files::Gguf(GgufFile::open(&parts)?)
+                Files::single(&parts)?
             }
             Self::Hub(repo) => Files::Hub(Box::new(repo.open_unless_meant_local("config.json")?)),
             Self::HubGguf { repo, file } => {
@@ -108,7 +113,7 @@ impl ModelSource {
                     .iter()
                     .map(|name| repo.required(name, "the model's weights"))
                     .collect::<Result<Vec<_>>>()?;
-                Files::Gguf(GgufFile::open(&parts)?)
+                Files::single(&parts)?
             }
         }))
     }
@@ -133,7 +138,7 @@ impl From<&str> for ModelSource {
             }
             None => PathBuf::from(text),
         };
-        if text.ends_with(".gguf") {
+        if SINGLE.iter().any(|end| text.ends_with(&format!(".{end}"))) {
             Self::Gguf(path)
         } else if looks_local(text) {
             Self::Directory(path)
@@ -143,7 +148,10 @@ impl From<&str> for ModelSource {
     }
 }
 
-/// Whether a text that does not end in `.gguf` is a path.
+/// How the names of files end that hold a whole model.
+const SINGLE: [&str; 2] = ["gguf", "bin"];
+
+/// Whether a text that does not end as they do is a path.
 fn looks_local(text: &str) -> bool {
     let begins = |start: &str| {
         text.strip_prefix(start).is_some_and(|rest| rest.is_empty() || is_rooted(rest))
@@ -181,10 +189,10 @@ impl From<&Self> for ModelSource {
     }
 }
 
-/// A path is a folder, or a GGUF file where it ends in `.gguf`.
+/// A path is a folder, or a single file where it ends in `.gguf` or `.bin`.
 impl From<&Path> for ModelSource {
     fn from(path: &Path) -> Self {
-        if path.extension().is_some_and(|extension| extension == "gguf") {
+        if path.extension().is_some_and(|end| SINGLE.iter().any(|single| end == *single)) {
             Self::gguf(path)
         } else {
             Self::directory(path)
@@ -211,6 +219,21 @@ enum Files {
     Directory(Directory),
     Gguf(GgufFile),
     Hub(Box<OpenRepo>),
+    #[cfg(feature = "audio")]
+    WhisperCpp(Box<WhisperCppFile>),
+}
+
+impl Files {
+    /// A model in one file, or in the parts of one.
+    fn single(parts: &[PathBuf]) -> Result<Self> {
+        #[cfg(feature = "audio")]
+        if let [file] = parts
+            && WhisperCppFile::is_one(file)?
+        {
+            return Ok(Self::WhisperCpp(Box::new(WhisperCppFile::open(file)?)));
+        }
+        Ok(Self::Gguf(GgufFile::open(parts)?))
+    }
 }
 
 impl ModelFiles {
@@ -234,7 +257,8 @@ impl ModelFiles {
     }
 
     /// The local path of a file of the folder or repository; `None` where there is no such file,
-    /// and always for a GGUF file, which stands alone. Folders in `name` are separated by `/`.
+    /// and always for a GGUF file, which stands alone. For one of whisper.cpp's files these are the files
+    /// of the folder that it was made from, as far as it tells. Folders in `name` are separated by `/`.
     ///
     /// # Errors
     ///
@@ -246,6 +270,8 @@ impl ModelFiles {
             Files::Directory(directory) => directory.optional(&name),
             Files::Gguf(_) => Ok(None),
             Files::Hub(repo) => repo.optional(&name),
+            #[cfg(feature = "audio")]
+            Files::WhisperCpp(file) => file.optional(&name),
         }
     }
 
@@ -261,7 +287,7 @@ impl ModelFiles {
         }
         let not_asked = match &*self.files {
             Files::Hub(repo) => repo.not_asked(&format!("{}{name}", self.folder)),
-            Files::Directory(_) | Files::Gguf(_) => None,
+            _ => None,
         };
         Err(not_asked
             .unwrap_or_else(|| self.missing(name, name, &format!("it holds {needed_for}"))))
@@ -286,7 +312,7 @@ impl ModelFiles {
                 advice::for_folder(directory.path(), &format!("{}{name}", self.folder))
             }
             (_, Files::Hub(repo)) => advice::for_repository(&repo.to_string()),
-            (_, Files::Gguf(_)) => None,
+            _ => None,
         };
         match advice {
             Some(advice) => error.advised(&advice),
@@ -310,7 +336,16 @@ impl ModelFiles {
     pub fn gguf(&self) -> Option<&GgufFile> {
         match &*self.files {
             Files::Gguf(file) => Some(file),
-            Files::Directory(_) | Files::Hub(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The file of whisper.cpp, where the source is one.
+    #[cfg(feature = "audio")]
+    pub(crate) fn whisper_cpp(&self) -> Option<&WhisperCppFile> {
+        match &*self.files {
+            Files::WhisperCpp(file) => Some(file),
+            _ => None,
         }
     }
 
@@ -321,6 +356,8 @@ impl ModelFiles {
             Files::Directory(directory) => directory.path().display().to_string(),
             Files::Gguf(file) => file.path().display().to_string(),
             Files::Hub(repo) => repo.to_string(),
+            #[cfg(feature = "audio")]
+            Files::WhisperCpp(file) => file.path().display().to_string(),
         }
     }
 }
@@ -343,7 +380,7 @@ mod tests {
             let ModelSource::Directory(found) = ModelSource::from(path) else { panic!("{path}") };
             assert_eq!(found, Path::new(path));
         }
-        for path in ["x.gguf", "./x.gguf", "/a/x.gguf", "owner/x-00001-of-00002.gguf"] {
+        for path in ["x.gguf", "./x.gguf", "/a/x.gguf", "owner/x-00001-of-00002.gguf", "x.bin"] {
             let ModelSource::Gguf(found) = ModelSource::from(path) else { panic!("{path}") };
             assert_eq!(found, Path::new(path));
         }
@@ -359,7 +396,9 @@ mod tests {
     #[test]
     fn paths_are_folders_unless_they_end_in_gguf() {
         assert!(matches!(ModelSource::from(Path::new("owner/name")), ModelSource::Directory(_)));
-        assert!(matches!(ModelSource::from(PathBuf::from("x.gguf")), ModelSource::Gguf(_)));
+        for path in ["x.gguf", "owner/x.bin"] {
+            assert!(matches!(ModelSource::from(PathBuf::from(path)), ModelSource::Gguf(_)));
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! The tensors of a GGUF file; its header is read by [`crate::source::gguf`].
+//! The tensors of a GGUF file, and of one of whisper.cpp's; their headers are read on the floor `source`.
 
 use candle_core::quantized::GgmlDType;
 
 use crate::error::Result;
 use crate::source::ggml::GgmlType;
 use crate::source::gguf::{GgufFile, GgufTensor};
+#[cfg(feature = "audio")]
+use crate::source::whisper_cpp::{Tensor, WhisperCppFile};
 use crate::weights::blocks;
 use crate::weights::elements::Elements;
 use crate::weights::store::{Entry, Store};
@@ -17,6 +19,16 @@ pub(super) fn open(file: &GgufFile) -> Result<Store> {
     };
     let tensors = file.tensors().iter().map(entry).collect();
     Ok(Store::of_files(file.path().to_owned(), file.parts().to_vec(), tensors))
+}
+
+#[cfg(feature = "audio")]
+pub(super) fn open_whisper_cpp(file: &WhisperCppFile) -> Store {
+    let entry = |(name, tensor): (&String, &Tensor)| {
+        let Tensor { shape, ggml_type, range } = tensor.clone();
+        (name.clone(), Entry { file: 0, range, shape, elements: elements(ggml_type) })
+    };
+    let tensors = file.tensors().iter().map(entry).collect();
+    Store::of_files(file.path().to_owned(), vec![file.mapped().clone()], tensors)
 }
 
 fn elements(ggml_type: u32) -> Elements {

@@ -20,6 +20,10 @@ impl Store {
         if let Some(file) = files.gguf() {
             return gguf::open(file);
         }
+        #[cfg(feature = "audio")]
+        if let Some(file) = files.whisper_cpp() {
+            return Ok(gguf::open_whisper_cpp(file));
+        }
         let mut names = Vec::new();
         let formats = [&safetensors::FORMAT, &torch::FORMAT, &torch::SCRIPT];
         // A program is looked for only where it is named.

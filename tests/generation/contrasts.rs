@@ -130,8 +130,13 @@ fn hidden_states_as_requested() -> Result<()> {
         (LogitsAt::LastToken, LogitsAt::EveryToken),
     ] {
         let numbers = vec![layers, 0, 1];
-        let request =
-            TraceRequest { logits, hidden_states: numbers.clone(), hidden_at, attentions: false };
+        let request = TraceRequest {
+            logits,
+            hidden_states: numbers.clone(),
+            hidden_at,
+            attentions: false,
+            source_heads: Vec::new(),
+        };
         let mut cache = model.new_cache();
         let trace = model.trace_with(&batch, &mut cache, &request, &|| Ok(()))?;
         assert!(trace.attentions.is_empty());
@@ -158,6 +163,7 @@ fn hidden_states_as_requested() -> Result<()> {
         hidden_states: vec![layers + 1],
         hidden_at: LogitsAt::LastToken,
         attentions: false,
+        source_heads: Vec::new(),
     };
     let mut cache = model.new_cache();
     let refused = model.trace_with(&batch, &mut cache, &request, &|| Ok(())).unwrap_err();

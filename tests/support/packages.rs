@@ -118,7 +118,7 @@ pub fn npm(name: &str, version: &str) -> Outcome<PathBuf> {
 
 /// The folder of the cache that `fill` filled, now or in an earlier run. It is filled under
 /// another name and renamed when whole, so a run that was cut off leaves nothing to trip over.
-fn unpacked(name: &str, fill: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<PathBuf> {
+pub fn unpacked(name: &str, fill: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<PathBuf> {
     let cache = cache_folder()?;
     let folder = cache.join(name);
     if folder.is_dir() {
@@ -183,7 +183,7 @@ fn file_ending(folder: &Path, ending: &str) -> Outcome<PathBuf> {
         .ok_or_else(|| format!("nothing that ends in {ending} was fetched"))
 }
 
-fn member(folder: &Path, name: &str) -> Outcome<PathBuf> {
+pub fn member(folder: &Path, name: &str) -> Outcome<PathBuf> {
     let path = folder.join(name);
     match path.exists() {
         true => Ok(path),

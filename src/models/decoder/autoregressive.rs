@@ -39,12 +39,13 @@ impl Autoregressive for Decoder {
         request: &TraceRequest,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Trace> {
-        let mut record = Record::new(request, self.layers.len())?;
+        let mut record = Record::new(request, &self.config.layers)?;
         let recorded = Some(&mut record);
         let pass = || self.pass(batch, cache, request.logits, checkpoint, recorded);
         let logits = self.threads.run(pass)?;
+        let source_heads = record.chosen_heads()?;
         let Record { hidden_states, attentions, source_attentions, .. } = record;
-        Ok(Trace { logits, hidden_states, attentions, source_attentions })
+        Ok(Trace { logits, hidden_states, attentions, source_attentions, source_heads })
     }
 
     fn depth(&self) -> Option<Depth> {

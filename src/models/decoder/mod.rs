@@ -150,7 +150,7 @@ impl Decoder {
     fn checked(&self, batch: &TokenBatch, cache: &KvCache) -> Result<Packed> {
         if self.config.has_source() && cache.rows() == 0 {
             return Err(Error::input(
-                "the cache holds no sources: the encoder's texts come first, by `Seq2SeqLm::encode`",
+                "the cache holds no sources: what the encoder reads comes first, by `encode`",
             ));
         }
         if cache.rows() != 0 && cache.rows() != batch.rows() {
@@ -256,7 +256,8 @@ impl Decoder {
     ) -> Result<(Tensor, Vec<Vec<u32>>)> {
         let tokens = rows.iter().map(|row| row.len()).max().unwrap_or(0);
         let attends = record.as_ref().is_some_and(|record| record.request.attentions);
-        let whole = attends || self.config.looks_ahead();
+        let is_recorded_whole = record.as_ref().is_some_and(|record| record.is_of_whole());
+        let whole = is_recorded_whole || self.config.looks_ahead();
         let chunk = if whole { tokens } else { CHUNK };
         let lengths = lengths(rows, cache);
         let mut before = cache.row_lengths();
@@ -300,9 +301,14 @@ impl Decoder {
                 x = layer.forward(
                     &x,
                     |attention, x| attention.forward(x, &step, &mut own),
-                    |cross, x| match &source {
-                        Some(source) => cross.forward_source(x, &step, source),
-                        None => Err(Error::input("a cache without sources")),
+                    |cross, x| {
+                        let source = source
+                            .as_ref()
+                            .ok_or_else(|| Error::input("a cache without sources"))?;
+                        if let Some(record) = &mut record {
+                            record.note_source(number, cross, x, &step, source)?;
+                        }
+                        cross.forward_source(x, &step, source)
                     },
                 )?;
             }
@@ -408,12 +414,12 @@ impl Decoder {
         Ok((packed, hidden))
     }
 
-    /// A cache whose rows attend to the tokens of their sources, which have the `hidden` states
-    /// `(packed tokens, hidden)`.
-    pub(crate) fn attend_to(&self, sources: &Packed, hidden: &Tensor) -> Result<KvCache> {
+    /// A cache whose rows attend to the tokens of their sources, which have these ids and the `hidden`
+    /// states `(packed tokens, hidden)`.
+    pub(crate) fn attend_to(&self, sources: &[&[u32]], hidden: &Tensor) -> Result<KvCache> {
         self.threads.run(|| {
             let mut cache = self.new_sources();
-            cache.extend_rows(sources.row_ids().into_iter());
+            cache.extend_rows(sources.iter().copied());
             for (number, layer) in self.layers.iter().enumerate() {
                 if let Some(cross) = layer.cross() {
                     cross.keep_source(hidden, &mut cache.layer(number))?;

@@ -1,11 +1,15 @@
 //! What a pass is asked to write down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::models::traits::{LogitsAt, TraceRequest};
+use crate::nn::Step;
+use crate::nn::attention::Attention;
+use crate::nn::cache::SourceLayer;
+use crate::nn::layer::LayerConfig;
 use crate::nn::packed::{Packed, select};
 
 /// What a pass is asked to write down, as [`Trace`](crate::models::Trace) tells it.
@@ -19,13 +23,24 @@ pub(super) struct Record<'a> {
     pub(super) attentions: Vec<Tensor>,
     /// `(rows, heads, tokens of the longest row, tokens of the longest source)`.
     pub(super) source_attentions: Vec<Tensor>,
+    /// The same of the requested heads of each layer that has such, in the order of `heads_of`.
+    of_heads: BTreeMap<usize, Tensor>,
 }
 
 impl<'a> Record<'a> {
-    /// For a model of so many layers.
-    pub(super) fn new(request: &'a TraceRequest, layers: usize) -> Result<Self> {
-        if let Some(number) = request.hidden_states.iter().find(|&&number| number > layers) {
-            let reason = format!("no hidden state {number} in a model of {layers} layers");
+    /// For a model of these layers.
+    pub(super) fn new(request: &'a TraceRequest, layers: &[LayerConfig]) -> Result<Self> {
+        let count = layers.len();
+        if let Some(number) = request.hidden_states.iter().find(|&&number| number > count) {
+            let reason = format!("no hidden state {number} in a model of {count} layers");
+            return Err(Error::input(reason));
+        }
+        let has_head = |&&(layer, head): &&(usize, usize)| {
+            let cross = layers.get(layer).and_then(|layer| layer.cross.as_ref());
+            cross.is_some_and(|cross| head < cross.heads)
+        };
+        if let Some((layer, head)) = request.source_heads.iter().find(|pair| !has_head(pair)) {
+            let reason = format!("no head {head} of layer {layer} attends to a source");
             return Err(Error::input(reason));
         }
         Ok(Self {
@@ -34,7 +49,46 @@ impl<'a> Record<'a> {
             hidden_states: Vec::new(),
             attentions: Vec::new(),
             source_attentions: Vec::new(),
+            of_heads: BTreeMap::new(),
         })
+    }
+
+    /// Whether anything is asked for that is recorded of all tokens at once.
+    pub(super) fn is_of_whole(&self) -> bool {
+        self.request.attentions || !self.request.source_heads.is_empty()
+    }
+
+    /// The heads of a layer whose attention to the source is requested, each once.
+    fn heads_of(&self, layer: usize) -> Vec<u32> {
+        let of_layer = self.request.source_heads.iter().filter(|&&(number, _)| number == layer);
+        let heads: BTreeSet<u32> = of_layer.map(|&(_, head)| head as u32).collect();
+        heads.into_iter().collect()
+    }
+
+    /// Takes note of what the requested heads of a layer attend to; `x` goes into its attention to the source.
+    pub(super) fn note_source(
+        &mut self,
+        layer: usize,
+        cross: &Attention,
+        x: &Tensor,
+        step: &Step,
+        source: &SourceLayer<'_>,
+    ) -> Result<()> {
+        let heads = self.heads_of(layer);
+        if !heads.is_empty() {
+            self.of_heads.insert(layer, cross.source_shares(x, step, source, &heads)?);
+        }
+        Ok(())
+    }
+
+    /// The attention of the requested heads, in their order.
+    pub(super) fn chosen_heads(&self) -> Result<Vec<Tensor>> {
+        let chosen = self.request.source_heads.iter().filter_map(|&(layer, head)| {
+            let place = self.heads_of(layer).binary_search(&(head as u32)).ok()?;
+            let shares = self.of_heads.get(&layer)?;
+            Some(shares.narrow(1, place, 1).and_then(|shares| shares.squeeze(1)))
+        });
+        Ok(chosen.collect::<candle_core::Result<_>>()?)
     }
 
     /// Takes note of what goes into a layer.
@@ -68,7 +122,7 @@ impl<'a> Record<'a> {
         for shares in &mut self.attentions {
             *shares = by_column(shares, packed, computed, lengths)?;
         }
-        for shares in &mut self.source_attentions {
+        for shares in self.source_attentions.iter_mut().chain(self.of_heads.values_mut()) {
             *shares = queries_by_column(shares, packed, computed)?;
         }
         Ok(())

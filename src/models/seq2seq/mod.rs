@@ -6,8 +6,10 @@ pub(crate) mod families;
 
 mod classifier;
 mod family;
-mod names;
+pub(in crate::models) mod names;
 mod traits;
+
+use std::fmt;
 
 use candle_core::{Device, Tensor};
 
@@ -34,13 +36,41 @@ use crate::source::ModelFiles;
 use crate::weights::{Embedding, Inventory, Weights};
 use config::Words;
 
-/// An encoder-decoder, built from its [`Seq2SeqConfig`].
+/// An encoder-decoder: a half that reads, or hears, and a decoder that attends to what it has found.
 #[derive(Debug)]
-pub struct EncoderDecoder {
-    encoder: TextEncoder,
+pub struct EncoderDecoder<E = TextEncoder> {
+    encoder: E,
     decoder: Decoder,
     start_id: Option<u32>,
     inventory: Inventory,
+}
+
+#[cfg(feature = "audio")]
+impl<E> EncoderDecoder<E> {
+    /// Of two halves that have been read from one checkpoint.
+    pub(in crate::models) fn new(
+        encoder: E,
+        decoder: Decoder,
+        start_id: Option<u32>,
+        inventory: Inventory,
+    ) -> Self {
+        Self { encoder, decoder, start_id, inventory }
+    }
+
+    /// The half that hears.
+    pub(in crate::models) fn audio_encoder(&self) -> &E {
+        &self.encoder
+    }
+
+    /// The half that writes.
+    pub(in crate::models) fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The first token of the decoder.
+    pub(in crate::models) fn first_id(&self) -> Option<u32> {
+        self.start_id
+    }
 }
 
 impl EncoderDecoder {
@@ -122,7 +152,7 @@ fn shared_words(weights: &Weights, config: &EncoderConfig) -> Result<Embedding> 
     weights.embedding("words", config.vocab_size, config.hidden_size)
 }
 
-impl Model for EncoderDecoder {
+impl<E: fmt::Debug + Send + Sync> Model for EncoderDecoder<E> {
     fn device(&self) -> &Device {
         self.decoder.device()
     }
@@ -137,7 +167,7 @@ impl Model for EncoderDecoder {
 }
 
 /// The decoder's limits.
-impl TextModel for EncoderDecoder {
+impl<E: fmt::Debug + Send + Sync> TextModel for EncoderDecoder<E> {
     fn limits(&self) -> ModelLimits {
         self.decoder.limits()
     }
@@ -154,7 +184,7 @@ impl Seq2SeqLm for EncoderDecoder {
 
     fn encode(&self, sources: &TokenBatch) -> Result<KvCache> {
         let (sources, hidden) = self.encoder.packed(sources)?;
-        self.decoder.attend_to(&sources, &hidden)
+        self.decoder.attend_to(&sources.row_ids(), &hidden)
     }
 
     fn new_cache(&self) -> KvCache {
@@ -166,7 +196,7 @@ impl Seq2SeqLm for EncoderDecoder {
     }
 }
 
-impl Autoregressive for EncoderDecoder {
+impl<E: fmt::Debug + Send + Sync> Autoregressive for EncoderDecoder<E> {
     fn forward(&self, batch: &TokenBatch, cache: &mut KvCache, at: LogitsAt) -> Result<Tensor> {
         self.decoder.forward(batch, cache, at)
     }

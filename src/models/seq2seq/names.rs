@@ -40,7 +40,7 @@ pub(super) const T5_NAMES: &[Rule] = &[
 ];
 
 /// BART and its descendants, without the prefix of those with a head.
-pub(super) const BART_NAMES: &[Rule] = &[
+pub(in crate::models) const BART_NAMES: &[Rule] = &[
     renamed("words", "shared"),
     renamed("words", "encoder.embed_tokens"),
     renamed("words", "decoder.embed_tokens"),

@@ -125,9 +125,28 @@ impl Attention {
         added: &[Tensor],
         record: Option<&RefCell<Vec<Tensor>>>,
     ) -> Result<Tensor> {
-        let AttentionConfig { heads, kv_heads, head_dim, scale, score_cap, .. } = self.config;
-        let (rows, _, tokens, _) = queries.dims4()?;
-        let slots = keys.dim(2)?;
+        let (rows, heads, tokens, head_dim) = queries.dims4()?;
+        let shares = self.shares(queries, keys, added)?;
+        if let Some(record) = record {
+            record.borrow_mut().push(shares.clone());
+        }
+        let (_, kv_heads, slots, _) = values.dims4()?;
+        let shares = shares.reshape((rows, kv_heads, (), slots))?;
+        let attended = shares.to_dtype(values.dtype())?.matmul(values)?;
+        Ok(attended.reshape((rows, heads, tokens, head_dim))?.transpose(1, 2)?)
+    }
+
+    /// `softmax(scale q kᵀ + …)`, `(rows, heads, tokens, slots)` in f32, of what [`weigh`](Self::weigh) takes;
+    /// some of the heads will do.
+    pub(super) fn shares(
+        &self,
+        queries: &Tensor,
+        keys: &Tensor,
+        added: &[Tensor],
+    ) -> Result<Tensor> {
+        let AttentionConfig { scale, score_cap, .. } = self.config;
+        let (rows, heads, tokens, head_dim) = queries.dims4()?;
+        let (_, kv_heads, slots, _) = keys.dims4()?;
         // The queries of one group are rows of one matrix product, so keys are not repeated.
         let group = heads / kv_heads * tokens;
         let queries = (queries.contiguous()? * scale)?;
@@ -141,13 +160,7 @@ impl Attention {
         for added in added {
             scores = scores.broadcast_add(added)?;
         }
-        let scores = scores.reshape((rows, kv_heads, group, slots))?;
-        let shares = ops::softmax_last_dim(&scores)?;
-        if let Some(record) = record {
-            record.borrow_mut().push(shares.reshape((rows, heads, tokens, slots))?);
-        }
-        let attended = shares.to_dtype(values.dtype())?.matmul(values)?;
-        Ok(attended.reshape((rows, heads, tokens, head_dim))?.transpose(1, 2)?)
+        Ok(ops::softmax_last_dim(&scores)?)
     }
 
     /// What its scores get, `(heads, slots)`.

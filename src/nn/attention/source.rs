@@ -72,4 +72,25 @@ impl Attention {
         let [y] = Linear::forward_rows([&self.output], &attended)?;
         Ok(Tensor::from_vec(y, x.shape(), x.device())?)
     }
+
+    /// How some heads share their attention to all of each row's source, `(rows, those heads, tokens of the
+    /// longest row, tokens of the longest source)` in f32; `x` is as in
+    /// [`forward_source`](Self::forward_source).
+    pub(crate) fn source_shares(
+        &self,
+        x: &Tensor,
+        step: &Step,
+        source: &SourceLayer<'_>,
+        heads: &[u32],
+    ) -> Result<Tensor> {
+        let AttentionConfig { heads: all, kv_heads, .. } = self.config;
+        let queries = self.placed(self.query.forward(x)?, self.query_norm.as_ref(), all, &[])?;
+        let heads_at = Tensor::new(heads, x.device())?;
+        let queries = queries.contiguous()?.index_select(&heads_at, 0)?;
+        let queries = step.spread(&queries.transpose(0, 1)?)?.transpose(1, 2)?;
+        let shared = heads.iter().map(|&head| head / (all / kv_heads) as u32);
+        let [keys, _] = source.kept(x.device())?;
+        let keys = keys.contiguous()?.index_select(&Tensor::from_iter(shared, x.device())?, 1)?;
+        self.shares(&queries, &keys, &[mask::ends(source.lengths(), x.device())?])
+    }
 }

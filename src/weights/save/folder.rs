@@ -24,6 +24,7 @@ const FILES: &[&str] = &[
     "chat_template.json",
     "generation_config.json",
     "merges.txt",
+    "normalizer.json",
     "preprocessor_config.json",
     "sentencepiece.bpe.model",
     "special_tokens_map.json",

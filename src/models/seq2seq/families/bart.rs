@@ -51,7 +51,7 @@ pub(super) const FAMILY: Family = Family {
 /// Of every layer norm.
 pub(super) const NORM: NormConfig = NormConfig::Layer { eps: 1e-5 };
 
-pub(super) fn config(raw: &RawConfig) -> Result<Seq2SeqConfig> {
+pub(in crate::models) fn config(raw: &RawConfig) -> Result<Seq2SeqConfig> {
     let activation = raw.activation("activation_function", "gelu")?;
     let hidden_size = raw.size("hidden_size")?;
     let layers = |side: &str, heads: &str| -> Result<Vec<LayerConfig>> {
@@ -117,13 +117,13 @@ pub(super) fn set_positions(config: &mut Seq2SeqConfig, table: AbsolutePositions
 }
 
 /// No norm after the embeddings.
-pub(super) fn without_embedding_norms(config: &mut Seq2SeqConfig) {
+pub(in crate::models) fn without_embedding_norms(config: &mut Seq2SeqConfig) {
     config.encoder.embeddings.norm = None;
     config.decoder.embedding_norm = None;
 }
 
 /// Norms before each half of a layer, and after the last layer.
-pub(super) fn norm_before(config: &mut Seq2SeqConfig) {
+pub(in crate::models) fn norm_before(config: &mut Seq2SeqConfig) {
     for layer in config.encoder.layers.iter_mut().chain(&mut config.decoder.layers) {
         layer.norms = NormPlace::Before;
     }

@@ -1,6 +1,6 @@
 //! Families of encoder-decoders: data, one file each, written as "T5, except …" or "BART, except …".
 
-mod bart;
+pub(in crate::models) mod bart;
 mod led;
 mod longt5;
 mod m2m_100;
