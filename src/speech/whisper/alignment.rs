@@ -31,15 +31,14 @@ pub(super) fn token_times(
         logits: LogitsAt::LastToken,
         hidden_states: Vec::new(),
         hidden_at: LogitsAt::LastToken,
-        attentions: true,
+        attentions: false,
+        source_heads: heads,
     };
     let batch = TokenBatch::single(&[prompt, read].concat())?;
     let trace = model.trace_with(&batch, &mut source.fork()?, &request, &|| Ok(()))?;
     let mut columns = frames / STRIDE;
-    let mut shares = Vec::with_capacity(heads.len());
-    for (layer, head) in heads {
-        let none = || Error::option("alignment_heads", format!("the model has no layer {layer}"));
-        let head = trace.source_attentions.get(layer).ok_or_else(none)?.i((.., head))?;
+    let mut shares = Vec::with_capacity(trace.source_heads.len());
+    for head in &trace.source_heads {
         let (_, rows, positions) = head.dims3()?;
         if rows != prompt.len() + read.len() {
             return Err(Error::input(format!("attention of {rows} tokens, not of the window's")));
