@@ -46,6 +46,19 @@ pub(super) fn generation<'a>(
     Ok(())
 }
 
+/// The defaults of the pipelines that write, which go over what the model says: so many beams, and 256 new
+/// tokens unless the model states a length.
+pub(super) fn generation_defaults(stored: &GenerationConfig, num_beams: usize) -> GenerationConfig {
+    let defaults = GenerationConfig::default().num_beams(num_beams);
+    match stored.max_length {
+        Some(length) if length != GLOBAL_MAX_LENGTH => defaults,
+        _ => defaults.max_new_tokens(256),
+    }
+}
+
+/// The length that transformers generates to where nobody says one.
+pub(super) const GLOBAL_MAX_LENGTH: usize = 20;
+
 /// Reads options whose fields all have defaults.
 pub(super) fn options<T: DeserializeOwned>(options: Map<String, Value>) -> Result<T> {
     read::read_fields(&options).map_err(wrong_option)

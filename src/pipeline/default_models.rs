@@ -19,6 +19,7 @@ impl TaskName {
     pub fn default_model(&self) -> Option<ModelSource> {
         let languages = self.languages.as_ref().map(|(from, to)| (from.as_str(), to.as_str()));
         let (repo, revision) = match (self.task, languages) {
+            (Task::AutomaticSpeechRecognition, _) => ("facebook/wav2vec2-base-960h", "22aad52"),
             (Task::FeatureExtraction, _) => ("distilbert/distilbert-base-cased", "6ea8117"),
             (Task::FillMask, _) => ("distilbert/distilroberta-base", "fb53ab8"),
             (Task::QuestionAnswering, _) => {

@@ -15,6 +15,8 @@ pub enum Input {
     List(Vec<Self>),
     /// Sound or a picture.
     Media(Media),
+    /// What is in a file of sound.
+    Bytes(Vec<u8>),
 }
 
 /// What a pipeline returns.
@@ -40,6 +42,7 @@ impl Input {
             Self::Json(value) => Ok(value),
             Self::List(items) => items.into_iter().map(Self::into_json).collect(),
             Self::Media(Media::Audio(_)) => Err(Error::input("audio where text is wanted")),
+            Self::Bytes(_) => Err(Error::input("a file where text is wanted")),
             Self::Media(Media::Image(_)) => Err(Error::input("an image where text is wanted")),
         }
     }
@@ -60,6 +63,12 @@ impl From<Value> for Input {
 impl From<&str> for Input {
     fn from(text: &str) -> Self {
         Self::Json(text.into())
+    }
+}
+
+impl From<Vec<u8>> for Input {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
     }
 }
 

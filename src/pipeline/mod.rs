@@ -15,6 +15,8 @@
 //! give JSON in the shapes of the Python pipelines.
 
 mod arguments;
+#[cfg(feature = "audio")]
+mod automatic_speech_recognition;
 mod builder;
 mod characters;
 mod classify;
@@ -40,6 +42,11 @@ mod zero_shot_classification;
 pub use crate::embeddings::Pooling;
 pub use crate::media::{Audio, Image, Media};
 pub use crate::warning::on_warning;
+#[cfg(feature = "audio")]
+pub use automatic_speech_recognition::{
+    AudioInput, AudioProgressCall, AutomaticSpeechRecognitionOptions,
+    AutomaticSpeechRecognitionPipeline, ReturnTimestamps, StrideLength, TranscriptStream,
+};
 pub use builder::PipelineBuilder;
 pub use classify::TextOrPair;
 pub use feature_extraction::{FeatureExtractionOptions, FeatureExtractionPipeline, Features};

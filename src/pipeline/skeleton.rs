@@ -67,7 +67,7 @@ pub(super) use pipeline;
 /// What a task does by itself.
 pub(super) trait TaskSteps: Sized {
     /// One item.
-    type Input;
+    type Input: 'static;
     /// The output of one item.
     type Output: Serialize;
     type Options: TaskOptions;
@@ -92,6 +92,14 @@ pub(super) trait TaskSteps: Sized {
 
     /// From the input of the Python pipeline.
     fn read_input(&self, input: &Value, options: &Self::Options) -> Result<Items<Self::Input>>;
+
+    /// From an input that is no JSON, or one of a list of such.
+    fn read_media(&self, input: Input, options: &Self::Options) -> Result<Self::Input> {
+        match self.read_input(&input.into_json()?, options)? {
+            Items::One(item) => Ok(item),
+            Items::Many(_) => Err(Error::input("a list within a list of inputs")),
+        }
+    }
 
     /// To the output of the Python pipeline for one item.
     fn write_output(&self, output: Self::Output, _options: &Self::Options) -> Result<Value> {
@@ -195,10 +203,13 @@ pub(super) fn call<T: TaskSteps>(
     let mut options = task.read_options(options)?;
     let report = TruncationReport::default();
     options.report_to(report.clone());
-    let input = input.into_json()?;
-    let json = match task.answer(&input, &options)? {
+    let json = match &input {
+        Input::Json(input) => task.answer(input, &options)?,
+        _ => None,
+    };
+    let json = match json {
         Some(answer) => answer,
-        None => match task.read_input(&input, &options)? {
+        None => match items(task, input, &options)? {
             Items::One(item) => task.write_output(run(task, item, &options)?, &options)?,
             Items::Many(items) => stream(task, items, &options)?
                 .map(|output| task.write_output(output?, &options))
@@ -206,4 +217,16 @@ pub(super) fn call<T: TaskSteps>(
         },
     };
     Ok(Output { json, truncated: report.inputs(), ..Output::default() })
+}
+
+/// The items of an input.
+fn items<T: TaskSteps>(task: &T, input: Input, options: &T::Options) -> Result<Items<T::Input>> {
+    match input {
+        Input::Json(input) => task.read_input(&input, options),
+        Input::List(inputs) => {
+            let items = inputs.into_iter().map(|input| task.read_media(input, options));
+            Ok(Items::Many(Box::new(items.collect::<Result<Vec<_>>>()?.into_iter())))
+        }
+        one => task.read_media(one, options).map(Items::One),
+    }
 }

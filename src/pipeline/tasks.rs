@@ -19,14 +19,20 @@ use crate::pipeline::{
     TranslationPipeline, WrittenText, ZeroShotClassification, ZeroShotClassificationOptions,
     ZeroShotClassificationPipeline,
 };
+#[cfg(feature = "audio")]
+use crate::pipeline::{
+    AudioInput, AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline,
+};
 use crate::source::{ModelFiles, ModelSource};
+#[cfg(feature = "audio")]
+use crate::speech::transcript::Transcript;
 
 /// Expands the table to [`Task`], its names, the [`Pipeline`] enum with its constructors, what
 /// dispatches over it, and the methods that the pipelines of all tasks have.
 macro_rules! tasks {
     ($(
         $(#[$doc:meta])*
-        $variant:ident, $name:literal, aliases [$($alias:literal),*],
+        $variant:ident, $name:literal, aliases [$($alias:literal),*] $(feature $feature:literal)?,
         $constructor:ident: $pipeline:ident($input:ty, $options:ty) -> $output:ty;
     )+) => {
         /// A task, by its Hugging Face name.
@@ -49,16 +55,30 @@ macro_rules! tasks {
             pub const fn aliases(self) -> &'static [&'static str] {
                 match self { $(Self::$variant => &[$($alias),*]),+ }
             }
+
+            /// The cargo feature that the task needs and this build has not.
+            fn missing_feature(self) -> Option<&'static str> {
+                $($(
+                    #[cfg(not(feature = $feature))]
+                    if self == Self::$variant {
+                        return Some($feature);
+                    }
+                )?)+
+                None
+            }
         }
 
         /// A loaded pipeline whose task was chosen at run time.
         #[derive(Debug, Clone)]
         #[non_exhaustive]
-        pub enum Pipeline { $($(#[$doc])* $variant($pipeline)),+ }
+        pub enum Pipeline {
+            $($(#[$doc])* $(#[cfg(feature = $feature)])? $variant($pipeline),)+
+        }
 
         impl Pipeline {
             $(
                 $(#[$doc])*
+                $(#[cfg(feature = $feature)])?
                 #[must_use]
                 pub fn $constructor(source: impl Into<ModelSource>) -> PipelineBuilder<$pipeline> {
                     PipelineBuilder::new(source)
@@ -75,18 +95,31 @@ macro_rules! tasks {
                 source: impl Into<ModelSource>,
                 options: LoadOptions,
             ) -> Result<Self> {
-                let (name, files) = (task.into(), source.into().open()?);
+                let name = task.into();
+                if let Some(feature) = name.task.missing_feature() {
+                    return Err(Error::FeatureDisabled { feature });
+                }
+                let files = source.into().open()?;
                 match name.task {
-                    $(Task::$variant => {
-                        $pipeline::from_files(&files, &options)?.named(&name).map(Self::$variant)
-                    })+
+                    $(
+                        $(#[cfg(feature = $feature)])?
+                        Task::$variant => $pipeline::from_files(&files, &options)?
+                            .named(&name)
+                            .map(Self::$variant),
+                        $(
+                            #[cfg(not(feature = $feature))]
+                            Task::$variant => Err(Error::FeatureDisabled { feature: $feature }),
+                        )?
+                    )+
                 }
             }
 
             /// The task it does.
             #[must_use]
             pub fn task(&self) -> Task {
-                match self { $(Self::$variant(_) => Task::$variant),+ }
+                match self {
+                    $($(#[cfg(feature = $feature)])? Self::$variant(_) => Task::$variant,)+
+                }
             }
 
             /// Runs the task as the Python pipeline of that name is called: `input` is one item or a
@@ -101,17 +134,23 @@ macro_rules! tasks {
                 input: impl Into<Input>,
                 options: Map<String, Value>,
             ) -> Result<Output> {
-                match self { $(Self::$variant(pipeline) => pipeline.call(input.into(), options)),+ }
+                match self {
+                    $(
+                        $(#[cfg(feature = $feature)])?
+                        Self::$variant(pipeline) => pipeline.call(input.into(), options),
+                    )+
+                }
             }
         }
 
-        $(impl From<$pipeline> for Pipeline {
+        $($(#[cfg(feature = $feature)])? impl From<$pipeline> for Pipeline {
             fn from(pipeline: $pipeline) -> Self {
                 Self::$variant(pipeline)
             }
         })+
 
         $(
+            $(#[cfg(feature = $feature)])?
             impl TaskPipeline for $pipeline {
                 const TASK: Task = Task::$variant;
 
@@ -133,6 +172,7 @@ macro_rules! tasks {
                 }
             }
 
+            $(#[cfg(feature = $feature)])?
             impl $pipeline {
                 /// Runs the task on one input.
                 ///
@@ -187,6 +227,9 @@ macro_rules! tasks {
 }
 
 tasks! {
+    /// Writes what is said in recordings. Needs the feature `audio`.
+    AutomaticSpeechRecognition, "automatic-speech-recognition", aliases ["asr"] feature "audio",
+        automatic_speech_recognition: AutomaticSpeechRecognitionPipeline(AudioInput, AutomaticSpeechRecognitionOptions) -> Transcript;
     /// Returns the hidden states of texts.
     FeatureExtraction, "feature-extraction", aliases [],
         feature_extraction: FeatureExtractionPipeline(String, FeatureExtractionOptions) -> Features;
@@ -315,5 +358,13 @@ mod tests {
         }
         assert_eq!("ner".parse::<TaskName>().unwrap(), Task::TokenClassification.into());
         assert!("translate_en_to_fr".parse::<TaskName>().is_err());
+    }
+
+    #[cfg(not(feature = "audio"))]
+    #[test]
+    fn a_task_of_a_feature_that_is_off_says_which() {
+        let name: TaskName = "automatic-speech-recognition".parse().unwrap();
+        let error = Pipeline::open(name, "./nothing", LoadOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::FeatureDisabled { feature: "audio" }), "{error}");
     }
 }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::generation::{GenerationConfig, Plan, TasksParams};
 use crate::models::{AutoModel, Seq2SeqLm};
 use crate::options::LoadOptions;
+use crate::pipeline::arguments;
 use crate::source::ModelFiles;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 use crate::warning::warn;
@@ -178,16 +179,10 @@ impl TextToText {
     }
 }
 
-/// What the model says, and over it the defaults of the pipelines: transformers lets its pipelines' win,
-/// but for a length that the model states.
+/// What the model says, and over it the defaults of the pipelines: transformers lets its pipelines' win.
 fn own_defaults(stored: &GenerationConfig) -> GenerationConfig {
-    let pipeline = GenerationConfig::default().num_beams(4);
-    let pipeline = match stored.max_length {
-        Some(length) if length != GLOBAL_MAX_LENGTH => pipeline,
-        _ => pipeline.max_new_tokens(256),
-    };
-    stored.clone().overlaid(&pipeline)
+    stored.clone().overlaid(&arguments::generation_defaults(stored, NUM_BEAMS))
 }
 
-/// The length that transformers generates to where nobody says one.
-const GLOBAL_MAX_LENGTH: usize = 20;
+/// Beams of the Python pipelines.
+const NUM_BEAMS: usize = 4;

@@ -8,11 +8,10 @@ use crate::batch::Budget;
 use crate::error::Result;
 use crate::generation::{self, Plan, Sequence, complete};
 use crate::models::Autoregressive;
+use crate::pipeline::arguments::GLOBAL_MAX_LENGTH;
 use crate::pipeline::flow::{Measured, Pace, Work};
 use crate::pipeline::text_to_text::prepare::Reading;
-use crate::pipeline::text_to_text::{
-    GLOBAL_MAX_LENGTH, Kind, TextToText, TextToTextOptions, WrittenText,
-};
+use crate::pipeline::text_to_text::{Kind, TextToText, TextToTextOptions, WrittenText};
 use crate::pipeline::tokenize::token_batch;
 use crate::tokenizer::Encoding;
 use crate::warning::warn;

@@ -46,8 +46,8 @@ pub struct AsrOutput {
 
 /// Puts the windows of one recording together, one after the other.
 #[derive(Debug)]
-pub struct AsrMerge<'a> {
-    tokenizer: &'a WhisperTokenizer,
+pub struct AsrMerge {
+    tokenizer: WhisperTokenizer,
     level: TimestampLevel,
     time_precision: f64,
     /// The segment that has begun.
@@ -85,16 +85,12 @@ impl WhisperTokenizer {
     }
 }
 
-impl<'a> AsrMerge<'a> {
+impl AsrMerge {
     /// For the windows of one recording; arguments as those of [`WhisperTokenizer::decode_asr`].
     #[must_use]
-    pub fn new(
-        tokenizer: &'a WhisperTokenizer,
-        level: TimestampLevel,
-        time_precision: f64,
-    ) -> Self {
+    pub fn new(tokenizer: &WhisperTokenizer, level: TimestampLevel, time_precision: f64) -> Self {
         Self {
-            tokenizer,
+            tokenizer: tokenizer.clone(),
             level,
             time_precision,
             open: Segment::default(),
@@ -105,6 +101,12 @@ impl<'a> AsrMerge<'a> {
         }
     }
 
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &WhisperTokenizer {
+        &self.tokenizer
+    }
+
     /// Adds what Whisper wrote about the next window, and returns the segments that no later window can
     /// change.
     ///
@@ -112,7 +114,7 @@ impl<'a> AsrMerge<'a> {
     ///
     /// When times of words are asked for and a token has none.
     pub fn push(&mut self, output: &AsrOutput) -> Result<Vec<Segment>> {
-        let tokenizer = self.tokenizer;
+        let tokenizer = self.tokenizer.clone();
         let ids = tokenizer.without_prompt(&output.tokens);
         let has_words = self.level == TimestampLevel::Words;
         let overlap = self.overlap(ids, output.stride);

@@ -55,7 +55,8 @@ impl WhisperTokenizer {
         let mut words: Vec<(String, Range<usize>)> = Vec::new();
         for (text, range) in parts {
             let is_special = ids[range.start] >= self.end_of_text;
-            let begins = is_special || text.starts_with(' ') || PUNCTUATION.contains(text.trim());
+            let begins =
+                is_special || text.starts_with(' ') || PUNCTUATION.contains(stripped(&text));
             match words.last_mut() {
                 Some((word, of)) if !begins => {
                     word.push_str(&text);
@@ -73,7 +74,7 @@ fn merge_punctuations(words: &mut Vec<(String, Range<usize>)>) {
     let mut next = words.len().saturating_sub(1);
     for place in (0..next).rev() {
         let text = &words[place].0;
-        if text.starts_with(' ') && PREPENDED.contains(text.trim()) {
+        if text.starts_with(' ') && PREPENDED.contains(stripped(text)) {
             let (text, range) = std::mem::take(&mut words[place]);
             let (after, of) = &mut words[next];
             *after = text + &*after;
@@ -99,6 +100,11 @@ fn merge_punctuations(words: &mut Vec<(String, Range<usize>)>) {
         }
     }
     words.retain(|(word, _)| !word.is_empty());
+}
+
+/// Without whitespace around it, which for Python some control characters are.
+fn stripped(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 
 /// Languages that are written without spaces between words.

@@ -1,0 +1,158 @@
+//! Segments of one recording, as they come.
+
+use std::collections::VecDeque;
+
+use crate::error::Result;
+use crate::generation::CancelHandle;
+use crate::pipeline::automatic_speech_recognition::SpeechModel;
+use crate::pipeline::automatic_speech_recognition::input::AudioInput;
+use crate::pipeline::automatic_speech_recognition::options::ReturnTimestamps;
+use crate::pipeline::automatic_speech_recognition::rows::Row;
+use crate::pipeline::automatic_speech_recognition::work::{Answer, Hearing};
+use crate::pipeline::automatic_speech_recognition::written;
+use crate::pipeline::flow::Work;
+use crate::speech::transcript::{Segment, Word};
+use crate::speech::whisper::{self, AudioProgress};
+use crate::speech::{AsrMerge, language_name};
+
+/// The segments of one recording, while it is transcribed:
+/// [`stream_segments`](super::AutomaticSpeechRecognitionPipeline::stream_segments). They come in the order of
+/// their times. An error is the last item.
+#[derive(Debug)]
+pub struct TranscriptStream {
+    hearing: Hearing,
+    source: Source,
+    ready: VecDeque<Segment>,
+    cancel: CancelHandle,
+    progress: AudioProgress,
+    has_failed: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Whisper reads window after window.
+    Windows(Box<whisper::SegmentStream>),
+    /// Chunks wait, and those that were read are put together.
+    Chunks(VecDeque<Row>, AsrMerge),
+    /// Other models give all at once.
+    Whole(Vec<Row>),
+    End,
+}
+
+impl TranscriptStream {
+    pub(super) fn new(mut hearing: Hearing, input: AudioInput) -> Result<Self> {
+        let cancel = hearing.generate.cancel.clone().unwrap_or_default();
+        hearing.generate.cancel = Some(cancel.clone());
+        let rows = hearing.rows(input)?;
+        let frames: usize = rows.iter().map(|row| row.features.length()).sum();
+        let source = match &hearing.pipeline.parts.model {
+            SpeechModel::Whisper { whisper, time_precision } => match hearing.chunking {
+                Some(_) => {
+                    let level = written::level(hearing.timestamps);
+                    let merge = AsrMerge::new(whisper.tokenizer(), level, *time_precision);
+                    Source::Chunks(rows.into(), merge)
+                }
+                None => {
+                    let features: Vec<_> = rows.into_iter().map(|row| row.features).collect();
+                    Source::Windows(Box::new(whisper.stream(&features, &hearing.generate)?))
+                }
+            },
+            SpeechModel::Seq2Seq { .. } => Source::Whole(rows),
+        };
+        let total = frames as f64 * hearing.frame_seconds();
+        let progress = AudioProgress { done: 0.0, total };
+        let (ready, has_failed) = (VecDeque::new(), false);
+        Ok(Self { hearing, source, ready, cancel, progress, has_failed })
+    }
+
+    /// How much of the recording has been transcribed.
+    #[must_use]
+    pub fn progress(&self) -> AudioProgress {
+        match &self.source {
+            Source::Windows(stream) => stream.progress(),
+            _ => self.progress,
+        }
+    }
+
+    /// Ends it from another thread: within the next token, and without the window that is being read.
+    #[must_use]
+    pub fn cancel_handle(&self) -> CancelHandle {
+        self.cancel.clone()
+    }
+
+    /// Goes on to the next segments.
+    fn step(&mut self) -> Result<()> {
+        let has_words = self.hearing.timestamps == ReturnTimestamps::Word;
+        match &mut self.source {
+            Source::Windows(stream) => match stream.next() {
+                Some(next) => {
+                    let (number, segment) = next?;
+                    let language = stream.transcriptions().get(number);
+                    let language = language.and_then(|one| one.language.as_deref());
+                    self.ready.push_back(segment_of(segment, language, has_words));
+                }
+                None => self.source = Source::End,
+            },
+            Source::Chunks(waiting, merge) => {
+                let count = waiting.len().min(self.hearing.rows_at_once());
+                if count == 0 || self.cancel.is_cancelled() {
+                    self.ready.extend(merge.finish()?);
+                    self.source = Source::End;
+                    return Ok(());
+                }
+                let rows: Vec<_> = waiting.drain(..count).collect();
+                let answers = self.hearing.answers(&rows.iter().collect::<Vec<_>>())?;
+                for (row, answer) in rows.iter().zip(answers) {
+                    let Answer::Whisper(transcription) = answer else { continue };
+                    let rate = self.hearing.pipeline.sampling_rate();
+                    let output =
+                        written::output(&transcription, row.overlap, rate, merge.tokenizer(), true);
+                    self.ready.extend(merge.push(&output)?);
+                }
+                let done: usize = rows.iter().map(|row| row.features.length()).sum();
+                let done = self.progress.done + done as f64 * self.hearing.frame_seconds();
+                self.progress = AudioProgress { done, ..self.progress };
+            }
+            Source::Whole(rows) => {
+                let rows = std::mem::take(rows);
+                let answers = self.hearing.answers(&rows.iter().collect::<Vec<_>>())?;
+                let transcript =
+                    self.hearing.finish((), rows.into_iter().zip(answers).collect())?;
+                self.ready.extend(transcript.segments);
+                self.progress = AudioProgress { done: self.progress.total, ..self.progress };
+                self.source = Source::End;
+            }
+            Source::End => {}
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for TranscriptStream {
+    type Item = Result<Segment>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(segment) = self.ready.pop_front() {
+                return Some(Ok(segment));
+            }
+            if self.has_failed || matches!(self.source, Source::End) {
+                return None;
+            }
+            if let Err(error) = self.step() {
+                self.has_failed = true;
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+/// A segment of Whisper's as one of a transcript.
+fn segment_of(segment: whisper::Segment, language: Option<&str>, has_words: bool) -> Segment {
+    let words = segment.words.into_iter().filter(|_| has_words);
+    let words = words.map(|word| Word::new(word.text, word.start, word.end));
+    let mut written =
+        Segment::new(segment.text).between(segment.start, segment.end).with_words(words);
+    written.language = language.and_then(language_name).map(str::to_owned);
+    written
+}

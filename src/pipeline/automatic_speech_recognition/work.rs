@@ -1,0 +1,290 @@
+//! Recordings through the model, as the flow of all tasks brings them.
+
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::audio::FeatureExtractor;
+use crate::batch::Budget;
+use crate::error::{Error, Result};
+use crate::generation::{GenerationConfig, Sequence, complete};
+use crate::models::Autoregressive;
+use crate::models::speech::SpeechSeq2Seq;
+use crate::pipeline::arguments::generation_defaults;
+use crate::pipeline::automatic_speech_recognition::chunks::{Chunking, Overlap};
+use crate::pipeline::automatic_speech_recognition::input::AudioInput;
+use crate::pipeline::automatic_speech_recognition::options::{
+    AutomaticSpeechRecognitionOptions, ReturnTimestamps,
+};
+use crate::pipeline::automatic_speech_recognition::rows::{Row, rows_of};
+use crate::pipeline::automatic_speech_recognition::{
+    AutomaticSpeechRecognitionPipeline, SpeechModel, written,
+};
+use crate::pipeline::flow::{Pace, Work};
+use crate::pipeline::options::Progress;
+use crate::speech::transcript::{Segment, Transcript};
+use crate::speech::whisper::{AudioProgress, Transcription, Whisper, WhisperOptions};
+use crate::tokenizer::Tokenizer;
+use crate::warning::warn;
+
+/// One call of a pipeline.
+#[derive(Debug)]
+pub(super) struct Hearing {
+    pub(super) pipeline: AutomaticSpeechRecognitionPipeline,
+    pub(super) options: AutomaticSpeechRecognitionOptions,
+    pub(super) timestamps: ReturnTimestamps,
+    pub(super) chunking: Option<Chunking>,
+    /// The call's options of generation over the pipeline's.
+    pub(super) generate: WhisperOptions,
+}
+
+/// What a model wrote about a row.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Whisper(Transcription),
+    Ids(Vec<u32>),
+}
+
+impl Hearing {
+    pub(super) fn new(
+        pipeline: &AutomaticSpeechRecognitionPipeline,
+        options: &AutomaticSpeechRecognitionOptions,
+    ) -> Result<Self> {
+        options.check()?;
+        let timestamps = pipeline.timestamps(options)?;
+        let chunking = Chunking::new(options, pipeline.sampling_rate(), 1)?;
+        let hearing = Self {
+            generate: generate(pipeline, options, timestamps),
+            pipeline: pipeline.clone(),
+            options: options.clone(),
+            timestamps,
+            chunking,
+        };
+        hearing.check()?;
+        Ok(hearing)
+    }
+
+    /// Refuses what does not go with the model.
+    fn check(&self) -> Result<()> {
+        let asked = &self.options;
+        let is_whisper = matches!(self.pipeline.parts.model, SpeechModel::Whisper { .. });
+        if self.chunking.is_some() && asked.ignore_warning != Some(true) {
+            let advice = if is_whisper { ": without it Whisper reads them by itself" } else { "" };
+            warn(&format!(
+                "`chunk_length_s` cuts recordings, and what is said at the cuts may be lost{advice}; \
+                 `ignore_warning` hides this"
+            ));
+        }
+        match &self.pipeline.parts.model {
+            SpeechModel::Whisper { .. } => {
+                if asked.generate.language.as_ref().is_some_and(|languages| languages.len() > 1) {
+                    let reason = "is one for all recordings of a call here";
+                    return Err(Error::option("language", reason));
+                }
+                if let (Some(chunking), FeatureExtractor::Whisper(extractor)) =
+                    (self.chunking, &self.pipeline.parts.extractor)
+                    && chunking.length > extractor.chunk_samples()
+                {
+                    let most = extractor.config().chunk_length;
+                    let reason = format!("Whisper reads {most} seconds at once");
+                    return Err(Error::option("chunk_length_s", reason));
+                }
+            }
+            SpeechModel::Seq2Seq { .. } => {
+                let generation = GenerationConfig::default();
+                let own = WhisperOptions { generation, ..asked.generate.clone() };
+                self.refuse(&own, "is an option of Whisper alone")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses options that another model than Whisper has not.
+    fn refuse(&self, options: &WhisperOptions, reason: &str) -> Result<()> {
+        if self.options.return_language.is_some() {
+            return Err(Error::option("return_language", "only Whisper knows languages"));
+        }
+        let options = serde_json::to_value(options).map_err(Error::input)?;
+        match options.as_object().and_then(|options| options.keys().next()) {
+            Some(name) => Err(Error::option(name, reason)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn rows_at_once(&self) -> usize {
+        self.options.batch_size.unwrap_or(MOST_ROWS)
+    }
+
+    pub(super) fn rows(&self, input: AudioInput) -> Result<Vec<Row>> {
+        rows_of(input, &self.pipeline.parts.extractor, self.chunking)
+    }
+
+    /// What the model writes about rows.
+    pub(super) fn answers(&self, rows: &[&Row]) -> Result<Vec<Answer>> {
+        match &self.pipeline.parts.model {
+            SpeechModel::Whisper { whisper, .. } => {
+                let written = self.transcribe(whisper, rows)?;
+                Ok(written.into_iter().map(Answer::Whisper).collect())
+            }
+            SpeechModel::Seq2Seq { model, tokenizer, stored } => {
+                let ids = self.write(model, tokenizer, stored, rows)?;
+                Ok(ids.into_iter().map(Answer::Ids).collect())
+            }
+        }
+    }
+
+    fn transcribe(&self, whisper: &Whisper, rows: &[&Row]) -> Result<Vec<Transcription>> {
+        let features: Vec<_> = rows.iter().map(|row| Arc::clone(&row.features)).collect();
+        let mut stream = whisper.stream(&features, &self.generate)?;
+        let bar = self.bar(stream.progress().total);
+        let tell = |progress: AudioProgress| {
+            bar.set_position(progress.done as u64);
+            if let Some(told) = &self.options.audio_progress {
+                told.call(progress);
+            }
+        };
+        while let Some(segment) = stream.next() {
+            segment?;
+            tell(stream.progress());
+        }
+        tell(stream.progress());
+        bar.finish_and_clear();
+        stream.finish()
+    }
+
+    /// A bar of seconds, for what takes a while; nothing is drawn where stderr is no terminal.
+    fn bar(&self, seconds: f64) -> ProgressBar {
+        let shows = matches!(self.options.progress, None | Some(Progress::Bar));
+        if !shows || self.options.audio_progress.is_some() || seconds < LONG_SECONDS {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(seconds as u64);
+        match ProgressStyle::with_template("{wide_bar} {pos}/{len} s of audio {eta}") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
+    }
+
+    fn write(
+        &self,
+        model: &Arc<dyn SpeechSeq2Seq>,
+        tokenizer: &Tokenizer,
+        stored: &GenerationConfig,
+        rows: &[&Row],
+    ) -> Result<Vec<Vec<u32>>> {
+        let config = stored.clone().overlaid(&self.generate.generation);
+        let start = model.start_id().or(config.bos_token_id).ok_or_else(|| {
+            Error::option("decoder_start_token_id", "the model names no token to begin with")
+        })?;
+        let features: Vec<_> = rows.iter().map(|row| &*row.features).collect();
+        let cache = model.encode(&features)?;
+        let plan = config.plan_with_source(&[start], &[], model.limits(), Some(tokenizer))?;
+        let cancel = self.options.cancel.clone().unwrap_or_default();
+        let sequences = rows.iter().map(|_| {
+            let seed = config.seed.unwrap_or_else(rand::random);
+            let sequence = Sequence::new(&[start], plan.clone().with_seed(seed))?;
+            Ok(sequence.with_cancel_handle(cancel.clone()))
+        });
+        let model: Arc<dyn Autoregressive> = model.clone();
+        let answers = complete(&model, &cache, sequences)?.into_iter();
+        answers.map(|answer| Ok(answer?.iter().flat_map(|answer| answer.ids()).collect())).collect()
+    }
+
+    /// Seconds that a frame of features stands for.
+    pub(super) fn frame_seconds(&self) -> f64 {
+        let samples = match &self.pipeline.parts.extractor {
+            FeatureExtractor::Whisper(extractor) => extractor.config().hop_length,
+            _ => 1,
+        };
+        samples as f64 / f64::from(self.pipeline.sampling_rate())
+    }
+
+    /// The transcript of one recording.
+    fn transcript(&self, rows: Vec<(Option<Overlap>, Answer)>) -> Result<Transcript> {
+        let (mut transcriptions, mut ids) = (Vec::new(), Vec::new());
+        for (overlap, answer) in rows {
+            match answer {
+                Answer::Whisper(transcription) => transcriptions.push((transcription, overlap)),
+                Answer::Ids(more) => ids.push((more, overlap)),
+            }
+        }
+        match &self.pipeline.parts.model {
+            SpeechModel::Whisper { whisper, time_precision } => written::transcript(
+                &transcriptions,
+                self.pipeline.sampling_rate(),
+                whisper.tokenizer(),
+                *time_precision,
+                self.timestamps,
+                self.options.return_language == Some(true),
+            ),
+            SpeechModel::Seq2Seq { tokenizer, .. } => {
+                let ids: Vec<_> = ids.into_iter().flat_map(|(ids, _)| ids).collect();
+                Ok(Transcript::of([Segment::new(tokenizer.decode(&ids, true)?)]))
+            }
+        }
+    }
+}
+
+impl Work for Hearing {
+    type Item = AudioInput;
+    type Kept = ();
+    type Row = Row;
+    type Answer = Answer;
+    type Output = Transcript;
+
+    fn pace(&self, _: Option<usize>) -> Pace {
+        let rows = self.rows_at_once();
+        let batch = Budget { rows, tokens: usize::MAX, may_be_loose: usize::MAX };
+        Pace { items: rows, length: MOST_BYTES, batch }
+    }
+
+    fn prepare(&self, input: AudioInput) -> Result<((), Vec<Row>)> {
+        Ok(((), self.rows(input)?))
+    }
+
+    fn forward(&self, rows: &[&Row]) -> Result<Vec<Answer>> {
+        self.answers(rows)
+    }
+
+    fn finish(&self, (): (), rows: Vec<(Row, Answer)>) -> Result<Transcript> {
+        self.transcript(rows.into_iter().map(|(row, answer)| (row.overlap, answer)).collect())
+    }
+}
+
+/// The call's options of generation over the pipeline's.
+fn generate(
+    pipeline: &AutomaticSpeechRecognitionPipeline,
+    options: &AutomaticSpeechRecognitionOptions,
+    timestamps: ReturnTimestamps,
+) -> WhisperOptions {
+    let stored = match &pipeline.parts.model {
+        SpeechModel::Whisper { whisper, .. } => &whisper.config().generation,
+        SpeechModel::Seq2Seq { stored, .. } => stored,
+    };
+    let asked = &options.generate;
+    let mut generate = WhisperOptions {
+        batch_size: options.batch_size.or(asked.batch_size),
+        cancel: options.cancel.clone().or_else(|| asked.cancel.clone()),
+        generation: generation_defaults(stored, NUM_BEAMS).overlaid(&asked.generation),
+        ..asked.clone()
+    };
+    if timestamps != ReturnTimestamps::No {
+        generate.return_timestamps = Some(true);
+    }
+    if timestamps == ReturnTimestamps::Word {
+        generate.return_token_timestamps = Some(true);
+    }
+    generate
+}
+
+/// Beams of the Python pipeline, as OpenAI's whisper has them.
+const NUM_BEAMS: usize = 5;
+
+/// Rows that are read together by default.
+const MOST_ROWS: usize = 8;
+
+/// Of files that are prepared together.
+const MOST_BYTES: usize = 1 << 24;
+
+/// A bar is drawn from so many seconds on.
+const LONG_SECONDS: f64 = 30.0;

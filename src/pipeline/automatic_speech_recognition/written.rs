@@ -1,0 +1,71 @@
+//! What models wrote about rows, put together.
+
+use crate::error::Result;
+use crate::pipeline::automatic_speech_recognition::chunks::Overlap;
+use crate::pipeline::automatic_speech_recognition::options::ReturnTimestamps;
+use crate::speech::transcript::Transcript;
+use crate::speech::whisper::Transcription;
+use crate::speech::{AsrOutput, Stride, TimestampLevel, WhisperTokenizer, language_name};
+
+/// What Whisper wrote about a row, for the tokenizer to put together.
+///
+/// The language stands before it where it is asked for, or where words are: some languages have no spaces
+/// between them.
+pub(super) fn output(
+    transcription: &Transcription,
+    overlap: Option<Overlap>,
+    rate: u32,
+    tokenizer: &WhisperTokenizer,
+    has_language: bool,
+) -> AsrOutput {
+    let language = transcription.language.as_ref().filter(|_| has_language);
+    let language =
+        language.and_then(|code| tokenizer.tokenizer().token_to_id(&format!("<|{code}|>")));
+    let seconds = |samples: usize| samples as f64 / f64::from(rate);
+    let stride = overlap.map(|overlap| Stride {
+        length: seconds(overlap.length),
+        left: seconds(overlap.left),
+        right: seconds(overlap.right),
+    });
+    let times = transcription.segments.iter().flat_map(|segment| &segment.token_times).copied();
+    AsrOutput {
+        tokens: language.into_iter().chain(transcription.ids()).collect(),
+        // The language takes no time.
+        token_timestamps: language.map(|_| 0.0).into_iter().chain(times).collect(),
+        stride,
+    }
+}
+
+/// The transcript of what Whisper wrote about the rows of one recording.
+pub(super) fn transcript(
+    written: &[(Transcription, Option<Overlap>)],
+    rate: u32,
+    tokenizer: &WhisperTokenizer,
+    time_precision: f64,
+    timestamps: ReturnTimestamps,
+    has_language: bool,
+) -> Result<Transcript> {
+    let level = level(timestamps);
+    let has_language = has_language || level == TimestampLevel::Words;
+    let outputs: Vec<_> = written
+        .iter()
+        .map(|(transcription, overlap)| {
+            output(transcription, *overlap, rate, tokenizer, has_language)
+        })
+        .collect();
+    let mut transcript = tokenizer.decode_asr(&outputs, level, time_precision)?;
+    if transcript.language.is_none() {
+        let code = written.iter().find_map(|(transcription, _)| transcription.language.as_deref());
+        transcript.language = code.and_then(language_name).map(str::to_owned);
+    }
+    Ok(transcript)
+}
+
+/// Which times Whisper's tokens are read for.
+pub(super) fn level(timestamps: ReturnTimestamps) -> TimestampLevel {
+    match timestamps {
+        ReturnTimestamps::No => TimestampLevel::None,
+        ReturnTimestamps::Segments => TimestampLevel::Segments,
+        ReturnTimestamps::Word | ReturnTimestamps::Char => TimestampLevel::Words,
+    }
+}
