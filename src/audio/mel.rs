@@ -94,14 +94,22 @@ impl MelFilters {
         self.spans.len()
     }
 
-    /// What each filter lets through of the power of each bin.
-    pub(super) fn apply(&self, power: &[f64]) -> impl Iterator<Item = f64> {
+    /// Calls `each` with the number of each filter and what it lets through of the power of each bin, of `N` frames at
+    /// once.
+    pub(super) fn apply<const N: usize>(
+        &self,
+        power: &[[f64; N]],
+        mut each: impl FnMut(usize, [f64; N]),
+    ) {
         let mut start = 0;
-        self.spans.iter().map(move |&(bin, end)| {
-            let weights = &self.weights[start..end];
+        for (number, &(bin, end)) in self.spans.iter().enumerate() {
+            let mut sums = [0.0; N];
+            for (weight, power) in self.weights[start..end].iter().zip(&power[bin..]) {
+                sums.iter_mut().zip(power).for_each(|(sum, power)| *sum += weight * power);
+            }
             start = end;
-            weights.iter().zip(&power[bin..]).map(|(weight, power)| weight * power).sum()
-        })
+            each(number, sums);
+        }
     }
 }
 
