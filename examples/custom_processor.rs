@@ -84,7 +84,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: custom_processor MODEL PROMPT".into());
     };
     let pipeline = Pipeline::text_generation(model).build()?;
-    let tokenizer = pipeline.tokenizer();
+    let tokenizer = pipeline.tokenizer()?;
     let ends = ["."].iter().filter_map(|end| tokenizer.token_to_id(end)).collect();
     let options = TextGenerationOptions::from(GenerationConfig::default().max_new_tokens(100))
         .with_processor(Without::letter('e', tokenizer)?)

@@ -2,9 +2,12 @@
 
 mod brief;
 mod names;
+mod service;
 
 pub(crate) use brief::brief;
 pub(crate) use names::{did_you_mean, none_of, quoted};
+
+pub use service::ServiceFailure;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -32,6 +35,8 @@ pub enum Error {
         /// Whether the same call may succeed later (network down, 429, 503).
         transient: bool,
     },
+    /// A service that runs a model refused, failed or could not be reached.
+    Service(Box<ServiceFailure>),
     /// A local file could not be read.
     Read {
         /// The file or folder.
@@ -152,6 +157,7 @@ impl Error {
             Self::Hub { repo, file, reason, .. } => {
                 format!("cannot fetch {file:?} of {repo:?} from the Hub: {reason}")
             }
+            Self::Service(failure) => failure.to_string(),
             Self::Read { path, source } => format!("cannot read {}: {source}", path.display()),
             Self::Write { path, source } => format!("cannot write {}: {source}", path.display()),
             Self::Malformed { path, reason } => format!("{}: {reason}", path.display()),
@@ -193,16 +199,23 @@ impl Error {
     /// Whether trying again unchanged may succeed (network down, rate limit).
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Hub { transient: true, .. })
+        match self {
+            Self::Hub { transient, .. } => *transient,
+            Self::Service(failure) => failure.transient,
+            _ => false,
+        }
     }
 
     /// Whether the caller asked for something impossible; the call must be fixed.
     #[must_use]
     pub fn is_caller_error(&self) -> bool {
-        matches!(
-            self,
-            Self::ContextOverflow { .. } | Self::InvalidOption { .. } | Self::InvalidInput { .. }
-        )
+        match self {
+            Self::ContextOverflow { .. }
+            | Self::InvalidOption { .. }
+            | Self::InvalidInput { .. } => true,
+            Self::Service(failure) => failure.is_caller_error(),
+            _ => false,
+        }
     }
 
     /// The same error with one more thing to do.

@@ -8,6 +8,8 @@
 //! | write a generation loop | [your own loop](your_own_loop), [processors and samplers](processors) |
 //! | serve many users | [serving] |
 //! | read and write audio files | `audio` (feature `audio`) |
+//! | ask a service | [remote] |
+//! | take the minutes of a meeting | [minutes] |
 //! | work without a network | [offline] |
 //! | fit a model into memory | [memory], [quantization], [loading](crate::weights) |
 //! | know which files are read | [tokenizers], [sentence-transformers](sentence_transformers), [loading](crate::weights) |
@@ -46,9 +48,11 @@ pages! {
     glossary = "docs/glossary.md",
     goldens = "docs/goldens.md",
     memory = "docs/memory.md",
+    minutes = "docs/minutes.md",
     offline = "docs/offline.md",
     processors = "docs/processors.md",
     quantization = "docs/quantization.md",
+    remote = "docs/remote.md",
     robustness = "docs/robustness.md",
     sentence_transformers = "docs/sentence-transformers.md",
     serving = "docs/serving.md",

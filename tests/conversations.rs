@@ -68,8 +68,8 @@ fn a_session_says_what_a_fresh_conversation_does() {
                 let text: String = fresh.by_ref().map(Result::unwrap).collect();
                 let mut reply = chat.send_with([Message::user(question)], &options()).unwrap();
                 assert_eq!(reply.by_ref().map(Result::unwrap).collect::<String>(), text);
-                let tokens = fresh.token_stream().tokens();
-                assert_eq!(reply.token_stream().tokens(), tokens, "{name}: {template}");
+                let tokens = fresh.token_stream().unwrap().tokens();
+                assert_eq!(reply.token_stream().unwrap().tokens(), tokens, "{name}: {template}");
                 drop(reply);
                 assert_eq!(chat.messages(), [said, vec![Message::assistant(text)]].concat());
             }
@@ -85,8 +85,8 @@ fn a_turn_reads_what_is_new() {
     for question in ["one", "two", "three", "four"] {
         let mut reply = chat.send_with([Message::user(question)], &options()).unwrap();
         reply.by_ref().for_each(|piece| drop(piece.unwrap()));
-        let tokens = reply.token_stream().tokens().to_vec();
-        let generated = reply.token_stream().generated().len();
+        let tokens = reply.token_stream().unwrap().tokens().to_vec();
+        let generated = reply.token_stream().unwrap().generated().len();
         let timings = reply.timings();
         let prompt = &tokens[..tokens.len() - generated];
         // The last token of an answer was never read.

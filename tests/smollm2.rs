@@ -190,8 +190,9 @@ fn the_tenth_turn_of_a_chat_reads_only_its_own_tokens() {
             pipeline.stream_text_with([chat.messages(), &question].concat(), &options).unwrap();
         let mut reply = chat.send_with(question, &options).unwrap();
         assert!(reply.by_ref().all(|piece| piece.is_ok()));
-        let tokens = reply.token_stream().tokens();
-        let (generated, timings) = (reply.token_stream().generated().len(), reply.timings());
+        let tokens = reply.token_stream().unwrap().tokens();
+        let (generated, timings) =
+            (reply.token_stream().unwrap().generated().len(), reply.timings());
         // All that the turn before read, and of its answer what has the same tokens as text.
         let prompt = tokens.len() - generated;
         assert_eq!(timings.cached_tokens + timings.prompt_tokens, prompt, "turn {turn}");
@@ -199,8 +200,9 @@ fn the_tenth_turn_of_a_chat_reads_only_its_own_tokens() {
         assert!(timings.prompt_tokens < if turn == 1 { 60 } else { 40 }, "turn {turn}: {timings}");
         before = prompt;
         if turn == 10 {
-            let fresh: Vec<_> = fresh.into_token_stream().map(|id| id.unwrap().id).collect();
-            assert_eq!(fresh, reply.token_stream().generated());
+            let fresh: Vec<_> =
+                fresh.into_token_stream().unwrap().map(|id| id.unwrap().id).collect();
+            assert_eq!(fresh, reply.token_stream().unwrap().generated());
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What ends an answer from outside.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Ends an answer from any thread: before its next token or, while the prompt is processed, before
 /// the next 512 tokens of the prompt.
@@ -15,18 +16,50 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// assert!(handle.is_cancelled());
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct CancelHandle(Arc<AtomicBool>);
+pub struct CancelHandle(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    cancelled: AtomicBool,
+    hooks: Mutex<Hooks>,
+}
+
+#[derive(Default)]
+struct Hooks {
+    /// The number of the next.
+    next: u64,
+    waiting: Vec<(u64, Box<dyn FnOnce() + Send>)>,
+}
 
 impl CancelHandle {
     /// Ends the answer. It cannot be taken back.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.cancelled.store(true, Ordering::Relaxed);
+        let waiting = std::mem::take(&mut self.0.hooks().waiting);
+        waiting.into_iter().for_each(|(_, hook)| hook());
     }
 
     /// Whether [`cancel`](Self::cancel) was called.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Calls `hook` on the thread that cancels, or at once where that has happened: for what waits for
+    /// something else than the processor, and has to be woken. No longer once the guard is dropped.
+    #[must_use]
+    pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) -> OnCancel {
+        let mut hooks = self.0.hooks();
+        let number = hooks.next;
+        hooks.next += 1;
+        // Under the lock, which who cancels takes after the flag is set.
+        if self.is_cancelled() {
+            drop(hooks);
+            hook();
+        } else {
+            hooks.waiting.push((number, Box::new(hook)));
+        }
+        OnCancel { handle: self.clone(), number }
     }
 
     /// A guard that cancels when it is dropped: for a task that waits for an answer from another
@@ -37,6 +70,31 @@ impl CancelHandle {
     }
 }
 
+impl Shared {
+    fn hooks(&self) -> MutexGuard<'_, Hooks> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cancelled.fmt(f)
+    }
+}
+
+/// Keeps what is called when an answer is cancelled; see [`CancelHandle::on_cancel`].
+#[derive(Debug)]
+pub struct OnCancel {
+    handle: CancelHandle,
+    number: u64,
+}
+
+impl Drop for OnCancel {
+    fn drop(&mut self) {
+        self.handle.0.hooks().waiting.retain(|(number, _)| *number != self.number);
+    }
+}
+
 /// Cancels an answer when it is dropped; see [`CancelHandle::drop_guard`].
 #[derive(Debug)]
 pub struct DropGuard(CancelHandle);
@@ -44,5 +102,28 @@ pub struct DropGuard(CancelHandle);
 impl Drop for DropGuard {
     fn drop(&mut self) {
         self.0.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn hooks_are_called_once_and_only_while_they_are_kept() {
+        let (handle, called) = (CancelHandle::default(), Arc::new(AtomicUsize::new(0)));
+        let hook = |amount: usize| {
+            let called = called.clone();
+            move || drop(called.fetch_add(amount, Ordering::Relaxed))
+        };
+        let _kept = handle.on_cancel(hook(1));
+        drop(handle.on_cancel(hook(10)));
+        handle.cancel();
+        handle.cancel();
+        assert_eq!(called.load(Ordering::Relaxed), 1);
+        let _late = handle.on_cancel(hook(100));
+        assert_eq!(called.load(Ordering::Relaxed), 101);
     }
 }

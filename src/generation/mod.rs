@@ -49,6 +49,7 @@ mod response;
 mod sampler;
 mod score;
 mod sequence;
+mod served;
 pub(crate) mod softmax;
 mod stepper;
 mod stop;
@@ -63,7 +64,7 @@ pub use beams::{
     Advance, CloneConstraint, Constraint, DisjunctiveConstraint, EarlyStopping, ForcedWords,
     PhrasalConstraint,
 };
-pub use cancel::{CancelHandle, DropGuard};
+pub use cancel::{CancelHandle, DropGuard, OnCancel};
 pub use config::{AssistantSchedule, GenerationConfig};
 pub use distribution::Distribution;
 pub use dola::{DolaHalf, DolaLayers};
@@ -82,6 +83,7 @@ pub use score::{
     score_continuations, score_with,
 };
 pub use sequence::Sequence;
+pub use served::ServedAnswer;
 pub use stepper::{Event, Stepper};
 pub use stop::{CloneCriterion, FinishReason, StoppingCriterion};
 pub use stream::{TokenStream, generate, generate_from};

@@ -5,8 +5,9 @@ use std::iter::FusedIterator;
 
 use crate::error::Result;
 use crate::generation::cancel::CancelHandle;
+use crate::generation::served::ServedAnswer;
 use crate::generation::stop::FinishReason;
-use crate::generation::text::TextStream;
+use crate::generation::text::{Piece, TextStream};
 use crate::generation::timings::Timings;
 use crate::nn::cache::KvCache;
 use crate::tokenizer::chat::{Response, ResponseParser, ResponsePiece};
@@ -15,7 +16,8 @@ use crate::tokenizer::chat::{Response, ResponseParser, ResponsePiece};
 #[derive(Debug)]
 pub struct ResponseStream {
     text: TextStream,
-    parser: ResponseParser,
+    /// `None` where a service takes the answer apart.
+    parser: Option<ResponseParser>,
     pieces: VecDeque<ResponsePiece>,
     response: Response,
     over: bool,
@@ -27,22 +29,39 @@ impl ResponseStream {
     /// in.
     #[must_use]
     pub fn new(text: TextStream, parser: ResponseParser) -> Self {
+        Self::of(text, Some(parser))
+    }
+
+    /// An answer that a service takes apart.
+    #[must_use]
+    pub fn served(answer: impl ServedAnswer + 'static) -> Self {
+        Self::of(TextStream::served(answer), None)
+    }
+
+    fn of(text: TextStream, parser: Option<ResponseParser>) -> Self {
         Self { text, parser, pieces: VecDeque::new(), response: Response::default(), over: false }
     }
 
-    /// Ends the stream and takes its cache, in whose place another is left.
-    pub(crate) fn replace_cache(&mut self, empty: KvCache) -> KvCache {
-        self.text.replace_cache(empty)
+    /// As [`TextStream::take_cache`].
+    pub(crate) fn take_cache(
+        &mut self,
+        empty: impl FnOnce() -> KvCache,
+    ) -> Option<(KvCache, Vec<u32>)> {
+        self.text.take_cache(empty)
     }
 
     /// Ends the stream: what was held back in case a marker follows is part of the response.
     pub(crate) fn end(&mut self) -> &Response {
         if !self.over {
             self.over = true;
-            self.pieces.extend(self.parser.finish());
+            self.finish_parser();
         }
         self.pieces.drain(..).for_each(|piece| self.response.add(piece.event));
         &self.response
+    }
+
+    fn finish_parser(&mut self) {
+        self.pieces.extend(self.parser.as_mut().map(ResponseParser::finish).into_iter().flatten());
     }
 
     /// What has come so far.
@@ -98,15 +117,20 @@ impl Iterator for ResponseStream {
             if self.over {
                 return None;
             }
-            match self.text.next() {
-                Some(Ok(text)) => self.pieces.extend(self.parser.push(&text)),
+            match self.text.next_piece() {
+                Some(Ok(Piece::Part(piece))) => self.pieces.push_back(piece),
+                Some(Ok(Piece::Text(text))) => {
+                    self.pieces.extend(
+                        self.parser.as_mut().map(|parser| parser.push(&text)).into_iter().flatten(),
+                    );
+                }
                 Some(Err(error)) => {
                     self.over = true;
                     return Some(Err(error));
                 }
                 None => {
                     self.over = true;
-                    self.pieces.extend(self.parser.finish());
+                    self.finish_parser();
                 }
             }
         }

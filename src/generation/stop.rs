@@ -18,6 +18,8 @@ pub enum FinishReason {
     /// [`CancelHandle::cancel`](super::CancelHandle::cancel) was called. While the prompt is
     /// processed, this ends the answer before its first token.
     Cancelled,
+    /// A service held back the rest of it.
+    ContentFilter,
     /// The model ended it, with one of `eos_token_id`.
     EndOfSequence,
     /// `max_new_tokens`, `max_length` or the model's context is reached.

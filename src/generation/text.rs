@@ -8,11 +8,13 @@ use crate::error::Result;
 use crate::generation::cancel::CancelHandle;
 use crate::generation::config::GenerationConfig;
 use crate::generation::sequence::Sequence;
+use crate::generation::served::ServedAnswer;
 use crate::generation::stop::FinishReason;
 use crate::generation::stream::{TokenStream, refuse_several};
 use crate::generation::timings::Timings;
 use crate::models::CausalLm;
 use crate::nn::cache::KvCache;
+use crate::tokenizer::chat::{ResponseEvent, ResponsePiece};
 use crate::tokenizer::{DecodeStream, Tokenizer};
 
 /// Continues `prompt` as text without special tokens.
@@ -41,9 +43,29 @@ pub fn generate_text(
 /// answer may begin with a space.
 #[derive(Debug)]
 pub struct TextStream {
-    tokens: TokenStream,
-    pieces: TextPieces,
+    source: Source,
     over: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// The model is here.
+    Tokens(Box<Tokens>),
+    Served(Box<dyn ServedAnswer>),
+}
+
+#[derive(Debug)]
+struct Tokens {
+    stream: TokenStream,
+    pieces: TextPieces,
+}
+
+/// What a [`TextStream`] is asked for next.
+pub(super) enum Piece {
+    /// Text that nobody has taken apart.
+    Text(String),
+    /// What a service says what it is.
+    Part(ResponsePiece),
 }
 
 impl TextStream {
@@ -55,45 +77,72 @@ impl TextStream {
     /// When the decoder refuses a token of the prompt.
     pub fn new(tokens: TokenStream, decoder: DecodeStream) -> Result<Self> {
         let pieces = TextPieces::new(tokens.tokens(), decoder)?;
-        Ok(Self { tokens, pieces, over: false })
+        Ok(Self {
+            source: Source::Tokens(Box::new(Tokens { stream: tokens, pieces })),
+            over: false,
+        })
     }
 
-    /// Ends the text where the stop string begins that ends the answer; see [`TextPieces::trim`].
+    /// The content of an answer that comes from elsewhere.
+    #[must_use]
+    pub fn served(answer: impl ServedAnswer + 'static) -> Self {
+        Self { source: Source::Served(Box::new(answer)), over: false }
+    }
+
+    /// Ends the text where the stop string begins that ends the answer; see [`TextPieces::trim`]. A service
+    /// does so by itself.
     #[must_use]
     pub fn trim_stop_strings(mut self) -> Self {
-        self.pieces = self.pieces.trim(self.tokens.sequence().plan().stop_strings());
+        if let Source::Tokens(tokens) = &mut self.source {
+            tokens.pieces.set_trimmed(tokens.stream.sequence().plan().stop_strings());
+        }
         self
     }
 
     /// Why the answer has ended; `None` while it is running, and after an error.
     #[must_use]
     pub fn finish_reason(&self) -> Option<FinishReason> {
-        self.tokens.finish_reason()
+        match &self.source {
+            Source::Tokens(tokens) => tokens.stream.finish_reason(),
+            Source::Served(answer) => answer.finish_reason(),
+        }
     }
 
     /// How long the answer has taken so far.
     #[must_use]
     pub fn timings(&self) -> Timings {
-        self.tokens.timings()
+        match &self.source {
+            Source::Tokens(tokens) => tokens.stream.timings(),
+            Source::Served(answer) => answer.timings(),
+        }
     }
 
     /// A handle that cancels the answer from any thread.
     #[must_use]
     pub fn cancel_handle(&self) -> CancelHandle {
-        self.tokens.cancel_handle()
+        match &self.source {
+            Source::Tokens(tokens) => tokens.stream.cancel_handle(),
+            Source::Served(answer) => answer.cancel_handle(),
+        }
     }
 
-    /// The tokens behind the text.
+    /// The tokens behind the text; `None` where they are at a service.
     #[must_use]
-    pub fn token_stream(&self) -> &TokenStream {
-        &self.tokens
+    pub fn token_stream(&self) -> Option<&TokenStream> {
+        match &self.source {
+            Source::Tokens(tokens) => Some(&tokens.stream),
+            Source::Served(_) => None,
+        }
     }
 
     /// The tokens behind the text, to carry on the conversation with
-    /// [`TokenStream::into_parts`].
+    /// [`TokenStream::into_parts`]; `None` where they are at a service.
     #[must_use]
-    pub fn into_token_stream(self) -> TokenStream {
-        self.tokens
+    pub fn into_token_stream(self) -> Option<TokenStream> {
+        match self.source {
+            Source::Tokens(tokens) => Some(tokens.stream),
+            Source::Served(_) => None,
+        }
     }
 
     /// Runs to the end and returns the rest of the text.
@@ -105,10 +154,63 @@ impl TextStream {
         self.collect()
     }
 
-    /// Ends the stream and takes its cache, in whose place another is left.
-    pub(crate) fn replace_cache(&mut self, empty: KvCache) -> KvCache {
+    /// Ends the stream and takes its cache, in whose place `empty` leaves another, and the tokens in it.
+    pub(crate) fn take_cache(
+        &mut self,
+        empty: impl FnOnce() -> KvCache,
+    ) -> Option<(KvCache, Vec<u32>)> {
         self.over = true;
-        self.tokens.replace_cache(empty)
+        match &mut self.source {
+            Source::Tokens(tokens) => {
+                let ids = tokens.stream.tokens().to_vec();
+                Some((tokens.stream.replace_cache(empty()), ids))
+            }
+            Source::Served(_) => None,
+        }
+    }
+
+    /// The next piece, as far as it is known what it is.
+    pub(super) fn next_piece(&mut self) -> Option<Result<Piece>> {
+        while !self.over {
+            let piece = match &mut self.source {
+                Source::Tokens(tokens) => {
+                    let (piece, is_last) = tokens.next();
+                    self.over = is_last || piece.is_err();
+                    piece.map(Piece::Text)
+                }
+                Source::Served(answer) => match answer.next_piece() {
+                    Some(piece) => {
+                        self.over = piece.is_err();
+                        piece.map(Piece::Part)
+                    }
+                    None => {
+                        self.over = true;
+                        return None;
+                    }
+                },
+            };
+            if !matches!(&piece, Ok(Piece::Text(text)) if text.is_empty()) {
+                return Some(piece);
+            }
+        }
+        None
+    }
+}
+
+impl Tokens {
+    /// Text, maybe none, and whether it is the last.
+    fn next(&mut self) -> (Result<String>, bool) {
+        let (piece, is_last) = match self.stream.next() {
+            Some(token) => {
+                let finish = self.stream.finish_reason();
+                (token.and_then(|token| self.pieces.push(token.id, finish)), false)
+            }
+            None => (self.pieces.finish(), true),
+        };
+        if piece.is_err() {
+            self.stream.end();
+        }
+        (piece, is_last)
     }
 }
 
@@ -116,25 +218,21 @@ impl Iterator for TextStream {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Result<String>> {
-        while !self.over {
-            let piece = match self.tokens.next() {
-                Some(token) => {
-                    token.and_then(|token| self.pieces.push(token.id, self.finish_reason()))
-                }
-                None => {
-                    self.over = true;
-                    self.pieces.finish()
-                }
+        loop {
+            let text = match self.next_piece()? {
+                Ok(Piece::Text(text)) => text,
+                Ok(Piece::Part(part)) => match part.event {
+                    ResponseEvent::Content(text) | ResponseEvent::ToolCallBroken { text, .. } => {
+                        text
+                    }
+                    _ => continue,
+                },
+                Err(error) => return Some(Err(error)),
             };
-            if piece.is_err() {
-                self.tokens.end();
-                self.over = true;
-            }
-            if !matches!(&piece, Ok(piece) if piece.is_empty()) {
-                return Some(piece);
+            if !text.is_empty() {
+                return Some(Ok(text));
             }
         }
-        None
     }
 }
 
@@ -174,8 +272,13 @@ impl TextPieces {
     /// it is known not to be one. (What a stop string has in the prompt stays, and so does one that
     /// is made of special tokens where these are left out of the text anyway.)
     #[must_use]
-    pub fn trim(self, stop_strings: &[String]) -> Self {
-        Self { trimmed: stop_strings.to_vec(), ..self }
+    pub fn trim(mut self, stop_strings: &[String]) -> Self {
+        self.set_trimmed(stop_strings);
+        self
+    }
+
+    fn set_trimmed(&mut self, stop_strings: &[String]) {
+        self.trimmed = stop_strings.to_vec();
     }
 
     /// The text that is certain now that a token has come, maybe none; `finish` says why the answer is

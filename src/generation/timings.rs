@@ -54,6 +54,14 @@ impl Timings {
         }
     }
 
+    /// Takes the tokens as somebody else has counted them.
+    #[cfg(feature = "remote")]
+    pub(crate) fn set_usage(&mut self, usage: Usage) {
+        self.prompt_tokens = usage.prompt_tokens - usage.cached_tokens;
+        self.cached_tokens = usage.cached_tokens;
+        self.generated_tokens = usage.completion_tokens;
+    }
+
     /// Speed of the tokens after the first, in tokens per second; 0 before there are two.
     #[must_use]
     pub fn tokens_per_second(&self) -> f64 {

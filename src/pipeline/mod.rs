@@ -21,6 +21,8 @@ mod builder;
 mod characters;
 mod classify;
 mod default_models;
+#[cfg(feature = "remote")]
+mod either;
 mod feature_extraction;
 mod fill_mask;
 mod flow;
@@ -37,6 +39,8 @@ mod text_ranking;
 mod text_to_text;
 mod token_classification;
 mod tokenize;
+#[cfg(all(feature = "audio", feature = "remote"))]
+mod transcripts;
 mod zero_shot_classification;
 
 pub use crate::embeddings::Pooling;

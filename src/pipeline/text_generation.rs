@@ -7,6 +7,8 @@ mod output;
 mod prepare;
 mod prompt;
 mod roll;
+#[cfg(feature = "remote")]
+mod served;
 mod session;
 mod stream;
 mod work;
@@ -16,6 +18,8 @@ use std::sync::Arc;
 pub use options::{LongGeneration, TextGenerationOptions};
 pub use output::{Generated, GeneratedOutput, GenerationDetails};
 pub use prompt::Prompt;
+#[cfg(feature = "remote")]
+use served::Served;
 pub use session::{ChatReply, ChatSession};
 
 use crate::error::Result;
@@ -25,7 +29,8 @@ use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 
-/// Continues a text or a chat with a decoder-only language model.
+/// Continues a text or a chat with a decoder-only language model, here or at a
+/// [service](crate::source::remote).
 ///
 /// Generation options come from five places, and later ones override earlier ones: transformers'
 /// defaults; the model's `generation_config.json`; the defaults of this pipeline (`max_new_tokens`
@@ -37,6 +42,20 @@ use crate::tokenizer::{EncodeOptions, Tokenizer};
 #[doc = include_str!("../../docs/tasks/text-generation.md")]
 #[derive(Debug, Clone)]
 pub struct TextGenerationPipeline {
+    engine: Engine,
+}
+
+/// Where the model is.
+#[derive(Debug, Clone)]
+enum Engine {
+    Local(Local),
+    #[cfg(feature = "remote")]
+    Served(Served),
+}
+
+/// A model that is computed here.
+#[derive(Debug, Clone)]
+struct Local {
     model: Arc<dyn CausalLm>,
     tokenizer: Tokenizer,
     defaults: GenerationConfig,
@@ -48,13 +67,22 @@ impl TextGenerationPipeline {
     /// The options of generation that a call's are laid over.
     #[must_use]
     pub fn generation_config(&self) -> &GenerationConfig {
-        &self.defaults
+        match &self.engine {
+            Engine::Local(local) => &local.defaults,
+            #[cfg(feature = "remote")]
+            Engine::Served(served) => &served.defaults,
+        }
     }
 
     /// The same pipeline with other options of generation for a call's to be laid over.
     #[must_use]
-    pub fn with_generation_config(self, defaults: GenerationConfig) -> Self {
-        Self { defaults, ..self }
+    pub fn with_generation_config(mut self, defaults: GenerationConfig) -> Self {
+        match &mut self.engine {
+            Engine::Local(local) => local.defaults = defaults,
+            #[cfg(feature = "remote")]
+            Engine::Served(served) => served.defaults = defaults,
+        }
+        self
     }
 
     /// A pipeline of a loaded model and tokenizer; both stay shared. The tokenizer's special tokens
@@ -62,22 +90,53 @@ impl TextGenerationPipeline {
     #[must_use]
     pub fn from_parts(model: Arc<dyn CausalLm>, tokenizer: Tokenizer) -> Self {
         let defaults = own_defaults(&GenerationConfig::from_tokenizer(&tokenizer));
-        Self { model, tokenizer, defaults, prefix: String::new() }
+        Local { model, tokenizer, defaults, prefix: String::new() }.into()
     }
 
     /// The model, for sharing or inspection.
-    #[must_use]
-    pub fn model(&self) -> &Arc<dyn CausalLm> {
-        &self.model
+    ///
+    /// # Errors
+    ///
+    /// When the model is run by a service.
+    pub fn model(&self) -> Result<&Arc<dyn CausalLm>> {
+        Ok(&self.local("model")?.model)
     }
 
     /// The tokenizer.
-    #[must_use]
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+    ///
+    /// # Errors
+    ///
+    /// When the model is run by a service.
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+        Ok(&self.local("tokenizer")?.tokenizer)
+    }
+
+    #[cfg_attr(not(feature = "remote"), expect(clippy::unnecessary_wraps, reason = "services"))]
+    fn local(&self, _what: &str) -> Result<&Local> {
+        match &self.engine {
+            Engine::Local(local) => Ok(local),
+            #[cfg(feature = "remote")]
+            Engine::Served(served) => Err(served.has_no(_what)),
+        }
     }
 
     pub(super) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        #[cfg(feature = "remote")]
+        if let Some(model) = files.remote() {
+            return Ok(Self { engine: Engine::Served(Served::open(model, options)?) });
+        }
+        Local::load(files, options).map(Self::from)
+    }
+}
+
+impl From<Local> for TextGenerationPipeline {
+    fn from(local: Local) -> Self {
+        Self { engine: Engine::Local(local) }
+    }
+}
+
+impl Local {
+    fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let model = AutoModel::from_files::<dyn CausalLm>(files, options)?;
         let tokenizer = Tokenizer::from_files(files)?;
         let stored = GenerationConfig::from_files(files, &tokenizer)?;

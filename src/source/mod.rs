@@ -1,4 +1,4 @@
-//! Where a model's files come from: a Hub repository, a local folder or a GGUF file.
+//! Where a model comes from: a Hub repository, a local folder, a GGUF file, or a service that runs it.
 //!
 //! Nothing above this floor downloads: callers ask [`ModelFiles`] for a file by name and get a
 //! local path. How Hub repositories are fetched and cached, and which environment variables matter,
@@ -6,9 +6,12 @@
 
 pub mod gguf;
 pub mod hub;
+pub mod remote;
 
 pub(crate) mod file;
 pub(crate) mod ggml;
+#[cfg(any(feature = "hub", feature = "remote"))]
+pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod mapped;
 #[cfg(feature = "audio")]
@@ -30,13 +33,15 @@ use gguf::GgufFile;
 use hub::{HubRepo, OpenRepo};
 use names::check_name;
 pub(crate) use names::{check_named_by, stays_inside};
+use remote::RemoteModel;
 #[cfg(feature = "audio")]
 use whisper_cpp::WhisperCppFile;
 
-/// Where a model's files come from.
+/// Where a model comes from.
 ///
-/// A string is a Hub id, unless it begins with `/`, `./`, `../` or `~/`, is `.`, `..` or `~`, or
-/// ends in `.gguf` or `.bin`: then it is a local path. The same holds with `\\` in place of `/`, and after a
+/// A string that begins with `openai:` names a model of a [service](remote). Any other string is a Hub id,
+/// unless it begins with `/`, `./`, `../` or `~/`, is `.`, `..` or `~`, or ends in `.gguf` or `.bin`: then it is
+/// a local path. The same holds with `\\` in place of `/`, and after a
 /// drive (`C:\\`). The choice never depends on what is on the disk. If a file or folder has the
 /// name of the repository, the error or a warning says so.
 ///
@@ -47,6 +52,7 @@ use whisper_cpp::WhisperCppFile;
 /// let _folder = ModelSource::from("./my-model");
 /// let _file = ModelSource::from("my-model.Q4_K_M.gguf");
 /// let _pinned = ModelSource::hub("Qwen/Qwen3-0.6B").revision("main");
+/// let _service = ModelSource::from("openai:gpt-4o-mini");
 /// let _in_repo = ModelSource::hub("bartowski/gemma-2-2b-it-GGUF").gguf("gemma-2-2b-it-Q4_K_M.gguf");
 /// ```
 #[derive(Debug, Clone)]
@@ -67,6 +73,8 @@ pub enum ModelSource {
         /// The file's path in it.
         file: String,
     },
+    /// A model that a service runs; it has no files here.
+    Remote(Box<RemoteModel>),
 }
 
 impl ModelSource {
@@ -88,6 +96,19 @@ impl ModelSource {
         Self::Gguf(path.into())
     }
 
+    /// A model of the service that `OPENAI_BASE_URL` names, by default OpenAI's.
+    #[must_use]
+    pub fn openai(model: impl Into<String>) -> RemoteModel {
+        RemoteModel::new(model)
+    }
+
+    /// A model of a service that speaks OpenAI's HTTP interface, with the address under which the service has
+    /// `/chat/completions`: `http://localhost:8000/v1`.
+    #[must_use]
+    pub fn remote(base_url: impl Into<String>, model: impl Into<String>) -> RemoteModel {
+        RemoteModel::new(model).base_url(base_url)
+    }
+
     /// Opens the source: checks that it exists and, for GGUF, downloads every part and reads the
     /// header. Files of a repository are downloaded as they are asked for, all from the commit that
     /// its revision points to now.
@@ -96,7 +117,7 @@ impl ModelSource {
     ///
     /// When the folder, file or repository does not exist or cannot be read, an id is not one, or
     /// a GGUF header is malformed. [`Error::FeatureDisabled`] for a repository in a build without
-    /// the feature `hub`.
+    /// the feature `hub`, and for a service without `remote`.
     pub fn open(&self) -> Result<ModelFiles> {
         Ok(ModelFiles::new(match self {
             Self::Directory(path) => Files::Directory(Directory::open(path)?),
@@ -115,6 +136,10 @@ impl ModelSource {
                     .collect::<Result<Vec<_>>>()?;
                 Files::single(&parts)?
             }
+            Self::Remote(_) if !cfg!(feature = "remote") => {
+                return Err(Error::FeatureDisabled { feature: "remote" });
+            }
+            Self::Remote(model) => Files::Remote(model.clone()),
         }))
     }
 }
@@ -131,6 +156,9 @@ impl HubRepo {
 /// The rule in the type's documentation; the disk is not looked at.
 impl From<&str> for ModelSource {
     fn from(text: &str) -> Self {
+        if let Some(model) = text.strip_prefix(remote::PREFIX) {
+            return Self::openai(model).into();
+        }
         let path = match text.strip_prefix('~').filter(|rest| is_rooted(rest) || rest.is_empty()) {
             Some(rest) => {
                 let home = std::env::home_dir().unwrap_or_default();
@@ -221,6 +249,7 @@ enum Files {
     Hub(Box<OpenRepo>),
     #[cfg(feature = "audio")]
     WhisperCpp(Box<WhisperCppFile>),
+    Remote(Box<RemoteModel>),
 }
 
 impl Files {
@@ -272,6 +301,10 @@ impl ModelFiles {
             Files::Hub(repo) => repo.optional(&name),
             #[cfg(feature = "audio")]
             Files::WhisperCpp(file) => file.optional(&name),
+            Files::Remote(model) => Err(Error::unsupported(format!(
+                "{model} is run by a service, which gives out no {name:?}; services do \
+                 `text-generation`, and transcripts by `remote::Service::transcribe`"
+            ))),
         }
     }
 
@@ -349,6 +382,15 @@ impl ModelFiles {
         }
     }
 
+    /// The model, where a service runs it.
+    #[must_use]
+    pub fn remote(&self) -> Option<&RemoteModel> {
+        match &*self.files {
+            Files::Remote(model) => Some(model),
+            _ => None,
+        }
+    }
+
     /// The folder, repository or file, for messages.
     #[must_use]
     pub fn origin(&self) -> String {
@@ -358,6 +400,7 @@ impl ModelFiles {
             Files::Hub(repo) => repo.to_string(),
             #[cfg(feature = "audio")]
             Files::WhisperCpp(file) => file.path().display().to_string(),
+            Files::Remote(model) => model.to_string(),
         }
     }
 }
@@ -383,6 +426,12 @@ mod tests {
         for path in ["x.gguf", "./x.gguf", "/a/x.gguf", "owner/x-00001-of-00002.gguf", "x.bin"] {
             let ModelSource::Gguf(found) = ModelSource::from(path) else { panic!("{path}") };
             assert_eq!(found, Path::new(path));
+        }
+        for (text, model) in
+            [("openai:gpt-4o-mini", "gpt-4o-mini"), ("openai:a/b.gguf", "a/b.gguf")]
+        {
+            let ModelSource::Remote(found) = ModelSource::from(text) else { panic!("{text}") };
+            assert_eq!(found.model(), model);
         }
         let home = std::env::home_dir().unwrap();
         assert!(

@@ -3,6 +3,7 @@
 pub mod activity;
 mod error_rate;
 pub mod normalizer;
+pub mod speakers;
 pub mod transcript;
 pub mod whisper;
 mod whisper_tokenizer;

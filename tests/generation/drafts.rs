@@ -368,7 +368,7 @@ fn stop_strings_end_where_they_end() {
             let mut stream =
                 generate_text(&model, &tokenizer, &[6], config).unwrap().trim_stop_strings();
             let text: String = stream.by_ref().map(Result::unwrap).collect();
-            (text, stream.finish_reason(), stream.token_stream().generated().to_vec())
+            (text, stream.finish_reason(), stream.token_stream().unwrap().generated().to_vec())
         };
         let expected = text(&config);
         assert_eq!(text(&config.clone().prompt_lookup_num_tokens(4)), expected, "{stop}");

@@ -123,7 +123,7 @@ fn answers_as_transformers() {
         let config = GenerationConfig::from_json(&case.options).unwrap();
         let mut stream = generate_text(&model, &tokenizer, &case.prompt, &config).unwrap();
         let text: String = stream.by_ref().map(Result::unwrap).collect();
-        assert_eq!(stream.token_stream().generated(), case.answer, "{}", case.options);
+        assert_eq!(stream.token_stream().unwrap().generated(), case.answer, "{}", case.options);
         assert_eq!(text, case.text, "{}", case.options);
         let reason = stream.finish_reason().unwrap();
         reasons.insert(format!("{reason:?}"));
@@ -341,7 +341,10 @@ fn stop_strings_at_every_split() {
             assert!(cut.starts_with(&text), "{text:?} was given out of {cut:?}");
         }
         assert_eq!(text, cut);
-        assert_eq!(trimmed.token_stream().generated(), whole.token_stream().generated());
+        assert_eq!(
+            trimmed.token_stream().unwrap().generated(),
+            whole.token_stream().unwrap().generated()
+        );
     }
 }
 

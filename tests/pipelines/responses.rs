@@ -34,7 +34,7 @@ fn pipeline() -> TextGenerationPipeline {
 /// Options under which `pipeline` answers with this text.
 fn saying(pipeline: &TextGenerationPipeline, text: &str) -> TextGenerationOptions {
     let encode = EncodeOptions::default().add_special_tokens(false);
-    let mut ids = pipeline.tokenizer().encode_with(text, &encode).unwrap().ids;
+    let mut ids = pipeline.tokenizer().unwrap().encode_with(text, &encode).unwrap().ids;
     ids.push(2);
     let config = GenerationConfig::default().do_sample(false).max_new_tokens(110);
     let options = TextGenerationOptions::from(config.eos_token_id(vec![2]));
@@ -121,7 +121,7 @@ fn details_say_how_an_answer_came_about() {
     let plain = pipeline.run_with("The cat sat", &greedy(6)).unwrap().remove(0);
     assert_eq!((found.output.clone(), plain.details), (plain.output, None));
     assert_eq!(details.finish_reason, FinishReason::Length);
-    let prompt = pipeline.tokenizer().encode("The cat sat").unwrap().ids.len();
+    let prompt = pipeline.tokenizer().unwrap().encode("The cat sat").unwrap().ids.len();
     let usage = details.usage;
     assert_eq!((usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens), (prompt, 6, 0));
     assert!(details.tokens.iter().all(|token| token.top_logprobs[0].id == token.id));
@@ -201,5 +201,5 @@ fn everything_shared_is_cheap_to_clone() {
     check::<TextGenerationPipeline>(8192);
     let pipeline = pipeline();
     let clone = pipeline.clone();
-    assert!(std::sync::Arc::ptr_eq(pipeline.model(), clone.model()));
+    assert!(std::sync::Arc::ptr_eq(pipeline.model().unwrap(), clone.model().unwrap()));
 }

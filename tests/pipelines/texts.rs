@@ -88,7 +88,7 @@ fn prompts_are_cut_on_the_tokenizers_side() {
         config["truncation_side"] = side.into();
         fs::write(&file, config.to_string()).unwrap();
         let pipeline = Pipeline::text_generation(folder.path()).build().unwrap();
-        let all = pipeline.tokenizer().encode(prompt).unwrap().ids;
+        let all = pipeline.tokenizer().unwrap().encode(prompt).unwrap().ids;
         let Value::Object(options) = json!({
             "do_sample": false, "max_new_tokens": 2, "return_tensors": true,
             "tokenizer_encode_kwargs": {"max_length": 5},

@@ -44,10 +44,11 @@ pub enum GeneratedOutput {
 pub struct GenerationDetails {
     /// Why it is over.
     pub finish_reason: FinishReason,
-    /// Tokens of prompt and answer.
+    /// Tokens of prompt and answer. A service counts all answers to a prompt together; where it does not
+    /// count, they are 0.
     pub usage: Usage,
     /// The tokens of the answer with their log-probabilities, and with as many of the likeliest others as
-    /// `top_logprobs` asks for.
+    /// `top_logprobs` asks for. None where a service wrote it.
     pub tokens: Vec<Token>,
     /// How long it took.
     pub timings: Timings,
@@ -79,6 +80,13 @@ impl Generated {
 }
 
 impl GenerationDetails {
+    /// Of an answer that a service wrote, whose tokens are not known here.
+    #[cfg(feature = "remote")]
+    pub(super) fn served(finish_reason: FinishReason, timings: Timings) -> Self {
+        let usage = timings.usage();
+        Self { finish_reason, usage, tokens: Vec::new(), timings, dropped_messages: 0..0 }
+    }
+
     pub(super) fn new(answer: generation::Generated, dropped_messages: Range<usize>) -> Self {
         let generation::Generated { tokens, finish_reason, timings, .. } = answer;
         Self { finish_reason, usage: timings.usage(), tokens, timings, dropped_messages }

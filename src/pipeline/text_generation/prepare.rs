@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::text_generation::prompt::check_contents;
 use crate::pipeline::text_generation::roll::{self, Room};
 use crate::pipeline::text_generation::{
-    GLOBAL_MAX_LENGTH, LongGeneration, Prompt, TextGenerationOptions, TextGenerationPipeline,
+    GLOBAL_MAX_LENGTH, Local, LongGeneration, Prompt, TextGenerationOptions,
 };
 use crate::tokenizer::chat::ChatOptions;
 use crate::tokenizer::{EncodeOptions, Truncation};
@@ -24,7 +24,7 @@ pub(super) struct Prepared {
     pub(super) dropped: Range<usize>,
 }
 
-impl TextGenerationPipeline {
+impl Local {
     pub(super) fn prepare(
         &self,
         prompt: Prompt,

@@ -1,6 +1,5 @@
 //! Conversations that keep what they computed.
 
-use std::mem;
 use std::ops::Range;
 
 use crate::error::Result;
@@ -8,7 +7,9 @@ use crate::generation::{CancelHandle, FinishReason, ResponseStream, Timings, Tok
 use crate::nn::cache::KvCache;
 use crate::pipeline::text_generation::output::answered;
 use crate::pipeline::text_generation::roll::dropped_messages;
-use crate::pipeline::text_generation::{Prompt, TextGenerationOptions, TextGenerationPipeline};
+use crate::pipeline::text_generation::{
+    Engine, Prompt, TextGenerationOptions, TextGenerationPipeline,
+};
 use crate::tokenizer::chat::{Message, Response, ResponseEvent, ResponseFormat, ResponsePiece};
 
 /// A conversation that keeps its cache between turns, so that each turn processes only what is new.
@@ -40,9 +41,8 @@ use crate::tokenizer::chat::{Message, Response, ResponseEvent, ResponseFormat, R
 pub struct ChatSession {
     pipeline: TextGenerationPipeline,
     messages: Vec<Message>,
-    cache: KvCache,
-    /// The tokens in the cache, and maybe some more.
-    tokens: Vec<u32>,
+    /// The cache, and the tokens in it and maybe some more; `None` where the model is at a service.
+    read: Option<(KvCache, Vec<u32>)>,
     /// Messages up to here, but for the system prompt, are left out.
     dropped: usize,
 }
@@ -51,13 +51,7 @@ impl TextGenerationPipeline {
     /// A conversation that keeps what the model has read between its turns.
     #[must_use]
     pub fn chat_session(&self) -> ChatSession {
-        ChatSession {
-            pipeline: self.clone(),
-            messages: Vec::new(),
-            cache: self.model.new_cache(),
-            tokens: Vec::new(),
-            dropped: 0,
-        }
+        ChatSession { pipeline: self.clone(), messages: Vec::new(), read: None, dropped: 0 }
     }
 }
 
@@ -105,25 +99,38 @@ impl ChatSession {
     ) -> Result<ChatReply<'_>> {
         let said = self.messages.len();
         self.messages.extend(messages);
-        let Self { pipeline, messages, cache, tokens, dropped } = self;
-        let prompt = Prompt::Chat(messages.clone());
-        let before = *dropped;
-        let started = pipeline.prepare_after(prompt, options, before).and_then(|turn| {
-            let empty = pipeline.model.new_cache();
-            let cached = || (mem::replace(cache, empty), mem::take(tokens));
-            let text = pipeline.stream_from(&turn, options, cached)?;
-            let format = options.response_format.unwrap_or(ResponseFormat::PLAIN);
-            let parser = pipeline.response_parser(&turn.ids, format)?;
-            *dropped = turn.dropped.end;
-            Ok((ResponseStream::new(text, parser), turn.continues))
-        });
-        match started {
+        let before = self.dropped;
+        match self.start(options) {
             Ok((stream, continues)) => {
                 Ok(ChatReply { session: self, said, continues, stream, before, failed: false })
             }
             Err(error) => {
                 self.messages.truncate(said);
                 Err(error)
+            }
+        }
+    }
+}
+
+impl ChatSession {
+    /// The answer to the conversation as it is, and whether it continues the last message.
+    fn start(&mut self, options: &TextGenerationOptions) -> Result<(ResponseStream, bool)> {
+        let Self { pipeline, messages, read, dropped } = self;
+        let prompt = Prompt::Chat(messages.clone());
+        match &pipeline.engine {
+            Engine::Local(local) => {
+                let turn = local.prepare_after(prompt, options, *dropped)?;
+                let empty = || (local.model.new_cache(), Vec::new());
+                let text =
+                    local.stream_from(&turn, options, || read.take().unwrap_or_else(empty))?;
+                let format = options.response_format.unwrap_or(ResponseFormat::PLAIN);
+                let parser = local.response_parser(&turn.ids, format)?;
+                *dropped = turn.dropped.end;
+                Ok((ResponseStream::new(text, parser), turn.continues))
+            }
+            #[cfg(feature = "remote")]
+            Engine::Served(served) => {
+                Ok((ResponseStream::served(served.stream(&prompt, options)?), false))
             }
         }
     }
@@ -167,9 +174,9 @@ impl ChatReply<'_> {
         self.stream.cancel_handle()
     }
 
-    /// The tokens behind the text.
+    /// The tokens behind the text; `None` where they are at a service.
     #[must_use]
-    pub fn token_stream(&self) -> &TokenStream {
+    pub fn token_stream(&self) -> Option<&TokenStream> {
         self.stream.text_stream().token_stream()
     }
 
@@ -224,14 +231,16 @@ impl Drop for ChatReply<'_> {
     fn drop(&mut self) {
         let session = &mut *self.session;
         let tokens = self.stream.text_stream().token_stream();
-        session.tokens = tokens.tokens().to_vec();
-        if self.failed || tokens.generated().is_empty() {
+        let is_empty = tokens.map(|tokens| tokens.generated().is_empty());
+        let answer = self.stream.end();
+        if self.failed || is_empty.unwrap_or_else(|| *answer == Response::default()) {
             session.messages.truncate(self.said);
             session.dropped = self.before;
         } else {
-            let answer = self.stream.end();
             session.messages = answered(&session.messages, answer, self.continues);
         }
-        session.cache = self.stream.replace_cache(session.pipeline.model.new_cache());
+        if let Engine::Local(local) = &session.pipeline.engine {
+            session.read = self.stream.take_cache(|| local.model.new_cache());
+        }
     }
 }

@@ -4,7 +4,9 @@ use crate::error::Result;
 use crate::generation::{ResponseStream, Sequence, TextPieces, TextStream, TokenStream};
 use crate::nn::cache::KvCache;
 use crate::pipeline::text_generation::prepare::Prepared;
-use crate::pipeline::text_generation::{Prompt, TextGenerationOptions, TextGenerationPipeline};
+use crate::pipeline::text_generation::{
+    Engine, Local, Prompt, TextGenerationOptions, TextGenerationPipeline,
+};
 use crate::tokenizer::chat::{Response, ResponseFormat, ResponseParser};
 use crate::warning::warn;
 
@@ -30,13 +32,22 @@ impl TextGenerationPipeline {
         prompt: impl Into<Prompt>,
         options: &TextGenerationOptions,
     ) -> Result<TextStream> {
-        let prepared = self.prepare(prompt.into(), options)?;
-        self.stream_from(&prepared, options, || (self.model.new_cache(), Vec::new()))
+        match &self.engine {
+            Engine::Local(local) => {
+                let prepared = local.prepare(prompt.into(), options)?;
+                local.stream_from(&prepared, options, || (local.model.new_cache(), Vec::new()))
+            }
+            #[cfg(feature = "remote")]
+            Engine::Served(served) => {
+                Ok(TextStream::served(served.stream(&prompt.into(), options)?))
+            }
+        }
     }
 
     /// Answers one chat in pieces that say what they are: content, reasoning, tool calls, as the option
     /// `response_format` says or else the model's chat template
-    /// ([`Tokenizer::response_format`](crate::tokenizer::Tokenizer::response_format)).
+    /// ([`Tokenizer::response_format`](crate::tokenizer::Tokenizer::response_format)). A service says itself what
+    /// they are.
     ///
     /// # Errors
     ///
@@ -46,9 +57,25 @@ impl TextGenerationPipeline {
         prompt: impl Into<Prompt>,
         options: &TextGenerationOptions,
     ) -> Result<ResponseStream> {
+        match &self.engine {
+            Engine::Local(local) => local.stream_response(prompt.into(), options),
+            #[cfg(feature = "remote")]
+            Engine::Served(served) => {
+                Ok(ResponseStream::served(served.stream(&prompt.into(), options)?))
+            }
+        }
+    }
+}
+
+impl Local {
+    fn stream_response(
+        &self,
+        prompt: Prompt,
+        options: &TextGenerationOptions,
+    ) -> Result<ResponseStream> {
         let format = options.response_format.unwrap_or_else(|| self.tokenizer.response_format());
         let options = options.clone().response_format(format);
-        let prepared = self.prepare(prompt.into(), &options)?;
+        let prepared = self.prepare(prompt, &options)?;
         let cached = || (self.model.new_cache(), Vec::new());
         let text = self.stream_from(&prepared, &options, cached)?;
         Ok(ResponseStream::new(text, self.response_parser(&prepared.ids, format)?))

@@ -10,12 +10,14 @@ use crate::error::Result;
 use crate::generation::{self, GenerationConfig, Plan, Sequence, complete};
 use crate::models::Autoregressive;
 use crate::pipeline::arguments;
+#[cfg(feature = "remote")]
+use crate::pipeline::either::Either;
 use crate::pipeline::flow::{Measured, Pace, Work};
 use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
 use crate::pipeline::text_generation::output::{GeneratedOutput, GenerationDetails, answered};
 use crate::pipeline::text_generation::prepare::Prepared;
 use crate::pipeline::text_generation::{
-    Generated, Prompt, TextGenerationOptions, TextGenerationPipeline,
+    Engine, Generated, Local, Prompt, TextGenerationOptions, TextGenerationPipeline,
 };
 use crate::tokenizer::chat::{Response, ResponseFormat};
 
@@ -25,9 +27,14 @@ impl TaskSteps for TextGenerationPipeline {
     type Options = TextGenerationOptions;
 
     fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
-        options.check()?;
-        let config = self.config(options)?;
-        Ok(Continuation { pipeline: self.clone(), options: options.clone(), config })
+        match &self.engine {
+            #[cfg(not(feature = "remote"))]
+            Engine::Local(local) => local.work(options),
+            #[cfg(feature = "remote")]
+            Engine::Local(local) => local.work(options).map(Either::Here),
+            #[cfg(feature = "remote")]
+            Engine::Served(served) => served.work(options).map(Either::There),
+        }
     }
 
     fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<Prompt>> {
@@ -48,9 +55,17 @@ impl TaskSteps for TextGenerationPipeline {
     }
 }
 
+impl Local {
+    fn work(&self, options: &TextGenerationOptions) -> Result<Continuation> {
+        options.check()?;
+        let config = self.config(options)?;
+        Ok(Continuation { local: self.clone(), options: options.clone(), config })
+    }
+}
+
 /// One call of the pipeline.
 struct Continuation {
-    pipeline: TextGenerationPipeline,
+    local: Local,
     options: TextGenerationOptions,
     /// The call's options over the pipeline's.
     config: GenerationConfig,
@@ -97,8 +112,8 @@ impl Work for Continuation {
     }
 
     fn prepare(&self, prompt: Prompt) -> Result<((), Vec<Row>)> {
-        let prepared = self.pipeline.prepare(prompt, &self.options)?;
-        let plan = self.pipeline.plan(&prepared.ids, &self.config, &self.options)?;
+        let prepared = self.local.prepare(prompt, &self.options)?;
+        let plan = self.local.plan(&prepared.ids, &self.config, &self.options)?;
         Ok(((), vec![Row { prepared, plan }]))
     }
 
@@ -116,9 +131,8 @@ impl Work for Continuation {
                 Ok(sequence.with_cancel_handle(cancel.clone()))
             })
         });
-        let model: Arc<dyn Autoregressive> = self.pipeline.model.clone();
-        let mut answers =
-            complete(&model, &self.pipeline.model.new_cache(), sequences)?.into_iter();
+        let model: Arc<dyn Autoregressive> = self.local.model.clone();
+        let mut answers = complete(&model, &self.local.model.new_cache(), sequences)?.into_iter();
         let mut answer = || {
             let lists = answers.by_ref().take(each).collect::<Result<Vec<_>>>();
             lists.map(|lists| lists.into_iter().flatten().collect())
@@ -152,7 +166,7 @@ impl Continuation {
         }
         if let (Some(format), Prompt::Chat(messages)) = (options.response_format, &prepared.prompt)
         {
-            let response = self.pipeline.response(&prepared.ids, new, format)?;
+            let response = self.local.response(&prepared.ids, new, format)?;
             let messages = match options.return_full_text {
                 Some(false) => vec![response.to_message()],
                 _ => answered(messages, &response, prepared.continues),
@@ -161,7 +175,7 @@ impl Continuation {
         }
         let skip_special = options.skip_special_tokens.unwrap_or(true);
         let clean_up = options.clean_up_tokenization_spaces.unwrap_or(true);
-        let tokenizer = &self.pipeline.tokenizer;
+        let tokenizer = &self.local.tokenizer;
         let decode = |ids: &[u32]| tokenizer.decode_with(ids, skip_special, clean_up);
         let prompt_length = decode(&prepared.ids)?.chars().count();
         let new: String = decode(&all)?.chars().skip(prompt_length).collect();

@@ -1,4 +1,4 @@
-//! Addresses on the Hub: made of names, followed, shown.
+//! Addresses on the Hub: made of names, followed.
 
 use ureq::http::Uri;
 
@@ -35,22 +35,10 @@ pub(super) fn follow(url: &Uri, location: &str) -> Option<Uri> {
     }
 }
 
-/// What a token is for: scheme, host and port.
-pub(super) fn origin(url: &Uri) -> Option<(&str, String, u16)> {
-    let scheme = url.scheme_str()?;
-    let port = if scheme == "https" { 443 } else { 80 };
-    Some((scheme, url.host()?.to_ascii_lowercase(), url.port_u16().unwrap_or(port)))
-}
-
-/// For messages. The stores of large files sign their addresses: long, and nobody's business.
-pub(super) fn shown(url: &Uri) -> String {
-    let text = url.to_string();
-    text.split_once('?').map_or(text.as_str(), |(address, _)| address).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::http::origin;
 
     #[test]
     fn addresses_are_escaped() {

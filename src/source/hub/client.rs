@@ -9,7 +9,8 @@ use ureq::http::{
 };
 
 use crate::error::Error;
-use crate::source::hub::address::{self, shown};
+use crate::source::http::{origin, shown, text};
+use crate::source::hub::address;
 use crate::source::hub::cache::is_plain_name;
 use crate::source::hub::http::{self, Cause, Failure, Patience};
 use crate::source::hub::progress::Progress;
@@ -136,7 +137,7 @@ impl Client {
                 request = request.header(header::RANGE, format!("bytes={from}-"));
             }
             // The token goes to the endpoint alone.
-            let is_hub = address::origin(&url) == address::origin(&first);
+            let is_hub = origin(&url) == origin(&first);
             if let Some(value) = self.authorization.as_ref().filter(|_| is_hub) {
                 request = request.header(header::AUTHORIZATION, value);
             }
@@ -146,9 +147,9 @@ impl Client {
             let is_enough = from.is_none()
                 && (headers.contains_key(LINKED_ETAG) && headers.contains_key(LINKED_SIZE));
             let is_redirect = response.status().is_redirection() && !is_enough;
-            let location = http::text(headers, &header::LOCATION).filter(|_| is_redirect);
+            let location = text(headers, &header::LOCATION).filter(|_| is_redirect);
             match location.and_then(|to| address::follow(&url, to)) {
-                Some(next) if from.is_some() || address::origin(&next) == address::origin(&url) => {
+                Some(next) if from.is_some() || origin(&next) == origin(&url) => {
                     url = next;
                 }
                 _ => return Ok((url, response)),
@@ -161,9 +162,9 @@ impl Client {
         let (url, response) = self.ask(revision, file, None)?;
         let headers = response.headers();
         let status = response.status();
-        let commit = http::text(headers, &COMMIT).filter(|commit| is_plain_name(commit));
+        let commit = text(headers, &COMMIT).filter(|commit| is_plain_name(commit));
         let commit = commit.map(str::to_owned);
-        let code = http::text(headers, &ERROR_CODE);
+        let code = text(headers, &ERROR_CODE);
         if status == StatusCode::NOT_FOUND
             && (code == Some("EntryNotFound") || (code.is_none() && commit.is_some()))
         {
@@ -178,11 +179,11 @@ impl Client {
                 "{url} answered without {what}: no Hub seems to be at {endpoint} (HF_ENDPOINT)"
             ))
         };
-        let etag = http::text(headers, &LINKED_ETAG).or_else(|| http::text(headers, &header::ETAG));
+        let etag = text(headers, &LINKED_ETAG).or_else(|| text(headers, &header::ETAG));
         let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"'));
         // The length of a redirect is that of its own body.
-        let own_size = http::text(headers, &header::CONTENT_LENGTH).filter(|_| status.is_success());
-        let size = http::text(headers, &LINKED_SIZE).or(own_size);
+        let own_size = text(headers, &header::CONTENT_LENGTH).filter(|_| status.is_success());
+        let size = text(headers, &LINKED_SIZE).or(own_size);
         Ok(Lookup::File(Remote {
             commit: commit.ok_or_else(|| no_hub("a commit (X-Repo-Commit)"))?,
             etag: etag.filter(|etag| is_plain_name(etag)).ok_or_else(|| no_hub("an ETag"))?.into(),
@@ -246,8 +247,7 @@ impl Client {
     fn refusal(&self, url: &Uri, response: &Response<Body>, revision: &str) -> Failure {
         let status = response.status();
         let headers = response.headers();
-        let is_hub =
-            self.endpoint.parse().is_ok_and(|hub| address::origin(url) == address::origin(&hub));
+        let is_hub = self.endpoint.parse().is_ok_and(|hub| origin(url) == origin(&hub));
         let url = shown(url);
         let page = format!("{}/{}", self.endpoint(), self.id);
         let token = match self.token {
@@ -255,7 +255,7 @@ impl Client {
             None => "no token was sent",
         };
         let access = format!("accept the licence at {page} and set HF_TOKEN to a token of yours");
-        let (cause, reason) = match (status.as_u16(), http::text(headers, &ERROR_CODE)) {
+        let (cause, reason) = match (status.as_u16(), text(headers, &ERROR_CODE)) {
             (429 | 500 | 502 | 503 | 504, _) => {
                 (Cause::Busy(http::wait_asked(headers)), format!("{url} answered {status}"))
             }
@@ -291,7 +291,7 @@ impl Client {
             (403, _) => (Cause::Denied, format!("{url} answered {status}, {token}: {access}")),
             _ => (Cause::Broken, format!("{url} answered {status}")),
         };
-        match http::text(headers, &ERROR_MESSAGE) {
+        match text(headers, &ERROR_MESSAGE) {
             Some(said) => Failure { cause, reason: format!("{reason} (the Hub says: {said})") },
             None => Failure { cause, reason },
         }
@@ -304,7 +304,7 @@ fn length(file: &File) -> Result<u64, Failure> {
 
 /// Whether `Content-Range: bytes 5-9/10` begins where we asked.
 fn starts_at(headers: &HeaderMap, start: u64) -> bool {
-    http::text(headers, &header::CONTENT_RANGE)
+    text(headers, &header::CONTENT_RANGE)
         .and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok())
         .is_some_and(|begin: u64| begin == start)
 }

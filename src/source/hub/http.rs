@@ -1,18 +1,16 @@
-//! The HTTP client below [`Client`](super::client::Client): connections, failures, patience.
+//! The HTTP client below [`Client`](super::client::Client): failures and patience.
 
-use std::env::var;
-use std::io::{self, ErrorKind};
-use std::sync::{Arc, LazyLock};
+use std::io;
+use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use rustls::crypto::CryptoProvider;
 use ureq::http::{HeaderMap, HeaderName, Method, Request, Response, Uri, header};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Body};
 
-use crate::source::hub::address::shown;
+use crate::source::http::{
+    NO_CRYPTOGRAPHY, Waits, Way, cryptography, new_agent, retry_after, shown, text, unreached,
+};
 use crate::source::hub::env;
 
 #[derive(Debug, Clone)]
@@ -89,7 +87,9 @@ impl Patience {
 pub(super) fn send(request: Request<()>) -> Result<Response<Body>, Failure> {
     let url = request.uri().clone();
     if url.scheme_str() == Some("https") && cryptography().is_none() {
-        return Err(Failure::broken(format!("{} {NO_CRYPTOGRAPHY}", shown(&url))));
+        let reason =
+            format!("{} {NO_CRYPTOGRAPHY}, or fetch the model with `hf download`", shown(&url));
+        return Err(Failure::broken(reason));
     }
     agent(&request).run(request).map_err(|error| unreachable(&url, error))
 }
@@ -99,112 +99,31 @@ fn agent(request: &Request<()>) -> &'static Agent {
     static AGENTS: LazyLock<[[Agent; 3]; 2]> = LazyLock::new(|| {
         ["HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"].map(|name| {
             let wait = env::seconds(name, 10);
-            [None, proxy("http"), proxy("https")].map(|proxy| new_agent(wait, proxy))
+            let waits = Waits { connect: wait, read: wait, whole: None };
+            [Way::Direct, Way::Http, Way::Https].map(|way| new_agent(waits, way))
         })
     });
-    let url = request.uri();
-    let is_direct = Proxy::try_from_env().is_none_or(|proxy| proxy.is_no_proxy(url));
-    let proxy = match url.scheme_str() {
-        _ if is_direct => 0,
-        Some("https") => 2,
-        _ => 1,
-    };
-    &AGENTS[usize::from(request.method() != Method::HEAD)][proxy]
-}
-
-fn new_agent(wait: Duration, proxy: Option<Proxy>) -> Agent {
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
-    let tls = match cryptography() {
-        Some(provider) => tls.unversioned_rustls_crypto_provider(provider),
-        None => tls,
-    };
-    Agent::config_builder()
-        .tls_config(tls.build())
-        .proxy(proxy)
-        .timeout_resolve(Some(wait))
-        .timeout_connect(Some(wait))
-        .timeout_per_read(Some(wait))
-        .user_agent(concat!("sconce/", env!("CARGO_PKG_VERSION")))
-        // Sizes are those of the files, not of what a compressed transfer takes.
-        .accept_encoding("identity")
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .build()
-        .new_agent()
-}
-
-/// The provider that the program installed for its process, else our own where the processor has
-/// all that it needs: graviola panics elsewhere.
-fn cryptography() -> Option<Arc<CryptoProvider>> {
-    static OWN: LazyLock<Option<Arc<CryptoProvider>>> = LazyLock::new(|| {
-        #[cfg(target_arch = "x86_64")]
-        return (is_x86_feature_detected!("aes")
-            && is_x86_feature_detected!("pclmulqdq")
-            && is_x86_feature_detected!("bmi1")
-            && is_x86_feature_detected!("adx")
-            && is_x86_feature_detected!("avx")
-            && is_x86_feature_detected!("avx2"))
-        .then(|| Arc::new(rustls_graviola::default_provider()));
-        #[cfg(target_arch = "aarch64")]
-        return (std::arch::is_aarch64_feature_detected!("neon")
-            && std::arch::is_aarch64_feature_detected!("aes")
-            && std::arch::is_aarch64_feature_detected!("pmull")
-            && std::arch::is_aarch64_feature_detected!("sha2"))
-        .then(|| Arc::new(rustls_graviola::default_provider()));
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        None
-    });
-    CryptoProvider::get_default().cloned().or_else(|| OWN.clone())
-}
-
-/// The proxy for addresses of a scheme; ureq's own reading takes one for all.
-fn proxy(scheme: &str) -> Option<Proxy> {
-    let names = [scheme, "all"].map(|name| format!("{name}_proxy"));
-    let mut both = names.iter().flat_map(|name| [name.to_ascii_uppercase(), name.clone()]);
-    let named = both.find_map(|name| var(name).ok().filter(|proxy| !proxy.is_empty()))?;
-    Proxy::new(&named).ok()
+    let way = Way::to(request.uri());
+    &AGENTS[usize::from(request.method() != Method::HEAD)][way as usize]
 }
 
 /// No answer, or one that ended before its time.
 pub(super) fn unreachable(url: &Uri, error: impl Into<ureq::Error>) -> Failure {
-    let error = error.into();
-    let was_cut = |kind| {
-        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-        matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
-    };
-    let what = match &error {
-        ureq::Error::Timeout(_) => "did not answer in time",
-        ureq::Error::Io(error) if was_cut(error.kind()) => "was cut",
-        ureq::Error::Protocol(_) => "was cut",
-        _ => "cannot be reached",
-    };
-    Failure::unreachable(format!("{} {what}: {error}", shown(url)))
+    Failure::unreachable(unreached(url, &error.into()))
 }
 
-/// `Retry-After` in seconds or as a date; else the seconds until the Hub's own rate limit opens
-/// again, `RateLimit: "api";r=0;t=55`.
+/// `Retry-After`; else the seconds until the Hub's own rate limit opens again, `RateLimit: "api";r=0;t=55`.
 pub(super) fn wait_asked(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = |text: &str| text.trim().parse().ok().map(Duration::from_secs);
-    if let Some(after) = text(headers, &header::RETRY_AFTER) {
-        return seconds(after).or_else(|| {
-            let date = DateTime::parse_from_rfc2822(after).ok()?;
-            Some((date.to_utc() - Utc::now()).to_std().unwrap_or_default())
-        });
+    if headers.contains_key(header::RETRY_AFTER) {
+        return retry_after(headers);
     }
-    text(headers, &RATE_LIMIT)?
-        .split(';')
-        .find_map(|field| seconds(field.trim().strip_prefix("t=")?))
-}
-
-pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+    text(headers, &RATE_LIMIT)?.split(';').find_map(|field| {
+        field.trim().strip_prefix("t=")?.trim().parse().ok().map(Duration::from_secs)
+    })
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-const NO_CRYPTOGRAPHY: &str = "needs TLS, whose cryptography here (graviola) wants a processor with AES, \
-    AVX2 and ADX (x86-64) or with AES and SHA-2 (ARM): install another provider of rustls 0.23 for the \
-    process (`CryptoProvider::install_default`), or fetch the model with `hf download`";
 const ATTEMPTS: u32 = 5;
 /// Doubled after each failure: at most 3.75 s of waiting in all.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -213,6 +132,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use chrono::Utc;
+
     use super::*;
 
     #[test]

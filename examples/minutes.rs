@@ -1,0 +1,176 @@
+//! Minutes of a meeting as Markdown, as they are written.
+//!
+//! ```text
+//! bash examples/meeting/speak.sh meeting.wav
+//! cargo run --release --features audio,remote --example minutes -- \
+//!     --transcript meeting.tsv --writer Qwen/Qwen2.5-3B-Instruct --recording meeting.wav
+//! ```
+#![cfg_attr(not(feature = "audio"), allow(unused, reason = "the example needs the feature"))]
+
+use std::error::Error;
+
+use clap::Parser;
+
+/// Takes the minutes of a meeting.
+#[derive(Parser)]
+struct Arguments {
+    /// A transcript: JSON with `segments` (start, end, text, speaker), or lines of start, end, speaker and text
+    /// with tabs between them.
+    #[arg(long, required_unless_present = "audio")]
+    transcript: Option<std::path::PathBuf>,
+    /// The recording, to be transcribed first.
+    #[arg(long, conflicts_with = "transcript", requires = "asr")]
+    audio: Option<std::path::PathBuf>,
+    /// What transcribes it: `openai:whisper-1`.
+    #[arg(long)]
+    asr: Option<String>,
+    /// The model that writes: a Hub id, a folder, a GGUF file, or `openai:gpt-4o-mini`.
+    #[arg(long)]
+    writer: String,
+    /// Quantize the model that writes while loading: `int8`, `int4`, …
+    #[arg(long)]
+    quantize: Option<sconce::QuantLevel>,
+    /// The address of the recording, for links. Default: the audio file.
+    #[arg(long)]
+    recording: Option<String>,
+    /// The date of the meeting. Default: what was said.
+    #[arg(long)]
+    date: Option<String>,
+    /// The most tokens of the transcript that the model reads at once.
+    #[arg(long, default_value_t = 3_000)]
+    part: usize,
+}
+
+#[cfg(not(feature = "audio"))]
+fn main() -> Result<(), Box<dyn Error>> {
+    Err("build this with `--features audio`, and `remote` for services".into())
+}
+
+#[cfg(feature = "audio")]
+fn main() -> Result<(), Box<dyn Error>> {
+    take::run(&Arguments::parse())
+}
+
+#[cfg(feature = "audio")]
+mod take {
+    use std::error::Error;
+    use std::fs;
+    use std::io::Write as _;
+    use std::path::Path;
+
+    use indicatif::{ProgressBar, ProgressStyle};
+    use sconce::Pipeline;
+    use sconce::minutes::{Doubt, MinutesEvent, MinutesOptions, Utterance, take_minutes};
+    use serde::Deserialize;
+
+    use crate::Arguments;
+
+    pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+        let said = match (&arguments.transcript, &arguments.audio) {
+            (Some(path), _) => read(path)?,
+            (None, Some(path)) => transcribe(path, arguments.asr.as_deref().unwrap_or_default())?,
+            (None, None) => return Err("name a transcript or a recording".into()),
+        };
+        let mut builder = Pipeline::text_generation(arguments.writer.as_str());
+        if let Some(level) = arguments.quantize {
+            builder = builder.quantize(level);
+        }
+        let writer = builder.build()?;
+
+        let mut options = MinutesOptions::default().max_part_tokens(arguments.part);
+        let audio = arguments.audio.as_ref().map(|path| path.display().to_string());
+        options.recording = arguments.recording.clone().or(audio);
+        options.date = arguments.date.clone();
+
+        let length = said.last().map_or(0.0, |utterance| utterance.end);
+        let bar = ProgressBar::new(length as u64);
+        bar.set_style(ProgressStyle::with_template(
+            "{bar:30} {pos} of {len} s of the recording, {elapsed}",
+        )?);
+        let minutes = take_minutes(&said, &writer, &options, &mut |event| match event {
+            MinutesEvent::Part { time, .. } => bar.set_position(time as u64),
+            MinutesEvent::Joining => bar.set_position(length as u64),
+            MinutesEvent::Writes(_) => bar.tick(),
+            MinutesEvent::Markdown(piece) => bar.suspend(|| {
+                print!("{piece}");
+                let _closed = std::io::stdout().flush();
+            }),
+            _ => {}
+        })?;
+        bar.finish_and_clear();
+        for doubt in &minutes.doubts {
+            match doubt {
+                Doubt::NotFound(text) => eprintln!("not said: {text}"),
+                Doubt::Moved(text) => eprintln!("given another time: {text}"),
+                Doubt::CutAnswer(part) => eprintln!("the answer to part {part} reached its limit"),
+                other => eprintln!("left out: {other:?}"),
+            }
+        }
+        Ok(())
+    }
+
+    #[derive(Deserialize)]
+    struct File {
+        segments: Vec<Segment>,
+    }
+
+    #[derive(Deserialize)]
+    struct Segment {
+        start: f64,
+        end: f64,
+        text: String,
+        speaker: Option<String>,
+    }
+
+    fn read(path: &Path) -> Result<Vec<Utterance>, Box<dyn Error>> {
+        let text =
+            fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let utterance = |start: f64, end: f64, speaker: Option<&str>, text: &str| {
+            let utterance = Utterance::new(text, start, end);
+            match speaker {
+                Some(speaker) => utterance.by(speaker),
+                None => utterance,
+            }
+        };
+        if path.extension().is_some_and(|kind| kind == "json") {
+            let file: File = serde_json::from_str(&text)?;
+            let said = file.segments.iter();
+            return Ok(said
+                .map(|s| utterance(s.start, s.end, s.speaker.as_deref(), &s.text))
+                .collect());
+        }
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
+        lines
+            .map(|(number, line)| -> Result<Utterance, Box<dyn Error>> {
+                let wrong = || {
+                    format!(
+                        "{}:{}: start, end, speaker and text are wanted",
+                        path.display(),
+                        number + 1
+                    )
+                };
+                let fields: Vec<_> = line.splitn(4, '\t').collect();
+                let [start, end, speaker, text] = fields[..] else { return Err(wrong().into()) };
+                let seconds = |text: &str| text.parse::<f64>().map_err(|_| wrong());
+                Ok(utterance(seconds(start)?, seconds(end)?, Some(speaker), text))
+            })
+            .collect()
+    }
+
+    #[cfg(feature = "remote")]
+    fn transcribe(path: &Path, asr: &str) -> Result<Vec<Utterance>, Box<dyn Error>> {
+        use sconce::ModelSource;
+        use sconce::remote::{Recording, Service, TranscriptionOptions};
+
+        let ModelSource::Remote(model) = ModelSource::from(asr) else {
+            return Err(format!("{asr} is no service (`openai:whisper-1`)").into());
+        };
+        let service = Service::open(&model)?;
+        Ok((&service.transcribe(&Recording::file(path), &TranscriptionOptions::default())?).into())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn transcribe(_: &Path, _: &str) -> Result<Vec<Utterance>, Box<dyn Error>> {
+        Err("build this with the feature `remote`".into())
+    }
+}

@@ -1,0 +1,121 @@
+//! Transcripts of services.
+
+use sconce::Error;
+use sconce::generation::CancelHandle;
+use sconce::remote::{Recording, Service, TranscriptionOptions};
+use serde_json::json;
+
+use crate::fake_service::{Reply, Server};
+use crate::{KEY, failure, model};
+
+#[test]
+fn a_recording_is_sent_as_a_form_and_comes_back_in_pieces() {
+    let server = Server::start(|number, _| match number {
+        0 => Reply::error(500, "Again."),
+        _ => Reply::json(&json!({
+            "task": "transcribe", "language": "english", "duration": 2.5, "text": "Ask not. What?",
+            "segments": [
+                {"id": 0, "start": 0.0, "end": 1.0, "text": " Ask not.", "avg_logprob": -0.25, "no_speech_prob": 0.01},
+                {"id": 1, "start": 1.0, "end": 2.5, "text": " What?", "speaker": "A"},
+            ],
+            "words": [{"word": "Ask", "start": 0.0, "end": 0.4}, {"word": "What", "start": 1.1, "end": 2.6}],
+        })),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("call.wav");
+    let content: Vec<u8> = (0..100_000_u32).map(|number| (number % 251) as u8).collect();
+    std::fs::write(&path, &content).unwrap();
+    let service = Service::open(&model(&server).extra_field("vad_filter", true)).unwrap();
+    let mut options = TranscriptionOptions::default();
+    options.language = Some("en".to_owned());
+    options.temperature = Some(0.0);
+    options.word_timestamps = true;
+    let found = service.transcribe(&Recording::file(&path), &options).unwrap();
+    assert_eq!(
+        (found.text.as_str(), found.language.as_deref()),
+        ("Ask not. What?", Some("english"))
+    );
+    assert_eq!(found.duration, Some(2.5));
+    assert_eq!(
+        (found.segments.len(), found.segments[1].start, found.segments[1].end),
+        (2, 1.0, 2.5)
+    );
+    assert_eq!(found.segments[1].speaker.as_deref(), Some("A"));
+    assert_eq!(found.segments[0].avg_logprob, Some(-0.25));
+    assert_eq!(found.words[0].word, "Ask");
+    #[cfg(feature = "audio")]
+    {
+        let transcript = sconce::speech::transcript::Transcript::from(&found);
+        assert_eq!((transcript.text.as_str(), transcript.segments.len()), ("Ask not. What?", 2));
+        let words: Vec<_> = transcript.segments.iter().map(|segment| segment.words.len()).collect();
+        assert_eq!((words, transcript.segments[1].end), (vec![1, 1], Some(2.5)));
+    }
+
+    let log = server.log();
+    assert_eq!(log.len(), 2);
+    for request in &log {
+        assert_eq!(request.path, "/v1/audio/transcriptions");
+        assert_eq!(request.header("authorization"), Some(&*format!("Bearer {KEY}")));
+        let kind = request.header("content-type").unwrap();
+        let boundary = kind.strip_prefix("multipart/form-data; boundary=").unwrap();
+        let fields = fields(&request.body, boundary);
+        let text = |name: &str| -> Vec<_> {
+            let named =
+                fields.iter().filter(|(head, _)| head.contains(&format!("name=\"{name}\"")));
+            named.map(|(_, value)| String::from_utf8(value.clone()).unwrap()).collect()
+        };
+        assert_eq!(text("model"), ["frontier-1"]);
+        assert_eq!(text("response_format"), ["verbose_json"]);
+        assert_eq!(text("language"), ["en"]);
+        assert_eq!(text("temperature"), ["0"]);
+        assert_eq!(text("timestamp_granularities[]"), ["segment", "word"]);
+        assert_eq!(text("vad_filter"), ["true"]);
+        let (head, bytes) = fields.last().unwrap();
+        assert!(head.contains("name=\"file\"; filename=\"call.wav\""), "{head}");
+        assert!(*bytes == content);
+    }
+}
+
+/// Heads and values of a form.
+fn fields(body: &[u8], boundary: &str) -> Vec<(String, Vec<u8>)> {
+    let line = format!("--{boundary}");
+    let starts: Vec<_> = body
+        .windows(line.len())
+        .enumerate()
+        .filter(|(_, part)| *part == line.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    let parts = starts.windows(2).map(|pair| &body[pair[0] + line.len() + 2..pair[1] - 2]);
+    let split = parts.map(|part| {
+        let end = part.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        (String::from_utf8(part[..end].to_vec()).unwrap(), part[end + 4..].to_vec())
+    });
+    split.collect()
+}
+
+#[test]
+fn what_is_no_transcript_is_an_error() {
+    let recording = || Recording::bytes("a.mp3", &b"ID3"[..]);
+    let options = TranscriptionOptions::default();
+    for (reply, part) in [
+        (Reply::of(200, "text/plain").piece("Ask not."), "no transcript"),
+        (Reply::json(&json!({"segments": []})), "no transcript"),
+        (Reply::json(&json!({"error": {"message": "No speech."}})), "No speech."),
+        (Reply::error(413, "Too large."), "Too large."),
+    ] {
+        let server = Server::always(reply);
+        let error =
+            Service::open(&model(&server)).unwrap().transcribe(&recording(), &options).unwrap_err();
+        assert!(failure(&error).reason.contains(part), "{error}");
+    }
+    let server = Server::always(Reply::json(&json!({"text": "Ask not.", "segments": null})));
+    let service = Service::open(&model(&server)).unwrap();
+    assert!(service.transcribe(&recording(), &options).unwrap().segments.is_empty());
+    let missing = service.transcribe(&Recording::file("/nothing.wav"), &options).unwrap_err();
+    assert!(matches!(missing, Error::Read { .. }), "{missing:?}");
+    let mut cancelled = TranscriptionOptions::default();
+    let handle = CancelHandle::default();
+    handle.cancel();
+    cancelled.cancel = Some(handle);
+    assert!(matches!(service.transcribe(&recording(), &cancelled), Err(Error::Interrupted)));
+}
