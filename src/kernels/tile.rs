@@ -9,11 +9,22 @@ use crate::kernels::vector::Neon;
 use crate::kernels::vector::{Narrow, NarrowPairs, Wide, WidePairs};
 use crate::kernels::vector::{Number, Plain, Vector};
 
-/// A matrix in a slice: rows of which each begins `stride` after the one before.
+/// A matrix in a slice: rows of which each begins `stride` after the one before. They overlap where they
+/// are longer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a, T = f32> {
     pub(super) values: &'a [T],
     pub(super) stride: usize,
+}
+
+impl<T> Rows<'_, T> {
+    /// How many rows of this length there are.
+    pub(super) fn count(&self, width: usize) -> usize {
+        match self.values.len().checked_sub(width) {
+            Some(others) if self.stride > 0 => others / self.stride + 1,
+            _ => 0,
+        }
+    }
 }
 
 /// What happens to a product.
@@ -57,7 +68,7 @@ pub(super) fn product<T: Number>(
     stride: usize,
     into: Store<'_>,
 ) {
-    assert!(fits(out.len(), stride, rows, columns));
+    assert!(columns <= stride && fits(out.len(), stride, rows, columns));
     // SAFETY: `out` is as large as the shape says (asserted above), and ours alone.
     unsafe {
         let out = out.as_mut_ptr();
@@ -126,7 +137,7 @@ pub(super) unsafe fn product_at<const PAIRS: bool, T: Number>(
 
 /// Whether `rows` of `width` numbers, each `stride` after the one before, lie in `length`.
 fn fits(length: usize, stride: usize, rows: usize, width: usize) -> bool {
-    rows == 0 || (width <= stride && (rows - 1) * stride + width <= length)
+    rows == 0 || (rows - 1) * stride + width <= length
 }
 
 tiered! {

@@ -4,6 +4,7 @@ pub mod activation;
 pub mod alibi;
 pub mod attention;
 pub mod cache;
+pub mod convolution;
 pub mod experts;
 pub mod layer;
 pub mod mlp;

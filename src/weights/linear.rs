@@ -113,6 +113,23 @@ impl Linear {
         }
     }
 
+    /// Rows of `in_features` of which each begins `stride` after the one before, as many as `x` holds, to
+    /// rows of `out_features`, on the CPU; `None` where the weights only take rows that lie one after the
+    /// other.
+    pub(crate) fn forward_overlapping(&self, x: &[f32], stride: usize) -> Result<Option<Vec<f32>>> {
+        let Matrix::Dense(weight) = &self.weight else { return Ok(None) };
+        let bias = self.bias_numbers()?;
+        let columns = self.in_features();
+        let multiply =
+            |weight| dense::multiply_overlapping(x, stride, columns, weight, bias.as_deref());
+        with_dense(weight, multiply).map(Some)
+    }
+
+    fn bias_numbers(&self) -> Result<Option<Vec<f32>>> {
+        let numbers = |bias: &Tensor| Ok(bias.to_dtype(DType::F32)?.to_vec1()?);
+        self.bias.as_ref().map(numbers).transpose()
+    }
+
     /// Rows of `in_features`, the same for all layers, to rows of each one's `out_features`, on the
     /// CPU. Packed layers round their activations once and are multiplied together.
     pub(crate) fn forward_rows<const N: usize>(
@@ -127,9 +144,7 @@ impl Linear {
         let rows = x.len() / in_features;
         let mut biases = layers.map(|_| None);
         for (layer, bias) in layers.iter().zip(&mut biases) {
-            if let Some(tensor) = &layer.bias {
-                *bias = Some(tensor.to_dtype(DType::F32)?.to_vec1()?);
-            }
+            *bias = layer.bias_numbers()?;
         }
         let mut outs = [const { Vec::new() }; N];
         let mut factors = Vec::with_capacity(N);

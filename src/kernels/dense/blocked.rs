@@ -33,15 +33,15 @@ thread_local! {
 
 pub(super) fn multiply<T: Element>(
     tier: Tier,
-    x: &[f32],
+    x: Rows<'_>,
     columns: usize,
     weight: &[T],
     bias: Option<&[f32]>,
     out: &Shared<'_, f32>,
 ) {
     assert!(!T::PAIRS || has_pairs(tier));
-    let (batch, rows) = (x.len() / columns, weight.len() / columns);
-    if rows == 0 {
+    let (batch, rows) = (x.count(columns), weight.len() / columns);
+    if rows == 0 || batch == 0 {
         return;
     }
     let [tile, panel] = tile::tile(tier);
@@ -66,13 +66,15 @@ pub(super) fn multiply<T: Element>(
                 if first >= rows || start >= batch {
                     continue;
                 }
+                let count = chunk.min(batch - start);
                 let share = Share {
                     tier,
                     tile,
                     panel,
                     columns,
                     depth,
-                    x: &x[start * columns..batch.min(start + chunk) * columns],
+                    x: Rows { values: &x.values[start * x.stride..], stride: x.stride },
+                    count,
                     weight: &weight[first * columns..rows.min(first + group) * columns],
                     bias: bias.map(|bias| &bias[first..rows.min(first + group)]),
                     out: start * rows + first,
@@ -94,7 +96,9 @@ struct Share<'a, T> {
     columns: usize,
     /// Columns at a time.
     depth: usize,
-    x: &'a [f32],
+    x: Rows<'a>,
+    /// Rows of activations.
+    count: usize,
     weight: &'a [T],
     bias: Option<&'a [f32]>,
     /// Where their products begin, and after how many the next row.
@@ -137,10 +141,10 @@ impl<T: Element> Share<'_, T> {
             true => tile::product_at::<true, f32>,
             false => tile::product_at::<false, f32>,
         };
-        for (tile, x) in self.x.chunks(self.tile * self.columns).enumerate() {
-            let left = Rows { values: &x[columns.start..], stride: self.columns };
-            let (batch, start) =
-                (x.len() / self.columns, self.out + tile * self.tile * self.stride);
+        for at in (0..self.count).step_by(self.tile) {
+            let values = &self.x.values[at * self.x.stride + columns.start..];
+            let left = Rows { values, stride: self.x.stride };
+            let (batch, start) = (self.tile.min(self.count - at), self.out + at * self.stride);
             let of_row = |row: usize| start + row * self.stride;
             for (number, panel) in panels.chunks_exact(columns.len() * self.panel).enumerate() {
                 let right = Rows { values: panel, stride: self.panel };

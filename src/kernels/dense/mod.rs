@@ -22,6 +22,7 @@ mod transpose;
 use half::{bf16, f16};
 
 use crate::kernels::tier::Tier;
+use crate::kernels::tile::Rows;
 use product::multiply_as;
 pub(super) use product::widen;
 
@@ -56,6 +57,18 @@ pub(crate) fn multiply(
     multiply_on(Tier::best(), x, columns, weight, bias)
 }
 
+/// As [`multiply`], of rows of `columns` of which each begins `stride` after the one before, so that they
+/// overlap: those of a convolution. As many as `x` holds.
+pub(crate) fn multiply_overlapping(
+    x: &[f32],
+    stride: usize,
+    columns: usize,
+    weight: Dense<'_>,
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    multiply_rows(Tier::best(), Rows { values: x, stride }, columns, weight, bias)
+}
+
 fn multiply_on(
     tier: Tier,
     x: &[f32],
@@ -63,9 +76,25 @@ fn multiply_on(
     weight: Dense<'_>,
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
+    assert!(columns > 0 && x.len().is_multiple_of(columns));
     match weight {
-        Dense::BF16(weight) => multiply_as(tier, x, columns, weight, bias),
         Dense::RoundedBF16(weight) => rounded_bf16::multiply(tier, x, columns, weight, bias),
+        _ => multiply_rows(tier, Rows { values: x, stride: columns }, columns, weight, bias),
+    }
+}
+
+/// Of rows that may overlap; activations are not rounded.
+fn multiply_rows(
+    tier: Tier,
+    x: Rows<'_>,
+    columns: usize,
+    weight: Dense<'_>,
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    match weight {
+        Dense::BF16(weight) | Dense::RoundedBF16(weight) => {
+            multiply_as(tier, x, columns, weight, bias)
+        }
         Dense::F16(weight) => multiply_as(tier, x, columns, weight, bias),
         Dense::F32(weight) => multiply_as(tier, x, columns, weight, bias),
     }
@@ -120,5 +149,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn rows_that_overlap_are_those_written_out() {
+        for (rows, columns, stride, batch) in
+            [(1, 1, 1, 3), (5, 19, 7, 1), (33, 40, 8, 4), (16, 130, 1, 40), (70, 1700, 170, 9)]
+        {
+            let (weight, bias) = (random(rows * columns, 1), random(rows, 3));
+            // What is left does not make a row.
+            let x = random((batch - 1) * stride + columns + (stride - 1), 2);
+            let starts = (0..batch).map(|row| row * stride);
+            let written: Vec<f32> =
+                starts.flat_map(|start| x[start..start + columns].iter().copied()).collect();
+            let weight = Dense::F32(&weight);
+            for tier in Tier::available() {
+                let overlapping = Rows { values: &x, stride };
+                let found = multiply_rows(tier, overlapping, columns, weight, Some(&bias));
+                let expected = multiply_on(tier, &written, columns, weight, Some(&bias));
+                assert_eq!(found.len(), batch * rows);
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert!((found - expected).abs() < 1e-4, "{tier:?}: {found}, not {expected}");
+                }
+            }
+        }
+        assert!(multiply_overlapping(&[0.0; 3], 1, 4, Dense::F32(&[0.0; 8]), None).is_empty());
     }
 }

@@ -9,17 +9,18 @@ use crate::kernels::dense::neon;
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
+use crate::kernels::tile::Rows;
 
 /// As [`super::multiply`], for weights of this type.
 pub(super) fn multiply_as<T: Element>(
     tier: Tier,
-    x: &[f32],
+    x: Rows<'_>,
     columns: usize,
     weight: &[T],
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
-    assert!(columns > 0 && x.len().is_multiple_of(columns) && weight.len().is_multiple_of(columns));
-    let (batch, rows) = (x.len() / columns, weight.len() / columns);
+    assert!(columns > 0 && weight.len().is_multiple_of(columns));
+    let (batch, rows) = (x.count(columns), weight.len() / columns);
     assert!(bias.is_none_or(|bias| bias.len() == rows));
     let few = |out: &Shared<'_, f32>| {
         let grain = pool::grain(rows, columns * (batch + WEIGHT)).next_multiple_of(4);
@@ -32,13 +33,13 @@ pub(super) fn multiply_as<T: Element>(
                 // SAFETY: every row is written by the one thread that got it.
                 unsafe { out.write(x * rows + row, &[sum]) };
             };
-            dots(tier, x, columns, weight, write);
+            dots(tier, x.values, columns, weight, write);
         });
     };
     // SAFETY: every row of weights is multiplied with every row of activations.
     let mut products = unsafe {
         written(&[batch * rows], |outs| match batch {
-            0..=FEW if !T::PAIRS => few(&outs[0]),
+            0..=FEW if !T::PAIRS && x.stride == columns => few(&outs[0]),
             _ => blocked::multiply(tier, x, columns, weight, bias, &outs[0]),
         })
     };

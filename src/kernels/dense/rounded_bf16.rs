@@ -11,6 +11,7 @@ use crate::kernels::dense::product::{FEW, multiply_as};
 use crate::kernels::pool;
 use crate::kernels::shared::written;
 use crate::kernels::tier::{Tier, tiered};
+use crate::kernels::tile::Rows;
 
 /// Whether this processor is faster in bf16 than in f32: AMD's since Zen 4, on paper twice as fast. Intel's have the
 /// instruction since 2020 but take twice as long for it as for one in f32 (measured on Emerald
@@ -38,9 +39,13 @@ pub(super) fn multiply(
     let in_pairs = x.len() / columns > FEW && columns.is_multiple_of(2) && has_pairs(tier);
     match weight.as_chunks::<2>() {
         (pairs, []) if in_pairs => {
-            multiply_as(tier, &rounded::<true>(tier, x), columns / 2, pairs, bias)
+            let values = &rounded::<true>(tier, x);
+            multiply_as(tier, Rows { values, stride: columns / 2 }, columns / 2, pairs, bias)
         }
-        _ => multiply_as(tier, &rounded::<false>(tier, x), columns, weight, bias),
+        _ => {
+            let values = &rounded::<false>(tier, x);
+            multiply_as(tier, Rows { values, stride: columns }, columns, weight, bias)
+        }
     }
 }
 

@@ -1,22 +1,21 @@
 //! The convolution beside the first layer of DeBERTa v2 XL and XXL.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::models::encoder::config::ConvolutionConfig;
 use crate::nn::Step;
 use crate::nn::activation::Activation;
-use crate::nn::cache::Segment;
+use crate::nn::convolution;
 use crate::nn::norm::Norm;
-use crate::weights::Weights;
+use crate::weights::{Bias, Weights};
 
 /// `norm(result + act(conv(embeddings)))`.
 #[derive(Debug)]
 pub(super) struct Convolution {
-    /// `(hidden, hidden / groups, kernel)`.
-    weight: Tensor,
-    bias: Tensor,
-    groups: usize,
+    convolution: convolution::Convolution,
     activation: Activation,
     norm: Norm,
 }
@@ -27,11 +26,12 @@ impl Convolution {
         hidden: usize,
         config: &ConvolutionConfig,
     ) -> Result<Self> {
-        let shape = [hidden, hidden / config.groups, config.kernel];
+        let ConvolutionConfig { kernel, groups, .. } = *config;
+        let shape = convolution::ConvolutionConfig::new([hidden, hidden], kernel, Bias::Present)
+            .padding(kernel / 2)
+            .groups(groups);
         Ok(Self {
-            weight: weights.tensor("conv.weight", &shape)?,
-            bias: weights.tensor("conv.bias", &[hidden])?,
-            groups: config.groups,
+            convolution: convolution::Convolution::load(weights, "conv", shape)?,
             activation: config.activation,
             norm: Norm::load(weights, "norm", hidden, config.norm)?,
         })
@@ -39,18 +39,8 @@ impl Convolution {
 
     /// Of the embeddings and the first layer's result, `(packed tokens, hidden)` each.
     pub(super) fn forward(&self, embedded: &Tensor, x: &Tensor, step: &Step) -> Result<Tensor> {
-        let padding = self.weight.dim(2)? / 2;
-        let convolve = |row: &Segment| -> Result<Tensor> {
-            let row = embedded
-                .narrow(0, row.tokens.start, row.tokens.len())?
-                .t()?
-                .unsqueeze(0)?
-                .contiguous()?;
-            let out = row.conv1d(&self.weight, padding, 1, 1, self.groups)?;
-            Ok(out.squeeze(0)?.t()?)
-        };
-        let rows = step.segments.iter().map(convolve).collect::<Result<Vec<_>>>()?;
-        let convolved = Tensor::cat(&rows, 0)?.broadcast_add(&self.bias)?;
+        let rows: Vec<Range<usize>> = step.segments.iter().map(|row| row.tokens.clone()).collect();
+        let convolved = self.convolution.forward_packed(embedded, &rows)?;
         self.norm.forward(&(x + self.activation.forward(&convolved)?)?)
     }
 }
