@@ -56,6 +56,8 @@ pub(crate) struct Attention<'a> {
     /// Tokens attend to those less than so many away; at least 1.
     pub(crate) window: Option<usize>,
     pub(crate) bias: Option<DistanceBias<'a>>,
+    /// Multiplies the bias of each query and head, `(tokens, heads)`: WavLM.
+    pub(crate) gates: Option<&'a [f32]>,
     pub(crate) distances: Option<DistanceVectors<'a>>,
 }
 
@@ -216,7 +218,12 @@ impl<'a> Head<'a> {
         if let Some(DistanceBias { values, longest }) = self.attention.bias {
             let start = self.head * (2 * longest - 1) + longest - 1 + seen.start - query;
             let added = &values[start..][..scores.len()];
-            scores.iter_mut().zip(added).for_each(|(score, added)| *score += added);
+            let heads = self.attention.heads;
+            let gate = self
+                .attention
+                .gates
+                .map_or(1.0, |gates| gates[(self.row.start + query) * heads + self.head]);
+            scores.iter_mut().zip(added).for_each(|(score, added)| *score += gate * added);
         }
         let Some(distances) = &self.attention.distances else { return };
         let DistanceVectors { count, numbers, longest, .. } = *distances;
@@ -271,6 +278,7 @@ mod tests {
             let [queries, keys, values] = [(heads, 1), (kv_heads, 2), (kv_heads, 3)]
                 .map(|(heads, seed)| random(tokens * heads * head_dim, seed));
             let biases = random(heads * (2 * longest - 1), 4);
+            let gates = random(tokens * heads, 7);
             let [to_queries, to_keys] = [5, 6].map(|seed| random(heads * head_dim * count, seed));
             let to_queries: Vec<f32> = to_queries.iter().map(|x| x * 0.1).collect();
             let numbers: Vec<u32> = (0..2 * longest as u32 - 1).map(|at| at * 7 % 16).collect();
@@ -284,6 +292,7 @@ mod tests {
                 scale: 0.3,
                 window: None,
                 bias: None,
+                gates: None,
                 distances: None,
             };
             let bias = Some(DistanceBias { values: &biases, longest });
@@ -297,6 +306,7 @@ mod tests {
                 Attention { window: Some(1), ..plain },
                 Attention { window: Some(30), bias, ..plain },
                 Attention { bias, ..plain },
+                Attention { bias, gates: Some(&gates), ..plain },
                 Attention { distances: distances(Some(to_queries), Some(to_keys)), ..plain },
                 Attention { distances: distances(Some(to_queries), None), ..plain },
                 Attention { distances: distances(None, Some(to_keys)), ..plain },
@@ -334,7 +344,8 @@ mod tests {
             }
             if let Some(DistanceBias { values, longest }) = attention.bias {
                 let place = longest - 1 + key_place - query_place;
-                score += f64::from(values[head * (2 * longest - 1) + place]);
+                let gate = attention.gates.map_or(1.0, |gates| gates[query * heads + head]);
+                score += f64::from(gate) * f64::from(values[head * (2 * longest - 1) + place]);
             }
             if let Some(distances) = attention.distances {
                 let number = distances.numbers[distances.longest - 1 + key_place - query_place];

@@ -17,7 +17,7 @@
 //! | [`dense`] | f32, f16, bf16, exact | f32 | below `3e-6` of the sum of the products' magnitudes |
 //! | [`dense`], where asked for | bf16, exact | rounded to bf16 | that of rounding, and below `1e-5` of the sum of the products' magnitudes |
 //! | [`attention`] | cached keys and values, f32, f16 or 8 bits, exact | f32 | below `1e-5` of the largest value |
-//! | [`norm`], [`rope`], [`gate`] | f32 | f32 | below `3e-6`, `2e-5` and `1e-6`, relatively |
+//! | [`norm`] and [`group_norm`], [`rope`], [`gate`] | f32 | f32 | below `3e-6`, `2e-5` and `1e-6`, relatively |
 //! | [`convolution`] of each channel by itself | f32 | f32 | below `3e-6` of the sum of the products' magnitudes |
 //! | [`elementwise`] | | f32 | GELU: below `2e-7`, `1.6e-7` of a larger result |
 //! | [`encoder_attention`] | | f32 | below `1e-5` of the largest value |
@@ -27,11 +27,11 @@ pub(crate) mod activations;
 pub(crate) mod attention;
 pub(crate) mod cached;
 pub(crate) mod convolution;
-pub(crate) mod convolution;
 pub(crate) mod dense;
 pub(crate) mod elementwise;
 pub(crate) mod encoder_attention;
 pub(crate) mod gate;
+pub(crate) mod group_norm;
 pub(crate) mod norm;
 pub(crate) mod packed;
 pub(crate) mod pool;

@@ -211,7 +211,7 @@ where
 }
 
 /// A loaded model, after warnings about options that could not be followed.
-fn checked<M: Model>(model: M, options: &LoadOptions) -> Result<Arc<M>> {
+pub(super) fn checked<M: Model>(model: M, options: &LoadOptions) -> Result<Arc<M>> {
     weights::check(model.inventory(), options)?;
     Ok(Arc::new(model))
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::kernels::encoder_attention::DistanceBias;
 use crate::nn::Step;
 use crate::nn::norm::{Norm, NormConfig};
-use crate::nn::relative::{LayerDistances, RelativePositions};
+use crate::nn::relative::{Gate, LayerDistances, RelativePositions};
 use crate::nn::rope::Rope;
 use crate::weights::names::HeadCounts;
 use crate::weights::{Bias, Linear, Weights};
@@ -53,7 +53,7 @@ pub enum Positions {
     Alibi(usize),
     /// Not at all: every fourth layer of SmolLM3; GPT-2 and BERT, whose embeddings say it already.
     None,
-    /// By what the distance between query and key adds to scores: MPNet, DeBERTa, T5.
+    /// By what the distance between query and key adds to scores: MPNet, DeBERTa, T5, WavLM.
     Relative(RelativePositions),
     /// By rotating queries and keys: a number into
     /// [`ropes`](crate::models::decoder::DecoderConfig::ropes). Most families.
@@ -84,12 +84,13 @@ pub(crate) struct Attention {
     query_norm: Option<Norm>,
     key_norm: Option<Norm>,
     distances: Option<LayerDistances>,
+    gate: Option<Gate>,
     config: AttentionConfig,
 }
 
 impl Attention {
     /// Reads `q`, `k`, `v` and `o` from the scope, `q_norm` and `k_norm` where there are such, and what
-    /// [`LayerDistances::load`] does.
+    /// [`LayerDistances::load`] and [`Gate::load`] do.
     pub(crate) fn load(weights: &Weights, hidden: usize, config: &AttentionConfig) -> Result<Self> {
         let AttentionConfig { heads, kv_heads, head_dim, scale, .. } = *config;
         if kv_heads == 0 || head_dim == 0 || !heads.is_multiple_of(kv_heads) {
@@ -122,6 +123,12 @@ impl Attention {
             query_norm,
             key_norm,
             distances,
+            gate: match config.positions {
+                Positions::Relative(RelativePositions::GatedBuckets { .. }) => {
+                    Some(Gate::load(weights, heads, head_dim)?)
+                }
+                _ => None,
+            },
             query,
             key,
             value: weights.linear("v", hidden, keys, config.qkv_bias)?,
@@ -195,6 +202,7 @@ impl Attention {
     fn bias<'a>(&self, step: &'a Step) -> Option<DistanceBias<'a>> {
         match self.config.positions {
             Positions::Relative(RelativePositions::Buckets { table, .. }) => step.bias(table),
+            Positions::Relative(RelativePositions::GatedBuckets { .. }) => step.bias(0),
             _ => None,
         }
     }

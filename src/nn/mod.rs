@@ -16,6 +16,7 @@ pub mod span;
 
 mod dense;
 mod flash;
+pub(crate) mod group_norm;
 mod mask;
 pub(crate) mod packed;
 mod residual;

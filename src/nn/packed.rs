@@ -18,6 +18,18 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
+    /// Rows of what has no ids, such as frames of speech.
+    pub(crate) fn of_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
+        let mut tokens = Self::default();
+        for length in lengths {
+            let end = tokens.ids.len() + length;
+            tokens.rows.push(tokens.ids.len()..end);
+            tokens.ids.resize(end, 0);
+            tokens.type_ids.resize(end, 0);
+        }
+        tokens
+    }
+
     /// The tokens of the longest row.
     pub(crate) fn longest(&self) -> usize {
         self.rows.iter().map(Range::len).max().unwrap_or(0)

@@ -1,5 +1,9 @@
 //! What the distances between tokens add to attention scores.
 
+mod gate;
+
+pub(crate) use gate::Gate;
+
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 
@@ -24,6 +28,22 @@ pub enum RelativePositions {
         buckets: usize,
         /// Distances from here on share the last bucket.
         max_distance: usize,
+    },
+    /// As `Buckets`, both ways, times a number for each head and query: WavLM,
+    /// <https://arxiv.org/abs/2110.13900>.
+    GatedBuckets {
+        /// How many, half of them for keys after the query.
+        buckets: usize,
+        /// Distances from here on share the last bucket.
+        max_distance: usize,
+    },
+    /// Products of queries with vectors for distances that each layer has of its own, the same for all
+    /// heads; far distances share one: Wav2Vec2-BERT.
+    Clamped {
+        /// The farthest distance of a key before the query.
+        before: usize,
+        /// The farthest distance of a key after it.
+        after: usize,
     },
     /// Products of queries and keys with vectors for distances, which all layers share: DeBERTa.
     Disentangled(DisentangledConfig),
@@ -74,6 +94,8 @@ pub(crate) enum SharedRelative {
     Disentangled { vectors: Tensor, config: DisentangledConfig },
     /// Layers have vectors of their own.
     OfLayers,
+    /// The same, for distances up to so many before and after.
+    Clamped { before: usize, after: usize },
 }
 
 /// A number for each head and bucket of distances.
@@ -111,6 +133,8 @@ pub(crate) struct LayerDistances {
 enum Source {
     /// Its own for each distance, `(2 positions - 1, head_dim)`.
     Own { vectors: Tensor, keys: bool },
+    /// Its own, of which far distances share one, `(count, head_dim)`.
+    Clamped(Tensor),
     /// Those of the model, projected as queries and as keys; `None` where it does not look at them.
     Projected { query: Option<Linear>, key: Option<Linear> },
 }
@@ -131,7 +155,7 @@ impl SharedRelative {
         hidden: usize,
         layers: &[(usize, RelativePositions)],
     ) -> Result<Option<Self>> {
-        let Some(&(_, first)) = layers.first() else { return Ok(None) };
+        let Some(&(heads, first)) = layers.first() else { return Ok(None) };
         Ok(Some(match first {
             RelativePositions::Buckets { .. } => {
                 let mut tables = Vec::new();
@@ -164,6 +188,11 @@ impl SharedRelative {
                 };
                 Self::Disentangled { vectors, config }
             }
+            RelativePositions::GatedBuckets { buckets, max_distance } => {
+                let numbers = weights.scope("relative").embedding("0", buckets, heads)?;
+                Self::Buckets(vec![BucketTable { numbers, max_distance, bidirectional: true }])
+            }
+            RelativePositions::Clamped { before, after } => Self::Clamped { before, after },
             RelativePositions::OfLayers(_) => Self::OfLayers,
         }))
     }
@@ -194,6 +223,12 @@ impl SharedRelative {
                 };
                 let numbers = distances(longest).map(number).collect();
                 Some(Distances { vectors: Some(vectors.clone()), numbers, longest })
+            }
+            Self::Clamped { before, after } => {
+                let (before, after) = (*before as i64, *after as i64);
+                let number = |from_query: i64| (from_query.clamp(-before, after) + before) as u32;
+                let numbers = distances(longest).map(number).collect();
+                Some(Distances { vectors: None, numbers, longest })
             }
             // One for each distance, those of keys far ahead first.
             Self::OfLayers => {
@@ -247,7 +282,14 @@ impl LayerDistances {
         config: &RelativePositions,
     ) -> Result<Option<Self>> {
         let (source, scales) = match config {
-            RelativePositions::Buckets { .. } => return Ok(None),
+            RelativePositions::Buckets { .. } | RelativePositions::GatedBuckets { .. } => {
+                return Ok(None);
+            }
+            RelativePositions::Clamped { before, after } => {
+                let vectors =
+                    weights.tensor("distances.weight", &[before + after + 1, head_dim])?;
+                (Source::Clamped(vectors), [1.0, 1.0])
+            }
             RelativePositions::Disentangled(config) => {
                 let (hidden, width) = (query.in_features(), query.out_features());
                 let linear = |wanted: bool, name: &str, content: &Linear| {
@@ -294,14 +336,21 @@ impl LayerDistances {
                 let longest = distances.longest;
                 // The middle one is of no distance.
                 let first = (vectors.dim(0)? / 2 + 1).saturating_sub(longest);
-                let vectors = vectors.narrow(0, first, 2 * longest - 1)?.t()?;
-                let vectors = vectors.unsqueeze(0)?.repeat((self.heads, 1, 1))?;
+                let vectors = self.of_heads(&vectors.narrow(0, first, 2 * longest - 1)?)?;
                 let queries = keys.then(|| padded(&vectors, of_queries)).transpose()?;
                 (queries, Some(padded(&vectors, of_keys)?))
+            }
+            (Source::Clamped(vectors), _) => {
+                (None, Some(padded(&self.of_heads(vectors)?, of_keys)?))
             }
             (Source::Projected { .. }, None) => (None, None),
         };
         Ok(Projected { queries, keys })
+    }
+
+    /// `(count, head_dim)`, the same for all heads, to `(heads, head_dim, count)`.
+    fn of_heads(&self, vectors: &Tensor) -> Result<Tensor> {
+        Ok(vectors.t()?.unsqueeze(0)?.repeat((self.heads, 1, 1))?)
     }
 }
 

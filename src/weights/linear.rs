@@ -120,9 +120,10 @@ impl Linear {
         let Matrix::Dense(weight) = &self.weight else { return Ok(None) };
         let bias = self.bias_numbers()?;
         let columns = self.in_features();
-        let multiply =
-            |weight| dense::multiply_overlapping(x, stride, columns, weight, bias.as_deref());
-        with_dense(weight, multiply).map(Some)
+        let products = with_dense(weight, |weight| {
+            dense::multiply_overlapping(x, stride, columns, weight, bias.as_deref())
+        });
+        products.map(Some)
     }
 
     fn bias_numbers(&self) -> Result<Option<Vec<f32>>> {

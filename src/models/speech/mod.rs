@@ -1,6 +1,7 @@
 //! Models that hear.
 
 pub mod config;
+pub mod ctc;
 
 pub(crate) mod families;
 
@@ -14,4 +15,4 @@ pub use config::SpeechSeq2SeqConfig;
 pub use encoder::ConvolutionalEncoder;
 pub(crate) use family::Family;
 pub use seq2seq::WhisperForConditionalGeneration;
-pub use traits::{Ctc, SpeechSeq2Seq};
+pub use traits::{AudioClassifier, Ctc, SpeechSeq2Seq};

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use crate::audio::AudioFeatures;
 use crate::error::Result;
+use crate::models::heads::Labels;
 use crate::models::traits::{Autoregressive, Model};
 use crate::nn::cache::KvCache;
 
@@ -37,6 +38,13 @@ pub trait SpeechSeq2Seq: Autoregressive {
 /// A model that says for every frame of a recording which letter it holds, or none: `AutoModelForCTC`
 /// of transformers.
 pub trait Ctc: Model {
+    /// The hidden states of each recording that the logits are made of, `(frames, hidden)` each, in f32.
+    ///
+    /// # Errors
+    ///
+    /// As [`logits`](Self::logits).
+    fn hidden_states(&self, rows: &[&AudioFeatures]) -> Result<Vec<Tensor>>;
+
     /// Logits of each recording, `(frames, vocab)` each, in f32.
     ///
     /// # Errors
@@ -47,7 +55,20 @@ pub trait Ctc: Model {
     /// The number of letters, special ones included.
     fn vocab(&self) -> usize;
 
-    /// The inputs (samples, or frames of features) that one frame of logits stands for:
+    /// The samples that one frame of logits stands for, also where the model reads frames of features:
     /// `inputs_to_logits_ratio` of transformers.
     fn inputs_to_logits_ratio(&self) -> usize;
+}
+
+/// A model that knows what kind of sound a recording is: `AutoModelForAudioClassification` of transformers.
+pub trait AudioClassifier: Model {
+    /// What the logits mean.
+    fn labels(&self) -> &Labels;
+
+    /// Logits `(recordings, labels)` in f32.
+    ///
+    /// # Errors
+    ///
+    /// When the features are not those that the model reads, or too short for one frame.
+    fn classify(&self, rows: &[&AudioFeatures]) -> Result<Tensor>;
 }

@@ -226,6 +226,7 @@ mod tests {
                 query_norm: None,
                 key_norm: None,
                 distances: None,
+                gate: None,
                 config: AttentionConfig {
                     heads,
                     kv_heads,

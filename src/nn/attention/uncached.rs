@@ -24,11 +24,18 @@ impl Attention {
         self.output.forward(&attended)
     }
 
+    /// What multiplies the bias by distance, `(tokens, heads)`.
+    fn gates(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        self.gate.as_ref().map(|gate| gate.forward(x)).transpose()
+    }
+
     pub(crate) fn by_kernel(&self, x: &Tensor, step: &Step) -> Result<Tensor> {
         let AttentionConfig { heads, kv_heads, head_dim, scale, span, .. } = self.config;
         let [queries, keys, values] =
             with_f32(&x.contiguous()?, |x| self.project_rows(x, &step.ropes))??;
         let rows = rows(step);
+        let gates = self.gates(x)?.map(|gates| gates.flatten_all()?.to_vec1()).transpose()?;
+        let gates: Option<&Vec<f32>> = gates.as_ref();
         let attend = |distances: Option<DistanceVectors<'_>>| {
             let attention = encoder_attention::Attention {
                 queries: &queries,
@@ -40,6 +47,7 @@ impl Attention {
                 scale: scale as f32,
                 window: step.spans[span].window(),
                 bias: self.bias(step),
+                gates: gates.map(Vec::as_slice),
                 distances,
             };
             encoder_attention::attend(attention, &rows)
@@ -71,6 +79,7 @@ impl Attention {
             (Some(distances), Some(table)) => Some((distances.project(table)?, table)),
             _ => None,
         };
+        let gates = self.gates(x)?;
         let attend = |row: &Range<usize>| -> Result<Tensor> {
             let of_row = |x: &Tensor| x.narrow(1, row.start, row.len());
             let (queries, keys) = (of_row(&queries)?, of_row(&keys)?);
@@ -81,6 +90,13 @@ impl Attention {
                 scores = (scores + added)?;
             }
             if let Some(bias) = matrix(bias, window, [longest, row.len()], x.device())? {
+                let bias = match &gates {
+                    Some(gates) => {
+                        let of_row = gates.narrow(0, row.start, row.len())?.t()?.unsqueeze(2)?;
+                        bias.broadcast_mul(&of_row)?
+                    }
+                    None => bias,
+                };
                 scores = scores.broadcast_add(&bias)?;
             }
             let shares = ops::softmax_last_dim(&scores)?.to_dtype(values.dtype())?;

@@ -1,0 +1,131 @@
+//! Normalization of channels over all frames of a row.
+
+use crate::kernels::shared::each_row;
+use crate::kernels::tier::{Tier, tiered};
+
+/// `(x - mean) / sqrt(variance + eps) * weight + bias` of `x: (frames, channels)`, with the mean and the
+/// variance of each of `groups` groups of channels over all frames.
+///
+/// Error against f64: below `3e-6` relatively, as of [`norm::layer`](crate::kernels::norm::layer).
+pub(crate) fn group(
+    x: &[f32],
+    groups: usize,
+    [weight, bias]: [&[f32]; 2],
+    eps: f32,
+    out: &mut [f32],
+) {
+    group_on(Tier::best(), x, groups, [weight, bias], eps, out);
+}
+
+fn group_on(
+    tier: Tier,
+    x: &[f32],
+    groups: usize,
+    [weight, bias]: [&[f32]; 2],
+    eps: f32,
+    out: &mut [f32],
+) {
+    let channels = weight.len();
+    assert!(channels > 0 && groups > 0 && channels.is_multiple_of(groups));
+    assert!(x.len() == out.len() && x.len().is_multiple_of(channels) && bias.len() == channels);
+    let part = FRAMES * channels;
+    // Of each part of the frames the sum of each channel, then the squares of what is beside its mean.
+    let mut sums = vec![0.0; x.len().div_ceil(part) * 2 * channels];
+    each_row(&mut sums, 2 * channels, 2 * part, |number, sums| {
+        let x = &x[number * part..x.len().min((number + 1) * part)];
+        let (sums, squares) = sums.split_at_mut(channels);
+        sums_of_part(tier, x, sums, squares);
+    });
+    let width = channels / groups;
+    let mut means = vec![0.0; channels];
+    let mut scales = vec![0.0; channels];
+    for group in 0..groups {
+        let place = group * width..(group + 1) * width;
+        let (mut count, mut mean, mut squares) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for (number, part_sums) in sums.chunks_exact(2 * channels).enumerate() {
+            let frames = (x.len() / channels - number * FRAMES).min(FRAMES) as f64;
+            let of_squares = &part_sums[channels..];
+            for channel in place.clone() {
+                let part_mean = f64::from(part_sums[channel]) / frames;
+                let apart = part_mean - mean;
+                let total = count + frames;
+                mean += apart * frames / total;
+                squares += f64::from(of_squares[channel]) + apart * apart * count * frames / total;
+                count = total;
+            }
+        }
+        let scale = 1.0 / (squares / count.max(1.0) + f64::from(eps)).sqrt();
+        for channel in place {
+            means[channel] = mean as f32;
+            scales[channel] = (scale * f64::from(weight[channel])) as f32;
+        }
+    }
+    each_row(out, channels, 2 * channels, |row, out| {
+        normed(tier, &x[row * channels..][..channels], &means, &scales, bias, out);
+    });
+}
+
+/// Frames of a part: as many as stay in the caches, and few enough for exact sums in f32.
+const FRAMES: usize = 64;
+
+tiered! {
+    fn sums_of_part(x: &[f32], sums: &mut [f32], squares: &mut [f32]) {
+        let channels = sums.len();
+        for x in x.chunks_exact(channels) {
+            sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+        }
+        let share = 1.0 / (x.len() / channels) as f32;
+        for x in x.chunks_exact(channels) {
+            for ((square, sum), x) in squares.iter_mut().zip(&*sums).zip(x) {
+                let apart = x - sum * share;
+                *square += apart * apart;
+            }
+        }
+    }
+}
+
+tiered! {
+    fn normed(x: &[f32], means: &[f32], scales: &[f32], bias: &[f32], out: &mut [f32]) {
+        for ((((out, x), mean), scale), bias) in
+            out.iter_mut().zip(x).zip(means).zip(scales).zip(bias)
+        {
+            *out = (x - mean) * scale + bias;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tier_and_shape_agrees_with_f64() {
+        for (frames, channels, groups) in [(1, 1, 1), (7, 6, 3), (300, 40, 40), (130, 33, 1)] {
+            let x: Vec<f32> =
+                (0..frames * channels).map(|i| ((i * 37 % 61) as f32 - 25.0) * 0.3).collect();
+            let weight: Vec<f32> = (0..channels).map(|i| 1.0 + (i % 7) as f32 * 0.1).collect();
+            let bias: Vec<f32> = (0..channels).map(|i| (i % 5) as f32).collect();
+            let width = channels / groups;
+            for tier in Tier::available() {
+                let mut out = vec![f32::NAN; x.len()];
+                group_on(tier, &x, groups, [&weight, &bias], 1e-5, &mut out);
+                for (at, found) in out.iter().enumerate() {
+                    let channel = at % channels;
+                    let group = channel / width * width;
+                    let values = || {
+                        let rows = x.chunks(channels);
+                        rows.flat_map(|row| &row[group..group + width]).map(|x| f64::from(*x))
+                    };
+                    let count = (frames * width) as f64;
+                    let mean = values().sum::<f64>() / count;
+                    let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+                    let expected = (f64::from(x[at]) - mean) / (variance + 1e-5).sqrt()
+                        * f64::from(weight[channel])
+                        + f64::from(bias[channel]);
+                    let error = (f64::from(*found) - expected).abs();
+                    assert!(error < 3e-6 * expected.abs().max(1.0), "{tier:?}: {error}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Normalization of channels over all frames of a row.
+
+use candle_core::{DType, Tensor};
+
+use crate::error::{Error, Result};
+use crate::kernels::group_norm;
+use crate::weights::Weights;
+use crate::weights::slices::with_f32;
+
+/// `GroupNorm` of PyTorch over frames: the mean and the variance are those of a group of channels over all
+/// frames of a row. <https://arxiv.org/abs/1803.08494>
+#[derive(Debug, Clone)]
+pub(crate) struct GroupNorm {
+    groups: usize,
+    eps: f32,
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl GroupNorm {
+    /// Reads `name.weight` and `name.bias` of so many channels.
+    pub(crate) fn load(
+        weights: &Weights,
+        name: &str,
+        channels: usize,
+        groups: usize,
+        eps: f64,
+    ) -> Result<Self> {
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            return Err(Error::unsupported(format!("{groups} groups of {channels} channels")));
+        }
+        let tensor = |part: &str| weights.tensor(&format!("{name}.{part}"), &[channels]);
+        Ok(Self { groups, eps: eps as f32, weight: tensor("weight")?, bias: tensor("bias")? })
+    }
+
+    /// The frames of one row, `(frames, channels)`, the same shape back.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (frames, channels) = x.dims2()?;
+        if channels != self.weight.dim(0)? {
+            return Err(Error::input(format!("frames of {channels} channels into {self:?}")));
+        }
+        if !x.device().is_cpu() || x.dtype() != DType::F32 {
+            return self.by_candle(x);
+        }
+        let mut out = vec![0.0; frames * channels];
+        with_f32(&x.contiguous()?, |x| {
+            with_f32(&self.weight, |weight| {
+                with_f32(&self.bias, |bias| {
+                    group_norm::group(x, self.groups, [weight, bias], self.eps, &mut out);
+                })
+            })
+        })???;
+        Ok(Tensor::from_vec(out, (frames, channels), x.device())?)
+    }
+
+    /// The same by candle's operations, in f32 and rounded once.
+    fn by_candle(&self, x: &Tensor) -> Result<Tensor> {
+        let (frames, channels) = x.dims2()?;
+        let wide = |x: &Tensor| x.to_dtype(DType::F32);
+        let grouped = wide(x)?.reshape((frames, self.groups, channels / self.groups))?;
+        let mean = |x: &Tensor| x.mean_keepdim(2)?.mean_keepdim(0);
+        let centred = grouped.broadcast_sub(&mean(&grouped)?)?;
+        let deviation = (mean(&centred.sqr()?)? + f64::from(self.eps))?.sqrt()?;
+        let normed = centred.broadcast_div(&deviation)?.reshape((frames, channels))?;
+        let y = normed.broadcast_mul(&wide(&self.weight)?)?.broadcast_add(&wide(&self.bias)?)?;
+        Ok(y.to_dtype(x.dtype())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn what_serves_other_devices_is_as_the_kernel() -> Result<()> {
+        let device = &Device::Cpu;
+        let values = |count: usize, step: usize| {
+            Tensor::from_iter((0..count).map(|at| ((at * step) % 17) as f32 - 7.5), device)
+        };
+        for groups in [1, 3, 12] {
+            let norm =
+                GroupNorm { groups, eps: 1e-5, weight: values(12, 5)?, bias: values(12, 3)? };
+            let x = values(12 * 70, 11)?.reshape((70, 12))?;
+            let apart = (norm.forward(&x)? - norm.by_candle(&x)?)?.abs()?.max_all()?;
+            assert!(apart.to_scalar::<f32>()? < 2e-5, "{groups} groups: {apart}");
+            assert!(norm.forward(&values(11, 1)?.reshape((1, 11))?).is_err());
+        }
+        Ok(())
+    }
+}
