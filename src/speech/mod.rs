@@ -1,6 +1,7 @@
 //! Speech to text with models of one's own choice: what the pipeline `automatic-speech-recognition` is built on.
 
 pub mod activity;
+pub mod ctc;
 mod error_rate;
 pub mod normalizer;
 pub mod speakers;

@@ -184,7 +184,7 @@ impl std::fmt::Debug for DecodeStream {
 }
 
 /// `clean_up_tokenization` of transformers: the replacements one after the other.
-fn clean_up_spaces(text: &str) -> String {
+pub(crate) fn clean_up_spaces(text: &str) -> String {
     CLEAN_UP.iter().fold(text.to_owned(), |text, (from, to)| match text.contains(from) {
         true => text.replace(from, to),
         false => text,

@@ -55,6 +55,8 @@ mod unicode;
 pub use batch::{BatchEncoding, BatchOptions, Padding};
 pub use conversation::EncodedChat;
 pub use decode::DecodeStream;
+#[cfg(feature = "audio")]
+pub(crate) use decode::clean_up_spaces;
 pub use encode::{EncodeOptions, Encoding, TextInput};
 pub use shared::Tokenizer;
 pub use special::{AddedToken, SpecialToken};

@@ -170,9 +170,11 @@ impl Merged {
     fn add(&mut self, beam: Beam) {
         match self.places.get(&(beam.prefix, beam.last)) {
             Some(&place) => {
-                let score = &mut self.beams[place].score;
-                let (most, least) = (score.max(beam.score), score.min(beam.score));
-                *score = most + (least - most).exp().ln_1p();
+                // The frames are those of the way that came last, as in the reference.
+                let before = self.beams[place].score;
+                let (most, least) = (before.max(beam.score), before.min(beam.score));
+                let score = most + (least - most).exp().ln_1p();
+                self.beams[place] = Beam { score, ..beam };
             }
             None => {
                 self.places.insert((beam.prefix, beam.last), self.beams.len());

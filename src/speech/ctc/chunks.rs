@@ -38,19 +38,3 @@ pub fn join_chunks(chunks: &[(Vec<u32>, ChunkStride)]) -> Vec<u32> {
     }
     ids
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As transformers 4.57.6 does: `rescale_stride([(16000, 2667, 2667)], 1 / 320)` is `(50, 8, 8)`.
-    #[test]
-    fn strides_are_those_of_the_reference() {
-        let stride = |length, left, right| ChunkStride { length, left, right };
-        assert_eq!(stride(16000, 2667, 2667).in_frames(320), stride(50, 8, 8));
-        assert_eq!(stride(5336, 2667, 0).in_frames(320), stride(17, 8, 0));
-        assert_eq!(stride(0, 0, 0).in_frames(320), stride(0, 0, 0));
-        let chunks = [(vec![1, 2, 3, 4], stride(4, 0, 1)), (vec![5, 6, 7], stride(4, 1, 0))];
-        assert_eq!(join_chunks(&chunks), [1, 2, 3, 6, 7]);
-    }
-}

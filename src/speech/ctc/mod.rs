@@ -4,8 +4,6 @@
 mod beams;
 mod chunks;
 mod decode;
-#[cfg(test)]
-mod tests;
 mod tokenizer;
 
 pub use beams::{CtcBeam, CtcBeamOptions};
@@ -34,4 +32,3 @@ pub fn greedy_ids(logits: &Tensor) -> Result<Vec<u32>> {
     };
     Ok(logits.to_dtype(candle_core::DType::F32)?.to_vec2::<f32>()?.iter().map(best).collect())
 }
-

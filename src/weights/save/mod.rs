@@ -44,8 +44,12 @@ fn tensors_to_write<'a>(
 ) -> Result<BTreeMap<&'a str, Written<'a>>> {
     let mut tensors = BTreeMap::new();
     for item in inventory.items() {
-        let written =
-            Written { shape: &item.whole, transposed: item.transposed, form: form(weights, item) };
+        let form = form(weights, item);
+        let shape = match form {
+            WrittenForm::Blocks(_) => of_rows(&item.whole),
+            WrittenForm::AsStored | WrittenForm::Dense(_) => &item.whole,
+        };
+        let written = Written { shape, transposed: item.transposed, form };
         let earlier = tensors.insert(item.stored_as.as_str(), written);
         if earlier.is_some_and(|earlier| earlier.form != written.form) {
             return Err(Error::unsupported(format!(
@@ -55,6 +59,14 @@ fn tensors_to_write<'a>(
         }
     }
     Ok(tensors)
+}
+
+/// Blocks lie along rows: a convolution over one frame is stored as `(out, in, 1)`.
+fn of_rows(shape: &[usize]) -> &[usize] {
+    match shape {
+        [rest @ .., 1] if rest.len() >= 2 => of_rows(rest),
+        shape => shape,
+    }
 }
 
 fn form(weights: &Weights, item: &Item) -> WrittenForm {

@@ -11,6 +11,8 @@ mod layer;
 mod open;
 mod positions;
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Tensor};
 
 pub use config::SpeechEncoderConfig;
@@ -26,7 +28,7 @@ use crate::nn::attention::Positions as AttentionPositions;
 use crate::nn::mlp::Mlp;
 use crate::nn::norm::{Norm, normed};
 use crate::nn::packed::Tokens;
-use crate::nn::relative::SharedRelative;
+use crate::nn::relative::{RelativePositions, SharedRelative};
 use crate::nn::span::AttentionSpan;
 use crate::nn::{Shared, Step};
 use crate::options::LoadOptions;
@@ -255,7 +257,7 @@ impl SpeechEncoder {
             Some(mlp) => (&x + (mlp.forward(&x)? * 0.5)?)?,
             None => x,
         };
-        let row = |row: &std::ops::Range<usize>| -> Result<Tensor> {
+        let row = |row: &Range<usize>| -> Result<Tensor> {
             let x = x.narrow(0, row.start, row.len())?;
             match &self.adapter {
                 Some(adapter) => adapter.forward(&x),
@@ -267,7 +269,7 @@ impl SpeechEncoder {
 }
 
 /// How the attention of a layer knows distances, where it does.
-fn distances(layer: &SpeechLayerConfig) -> Option<(usize, crate::nn::relative::RelativePositions)> {
+fn distances(layer: &SpeechLayerConfig) -> Option<(usize, RelativePositions)> {
     let attention = match layer {
         SpeechLayerConfig::Conformer(config) => &config.attention,
         SpeechLayerConfig::Transformer { layer, .. } => &layer.attention,

@@ -33,12 +33,8 @@ pub(super) const FAMILY: Family = Family {
         }
         Ok(config)
     },
-    names: &[renamed_adapter("adapter.layers.*.conv")],
+    names: &[],
 };
-
-const fn renamed_adapter(name: &'static str) -> crate::weights::names::Rule {
-    crate::weights::names::renamed(name, name)
-}
 
 /// Convolutions from samples, a convolution for positions, and layers as in text.
 pub(super) fn config(raw: &RawConfig) -> Result<SpeechEncoderConfig> {

@@ -1,5 +1,7 @@
 //! Letters, texts and searches against those of the reference: `tests/goldens/ctc_decoding.json`, by
 //! `make_ctc_decoding.py`.
+#![cfg(feature = "audio")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,8 +9,10 @@ use std::fs;
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
-use super::*;
-use crate::source::ModelSource;
+use sconce::ModelSource;
+use sconce::speech::ctc::{
+    ChunkStride, CtcBeamOptions, CtcOffset, CtcTokenizer, greedy_ids, join_chunks,
+};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -59,8 +63,7 @@ struct Found {
 }
 
 fn each(check: impl Fn(&Folder, &CtcTokenizer)) {
-    let golden: Golden =
-        serde_json::from_str(include_str!("../../../tests/goldens/ctc_decoding.json")).unwrap();
+    let golden: Golden = serde_json::from_str(include_str!("goldens/ctc_decoding.json")).unwrap();
     for folder in &golden.folders {
         let place = tempfile::tempdir().unwrap();
         for (name, text) in &folder.files {
@@ -151,4 +154,15 @@ fn wrong_files_and_options_are_refused() {
     let none = CtcBeamOptions { width: 0, ..CtcBeamOptions::default() };
     assert!(tokenizer.beams(&logits, &none).is_err());
     assert!(greedy_ids(&logits.flatten_all().unwrap()).is_err());
+}
+
+/// As transformers 4.57.6 does: `rescale_stride([(16000, 2667, 2667)], 1 / 320)` is `(50, 8, 8)`.
+#[test]
+fn chunks_are_joined_without_their_strides() {
+    let stride = |length, left, right| ChunkStride { length, left, right };
+    assert_eq!(stride(16000, 2667, 2667).in_frames(320), stride(50, 8, 8));
+    assert_eq!(stride(5336, 2667, 0).in_frames(320), stride(17, 8, 0));
+    assert_eq!(stride(0, 0, 0).in_frames(320), stride(0, 0, 0));
+    let chunks = [(vec![1, 2, 3, 4], stride(4, 0, 1)), (vec![5, 6, 7], stride(4, 1, 0))];
+    assert_eq!(join_chunks(&chunks), [1, 2, 3, 6, 7]);
 }
