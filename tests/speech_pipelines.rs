@@ -65,20 +65,20 @@ fn options(value: &Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
 
-/// Where two results differ; times may by rounding.
-fn difference(expected: &Value, found: &Value) -> Option<String> {
+/// Where two results differ; numbers may by so much.
+fn difference(expected: &Value, found: &Value, most: f64) -> Option<String> {
     let differs = || Some(format!("{found}, not {expected}"));
     match (expected, found) {
         (Value::Number(a), Value::Number(b)) => {
-            let near = (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-6;
+            let near = (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < most;
             if near { None } else { differs() }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).find_map(|(a, b)| difference(a, b))
+            a.iter().zip(b).find_map(|(a, b)| difference(a, b, most))
         }
         (Value::Object(a), Value::Object(b)) if a.len() == b.len() => {
             a.iter().find_map(|(name, a)| match b.get(name) {
-                Some(b) => difference(a, b).map(|what| format!("{name}: {what}")),
+                Some(b) => difference(a, b, most).map(|what| format!("{name}: {what}")),
                 None => differs(),
             })
         }
@@ -103,8 +103,11 @@ fn outputs_are_pythons(name: &str) {
         let mut inputs: Vec<_> = recordings.collect();
         let input = if inputs.len() == 1 { inputs.remove(0) } else { Input::List(inputs) };
         let outcome = pipeline.call(input, options(&call["options"])).map(|output| output.json);
+        // How Whisper's attention rounds decides where a word ends: a frame sooner or later.
+        let of_attention = name == "whisper" && call["options"]["return_timestamps"] == "word";
+        let most = if of_attention { 0.0201 } else { 1e-6 };
         let problem = match (call.get("output"), outcome) {
-            (Some(expected), Ok(found)) => difference(expected, &found),
+            (Some(expected), Ok(found)) => difference(expected, &found, most),
             (Some(_), Err(error)) => Some(error.to_string()),
             (None, Ok(found)) => Some(format!("no error but {found}")),
             (None, Err(error)) if !error.is_caller_error() => Some(format!("{error:?}")),

@@ -4,9 +4,13 @@ use std::collections::VecDeque;
 
 use crate::error::Result;
 use crate::generation::CancelHandle;
-use crate::pipeline::automatic_speech_recognition::SpeechModel;
 use crate::pipeline::automatic_speech_recognition::input::AudioInput;
-use crate::pipeline::automatic_speech_recognition::options::ReturnTimestamps;
+use crate::pipeline::automatic_speech_recognition::model::{
+    AutomaticSpeechRecognitionPipeline, SpeechModel,
+};
+use crate::pipeline::automatic_speech_recognition::options::{
+    AutomaticSpeechRecognitionOptions, ReturnTimestamps,
+};
 use crate::pipeline::automatic_speech_recognition::rows::Row;
 use crate::pipeline::automatic_speech_recognition::work::{Answer, Hearing};
 use crate::pipeline::automatic_speech_recognition::written;
@@ -39,8 +43,25 @@ enum Source {
     End,
 }
 
+impl AutomaticSpeechRecognitionPipeline {
+    /// What is said in one recording, segment by segment, while it is transcribed. Only Whisper writes
+    /// segments before it has heard everything: without chunks after each window, and else after each batch
+    /// of chunks.
+    ///
+    /// # Errors
+    ///
+    /// When an option is invalid, or the recording cannot be read.
+    pub fn stream_segments(
+        &self,
+        input: impl Into<AudioInput>,
+        options: &AutomaticSpeechRecognitionOptions,
+    ) -> Result<TranscriptStream> {
+        TranscriptStream::new(Hearing::new(self, options)?, input.into())
+    }
+}
+
 impl TranscriptStream {
-    pub(super) fn new(mut hearing: Hearing, input: AudioInput) -> Result<Self> {
+    fn new(mut hearing: Hearing, input: AudioInput) -> Result<Self> {
         let cancel = hearing.generate.cancel.clone().unwrap_or_default();
         hearing.generate.cancel = Some(cancel.clone());
         let rows = hearing.rows(input)?;

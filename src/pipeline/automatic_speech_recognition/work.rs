@@ -13,13 +13,14 @@ use crate::models::speech::SpeechSeq2Seq;
 use crate::pipeline::arguments::generation_defaults;
 use crate::pipeline::automatic_speech_recognition::chunks::{Chunking, Overlap};
 use crate::pipeline::automatic_speech_recognition::input::AudioInput;
+use crate::pipeline::automatic_speech_recognition::model::{
+    AutomaticSpeechRecognitionPipeline, SpeechModel,
+};
 use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
 };
 use crate::pipeline::automatic_speech_recognition::rows::{Row, rows_of};
-use crate::pipeline::automatic_speech_recognition::{
-    AutomaticSpeechRecognitionPipeline, SpeechModel, written,
-};
+use crate::pipeline::automatic_speech_recognition::written;
 use crate::pipeline::flow::{Pace, Work};
 use crate::pipeline::options::Progress;
 use crate::speech::transcript::{Segment, Transcript};

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::source::ModelFiles;
 use crate::speech::normalizer::numbers::Numbers;
 use crate::speech::normalizer::{
-    pattern, single_spaces, without_brackets, without_symbols_and_diacritics,
+    pattern, single_spaces, split, without_brackets, without_symbols_and_diacritics,
 };
 
 /// Makes English texts alike: `normalize` of Whisper's tokenizer. Contractions and titles are written out,
@@ -54,15 +54,6 @@ impl EnglishNormalizer {
         }
         single_spaces(&text)
     }
-}
-
-/// Words, at what Python takes for whitespace.
-pub(super) fn split(text: &str) -> impl Iterator<Item = &str> {
-    text.split(is_space).filter(|word| !word.is_empty())
-}
-
-pub(super) fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
 struct Replaced {

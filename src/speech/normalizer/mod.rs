@@ -56,6 +56,15 @@ fn single_spaces(text: &str) -> String {
     patterns().spaces.replace_all(text, " ").into_owned()
 }
 
+/// Words, at what Python takes for whitespace.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_space).filter(|word| !word.is_empty())
+}
+
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
+}
+
 struct Patterns {
     brackets: Regex,
     parentheses: Regex,

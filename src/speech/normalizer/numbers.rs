@@ -6,9 +6,8 @@ use std::sync::OnceLock;
 
 use regex::{Captures, Regex};
 
-use crate::speech::normalizer::english::split;
-use crate::speech::normalizer::pattern;
 use crate::speech::normalizer::values::{Value, stripped};
+use crate::speech::normalizer::{pattern, split};
 
 /// Reads words one after the other and writes the numbers that they make.
 #[derive(Debug, Default)]

@@ -86,19 +86,6 @@ impl Transcript {
     pub fn words(&self) -> impl Iterator<Item = &Word> {
         self.segments.iter().flat_map(|segment| &segment.words)
     }
-
-    /// The transcript as the text of a file.
-    ///
-    /// # Errors
-    ///
-    /// When an option is invalid.
-    pub fn to_text(
-        &self,
-        format: TranscriptFormat,
-        options: &TranscriptOptions,
-    ) -> crate::error::Result<String> {
-        writer::text_of(self, format, options)
-    }
 }
 
 impl Segment {

@@ -154,24 +154,27 @@ impl<W: Write> TranscriptWriter<W> {
     }
 }
 
-/// The whole file of a transcript, whose text and language are its own and not those of its segments.
-pub(super) fn text_of(
-    transcript: &Transcript,
-    format: TranscriptFormat,
-    options: &TranscriptOptions,
-) -> Result<String> {
-    options.check()?;
-    let write = || {
-        let mut writer = TranscriptWriter::new(Vec::new(), format, options.clone())?;
-        for segment in &transcript.segments {
-            writer.write(segment)?;
-        }
-        writer.text.clone_from(&transcript.text);
-        writer.language.clone_from(&transcript.language);
-        writer.finish()
-    };
-    let bytes = write().map_err(|error: io::Error| Error::input(error))?;
-    String::from_utf8(bytes).map_err(Error::input)
+impl Transcript {
+    /// The transcript as the text of a file, whose text and language are the transcript's own and not those of
+    /// its segments.
+    ///
+    /// # Errors
+    ///
+    /// When an option is invalid.
+    pub fn to_text(&self, format: TranscriptFormat, options: &TranscriptOptions) -> Result<String> {
+        options.check()?;
+        let write = || {
+            let mut writer = TranscriptWriter::new(Vec::new(), format, options.clone())?;
+            for segment in &self.segments {
+                writer.write(segment)?;
+            }
+            writer.text.clone_from(&self.text);
+            writer.language.clone_from(&self.language);
+            writer.finish()
+        };
+        let bytes = write().map_err(|error: io::Error| Error::input(error))?;
+        String::from_utf8(bytes).map_err(Error::input)
+    }
 }
 
 /// `00:01:02,345`.

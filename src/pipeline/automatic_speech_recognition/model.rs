@@ -1,0 +1,146 @@
+//! The pipeline: a model and what it reads.
+
+use std::sync::Arc;
+
+use crate::audio::FeatureExtractor;
+use crate::error::{Error, Result};
+use crate::generation::GenerationConfig;
+use crate::models::AutoModel;
+use crate::models::speech::SpeechSeq2Seq;
+use crate::options::LoadOptions;
+use crate::pipeline::automatic_speech_recognition::options::{
+    AutomaticSpeechRecognitionOptions, ReturnTimestamps,
+};
+use crate::source::ModelFiles;
+use crate::speech::whisper::{Whisper, WhisperConfig};
+use crate::tokenizer::Tokenizer;
+
+/// Writes what is said in recordings.
+///
+/// Options of generation come from four places, and later ones override earlier ones: transformers'
+/// defaults; the model's `generation_config.json`; the defaults of this pipeline (`num_beams` 5, and
+/// `max_new_tokens` 256 unless the model states a length); the call.
+///
+/// The output is a [`Transcript`](crate::speech::transcript::Transcript); as JSON it is that of the Python pipeline: `text`, and with
+/// [`return_timestamps`](AutomaticSpeechRecognitionOptions::return_timestamps) `chunks` with a `timestamp`
+/// each.
+///
+#[doc = include_str!("../../../docs/tasks/automatic-speech-recognition.md")]
+#[derive(Debug, Clone)]
+pub struct AutomaticSpeechRecognitionPipeline {
+    pub(super) parts: Arc<Parts>,
+}
+
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) model: SpeechModel,
+    pub(super) extractor: FeatureExtractor,
+}
+
+/// The models that write what they hear.
+#[derive(Debug)]
+pub(super) enum SpeechModel {
+    Whisper {
+        whisper: Whisper,
+        /// Seconds from one timestamp to the next.
+        time_precision: f64,
+    },
+    /// Any other encoder-decoder: Moonshine.
+    Seq2Seq {
+        model: Arc<dyn SpeechSeq2Seq>,
+        tokenizer: Tokenizer,
+        /// What the model says about generation.
+        stored: GenerationConfig,
+    },
+}
+
+impl AutomaticSpeechRecognitionPipeline {
+    /// A pipeline of a Whisper model and what it reads; both stay shared.
+    ///
+    /// # Errors
+    ///
+    /// When the extractor is not Whisper's.
+    pub fn from_whisper(whisper: Whisper, extractor: FeatureExtractor) -> Result<Self> {
+        let FeatureExtractor::Whisper(features) = &extractor else {
+            return Err(Error::input("Whisper reads the features of a WhisperFeatureExtractor"));
+        };
+        let positions = whisper.config().max_source_positions.max(1);
+        let time_precision = features.config().chunk_length as f64 / positions as f64;
+        let model = SpeechModel::Whisper { whisper, time_precision };
+        Ok(Self { parts: Arc::new(Parts { model, extractor }) })
+    }
+
+    /// A pipeline of another encoder-decoder that hears, such as Moonshine.
+    #[must_use]
+    pub fn from_seq2seq(
+        model: Arc<dyn SpeechSeq2Seq>,
+        tokenizer: Tokenizer,
+        extractor: FeatureExtractor,
+        stored: GenerationConfig,
+    ) -> Self {
+        let model = SpeechModel::Seq2Seq { model, tokenizer, stored };
+        Self { parts: Arc::new(Parts { model, extractor }) }
+    }
+
+    pub(in crate::pipeline) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        let model = AutoModel::from_files::<dyn SpeechSeq2Seq>(files, options)?;
+        let tokenizer = Tokenizer::from_files(files)?;
+        let extractor = FeatureExtractor::from_files(files)?;
+        if tokenizer.token_to_id("<|startoftranscript|>").is_some() {
+            let config = WhisperConfig::from_files(files, &tokenizer)?;
+            return Self::from_whisper(Whisper::from_parts(model, tokenizer, config)?, extractor);
+        }
+        let stored = GenerationConfig::from_files(files, &tokenizer)?;
+        Ok(Self::from_seq2seq(model, tokenizer, extractor, stored))
+    }
+
+    /// The Whisper model, for sharing or for calls that this pipeline has not; `None` for other models.
+    #[must_use]
+    pub fn whisper(&self) -> Option<&Whisper> {
+        match &self.parts.model {
+            SpeechModel::Whisper { whisper, .. } => Some(whisper),
+            SpeechModel::Seq2Seq { .. } => None,
+        }
+    }
+
+    /// The tokenizer of a model that generates; `None` for models that write letter by letter.
+    #[must_use]
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        match &self.parts.model {
+            SpeechModel::Whisper { whisper, .. } => Some(whisper.tokenizer().tokenizer()),
+            SpeechModel::Seq2Seq { tokenizer, .. } => Some(tokenizer),
+        }
+    }
+
+    /// What makes features of recordings.
+    #[must_use]
+    pub fn feature_extractor(&self) -> &FeatureExtractor {
+        &self.parts.extractor
+    }
+
+    /// Which times come with the text: what is asked for, or else what the model's file says.
+    pub(super) fn timestamps(
+        &self,
+        options: &AutomaticSpeechRecognitionOptions,
+    ) -> Result<ReturnTimestamps> {
+        let asked = options.return_timestamps.unwrap_or_default();
+        match (&self.parts.model, asked) {
+            (SpeechModel::Whisper { .. }, ReturnTimestamps::Char) => Err(Error::option(
+                "return_timestamps",
+                "Whisper gives times of segments (`true`) and of words (`\"word\"`), not of characters",
+            )),
+            (SpeechModel::Whisper { whisper, .. }, ReturnTimestamps::No) => {
+                let is_default = whisper.config().return_timestamps == Some(true);
+                Ok(if is_default { ReturnTimestamps::Segments } else { ReturnTimestamps::No })
+            }
+            (SpeechModel::Seq2Seq { .. }, asked) if asked != ReturnTimestamps::No => {
+                Err(Error::option("return_timestamps", "this model writes no times: Whisper does"))
+            }
+            (_, asked) => Ok(asked),
+        }
+    }
+
+    pub(super) fn sampling_rate(&self) -> u32 {
+        self.parts.extractor.sampling_rate()
+    }
+}

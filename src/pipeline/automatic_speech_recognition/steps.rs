@@ -1,0 +1,64 @@
+//! What the task does by itself.
+
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::media::Media;
+use crate::pipeline::automatic_speech_recognition::input::AudioInput;
+use crate::pipeline::automatic_speech_recognition::model::AutomaticSpeechRecognitionPipeline;
+use crate::pipeline::automatic_speech_recognition::options::AutomaticSpeechRecognitionOptions;
+use crate::pipeline::automatic_speech_recognition::output;
+use crate::pipeline::automatic_speech_recognition::work::Hearing;
+use crate::pipeline::input::Input;
+use crate::pipeline::skeleton::{self, Items, TaskSteps, WorkOf};
+use crate::speech::transcript::Transcript;
+
+impl TaskSteps for AutomaticSpeechRecognitionPipeline {
+    type Input = AudioInput;
+    type Output = Transcript;
+    type Options = AutomaticSpeechRecognitionOptions;
+
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
+        Hearing::new(self, options)
+    }
+
+    fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<AudioInput>> {
+        let rate = self.sampling_rate();
+        match input {
+            // A list of numbers is one recording.
+            Value::Array(items) if !matches!(items.first(), Some(Value::Number(_))) => {
+                let items = items.iter().map(|item| AudioInput::read(item, rate));
+                Ok(Items::many(items.collect::<Result<Vec<_>>>()?))
+            }
+            one => AudioInput::read(one, rate).map(Items::One),
+        }
+    }
+
+    fn read_media(&self, input: Input, _: &Self::Options) -> Result<AudioInput> {
+        match input {
+            Input::Media(Media::Audio(audio)) => Ok(audio.into()),
+            Input::Bytes(bytes) => Ok(bytes.into()),
+            other => AudioInput::read(&other.into_json()?, self.sampling_rate()),
+        }
+    }
+
+    fn write_output(&self, output: Transcript, options: &Self::Options) -> Result<Value> {
+        let has_language = options.return_language == Some(true);
+        Ok(output::record(&output, self.timestamps(options)?, has_language))
+    }
+
+    /// What stands beside the samples of a recording comes back, each in a list.
+    fn answer(&self, input: &Value, options: &Self::Options) -> Result<Option<Value>> {
+        let extra = AudioInput::extra(input);
+        if extra.is_empty() {
+            return Ok(None);
+        }
+        let recording = AudioInput::read(input, self.sampling_rate())?;
+        let output = skeleton::run(self, recording, options)?;
+        let mut record = self.write_output(output, options)?;
+        for (name, value) in extra {
+            record[name] = Value::Array(vec![value]);
+        }
+        Ok(Some(record))
+    }
+}
