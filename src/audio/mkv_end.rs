@@ -99,7 +99,7 @@ fn block_group(
                 let length = (inside_end - element.start).min(8) as usize;
                 source.read_exact(&mut bytes[8 - length..])?;
                 // Negative: samples to leave out at the beginning of the block, which nobody writes.
-                let is_negative = bytes[8 - length] & 0x80 != 0;
+                let is_negative = bytes.get(8 - length).is_some_and(|first| first & 0x80 != 0);
                 padding = if is_negative { 0 } else { u64::from_be_bytes(bytes) };
             }
             _ => {}

@@ -185,6 +185,19 @@ fn of_he_aac_the_core_is_read() {
     expect_error("AAC Main", read_bytes(&core), "convert the file");
 }
 
+#[test]
+fn padding_without_a_number_is_none() {
+    let mut webm = fs::read(golden("opus.webm")).unwrap();
+    let at = webm.windows(2).rposition(|bytes| bytes == [0x75, 0xA2]).unwrap();
+    let padded = read_bytes(&webm).unwrap().samples.len();
+    // A length of 0; what was the number is an element of no meaning.
+    let length = webm[at + 2] & 0x7F;
+    webm[at + 2] = 0x80;
+    webm[at + 3] = 0xEC;
+    webm[at + 4] = 0x80 | (length - 2);
+    assert!(read_bytes(&webm).unwrap().samples.len() > padded);
+}
+
 /// One change of a file.
 #[derive(Debug, Clone)]
 enum Change {
