@@ -13,6 +13,8 @@ use sconce::audio::{
     AudioFeatures, FeatureExtractor, WhisperFeatureConfig, WhisperFeatureExtractor,
 };
 
+#[path = "support/packages.rs"]
+mod packages;
 #[path = "support/signal.rs"]
 mod signal;
 
@@ -127,6 +129,26 @@ fn differs(
     let (error, frame, band) = worst;
     (error.is_nan() || error > tolerance)
         .then(|| format!("frame {frame}, band {band}: off by {error}"))
+}
+
+#[test]
+fn features_of_real_speech_are_those_of_the_reference() {
+    #[derive(Deserialize)]
+    struct Expected {
+        length: usize,
+        frames: Vec<Vec<f32>>,
+    }
+
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/audio_features_jfk.json");
+    let expected: Expected = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let mut file = hound::WavReader::open(packages::jfk_wav().unwrap()).unwrap();
+    let samples = file.samples::<i16>().map(|sample| f32::from(sample.unwrap()) / 32768.0);
+    let samples: Vec<_> = samples.collect();
+    let extractor = WhisperFeatureExtractor::new(WhisperFeatureConfig::default()).unwrap();
+    let found = extractor.extract(&samples, 16_000).unwrap();
+    let picked: Vec<_> = (0..found.frames()).step_by(100).collect();
+    let row = Row { frames: 3000, length: expected.length, picked };
+    assert_eq!(differs(&row, &expected.frames, &found, TOLERANCE), None);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
     venv/bin/python tests/goldens/make_audio_features.py           # all of them
     venv/bin/python tests/goldens/make_audio_features.py whisper   # only these
+    venv/bin/python tests/goldens/make_audio_features.py jfk.wav   # `audio_features_jfk.json` (where from: make_voice_activity.py)
 
 Versions: transformers 4.57.6, torch 2.9.1, numpy 2.4.6, without torchaudio.
 
@@ -16,6 +17,7 @@ normalizing in f32 changes.
 import json
 import shutil
 import sys
+import wave
 from importlib.metadata import version
 from pathlib import Path
 from unittest import mock
@@ -212,7 +214,18 @@ def chosen(frames, length):
     return sorted(at for at in edges | between if 0 <= at < frames)
 
 
+def real_speech(path):
+    """Whisper's features of a recording: every 100th frame."""
+    with wave.open(path) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float32) / 32768
+    (values,), (length,) = run(WhisperFeatureExtractor(), [samples], False)
+    frames = [[round(float(value), 7) for value in frame] for frame in values[::100]]
+    (FOLDER.parent / "audio_features_jfk.json").write_text(json.dumps({"length": length, "frames": frames}) + "\n")
+
+
 def main():
+    if sys.argv[1:2] and sys.argv[1].endswith(".wav"):
+        return real_speech(sys.argv[1])
     for name in sys.argv[1:] or FOLDERS:
         config, *groups = FOLDERS[name]
         folder = FOLDER / name

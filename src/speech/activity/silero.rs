@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::kernels::dense::{self, Dense};
+use crate::kernels::pool;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
 use crate::speech::activity::detector::{
@@ -276,7 +277,9 @@ impl VoiceActivityStream for SileroStream<'_> {
         let context = heard.len() - self.context.len();
         self.context.copy_from_slice(&heard[context..]);
         let gates = self.network.gates(&heard);
-        Ok(gates.chunks_exact(4 * HIDDEN).map(|gates| self.step(gates)).collect())
+        // A step takes less time than waking another thread.
+        let steps = gates.chunks_exact(4 * HIDDEN).map(|gates| self.step(gates));
+        Ok(pool::with_limit(1, || steps.collect()))
     }
 }
 
