@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use crate::audio::AudioFeatures;
 use crate::error::{Error, Result};
+use crate::models::AutoModel;
 use crate::models::speech::SpeechSeq2Seq;
 use crate::nn::cache::KvCache;
+use crate::options::LoadOptions;
+use crate::source::{ModelFiles, ModelSource};
 use crate::speech::whisper::config::WhisperConfig;
 use crate::speech::whisper::decoding::next_logits;
 use crate::speech::whisper_tokenizer::WhisperTokenizer;
@@ -23,6 +26,27 @@ struct Parts {
 }
 
 impl Whisper {
+    /// Opens a source and loads all that is in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_files`](Self::from_files), and when the source cannot be opened.
+    pub fn open(source: impl Into<ModelSource>, options: &LoadOptions) -> Result<Self> {
+        Self::from_files(&source.into().open()?, options)
+    }
+
+    /// Loads the model, the tokenizer and what an opened source says about generation.
+    ///
+    /// # Errors
+    ///
+    /// When a file is missing or malformed, or the model does not hear.
+    pub fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        let tokenizer = Tokenizer::from_files(files)?;
+        let config = WhisperConfig::from_files(files, &tokenizer)?;
+        let model = AutoModel::from_files::<dyn SpeechSeq2Seq>(files, options)?;
+        Self::from_parts(model, tokenizer, config)
+    }
+
     /// Of parts.
     ///
     /// # Errors
