@@ -1,6 +1,9 @@
 //! How much ids repeat themselves.
 
-use miniz_oxide::deflate::compress_to_vec_zlib;
+use miniz_oxide::deflate::core::deflate_flags::TDEFL_FORCE_ALL_STATIC_BLOCKS;
+use miniz_oxide::deflate::core::{
+    CompressorOxide, TDEFLFlush, compress_to_output, create_comp_flags_from_zip_params,
+};
 
 /// How much smaller zlib makes ids, each in as many bytes as the vocabulary needs, the lowest first
 /// (`_retrieve_compression_ratio`). 0 of no ids.
@@ -11,11 +14,27 @@ pub fn compression_ratio(ids: &[u32], vocab: usize) -> f64 {
     let width = ((vocab.max(1) as f64).log2() / 8.0) as usize + 1;
     let bytes: Vec<u8> =
         ids.iter().flat_map(|id| u64::from(*id).to_le_bytes().into_iter().take(width)).collect();
-    bytes.len() as f64 / compress_to_vec_zlib(&bytes, LEVEL).len() as f64
+    // zlib takes the shorter kind of code. miniz takes that of many bytes where there are 48.
+    let length = compressed(&bytes, 0).min(compressed(&bytes, TDEFL_FORCE_ALL_STATIC_BLOCKS));
+    bytes.len() as f64 / length as f64
+}
+
+/// The length of these bytes, compressed.
+fn compressed(bytes: &[u8], flags: u32) -> usize {
+    let flags = create_comp_flags_from_zip_params(LEVEL, ZLIB_WINDOW, 0) | flags;
+    let mut length = 0;
+    compress_to_output(&mut CompressorOxide::new(flags), bytes, TDEFLFlush::Finish, |part| {
+        length += part.len();
+        true
+    });
+    length
 }
 
 /// zlib's default.
-const LEVEL: u8 = 6;
+const LEVEL: i32 = 6;
+
+/// zlib's default, which writes its header.
+const ZLIB_WINDOW: i32 = 15;
 
 #[cfg(test)]
 mod tests {
