@@ -109,7 +109,7 @@ impl<'s> AudioReader<'s> {
             container,
             decoder,
             cut: Cut::new(skip),
-            sound: stated.unwrap_or(Sound { sampling_rate: 0, channels: 0 }),
+            sound: UNKNOWN,
             first: None,
             given: 0,
             lost: 0,
@@ -118,7 +118,6 @@ impl<'s> AudioReader<'s> {
             has_ended: false,
         };
         // What decoders give may differ from what files state.
-        reader.sound = Sound { sampling_rate: 0, channels: 0 };
         reader.first = reader.next_block()?;
         if reader.first.is_none() {
             if let Some(damage) = &reader.damage {
@@ -272,7 +271,7 @@ impl<'s> AudioReader<'s> {
         if samples.is_empty() {
             return Ok(None);
         }
-        if self.sound == (Sound { sampling_rate: 0, channels: 0 }) {
+        if self.sound == UNKNOWN {
             self.sound = sound;
         } else if self.sound != sound {
             let (before, after) = (self.sound, sound);
@@ -389,3 +388,5 @@ fn failure_in(path: Option<&Path>, failure: Failure) -> Error {
 
 /// What speech at the lowest rates of Opus comes to; silence may come to more.
 const MOST_SAMPLES_PER_BYTE: u64 = 64;
+/// Before the first packet has been decoded.
+const UNKNOWN: Sound = Sound { sampling_rate: 0, channels: 0 };

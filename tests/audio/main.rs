@@ -189,3 +189,13 @@ fn readers_go_from_thread_to_thread() {
     check::<AudioReader<'static>>();
     check::<Resampler>();
 }
+
+/// torchaudio computes this length in f32, and gives 65,559 (`findings/torchaudio-resample-one-short.sh`).
+#[test]
+fn long_signals_have_their_last_sample() {
+    let mut resampled = Vec::new();
+    let mut resampler = Resampler::new(44_100, 16_000).unwrap();
+    resampler.push(&[0.0; 180_697], &mut resampled).unwrap();
+    resampler.finish(&mut resampled).unwrap();
+    assert_eq!(resampled.len(), 65_560);
+}
