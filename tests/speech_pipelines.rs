@@ -92,6 +92,11 @@ fn what_whisper_writes_is_pythons() {
     outputs_are_pythons("whisper");
 }
 
+#[test]
+fn what_models_of_letters_write_is_pythons() {
+    outputs_are_pythons("letters");
+}
+
 fn outputs_are_pythons(name: &str) {
     let mut wrong = Vec::new();
     let (_folder, pipeline, calls) = golden(name);
@@ -311,4 +316,36 @@ fn a_recording_without_samples_says_nothing_in_chunks() {
     assert_eq!(pipeline.run_with(empty.clone(), &chunked).unwrap(), Transcript::default());
     // As Python's, it is 30 seconds of silence without.
     pipeline.run_with(empty, &timed()).unwrap();
+}
+
+#[test]
+fn models_that_write_letters_refuse_options_of_generation() {
+    let (_folder, pipeline, _) = golden("letters");
+    for (options, expected) in [
+        (json!({"num_beams": 2}), "`num_beams`"),
+        (json!({"language": "en"}), "`language`"),
+        (json!({"return_timestamps": true}), "`\"char\"`"),
+    ] {
+        let input = Input::from(recording(1, 16_000));
+        let message = pipeline.call(input, self::options(&options)).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+    // A recording that is too short for a frame.
+    let short = Input::from(recording(1, 100));
+    assert!(pipeline.call(short, Map::new()).unwrap_err().is_caller_error());
+}
+
+#[test]
+fn letters_have_times_and_context_is_left_out() {
+    let (_folder, pipeline, _) = golden("letters");
+    let Pipeline::AutomaticSpeechRecognition(pipeline) = pipeline else { panic!() };
+    let options =
+        AutomaticSpeechRecognitionOptions::default().return_timestamps(ReturnTimestamps::Char);
+    let audio = recording(5, 48_000);
+    let whole = pipeline.run_with(audio.clone(), &options).unwrap();
+    assert_eq!(streamed(&pipeline, &audio, &options), whole);
+    let inner =
+        pipeline.run_with(AudioInput::with_stride(audio, 16_000, 16_000), &options).unwrap();
+    let last = inner.words().last().unwrap().end.unwrap();
+    assert!(inner.text.len() < whole.text.len() && last <= 1.0, "{inner:?}");
 }

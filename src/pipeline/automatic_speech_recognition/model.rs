@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::audio::FeatureExtractor;
 use crate::error::{Error, Result};
 use crate::generation::GenerationConfig;
 use crate::models::AutoModel;
-use crate::models::speech::SpeechSeq2Seq;
+use crate::models::speech::{Ctc, SpeechSeq2Seq};
 use crate::options::LoadOptions;
 use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
 };
 use crate::source::ModelFiles;
+use crate::speech::ctc::CtcTokenizer;
 use crate::speech::whisper::{Whisper, WhisperConfig};
 use crate::tokenizer::Tokenizer;
 
@@ -52,6 +55,8 @@ pub(super) enum SpeechModel {
         /// What the model says about generation.
         stored: GenerationConfig,
     },
+    /// Models that write letter by letter: Wav2Vec2 and its kin.
+    Ctc { model: Arc<dyn Ctc>, tokenizer: CtcTokenizer },
 }
 
 impl AutomaticSpeechRecognitionPipeline {
@@ -82,7 +87,22 @@ impl AutomaticSpeechRecognitionPipeline {
         Self { parts: Arc::new(Parts { model, extractor }) }
     }
 
+    /// A pipeline of a model that writes letter by letter, such as Wav2Vec2.
+    #[must_use]
+    pub fn from_ctc(
+        model: Arc<dyn Ctc>,
+        tokenizer: CtcTokenizer,
+        extractor: FeatureExtractor,
+    ) -> Self {
+        Self { parts: Arc::new(Parts { model: SpeechModel::Ctc { model, tokenizer }, extractor }) }
+    }
+
     pub(in crate::pipeline) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        if is_ctc(files)? {
+            let model = AutoModel::from_files::<dyn Ctc>(files, options)?;
+            let tokenizer = CtcTokenizer::open(files)?;
+            return Ok(Self::from_ctc(model, tokenizer, FeatureExtractor::from_files(files)?));
+        }
         let model = AutoModel::from_files::<dyn SpeechSeq2Seq>(files, options)?;
         let tokenizer = Tokenizer::from_files(files)?;
         let extractor = FeatureExtractor::from_files(files)?;
@@ -99,7 +119,7 @@ impl AutomaticSpeechRecognitionPipeline {
     pub fn whisper(&self) -> Option<&Whisper> {
         match &self.parts.model {
             SpeechModel::Whisper { whisper, .. } => Some(whisper),
-            SpeechModel::Seq2Seq { .. } => None,
+            SpeechModel::Seq2Seq { .. } | SpeechModel::Ctc { .. } => None,
         }
     }
 
@@ -109,6 +129,7 @@ impl AutomaticSpeechRecognitionPipeline {
         match &self.parts.model {
             SpeechModel::Whisper { whisper, .. } => Some(whisper.tokenizer().tokenizer()),
             SpeechModel::Seq2Seq { tokenizer, .. } => Some(tokenizer),
+            SpeechModel::Ctc { .. } => None,
         }
     }
 
@@ -136,6 +157,10 @@ impl AutomaticSpeechRecognitionPipeline {
             (SpeechModel::Seq2Seq { .. }, asked) if asked != ReturnTimestamps::No => {
                 Err(Error::option("return_timestamps", "this model writes no times: Whisper does"))
             }
+            (SpeechModel::Ctc { .. }, ReturnTimestamps::Segments) => Err(Error::option(
+                "return_timestamps",
+                "this model gives times of words (`\"word\"`) and of characters (`\"char\"`)",
+            )),
             (_, asked) => Ok(asked),
         }
     }
@@ -143,4 +168,19 @@ impl AutomaticSpeechRecognitionPipeline {
     pub(super) fn sampling_rate(&self) -> u32 {
         self.parts.extractor.sampling_rate()
     }
+
+    /// The samples that chunks are whole numbers of.
+    pub(super) fn align_to(&self) -> usize {
+        match &self.parts.model {
+            SpeechModel::Ctc { model, .. } => model.inputs_to_logits_ratio().max(1),
+            SpeechModel::Whisper { .. } | SpeechModel::Seq2Seq { .. } => 1,
+        }
+    }
+}
+
+/// Whether the config names a model that writes letter by letter.
+fn is_ctc(files: &ModelFiles) -> Result<bool> {
+    let config: Option<Map<String, Value>> = files.json("config.json")?;
+    let named = config.as_ref().and_then(|config| config.get("architectures")?.get(0)?.as_str());
+    Ok(named.is_some_and(|name| name.ends_with("ForCTC")))
 }

@@ -78,7 +78,7 @@ impl TranscriptStream {
                     Source::Windows(Box::new(whisper.stream(&features, &hearing.generate)?))
                 }
             },
-            SpeechModel::Seq2Seq { .. } => Source::Whole(rows),
+            SpeechModel::Seq2Seq { .. } | SpeechModel::Ctc { .. } => Source::Whole(rows),
         };
         let total = frames as f64 * hearing.frame_seconds();
         let progress = AudioProgress { done: 0.0, total };

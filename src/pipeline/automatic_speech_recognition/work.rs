@@ -23,6 +23,7 @@ use crate::pipeline::automatic_speech_recognition::rows::{Row, rows_of};
 use crate::pipeline::automatic_speech_recognition::written;
 use crate::pipeline::flow::{Pace, Work};
 use crate::pipeline::options::Progress;
+use crate::speech::ctc::greedy_ids;
 use crate::speech::transcript::{Segment, Transcript};
 use crate::speech::whisper::{AudioProgress, Transcription, Whisper, WhisperOptions};
 use crate::tokenizer::Tokenizer;
@@ -53,7 +54,7 @@ impl Hearing {
     ) -> Result<Self> {
         options.check()?;
         let timestamps = pipeline.timestamps(options)?;
-        let chunking = Chunking::new(options, pipeline.sampling_rate(), 1)?;
+        let chunking = Chunking::new(options, pipeline.sampling_rate(), pipeline.align_to())?;
         let hearing = Self {
             generate: generate(pipeline, options, timestamps),
             pipeline: pipeline.clone(),
@@ -96,6 +97,10 @@ impl Hearing {
                 let own = WhisperOptions { generation, ..asked.generate.clone() };
                 self.refuse(&own, "is an option of Whisper alone")?;
             }
+            SpeechModel::Ctc { .. } => {
+                let reason = "this model writes letter by letter: it generates nothing";
+                self.refuse(&asked.generate, reason)?;
+            }
         }
         Ok(())
     }
@@ -130,6 +135,11 @@ impl Hearing {
             SpeechModel::Seq2Seq { model, tokenizer, stored } => {
                 let ids = self.write(model, tokenizer, stored, rows)?;
                 Ok(ids.into_iter().map(Answer::Ids).collect())
+            }
+            SpeechModel::Ctc { model, .. } => {
+                let features: Vec<_> = rows.iter().map(|row| &*row.features).collect();
+                let logits = model.logits(&features)?;
+                logits.iter().map(|logits| greedy_ids(logits).map(Answer::Ids)).collect()
             }
         }
     }
@@ -222,6 +232,11 @@ impl Hearing {
                 let ids: Vec<_> = ids.into_iter().flat_map(|(ids, _)| ids).collect();
                 Ok(Transcript::of([Segment::new(tokenizer.decode(&ids, true)?)]))
             }
+            SpeechModel::Ctc { model, tokenizer } => {
+                let ratio = model.inputs_to_logits_ratio();
+                let rate = self.pipeline.sampling_rate();
+                Ok(written::letters(&ids, ratio, rate, tokenizer, self.timestamps))
+            }
         }
     }
 }
@@ -261,6 +276,7 @@ fn generate(
     let stored = match &pipeline.parts.model {
         SpeechModel::Whisper { whisper, .. } => &whisper.config().generation,
         SpeechModel::Seq2Seq { stored, .. } => stored,
+        SpeechModel::Ctc { .. } => return options.generate.clone(),
     };
     let asked = &options.generate;
     let mut generate = WhisperOptions {

@@ -3,7 +3,8 @@
 use crate::error::Result;
 use crate::pipeline::automatic_speech_recognition::chunks::Overlap;
 use crate::pipeline::automatic_speech_recognition::options::ReturnTimestamps;
-use crate::speech::transcript::Transcript;
+use crate::speech::ctc::{ChunkStride, CtcTokenizer, join_chunks};
+use crate::speech::transcript::{Segment, Transcript, Word};
 use crate::speech::whisper::Transcription;
 use crate::speech::{AsrOutput, Stride, TimestampLevel, WhisperTokenizer, language_name};
 
@@ -59,6 +60,43 @@ pub(super) fn transcript(
         transcript.language = code.and_then(language_name).map(str::to_owned);
     }
     Ok(transcript)
+}
+
+/// The transcript of the ids of frames, of which each stands for `ratio` samples: one segment.
+pub(super) fn letters(
+    rows: &[(Vec<u32>, Option<Overlap>)],
+    ratio: usize,
+    rate: u32,
+    tokenizer: &CtcTokenizer,
+    timestamps: ReturnTimestamps,
+) -> Transcript {
+    let chunks: Vec<_> = rows
+        .iter()
+        .map(|(ids, overlap)| {
+            let stride = match overlap {
+                None => ChunkStride { length: ids.len(), left: 0, right: 0 },
+                Some(Overlap { length, left, right }) => {
+                    ChunkStride { length: *length, left: *left, right: *right }.in_frames(ratio)
+                }
+            };
+            (ids.clone(), stride)
+        })
+        .collect();
+    let written = tokenizer.decode(&join_chunks(&chunks), false);
+    let offsets = match timestamps {
+        ReturnTimestamps::Char => written.chars,
+        ReturnTimestamps::Word | ReturnTimestamps::Segments => written.words,
+        ReturnTimestamps::No => Vec::new(),
+    };
+    let time = |frame: usize| (frame * ratio) as f64 / f64::from(rate);
+    let words: Vec<_> = offsets
+        .into_iter()
+        .map(|offset| Word::new(offset.text, time(offset.start), time(offset.end)))
+        .collect();
+    let mut segment = Segment::new(written.text);
+    segment.start = words.first().and_then(|word| word.start);
+    segment.end = words.last().and_then(|word| word.end);
+    Transcript::of([segment.with_words(words)])
 }
 
 /// Which times Whisper's tokens are read for.
