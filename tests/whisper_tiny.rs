@@ -8,6 +8,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use candle_core::quantized::GgmlDType;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -211,6 +212,35 @@ fn a_file_of_whisper_cpp_is_saved_as_a_folder() {
     };
     assert!(logits(&*model) == logits(&*again), "other logits");
     assert!(Tokenizer::open(to.as_path()).is_ok());
+}
+
+/// The blocks of a file stay as they are, and give what the dense weights nearly do.
+#[test]
+fn quantized_files_of_whisper_cpp_are_close_to_dense_ones() {
+    let there = tempfile::tempdir().unwrap();
+    let path = there.path().join("ggml-tiny-quantized.bin");
+    let dense = whisper::whisper_tiny_ggml().unwrap();
+    let features = FeatureExtractor::from_files(&ModelSource::from(&*dense).open().unwrap());
+    let samples = whisper::jfk_samples().unwrap();
+    let features = features.unwrap().extract(&samples, 16_000).unwrap();
+    let logits = |source: &Path| -> Vec<f32> {
+        let model = open(source, &LoadOptions::default().cache(CachePrecision::F32));
+        let batch = TokenBatch::single(&golden().tiny.prompt).unwrap();
+        let mut cache = model.encode(&[&features]).unwrap();
+        let logits = model.forward(&batch, &mut cache, LogitsAt::LastToken).unwrap();
+        logits.to_vec2::<f32>().unwrap().remove(0)
+    };
+    let expected = logits(&dense);
+    for (kind, number, bound) in
+        [(GgmlDType::Q8_0, 8, 0.05), (GgmlDType::Q5_1, 7, 0.2), (GgmlDType::Q5_0, 6, 0.2)]
+    {
+        whisper::quantized_ggml(kind, number, &path).unwrap();
+        let found = logits(&path);
+        let square = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>();
+        let apart = square(&mut found.iter().zip(&expected).map(|(found, it)| found - it));
+        let apart = (apart / square(&mut expected.iter().copied())).sqrt();
+        assert!(apart > 0.0 && apart < bound, "{kind:?}: {apart}");
+    }
 }
 
 /// Each is one clear error.

