@@ -3,7 +3,7 @@
 //! ```text
 //! bash examples/meeting/speak.sh meeting.wav
 //! cargo run --release --features audio,remote --example minutes -- \
-//!     --transcript meeting.tsv --writer Qwen/Qwen2.5-3B-Instruct --recording meeting.wav
+//!     --audio meeting.wav --asr openai/whisper-base --writer Qwen/Qwen2.5-3B-Instruct --quantize int8
 //! ```
 #![cfg_attr(not(feature = "audio"), allow(unused, reason = "the example needs the feature"))]
 
@@ -21,7 +21,8 @@ struct Arguments {
     /// The recording, to be transcribed first.
     #[arg(long, conflicts_with = "transcript", requires = "asr")]
     audio: Option<std::path::PathBuf>,
-    /// What transcribes it: `openai:whisper-1`.
+    /// What transcribes it: a Whisper model, as `openai/whisper-base` or a folder, or a service:
+    /// `openai:whisper-1`.
     #[arg(long)]
     asr: Option<String>,
     /// The model that writes: a Hub id, a folder, a GGUF file, or `openai:gpt-4o-mini`.
@@ -59,8 +60,9 @@ mod take {
     use std::path::Path;
 
     use indicatif::{ProgressBar, ProgressStyle};
-    use sconce::Pipeline;
     use sconce::minutes::{Doubt, MinutesEvent, MinutesOptions, Utterance, take_minutes};
+    use sconce::pipeline::{AutomaticSpeechRecognitionOptions, ReturnTimestamps};
+    use sconce::{ModelSource, Pipeline};
     use serde::Deserialize;
 
     use crate::Arguments;
@@ -157,20 +159,23 @@ mod take {
             .collect()
     }
 
-    #[cfg(feature = "remote")]
+    /// With a model here or a service; a model here draws a bar of its own.
     fn transcribe(path: &Path, asr: &str) -> Result<Vec<Utterance>, Box<dyn Error>> {
-        use sconce::ModelSource;
-        use sconce::remote::{Recording, Service, TranscriptionOptions};
+        match ModelSource::from(asr) {
+            #[cfg(feature = "remote")]
+            ModelSource::Remote(model) => {
+                use sconce::remote::{Recording, Service, TranscriptionOptions};
 
-        let ModelSource::Remote(model) = ModelSource::from(asr) else {
-            return Err(format!("{asr} is no service (`openai:whisper-1`)").into());
-        };
-        let service = Service::open(&model)?;
-        Ok((&service.transcribe(&Recording::file(path), &TranscriptionOptions::default())?).into())
-    }
-
-    #[cfg(not(feature = "remote"))]
-    fn transcribe(_: &Path, _: &str) -> Result<Vec<Utterance>, Box<dyn Error>> {
-        Err("build this with the feature `remote`".into())
+                let options = TranscriptionOptions::default();
+                let found = Service::open(&model)?.transcribe(&Recording::file(path), &options)?;
+                Ok((&found).into())
+            }
+            source => {
+                let pipeline = Pipeline::automatic_speech_recognition(source).build()?;
+                let options = AutomaticSpeechRecognitionOptions::default()
+                    .return_timestamps(ReturnTimestamps::Segments);
+                Ok((&pipeline.run_with(path, &options)?).into())
+            }
+        }
     }
 }
