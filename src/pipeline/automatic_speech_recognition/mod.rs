@@ -8,6 +8,8 @@ mod model;
 mod options;
 mod output;
 mod rows;
+#[cfg(feature = "remote")]
+mod served;
 mod steps;
 mod stream;
 mod work;

@@ -13,12 +13,14 @@ use crate::options::LoadOptions;
 use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
 };
+#[cfg(feature = "remote")]
+use crate::pipeline::automatic_speech_recognition::served::Served;
 use crate::source::ModelFiles;
 use crate::speech::ctc::CtcTokenizer;
 use crate::speech::whisper::{Whisper, WhisperConfig};
 use crate::tokenizer::Tokenizer;
 
-/// Writes what is said in recordings.
+/// Writes what is said in recordings, with a model here or at a [service](crate::source::remote).
 ///
 /// Options of generation come from four places, and later ones override earlier ones: transformers'
 /// defaults; the model's `generation_config.json`; the defaults of this pipeline (`num_beams` 5, and
@@ -31,6 +33,20 @@ use crate::tokenizer::Tokenizer;
 #[doc = include_str!("../../../docs/tasks/automatic-speech-recognition.md")]
 #[derive(Debug, Clone)]
 pub struct AutomaticSpeechRecognitionPipeline {
+    pub(super) engine: Engine,
+}
+
+/// Where the model is.
+#[derive(Debug, Clone)]
+pub(super) enum Engine {
+    Local(Local),
+    #[cfg(feature = "remote")]
+    Served(Served),
+}
+
+/// A model that is computed here.
+#[derive(Debug, Clone)]
+pub(super) struct Local {
     pub(super) parts: Arc<Parts>,
 }
 
@@ -72,7 +88,7 @@ impl AutomaticSpeechRecognitionPipeline {
         let positions = whisper.config().max_source_positions.max(1);
         let time_precision = features.config().chunk_length as f64 / positions as f64;
         let model = SpeechModel::Whisper { whisper, time_precision };
-        Ok(Self { parts: Arc::new(Parts { model, extractor }) })
+        Ok(Self::here(model, extractor))
     }
 
     /// A pipeline of another encoder-decoder that hears, such as Moonshine.
@@ -84,7 +100,11 @@ impl AutomaticSpeechRecognitionPipeline {
         stored: GenerationConfig,
     ) -> Self {
         let model = SpeechModel::Seq2Seq { model, tokenizer, stored };
-        Self { parts: Arc::new(Parts { model, extractor }) }
+        Self::here(model, extractor)
+    }
+
+    fn here(model: SpeechModel, extractor: FeatureExtractor) -> Self {
+        Self { engine: Engine::Local(Local { parts: Arc::new(Parts { model, extractor }) }) }
     }
 
     /// A pipeline of a model that writes letter by letter, such as Wav2Vec2.
@@ -94,10 +114,14 @@ impl AutomaticSpeechRecognitionPipeline {
         tokenizer: CtcTokenizer,
         extractor: FeatureExtractor,
     ) -> Self {
-        Self { parts: Arc::new(Parts { model: SpeechModel::Ctc { model, tokenizer }, extractor }) }
+        Self::here(SpeechModel::Ctc { model, tokenizer }, extractor)
     }
 
     pub(in crate::pipeline) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        #[cfg(feature = "remote")]
+        if let Some(model) = files.remote() {
+            return Ok(Self { engine: Engine::Served(Served::open(model)?) });
+        }
         if is_ctc(files)? {
             let model = AutoModel::from_files::<dyn Ctc>(files, options)?;
             let tokenizer = CtcTokenizer::open(files)?;
@@ -114,31 +138,60 @@ impl AutomaticSpeechRecognitionPipeline {
         Ok(Self::from_seq2seq(model, tokenizer, extractor, stored))
     }
 
-    /// The Whisper model, for sharing or for calls that this pipeline has not; `None` for other models.
+    fn parts(&self) -> Option<&Parts> {
+        match &self.engine {
+            Engine::Local(local) => Some(&local.parts),
+            #[cfg(feature = "remote")]
+            Engine::Served(_) => None,
+        }
+    }
+
+    /// The Whisper model, for sharing or for calls that this pipeline has not; `None` for other models and
+    /// those of services.
     #[must_use]
     pub fn whisper(&self) -> Option<&Whisper> {
-        match &self.parts.model {
+        match &self.parts()?.model {
             SpeechModel::Whisper { whisper, .. } => Some(whisper),
             SpeechModel::Seq2Seq { .. } | SpeechModel::Ctc { .. } => None,
         }
     }
 
-    /// The tokenizer of a model that generates; `None` for models that write letter by letter.
+    /// The tokenizer of a model that generates; `None` for models that write letter by letter, and those of
+    /// services.
     #[must_use]
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
-        match &self.parts.model {
+        match &self.parts()?.model {
             SpeechModel::Whisper { whisper, .. } => Some(whisper.tokenizer().tokenizer()),
             SpeechModel::Seq2Seq { tokenizer, .. } => Some(tokenizer),
             SpeechModel::Ctc { .. } => None,
         }
     }
 
-    /// What makes features of recordings.
+    /// What makes features of recordings; `None` where a service does.
     #[must_use]
-    pub fn feature_extractor(&self) -> &FeatureExtractor {
-        &self.parts.extractor
+    pub fn feature_extractor(&self) -> Option<&FeatureExtractor> {
+        Some(&self.parts()?.extractor)
     }
 
+    /// Which times come with the text.
+    pub(super) fn timestamps(
+        &self,
+        options: &AutomaticSpeechRecognitionOptions,
+    ) -> Result<ReturnTimestamps> {
+        match &self.engine {
+            Engine::Local(local) => local.timestamps(options),
+            #[cfg(feature = "remote")]
+            Engine::Served(_) => Served::timestamps(options),
+        }
+    }
+
+    /// Of samples that come without.
+    pub(super) fn sampling_rate(&self) -> u32 {
+        self.parts().map_or(16_000, |parts| parts.extractor.sampling_rate())
+    }
+}
+
+impl Local {
     /// Which times come with the text: what is asked for, or else what the model's file says.
     pub(super) fn timestamps(
         &self,

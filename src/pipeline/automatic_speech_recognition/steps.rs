@@ -5,10 +5,14 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::media::Media;
 use crate::pipeline::automatic_speech_recognition::input::AudioInput;
-use crate::pipeline::automatic_speech_recognition::model::AutomaticSpeechRecognitionPipeline;
+use crate::pipeline::automatic_speech_recognition::model::{
+    AutomaticSpeechRecognitionPipeline, Engine,
+};
 use crate::pipeline::automatic_speech_recognition::options::AutomaticSpeechRecognitionOptions;
 use crate::pipeline::automatic_speech_recognition::output;
 use crate::pipeline::automatic_speech_recognition::work::Hearing;
+#[cfg(feature = "remote")]
+use crate::pipeline::either::Either;
 use crate::pipeline::input::Input;
 use crate::pipeline::skeleton::{self, Items, TaskSteps, WorkOf};
 use crate::speech::transcript::Transcript;
@@ -19,7 +23,14 @@ impl TaskSteps for AutomaticSpeechRecognitionPipeline {
     type Options = AutomaticSpeechRecognitionOptions;
 
     fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
-        Hearing::new(self, options)
+        match &self.engine {
+            #[cfg(not(feature = "remote"))]
+            Engine::Local(local) => Hearing::new(local, options),
+            #[cfg(feature = "remote")]
+            Engine::Local(local) => Hearing::new(local, options).map(Either::Here),
+            #[cfg(feature = "remote")]
+            Engine::Served(served) => served.work(options).map(Either::There),
+        }
     }
 
     fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<AudioInput>> {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::generation::CancelHandle;
 use crate::pipeline::automatic_speech_recognition::input::AudioInput;
 use crate::pipeline::automatic_speech_recognition::model::{
-    AutomaticSpeechRecognitionPipeline, SpeechModel,
+    AutomaticSpeechRecognitionPipeline, Engine, SpeechModel,
 };
 use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
@@ -50,13 +50,20 @@ impl AutomaticSpeechRecognitionPipeline {
     ///
     /// # Errors
     ///
-    /// When an option is invalid, or the recording cannot be read.
+    /// When an option is invalid, the recording cannot be read, or the model is at a service, which gives all at
+    /// once.
     pub fn stream_segments(
         &self,
         input: impl Into<AudioInput>,
         options: &AutomaticSpeechRecognitionOptions,
     ) -> Result<TranscriptStream> {
-        TranscriptStream::new(Hearing::new(self, options)?, input.into())
+        match &self.engine {
+            Engine::Local(local) => {
+                TranscriptStream::new(Hearing::new(local, options)?, input.into())
+            }
+            #[cfg(feature = "remote")]
+            Engine::Served(served) => Err(served.has_no("segments before the end; use `run`")),
+        }
     }
 }
 

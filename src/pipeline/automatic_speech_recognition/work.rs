@@ -13,9 +13,7 @@ use crate::models::speech::SpeechSeq2Seq;
 use crate::pipeline::arguments::generation_defaults;
 use crate::pipeline::automatic_speech_recognition::chunks::{Chunking, Overlap};
 use crate::pipeline::automatic_speech_recognition::input::AudioInput;
-use crate::pipeline::automatic_speech_recognition::model::{
-    AutomaticSpeechRecognitionPipeline, SpeechModel,
-};
+use crate::pipeline::automatic_speech_recognition::model::{Local, SpeechModel};
 use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
 };
@@ -32,7 +30,7 @@ use crate::warning::warn;
 /// One call of a pipeline.
 #[derive(Debug)]
 pub(super) struct Hearing {
-    pub(super) pipeline: AutomaticSpeechRecognitionPipeline,
+    pub(super) pipeline: Local,
     pub(super) options: AutomaticSpeechRecognitionOptions,
     pub(super) timestamps: ReturnTimestamps,
     pub(super) chunking: Option<Chunking>,
@@ -49,7 +47,7 @@ pub(super) enum Answer {
 
 impl Hearing {
     pub(super) fn new(
-        pipeline: &AutomaticSpeechRecognitionPipeline,
+        pipeline: &Local,
         options: &AutomaticSpeechRecognitionOptions,
     ) -> Result<Self> {
         options.check()?;
@@ -269,7 +267,7 @@ impl Work for Hearing {
 
 /// The call's options of generation over the pipeline's.
 fn generate(
-    pipeline: &AutomaticSpeechRecognitionPipeline,
+    pipeline: &Local,
     options: &AutomaticSpeechRecognitionOptions,
     timestamps: ReturnTimestamps,
 ) -> WhisperOptions {
