@@ -40,6 +40,9 @@ impl SpeakerTurn {
 /// one who began first.
 #[must_use]
 pub fn speaker_between(turns: &[SpeakerTurn], start: f64, end: f64) -> Option<&str> {
+    if start.is_nan() || end.is_nan() {
+        return None;
+    }
     let mut shares: Vec<(&str, f64)> = Vec::new();
     for turn in turns {
         let share = turn.end.min(end) - turn.start.max(start);
