@@ -133,8 +133,11 @@ impl TranscriptStream {
                 for (row, answer) in rows.iter().zip(answers) {
                     let Answer::Whisper(transcription) = answer else { continue };
                     let rate = self.hearing.pipeline.sampling_rate();
+                    let tokenizer = merge.tokenizer();
+                    let has_language =
+                        has_words || self.hearing.options.return_language == Some(true);
                     let output =
-                        written::output(&transcription, row.overlap, rate, merge.tokenizer(), true);
+                        written::output(&transcription, row.overlap, rate, tokenizer, has_language);
                     self.ready.extend(merge.push(&output)?);
                 }
                 let done: usize = rows.iter().map(|row| row.features.length()).sum();
