@@ -444,6 +444,13 @@ fn hostile_pickles() {
     // A list that holds itself as the arguments of a call.
     let cycle = b"]q\x00(ctorch._tensor\n_rebuild_from_type_v2\nq\x01h\x01Nh\x00eh\x01h\x00R.";
     refuse(&[&cycle[..], b"N.N.N."].concat(), "");
+    // Objects whose attributes are objects, as in TorchScript.
+    let objects = |depth: usize| {
+        let open = b"cm\nC\n)\x81}(X\x05\x00\x00\x00inner".repeat(depth);
+        [b"N.N.", &open[..], b"N", &b"ub".repeat(depth), b".]."].concat()
+    };
+    refuse(&objects(1), "something other than a dict of tensors");
+    refuse(&objects(100_000), "objects within objects");
     assert_modest();
 }
 

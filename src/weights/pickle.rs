@@ -66,10 +66,15 @@ impl<'a> Unpickled<'a> {
                         tensors.push((format!("{prefix}{name}"), tensor));
                     }
                     // Each once, since objects may hold each other.
+                    // Each once, since objects may be shared.
                     Value::Dict(inner)
                         if self.machine.objects.contains(&inner) && seen.insert(inner) =>
                     {
-                        rest.push((format!("{prefix}{name}."), inner));
+                        let prefix = format!("{prefix}{name}.");
+                        if prefix.len() > LONGEST_PREFIX {
+                            return Err("has objects within objects within objects".to_owned());
+                        }
+                        rest.push((prefix, inner));
                     }
                     _ => {}
                 }
@@ -455,3 +460,5 @@ const UNDERFLOW: &str = "holds a pickle that takes more off its stack than it pu
 const TRUNCATED: &str = "is truncated: its pickle has no end; download it again";
 /// PyTorch's own limit is 64; weights have at most five, and more would only serve to waste memory.
 const MAX_DIMENSIONS: usize = 8;
+/// In bytes: names of modules are shorter, and those of hostile files are not to fill the memory.
+const LONGEST_PREFIX: usize = 256;
