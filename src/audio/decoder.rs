@@ -94,9 +94,7 @@ impl Decoder {
     ) -> Result<Sound, Failure> {
         let decoded = guarded(|| match self {
             Self::Opus(decoder) => {
-                decoder
-                    .decode(&packet.data, samples)
-                    .map_err(|_| SymphoniaError::DecodeError("opus"))?;
+                decoder.decode(&packet.data, samples).map_err(SymphoniaError::DecodeError)?;
                 Ok(Sound { sampling_rate: opus::SAMPLING_RATE, channels: decoder.channels })
             }
             Self::Symphonia(decoder) => {
@@ -106,16 +104,11 @@ impl Decoder {
                 Ok(Sound { sampling_rate: spec.rate(), channels })
             }
         });
-        decoded.map_err(|failure| match (failure, self) {
-            // This decoder panics on packets of honest files where the program is built with overflow checks.
-            (Failure::Panic, Self::Opus(decoder)) => {
-                decoder.reset();
+        decoded.map_err(|failure| match failure {
+            Failure::Error(SymphoniaError::DecodeError(_) | SymphoniaError::IoError(_)) => {
                 Failure::Lost
             }
-            (Failure::Error(SymphoniaError::DecodeError(_) | SymphoniaError::IoError(_)), _) => {
-                Failure::Lost
-            }
-            (failure, _) => failure,
+            failure => failure,
         })
     }
 }

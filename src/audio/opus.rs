@@ -1,6 +1,6 @@
 //! Opus, which symphonia does not decode.
 
-use opus_decoder::{OpusDecoder, OpusError};
+use opus_rs::OpusDecoder;
 
 /// A stream of Opus packets, each of which holds a packet of several streams of one or two channels.
 pub(super) struct Opus {
@@ -75,14 +75,14 @@ impl Opus {
         let sources = (0..channels).map(source).collect::<Option<Vec<_>>>()?;
         let decoders = (0..streams).map(|stream| {
             let channels = if stream < coupled { 2 } else { 1 };
-            Some((OpusDecoder::new(SAMPLING_RATE, channels).ok()?, channels))
+            Some((OpusDecoder::new(SAMPLING_RATE as i32, channels).ok()?, channels))
         });
         Some(Self {
             streams: decoders.collect::<Option<_>>()?,
             channels,
             sources,
             gain: 10_f32.powf(f32::from(head.gain) / (20.0 * 256.0)),
-            decoded: vec![0.0; 2 * OpusDecoder::MAX_FRAME_SIZE_48K],
+            decoded: vec![0.0; 2 * MOST_SAMPLES],
         })
     }
 
@@ -91,13 +91,13 @@ impl Opus {
         &mut self,
         mut packet: &[u8],
         samples: &mut Vec<f32>,
-    ) -> Result<(), OpusError> {
+    ) -> Result<(), &'static str> {
         samples.clear();
         let last = self.streams.len() - 1;
         for (number, (decoder, width)) in self.streams.iter_mut().enumerate() {
             // All but the last one say how long they are.
             let own = if number < last {
-                let (own, rest) = split_delimited(packet).ok_or(OpusError::InvalidPacket)?;
+                let (own, rest) = split_delimited(packet).ok_or(INVALID)?;
                 packet = rest;
                 own
             } else {
@@ -105,13 +105,13 @@ impl Opus {
             };
             // An empty packet asks the decoder to make up for a lost one.
             if own.is_empty() {
-                return Err(OpusError::InvalidPacket);
+                return Err(INVALID);
             }
-            let length = decoder.decode_float(&own, &mut self.decoded, false)?;
+            let length = decoder.decode(&own, MOST_SAMPLES, &mut self.decoded)?;
             if number == 0 {
                 samples.resize(length * self.channels, 0.0);
             } else if length * self.channels != samples.len() {
-                return Err(OpusError::InvalidPacket);
+                return Err(INVALID);
             }
             for (channel, source) in self.sources.iter().enumerate() {
                 if let Some((_, from)) = source.filter(|(stream, _)| *stream == number) {
@@ -125,13 +125,6 @@ impl Opus {
             }
         }
         Ok(())
-    }
-
-    /// Forgets the packets before, after one that could not be decoded.
-    pub(super) fn reset(&mut self) {
-        for (decoder, _) in &mut self.streams {
-            decoder.reset();
-        }
     }
 }
 
@@ -188,3 +181,6 @@ fn split_delimited(packet: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 
 /// Every Opus stream can be decoded at this rate.
 pub(super) const SAMPLING_RATE: u32 = 48_000;
+/// Of the longest packet, 120 ms.
+const MOST_SAMPLES: usize = 5_760;
+const INVALID: &str = "opus: invalid packet";
