@@ -8,7 +8,7 @@ mod autoregressive;
 mod family;
 mod names;
 mod record;
-mod rope_config;
+pub(in crate::models) mod rope_config;
 
 use std::iter;
 

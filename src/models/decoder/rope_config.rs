@@ -8,7 +8,7 @@ use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
 /// The rope of a model, and the context it makes possible: `max_position_embeddings`, or the
 /// stretched original context where that is longer. The pairing is to be set by whoever knows the
 /// checkpoint's format.
-pub(super) fn read(raw: &RawConfig, head_dim: usize) -> Result<(RopeConfig, usize)> {
+pub(in crate::models) fn read(raw: &RawConfig, head_dim: usize) -> Result<(RopeConfig, usize)> {
     let max_positions = raw.optional_size("max_position_embeddings")?.unwrap_or(2048);
     let section = match raw.section("rope_parameters")? {
         // Where layers differ, there is a section for each type of them.

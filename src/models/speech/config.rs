@@ -5,6 +5,7 @@ use crate::nn::activation::Activation;
 use crate::nn::layer::LayerConfig;
 use crate::nn::norm::NormConfig;
 use crate::nn::positions::AbsolutePositions;
+use crate::nn::rope::RopeConfig;
 use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
 
@@ -36,6 +37,8 @@ pub struct AudioEncoderConfig {
     pub positions: AbsolutePositions,
     /// One entry per layer.
     pub layers: Vec<LayerConfig>,
+    /// The distinct ways in which layers rotate queries and keys: Moonshine.
+    pub ropes: Vec<RopeConfig>,
     /// The distinct spans that layers attend to.
     pub spans: Vec<AttentionSpan>,
     /// After the last layer.
@@ -43,7 +46,7 @@ pub struct AudioEncoderConfig {
 }
 
 /// A convolution over frames, and what follows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ConvolutionConfig {
     /// Channels of the result.
@@ -58,6 +61,21 @@ pub struct ConvolutionConfig {
     pub bias: Bias,
     /// Of the result.
     pub activation: Activation,
+    /// After the activation.
+    pub norm: ConvolutionNorm,
+}
+
+/// How what comes out of a convolution is normed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum ConvolutionNorm {
+    /// All channels of all frames together: Moonshine's first.
+    Together {
+        /// Added to the variance.
+        eps: f64,
+    },
+    /// Not at all: Whisper.
+    None,
 }
 
 impl AudioEncoderConfig {

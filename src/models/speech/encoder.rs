@@ -87,7 +87,11 @@ impl ConvolutionalEncoder {
             )));
         }
         let (stride, states) = (self.config.stride(), self.config.frames(frames));
-        if states == 0 || states > max_positions || !frames.is_multiple_of(stride) {
+        if self.positions.is_none() && (states == 0 || features.length() == 0) {
+            return Err(Error::input(format!("{frames} samples are too few for one frame")));
+        }
+        let is_window = states <= max_positions && frames.is_multiple_of(stride);
+        if self.positions.is_some() && (states == 0 || !is_window) {
             let most = max_positions * stride;
             return Err(Error::input(format!(
                 "{frames} frames of features for a model that reads {most} at a time, or fewer in a \
@@ -111,22 +115,24 @@ impl ConvolutionalEncoder {
         for convolution in &self.convolutions {
             x = convolution.forward(&x)?;
         }
-        let Some(positions) = &self.positions else { return Ok(x) };
         let frames = x.dim(0)?;
+        let Some(positions) = &self.positions else {
+            // What is attended to does not begin in the padding.
+            let heard = features.length().div_ceil(self.config.stride());
+            return Ok(x.narrow(0, 0, heard.min(frames))?);
+        };
         let places: Vec<u32> = (0..frames as u32).collect();
         Ok((x + positions.forward(&vec![0; frames], &places, &self.device)?)?)
     }
 
-    /// Hidden states of some recordings, `(frames of all, hidden)`, by the threads at hand.
-    fn states(&self, rows: &[&AudioFeatures]) -> Result<Tensor> {
+    /// Hidden states of some recordings, `(frames, hidden)` each, by the threads at hand.
+    fn states(&self, rows: &[&AudioFeatures]) -> Result<Vec<Tensor>> {
         let embedded = rows.iter().map(|row| self.embedded(row)).collect::<Result<Vec<_>>>()?;
-        let mut tokens = Tokens::default();
-        for row in &embedded {
-            let start = tokens.ids.len();
-            tokens.ids.resize(start + row.dim(0)?, 0);
-            tokens.rows.push(start..tokens.ids.len());
-        }
-        let shared = Shared { ropes: &[], spans: &self.config.spans, alibis: &[], relative: None };
+        let lengths =
+            embedded.iter().map(|row| row.dim(0)).collect::<candle_core::Result<Vec<_>>>()?;
+        let tokens = Tokens::of_lengths(lengths);
+        let AudioEncoderConfig { ropes, spans, .. } = &self.config;
+        let shared = Shared { ropes, spans, alibis: &[], relative: None };
         let step = Step::uncached(&tokens, shared, &self.device)?;
         let mut x = Tensor::cat(&embedded, 0)?;
         for layer in &self.layers {
@@ -136,7 +142,8 @@ impl ConvolutionalEncoder {
                 |_, _| Err(Error::input("an encoder has no source")),
             )?;
         }
-        normed(self.final_norm.as_ref(), x)
+        let x = normed(self.final_norm.as_ref(), x)?;
+        tokens.rows.iter().map(|row| Ok(x.narrow(0, row.start, row.len())?)).collect()
     }
 }
 
@@ -151,13 +158,7 @@ impl AudioEncoder for ConvolutionalEncoder {
             let at_once = if self.device.is_cpu() { 1 } else { rows.len() };
             let mut states = Vec::with_capacity(rows.len());
             for rows in rows.chunks(at_once) {
-                let together = self.states(rows)?;
-                let mut start = 0;
-                for row in rows {
-                    let frames = self.config.frames(row.frames());
-                    states.push(together.narrow(0, start, frames)?);
-                    start += frames;
-                }
+                states.extend(self.states(rows)?);
             }
             Ok(states)
         })

@@ -10,7 +10,9 @@ use crate::models::raw_config::RawConfig;
 use crate::models::seq2seq::Seq2SeqConfig;
 use crate::models::seq2seq::families::bart;
 use crate::models::seq2seq::names::BART_NAMES;
-use crate::models::speech::config::{AudioEncoderConfig, ConvolutionConfig, SpeechSeq2SeqConfig};
+use crate::models::speech::config::{
+    AudioEncoderConfig, ConvolutionConfig, ConvolutionNorm, SpeechSeq2SeqConfig,
+};
 use crate::models::speech::family::Family;
 use crate::nn::activation::Activation;
 use crate::nn::positions::AbsolutePositions;
@@ -103,6 +105,7 @@ fn config(raw: &RawConfig) -> Result<SpeechSeq2SeqConfig> {
         padding: 1,
         bias: Bias::Present,
         activation: Activation::Gelu,
+        norm: ConvolutionNorm::None,
     };
     Ok(SpeechSeq2SeqConfig {
         encoder: AudioEncoderConfig {
@@ -112,6 +115,7 @@ fn config(raw: &RawConfig) -> Result<SpeechSeq2SeqConfig> {
             convolutions: vec![convolution(1), convolution(2)],
             positions: AbsolutePositions::Learned { offset: 0, rows: heard },
             layers: encoder.layers,
+            ropes: Vec::new(),
             spans: encoder.spans,
             final_norm: encoder.final_norm,
         },
