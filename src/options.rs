@@ -33,7 +33,7 @@ pub struct LoadOptions {
     /// Modules that [`quantize`](Self::quantize) leaves alone, by the model's or the checkpoint's
     /// names, each with everything in it (`layers.0`, `mlp.down`, `lm_head`). `None`: the output
     /// head, as in bitsandbytes (`llm_int8_skip_modules`). A list replaces that default; an empty
-    /// list skips nothing. A name that matches no module is an error.
+    /// list skips nothing. Where the head is tied to the embedding, they are quantized together. A name that matches no module is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_modules: Option<Vec<String>>,
     /// The precision of cached keys and values on the CPU. `None`: f32 if all weights are f32, or

@@ -254,6 +254,19 @@ fn modules_that_are_skipped_stay_as_they_are_stored() -> Result<()> {
     let attention = q8().skip_modules(["self_attn"]);
     assert_eq!(model("gemma3", attention)?, ["f32", "q8_0", "f32", "f32", "q8_0"]);
     assert_eq!(model("llama-bf16", q8())?, ["bf16", "q8_0", "q8_0", "q8_0"]);
+    // A head that is tied to the embedding goes by the names of heads and by the embedding's own.
+    for (modules, embedding) in [
+        (vec![], "q8_0"),
+        (vec!["layers.1.mlp"], "q8_0"),
+        (vec!["lm_head"], "bf16"),
+        (vec!["embed"], "bf16"),
+    ] {
+        assert_eq!(
+            model("llama-bf16", q8().skip_modules(modules.clone()))?[0],
+            embedding,
+            "{modules:?}"
+        );
+    }
     // Whatever a head is called.
     let head = |options: LoadOptions| -> Result<_> {
         Ok(projection(4, 64, &options)?.output_head("proj", 64, 4, Bias::Absent)?.precision())

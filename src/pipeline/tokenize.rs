@@ -102,8 +102,9 @@ impl Rows {
 
     /// The most tokens of a row that may be cut.
     pub(super) fn longest(&self) -> usize {
-        let limit = self.options.max_length.or_else(|| self.tokenizer.model_max_length());
-        limit.unwrap_or(self.limits.context)
+        let context = self.limits.context;
+        let default = || self.tokenizer.model_max_length().unwrap_or(context).min(context);
+        self.options.max_length.unwrap_or_else(default)
     }
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {

@@ -32,7 +32,8 @@ impl From<bool> for Bias {
 
 impl Weights {
     /// The layer of that name: weight `(out_features, in_features)` under `name.weight`, bias
-    /// `(out_features)` under `name.bias`. Only this and [`output_head`](Self::output_head) quantize.
+    /// `(out_features)` under `name.bias`. Only this, [`output_head`](Self::output_head)
+    /// and [`tied_embedding`](Self::tied_embedding) quantize.
     ///
     /// # Errors
     ///
@@ -93,16 +94,40 @@ impl Weights {
     }
 
     /// The embedding table of that name, `(vocab, hidden)` under `name.weight`. Blocks stay blocks
-    /// unless a dtype was asked for. For a tied output head see [`Embedding::as_linear`].
+    /// unless a dtype was asked for.
     ///
     /// # Errors
     ///
     /// As for [`linear`](Self::linear).
     pub fn embedding(&self, name: &str, vocab: usize, hidden: usize) -> Result<Embedding> {
+        self.table(name, [vocab, hidden], false)
+    }
+
+    /// As [`embedding`](Self::embedding), of a table that is also the output head
+    /// ([`Embedding::as_linear`]): quantized where an [`output_head`](Self::output_head) would be.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn tied_embedding(&self, name: &str, vocab: usize, hidden: usize) -> Result<Embedding> {
+        self.table(name, [vocab, hidden], true)
+    }
+
+    fn table(
+        &self,
+        name: &str,
+        [vocab, hidden]: [usize; 2],
+        is_output_head: bool,
+    ) -> Result<Embedding> {
         let found = self.stored(&format!("{name}.weight"), &[vocab, hidden])?;
         let Found { tensor: stored, plus, .. } = &found;
         let plan = &self.plan;
-        let table = match plan.kept_blocks(&stored.elements, hidden) {
+        let names = ModuleNames { ours: &self.path(name), stored: &stored.name, is_output_head };
+        let blocks = match is_output_head && !plan.skips_head() {
+            true => plan.linear_blocks(&stored.elements, hidden, names),
+            false => plan.kept_blocks(&stored.elements, hidden),
+        };
+        let table = match blocks {
             Some(blocks) => convert::blocks(stored, blocks, &plan.device)?,
             None => {
                 let dtype = plan.dense(&stored.elements);

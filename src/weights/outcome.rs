@@ -6,7 +6,7 @@ use crate::error::{Error, Result, did_you_mean};
 use crate::options::{LoadOptions, QuantLevel};
 use crate::warning::warn;
 use crate::weights::inventory::{Inventory, Item, Role};
-use crate::weights::plan::{is_in, level_for_rows};
+use crate::weights::plan::{OUTPUT_HEADS, is_in, level_for_rows};
 
 /// Rejects modules to skip that the loaded model does not have, and warns of layers that could not
 /// take the level asked for.
@@ -26,8 +26,8 @@ fn known(inventory: &Inventory, module: &str) -> Result<()> {
     let stored = |item: &'_ Item| item.stored_as.trim_end_matches(".weight").to_owned();
     let items = inventory.items().iter();
     let names: Vec<_> = items.flat_map(|item| [item.name.clone(), stored(item)]).collect();
-    // A head that is tied to the embedding is no item of its own, and is never quantized.
-    if HEADS.contains(&module) || names.iter().any(|name| is_in(name, module)) {
+    // A head that is tied to the embedding is no item of its own.
+    if OUTPUT_HEADS.contains(&module) || names.iter().any(|name| is_in(name, module)) {
         return Ok(());
     }
     // Of a layer, here and in the file: embeddings and heads come first.
@@ -90,9 +90,6 @@ fn kind_of(item: &Item) -> String {
     };
     item.name.split('.').map(part).collect::<Vec<_>>().join(".")
 }
-
-/// Names of output heads, ours and those of checkpoints: skipped whether the model has one or not.
-const HEADS: [&str; 6] = ["classifier", "embed_out", "head", "lm_head", "output", "score"];
 
 #[cfg(test)]
 mod tests {

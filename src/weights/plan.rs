@@ -95,6 +95,14 @@ impl LoadPlan {
         }
     }
 
+    /// Whether an output head is left alone by its name, or as no list says otherwise: what a head that is
+    /// tied to the embedding goes by, which is no module of its own.
+    pub(super) fn skips_head(&self) -> bool {
+        self.skip_modules.as_ref().is_none_or(|modules| {
+            modules.iter().any(|module| OUTPUT_HEADS.contains(&module.as_str()))
+        })
+    }
+
     /// The blocks that a tensor with rows of `row` weights is already in and may stay in; Q8_0, which
     /// adds the least error, for those that nobody multiplies here.
     pub(super) fn kept_blocks(&self, stored: &Elements, row: usize) -> Option<Blocks> {
@@ -110,6 +118,11 @@ impl LoadPlan {
         }
     }
 }
+
+/// Names of output heads, ours and those of checkpoints: they can be skipped whether a model has such a
+/// module or not.
+pub(super) const OUTPUT_HEADS: [&str; 6] =
+    ["classifier", "embed_out", "head", "lm_head", "output", "score"];
 
 /// Whether a name is that of a module, or of what is in it.
 pub(super) fn is_in(name: &str, module: &str) -> bool {

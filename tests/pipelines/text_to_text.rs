@@ -167,9 +167,19 @@ fn long_texts_are_cut_and_reported_or_split_and_joined() {
     let error = pipeline.run_with(word, &split).unwrap_err();
     assert!(error.is_caller_error() && error.to_string().contains("word"), "{error}");
 
-    let (_folder, pipeline) = summarization("summarization-bart");
+    let (folder, pipeline) = summarization("summarization-bart");
     let error = pipeline.run_with(long.repeat(4), &short()).unwrap_err();
     assert!(error.is_caller_error() && error.to_string().contains("`truncation`"), "{error}");
+    // A tokenizer that allows more than the model has positions.
+    let file = folder.path().join("tokenizer_config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    config["model_max_length"] = 100_000.into();
+    fs::write(&file, config.to_string()).unwrap();
+    let pipeline = Pipeline::summarization(folder.path()).build().unwrap();
+    let report = TruncationReport::default();
+    let cut = cut.truncation_report(report.clone());
+    assert_eq!(pipeline.run_with(long.repeat(4), &cut).unwrap().len(), 1);
+    assert_eq!(report.inputs(), [0]);
 }
 
 #[test]

@@ -85,9 +85,25 @@ impl Decoder {
                 raw.origin().display()
             )));
         }
-        let embedding = weights.embedding("embed", config.vocab_size, config.hidden_size)?;
+        let embedding = Self::embedding(&config, &weights, "embed", purpose)?;
         let threads = Threads::new(options.threads)?;
         Ok((Self::of(config, &weights, embedding, threads, purpose)?, weights))
+    }
+
+    /// The table of vectors of that name, which may be the output head, too.
+    pub(in crate::models) fn embedding(
+        config: &DecoderConfig,
+        weights: &Weights,
+        name: &str,
+        purpose: Purpose,
+    ) -> Result<Embedding> {
+        let DecoderConfig { vocab_size, hidden_size, head, .. } = *config;
+        match (purpose, head) {
+            (Purpose::Logits, HeadWeights::TiedToEmbedding) => {
+                weights.tied_embedding(name, vocab_size, hidden_size)
+            }
+            _ => weights.embedding(name, vocab_size, hidden_size),
+        }
     }
 
     /// Reads a model with this config and this embedding from a scope of weights.

@@ -21,7 +21,7 @@ pub use traits::Seq2SeqLm;
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::models::decoder::{Decoder, Purpose};
-use crate::models::encoder::{EncoderConfig, TextEncoder};
+use crate::models::encoder::TextEncoder;
 use crate::models::heads::Encoder;
 use crate::models::memory::Memory;
 use crate::models::raw_config::RawConfig;
@@ -33,7 +33,7 @@ use crate::models::traits::{
 use crate::nn::cache::KvCache;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
-use crate::weights::{Embedding, Inventory, Weights};
+use crate::weights::{Inventory, Weights};
 use config::Words;
 
 /// An encoder-decoder: a half that reads, or hears, and a decoder that attends to what it has found.
@@ -97,16 +97,14 @@ impl EncoderDecoder {
         }
         let [read, written] = match words {
             Words::Own => {
-                let table = |weights: &Weights, vocab: usize, hidden: usize| {
-                    weights.embedding("embed.words", vocab, hidden)
-                };
+                let (vocab, hidden) = (encoder.vocab_size, encoder.hidden_size);
                 [
-                    table(&of_encoder, encoder.vocab_size, encoder.hidden_size)?,
-                    table(&of_decoder, decoder.vocab_size, decoder.hidden_size)?,
+                    of_encoder.embedding("embed.words", vocab, hidden)?,
+                    Decoder::embedding(&decoder, &of_decoder, "embed.words", purpose)?,
                 ]
             }
             Words::Shared => {
-                let table = shared_words(&weights, &encoder)?;
+                let table = Decoder::embedding(&decoder, &weights, "words", purpose)?;
                 [table.clone(), table]
             }
         };
@@ -141,15 +139,10 @@ impl EncoderDecoder {
             Words::Own => {
                 scope.embedding("embed.words", encoder.vocab_size, encoder.hidden_size)?
             }
-            Words::Shared => shared_words(&weights, &encoder)?,
+            Words::Shared => weights.embedding("words", encoder.vocab_size, encoder.hidden_size)?,
         };
         TextEncoder::of(encoder, &scope, words, Threads::new(options.threads)?)
     }
-}
-
-/// The table that serves both halves.
-fn shared_words(weights: &Weights, config: &EncoderConfig) -> Result<Embedding> {
-    weights.embedding("words", config.vocab_size, config.hidden_size)
 }
 
 impl<E: fmt::Debug + Send + Sync> Model for EncoderDecoder<E> {

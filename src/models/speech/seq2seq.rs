@@ -32,8 +32,9 @@ impl WhisperForConditionalGeneration {
         let weights = family.weights(files, options)?;
         let threads = Threads::new(options.threads)?;
         let (of_encoder, of_decoder) = (weights.scope("encoder"), weights.scope("decoder"));
-        let words = of_decoder.embedding("embed.words", decoder.vocab_size, decoder.hidden_size)?;
-        let decoder = Decoder::of(decoder, &of_decoder, words, threads.clone(), Purpose::Logits)?;
+        let purpose = Purpose::Logits;
+        let words = Decoder::embedding(&decoder, &of_decoder, "embed.words", purpose)?;
+        let decoder = Decoder::of(decoder, &of_decoder, words, threads.clone(), purpose)?;
         let encoder = ConvolutionalEncoder::load(encoder, &of_encoder, threads)?;
         Ok(Self::new(encoder, decoder, start_id, weights.inventory()))
     }
