@@ -119,3 +119,46 @@ fn what_is_no_transcript_is_an_error() {
     cancelled.cancel = Some(handle);
     assert!(matches!(service.transcribe(&recording(), &cancelled), Err(Error::Interrupted)));
 }
+
+#[cfg(feature = "audio")]
+#[test]
+fn the_pipeline_asks_a_service() {
+    use sconce::Pipeline;
+    use sconce::audio::Audio;
+    use sconce::pipeline::{AutomaticSpeechRecognitionOptions, ReturnTimestamps};
+
+    let server = Server::always(Reply::json(&json!({
+        "language": "english", "text": "Ask not.",
+        "segments": [{"start": 0.0, "end": 1.0, "text": " Ask not."}],
+        "words": [{"word": "Ask", "start": 0.0, "end": 0.4}, {"word": "not.", "start": 0.5, "end": 0.9}],
+    })));
+    let pipeline = Pipeline::automatic_speech_recognition(model(&server)).build().unwrap();
+    let asked = AutomaticSpeechRecognitionOptions::default;
+    let options = asked().return_timestamps(ReturnTimestamps::Segments).language("en");
+    let audio = Audio::new(vec![0.0; 1600], 16_000).unwrap();
+    let found = pipeline.run_with(audio, &options).unwrap();
+    assert_eq!((found.text.as_str(), found.segments[0].end), ("Ask not.", Some(1.0)));
+    let sent = String::from_utf8_lossy(&server.log()[0].body).into_owned();
+    for part in ["filename=\"audio.wav\"", "RIFF", "name=\"language\"\r\n\r\nen\r\n"] {
+        assert!(sent.contains(part), "{part}");
+    }
+    let kwargs = json!({"return_timestamps": "word"}).as_object().unwrap().clone();
+    let output =
+        Pipeline::from(pipeline.clone()).call(json!([[0.0, 0.1], [0.2, 0.3]]), kwargs).unwrap();
+    let record = json!({"text": "Ask not.", "chunks": [
+        {"text": " Ask", "timestamp": [0.0, 0.4]}, {"text": " not.", "timestamp": [0.5, 0.9]},
+    ]});
+    assert_eq!(output.json, json!([record.clone(), record]));
+    let before = server.log().len();
+    for (name, options) in [
+        ("chunk_length_s", asked().chunk_length_s(30.0)),
+        ("return_timestamps", asked().return_timestamps(ReturnTimestamps::Char)),
+    ] {
+        let error = pipeline.run_with("a.wav", &options).unwrap_err();
+        assert!(error.is_caller_error() && error.to_string().contains(name), "{error}");
+    }
+    assert!(pipeline.stream_segments("a.wav", &asked()).is_err());
+    assert!(pipeline.tokenizer().is_none() && pipeline.feature_extractor().is_none());
+    assert!(pipeline.whisper().is_none());
+    assert_eq!(server.log().len(), before);
+}
