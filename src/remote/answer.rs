@@ -110,6 +110,7 @@ impl Question {
     }
 
     pub(super) fn payload(&self, service: &Service, streamed: bool) -> Result<Json> {
+        self.answers()?;
         let settings = service.settings();
         let mut fields = Map::new();
         fields.insert("model".to_owned(), service.model().into());
