@@ -32,6 +32,8 @@ struct Case {
     calls: Vec<Call>,
     #[serde(default)]
     in_reasoning: bool,
+    #[serde(default)]
+    tools: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -96,7 +98,8 @@ fn merged(pieces: Vec<ResponsePiece>) -> Vec<ResponseEvent> {
 fn as_the_references() {
     let mut faults = Vec::new();
     for case in cases() {
-        let pieces = pieces(parser(case.format, case.in_reasoning), [case.text.as_str()]);
+        let parser = parser(case.format, case.in_reasoning).with_tools(case.tools);
+        let pieces = pieces(parser, [case.text.as_str()]);
         let found = response(&pieces);
         let same_calls = found.tool_calls.len() == case.calls.len()
             && found.tool_calls.iter().zip(&case.calls).all(|(found, call)| {

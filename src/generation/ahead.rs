@@ -6,7 +6,8 @@ use crate::generation::sequence::Sequence;
 use crate::models::Autoregressive;
 
 /// Lets the sequences at these places draft, those that have drafters, and decides how much of each draft
-/// is computed. Returns those whose drafter has failed, which are over.
+/// is computed. Returns those whose drafter has failed, which are over. So are those that were interrupted
+/// meanwhile.
 ///
 /// It waits until all prompts are computed: on a prompt's pass nothing but the last logits is wanted.
 pub(super) fn draft(
@@ -34,11 +35,20 @@ pub(super) fn draft(
     let (mut failed, mut drafted, mut offers) = (Vec::new(), Vec::new(), Vec::new());
     for &place in running {
         let sequence = &mut sequences[place];
+        if sequence.shadow.is_some() {
+            // What guides it would have to follow each draft.
+            continue;
+        }
         let Some(drafting) = &mut sequence.drafting else { continue };
         let tokens = sequence.tokens.as_slice();
+        let interruption = || Sequence::interruption_of(&sequence.cancel, &sequence.plan);
+        let checkpoint = || match interruption() {
+            Some(_) => Err(Error::Interrupted),
+            None => Ok(()),
+        };
         // The token after the draft comes in any case.
         let most = sequence.plan.room(tokens.len()).saturating_sub(1).min(longest);
-        match drafting.draft(tokens, &sequence.plan, most, (costs, rows)) {
+        match drafting.draft(tokens, &sequence.plan, most, (costs, rows), &checkpoint) {
             Ok(mut draft) => {
                 let is_unknown = |&id: &u32| id as usize >= vocab;
                 let known = draft.tokens.iter().position(is_unknown);
@@ -46,6 +56,9 @@ pub(super) fn draft(
                 offers.push(drafting.offer(&draft));
                 drafted.push(place);
                 sequence.draft = draft;
+            }
+            Err(Error::Interrupted) if interruption().is_some() => {
+                sequence.finish = interruption();
             }
             Err(error) => {
                 sequence.failed = true;

@@ -1,5 +1,6 @@
 //! Many prompts at once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,9 +12,11 @@ use crate::generation::cancel::CancelHandle;
 use crate::generation::config::GenerationConfig;
 use crate::generation::contrastive;
 use crate::generation::generated::Generated;
+use crate::generation::healing::{NO_TEXT_TO_HEAL, healed};
 use crate::generation::mode::GenerationMode;
 use crate::generation::plan::Plan;
 use crate::generation::sequence::Sequence;
+use crate::generation::shadow;
 use crate::generation::stepper::{Event, Stepper};
 use crate::models::{Autoregressive, CausalLm, Seq2SeqLm};
 use crate::nn::cache::KvCache;
@@ -52,10 +55,20 @@ pub fn generate_batch_until(
     config: &GenerationConfig,
     cancel: &CancelHandle,
 ) -> Result<Vec<Generated>> {
-    let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+    let healed = prompts.iter().map(|prompt| healed(model, tokenizer, prompt, config));
+    let healed = healed.collect::<Result<Vec<_>>>()?;
+    let prompts: Vec<&[u32]> = healed.iter().map(|prompt| &**prompt).collect();
     let plan = |number: usize| config.plan(prompts[number], model.limits(), tokenizer);
     let decoder: Arc<dyn Autoregressive> = model.clone();
-    continued(&decoder, model.new_cache(), &prompts, plan, config, cancel)
+    let cache = model.new_cache();
+    let mut answers = continued(&decoder, cache, &prompts, plan, config, cancel)?;
+    let each = config.sequences().max(1);
+    for (prompt, answers) in healed.into_iter().zip(answers.chunks_mut(each)) {
+        if let Cow::Owned(prompt) = prompt {
+            answers.iter_mut().for_each(|it| it.healed_prompt = Some(prompt.clone()));
+        }
+    }
+    Ok(answers)
 }
 
 /// As [`generate_batch_until`], for an encoder-decoder: reads each of `sources` once, and answers it with what
@@ -75,6 +88,9 @@ pub fn generate_seq2seq(
     if sources.is_empty() {
         return Ok(Vec::new());
     }
+    if config.token_healing == Some(true) {
+        return Err(Error::option("token_healing", NO_TEXT_TO_HEAL));
+    }
     let cache = model.encode(&TokenBatch::padded(sources, 0, PaddingSide::Right)?)?;
     let plan =
         |number: usize| config.plan_with_source(start, &sources[number], model.limits(), tokenizer);
@@ -91,6 +107,7 @@ fn continued(
     config: &GenerationConfig,
     cancel: &CancelHandle,
 ) -> Result<Vec<Generated>> {
+    config.warn_of_what_has_no_effect();
     let started = Instant::now();
     let seed = config.seed.unwrap_or_else(rand::random);
     let wanted = config.sequences().max(1);
@@ -151,13 +168,14 @@ pub fn complete(
             let rows: Vec<_> = (answers.len()..answers.len() + together.len()).collect();
             part.select_rows(&rows)?;
         }
-        together.iter_mut().for_each(|sequence| sequence.plan.bind(model, &part));
+        together.iter().try_for_each(|it| shadow::refuse_sources(&it.plan, &part))?;
         let is_first = answers.is_empty();
         answers.extend(match mode {
             GenerationMode::GreedySearch | GenerationMode::Sample => {
                 step_by_step(model, part, together, is_first)?
             }
             GenerationMode::ContrastiveSearch => {
+                together.iter_mut().for_each(|sequence| sequence.plan.bind(model, &part));
                 let (sequences, errors) = contrastive::run(&**model, part, together)?;
                 answers_of(sequences, errors)
             }
@@ -206,13 +224,15 @@ fn answers_of(
         let error = || errors.remove(&place).unwrap_or(Error::Interrupted);
         let finish_reason = sequence.finish_reason().ok_or_else(error)?;
         let timings = sequence.timings();
-        let tokens = sequence.answer;
+        let (tokens, outputs) = (sequence.answer, sequence.outputs);
         Ok(vec![Generated {
             tokens,
             finish_reason,
             timings,
             score: None,
             beam_indices: Vec::new(),
+            healed_prompt: None,
+            outputs,
         }])
     });
     answers.collect()

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::generation::config::GenerationConfig;
-use crate::generation::draft::PromptLookup;
+use crate::generation::draft::{DraftOptions, PromptLookup};
 use crate::generation::mode::Contrastive;
 use crate::generation::plan::Plan;
 use crate::generation::processors::{
@@ -65,7 +65,6 @@ impl GenerationConfig {
         limits: ModelLimits,
         tokenizer: Option<&Tokenizer>,
     ) -> Result<Plan> {
-        self.refuse_unsupported()?;
         let eos = self.eos();
         let length = self.length(prompt, limits)?;
         self.check_return_sequences()?;
@@ -91,10 +90,13 @@ impl GenerationConfig {
             },
             top_logprobs: self.top_logprobs.unwrap_or(0),
             lookup: self.lookup()?,
+            early_exit: self.early_exit()?,
             mode: self.mode(),
+            // As in transformers, beams are searched without contrasts.
+            dola: self.dola_layers.clone().filter(|_| beams.is_none()),
             beams,
-            dola: self.dola_layers.clone(),
             contrastive: self.contrastive()?,
+            outputs: self.outputs(),
         })
     }
 
@@ -175,6 +177,9 @@ impl GenerationConfig {
             (self.samples(), "do_sample"),
             (self.dola_layers.is_some(), "dola_layers"),
             (self.prompt_lookup_num_tokens.is_some(), "prompt_lookup_num_tokens"),
+            (self.assistant_early_exit.is_some(), "assistant_early_exit"),
+            (self.outputs().hidden_states, "output_hidden_states"),
+            (self.outputs().attentions, "output_attentions"),
             (self.mode().has_beams(), "num_beams"),
         ];
         if let Some((_, option)) = conflict.iter().find(|(is_set, _)| *is_set) {
@@ -194,6 +199,15 @@ impl GenerationConfig {
         let ngram = self.max_matching_ngram_size.unwrap_or(DEFAULT_NGRAM);
         PromptLookup::new(tokens, ngram)?;
         Ok(Some((tokens, ngram)))
+    }
+
+    /// How many of the model's first layers draft.
+    fn early_exit(&self) -> Result<Option<(usize, DraftOptions)>> {
+        let early = |layers| match layers {
+            0 => Err(Error::option("assistant_early_exit", "must be at least 1")),
+            layers => Ok((layers, DraftOptions::of(self)?)),
+        };
+        self.assistant_early_exit.map(early).transpose()
     }
 
     fn check_return_sequences(&self) -> Result<()> {

@@ -3,7 +3,6 @@
 mod json;
 mod schedule;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::ser::SerializeMap;
@@ -16,7 +15,7 @@ use crate::generation::dola::DolaLayers;
 use crate::generation::origin::Origin;
 use crate::generation::processors::Watermarking;
 use crate::source;
-use json::{UNSUPPORTED, WITHOUT_EFFECT, asks_for_nothing, normalized, parsed};
+use json::{no_option, normalized, parsed};
 
 pub use schedule::AssistantSchedule;
 
@@ -30,9 +29,6 @@ macro_rules! generation_config {
         #[non_exhaustive]
         pub struct GenerationConfig {
             $($(#[$doc])+ pub $name: Option<$kind>,)+
-            /// Options of transformers that are not implemented, if their value asks for something:
-            /// [`plan`](Self::plan) rejects them.
-            pub(super) unsupported: BTreeMap<&'static str, Value>,
             pub(super) origin: Origin<Self>,
         }
 
@@ -55,7 +51,6 @@ macro_rules! generation_config {
                 $(if over.$name.is_some() {
                     self.$name.clone_from(&over.$name);
                 })+
-                self.unsupported.extend(over.unsupported.clone());
                 self.origin.extend(&over.origin);
                 self
             }
@@ -64,10 +59,7 @@ macro_rules! generation_config {
             fn agrees(&self, other: &Self, option: &str) -> bool {
                 match option {
                     $(stringify!($name) => self.$name.is_some() && self.$name == other.$name,)+
-                    _ => {
-                        let value = self.unsupported.get(option);
-                        value.is_some() && value == other.unsupported.get(option)
-                    }
+                    _ => false,
                 }
             }
 
@@ -88,12 +80,7 @@ macro_rules! generation_config {
                             value => Some(parsed(name, &value)?),
                         };
                     })+
-                    _ => {
-                        let Some(name) = UNSUPPORTED.iter().find(|known| **known == name) else {
-                            return Ok(WITHOUT_EFFECT.iter().any(|&(known, _)| known == name));
-                        };
-                        self.unsupported.insert(name, value);
-                    }
+                    _ => return no_option(name, &value),
                 }
                 Ok(true)
             }
@@ -106,9 +93,6 @@ macro_rules! generation_config {
                 $(if let Some(value) = &self.$name {
                     map.serialize_entry(stringify!($name), value)?;
                 })+
-                for (name, value) in &self.unsupported {
-                    map.serialize_entry(name, value)?;
-                }
                 map.end()
             }
         }
@@ -314,6 +298,31 @@ generation_config! {
         /// The same for the tokens that it reads. Default: 10.
         target_lookbehind: usize,
 
+        /// Drafts with the model's own first so many layers: for models that were trained for it, as LayerSkip
+        /// does. The answer stays the same. (arXiv 2404.16710)
+        assistant_early_exit: usize,
+
+        // --- what comes out ---
+        /// Keeps [`StepOutput`](super::StepOutput)s as the four options below say, which have no effect
+        /// without it. Default: false.
+        return_dict_in_generate: bool = false,
+        /// Keeps what each token was chosen by ([`StepOutput::scores`](super::StepOutput::scores)).
+        /// Default: false.
+        output_scores: bool = false,
+        /// Keeps the logits of each step ([`StepOutput::logits`](super::StepOutput::logits)). Default: false.
+        output_logits: bool = false,
+        /// Keeps the hidden states of each step
+        /// ([`StepOutput::hidden_states`](super::StepOutput::hidden_states)). Default: false.
+        output_hidden_states: bool = false,
+        /// Keeps the attentions of each step ([`StepOutput::attentions`](super::StepOutput::attentions)).
+        /// Default: false.
+        output_attentions: bool = false,
+
+        // --- the prompt ---
+        /// Replaces the last token of the prompt by a longer one that begins like it, where the model finds
+        /// that much likelier: [`heal_tokens`](super::heal_tokens). Needs a tokenizer. Default: false.
+        token_healing: bool = false,
+
         // --- special tokens ---
         /// The ids, one or a list, that end the answer.
         eos_token_id: Vec<u32> = Vec::new(),
@@ -322,6 +331,9 @@ generation_config! {
         pad_token_id: u32,
         /// The id that begins a text. Generation itself does not use it.
         bos_token_id: u32,
+        /// The id that the decoder of an encoder-decoder begins with, in pipelines; an argument of
+        /// [`generate_seq2seq`](super::generate_seq2seq). Default: what the model's config says.
+        decoder_start_token_id: u32,
     }
 }
 
@@ -368,22 +380,11 @@ impl GenerationConfig {
         let mut config = Self::default();
         for (name, value) in json {
             if !config.set(name, value)? {
-                let known = Self::NAMES.iter().chain(UNSUPPORTED);
-                let reason = format!("there is no such option{}", did_you_mean(name, known));
+                let reason = format!("there is no such option{}", did_you_mean(name, Self::NAMES));
                 return Err(Error::option(name, reason));
             }
         }
         Ok(config)
-    }
-
-    /// An error for the first option that asks for something not implemented.
-    pub(super) fn refuse_unsupported(&self) -> Result<()> {
-        match self.unsupported.iter().find(|(name, value)| !asks_for_nothing(name, value)) {
-            None => Ok(()),
-            Some((name, value)) => {
-                Err(Error::option(*name, format!("{value} is not supported; leave it unset")))
-            }
-        }
     }
 
     /// The same options, remembered as those of a file.

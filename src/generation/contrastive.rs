@@ -1,6 +1,7 @@
 //! Contrastive search: likely tokens that are unlike what was said before (arXiv 2202.06417).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{DType, Tensor};
@@ -8,6 +9,7 @@ use candle_core::{DType, Tensor};
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::generation::distribution::Distribution;
+use crate::generation::outputs::StepOutput;
 use crate::generation::sampler::{Token, top_logprobs};
 use crate::generation::sequence::Sequence;
 use crate::generation::softmax::Softmax;
@@ -105,6 +107,7 @@ pub(super) fn run(
             let own = first..first + search.tried.len();
             let best = search.best(&states[own.clone()]);
             search.row = own.start + best;
+            search.sequence.outputs.extend(search.output());
             search.logits.clone_from(&logits[search.row]);
             search.said.push(unit(&states[search.row]));
             let token = search.tried.swap_remove(best);
@@ -129,11 +132,14 @@ struct Search {
     logits: Vec<f32>,
     row: usize,
     tried: Vec<Token>,
+    /// The logits after the processors, by which they were found.
+    processed: Vec<f32>,
 }
 
 impl Search {
     fn new(sequence: Sequence) -> Self {
-        Self { sequence, said: Vec::new(), logits: Vec::new(), row: 0, tried: Vec::new() }
+        let (logits, processed) = (Vec::new(), Vec::new());
+        Self { sequence, said: Vec::new(), logits, row: 0, tried: Vec::new(), processed }
     }
 
     /// Finds the likeliest tokens.
@@ -154,7 +160,19 @@ impl Search {
                 top_logprobs: top_logprobs(&self.logits, own, plan.top_logprobs),
             })
             .collect();
+        self.processed = processed;
         Ok(())
+    }
+
+    /// What is kept of the step, before it goes on.
+    fn output(&self) -> Option<StepOutput> {
+        let wanted = self.sequence.plan.outputs;
+        let kept = |logits: &[f32]| Arc::from(logits);
+        wanted.is_any().then(|| StepOutput {
+            scores: wanted.scores.then(|| kept(&self.processed)),
+            logits: wanted.logits.then(|| kept(&self.logits)),
+            ..StepOutput::default()
+        })
     }
 
     /// The place of the candidate that is likely and unlike what was said, by their hidden states; the

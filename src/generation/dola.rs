@@ -1,13 +1,10 @@
 //! DoLa: the logits of the last layer against those of an earlier one (arXiv 2309.03883).
 
-use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::generation::softmax::Softmax;
-use crate::models::{Autoregressive, Checkpoint, Depth, LogitsAt, TraceRequest};
-use crate::nn::cache::KvCache;
+use crate::models::{Autoregressive, Depth, LogitsAt, Trace, TraceRequest};
 
 /// The layers whose early logits DoLa contrasts the last ones with: of these the one whose distribution is
 /// furthest from the last. In JSON `"low"`, `"high"` or a list of numbers.
@@ -68,48 +65,66 @@ impl DolaLayers {
     }
 }
 
-/// A forward pass whose logits are contrasted in the rows that say with which layers.
-pub(super) fn forward(
-    model: &dyn Autoregressive,
-    batch: &TokenBatch,
-    cache: &mut KvCache,
-    at: LogitsAt,
-    checkpoint: &Checkpoint<'_>,
-    rows: &[Option<&DolaLayers>],
-) -> Result<Tensor> {
-    let depth = model.depth().ok_or_else(|| {
-        Error::option("dola_layers", "this model does not show its hidden states")
-    })?;
-    let candidates = |layers: &Option<&DolaLayers>| match layers {
+/// The early layers that the rows of a pass are contrasted with.
+#[derive(Debug)]
+pub(super) struct EarlyLayers(Vec<Vec<usize>>);
+
+/// Those of the rows that say with which.
+pub(super) fn layers<'a>(
+    rows: impl Iterator<Item = Option<&'a DolaLayers>>,
+    depth: Depth,
+) -> Result<EarlyLayers> {
+    let candidates = |layers: Option<&DolaLayers>| match layers {
         Some(layers) => layers.candidates(depth),
         None => Ok(Vec::new()),
     };
-    let rows = rows.iter().map(candidates).collect::<Result<Vec<_>>>()?;
-    let mut layers = rows.concat();
-    layers.sort_unstable();
-    layers.dedup();
-    let request = TraceRequest {
-        logits: at,
-        hidden_states: layers.clone(),
-        hidden_at: at,
-        attentions: false,
-        source_heads: Vec::new(),
-    };
-    let trace = model.trace_with(batch, cache, &request, checkpoint)?;
-    let values = |logits: &Tensor| logits.flatten_all()?.to_vec1::<f32>();
-    let early = trace.hidden_states.iter().map(|hidden| Ok(values(&model.early_exit(hidden)?)?));
-    let early = early.collect::<Result<Vec<_>>>()?;
-    let mut logits = values(&trace.logits)?;
-    let vocab = model.limits().vocab;
-    let each = logits.len() / rows.len().max(1);
-    for (number, logits) in logits.chunks_mut(vocab).enumerate() {
-        let tokens = number * vocab..(number + 1) * vocab;
-        let own = &rows[tokens.start / each];
-        let early = layers.iter().zip(&early).filter(|(layer, _)| own.contains(layer));
-        let early: Vec<_> = early.map(|(_, early)| &early[tokens.clone()]).collect();
-        contrast(logits, &early);
+    rows.map(candidates).collect::<Result<_>>().map(EarlyLayers)
+}
+
+impl EarlyLayers {
+    /// All of them, each once.
+    pub(super) fn all(&self) -> Vec<usize> {
+        let mut layers = self.0.concat();
+        layers.sort_unstable();
+        layers.dedup();
+        layers
     }
-    Ok(Tensor::from_vec(logits, trace.logits.shape(), &Device::Cpu)?)
+
+    /// Contrasts the logits of a pass, those of each row with its own layers. `trace` holds what `request`
+    /// says, their hidden states among it.
+    pub(super) fn contrast(
+        &self,
+        logits: &mut [f32],
+        vocab: usize,
+        model: &dyn Autoregressive,
+        trace: &Trace,
+        request: &TraceRequest,
+    ) -> Result<()> {
+        let layers = self.all();
+        let early = layers.iter().map(|layer| {
+            let place = request.hidden_states.iter().position(|number| number == layer);
+            let hidden = place.and_then(|place| trace.hidden_states.get(place));
+            let hidden = hidden.ok_or_else(|| Error::input("hidden states are missing"))?;
+            let early = match (request.hidden_at, request.logits) {
+                // Padding is on the left.
+                (LogitsAt::EveryToken, LogitsAt::LastToken) => {
+                    hidden.narrow(1, hidden.dim(1)? - 1, 1)?.contiguous()?
+                }
+                _ => hidden.clone(),
+            };
+            Ok(model.early_exit(&early)?.flatten_all()?.to_vec1::<f32>()?)
+        });
+        let early = early.collect::<Result<Vec<_>>>()?;
+        let each = logits.len() / self.0.len().max(1);
+        for (number, logits) in logits.chunks_mut(vocab).enumerate() {
+            let tokens = number * vocab..(number + 1) * vocab;
+            let own = &self.0[tokens.start / each];
+            let early = layers.iter().zip(&early).filter(|(layer, _)| own.contains(layer));
+            let early: Vec<_> = early.map(|(_, early)| &early[tokens.clone()]).collect();
+            contrast(logits, &early);
+        }
+        Ok(())
+    }
 }
 
 /// Replaces `logits` by their contrast with those of the early layer that is furthest from them, by the

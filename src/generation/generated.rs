@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::generation::outputs::StepOutput;
 use crate::generation::sampler::Token;
 use crate::generation::stop::FinishReason;
 use crate::generation::timings::Timings;
@@ -24,6 +25,13 @@ pub struct Generated {
     /// first; else empty (`beam_indices`, which in transformers count through the batch).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beam_indices: Vec<usize>,
+    /// With `token_healing`, the prompt as it was continued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healed_prompt: Option<Vec<u32>>,
+    /// What the step of each token has computed, if it was asked for
+    /// ([`OutputRequest`](super::OutputRequest)). No part of the JSON.
+    #[serde(skip)]
+    pub outputs: Vec<StepOutput>,
 }
 
 impl Generated {

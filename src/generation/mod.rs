@@ -39,9 +39,12 @@ mod draft;
 #[cfg(feature = "tokio")]
 mod futures;
 mod generated;
+mod healing;
 mod load;
 mod mode;
 mod origin;
+mod outputs;
+mod pass;
 mod plan;
 pub mod processors;
 mod random;
@@ -50,6 +53,7 @@ mod sampler;
 mod score;
 mod sequence;
 mod served;
+mod shadow;
 pub(crate) mod softmax;
 mod stepper;
 mod stop;
@@ -72,8 +76,11 @@ pub use draft::{CloneDrafter, Draft, DraftModel, Drafter, Drafting, PromptLookup
 #[cfg(feature = "tokio")]
 pub use futures::{AnswerStream, FutureStream};
 pub use generated::Generated;
+pub use healing::heal_tokens;
+pub(crate) use healing::{NO_TEXT_TO_HEAL, healed_text};
 pub(crate) use load::{TaskParams, TasksParams};
 pub use mode::GenerationMode;
+pub use outputs::{OutputRequest, StepOutput};
 pub use plan::Plan;
 pub use processors::{CloneProcessor, LogitsProcessor};
 pub use response::ResponseStream;

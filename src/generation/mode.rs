@@ -1,6 +1,7 @@
 //! How answers are found.
 
 use crate::generation::config::GenerationConfig;
+use crate::warning::warn;
 
 /// How answers are found: transformers' `GenerationMode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +47,29 @@ pub(super) struct Contrastive {
 }
 
 impl GenerationConfig {
+    /// Warns of options that have no effect beside others, once for a call.
+    pub(crate) fn warn_of_what_has_no_effect(&self) {
+        let kept = [
+            self.output_scores,
+            self.output_logits,
+            self.output_hidden_states,
+            self.output_attentions,
+        ];
+        if kept.contains(&Some(true)) && self.return_dict_in_generate != Some(true) {
+            warn("`output_scores` and its like have no effect without `return_dict_in_generate`");
+        }
+        let beside_beams = [
+            (self.prompt_lookup_num_tokens.is_some(), "prompt_lookup_num_tokens"),
+            (self.assistant_early_exit.is_some(), "assistant_early_exit"),
+            (self.dola_layers.is_some(), "dola_layers"),
+        ];
+        for (_, option) in
+            beside_beams.iter().filter(|(is_set, _)| *is_set && self.mode().has_beams())
+        {
+            warn(&format!("`{option}` has no effect with beams"));
+        }
+    }
+
     /// How these options find answers (`get_generation_mode`). Whether they contradict each other is
     /// for [`plan`](Self::plan) to say.
     #[must_use]

@@ -8,7 +8,9 @@ use crate::generation::beams::Constraint;
 use crate::generation::beams::options::BeamOptions;
 use crate::generation::distribution::Distribution;
 use crate::generation::dola::DolaLayers;
+use crate::generation::draft::DraftOptions;
 use crate::generation::mode::{Contrastive, GenerationMode};
+use crate::generation::outputs::OutputRequest;
 use crate::generation::processors::{
     ExponentialDecay, ForcedTokens, Guidance, LogitsProcessor, PrefixAllowedTokens, RemoveInvalid,
     Suppress,
@@ -64,6 +66,8 @@ pub struct Plan {
     /// Drafts are looked up in what was said: the most tokens of a draft, and of the n-gram that is looked
     /// for.
     pub(super) lookup: Option<(usize, usize)>,
+    /// Drafts are made by so many of the model's first layers.
+    pub(super) early_exit: Option<(usize, DraftOptions)>,
     pub(super) mode: GenerationMode,
     /// Set where several beams are followed.
     pub(super) beams: Option<BeamOptions>,
@@ -71,6 +75,8 @@ pub struct Plan {
     pub(super) dola: Option<DolaLayers>,
     /// Tokens are chosen by what comes after them, too.
     pub(super) contrastive: Option<Contrastive>,
+    /// What is kept of each step.
+    pub(super) outputs: OutputRequest,
 }
 
 impl Plan {
@@ -95,10 +101,12 @@ impl Plan {
             stop,
             top_logprobs: 0,
             lookup: None,
+            early_exit: None,
             mode: GenerationMode::GreedySearch,
             beams: None,
             dola: None,
             contrastive: None,
+            outputs: OutputRequest::default(),
         }
     }
 
@@ -190,6 +198,13 @@ impl Plan {
     #[must_use]
     pub fn with_top_logprobs(mut self, count: usize) -> Self {
         self.top_logprobs = count;
+        self
+    }
+
+    /// Keeps results of each step beside its token: [`Generated::outputs`](super::Generated::outputs).
+    #[must_use]
+    pub fn with_outputs(mut self, outputs: OutputRequest) -> Self {
+        self.outputs = outputs;
         self
     }
 
@@ -403,6 +418,21 @@ impl Plan {
             if let Some(guidance) = processor.downcast_mut::<Guidance>() {
                 guidance.bind(model, cache);
             }
+        }
+    }
+
+    /// The guidance whose logits are computed beside those of the answer.
+    pub(super) fn guidance(&self) -> Option<&Guidance> {
+        let mut guidance = self.processors.iter().filter_map(|it| it.downcast_ref::<Guidance>());
+        guidance.find(|guidance| guidance.is_unbound())
+    }
+
+    /// Gives the guidance the next logits after the negative prompt.
+    pub(super) fn guide_away_from(&mut self, logits: &[f32]) {
+        let mut guidance =
+            self.processors.iter_mut().filter_map(|it| it.downcast_mut::<Guidance>());
+        if let Some(guidance) = guidance.find(|guidance| guidance.is_unbound()) {
+            guidance.give(logits);
         }
     }
 

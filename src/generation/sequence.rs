@@ -1,10 +1,16 @@
 //! One answer in the making.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::generation::cancel::CancelHandle;
-use crate::generation::draft::{Draft, Drafting, PromptLookup};
+use crate::generation::draft::{Draft, DraftModel, Drafting, PromptLookup};
+use crate::generation::outputs::{RowPlace, StepOutput};
+use crate::generation::pass::Passed;
 use crate::generation::plan::Plan;
 use crate::generation::sampler::Token;
+use crate::generation::shadow::Shadow;
 use crate::generation::stop::FinishReason;
 use crate::generation::timings::Timings;
 use crate::models::Autoregressive;
@@ -35,6 +41,10 @@ pub struct Sequence {
     pub(super) draft: Draft,
     /// How many tokens of the draft are computed.
     pub(super) drafted: usize,
+    /// What the step of each token has computed, if the plan asks for it.
+    pub(super) outputs: Vec<StepOutput>,
+    /// What a guided answer is guided away from.
+    pub(super) shadow: Option<Shadow>,
 }
 
 impl Sequence {
@@ -45,7 +55,8 @@ impl Sequence {
     /// When the plan was made for a prompt of another length.
     pub fn new(prompt: &[u32], plan: Plan) -> Result<Self> {
         check(&plan, prompt.len())?;
-        let lookup = plan.lookup.map(|(tokens, ngram)| PromptLookup::new(tokens, ngram));
+        let lookup = plan.lookup.filter(|_| plan.early_exit.is_none());
+        let lookup = lookup.map(|(tokens, ngram)| PromptLookup::new(tokens, ngram));
         Ok(Self {
             tokens: prompt.to_vec(),
             answer: Vec::new(),
@@ -59,6 +70,8 @@ impl Sequence {
             drafting: lookup.transpose()?.map(Drafting::from),
             draft: Draft::default(),
             drafted: 0,
+            outputs: Vec::new(),
+            shadow: None,
         })
     }
 
@@ -69,6 +82,15 @@ impl Sequence {
     pub fn with_drafter(mut self, drafter: impl Into<Drafting>) -> Self {
         self.drafting = Some(drafter.into());
         self
+    }
+
+    /// Drafts with the first layers of `model`, if the options say so and it drafts by nothing else.
+    pub(super) fn draft_by_early_exit(&mut self, model: &dyn Autoregressive) -> Result<()> {
+        if let (Some((layers, options)), None) = (self.plan.early_exit, &self.drafting) {
+            let drafter = DraftModel::of_first_layers(model, layers, options)?;
+            self.drafting = Some(drafter.into());
+        }
+        Ok(())
     }
 
     /// Ends with `handle` instead of one of its own.
@@ -132,9 +154,42 @@ impl Sequence {
     }
 
     fn choose(&mut self, logits: &mut [f32]) -> Result<Token> {
+        let wanted = self.plan.outputs;
+        let own = wanted.logits.then(|| Arc::from(&*logits));
         let token = self.plan.next(&self.tokens, logits)?;
+        if wanted.is_any() {
+            let scores = wanted.scores.then(|| Arc::from(&*logits));
+            self.outputs.push(StepOutput { logits: own, scores, ..StepOutput::default() });
+        }
         self.accept(token.clone())?;
         Ok(token)
+    }
+
+    /// Adds what a pass has recorded to the steps that have come of it; `own` says where in its logits the
+    /// row's are.
+    pub(super) fn record(
+        &mut self,
+        passed: &Passed,
+        place: RowPlace,
+        own: Range<usize>,
+    ) -> Result<()> {
+        let wanted = self.plan.outputs;
+        // The first step has read all that was not drafted, every other one a token of the draft.
+        let first = place.new - self.drafted;
+        let chosen = self.tokens.len() - place.before - first;
+        let steps = chosen.min(self.outputs.len());
+        let known = self.outputs.len() - steps;
+        for (step, output) in self.outputs[known..].iter_mut().enumerate() {
+            let read = if step == 0 { 0..first } else { first + step - 1..first + step };
+            if let Some(trace) = &passed.trace {
+                output.record(wanted, trace, place, read)?;
+            }
+            if let (true, Some(logits)) = (wanted.logits, &passed.own_logits) {
+                let start = own.start + step * passed.vocab;
+                output.logits = Some(Arc::from(&logits[start..start + passed.vocab]));
+            }
+        }
+        Ok(())
     }
 
     /// Adds a token, which may be the last.
@@ -186,6 +241,7 @@ impl Sequence {
     pub(super) fn take_back(&mut self, count: usize) {
         self.tokens.truncate(self.tokens.len() - count);
         self.answer.truncate(self.answer.len() - count);
+        self.outputs.truncate(self.answer.len());
         self.timings.generated_tokens -= count;
         self.computed = self.computed.min(self.tokens.len());
         self.finish = None;
@@ -193,10 +249,15 @@ impl Sequence {
 
     /// What ends it before its next token, be it in the middle of a pass.
     pub(super) fn interruption(&self) -> Option<FinishReason> {
-        if self.cancel.is_cancelled() {
+        Self::interruption_of(&self.cancel, &self.plan)
+    }
+
+    /// The same, of one with this handle and this plan.
+    pub(super) fn interruption_of(cancel: &CancelHandle, plan: &Plan) -> Option<FinishReason> {
+        if cancel.is_cancelled() {
             return Some(FinishReason::Cancelled);
         }
-        self.plan.is_late().then_some(FinishReason::Time)
+        plan.is_late().then_some(FinishReason::Time)
     }
 
     /// The prompt and everything generated so far.
@@ -215,6 +276,14 @@ impl Sequence {
     #[must_use]
     pub fn answer(&self) -> &[Token] {
         &self.answer
+    }
+
+    /// What the step of each generated token has computed: what the plan asks for
+    /// ([`Plan::with_outputs`]), or nothing. Of a [`Stepper`](super::Stepper)'s sequences; a loop of your own
+    /// knows hidden states and attentions itself.
+    #[must_use]
+    pub fn outputs(&self) -> &[StepOutput] {
+        &self.outputs
     }
 
     /// How it is continued.

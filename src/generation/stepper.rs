@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::{D, Tensor};
-
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::generation::ahead;
-use crate::generation::dola;
 use crate::generation::draft::Costs;
+use crate::generation::outputs::RowPlace;
+use crate::generation::pass::{Passed, Wants, pass};
 use crate::generation::plan::Plan;
 use crate::generation::sampler::Token;
 use crate::generation::sequence::Sequence;
+use crate::generation::shadow::{self, Shadow};
 use crate::generation::stop::FinishReason;
 use crate::models::{Autoregressive, LogitsAt};
 use crate::nn::cache::KvCache;
@@ -95,6 +95,7 @@ impl Stepper {
         mut cache: KvCache,
         mut sequences: Vec<Sequence>,
     ) -> Result<Self> {
+        sequences.iter().try_for_each(|it| shadow::refuse_sources(&it.plan, &cache))?;
         let computed: Vec<_> = sequences.iter().map(|sequence| sequence.computed).collect();
         let is_new = cache.rows() == 0;
         let found = if is_new { vec![0; computed.len()] } else { cache.row_lengths() };
@@ -103,13 +104,30 @@ impl Stepper {
             return Err(Error::input(reason));
         }
         sequences.iter().try_for_each(|sequence| sequence.plan.refuse_beams())?;
-        sequences.iter_mut().for_each(|sequence| sequence.plan.bind(&model, &cache));
+        sequences.iter_mut().try_for_each(|sequence| sequence.draft_by_early_exit(&*model))?;
         let mut rows = 0;
         for place in 0..sequences.len() {
             let prompt = sequences[place].tokens();
             let shares = is_new && place > 0 && sequences[place - 1].tokens() == prompt;
             rows += usize::from(!shares);
             sequences[place].row = rows - 1;
+        }
+        let mut shadows = 0;
+        for place in 0..sequences.len() {
+            let (before, after) = sequences.split_at_mut(place);
+            let sequence = &mut after[0];
+            sequence.shadow =
+                Shadow::of(&sequence.plan, &sequence.tokens[..sequence.plan.prompt_tokens()]);
+            let Some(shadow) = &mut sequence.shadow else { continue };
+            let neighbour = before.last().filter(|last| is_new && last.row == sequence.row);
+            let neighbour = neighbour.and_then(|last| last.shadow.as_ref());
+            shadows += usize::from(!neighbour.is_some_and(|other| other.is_like(shadow)));
+            shadow.row = rows + shadows - 1;
+        }
+        if !is_new && shadows > 0 {
+            let mut empty = cache.emptied();
+            empty.extend_rows((0..shadows).map(|_| &[][..]));
+            cache.admit(empty)?;
         }
         cache.reserve(sequences.iter().map(|sequence| sequence.plan.slots()).max().unwrap_or(0));
         Ok(Self { model, cache, sequences, costs: Costs::default() })
@@ -135,7 +153,8 @@ impl Stepper {
         if running.is_empty() {
             return Ok(events);
         }
-        let logits = match self.pass(&running) {
+        let before: Vec<_> = self.sequences.iter().map(|sequence| sequence.computed).collect();
+        let mut passed = match self.pass(&running) {
             Err(Error::Interrupted) if interrupted(&self.sequences, &running) => {
                 for &place in &running {
                     self.sequences[place].timings.record(started.elapsed(), 0);
@@ -143,23 +162,30 @@ impl Stepper {
                 events.extend(self.end(Sequence::interruption));
                 return Ok(events);
             }
-            logits => logits?,
+            passed => passed?,
         };
-        // For each row those after each of its tokens, or after the last alone.
-        let (each, vocab) = (logits.elem_count() / logits.dim(0)?, logits.dim(D::Minus1)?);
-        let mut logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
+        let Passed { each, vocab, longest_before, .. } = passed;
         let mut lengths = self.cache.row_lengths();
         for (number, &sequence) in running.iter().enumerate() {
             let row = self.sequences[sequence].row;
             let next = running.get(number + 1).map(|&next| self.sequences[next].row);
             let advancing = &mut self.sequences[sequence];
+            let new = advancing.tokens.len() - before[sequence] + advancing.drafted;
+            let place = RowPlace { row, before: before[sequence], longest_before, new };
             // Padding is on the left.
-            let start = (row + 1) * each - (advancing.drafted + 1) * vocab;
-            let logits = &mut logits[start..(row + 1) * each];
+            let own = (row + 1) * each - (advancing.drafted + 1) * vocab..(row + 1) * each;
+            if let Some(shadow) = &mut advancing.shadow {
+                shadow.note_computed(advancing.answer.len());
+                let end = (shadow.row + 1) * each;
+                let last = end - vocab..end;
+                advancing.plan.guide_away_from(&passed.logits[last]);
+            }
+            let logits = &mut passed.logits[own.clone()];
             let tokens = match next == Some(row) {
                 true => advancing.advance_through(logits.to_vec().chunks_mut(vocab)),
                 false => advancing.advance_through(logits.chunks_mut(vocab)),
             };
+            advancing.record(&passed, place, own)?;
             lengths[row] = advancing.computed;
             let count = tokens.iter().filter(|token| token.is_ok()).count();
             advancing.timings.record(started.elapsed(), count);
@@ -204,6 +230,7 @@ impl Stepper {
         self.cache.admit(other.cache)?;
         for sequence in &mut other.sequences {
             sequence.row += rows;
+            sequence.shadow.iter_mut().for_each(|shadow| shadow.row += rows);
         }
         self.sequences.append(&mut other.sequences);
         Ok(())
@@ -221,7 +248,8 @@ impl Stepper {
         let forked = self.sequences.get(sequence).ok_or_else(|| {
             Error::input(format!("no sequence {sequence} in a stepper of {count}"))
         })?;
-        let forked = forked.clone().with_plan(plan)?;
+        let mut forked = forked.clone().with_plan(plan)?;
+        forked.shadow = forked.shadow.filter(|_| forked.plan.guidance().is_some());
         self.sequences.push(forked);
         Ok(count)
     }
@@ -242,7 +270,7 @@ impl Stepper {
     /// not over it can go on in another stepper, which computes it anew.
     pub fn remove(&mut self, sequence: usize) -> Option<Sequence> {
         let removed = (sequence < self.sequences.len()).then(|| self.sequences.remove(sequence));
-        removed.map(|sequence| Sequence { computed: 0, ..sequence })
+        removed.map(|sequence| Sequence { computed: 0, shadow: None, ..sequence })
     }
 
     /// Takes the last `count` tokens of a sequence back, for one whose caller has not seen them.
@@ -257,7 +285,16 @@ impl Stepper {
         }
     }
 
-    /// The cache. Rows of sequences that are over leave it with the next step.
+    /// Leaves the row of one sequence in the cache, the tokens of which are all that was computed.
+    pub(super) fn keep_row_of(&mut self, sequence: usize) {
+        let row = self.sequences[sequence].row;
+        if self.cache.rows() > 1 && self.cache.select_rows(&[row]).is_err() {
+            self.cache.clear();
+        }
+    }
+
+    /// The cache. Rows of sequences that are over leave it with the next step. Behind those of the sequences
+    /// are the rows of what guided ones are guided away from.
     #[must_use]
     pub fn cache(&self) -> &KvCache {
         &self.cache
@@ -279,8 +316,8 @@ impl Stepper {
         ended.collect()
     }
 
-    /// Logits of the next token, `(rows, vocab)` in f32, of the sequences at these places.
-    fn pass(&mut self, running: &[usize]) -> Result<Tensor> {
+    /// A pass of the sequences at these places, and of the tokens that they have drafted.
+    fn pass(&mut self, running: &[usize]) -> Result<Passed> {
         let batch = self.batch(running)?;
         let Self { model, cache, sequences, costs } = self;
         let checkpoint = || match interrupted(sequences, running) {
@@ -290,20 +327,18 @@ impl Stepper {
         let drafted: usize = running.iter().map(|&place| sequences[place].drafted).sum();
         let at = if drafted > 0 { LogitsAt::EveryToken } else { LogitsAt::LastToken };
         let started = Instant::now();
-        let mut dola = vec![None; batch.rows()];
+        let mut wants = vec![Wants::default(); batch.rows()];
         for &place in running {
-            dola[sequences[place].row] = sequences[place].plan.dola.as_ref();
+            let Sequence { row, plan, .. } = &sequences[place];
+            wants[*row] = wants[*row].with(plan);
         }
-        let logits = match dola.iter().any(Option::is_some) {
-            true => dola::forward(&**model, &batch, cache, at, &checkpoint, &dola)?,
-            false => model.forward_with(&batch, cache, at, &checkpoint)?,
-        };
+        let passed = pass(&**model, &batch, cache, at, &checkpoint, &wants)?;
         let mut computed = running.iter().map(|&place| &sequences[place]);
         let drafts = computed.clone().any(|sequence| sequence.drafting.is_some());
         if drafts && computed.all(Sequence::is_at_its_last) {
             costs.record(running.len() + drafted, started.elapsed().as_secs_f64());
         }
-        Ok(logits)
+        Ok(passed)
     }
 
     /// Lets the sequences draft that have drafters, unless keys depend on how long a row is.
@@ -317,8 +352,12 @@ impl Stepper {
         if longest > 0 && model.reusable(cache, tokens, tokens + 1 + longest) < tokens {
             running.iter().for_each(|&place| sequences[place].drafted = 0);
         }
+        let interrupted = running.iter().filter_map(|&sequence| {
+            Some(Event::Finished { sequence, reason: sequences[sequence].finish? })
+        });
         let failed = failed.into_iter();
-        failed.map(|(sequence, error)| Event::Failed { sequence, error }).collect()
+        let failed = failed.map(|(sequence, error)| Event::Failed { sequence, error });
+        failed.chain(interrupted).collect()
     }
 
     /// What is not computed yet, in the order of the cache's rows: those of the sequences at these
@@ -335,6 +374,19 @@ impl Stepper {
                 tokens.push(sequence.pending());
             }
             rows.push(kept.len() - 1);
+        }
+        // Behind them what they are guided away from; shared as long.
+        let own = kept.len();
+        for &place in running {
+            let Sequence { answer, shadow, .. } = &mut self.sequences[place];
+            let Some(shadow) = shadow else { continue };
+            let shares = kept.len() > own && kept.last() == Some(&shadow.row) && answer.is_empty();
+            let pending = shadow.pending(answer.iter().map(|token| token.id));
+            if !shares {
+                kept.push(shadow.row);
+                tokens.push(pending);
+            }
+            shadow.row = kept.len() - 1;
         }
         if self.cache.rows() > 0 && !kept.iter().copied().eq(0..self.cache.rows()) {
             self.cache.select_rows(&kept)?;

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::generation::cancel::CancelHandle;
 use crate::generation::config::GenerationConfig;
 use crate::generation::draft::Drafting;
+use crate::generation::healing::healed;
 use crate::generation::processors::LogitsProcessor;
 use crate::generation::sampler::Token;
 use crate::generation::sequence::Sequence;
@@ -49,6 +50,8 @@ pub fn generate_from(
     config: &GenerationConfig,
 ) -> Result<TokenStream> {
     refuse_several(config)?;
+    healed(model, None, prompt, config)?;
+    config.warn_of_what_has_no_effect();
     let mut sequence = Sequence::new(prompt, config.plan(prompt, model.limits(), None)?)?;
     sequence.reuse(&**model, &mut cache, cached)?;
     TokenStream::new(model.clone(), cache, sequence)
@@ -142,6 +145,7 @@ impl TokenStream {
     #[must_use]
     pub fn into_parts(mut self) -> (KvCache, Vec<u32>) {
         self.forget_ahead();
+        self.stepper.keep_row_of(0);
         let tokens = self.tokens().to_vec();
         (self.stepper.cache, tokens)
     }
@@ -149,6 +153,7 @@ impl TokenStream {
     /// Ends the stream and takes its cache, in whose place another is left.
     pub(crate) fn replace_cache(&mut self, empty: KvCache) -> KvCache {
         self.end();
+        self.stepper.keep_row_of(0);
         mem::replace(&mut self.stepper.cache, empty)
     }
 

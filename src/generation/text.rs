@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::generation::cancel::CancelHandle;
 use crate::generation::config::GenerationConfig;
+use crate::generation::healing::{healed, healed_text};
 use crate::generation::sequence::Sequence;
 use crate::generation::served::ServedAnswer;
 use crate::generation::stop::FinishReason;
@@ -17,7 +18,8 @@ use crate::nn::cache::KvCache;
 use crate::tokenizer::chat::{ResponseEvent, ResponsePiece};
 use crate::tokenizer::{DecodeStream, Tokenizer};
 
-/// Continues `prompt` as text without special tokens.
+/// Continues `prompt` as text without special tokens. With `token_healing` the text begins with what the last
+/// token of the prompt has become beyond what it was.
 ///
 /// # Errors
 ///
@@ -30,10 +32,13 @@ pub fn generate_text(
     config: &GenerationConfig,
 ) -> Result<TextStream> {
     refuse_several(config)?;
-    let plan = config.plan(prompt, model.limits(), Some(tokenizer))?;
-    let sequence = Sequence::new(prompt, plan)?;
+    config.warn_of_what_has_no_effect();
+    let healed = healed(model, Some(tokenizer), prompt, config)?;
+    let plan = config.plan(&healed, model.limits(), Some(tokenizer))?;
+    let sequence = Sequence::new(&healed, plan)?;
     let tokens = TokenStream::new(model.clone(), model.new_cache(), sequence)?;
-    TextStream::new(tokens, tokenizer.decode_stream(true))
+    let text = TextStream::new(tokens, tokenizer.decode_stream(true))?;
+    Ok(text.beginning_with(healed_text(tokenizer, prompt, &healed)?))
 }
 
 /// The text of an answer, in pieces of whole characters, as they become complete. An error ends the
@@ -87,6 +92,14 @@ impl TextStream {
     #[must_use]
     pub fn served(answer: impl ServedAnswer + 'static) -> Self {
         Self { source: Source::Served(Box::new(answer)), over: false }
+    }
+
+    /// Gives this text first: what healing has added to the prompt.
+    pub(crate) fn beginning_with(mut self, text: String) -> Self {
+        if let Source::Tokens(tokens) = &mut self.source {
+            tokens.pieces.held = text;
+        }
+        self
     }
 
     /// Ends the text where the stop string begins that ends the answer; see [`TextPieces::trim`]. A service

@@ -1,6 +1,7 @@
 //! The traits of models: of all models, of text models, and of models that generate.
 
 use std::fmt;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
@@ -132,6 +133,24 @@ pub trait Autoregressive: TextModel {
     ) -> Result<Trace> {
         let _ = (batch, cache, request, checkpoint);
         Err(Error::unsupported("this model records no traces"))
+    }
+
+    /// Does work on no more threads than the model may compute on
+    /// ([`LoadOptions::threads`](crate::LoadOptions::threads)): what is done to its logits, with rayon or our
+    /// kernels.
+    fn on_threads(&self, work: &mut (dyn FnMut() + Send)) {
+        work();
+    }
+
+    /// The model that the first so many layers are, with the final norm and the head behind them, for drafts
+    /// by an early exit. It shares the weights.
+    ///
+    /// # Errors
+    ///
+    /// When there are not more layers than that, for 0, for an encoder-decoder, and for a model that cannot.
+    fn first_layers(&self, layers: usize) -> Result<Arc<dyn CausalLm>> {
+        let _ = layers;
+        Err(Error::unsupported("this model has no early exits"))
     }
 
     /// How many layers there are; `None` for a model without traces.

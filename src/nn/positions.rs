@@ -41,7 +41,7 @@ pub enum AbsolutePositions {
 }
 
 /// Vectors by position, loaded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct PositionTable {
     config: AbsolutePositions,
     /// `None` where vectors are computed.

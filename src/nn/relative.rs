@@ -86,7 +86,7 @@ pub struct DisentangledConfig {
 }
 
 /// What the layers of a model share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum SharedRelative {
     /// Tables that layers name by number.
     Buckets(Vec<BucketTable>),
@@ -99,7 +99,7 @@ pub(crate) enum SharedRelative {
 }
 
 /// A number for each head and bucket of distances.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct BucketTable {
     /// `(buckets, heads)`.
     numbers: Embedding,

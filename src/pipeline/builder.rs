@@ -1,7 +1,6 @@
 //! One builder for every task.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use candle_core::Device;
 
@@ -14,14 +13,17 @@ use crate::source::ModelSource;
 pub struct PipelineBuilder<T> {
     source: ModelSource,
     options: LoadOptions,
-    task: PhantomData<fn() -> T>,
+    /// What is done to the loaded pipeline.
+    then: Vec<Box<Then<T>>>,
 }
+
+type Then<T> = dyn FnOnce(T, &LoadOptions) -> Result<T> + Send + Sync;
 
 impl<T: TaskPipeline> PipelineBuilder<T> {
     /// A pipeline of the model in `source`, with default options.
     #[must_use]
     pub fn new(source: impl Into<ModelSource>) -> Self {
-        Self { source: source.into(), options: LoadOptions::default(), task: PhantomData }
+        Self { source: source.into(), options: LoadOptions::default(), then: Vec::new() }
     }
 
     /// Replaces all options.
@@ -73,6 +75,15 @@ impl<T: TaskPipeline> PipelineBuilder<T> {
         self
     }
 
+    /// Does something to the pipeline once it is loaded.
+    pub(super) fn then(
+        mut self,
+        then: impl FnOnce(T, &LoadOptions) -> Result<T> + Send + Sync + 'static,
+    ) -> Self {
+        self.then.push(Box::new(then));
+        self
+    }
+
     /// Downloads missing files, and loads model and tokenizer.
     ///
     /// # Errors
@@ -80,7 +91,8 @@ impl<T: TaskPipeline> PipelineBuilder<T> {
     /// When the source cannot be opened, a file is missing or broken, or the model cannot do the
     /// task.
     pub fn build(self) -> Result<T> {
-        T::from_files(&self.source.open()?, &self.options)
+        let pipeline = T::from_files(&self.source.open()?, &self.options)?;
+        self.then.into_iter().try_fold(pipeline, |pipeline, then| then(pipeline, &self.options))
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Mirrors `pipelines/text_generation.py` of transformers 4.57.
 
+mod assistant;
+mod drafted;
 mod options;
 mod output;
 mod prepare;
@@ -28,6 +30,7 @@ use crate::models::{AutoModel, CausalLm};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
+use assistant::Assistant;
 
 /// Continues a text or a chat with a decoder-only language model, here or at a
 /// [service](crate::source::remote).
@@ -61,6 +64,8 @@ struct Local {
     defaults: GenerationConfig,
     /// Goes before every text, unless the call says otherwise.
     prefix: String,
+    /// Drafts the answers.
+    assistant: Option<Assistant>,
 }
 
 impl TextGenerationPipeline {
@@ -90,7 +95,8 @@ impl TextGenerationPipeline {
     #[must_use]
     pub fn from_parts(model: Arc<dyn CausalLm>, tokenizer: Tokenizer) -> Self {
         let defaults = own_defaults(&GenerationConfig::from_tokenizer(&tokenizer));
-        Local { model, tokenizer, defaults, prefix: String::new() }.into()
+        let prefix = String::new();
+        Local { model, tokenizer, defaults, prefix, assistant: None }.into()
     }
 
     /// The model, for sharing or inspection.
@@ -142,7 +148,8 @@ impl Local {
         let stored = GenerationConfig::from_files(files, &tokenizer)?;
         let task = TaskParams::read(files, "text-generation")?;
         let defaults = own_defaults(&stored).overlaid(&task.generation);
-        Ok(Self { model, tokenizer, defaults, prefix: task.prefix.unwrap_or_default() })
+        let prefix = task.prefix.unwrap_or_default();
+        Ok(Self { model, tokenizer, defaults, prefix, assistant: None })
     }
 
     /// The call's options over the pipeline's.
@@ -169,6 +176,9 @@ impl Local {
         }
         if let Some(sampler) = &options.sampler {
             plan = plan.with_sampler(sampler.clone());
+        }
+        for constraint in &options.constraints {
+            plan = plan.with_constraint(constraint.clone())?;
         }
         for processor in &options.logits_processor {
             plan = plan.with_processor(processor.clone());

@@ -17,7 +17,7 @@ pub use output::WrittenText;
 pub use tasks::{SummarizationPipeline, Text2TextGenerationPipeline, TranslationPipeline};
 
 use crate::error::{Error, Result};
-use crate::generation::{GenerationConfig, Plan, TasksParams};
+use crate::generation::{GenerationConfig, NO_TEXT_TO_HEAL, Plan, TasksParams};
 use crate::models::{AutoModel, Seq2SeqLm};
 use crate::options::LoadOptions;
 use crate::pipeline::arguments;
@@ -125,6 +125,10 @@ impl TextToText {
     /// The call's options over the pipeline's.
     fn config(&self, options: &TextToTextOptions) -> Result<GenerationConfig> {
         let mut config = self.defaults.clone().overlaid(&options.generation);
+        if config.token_healing == Some(true) {
+            return Err(Error::option("token_healing", NO_TEXT_TO_HEAL));
+        }
+        config.warn_of_what_has_no_effect();
         if let (Some(new), Some(_), None) = (
             config.max_new_tokens,
             options.generation.max_length,
@@ -151,8 +155,8 @@ impl TextToText {
     }
 
     /// What the decoder begins with.
-    fn start(&self, config: &GenerationConfig, options: &TextToTextOptions) -> Result<u32> {
-        let start = options.decoder_start_token_id.or_else(|| self.model.start_id());
+    fn start(&self, config: &GenerationConfig) -> Result<u32> {
+        let start = config.decoder_start_token_id.or_else(|| self.model.start_id());
         start.or(config.bos_token_id).ok_or_else(|| {
             let reason = "the model names no token to begin with: set it";
             Error::option("decoder_start_token_id", reason)

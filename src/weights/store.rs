@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::fingerprint::fingerprint;
 use crate::source::mapped::MappedFile;
 use crate::weights::elements::Elements;
 
@@ -45,6 +46,9 @@ pub(super) struct StoredTensor<'a> {
     pub(super) range: Range<usize>,
 }
 
+/// Bytes of a tensor that are looked at in each place.
+const SAMPLED: usize = 32;
+
 impl Store {
     /// What the files themselves say they hold.
     pub(super) fn of_files(
@@ -79,6 +83,19 @@ impl Store {
         let shard = self.lacking.get(name)?;
         let index = self.origin.display();
         Some(Error::malformed(shard, format!("lacks tensor {name:?}, which {index} says it holds")))
+    }
+
+    /// A number that tells the values of the tensors from others, of a few bytes of each: of its beginning,
+    /// its end and two places between.
+    pub(super) fn sample(&self) -> u64 {
+        self.tensors.iter().fold(0, |hash, (name, entry)| {
+            let bytes = self.files[entry.file].bytes().get(entry.range.clone()).unwrap_or_default();
+            let last = bytes.len().saturating_sub(SAMPLED);
+            let places = (0..4).map(|place| last / 3 * place).chain([last]);
+            places.fold(fingerprint(hash, name.as_bytes()), |hash, place| {
+                fingerprint(hash, &bytes[place..bytes.len().min(place + SAMPLED)])
+            })
+        })
     }
 
     /// Whether no weight has been rounded to fewer bits than f32's.

@@ -54,6 +54,11 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// A number that tells the values of the weights in the files from others, of a sample of their bytes.
+    pub(crate) fn sample(&self) -> u64 {
+        self.store.sample()
+    }
+
     /// Opens the weights of a source: the tensors of a GGUF file, or else `model.safetensors`, or
     /// else `pytorch_model.bin`. The latter two may be whole, or in shards listed by an index file.
     ///

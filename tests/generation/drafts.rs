@@ -106,6 +106,47 @@ fn assisted_as_transformers() {
     }
 }
 
+#[derive(Deserialize)]
+struct EarlyExit {
+    model: String,
+    layers: usize,
+    prompt: Vec<u32>,
+    generated: Vec<u32>,
+    passes: usize,
+}
+
+/// The first layers draft what transformers lets them draft, or the passes would differ.
+#[test]
+fn early_exits_as_transformers() {
+    let text = std::fs::read(golden("drafts/early_exit.json")).unwrap();
+    let cases: Vec<EarlyExit> = serde_json::from_slice(&text).unwrap();
+    assert_eq!(cases.len(), 12);
+    for case in cases {
+        let model = tiny(&case.model, &LoadOptions::default());
+        let config = GenerationConfig::default()
+            .max_new_tokens(40)
+            .eos_token_id(vec![7])
+            .num_assistant_tokens(5)
+            .assistant_confidence_threshold(0.0);
+        let early = DraftModel::early_exit(&*model, case.layers, &config).unwrap();
+        let drafted =
+            sequence(&model, &case.prompt, &config).with_drafter(Drafting::from(early).whole());
+        let (sequences, steps) = run(&model, vec![drafted]);
+        assert_eq!(sequences[0].generated(), case.generated, "{}", case.model);
+        assert_eq!(steps, case.passes, "{} {:?}", case.model, case.prompt);
+        // As an option it drafts as far as it pays.
+        let option = config.assistant_early_exit(case.layers);
+        let (sequences, _) = run(&model, vec![sequence(&model, &case.prompt, &option)]);
+        assert_eq!(sequences[0].generated(), case.generated);
+    }
+    let model = tiny("llama-tiny", &LoadOptions::default());
+    for layers in [0, 99] {
+        let config = GenerationConfig::default().assistant_early_exit(layers);
+        let error = generate(&model, &[5], &config).unwrap_err().to_string();
+        assert!(error.contains("assistant_early_exit"), "{error}");
+    }
+}
+
 /// Quantized weights round the numbers they are multiplied with, so the least difference grows: a pass with a
 /// draft must round as a pass without.
 #[test]

@@ -5,7 +5,10 @@
 mod beams;
 mod contrasts;
 mod drafts;
+mod guidance;
+mod outputs;
 mod processors;
+mod properties;
 mod score;
 mod stepper;
 mod table;
@@ -17,8 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sconce::generation::{
-    CancelHandle, DropGuard, FinishReason, GenerationConfig, LogitsProcessor, TokenStream,
-    generate, generate_batch_until,
+    CancelHandle, DraftModel, Drafting, DropGuard, FinishReason, GenerationConfig, LogitsProcessor,
+    Sequence, TokenStream, complete, generate, generate_batch, generate_batch_until,
 };
 use sconce::models::{
     AutoModel, Autoregressive, CausalLm, Checkpoint, LogitsAt, Model, ModelLimits, TextModel,
@@ -136,6 +139,7 @@ fn what_makes_no_sense_is_refused() {
         ("watermarking_config", json!({"ngram_len": 5, "keys": []})),
         ("max_new_token", json!(5)),
         ("constraints", json!([])),
+        ("assistant_early_exit", json!(0)),
     ] {
         refused(option, json!({option: value}));
     }
@@ -341,6 +345,102 @@ fn all_answers_of_a_batch_end_within_512_tokens_of_their_prompts() {
     // And what comes after is not begun.
     let answers = generate_batch_until(&model, None, &prompts, &config, &handle).unwrap();
     assert_eq!((answers.len(), counting.pieces()), (2, 3));
+}
+
+/// The draft model reads the prompt when the first token has come.
+#[test]
+fn a_draft_model_is_given_up_while_it_reads_the_prompt() {
+    let handle = CancelHandle::default();
+    let cancelling = handle.clone();
+    let small = Counting::new(move || cancelling.cancel());
+    let assistant: Arc<dyn CausalLm> = Arc::clone(&small) as _;
+    let config = GenerationConfig::default();
+    let drafter = DraftModel::new(&assistant, &*small.model, &config).unwrap();
+    let stream = generate(&small.model, &prompt(6000), &config).unwrap();
+    let drafting = Drafting::from(drafter).whole();
+    let mut stream = stream.with_drafter(drafting).with_cancel_handle(handle);
+    assert_eq!((stream.by_ref().count(), small.pieces()), (1, 3));
+    assert_eq!(stream.finish_reason(), Some(FinishReason::Cancelled));
+}
+
+/// A model of the same shapes is told apart by its numbers.
+#[test]
+fn a_cache_of_other_weights_is_refused() {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/llama-tiny");
+    let open = |folder: &std::path::Path| {
+        AutoModel::open::<dyn CausalLm>(folder, &LoadOptions::default()).unwrap()
+    };
+    let changed = |by: u8| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(golden.join("config.json"), folder.path().join("config.json")).unwrap();
+        let mut weights = fs::read(golden.join("model.safetensors")).unwrap();
+        let last = weights.len() - 2; // within the last number of the last tensor
+        weights[last] ^= by;
+        fs::write(folder.path().join("model.safetensors"), weights).unwrap();
+        folder
+    };
+    let model = open(&golden);
+    let mut cache = model.new_cache();
+    let batch = TokenBatch::single(&[5, 6, 7]).unwrap();
+    model.forward(&batch, &mut cache, LogitsAt::LastToken).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    cache.save(file.path()).unwrap();
+    let (same, other) = (changed(0), changed(1));
+    let mut restored = open(same.path()).new_cache();
+    restored.load(file.path()).unwrap();
+    assert_eq!(restored.tokens(), 3);
+    let error = open(other.path()).new_cache().load(file.path()).unwrap_err();
+    assert!(error.to_string().contains("another model"), "{error}");
+}
+
+/// Takes note of the threads that it may have.
+#[derive(Debug, Clone)]
+struct CountsThreads(Arc<AtomicUsize>);
+
+impl LogitsProcessor for CountsThreads {
+    fn process(&mut self, _tokens: &[u32], _logits: &mut [f32]) -> sconce::Result<()> {
+        self.0.fetch_max(rayon::current_num_threads(), Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// What is done to the rows of beams keeps to the threads of the model, too.
+#[test]
+fn beams_keep_to_the_threads_of_the_model() {
+    for threads in [1, 3] {
+        let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/llama-tiny");
+        let options = LoadOptions::default().threads(threads);
+        let model = AutoModel::open::<dyn CausalLm>(golden, &options).unwrap();
+        let config = GenerationConfig::default().num_beams(2).max_new_tokens(2);
+        let found = Arc::new(AtomicUsize::new(0));
+        let plan = config.plan(&[5, 6], model.limits(), None).unwrap();
+        let plan = plan.with_processor(Box::new(CountsThreads(Arc::clone(&found))));
+        let decoder: Arc<dyn Autoregressive> = model.clone();
+        complete(&decoder, &model.new_cache(), [Sequence::new(&[5, 6], plan)]).unwrap();
+        assert_eq!(found.load(Ordering::SeqCst), threads);
+    }
+}
+
+/// As in transformers, beams are plain beams, whatever else would draft or contrast.
+#[test]
+fn beams_are_searched_without_drafts() {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/llama-tiny");
+    let model = AutoModel::open::<dyn CausalLm>(golden, &LoadOptions::default()).unwrap();
+    let beams = GenerationConfig::default().num_beams(3).max_new_tokens(8);
+    let ids = |config: &GenerationConfig| {
+        let answers = generate_batch(&model, None, &[vec![5, 6, 5, 6, 5]], config).unwrap();
+        assert_eq!(answers[0].timings.drafted_tokens, 0);
+        answers[0].ids()
+    };
+    let plain = ids(&beams);
+    for more in [
+        json!({"prompt_lookup_num_tokens": 4}),
+        json!({"assistant_early_exit": 1}),
+        json!({"dola_layers": "low"}),
+    ] {
+        let config = beams.clone().overlaid(&GenerationConfig::from_json(&more).unwrap());
+        assert_eq!(ids(&config), plain, "{more}");
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use sconce::Result;
 use sconce::generation::processors::{
     Dry, DynamicTemperature, EpsilonCutoff, EtaCutoff, FrequencyPresencePenalty, Guidance, MinP,
-    PrefixAllowedTokens, SynthId, SynthIdConfig, Temperature, TopH, TopK, TopNSigma, TopP, Typical,
-    Watermark, WatermarkDetector, WatermarkingConfig, Xtc,
+    PrefixAllowedTokens, SynthId, SynthIdConfig, SynthIdDetector, Temperature, TopH, TopK,
+    TopNSigma, TopP, Typical, Watermark, WatermarkDetector, WatermarkingConfig, Xtc,
 };
 use sconce::generation::{
     Distribution, GenerationConfig, LogitsProcessor, Multinomial, Plan, Sampler, generate,
@@ -456,4 +456,28 @@ proptest! {
         let mut sampler = Multinomial::seeded(tokens.len() as u64);
         prop_assert!(logits[sampler.sample(&distribution).unwrap()].is_finite());
     }
+}
+
+#[derive(Deserialize)]
+struct Suspect {
+    tokens: Vec<u32>,
+    probability: f64,
+}
+
+#[test]
+fn synth_id_is_detected_as_by_transformers() {
+    let folder =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/synthid-detector-tiny");
+    let cases: Vec<Suspect> =
+        serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+    let detector = SynthIdDetector::open(folder).unwrap().eos_token_id(7);
+    let (mut low, mut high) = (0, 0);
+    for Suspect { tokens, probability } in cases {
+        let found = detector.detect(&tokens).unwrap();
+        assert!((found - probability).abs() < 1e-5, "{tokens:?}: {found}, not {probability}");
+        low += usize::from(probability < 0.3);
+        high += usize::from(probability > 0.3);
+    }
+    assert!(low > 5 && high > 5, "{low} {high}");
+    assert!(detector.detect(&[1, 2, 3]).is_err());
 }

@@ -5,7 +5,7 @@
 
 `lookup.json`: candidates of `PromptLookupCandidateGenerator`. `assisted.json`: greedy answers of checkpoints beside
 this file with prompt lookup and with an assistant, and how many forward passes of the model they took, that of the
-first token included. The assistant's
+first token included. `early_exit.json`: the same with the first layers of the model itself. The assistant's
 confidence threshold stays as it is set (with scikit-learn transformers would adapt it).
 """
 
@@ -130,6 +130,32 @@ def assisted():
                 }
 
 
+def early_exits():
+    """As `assisted`, with the model's own first layers as the assistant; passes of all layers count."""
+    for name, layers in [("llama-tiny", 1), ("mistral-tiny", 1), ("gemma2-tiny", 2)]:
+        model = load(name)
+        whole = model.config.num_hidden_layers
+        config = model.generation_config
+        config.num_assistant_tokens = 5
+        config.num_assistant_tokens_schedule = "constant"
+        config.assistant_confidence_threshold = 0.0
+        expected = json.loads((HERE / name / "expected.json").read_text())
+        for prompt in [row for case in expected["cases"] if case.get("greedy") for row in case["rows"]][:4]:
+            passes = 0
+
+            def count(*_):
+                nonlocal passes
+                passes += model.config.num_hidden_layers == whole
+
+            plain, _ = answer(model, prompt)
+            begun = prompt + plain[:1]
+            hook = model.register_forward_hook(count)
+            ids, _ = answer(model, begun, assistant_early_exit=layers, max_new_tokens=NEW_TOKENS - 1)
+            hook.remove()
+            assert plain[1:] == ids, name
+            yield {"model": name, "layers": layers, "prompt": prompt, "generated": plain, "passes": 1 + passes}
+
+
 def write(name, cases):
     OUT.mkdir(exist_ok=True)
     lines = ",\n".join(json.dumps(case) for case in cases)
@@ -140,3 +166,4 @@ EOS = []
 write("lookup.json", lookups())
 EOS = [7]
 write("assisted.json", assisted())
+write("early_exit.json", early_exits())

@@ -66,11 +66,14 @@ class Parser:
         self.vocab = tokenizer.vocab
 
 
+MARKERS = ["[TOOL_CALLS]", "<think>", "</think>", "[THINK]", "[/THINK]", "<tool_call>", "</tool_call>"]
+
+
 class Markers:
     """Stands in for a tokenizer: every marker is a token."""
 
     def __init__(self):
-        self.vocab = {name: i for i, name in enumerate(["[TOOL_CALLS]", "<think>", "</think>", "[THINK]", "[/THINK]"])}
+        self.vocab = {name: i for i, name in enumerate(MARKERS)}
 
     def encode(self, text, **kwargs):
         return [0]
@@ -106,10 +109,11 @@ class Quiet:
 
 def parsers():
     records = ["ChatCompletionRequest", "DeltaFunctionCall", "DeltaMessage", "DeltaToolCall", "ExtractedToolCallInformation"]
-    records += ["FunctionCall", "ToolCall", "ResponsesRequest"]
+    records += ["FunctionCall", "ToolCall", "ResponsesRequest", "ChatCompletionToolsParam"]
     stand_in("vllm.entrypoints.openai.protocol", **{name: type(name, (Record,), {}) for name in records})
     stand_in("vllm.entrypoints.chat_utils", make_tool_call_id=lambda: "made up")
-    stand_in("vllm.entrypoints.openai.tool_parsers.abstract_tool_parser", ToolParser=Parser)
+    manager = type("ToolParserManager", (), {"register_module": staticmethod(lambda *args, **kwargs: lambda kind: kind)})
+    stand_in("vllm.entrypoints.openai.tool_parsers.abstract_tool_parser", ToolParser=Parser, ToolParserManager=manager)
     helpers = ["extract_intermediate_diff", "find_common_prefix", "is_complete_json", "partial_json_loads"]
     stand_in("vllm.entrypoints.openai.tool_parsers.utils", **dict.fromkeys(helpers))
     stand_in("vllm.logger", init_logger=lambda name: Quiet())
@@ -130,6 +134,7 @@ def parsers():
         "phi4": load(tools / "phi4mini_tool_parser.py").Phi4MiniJsonToolParser(Markers()),
         "mistral": load(tools / "mistral_tool_parser.py").MistralToolParser(Markers()),
         "mistral 11": load(tools / "mistral_tool_parser.py").MistralToolParser(MistralTokens()),
+        "qwen3 coder": load(tools / "qwen3coder_tool_parser.py").Qwen3CoderToolParser(Markers()),
         "think": load(root / "reasoning/qwen3_reasoning_parser.py").Qwen3ReasoningParser(Markers()),
         "think opened": load(root / "reasoning/deepseek_r1_reasoning_parser.py").DeepSeekR1ReasoningParser(Markers()),
     }
@@ -192,6 +197,19 @@ OF_VLLM = [
         # Content before a call becomes part of its name there, and a second call is lost.
         '[TOOL_CALLS]get_current_weather{"city": "Dallas", "state": "TX"}',
     ]),
+    ("qwen3-coder", "qwen3 coder", [
+        "Just text.",
+        "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n<parameter=days>\n3\n</parameter>\n</function>\n</tool_call>",
+        "Let me look.\n<tool_call>\n<function=unknown>\n<parameter=x>\n3\n</parameter>\n<parameter=y>\nnull\n</parameter>\n</function>\n</tool_call>",
+        "<tool_call>\n<function=get_time>\n</function>\n</tool_call>",
+        "<tool_call><function=get_weather><parameter=city>Köln</parameter><parameter=ratio>0.50</parameter></function></tool_call>\n<tool_call>\n<function=get_time>\n<parameter=exact>\nTrue\n</parameter>\n</function>\n</tool_call>",
+        "<tool_call>\n<function=write>\n<parameter=text>\n\n  if a < b:\n    print('x')\n\n</parameter>\n<parameter=lines>\n[1, 2, {\"a\": null}]\n</parameter>\n<parameter=options>\n{'mode': 'w', 'n': True}\n</parameter>\n</function>\n</tool_call>",
+        "<tool_call>\n<function=get_weather>\n<parameter=days>\nmany\n</parameter>\n<parameter=ratio>\n2.0\n</parameter>\n<parameter=city>\n42\n</parameter>\n<parameter=exact>\nyes\n</parameter>\n</function>\n</tool_call>",
+        # Without the end of a parameter, and of the block.
+        "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n<parameter=days>\n3\n</parameter>\n</function>\n</tool_call>",
+        "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n</function>",
+        "<tool_call>\n<function=write>\n<parameter=either>\n(1, 'a')\n</parameter>\n</function>\n</tool_call>",
+    ]),
     ("hermes", "think", [
         "<think>\nabc\n</think>\n\nxyz",
         "<think>abc</think>",
@@ -201,6 +219,24 @@ OF_VLLM = [
     ]),
     ("deepseek", "think opened", ["abc</think>xyz", "abc\n</think>\n\nxyz", "still thinking", "<think>abc</think>xyz"]),
 ]
+
+
+def function(name, **types):
+    properties = {name: {"type": kind} for name, kind in types.items()}
+    return {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": properties}}}
+
+
+TOOLS = [
+    function("get_weather", city="string", days="integer", ratio="number", exact="boolean"),
+    function("get_time", exact="bool"),
+    function("write", text="string", lines="array", options="object", either=["string", "null"]),
+]
+
+
+def request():
+    """TOOLS as vLLM hands them over."""
+    tools = [Record(type=tool["type"], function=Record(**tool["function"])) for tool in TOOLS]
+    return Record(tools=tools)
 
 
 def of_vllm():
@@ -214,9 +250,11 @@ def of_vllm():
                 # Where the answer repeats the opening marker, it has not begun in reasoning.
                 case["in_reasoning"] &= not answer.startswith("<think>")
             else:
-                found = known[parser].extract_tool_calls(answer, None)
+                with_tools = parser == "qwen3 coder"
+                found = known[parser].extract_tool_calls(answer, request() if with_tools else None)
                 calls = [{"name": c.function.name, "arguments": json.loads(c.function.arguments)} for c in found.tool_calls]
                 case |= {"content": found.content, "reasoning": None, "calls": calls}
+                case |= {"tools": TOOLS} if with_tools else {}
             yield case
 
 

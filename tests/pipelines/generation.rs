@@ -3,7 +3,10 @@
 use std::fs;
 
 use sconce::Result;
-use sconce::generation::{CancelHandle, GenerationConfig, LogitsProcessor, StoppingCriterion};
+use sconce::generation::{
+    CancelHandle, ForcedWords, GenerationConfig, LogitsProcessor, PhrasalConstraint,
+    StoppingCriterion, heal_tokens,
+};
 use sconce::models::{AutoModel, CausalLm};
 use sconce::pipeline::{
     Generated, GeneratedOutput, LongGeneration, Pipeline, Prompt, TextGenerationOptions,
@@ -177,4 +180,94 @@ fn options_and_outputs_are_json_and_back() {
         assert_eq!(serde_json::to_value(&read).unwrap(), record);
     }
     assert!(serde_json::from_value::<Generated>(Value::Null).is_err());
+}
+
+/// Drafts change no answer: those of a model with the same tokenizer, of one with another, and of a builder.
+#[test]
+fn a_draft_model_changes_nothing() -> Result<()> {
+    let (folder, pipeline) = text_generation();
+    let goldens = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let small = |name: &str| Pipeline::text_generation(goldens.join(name)).build();
+    let by = |small: TextGenerationPipeline| -> Result<TextGenerationPipeline> {
+        let (model, tokenizer) = (small.model()?.clone(), small.tokenizer()?.clone());
+        pipeline.clone().with_assistant(model, tokenizer)
+    };
+    let builder = Pipeline::text_generation(folder.path());
+    let drafted = [
+        by(pipeline.clone())?,
+        by(small("llama-tiny")?)?,
+        by(small("gpt2-tiny")?)?,
+        builder.assistant_model(goldens.join("llama-tiny")).build()?,
+    ];
+    for options in [greedy(), sampling(), beams()] {
+        let expected = pipeline.run_batch(PROMPTS, &options)?;
+        for drafted in &drafted {
+            assert_eq!(drafted.run_batch(PROMPTS, &options.clone().batch_size(3))?, expected);
+        }
+    }
+    // What a model guesses of itself is right. How much it guesses is a matter of time.
+    let with_details = greedy().details(true);
+    let details = drafted[0].run_with(PROMPTS[1], &with_details)?.remove(0).details.unwrap();
+    assert_eq!(details.timings.accepted_tokens, details.timings.drafted_tokens);
+    let streamed = drafted[1].stream_text_with(PROMPTS[0], &sampling())?.into_text()?;
+    assert_eq!(streamed, pipeline.stream_text_with(PROMPTS[0], &sampling())?.into_text()?);
+    Ok(())
+}
+
+#[test]
+fn constraints_and_outputs_are_options() -> Result<()> {
+    let (_folder, pipeline) = text_generation();
+    let ids = |options: &TextGenerationOptions| -> Result<Vec<u32>> {
+        let options = options.clone().return_tensors(true);
+        match pipeline.run_with("The cat sat", &options)?.remove(0).output {
+            GeneratedOutput::TokenIds(ids) => Ok(ids),
+            other => panic!("{other:?}"),
+        }
+    };
+    let phrase = PhrasalConstraint::new(&[40, 41])?;
+    let found = ids(&beams().with_constraint(phrase.clone()))?;
+    assert!(found.windows(2).any(|ids| ids == [40, 41]));
+    let forced =
+        GenerationConfig::default().force_words_ids(vec![ForcedWords::Phrase(vec![40, 41])]);
+    let mut options = beams();
+    options.generation = options.generation.overlaid(&forced);
+    assert_eq!(ids(&options)?, found);
+    assert!(ids(&greedy().with_constraint(phrase)).unwrap_err().to_string().contains("num_beams"));
+
+    let mut options = greedy().details(true);
+    options.generation =
+        options.generation.return_dict_in_generate(true).output_hidden_states(true);
+    let details = pipeline.run_with("The cat sat", &options)?.remove(0).details.unwrap();
+    assert_eq!(details.outputs.len(), details.tokens.len());
+    assert!(!details.outputs[0].hidden_states.is_empty());
+    Ok(())
+}
+
+/// The prompt is cut off by its own text, so that the answer begins with what its last token has become.
+#[test]
+fn a_healed_prompt_shows_what_it_has_become() -> Result<()> {
+    let (_folder, pipeline) = text_generation();
+    let (tokenizer, model) = (pipeline.tokenizer()?, pipeline.model()?);
+    let mut changed = 0;
+    for prompt in ["It w", "The c", "A do", "hello wor", "one, t", "x,i", "an e", "He"] {
+        let mut options = greedy();
+        options.generation = options.generation.token_healing(true);
+        let ids = tokenizer.encode(prompt)?.ids;
+        let healed = heal_tokens(model, tokenizer, &ids)?;
+        changed += usize::from(healed != ids);
+        let answer = pipeline.run_with(prompt, &options.clone().return_tensors(true))?.remove(0);
+        let GeneratedOutput::TokenIds(all) = answer.output else { panic!("ids were asked for") };
+        assert!(all.starts_with(&healed));
+        let text = tokenizer.decode(&all, true)?;
+        let expected: String = text.chars().skip(prompt.chars().count()).collect();
+        let options = options.return_full_text(false).clean_up_tokenization_spaces(false);
+        let found = pipeline.run_with(prompt, &options)?.remove(0);
+        assert_eq!(found.text().unwrap(), expected);
+        // Where a character is cut off by the prompt's end, its pieces are told apart.
+        if !tokenizer.decode(&healed, true)?.ends_with(char::REPLACEMENT_CHARACTER) {
+            assert_eq!(pipeline.stream_text_with(prompt, &options)?.into_text()?, expected);
+        }
+    }
+    assert!(changed > 0);
+    Ok(())
 }

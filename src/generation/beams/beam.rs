@@ -1,13 +1,16 @@
 //! One beam.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::candidates::Candidate;
 use super::history::History;
 use super::progress::Progress;
 use crate::error::Result;
+use crate::generation::outputs::StepOutput;
 use crate::generation::plan::Plan;
 use crate::generation::sampler::{Token, top_logprobs};
+use crate::generation::shadow::Shadow;
 use crate::generation::softmax::Softmax;
 use crate::generation::stop::{FinishReason, StopRules};
 
@@ -24,6 +27,8 @@ pub(super) struct Beam {
     pub(super) last: Option<usize>,
     /// The row of the cache that holds its tokens, but for the last, and then its logits.
     pub(super) row: usize,
+    /// If it is guided, what it is guided away from.
+    pub(super) shadow: Option<Shadow>,
     /// With constraints, how far it has come.
     pub(super) progress: Option<Progress>,
     /// What its last token fulfils of the stop rules.
@@ -43,6 +48,8 @@ pub(super) struct Survivor {
 pub(super) struct Scores<'a> {
     /// As the model has them.
     pub(super) model: Vec<&'a [f32]>,
+    /// What the step of each beam has computed, if it is kept, but for the scores.
+    pub(super) outputs: Vec<Option<&'a StepOutput>>,
     /// After the processors.
     pub(super) processed: Vec<Cow<'a, [f32]>>,
     /// The number of the group's first beam among those of the prompt.
@@ -68,7 +75,9 @@ impl Scores<'_> {
                 wanted => top_logprobs(model, Softmax::of(model), wanted),
             },
         };
-        history.push(beams[beam].last, token, self.first + beam)
+        let scores = beams[beam].plan.outputs.scores.then(|| Arc::from(&*self.processed[beam]));
+        let output = self.outputs[beam].map(|output| StepOutput { scores, ..output.clone() });
+        history.push(beams[beam].last, token, output, self.first + beam)
     }
 }
 

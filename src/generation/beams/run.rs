@@ -1,14 +1,18 @@
 //! The searches of many prompts, computed together.
 
+use std::iter;
+use std::sync::Arc;
 use std::time::Instant;
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 
 use super::candidates::log_softmax;
 use super::search::Search;
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::generation::generated::Generated;
+use crate::generation::outputs::{RowPlace, StepOutput};
+use crate::generation::pass::{Passed, Wants, pass};
 use crate::generation::sequence::Sequence;
 use crate::generation::stop::FinishReason;
 use crate::models::{Autoregressive, LogitsAt};
@@ -42,15 +46,24 @@ pub(in crate::generation) fn run(
         if running.is_empty() {
             break;
         }
-        let (mut kept, mut tokens) = (Vec::new(), Vec::new());
+        let (mut rows, mut tokens, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         for search in &mut running {
-            for (row, next) in search.rows(kept.len()) {
-                kept.push(row);
+            let first = rows.len();
+            for (row, next) in search.rows(first) {
+                rows.push(row);
+                tokens.push(next);
+            }
+            counts.push(rows.len() - first);
+        }
+        let own = rows.len();
+        for search in &mut running {
+            for (row, next) in search.shadow_rows(rows.len()) {
+                rows.push(row);
                 tokens.push(next);
             }
         }
-        if cache.rows() > 0 && !kept.iter().copied().eq(0..cache.rows()) {
-            cache.select_rows(&kept)?;
+        if cache.rows() > 0 && !rows.iter().copied().eq(0..cache.rows()) {
+            cache.select_rows(&rows)?;
         }
         let batch = TokenBatch::padded(&tokens, 0, PaddingSide::Left)?;
         let are_interrupted =
@@ -59,8 +72,15 @@ pub(in crate::generation) fn run(
             true => Err(Error::Interrupted),
             false => Ok(()),
         };
-        let logits = match model.forward_with(&batch, &mut cache, LogitsAt::LastToken, &checkpoint)
-        {
+        let wants = running.iter().zip(counts);
+        let wants = wants.flat_map(|(search, count)| {
+            iter::repeat_n(Wants::default().with(search.plan()), count)
+        });
+        let guiding = iter::repeat_n(Wants::default(), rows.len() - own);
+        let wants: Vec<_> = wants.chain(guiding).collect();
+        let before = cache.row_lengths();
+        let at = LogitsAt::LastToken;
+        let mut passed = match pass(model, &batch, &mut cache, at, &checkpoint, &wants) {
             Err(Error::Interrupted) if are_interrupted(&running) => {
                 for search in running {
                     search.record(started.elapsed(), 0);
@@ -68,15 +88,42 @@ pub(in crate::generation) fn run(
                 }
                 break;
             }
-            logits => logits?,
+            passed => passed?,
         };
-        let (_, vocab) = logits.dims2()?;
-        let mut logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
-        log_softmax(&mut logits, vocab);
-        running.into_par_iter().for_each(|search| {
-            search.step(&logits, vocab);
-            search.record(started.elapsed(), 1);
+        let outputs = kept(&passed, &wants, &before, &tokens)?;
+        let Passed { logits, vocab, .. } = &mut passed;
+        model.on_threads(&mut || {
+            log_softmax(logits, *vocab);
+            running.par_iter_mut().for_each(|search| {
+                search.step(logits, *vocab, &outputs);
+                search.record(started.elapsed(), 1);
+            });
         });
     }
     Ok(searches.into_iter().map(Search::answers).collect())
+}
+
+/// What is kept of the step of each row, but for its scores; nothing where no row asks for anything.
+fn kept(
+    passed: &Passed,
+    wants: &[Wants<'_>],
+    before: &[usize],
+    tokens: &[Vec<u32>],
+) -> Result<Vec<StepOutput>> {
+    if !wants.iter().any(|wants| wants.outputs.is_any()) {
+        return Ok(Vec::new());
+    }
+    let rows = wants.iter().zip(tokens).enumerate().map(|(row, (wants, tokens))| {
+        let (vocab, new) = (passed.vocab, tokens.len());
+        let logits = &passed.logits[row * vocab..(row + 1) * vocab];
+        let logits = wants.outputs.logits.then(|| Arc::from(logits));
+        let mut output = StepOutput { logits, ..StepOutput::default() };
+        if let Some(trace) = &passed.trace {
+            let before = before.get(row).copied().unwrap_or(0);
+            let place = RowPlace { row, before, longest_before: passed.longest_before, new };
+            output.record(wants.outputs, trace, place, 0..new)?;
+        }
+        Ok(output)
+    });
+    rows.collect()
 }

@@ -13,8 +13,11 @@ use super::options::BeamOptions;
 use super::progress::Progress;
 use crate::error::{Error, Result};
 use crate::generation::generated::Generated;
+use crate::generation::outputs::StepOutput;
+use crate::generation::plan::Plan;
 use crate::generation::sampler::Sampler;
 use crate::generation::sequence::Sequence;
+use crate::generation::shadow::Shadow;
 use crate::generation::stop::FinishReason;
 
 /// The search for the best answers to one prompt.
@@ -49,6 +52,7 @@ impl Search {
             sum: 0.0,
             last: None,
             row,
+            shadow: Shadow::of(plan, &sequence.tokens),
             progress,
             stopped: None,
         };
@@ -94,18 +98,44 @@ impl Search {
         beams.enumerate().map(row).collect()
     }
 
-    /// Goes on by one token, by the log-probabilities of the rows. An error ends this search alone.
-    pub(super) fn step(&mut self, log_probabilities: &[f32], vocab: usize) {
-        if let Err(error) = self.advance(log_probabilities, vocab) {
+    /// The same of what the beams are guided away from; nothing where they are not.
+    pub(super) fn shadow_rows(&mut self, first: usize) -> Vec<(usize, Vec<u32>)> {
+        let prompt = self.sequence.tokens.len();
+        let beams = self.groups.iter_mut().flat_map(|group| &mut group.beams);
+        let mut rows = Vec::new();
+        for Beam { tokens, shadow, .. } in beams {
+            let Some(shadow) = shadow else { continue };
+            let answer = &tokens[prompt..];
+            let pending = shadow.pending(answer.iter().copied());
+            shadow.note_computed(answer.len());
+            // One row for the prompt.
+            if self.tokens > 0 || rows.is_empty() {
+                rows.push((shadow.row, pending));
+            }
+            shadow.row = first + rows.len() - 1;
+        }
+        rows
+    }
+
+    /// Goes on by one token, by the log-probabilities of the rows; `outputs` holds what is kept of the rows'
+    /// steps, or nothing. An error ends this search alone.
+    pub(super) fn step(&mut self, log_probabilities: &[f32], vocab: usize, outputs: &[StepOutput]) {
+        if let Err(error) = self.advance(log_probabilities, vocab, outputs) {
             self.groups.iter_mut().for_each(|group| group.beams.clear());
             self.failed = Some(error);
         }
     }
 
-    fn advance(&mut self, log_probabilities: &[f32], vocab: usize) -> Result<()> {
+    fn advance(
+        &mut self,
+        log_probabilities: &[f32],
+        vocab: usize,
+        outputs: &[StepOutput],
+    ) -> Result<()> {
         self.tokens += 1;
         let BeamOptions { diversity_penalty, pad, .. } = self.options;
         let mode = self.sequence.plan.mode;
+        let is_kept = self.sequence.plan.outputs.is_any();
         // What the groups before have chosen in this step.
         let mut chosen = Vec::new();
         let mut first = 0;
@@ -118,10 +148,17 @@ impl Search {
                     |beam: &Beam| &log_probabilities[beam.row * vocab..(beam.row + 1) * vocab];
                 let model: Vec<_> = group.beams.iter().map(row).collect();
                 let beams = group.beams.par_iter_mut().zip(&model);
-                let processed =
-                    beams.map(|(beam, model)| beam.processed(model, &chosen, diversity_penalty));
+                let processed = beams.map(|(beam, model)| {
+                    if let Some(Shadow { row, .. }) = beam.shadow {
+                        let own = row * vocab..(row + 1) * vocab;
+                        beam.plan.guide_away_from(&log_probabilities[own]);
+                    }
+                    beam.processed(model, &chosen, diversity_penalty)
+                });
                 let processed = processed.collect::<Result<_>>()?;
-                let scores = Scores { model, processed, first };
+                let outputs = group.beams.iter().map(|beam| outputs.get(beam.row));
+                let outputs = outputs.map(|output| output.filter(|_| is_kept)).collect();
+                let scores = Scores { model, outputs, processed, first };
                 group.step(mode, &scores, self.tokens, &mut *self.sampler, &mut self.history)?;
                 chosen.extend(group.beams.iter().filter_map(|beam| beam.tokens.last()));
             }
@@ -165,6 +202,11 @@ impl Search {
         self.sequence.timings.record(spent, made);
     }
 
+    /// How the prompt is continued.
+    pub(super) fn plan(&self) -> &Plan {
+        &self.sequence.plan
+    }
+
     /// The most tokens that a cache needs room for.
     pub(super) fn slots(&self) -> usize {
         self.sequence.plan.slots()
@@ -183,6 +225,8 @@ impl Search {
                 timings,
                 score: None,
                 beam_indices: Vec::new(),
+                healed_prompt: None,
+                outputs: Vec::new(),
             };
             return Ok(vec![nothing; self.options.returned]);
         }
@@ -192,13 +236,15 @@ impl Search {
             return Err(Error::input("the options leave no token to choose in any beam"));
         }
         let answers = found.into_iter().take(self.options.returned).map(|hypothesis| {
-            let (tokens, beam_indices) = self.history.until(hypothesis.last);
+            let (tokens, outputs, beam_indices) = self.history.until(hypothesis.last);
             Generated {
                 tokens,
                 finish_reason: hypothesis.reason,
                 timings,
                 score: Some(hypothesis.score),
                 beam_indices,
+                healed_prompt: None,
+                outputs,
             }
         });
         Ok(answers.collect())

@@ -6,14 +6,6 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::read::read;
 
-/// Whether `value` leaves an unsupported option off.
-pub(super) fn asks_for_nothing(name: &str, value: &Value) -> bool {
-    match name {
-        "token_healing" => value.is_null() || value == &Value::Bool(false),
-        _ => value.is_null(),
-    }
-}
-
 /// What transformers accepts in more than one form, in ours.
 pub(super) fn normalized(name: &str, value: &Value) -> Value {
     let absent = |id: &Value| id.as_i64().is_some_and(|id| id < 0);
@@ -38,41 +30,50 @@ pub(super) fn parsed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T
     read(value).map_err(|wrong| Error::option(name, wrong))
 }
 
-/// Options of transformers that change what is generated and are not implemented.
-pub(super) const UNSUPPORTED: &[&str] = &["constraints", "token_healing"];
+/// Whether `name` is a field of transformers that is no option here, which is no error.
+///
+/// # Errors
+///
+/// For a value that asks for something.
+pub(super) fn no_option(name: &str, value: &Value) -> Result<bool> {
+    match NO_OPTIONS.iter().find(|(known, _)| *known == name) {
+        None => Ok(false),
+        Some((_, reason)) if name == "constraints" && !value.is_null() => {
+            Err(Error::option(name, *reason))
+        }
+        Some(_) => Ok(true),
+    }
+}
 
-/// Options of transformers that are read and change nothing, each with the reason.
-pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+/// Fields of transformers that are no options here, each with the reason. All are read and change nothing,
+/// but for `constraints`.
+const NO_OPTIONS: &[(&str, &str)] = &[
     ("_commit_hash", "says where the file comes from"),
     ("_from_model_config", "says where the file comes from"),
-    ("assistant_early_exit", "is about drafts, which change no result"),
     ("cache_config", "is about the memory of PyTorch's caches"),
     ("cache_implementation", "is about the memory of PyTorch's caches"),
     ("compile_config", "is about PyTorch's compiler"),
     (
+        "constraints",
+        "are objects, which JSON cannot hold: `Plan::with_constraint` takes them, and \
+         `force_words_ids` makes the usual ones",
+    ),
+    (
         "continuous_batching_config",
         "is about PyTorch's batches; sequences join a `Stepper` at any step",
     ),
-    ("decoder_start_token_id", "begins the answers of encoder-decoders, whose config says it"),
     ("disable_compile", "is about PyTorch's compiler"),
     ("is_assistant", "is set by `generate` itself"),
     ("low_memory", "is about the memory of PyTorch"),
     ("max_cache_len", "is about the memory of PyTorch's caches"),
-    ("output_attentions", "what comes out has types of its own: `Autoregressive::trace`"),
-    ("output_hidden_states", "what comes out has types of its own: `Autoregressive::trace`"),
-    ("output_logits", "what comes out has types of its own: `Token`"),
-    ("output_scores", "what comes out has types of its own: `Token`"),
-    ("prefill_chunk_size", "prompts are read in chunks of 512 tokens, which changes no result"),
-    ("return_dict_in_generate", "what comes out has types of its own"),
+    ("prefill_chunk_size", "is about memory; prompts are always read in chunks, of 512 tokens"),
     ("return_legacy_cache", "is about the format of PyTorch's caches"),
     ("transformers_version", "says where the file comes from"),
-    ("use_cache", "there is always a cache, which changes no result"),
+    ("use_cache", "is about time; there is always a cache"),
 ];
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::json;
 
     use super::*;
@@ -96,6 +97,9 @@ mod tests {
             "early_stopping": "never",
             "force_words_ids": [[3, 4], [[5], [6, 7]]],
             "token_healing": false,
+            "constraints": null,
+            "return_dict_in_generate": true,
+            "assistant_early_exit": 2,
         }))
         .unwrap();
         let expected = GenerationConfig::default()
@@ -107,6 +111,9 @@ mod tests {
             .sequence_bias(vec![(vec![3, 4], -2.5), (vec![5], 1.0)])
             .exponential_decay_length_penalty((4, 1.5))
             .num_beams(1)
+            .token_healing(false)
+            .return_dict_in_generate(true)
+            .assistant_early_exit(2)
             .early_stopping(EarlyStopping::Never)
             .force_words_ids(vec![
                 ForcedWords::Phrase(vec![3, 4]),
@@ -116,7 +123,7 @@ mod tests {
         assert_eq!((&written["token_healing"], &written["top_k"]), (&json!(false), &json!(0)));
         assert_eq!(written["force_words_ids"], json!([[3, 4], [[5], [6, 7]]]));
         assert_eq!(serde_json::from_value::<GenerationConfig>(written).unwrap(), config);
-        assert_eq!(GenerationConfig { unsupported: BTreeMap::new(), ..config }, expected);
+        assert_eq!(config, expected);
     }
 
     #[test]
@@ -144,6 +151,8 @@ mod tests {
             assert!(error.to_string().contains(" is wanted"), "{error}");
         }
         assert!(GenerationConfig::from_json(&json!([])).is_err());
+        let error = GenerationConfig::from_json(&json!({"constraints": [1]})).unwrap_err();
+        assert!(error.to_string().contains("Plan::with_constraint"), "{error}");
         let error = GenerationConfig::from_json(&json!({"temprature": 1})).unwrap_err().to_string();
         assert!(error.contains("`temprature`") && error.contains("\"temperature\""), "{error}");
     }
@@ -162,14 +171,11 @@ mod tests {
     fn layers_stack() {
         let below =
             GenerationConfig::from_json(&json!({"token_healing": true, "top_k": 9})).unwrap();
-        assert!(
-            below.refuse_unsupported().unwrap_err().to_string().contains("`token_healing`: true")
-        );
         let over =
             GenerationConfig::from_json(&json!({"token_healing": false, "seed": 3})).unwrap();
         let both = below.overlaid(&over);
         assert_eq!((both.top_k, both.seed), (Some(9), Some(3)));
-        both.refuse_unsupported().unwrap();
+        assert_eq!(both.token_healing, Some(false));
     }
 
     #[test]

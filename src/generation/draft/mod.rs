@@ -2,6 +2,7 @@
 
 mod lookup;
 mod model;
+mod options;
 mod pace;
 mod translate;
 
@@ -10,10 +11,12 @@ use std::time::Instant;
 
 use crate::error::Result;
 use crate::generation::plan::Plan;
+use crate::models::Checkpoint;
 use pace::Acceptance;
 
 pub use lookup::PromptLookup;
 pub use model::DraftModel;
+pub(super) use options::DraftOptions;
 pub(super) use pace::{Costs, Offer, lengths};
 
 /// Guesses how an answer goes on (`CandidateGenerator`).
@@ -31,6 +34,23 @@ pub trait Drafter: CloneDrafter + fmt::Debug + Send + Sync {
     ///
     /// Whatever keeps it from its work, which ends the answer as an error.
     fn draft(&mut self, tokens: &[u32], plan: &Plan, most: usize) -> Result<Draft>;
+
+    /// As [`draft`](Self::draft), but calls `checkpoint` now and then, if it takes long: its error ends the
+    /// answer, so that a draft can be given up when the answer is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// As there, and what `checkpoint` returns.
+    fn draft_with(
+        &mut self,
+        tokens: &[u32],
+        plan: &Plan,
+        most: usize,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Draft> {
+        let _ = checkpoint;
+        self.draft(tokens, plan, most)
+    }
 
     /// Told, after each draft that was computed, how many of its `drafted` tokens were `accepted`.
     fn verified(&mut self, drafted: usize, accepted: usize) {
@@ -107,6 +127,7 @@ impl Drafting {
         plan: &Plan,
         most: usize,
         (costs, rows): (&Costs, usize),
+        checkpoint: &Checkpoint<'_>,
     ) -> Result<Draft> {
         let asked = match self.length {
             DraftLength::Whole => most,
@@ -116,7 +137,7 @@ impl Drafting {
             return Ok(Draft::default());
         }
         let started = Instant::now();
-        let mut draft = self.drafter.draft(tokens, plan, asked)?;
+        let mut draft = self.drafter.draft_with(tokens, plan, asked, checkpoint)?;
         self.acceptance.record_cost(started.elapsed().as_secs_f64(), draft.tokens.len());
         draft.tokens.truncate(asked);
         Ok(draft)

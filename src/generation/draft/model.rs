@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::options::DraftOptions;
 use super::translate::Translation;
 use super::{Draft, Drafter};
 use crate::batch::TokenBatch;
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::generation::config::{AssistantSchedule, GenerationConfig};
 use crate::generation::distribution::Distribution;
 use crate::generation::plan::Plan;
-use crate::models::{CausalLm, LogitsAt, TextModel};
+use crate::models::{Autoregressive, CausalLm, Checkpoint, LogitsAt, TextModel};
 use crate::nn::cache::KvCache;
 use crate::tokenizer::Tokenizer;
 
@@ -39,9 +40,8 @@ use crate::tokenizer::Tokenizer;
 #[derive(Debug)]
 pub struct DraftModel {
     assistant: Assistant,
-    schedule: AssistantSchedule,
-    /// The most tokens of a draft at present.
-    most: usize,
+    /// As they are at present.
+    options: DraftOptions,
     translation: Option<Translation>,
 }
 
@@ -50,8 +50,6 @@ pub struct DraftModel {
 struct Assistant {
     model: Arc<dyn CausalLm>,
     cache: KvCache,
-    /// A draft ends with a token that is less probable.
-    confidence: f64,
 }
 
 impl DraftModel {
@@ -74,7 +72,34 @@ impl DraftModel {
                  tokenizers are not the same, so give both to `DraftModel::with_tokenizers`"
             )));
         }
-        Self::of(model, config, None)
+        Ok(Self::of(model, DraftOptions::of(config)?, None))
+    }
+
+    /// Lets the first so many layers of `model` guess for all of it (`EarlyExitCandidateGenerator`): its
+    /// option [`assistant_early_exit`](super::GenerationConfig#structfield.assistant_early_exit). The model
+    /// should be trained for early exits, or few guesses come true.
+    ///
+    /// # Errors
+    ///
+    /// When the model cannot exit there, or an option makes no sense.
+    pub fn early_exit(
+        model: &dyn Autoregressive,
+        layers: usize,
+        config: &GenerationConfig,
+    ) -> Result<Self> {
+        Self::of_first_layers(model, layers, DraftOptions::of(config)?)
+    }
+
+    pub(in crate::generation) fn of_first_layers(
+        model: &dyn Autoregressive,
+        layers: usize,
+        options: DraftOptions,
+    ) -> Result<Self> {
+        let early = model.first_layers(layers).map_err(|error| match error {
+            Error::InvalidInput { reason } => Error::option("assistant_early_exit", reason),
+            other => other,
+        })?;
+        Ok(Self::of(&early, options, None))
     }
 
     /// As [`new`](Self::new), for a model with another tokenizer: text is decoded by one and encoded by
@@ -95,40 +120,29 @@ impl DraftModel {
             config.target_lookbehind.unwrap_or(LOOKBEHIND),
             config.assistant_lookbehind.unwrap_or(LOOKBEHIND),
         );
-        Self::of(model, config, Some(translation))
+        Ok(Self::of(model, DraftOptions::of(config)?, Some(translation)))
     }
 
     fn of(
         model: &Arc<dyn CausalLm>,
-        config: &GenerationConfig,
+        options: DraftOptions,
         translation: Option<Translation>,
-    ) -> Result<Self> {
-        let most = config.num_assistant_tokens.unwrap_or(NUM_ASSISTANT_TOKENS);
-        let confidence = config.assistant_confidence_threshold.unwrap_or(CONFIDENCE);
-        if most == 0 {
-            return Err(Error::option("num_assistant_tokens", "must be at least 1"));
-        }
-        if !(0.0..=1.0).contains(&confidence) {
-            let reason = format!("is {confidence}, but must be in [0, 1]");
-            return Err(Error::option("assistant_confidence_threshold", reason));
-        }
-        Ok(Self {
-            assistant: Assistant { model: Arc::clone(model), cache: model.new_cache(), confidence },
-            schedule: config.num_assistant_tokens_schedule.unwrap_or(AssistantSchedule::Constant),
-            most,
-            translation,
-        })
+    ) -> Self {
+        let assistant = Assistant { model: Arc::clone(model), cache: model.new_cache() };
+        Self { assistant, options, translation }
     }
 }
 
 impl Assistant {
     /// What the model says after `tokens`, at most `most` tokens; `choose` picks each and says how likely
-    /// it is by its logarithm, and one of `ends` is the last.
+    /// it is by its logarithm. One of `ends` is the last, and so is one that is less probable than the
+    /// confidence of the options asks for.
     fn go_on(
         &mut self,
         tokens: &[u32],
-        most: usize,
+        (most, confidence): (usize, f64),
         ends: &[u32],
+        checkpoint: &Checkpoint<'_>,
         mut choose: impl FnMut(&[u32], &mut [f32]) -> Result<(u32, f32)>,
     ) -> Result<Vec<u32>> {
         let room = (self.model.limits().context + 1).saturating_sub(tokens.len());
@@ -139,12 +153,14 @@ impl Assistant {
         let mut all = tokens.to_vec();
         let mut computed = self.keep_common(tokens, most);
         while all.len() < tokens.len() + most {
+            checkpoint()?;
             let batch = TokenBatch::single(&all[computed..])?;
             computed = all.len();
-            let logits = self.model.forward(&batch, &mut self.cache, LogitsAt::LastToken)?;
+            let at = LogitsAt::LastToken;
+            let logits = self.model.forward_with(&batch, &mut self.cache, at, checkpoint)?;
             let (id, logprob) = choose(&all, &mut logits.flatten_all()?.to_vec1()?)?;
             all.push(id);
-            if ends.contains(&id) || f64::from(logprob).exp() < self.confidence {
+            if ends.contains(&id) || f64::from(logprob).exp() < confidence {
                 break;
             }
         }
@@ -168,20 +184,31 @@ impl Assistant {
 
 impl Drafter for DraftModel {
     fn draft(&mut self, tokens: &[u32], plan: &Plan, most: usize) -> Result<Draft> {
-        let most = most.min(self.most);
+        self.draft_with(tokens, plan, most, &|| Ok(()))
+    }
+
+    fn draft_with(
+        &mut self,
+        tokens: &[u32],
+        plan: &Plan,
+        most: usize,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Draft> {
+        let limits = (most.min(self.options.most), self.options.confidence);
         let assistant = &mut self.assistant;
         let tokens = match &mut self.translation {
             None => {
                 let mut plan = plan.clone();
                 let ends = plan.eos_token_ids().to_vec();
-                assistant.go_on(tokens, most, &ends, |all, logits| {
+                assistant.go_on(tokens, limits, &ends, checkpoint, |all, logits| {
                     plan.next(all, logits).map(|token| (token.id, token.logprob))
                 })?
             }
             Some(translation) => {
                 let ends = translation.ends();
                 let own = translation.forth(tokens)?;
-                let new = assistant.go_on(own, most, &ends, |_, logits| likeliest(logits))?;
+                let new = assistant
+                    .go_on(own, limits, &ends, checkpoint, |_, logits| likeliest(logits))?;
                 translation.back(tokens, &new)?
             }
         };
@@ -190,10 +217,11 @@ impl Drafter for DraftModel {
 
     /// `heuristic` of transformers: two tokens more after a draft that was right, one less after another.
     fn verified(&mut self, drafted: usize, accepted: usize) {
-        if self.schedule != AssistantSchedule::Constant {
-            self.most = match accepted == drafted {
-                true => self.most.saturating_add(2),
-                false => self.most.saturating_sub(1).max(1),
+        let DraftOptions { most, schedule, .. } = &mut self.options;
+        if *schedule != AssistantSchedule::Constant {
+            *most = match accepted == drafted {
+                true => most.saturating_add(2),
+                false => most.saturating_sub(1).max(1),
             };
         }
     }
@@ -202,14 +230,13 @@ impl Drafter for DraftModel {
 /// With a copy of the cache, so that both go on from the same tokens.
 impl Clone for DraftModel {
     fn clone(&self) -> Self {
-        let Assistant { model, cache, confidence } = &self.assistant;
+        let Assistant { model, cache } = &self.assistant;
         let assistant = Assistant {
             model: Arc::clone(model),
             // Where there is no memory for a copy, the clone reads the tokens again.
             cache: cache.fork().unwrap_or_else(|_| model.new_cache()),
-            confidence: *confidence,
         };
-        Self { assistant, translation: self.translation.clone(), ..*self }
+        Self { assistant, translation: self.translation.clone(), options: self.options }
     }
 }
 
@@ -219,7 +246,5 @@ fn likeliest(logits: &[f32]) -> Result<(u32, f32)> {
     Ok((index as u32, distribution.log_probability(index)))
 }
 
-/// Transformers' defaults.
-const NUM_ASSISTANT_TOKENS: usize = 20;
-const CONFIDENCE: f64 = 0.4;
+/// Transformers' default.
 const LOOKBEHIND: usize = 10;

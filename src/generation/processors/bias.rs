@@ -7,6 +7,16 @@ use crate::error::Result;
 
 /// Adds a bias to the last token of a sequence whenever the tokens before it are there; of `-inf`,
 /// for sequences that must not come (`SequenceBiasLogitsProcessor`, `NoBadWordsLogitsProcessor`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::SequenceBias;
+///
+/// let mut logits = [0.5; 3];
+/// SequenceBias::new([(vec![0], 1.0), (vec![3, 1], 2.0)])?.process(&[5, 3], &mut logits)?;
+/// assert_eq!(logits, [1.5, 2.5, 0.5]); // id 1 comes after 3
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SequenceBias(Arc<[(Vec<u32>, f32)]>);
 
@@ -68,6 +78,16 @@ impl LogitsProcessor for SequenceBias {
 
 /// Rules tokens out, always (`SuppressTokensLogitsProcessor`) or only when there are just so many
 /// tokens (`SuppressTokensAtBeginLogitsProcessor`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::Suppress;
+///
+/// let mut logits = [1.0, 2.0, 3.0];
+/// Suppress::always(&[1]).process(&[5], &mut logits)?;
+/// assert_eq!(logits, [1.0, f32::NEG_INFINITY, 3.0]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Suppress {
     ids: Arc<[u32]>,

@@ -6,6 +6,16 @@ use crate::error::Result;
 use crate::generation::softmax::Softmax;
 
 /// Keeps tokens at least so many times as likely as the likeliest (`MinPLogitsWarper`, arXiv 2407.01082).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::MinP;
+///
+/// let mut logits = [3.0, 2.9, 0.0];
+/// MinP::new(0.5)?.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [3.0, 2.9, f32::NEG_INFINITY]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct MinP(Cutoff);
 
@@ -35,6 +45,16 @@ impl LogitsProcessor for MinP {
 }
 
 /// Keeps tokens above a fixed probability (`EpsilonLogitsWarper`, arXiv 2210.15191).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::EpsilonCutoff;
+///
+/// let mut logits = [3.0, 2.9, 0.0];
+/// EpsilonCutoff::new(0.1)?.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [3.0, 2.9, f32::NEG_INFINITY]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct EpsilonCutoff(Cutoff);
 
@@ -64,6 +84,16 @@ impl LogitsProcessor for EpsilonCutoff {
 
 /// Keeps tokens above a probability that falls with the entropy of the distribution:
 /// `min(epsilon, sqrt(epsilon) exp(-entropy))` (`EtaLogitsWarper`, arXiv 2210.15191).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::EtaCutoff;
+///
+/// let mut logits = [3.0, 2.9, 0.0];
+/// EtaCutoff::new(0.1)?.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [3.0, 2.9, f32::NEG_INFINITY]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct EtaCutoff(Cutoff);
 

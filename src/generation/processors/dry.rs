@@ -13,6 +13,16 @@ use crate::tokenizer::{EncodeOptions, Tokenizer};
 /// and a token that is a breaker by itself is never punished.
 ///
 /// Reference: `llama_sampler_dry` of llama.cpp, after oobabooga/text-generation-webui#5677.
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::Dry;
+///
+/// let mut logits = [0.0; 3];
+/// Dry::new(1.0, 2.0, 1)?.process(&[1, 2, 0, 1, 2], &mut logits)?;
+/// assert_eq!(logits, [-2.0, 0.0, 0.0]); // "1 2 0" has been said
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Dry {
     multiplier: f64,

@@ -13,7 +13,24 @@ use crate::nn::cache::KvCache;
 /// prompt, the negative one (`UnbatchedClassifierFreeGuidanceLogitsProcessor`, arXiv 2306.17806):
 /// `scale * (log p - log p_negative) + log p_negative`.
 ///
-/// Each step costs a second forward pass, over a cache of its own. Clones share the keys and values so far.
+/// Made by the options, it is given the logits after the negative prompt, which are computed in the same
+/// passes as those after the prompt. One with a model of its own costs a second forward pass each step, over a
+/// cache of its own; clones share the keys and values so far.
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::Guidance;
+/// use sconce::models::{AutoModel, CausalLm, LogitsAt};
+/// use sconce::{LoadOptions, TokenBatch};
+///
+/// let model = AutoModel::open::<dyn CausalLm>("./tests/goldens/llama-gqa-tiny", &LoadOptions::default())?;
+/// let mut guidance = Guidance::new(1.5, model.clone(), Some(&[3, 8]))?;
+/// let prompt = TokenBatch::single(&[5, 17])?;
+/// let logits = model.forward(&prompt, &mut model.new_cache(), LogitsAt::LastToken)?;
+/// let mut logits: Vec<f32> = logits.get(0)?.to_vec1()?;
+/// guidance.process(&[5, 17], &mut logits)?; // one pass of [3, 8]
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Guidance {
     scale: f32,
@@ -21,6 +38,8 @@ pub struct Guidance {
     /// Tokens of the prompt, once it is known.
     prompt: Option<usize>,
     branch: Option<Branch>,
+    /// The next logits after the negative prompt, if someone else computes them.
+    given: Option<Vec<f32>>,
 }
 
 /// What computes the answer after the negative prompt.
@@ -59,7 +78,8 @@ impl Guidance {
             return Err(Error::option("negative_prompt_ids", "is empty; leave it unset"));
         }
         let negative_prompt = negative_prompt.map(Into::into);
-        Ok(Self { scale: scale as f32, negative_prompt, prompt: None, branch: None })
+        let scale = scale as f32;
+        Ok(Self { scale, negative_prompt, prompt: None, branch: None, given: None })
     }
 
     /// Guides `model`, if no other is guided yet. `cache` is one of the model's.
@@ -68,8 +88,27 @@ impl Guidance {
         self.branch.get_or_insert_with(branch);
     }
 
+    /// Whether it waits for logits that someone else computes.
+    pub(in crate::generation) fn is_unbound(&self) -> bool {
+        self.branch.is_none() && self.scale != 1.0
+    }
+
+    /// What stands in the place of this prompt.
+    pub(in crate::generation) fn negative_prompt<'a>(&'a self, prompt: &'a [u32]) -> &'a [u32] {
+        let last = prompt.len().saturating_sub(1);
+        self.negative_prompt.as_deref().unwrap_or(&prompt[last..])
+    }
+
+    /// Gives it the next logits after the negative prompt and the answer so far.
+    pub(in crate::generation) fn give(&mut self, logits: &[f32]) {
+        self.given = Some(logits.to_vec());
+    }
+
     /// The logits after the negative prompt and the same answer.
     fn negative_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        if let Some(given) = self.given.take() {
+            return Ok(given);
+        }
         let start = *self.prompt.get_or_insert(tokens.len());
         let (Some(branch), Some(answer)) = (&mut self.branch, tokens.get(start..)) else {
             return Err(Error::option(
@@ -77,8 +116,8 @@ impl Guidance {
                 "the plan does not know the model that is guided; `Plan::with_model` says it",
             ));
         };
-        let last = start.checked_sub(1).and_then(|last| tokens.get(last..start));
-        let negative = self.negative_prompt.as_deref().or(last).unwrap_or_default();
+        let last = start.saturating_sub(1);
+        let negative = self.negative_prompt.as_deref().unwrap_or(&tokens[last..start]);
         branch.logits(&[negative, answer].concat())
     }
 }

@@ -5,6 +5,16 @@ use crate::error::{Error, Result};
 
 /// Rules the end out while there are fewer than `length` tokens (`MinLengthLogitsProcessor`,
 /// `MinNewTokensLengthLogitsProcessor`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::MinLength;
+///
+/// let mut logits = [9.0, 1.0];
+/// MinLength::new(3, &[0]).process(&[5, 6], &mut logits)?;
+/// assert_eq!(logits, [f32::NEG_INFINITY, 1.0]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct MinLength {
     length: usize,
@@ -30,6 +40,16 @@ impl LogitsProcessor for MinLength {
 
 /// Leaves only `ids` when there are exactly `length` tokens (`ForcedBOSTokenLogitsProcessor`,
 /// `ForcedEOSTokenLogitsProcessor`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::ForcedTokens;
+///
+/// let mut logits = [1.0, 2.0, 3.0];
+/// ForcedTokens::new(2, &[1]).process(&[5, 6], &mut logits)?;
+/// assert_eq!(logits, [f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ForcedTokens {
     length: usize,
@@ -59,6 +79,16 @@ impl LogitsProcessor for ForcedTokens {
 }
 
 /// Makes the end likelier with every token after `start` (`ExponentialDecayLengthPenalty`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::ExponentialDecay;
+///
+/// let mut logits = [1.0, 2.0];
+/// ExponentialDecay::new(1, 2.0, &[0])?.process(&[5, 6, 7], &mut logits)?;
+/// assert_eq!(logits, [4.0, 2.0]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ExponentialDecay {
     start: usize,

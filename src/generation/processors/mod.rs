@@ -56,8 +56,8 @@ pub use top_n_sigma::TopNSigma;
 pub use top_p::TopP;
 pub use typical::Typical;
 pub use watermark::{
-    SeedingScheme, SynthId, SynthIdConfig, Watermark, WatermarkDetection, WatermarkDetector,
-    Watermarking, WatermarkingConfig,
+    SeedingScheme, SynthId, SynthIdConfig, SynthIdDetector, Watermark, WatermarkDetection,
+    WatermarkDetector, Watermarking, WatermarkingConfig,
 };
 pub use xtc::Xtc;
 

@@ -10,6 +10,16 @@ use crate::error::Result;
 ///
 /// Reference: `frequency_penalty` and `presence_penalty` of OpenAI's API and of vLLM, which count generated
 /// tokens, too; `llama_sampler_penalties` of llama.cpp, which counts the last 64 tokens, be they of the prompt.
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::FrequencyPresencePenalty;
+///
+/// let mut logits = [0.0; 3];
+/// FrequencyPresencePenalty::new(0.5, 1.0, 1)?.process(&[2, 0, 0, 1], &mut logits)?;
+/// assert_eq!(logits, [-2.0, -1.5, 0.0]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct FrequencyPresencePenalty {
     frequency: f32,

@@ -7,6 +7,16 @@ use crate::error::{Error, Result};
 
 /// Divides the positive and multiplies the negative logits of tokens seen before
 /// (`RepetitionPenaltyLogitsProcessor`, and with a prompt `EncoderRepetitionPenaltyLogitsProcessor`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::RepetitionPenalty;
+///
+/// let mut logits = [4.0, -1.0, 3.0];
+/// RepetitionPenalty::new(2.0)?.process(&[0, 1], &mut logits)?;
+/// assert_eq!(logits, [2.0, -2.0, 3.0]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct RepetitionPenalty {
     penalty: f32,
@@ -55,6 +65,16 @@ impl LogitsProcessor for RepetitionPenalty {
 
 /// Rules out what would complete a sequence of `size` tokens that came before
 /// (`NoRepeatNGramLogitsProcessor`, and with a prompt `EncoderNoRepeatNGramLogitsProcessor`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::NoRepeatNgram;
+///
+/// let mut logits = [1.0, 2.0, 3.0];
+/// NoRepeatNgram::new(2)?.process(&[0, 1, 0], &mut logits)?;
+/// assert_eq!(logits, [1.0, f32::NEG_INFINITY, 3.0]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct NoRepeatNgram {
     size: usize,

@@ -6,6 +6,16 @@ use crate::error::Result;
 use crate::generation::softmax::Softmax;
 
 /// Divides by the temperature (`TemperatureLogitsWarper`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::Temperature;
+///
+/// let mut logits = [1.0, 2.0];
+/// Temperature::new(0.5)?.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [2.0, 4.0]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Temperature(f32);
 
@@ -36,6 +46,16 @@ impl LogitsProcessor for Temperature {
 /// temperature of 0 the likeliest token alone is left.
 ///
 /// Reference: `llama_sampler_temp_ext` of llama.cpp. Logits of `-inf` do not count.
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::DynamicTemperature;
+///
+/// let mut logits = [3.0, 3.0];
+/// DynamicTemperature::new(1.0, 0.5, 1.0)?.process(&[5], &mut logits)?;
+/// assert!((logits[0] - 2.0f32).abs() < 1e-4); // nothing is certain: the temperature is 1.5
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct DynamicTemperature {
     lowest: f32,
@@ -80,6 +100,16 @@ impl LogitsProcessor for DynamicTemperature {
 }
 
 /// Replaces NaN by 0 and infinities by the largest finite values (`InfNanRemoveLogitsProcessor`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::RemoveInvalid;
+///
+/// let mut logits = [f32::NAN, f32::INFINITY];
+/// RemoveInvalid.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [0.0, f32::MAX]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RemoveInvalid;
 
@@ -93,6 +123,16 @@ impl LogitsProcessor for RemoveInvalid {
 }
 
 /// Logits to log-probabilities (`LogitNormalization`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::Renormalize;
+///
+/// let mut logits = [7.0, 7.0];
+/// Renormalize.process(&[5], &mut logits)?;
+/// assert!((logits[0] + 2f32.ln()).abs() < 1e-6);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Renormalize;
 

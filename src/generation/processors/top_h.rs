@@ -7,6 +7,16 @@ use crate::generation::softmax::Softmax;
 
 /// Of the 100 likeliest tokens, keeps the likeliest while their summed entropy is at most `h` times the entropy
 /// of the 100, and always the likeliest (`TopHLogitsWarper` of transformers 5, arXiv 2509.02510).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::TopH;
+///
+/// let mut logits = [4.0, 1.0, 0.0];
+/// TopH::new(0.5)?.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [4.0, f32::NEG_INFINITY, f32::NEG_INFINITY]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TopH(f64);
 

@@ -5,6 +5,16 @@ use super::rank::{kth_largest, rule_out_below};
 use crate::error::{Error, Result};
 
 /// Keeps the `k` likeliest tokens and what ties with the last of them (`TopKLogitsWarper`).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::TopK;
+///
+/// let mut logits = [1.0, 4.0, 3.0];
+/// TopK::new(2)?.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [f32::NEG_INFINITY, 4.0, 3.0]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TopK {
     k: usize,

@@ -7,6 +7,16 @@ use crate::error::Result;
 /// (arXiv 2411.07641). Logits of `-inf` do not count. The temperature has no influence on what is kept.
 ///
 /// Reference: `llama_sampler_top_n_sigma` of llama.cpp.
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::TopNSigma;
+///
+/// let mut logits = [0.0, 0.0, 3.0];
+/// TopNSigma::new(1.0)?.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [f32::NEG_INFINITY, f32::NEG_INFINITY, 3.0]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TopNSigma(f64);
 

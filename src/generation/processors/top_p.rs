@@ -8,6 +8,16 @@ use crate::generation::softmax::Softmax;
 /// Keeps the likeliest tokens that together reach probability `p`, at least one
 /// (`TopPLogitsWarper`, arXiv 1904.09751). Of tokens that tie at the border the later ones are kept, as by
 /// torch's stable ascending sort.
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::TopP;
+///
+/// let mut logits = [3.0, 0.0, 0.0];
+/// TopP::new(0.5)?.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [3.0, f32::NEG_INFINITY, f32::NEG_INFINITY]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TopP {
     p: f64,

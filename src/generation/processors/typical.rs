@@ -7,6 +7,16 @@ use crate::generation::softmax::Softmax;
 
 /// Keeps the tokens whose information is closest to the entropy, until they reach probability
 /// `mass` (`TypicalLogitsWarper`, arXiv 2202.00666).
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::Typical;
+///
+/// let mut logits = [3.0, 2.9, 0.0];
+/// Typical::new(0.5)?.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [3.0, 2.9, f32::NEG_INFINITY]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Typical {
     mass: f32,

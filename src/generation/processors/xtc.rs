@@ -9,6 +9,16 @@ use crate::generation::softmax::Softmax;
 /// best choices go, and a good one stays. Below two such tokens nothing changes.
 ///
 /// Reference: `llama_sampler_xtc` of llama.cpp. Of equally likely tokens the one with the highest id stays.
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::Xtc;
+///
+/// let mut logits = [3.0, 2.9, 0.0];
+/// Xtc::new(1.0, 0.1, 0)?.process(&[5], &mut logits)?;
+/// assert_eq!(logits, [f32::NEG_INFINITY, 2.9, 0.0]);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Xtc {
     probability: f64,

@@ -14,6 +14,15 @@ use crate::generation::random::{DRAWS, Random};
 /// before the limit.
 ///
 /// Reference: `llama_sampler_mirostat_v2` of llama.cpp.
+///
+/// ```
+/// use sconce::generation::{Distribution, Mirostat, Sampler};
+///
+/// // No token but the likeliest has a surprise of at most 0.2 bits.
+/// let drawn = Mirostat::new(0.1, 0.1, 7)?.sample(&Distribution::of(&[1.0, 9.0, 2.0])?)?;
+/// assert_eq!(drawn, 1);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Mirostat {
     tau: f32,

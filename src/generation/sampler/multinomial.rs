@@ -7,6 +7,15 @@ use crate::generation::random::{DRAWS, Random};
 
 /// A token drawn from the distribution. The same seed and the same distributions give the same tokens
 /// on every machine and with every version of this crate.
+///
+/// ```
+/// use sconce::generation::{Distribution, Multinomial, Sampler};
+///
+/// let distribution = Distribution::of(&[1.0, 3.0, 2.0])?;
+/// let drawn = Multinomial::seeded(7).sample(&distribution)?;
+/// assert_eq!(Multinomial::seeded(7).sample(&distribution)?, drawn);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Multinomial(Random);
 

@@ -1,5 +1,7 @@
 //! Passes of a decoder: plain, recorded, and early exits.
 
+use std::sync::Arc;
+
 use candle_core::{D, DType, Tensor};
 
 use super::config::HeadWeights;
@@ -7,7 +9,9 @@ use super::record::Record;
 use super::{Decoder, NO_CHECKPOINT};
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
-use crate::models::traits::{Autoregressive, Checkpoint, Depth, LogitsAt, Trace, TraceRequest};
+use crate::models::traits::{
+    Autoregressive, CausalLm, Checkpoint, Depth, LogitsAt, Trace, TraceRequest,
+};
 use crate::nn::cache::KvCache;
 
 impl Autoregressive for Decoder {
@@ -23,6 +27,10 @@ impl Autoregressive for Decoder {
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Tensor> {
         self.threads.run(|| self.pass(batch, cache, at, checkpoint, None))
+    }
+
+    fn on_threads(&self, work: &mut (dyn FnMut() + Send)) {
+        self.threads.run(work);
     }
 
     fn reusable(&self, cache: &KvCache, common: usize, length: usize) -> usize {
@@ -46,6 +54,25 @@ impl Autoregressive for Decoder {
         let source_heads = record.chosen_heads()?;
         let Record { hidden_states, attentions, source_attentions, .. } = record;
         Ok(Trace { logits, hidden_states, attentions, source_attentions, source_heads })
+    }
+
+    fn first_layers(&self, layers: usize) -> Result<Arc<dyn CausalLm>> {
+        let own = self.layers.len();
+        if layers == 0 || layers >= own || self.config.has_source() {
+            let reason = match self.config.has_source() {
+                true => {
+                    "the decoder of an encoder-decoder does not work without its source".to_owned()
+                }
+                false => format!("{layers} layers of a model of {own}"),
+            };
+            return Err(Error::input(reason));
+        }
+        let mut early = self.clone();
+        early.layers.truncate(layers);
+        early.config.layers.truncate(layers);
+        // A file of its cache is not one of the whole model's.
+        early.fingerprint += &format!(".{layers}");
+        Ok(Arc::new(early))
     }
 
     fn depth(&self) -> Option<Depth> {

@@ -38,8 +38,8 @@ use crate::weights::{Bias, Embedding, Inventory, Linear, Weights};
 pub(crate) use family::{Dialect, Family};
 use record::Record;
 
-/// A decoder-only language model, built from its [`DecoderConfig`].
-#[derive(Debug)]
+/// A decoder-only language model, built from its [`DecoderConfig`]. A clone shares the weights.
+#[derive(Debug, Clone)]
 pub struct Decoder {
     config: DecoderConfig,
     device: Device,
@@ -53,7 +53,7 @@ pub struct Decoder {
     final_norm: Option<Norm>,
     head: Linear,
     inventory: Inventory,
-    /// Of the config and the inventory: tells files of the cache from those of other models.
+    /// Of config and weights: tells files of the cache from those of other models.
     fingerprint: String,
     threads: Threads,
 }
@@ -140,7 +140,7 @@ impl Decoder {
         let final_norm = norm("final_norm", config.final_norm)?;
         let inventory = weights.inventory();
         Ok(Self {
-            fingerprint: fingerprint_of(&config, &inventory),
+            fingerprint: fingerprint_of(&config, &inventory, weights.sample()),
             config,
             device: weights.device().clone(),
             cache_dtype: weights.cache_dtype(),
@@ -388,11 +388,11 @@ impl Decoder {
     }
 }
 
-/// What tells a model from others: of its config, and of the names, shapes and formats of its weights. Not of
-/// their numbers, which would have to be read.
-fn fingerprint_of(config: &DecoderConfig, inventory: &Inventory) -> String {
+/// What tells a model from others: of its config, of the names, shapes and formats of its weights, and of a
+/// `sample` of their numbers, as all of them would have to be read.
+fn fingerprint_of(config: &DecoderConfig, inventory: &Inventory, sample: u64) -> String {
     let config = serde_json::to_string(config).unwrap_or_default();
-    let weights = inventory.items().iter().fold(0, |hash, item| {
+    let weights = inventory.items().iter().fold(sample, |hash, item| {
         let text = format!("{} {:?} {}", item.name, item.shape, item.precision);
         fingerprint(hash, text.as_bytes())
     });

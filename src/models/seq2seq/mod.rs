@@ -208,6 +208,10 @@ impl<E: fmt::Debug + Send + Sync> Autoregressive for EncoderDecoder<E> {
         self.decoder.reusable(cache, common, length)
     }
 
+    fn on_threads(&self, work: &mut (dyn FnMut() + Send)) {
+        self.decoder.on_threads(work);
+    }
+
     fn trace_with(
         &self,
         batch: &TokenBatch,

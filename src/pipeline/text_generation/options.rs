@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fields::{choices, options};
 use crate::generation::processors::PrefixAllowedTokens;
 use crate::generation::{
-    CancelHandle, GenerationConfig, LogitsProcessor, Sampler, StoppingCriterion,
+    CancelHandle, Constraint, GenerationConfig, LogitsProcessor, Sampler, StoppingCriterion,
 };
 use crate::pipeline::arguments;
 use crate::pipeline::options::{CallOptions, Progress, TaskOptions, TruncationReport};
@@ -37,6 +37,10 @@ pub struct TextGenerationOptions {
     /// Whether the output says how each answer came about: [`Generated::details`](super::Generated::details).
     /// Default: `false`.
     pub details: Option<bool>,
+    /// What the answers of beams have to hold, beside `force_words_ids` of [`generation`](Self::generation):
+    /// constraints of your own. Default: none.
+    #[serde(skip)]
+    pub constraints: Vec<Box<dyn Constraint>>,
     /// Documents for the chat template, for retrieval-augmented generation. Default: none.
     pub documents: Option<Vec<Value>>,
     /// What to do with a prompt that leaves no room for `max_new_tokens`. Default: nothing.
@@ -135,6 +139,13 @@ impl TextGenerationOptions {
     #[must_use]
     pub fn with_processor(mut self, processor: impl LogitsProcessor + 'static) -> Self {
         self.logits_processor.push(Box::new(processor));
+        self
+    }
+
+    /// Adds to [`constraints`](Self::constraints).
+    #[must_use]
+    pub fn with_constraint(mut self, constraint: impl Constraint + 'static) -> Self {
+        self.constraints.push(Box::new(constraint));
         self
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::generation::{self, FinishReason, Timings, Token, Usage};
+use crate::generation::{self, FinishReason, StepOutput, Timings, Token, Usage};
 use crate::tokenizer::chat::{Message, Response};
 
 /// One continuation. As JSON it is the record of the Python pipeline: `{"generated_text": …}`, or
@@ -56,6 +56,10 @@ pub struct GenerationDetails {
     /// ([`LongGeneration::Roll`](super::LongGeneration::Roll)).
     #[serde(default, skip_serializing_if = "Range::is_empty")]
     pub dropped_messages: Range<usize>,
+    /// What the step of each token has computed, as the options `output_scores`, `output_logits`,
+    /// `output_hidden_states` and `output_attentions` ask for. No part of the JSON.
+    #[serde(skip)]
+    pub outputs: Vec<StepOutput>,
 }
 
 impl Generated {
@@ -84,12 +88,13 @@ impl GenerationDetails {
     #[cfg(feature = "remote")]
     pub(super) fn served(finish_reason: FinishReason, timings: Timings) -> Self {
         let usage = timings.usage();
-        Self { finish_reason, usage, tokens: Vec::new(), timings, dropped_messages: 0..0 }
+        let (tokens, outputs, dropped_messages) = (Vec::new(), Vec::new(), 0..0);
+        Self { finish_reason, usage, tokens, timings, dropped_messages, outputs }
     }
 
     pub(super) fn new(answer: generation::Generated, dropped_messages: Range<usize>) -> Self {
-        let generation::Generated { tokens, finish_reason, timings, .. } = answer;
-        Self { finish_reason, usage: timings.usage(), tokens, timings, dropped_messages }
+        let generation::Generated { tokens, finish_reason, timings, outputs, .. } = answer;
+        Self { finish_reason, usage: timings.usage(), tokens, timings, dropped_messages, outputs }
     }
 }
 

@@ -1,9 +1,11 @@
 //! From prompts to ids.
 
+use std::mem;
 use std::ops::Range;
 
 use crate::batch::PaddingSide;
 use crate::error::{Error, Result};
+use crate::generation::{heal_tokens, healed_text};
 use crate::pipeline::text_generation::prompt::check_contents;
 use crate::pipeline::text_generation::roll::{self, Room};
 use crate::pipeline::text_generation::{
@@ -16,6 +18,10 @@ use crate::tokenizer::{EncodeOptions, Truncation};
 pub(super) struct Prepared {
     pub(super) prompt: Prompt,
     pub(super) ids: Vec<u32>,
+    /// What the ids were before token healing.
+    pub(super) unhealed: Option<Vec<u32>>,
+    /// What token healing has added to the text.
+    pub(super) healed: String,
     /// The ids that there were before the prompt was cut.
     pub(super) whole: usize,
     /// Whether the last message of a chat is continued.
@@ -100,7 +106,13 @@ impl Local {
         if options.handle_long_generation == Some(LongGeneration::Hole) {
             self.make_room(&mut ids, options)?;
         }
-        Ok(Prepared { prompt, ids, whole, continues, dropped: left_out })
+        let (mut unhealed, mut healed) = (None, String::new());
+        if options.generation.token_healing.or(self.defaults.token_healing) == Some(true) {
+            let better = heal_tokens(&self.model, &self.tokenizer, &ids)?;
+            healed = healed_text(&self.tokenizer, &ids, &better)?;
+            unhealed = Some(mem::replace(&mut ids, better));
+        }
+        Ok(Prepared { prompt, ids, unhealed, healed, whole, continues, dropped: left_out })
     }
 
     /// The most tokens of a prompt that leave room for the answer.

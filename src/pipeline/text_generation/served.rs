@@ -108,6 +108,7 @@ fn refuse(options: &TextGenerationOptions) -> Result<()> {
         ("stop_sequence", o.stop_sequence.is_some()),
         ("truncation", o.truncation == Some(true)),
         ("tokenizer_encode_kwargs", o.prompt_max_length.is_some()),
+        ("constraints", !o.constraints.is_empty()),
         ("logits_processor", !o.logits_processor.is_empty()),
         ("prefix_allowed_tokens_fn", o.prefix_allowed_tokens_fn.is_some()),
         ("sampler", o.sampler.is_some()),

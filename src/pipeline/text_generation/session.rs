@@ -124,7 +124,7 @@ impl ChatSession {
                 let text =
                     local.stream_from(&turn, options, || read.take().unwrap_or_else(empty))?;
                 let format = options.response_format.unwrap_or(ResponseFormat::PLAIN);
-                let parser = local.response_parser(&turn.ids, format)?;
+                let parser = local.response_parser(&turn.ids, format, options)?;
                 *dropped = turn.dropped.end;
                 Ok((ResponseStream::new(text, parser), turn.continues))
             }

@@ -78,7 +78,8 @@ impl Local {
         let prepared = self.prepare(prompt, &options)?;
         let cached = || (self.model.new_cache(), Vec::new());
         let text = self.stream_from(&prepared, &options, cached)?;
-        Ok(ResponseStream::new(text, self.response_parser(&prepared.ids, format)?))
+        let parser = self.response_parser(&prepared.ids, format, &options)?;
+        Ok(ResponseStream::new(text, parser))
     }
 
     /// What takes an answer to this prompt apart.
@@ -86,8 +87,10 @@ impl Local {
         &self,
         prompt: &[u32],
         format: ResponseFormat,
+        options: &TextGenerationOptions,
     ) -> Result<ResponseParser> {
-        let parser = ResponseParser::new(format);
+        let tools = options.tools.iter().flatten().cloned();
+        let parser = ResponseParser::new(format).with_tools(tools);
         if format == ResponseFormat::PLAIN {
             return Ok(parser);
         }
@@ -97,17 +100,19 @@ impl Local {
     /// The parts of an answer whose ids are `new`.
     pub(super) fn response(
         &self,
-        prompt: &[u32],
+        prepared: &Prepared,
         new: &[u32],
         format: ResponseFormat,
+        options: &TextGenerationOptions,
     ) -> Result<Response> {
+        let prompt = &prepared.ids;
         let mut pieces = TextPieces::new(prompt, self.tokenizer.response_stream(format))?;
-        let mut text = String::new();
+        let mut text = prepared.healed.clone();
         for &id in new {
             text += &pieces.push(id, None)?;
         }
         text += &pieces.finish()?;
-        Ok(self.response_parser(prompt, format)?.parse(&text))
+        Ok(self.response_parser(prompt, format, options)?.parse(&text))
     }
 
     /// Continues a prompt; `cached` gives a cache and the tokens in it, once nothing can be refused.
@@ -124,8 +129,10 @@ impl Local {
                 report.add(0);
             }
         }
-        let plan = self.plan(&prepared.ids, &self.config(options)?, options)?;
-        let mut sequence = Sequence::new(&prepared.ids, plan)?;
+        let config = self.config(options)?;
+        config.warn_of_what_has_no_effect();
+        let plan = self.plan(&prepared.ids, &config, options)?;
+        let mut sequence = self.drafted(Sequence::new(&prepared.ids, plan)?, &config)?;
         if let Some(cancel) = &options.cancel {
             sequence = sequence.with_cancel_handle(cancel.clone());
         }
@@ -137,6 +144,6 @@ impl Local {
             Some(format) => self.tokenizer.response_stream(format),
             None => self.tokenizer.decode_stream(skip_special),
         };
-        TextStream::new(tokens, decoder)
+        Ok(TextStream::new(tokens, decoder)?.beginning_with(prepared.healed.clone()))
     }
 }

@@ -20,6 +20,7 @@ use crate::pipeline::text_generation::{
     Engine, Generated, Local, Prompt, TextGenerationOptions, TextGenerationPipeline,
 };
 use crate::tokenizer::chat::{Response, ResponseFormat};
+use crate::warning::warn;
 
 impl TaskSteps for TextGenerationPipeline {
     type Input = Prompt;
@@ -59,6 +60,10 @@ impl Local {
     fn work(&self, options: &TextGenerationOptions) -> Result<Continuation> {
         options.check()?;
         let config = self.config(options)?;
+        config.warn_of_what_has_no_effect();
+        if self.assistant.is_some() && config.mode().has_beams() {
+            warn("the assistant model has no effect with beams");
+        }
         Ok(Continuation { local: self.clone(), options: options.clone(), config })
     }
 }
@@ -128,7 +133,8 @@ impl Work for Continuation {
             (0..each).map(move |answer| {
                 let plan = row.plan.clone().with_seed(seed.wrapping_add(answer as u64));
                 let sequence = Sequence::new(&row.prepared.ids, plan.counting_from(started))?;
-                Ok(sequence.with_cancel_handle(cancel.clone()))
+                let sequence = sequence.with_cancel_handle(cancel.clone());
+                self.local.drafted(sequence, &self.config)
             })
         });
         let model: Arc<dyn Autoregressive> = self.local.model.clone();
@@ -166,7 +172,7 @@ impl Continuation {
         }
         if let (Some(format), Prompt::Chat(messages)) = (options.response_format, &prepared.prompt)
         {
-            let response = self.local.response(&prepared.ids, new, format)?;
+            let response = self.local.response(prepared, new, format, options)?;
             let messages = match options.return_full_text {
                 Some(false) => vec![response.to_message()],
                 _ => answered(messages, &response, prepared.continues),
@@ -177,7 +183,8 @@ impl Continuation {
         let clean_up = options.clean_up_tokenization_spaces.unwrap_or(true);
         let tokenizer = &self.local.tokenizer;
         let decode = |ids: &[u32]| tokenizer.decode_with(ids, skip_special, clean_up);
-        let prompt_length = decode(&prepared.ids)?.chars().count();
+        let said = prepared.unhealed.as_ref().unwrap_or(&prepared.ids);
+        let prompt_length = decode(said)?.chars().count();
         let new: String = decode(&all)?.chars().skip(prompt_length).collect();
         if options.return_full_text == Some(false) {
             return Ok(GeneratedOutput::Text(new));

@@ -25,8 +25,6 @@ pub struct TextToTextOptions {
     /// Whether spaces before punctuation are removed from the output (` .`, ` ,`, ` n't`). Default:
     /// `false`.
     pub clean_up_tokenization_spaces: Option<bool>,
-    /// The token that the decoder begins with. Default: the one that the model's config names.
-    pub decoder_start_token_id: Option<u32>,
     /// Whether the output is token ids. Default: `false`.
     pub return_tensors: Option<bool>,
     /// `summarization`: whether a text that is longer than the model reads is split between sentences, and
@@ -66,7 +64,6 @@ impl TextToTextOptions {
     options!(@setter batch_size usize);
     options!(@setter cancel CancelHandle);
     options!(@setter clean_up_tokenization_spaces bool);
-    options!(@setter decoder_start_token_id u32);
     options!(@setter return_tensors bool);
     options!(@setter split_long_texts bool);
     options!(@setter src_lang String);
@@ -108,7 +105,6 @@ impl TextToTextOptions {
         let mut read = Self {
             batch_size: arguments::take(take, "batch_size")?,
             clean_up_tokenization_spaces: arguments::take(take, "clean_up_tokenization_spaces")?,
-            decoder_start_token_id: arguments::take(take, "decoder_start_token_id")?,
             return_tensors: arguments::take(take, "return_tensors")?,
             split_long_texts: arguments::take(take, "split_long_texts")?,
             src_lang: arguments::take(take, "src_lang")?,
@@ -154,10 +150,9 @@ impl TextToTextOptions {
 }
 
 /// Options that are the pipelines' own.
-const OF_PIPELINE: [&str; 10] = [
+const OF_PIPELINE: [&str; 9] = [
     "batch_size",
     "clean_up_tokenization_spaces",
-    "decoder_start_token_id",
     "return_tensors",
     "return_text",
     "split_long_texts",

@@ -46,7 +46,7 @@ impl TextToText {
             }
         }
         let of_rows = TokenizerOptions { truncation: options.truncation, ..Default::default() };
-        let start = self.start(&config, options)?;
+        let start = self.start(&config)?;
         let rows = Rows::new(&tokenizer, self.model.encoder(), Some(&of_rows));
         Ok(Reading { rows, prefix, splits: options.splits(), config, start })
     }

@@ -55,6 +55,16 @@ impl Default for WatermarkingConfig {
 ///
 /// The green tokens are those of transformers on the CPU. With fewer tokens than `context_width` nothing is
 /// done.
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::{Watermark, WatermarkingConfig};
+///
+/// let mut logits = [0.0; 100];
+/// Watermark::new(&WatermarkingConfig::default(), 100)?.process(&[17], &mut logits)?;
+/// assert_eq!(logits.iter().filter(|&&logit| logit == 2.0).count(), 25);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Watermark {
     bias: f32,

@@ -1,5 +1,6 @@
 //! Watermarks: text that says by itself that it was generated.
 
+mod bayesian;
 mod detector;
 mod greenlist;
 mod synth_id;
@@ -14,6 +15,7 @@ use super::LogitsProcessor;
 use crate::error::Result;
 use crate::read::read;
 
+pub use bayesian::SynthIdDetector;
 pub use detector::{WatermarkDetection, WatermarkDetector};
 pub use greenlist::{SeedingScheme, Watermark, WatermarkingConfig};
 pub use synth_id::{SynthId, SynthIdConfig};

@@ -59,6 +59,17 @@ impl SynthIdConfig {
 /// stays what it was. The logits become log-probabilities.
 ///
 /// As in transformers only generated tokens decide, not those of the prompt.
+///
+/// ```
+/// use sconce::generation::LogitsProcessor;
+/// use sconce::generation::processors::{SynthId, SynthIdConfig};
+///
+/// let mut logits = [0f32; 8];
+/// SynthId::new(&SynthIdConfig::new(3, vec![11, 22, 33]), 1)?.process(&[5], &mut logits)?;
+/// let total: f32 = logits.iter().map(|logit| logit.exp()).sum();
+/// assert!((total - 1.0).abs() < 1e-4);
+/// # Ok::<(), sconce::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SynthId {
     config: Arc<SynthIdConfig>,
@@ -89,8 +100,26 @@ impl SynthId {
         Ok(Self { config: Arc::new(config.clone()), table: Table(bits.collect()), prompt })
     }
 
+    /// How it is made.
+    #[must_use]
+    pub fn config(&self) -> &SynthIdConfig {
+        &self.config
+    }
+
+    /// The bits of a token after a context, one for each key.
+    pub(super) fn bits(&self, context: i64, token: u32) -> Vec<bool> {
+        let hash = hashed(context, i64::from(token));
+        self.config.keys.iter().map(|&key| self.bit(hash, key)).collect()
+    }
+
+    /// The bit of a hash of context and token, and a key.
+    fn bit(&self, hash: i64, key: i64) -> bool {
+        let size = self.table.0.len() as i64;
+        self.table.0[hashed(hash, key).rem_euclid(size) as usize]
+    }
+
     /// The hash of what comes before a token, after `generated` tokens.
-    fn context(&self, generated: &[u32]) -> i64 {
+    pub(super) fn context(&self, generated: &[u32]) -> i64 {
         let width = self.config.ngram_len - 1;
         let context = &generated[generated.len().saturating_sub(width)..];
         let missing = std::iter::repeat_n(0, width - context.len());
@@ -130,10 +159,7 @@ impl LogitsProcessor for SynthId {
             })
             .collect();
         for &key in &self.config.keys {
-            let wins = |player: &Player| {
-                let size = self.table.0.len() as i64;
-                self.table.0[hashed(player.hash, key).rem_euclid(size) as usize]
-            };
+            let wins = |player: &Player| self.bit(player.hash, key);
             let winning = players.iter().filter(|player| wins(player));
             let mass: f64 = winning.map(|player| player.probability).sum();
             for player in &mut players {

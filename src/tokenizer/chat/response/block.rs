@@ -1,16 +1,18 @@
 //! One block of tool calls, from its opening marker to where it ends.
 
 use std::mem;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::fingerprint::fingerprint;
 use crate::tokenizer::chat::response::ToolCall;
 use crate::tokenizer::chat::response::format::{Body, CallSyntax};
-use crate::tokenizer::chat::response::json::{ObjectScan, Progress};
+use crate::tokenizer::chat::response::json::{self, ObjectScan, Progress};
 use crate::tokenizer::chat::response::look::{self, Verdict};
 use crate::tokenizer::chat::response::parser::{ResponseEvent, ResponsePiece, overlap};
 use crate::tokenizer::chat::response::python::{self, Extent};
+use crate::tokenizer::chat::response::xml;
 
 /// Tool calls in the making.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub(super) struct Block {
     /// The number of the next call.
     next: usize,
     salt: u64,
+    /// What the functions take, for calls that do not say it.
+    tools: Arc<[Value]>,
     out: Vec<ResponsePiece>,
 }
 
@@ -79,7 +83,13 @@ enum Step {
 
 impl Block {
     /// A block that begins with `space`; `next` is the number of its first call.
-    pub(super) fn new(syntax: &'static CallSyntax, space: String, next: usize, salt: u64) -> Self {
+    pub(super) fn new(
+        syntax: &'static CallSyntax,
+        space: String,
+        next: usize,
+        salt: u64,
+        tools: Arc<[Value]>,
+    ) -> Self {
         Self {
             syntax,
             at: space.len() + syntax.open.len(),
@@ -92,6 +102,7 @@ impl Block {
             begun: None,
             next,
             salt,
+            tools,
             out: Vec::new(),
         }
     }
@@ -166,10 +177,12 @@ impl Block {
                     self.source(*start, end)
                 }
             },
-            Phase::Source(start) => match self.find_close(at_end) {
-                None => Step::Wait,
-                Some(end) => self.source(*start, end),
-            },
+            Phase::Source(start) => {
+                match self.find_close(at_end).or_else(|| self.cut_off(at_end)) {
+                    None => Step::Wait,
+                    Some(end) => self.source(*start, end),
+                }
+            }
             Phase::Close(object) => self.close(object, at_end),
             Phase::Lost(_) => self.lost(at_end),
         };
@@ -188,6 +201,7 @@ impl Block {
         let inside = self.text[self.at..].strip_prefix('[').map(str::trim_start);
         match (self.syntax.body, first) {
             (_, None) => Step::Wait,
+            (Body::Xml, _) => Step::Next(Phase::Source(self.at)),
             (Body::Python, _) => Step::Next(Phase::Calls(self.at, Extent::new(self.at))),
             (_, Some(b'{')) => Step::Next(Phase::Object(ObjectScan::new(self.at))),
             (Body::Code, Some(b'[')) if inside == Some("") => Step::Wait,
@@ -326,10 +340,24 @@ impl Block {
         found
     }
 
-    /// Reports calls in Python, or a program as a call of `python`.
+    /// Where the source ends whose closing marker was cut off: calls in XML that are complete count.
+    fn cut_off(&mut self, at_end: bool) -> Option<usize> {
+        let is_complete = self.text.trim_end().ends_with("</function>");
+        if !(at_end && self.syntax.body == Body::Xml && is_complete) {
+            return None;
+        }
+        self.at = self.text.len();
+        Some(self.at)
+    }
+
+    /// Reports calls in Python or XML, or a program as a call of `python`.
     fn source(&mut self, start: usize, end: usize) -> Step {
         let source = self.text[start..end].trim();
-        let calls = match python::calls(source) {
+        let calls = match self.syntax.body {
+            Body::Xml => xml::calls(source, &self.tools),
+            _ => python::calls(source),
+        };
+        let calls = match calls {
             Ok(calls) => calls,
             Err(_) if self.syntax.body == Body::Code && !source.is_empty() => {
                 let code = Value::from(source);
@@ -390,7 +418,7 @@ impl Block {
             (Body::Named { .. }, Some(Value::String(id))) => Some(id.clone()),
             _ => None,
         };
-        let (name, arguments) = read(value)?;
+        let (name, arguments) = json::call(value)?;
         match self.begun.take() {
             Some(index) => {
                 let call = ToolCall { id: self.id(index, None), name, arguments };
@@ -472,25 +500,4 @@ impl Block {
             None => "an early end".to_owned(),
         }
     }
-}
-
-/// The name and arguments of a call in JSON: `arguments` or `parameters`, an object or the text of one, or
-/// nothing; also within `function`.
-fn read(mut call: Map<String, Value>) -> Result<(String, Map<String, Value>), String> {
-    if let Some(Value::Object(function)) = call.remove("function") {
-        call = function;
-    }
-    let name = match call.remove("name") {
-        Some(Value::String(name)) if !name.is_empty() => name,
-        Some(_) => return Err("its `name` is no text".to_owned()),
-        None => return Err("it has no `name`".to_owned()),
-    };
-    let arguments = match call.remove("arguments").or_else(|| call.remove("parameters")) {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(arguments)) => arguments,
-        Some(Value::String(text)) => serde_json::from_str(&text)
-            .map_err(|error| format!("its arguments are text that is no JSON object: {error}"))?,
-        Some(_) => return Err("its arguments are no object".to_owned()),
-    };
-    Ok((name, arguments))
 }

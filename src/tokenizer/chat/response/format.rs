@@ -13,6 +13,7 @@ use crate::error::{Error, Result, did_you_mean};
 /// | `plain` | any | none | none |
 /// | `think` | any that reason | `<think>` | none |
 /// | `hermes` | Qwen2.5, Qwen3, QwQ, Hermes | `<think>` | `<tool_call>{"name": …, "arguments": …}</tool_call>` |
+/// | `qwen3-coder` | Qwen3-Coder, Qwen3.5 | `<think>` | `<tool_call><function=f><parameter=x>1</parameter></function></tool_call>` |
 /// | `smollm3` | SmolLM3 | `<think>` | as `hermes`, and Python in `<code>` |
 /// | `llama3` | Llama 3.1, 3.2, 3.3 | none | `{"name": …, "parameters": …}`, `[f(x=1)]`, and both or code after `<\|python_tag\|>` |
 /// | `mistral` | Mistral, Ministral, Magistral | `[THINK]` | `[TOOL_CALLS][{…}]`, `[TOOL_CALLS]name[ARGS]{…}` with or without `[CALL_ID]` |
@@ -65,6 +66,8 @@ pub(super) enum Body {
     Code,
     /// A list of Python calls.
     Python,
+    /// Functions and their parameters in XML, up to the closing marker.
+    Xml,
     /// As [`Json`](Self::Json), or else a name, maybe an id, and the arguments as an object.
     Named {
         /// What stands before the name.
@@ -89,10 +92,16 @@ const BARE_JSON: CallSyntax =
 const BARE_PYTHON: CallSyntax =
     CallSyntax { open: "", look: Look::Python, body: Body::Python, close: "" };
 
-static FORMATS: [Markers; 9] = [
+static FORMATS: [Markers; 10] = [
     Markers { name: "plain", reasoning: None, calls: &[], wrappers: &[] },
     Markers { name: "think", reasoning: THINK, calls: &[], wrappers: &[] },
     Markers { name: "hermes", reasoning: THINK, calls: &[TOOL_CALL], wrappers: &[] },
+    Markers {
+        name: "qwen3-coder",
+        reasoning: THINK,
+        calls: &[CallSyntax { body: Body::Xml, ..TOOL_CALL }],
+        wrappers: &[],
+    },
     Markers {
         name: "smollm3",
         reasoning: THINK,
@@ -175,13 +184,14 @@ static FORMATS: [Markers; 9] = [
 
 /// What a chat template or the name of an added token contains, and the format that it tells of: the first
 /// that fits, where all of the strings are found.
-const SIGNS: [(&[&str], &str); 12] = [
+const SIGNS: [(&[&str], &str); 13] = [
     (&["[TOOL_CALLS]"], "mistral"),
     (&["<｜tool▁call"], "deepseek"),
     (&["<|tool_call|>"], "phi4"),
     (&["functools"], "phi4"),
     (&["SmolLM", "<think>"], "smollm3"),
-    // Calls in XML, which no format here reads.
+    (&["<function=", "<parameter="], "qwen3-coder"),
+    // Other calls in XML, which no format here reads.
     (&["<function="], "think"),
     (&["<tool_call>"], "hermes"),
     (&["<|python_tag|>"], "llama3"),
@@ -196,8 +206,8 @@ impl ResponseFormat {
     pub const PLAIN: Self = Self(&FORMATS[0]);
 
     /// The names of all formats.
-    pub const NAMES: [&'static str; 9] = {
-        let mut names = [""; 9];
+    pub const NAMES: [&'static str; 10] = {
+        let mut names = [""; 10];
         let mut row = 0;
         while row < names.len() {
             names[row] = FORMATS[row].name;

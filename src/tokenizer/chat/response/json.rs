@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde_json::{Map, Value};
+
 /// Follows one JSON object byte by byte: where it ends, and what stands for its name and arguments. Whether
 /// it is valid JSON is only known when it is read as a whole.
 #[derive(Debug, Clone)]
@@ -180,6 +182,27 @@ impl ObjectScan {
 }
 
 const ARGUMENTS: [&str; 2] = ["\"arguments\"", "\"parameters\""];
+
+/// The name and arguments of a call in JSON: `arguments` or `parameters`, an object or the text of one, or
+/// nothing; also within `function`.
+pub(super) fn call(mut call: Map<String, Value>) -> Result<(String, Map<String, Value>), String> {
+    if let Some(Value::Object(function)) = call.remove("function") {
+        call = function;
+    }
+    let name = match call.remove("name") {
+        Some(Value::String(name)) if !name.is_empty() => name,
+        Some(_) => return Err("its `name` is no text".to_owned()),
+        None => return Err("it has no `name`".to_owned()),
+    };
+    let arguments = match call.remove("arguments").or_else(|| call.remove("parameters")) {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(arguments)) => arguments,
+        Some(Value::String(text)) => serde_json::from_str(&text)
+            .map_err(|error| format!("its arguments are text that is no JSON object: {error}"))?,
+        Some(_) => return Err("its arguments are no object".to_owned()),
+    };
+    Ok((name, arguments))
+}
 
 #[cfg(test)]
 mod tests {

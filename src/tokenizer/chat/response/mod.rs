@@ -10,6 +10,7 @@ mod json;
 mod look;
 mod parser;
 mod python;
+mod xml;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -1,6 +1,9 @@
 //! Answers taken apart while they come.
 
 use std::mem;
+use std::sync::Arc;
+
+use serde_json::Value;
 
 use crate::fingerprint::fingerprint;
 use crate::tokenizer::chat::response::block::Block;
@@ -41,6 +44,7 @@ pub struct ResponseParser {
     /// The index of the next tool call.
     calls: usize,
     salt: u64,
+    tools: Arc<[Value]>,
     out: Vec<ResponsePiece>,
 }
 
@@ -127,6 +131,7 @@ impl ResponseParser {
             thought: false,
             calls: 0,
             salt: 0,
+            tools: Arc::new([]),
             out: Vec::new(),
         }
     }
@@ -140,6 +145,14 @@ impl ResponseParser {
             true => Self { salt, ..self.in_reasoning() },
             false => Self { salt, ..self },
         }
+    }
+
+    /// Tells it the tools that the model was given, as chat templates take them. Calls in XML, as `qwen3-coder`
+    /// writes them, say of a value only how it is spelled: the schema of the tool says what it is. Without one
+    /// it is text.
+    #[must_use]
+    pub fn with_tools(self, tools: impl IntoIterator<Item = Value>) -> Self {
+        Self { tools: tools.into_iter().collect(), ..self }
     }
 
     /// For an answer that begins within reasoning, which the prompt has opened. Does nothing in a format
@@ -211,7 +224,7 @@ impl ResponseParser {
             }
             Some(Marker::Call(syntax)) => {
                 let space = mem::take(&mut self.space);
-                let block = Block::new(syntax, space, self.calls, self.salt);
+                let block = Block::new(syntax, space, self.calls, self.salt, self.tools.clone());
                 self.state = State::Call(Box::new(block));
                 true
             }

@@ -37,6 +37,12 @@ pub(super) fn calls(source: &str) -> Result<Vec<Call>, String> {
     }
 }
 
+/// The value that a text is a literal of.
+pub(super) fn literal(source: &str) -> Option<Value> {
+    let mut reader = Reader { rest: source, depth: 0 };
+    reader.value().ok().filter(|_| reader.is_over())
+}
+
 /// Where the bracketed text that begins at `start` ends, once it does. Strings are passed over.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Extent {
