@@ -73,7 +73,9 @@ mod bench {
         eprintln!("loaded in {:.2} s", started.elapsed().as_secs_f64());
 
         let rate = extractor.sampling_rate();
-        let read = |path: &PathBuf| Ok(AudioReader::open(path)?.mono(rate)?.samples);
+        let read = |path: &PathBuf| -> sconce::Result<_> {
+            Ok(AudioReader::open(path)?.mono(rate)?.samples)
+        };
         let sounds = arguments.recordings.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let seconds = sounds.iter().map(Vec::len).sum::<usize>() as f64 / f64::from(rate);
         let repeats = arguments.repeats.max(1);

@@ -1,7 +1,7 @@
 //! Every tiny model of letters per frame in `tests/goldens/ctc` against the numbers the Python reference
 //! computed with the same weights, and against itself.
 #![cfg(feature = "audio")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 use std::fs;

@@ -43,7 +43,7 @@ impl Writer for Scripted {
         piece: &mut dyn FnMut(&str),
     ) -> Result<Written> {
         self.questions.borrow_mut().push(messages[1].text().into_owned());
-        let answer = self.answers.borrow_mut().pop().expect("another question");
+        let answer = self.answers.borrow_mut().pop().unwrap();
         let is_cut = answer.ends_with('…');
         let letters: Vec<char> = answer.chars().collect();
         letters.chunks(3).for_each(|letters| piece(&letters.iter().collect::<String>()));

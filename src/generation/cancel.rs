@@ -116,7 +116,9 @@ mod tests {
         let (handle, called) = (CancelHandle::default(), Arc::new(AtomicUsize::new(0)));
         let hook = |amount: usize| {
             let called = called.clone();
-            move || drop(called.fetch_add(amount, Ordering::Relaxed))
+            move || {
+                called.fetch_add(amount, Ordering::Relaxed);
+            }
         };
         let _kept = handle.on_cancel(hook(1));
         drop(handle.on_cancel(hook(10)));

@@ -1,6 +1,7 @@
 //! From a transcript to minutes: part by part, and together.
 
 use crate::error::{Error, Result};
+use crate::generation::CancelHandle;
 use crate::minutes::Minutes;
 use crate::minutes::check::Heard;
 use crate::minutes::claim::{Claim, Doubt};
@@ -130,7 +131,7 @@ impl Taking<'_> {
         is_last: bool,
     ) -> Result<()> {
         let Self { writer, options, .. } = *self;
-        let check = || match options.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled()) {
+        let check = || match options.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
             true => Err(Error::Interrupted),
             false => Ok(()),
         };

@@ -51,9 +51,9 @@ pub struct TextGenerationPipeline {
 /// Where the model is.
 #[derive(Debug, Clone)]
 enum Engine {
-    Local(Local),
+    Local(Box<Local>),
     #[cfg(feature = "remote")]
-    Served(Served),
+    Served(Box<Served>),
 }
 
 /// A model that is computed here.
@@ -129,7 +129,7 @@ impl TextGenerationPipeline {
     pub(super) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         #[cfg(feature = "remote")]
         if let Some(model) = files.remote() {
-            return Ok(Self { engine: Engine::Served(Served::open(model, options)?) });
+            return Ok(Self { engine: Engine::Served(Box::new(Served::open(model, options)?)) });
         }
         Local::load(files, options).map(Self::from)
     }
@@ -137,7 +137,7 @@ impl TextGenerationPipeline {
 
 impl From<Local> for TextGenerationPipeline {
     fn from(local: Local) -> Self {
-        Self { engine: Engine::Local(local) }
+        Self { engine: Engine::Local(Box::new(local)) }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::source::http::text;
 /// A request without the answer that was asked for.
 #[derive(Debug)]
 pub(super) struct Failure {
-    error: Error,
+    error: Box<Error>,
     pub(super) may_be_repeated: bool,
     /// How long the service asks to wait.
     pub(super) asked: Option<Duration>,
@@ -22,18 +22,18 @@ pub(super) struct Failure {
 impl Failure {
     /// What another try does not mend.
     pub(super) fn fatal(error: Error) -> Self {
-        Self { error, may_be_repeated: false, asked: None }
+        Self { error: Box::new(error), may_be_repeated: false, asked: None }
     }
 
     /// No answer, or one that was cut.
     pub(super) fn unreachable(service: &Service, url: &str, reason: String) -> Self {
         let failure = Said::default().failure(service, url, None, reason, true);
-        Self { error: failure, may_be_repeated: true, asked: None }
+        Self { error: Box::new(failure), may_be_repeated: true, asked: None }
     }
 
     /// An answer that was cut before anything of it came.
     pub(super) fn cut(error: Error) -> Self {
-        Self { error, may_be_repeated: true, asked: None }
+        Self { error: Box::new(error), may_be_repeated: true, asked: None }
     }
 
     /// An answer whose status is no success, with what there is of its body.
@@ -60,12 +60,12 @@ impl Failure {
         let message = said.message.take().unwrap_or_else(|| format!("answered {status}"));
         let reason = format!("{}{advice}", message.trim());
         let error = said.failure(service, url, Some(status), reason, again);
-        Self { error, may_be_repeated: again, asked: wait_asked(headers) }
+        Self { error: Box::new(error), may_be_repeated: again, asked: wait_asked(headers) }
     }
 
     /// The error, with one more thing to do about it.
     pub(super) fn error(self, advice: &str) -> Error {
-        match self.error {
+        match *self.error {
             Error::Service(mut failure) if !advice.is_empty() => {
                 failure.reason += "; ";
                 failure.reason += advice;

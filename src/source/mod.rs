@@ -21,6 +21,7 @@ mod advice;
 mod directory;
 mod lfs;
 mod names;
+mod served;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -21,8 +21,6 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::source::ModelSource;
-
 /// A model behind a service, and how the service is reached. What is not set here comes from the environment,
 /// see the [module](crate::source::remote).
 ///
@@ -182,12 +180,6 @@ impl RemoteModel {
     }
 }
 
-impl From<RemoteModel> for ModelSource {
-    fn from(model: RemoteModel) -> Self {
-        Self::Remote(Box::new(model))
-    }
-}
-
 /// Leaves out the key, which must not end up in a log.
 impl fmt::Debug for RemoteModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -219,6 +211,7 @@ pub(super) const PREFIX: &str = "openai:";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::ModelSource;
 
     #[test]
     fn the_key_is_not_printed() {

@@ -29,6 +29,9 @@ struct Case {
 
 type Named = HashMap<String, Tensor>;
 
+/// Generates for some prompts.
+type Runs = dyn Fn(&[Vec<u32>]) -> Result<Vec<Generated>>;
+
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
 }
@@ -59,7 +62,7 @@ fn outputs_as_transformers() -> Result<()> {
         let config = everything().overlaid(&GenerationConfig::from_json(&cases[0].options)?);
         let prompts: Vec<_> = cases.iter().map(|case| case.prompt.clone()).collect();
         let options = LoadOptions::default().dtype(Precision::F32);
-        let run: Box<dyn Fn(&[Vec<u32>]) -> Result<Vec<Generated>>> = match model.contains('/') {
+        let run: Box<Runs> = match model.contains('/') {
             true => {
                 let model = AutoModel::open::<dyn Seq2SeqLm>(golden(&model), &options)?;
                 let start = [model.start_id().unwrap()];

@@ -32,7 +32,7 @@ pub enum Signal {
     /// Parts that begin together.
     Sum {
         samples: usize,
-        parts: Vec<Signal>,
+        parts: Vec<Self>,
     },
 }
 

@@ -158,7 +158,7 @@ fn class(files: &ModelFiles, path: &PathBuf, fields: &Map<String, Value>) -> Res
         CLASSES.iter().find(|(_, types)| types.contains(&model_type)).map(|(class, _)| *class)
     });
     known.map(str::to_owned).ok_or_else(|| {
-        let model_type = model_type.map_or("missing".to_owned(), quoted);
+        let model_type = model_type.map_or_else(|| "missing".to_owned(), quoted);
         Error::malformed(
             path,
             format!("`feature_extractor_type` is missing, and `model_type` of config.json ({model_type}) does not tell it"),

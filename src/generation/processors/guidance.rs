@@ -96,7 +96,7 @@ impl Guidance {
     /// What stands in the place of this prompt.
     pub(in crate::generation) fn negative_prompt<'a>(&'a self, prompt: &'a [u32]) -> &'a [u32] {
         let last = prompt.len().saturating_sub(1);
-        self.negative_prompt.as_deref().unwrap_or(&prompt[last..])
+        self.negative_prompt.as_deref().unwrap_or_else(|| &prompt[last..])
     }
 
     /// Gives it the next logits after the negative prompt and the answer so far.
@@ -117,7 +117,7 @@ impl Guidance {
             ));
         };
         let last = start.saturating_sub(1);
-        let negative = self.negative_prompt.as_deref().unwrap_or(&tokens[last..start]);
+        let negative = self.negative_prompt.as_deref().unwrap_or_else(|| &tokens[last..start]);
         branch.logits(&[negative, answer].concat())
     }
 }

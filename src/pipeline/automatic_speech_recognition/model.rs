@@ -69,10 +69,10 @@ pub(super) enum SpeechModel {
         model: Arc<dyn SpeechSeq2Seq>,
         tokenizer: Tokenizer,
         /// What the model says about generation.
-        stored: GenerationConfig,
+        stored: Box<GenerationConfig>,
     },
     /// Models that write letter by letter: Wav2Vec2 and its kin.
-    Ctc { model: Arc<dyn Ctc>, tokenizer: CtcTokenizer },
+    Ctc { model: Arc<dyn Ctc>, tokenizer: Box<CtcTokenizer> },
 }
 
 impl AutomaticSpeechRecognitionPipeline {
@@ -99,7 +99,7 @@ impl AutomaticSpeechRecognitionPipeline {
         extractor: FeatureExtractor,
         stored: GenerationConfig,
     ) -> Self {
-        let model = SpeechModel::Seq2Seq { model, tokenizer, stored };
+        let model = SpeechModel::Seq2Seq { model, tokenizer, stored: Box::new(stored) };
         Self::here(model, extractor)
     }
 
@@ -114,7 +114,7 @@ impl AutomaticSpeechRecognitionPipeline {
         tokenizer: CtcTokenizer,
         extractor: FeatureExtractor,
     ) -> Self {
-        Self::here(SpeechModel::Ctc { model, tokenizer }, extractor)
+        Self::here(SpeechModel::Ctc { model, tokenizer: Box::new(tokenizer) }, extractor)
     }
 
     pub(in crate::pipeline) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {

@@ -37,7 +37,7 @@ enum Source {
     /// Whisper reads window after window.
     Windows(Box<whisper::SegmentStream>),
     /// Chunks wait, and those that were read are put together.
-    Chunks(VecDeque<Row>, AsrMerge),
+    Chunks(VecDeque<Row>, Box<AsrMerge>),
     /// Other models give all at once.
     Whole(Vec<Row>),
     End,
@@ -78,7 +78,7 @@ impl TranscriptStream {
                 Some(_) => {
                     let level = written::level(hearing.timestamps);
                     let merge = AsrMerge::new(whisper.tokenizer(), level, *time_precision);
-                    Source::Chunks(rows.into(), merge)
+                    Source::Chunks(rows.into(), Box::new(merge))
                 }
                 None => {
                     let features: Vec<_> = rows.into_iter().map(|row| row.features).collect();

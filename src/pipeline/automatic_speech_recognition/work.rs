@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::audio::FeatureExtractor;
 use crate::batch::Budget;
 use crate::error::{Error, Result};
-use crate::generation::{GenerationConfig, Sequence, complete};
+use crate::generation::{Generated, GenerationConfig, Sequence, complete};
 use crate::models::Autoregressive;
 use crate::models::speech::SpeechSeq2Seq;
 use crate::pipeline::arguments::generation_defaults;
@@ -196,7 +196,7 @@ impl Hearing {
         });
         let model: Arc<dyn Autoregressive> = model.clone();
         let answers = complete(&model, &cache, sequences)?.into_iter();
-        answers.map(|answer| Ok(answer?.iter().flat_map(|answer| answer.ids()).collect())).collect()
+        answers.map(|answer| Ok(answer?.iter().flat_map(Generated::ids).collect())).collect()
     }
 
     /// Seconds that a frame of features stands for.

@@ -57,7 +57,7 @@ struct Beam {
 /// The frames of a word, after those of the words before.
 struct Span {
     frames: [usize; 2],
-    before: Option<Rc<Span>>,
+    before: Option<Rc<Self>>,
 }
 
 /// All prefixes that were tried: each is another one and a letter; the first is empty.

@@ -78,7 +78,8 @@ impl CtcTokenizer {
             blank: None,
             unknown: None,
             delimiter: None,
-            between_words: text(&config, "replace_word_delimiter_char").unwrap_or(" ".to_owned()),
+            between_words: text(&config, "replace_word_delimiter_char")
+                .unwrap_or_else(|| " ".to_owned()),
             lower_case: config.get("do_lower_case").and_then(Value::as_bool).unwrap_or(false),
             cleans_up: config
                 .get("clean_up_tokenization_spaces")
@@ -117,10 +118,11 @@ impl CtcTokenizer {
 
     /// Special tokens, and their ids: those without one get the next.
     fn read_specials(&mut self, config: &Map<String, Value>, specials: &Map<String, Value>) {
-        let named = |name: &str, default: &str| match config.get(name).or(specials.get(name)) {
-            None => Some(default.to_owned()),
-            Some(token) => content(token),
-        };
+        let named =
+            |name: &str, default: &str| match config.get(name).or_else(|| specials.get(name)) {
+                None => Some(default.to_owned()),
+                Some(token) => content(token),
+            };
         let begin = named("bos_token", "<s>");
         let end = named("eos_token", "</s>");
         self.unknown = named("unk_token", "<unk>");

@@ -228,7 +228,7 @@ impl Numbers {
 
 impl Kind {
     fn of(word: &str) -> Option<Self> {
-        let (table, plain): (&[(&str, Kind)], _) = (&WORDS, word);
+        let (table, plain): (&[(&str, Self)], _) = (&WORDS, word);
         if let Some((_, kind)) = table.iter().find(|(known, _)| *known == plain) {
             return Some(*kind);
         }

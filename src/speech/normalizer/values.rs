@@ -56,7 +56,7 @@ impl Value {
 
     /// The number that these digits make `10^zeros` times, if it is whole.
     pub(super) fn times(&self, zeros: usize) -> Option<String> {
-        let (whole, fraction) = self.text().split_once('.').unwrap_or((self.text(), ""));
+        let (whole, fraction) = self.text().split_once('.').unwrap_or_else(|| (self.text(), ""));
         let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if (whole.is_empty() && fraction.is_empty()) || !is_number(whole) || !is_number(fraction) {
             return None;

@@ -72,7 +72,7 @@ impl Run {
         let first = whisper.start_id()?;
         let waiting = recordings.into_iter().enumerate().map(|(number, features)| {
             let is_long = features.frames() > window;
-            let language = languages.get(number).or(languages.first()).map(String::as_str);
+            let language = languages.get(number).or_else(|| languages.first()).map(String::as_str);
             let timestamps = writes_timestamps(config, options, is_long)?;
             let start = Start::new(first, config, options, language, timestamps)?;
             let frames = if is_long { features.length() } else { features.frames() };
@@ -233,7 +233,8 @@ impl Run {
             if transcription.language.is_none() {
                 let known = ids.find_map(|&id| whisper.config().language_of(id));
                 let is_english = whisper.config().is_multilingual == Some(false);
-                transcription.language = known.or(is_english.then_some(ENGLISH)).map(str::to_owned);
+                transcription.language =
+                    known.or_else(|| is_english.then_some(ENGLISH)).map(str::to_owned);
             }
         }
         Ok(())

@@ -54,7 +54,7 @@ impl LogitsProcessor for TimestampRules {
         }
         if let Some(latest) = written.iter().rfind(|id| is_timestamp(id)) {
             // The end of a part may be the beginning of the next.
-            let earliest = *latest as usize + usize::from(!(last && !last_but_one));
+            let earliest = *latest as usize + usize::from(!last || last_but_one);
             logits[begin..earliest.clamp(begin, vocab)].fill(f32::NEG_INFINITY);
         }
         if tokens.len() == self.prompt {

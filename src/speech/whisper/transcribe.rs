@@ -1,5 +1,6 @@
 //! The calls of Whisper.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::audio::AudioFeatures;
@@ -51,7 +52,7 @@ impl Whisper {
         &self,
         recordings: &[Arc<AudioFeatures>],
     ) -> Result<Vec<Vec<LanguageProbability>>> {
-        if self.config().lang_to_id.as_ref().is_none_or(|languages| languages.is_empty()) {
+        if self.config().lang_to_id.as_ref().is_none_or(BTreeMap::is_empty) {
             let reason =
                 "the model's generation config has no `lang_to_id`: it detects no languages";
             return Err(Error::option("language", reason));

@@ -18,7 +18,7 @@ use crate::weights::{Bias, Linear, Weights};
 #[derive(Debug)]
 pub(super) enum SpeechLayer {
     Conformer(Box<Conformer>),
-    Transformer { layer: Box<Layer>, language: Option<LanguageAdapter> },
+    Transformer { layer: Box<Layer>, language: Option<Box<LanguageAdapter>> },
 }
 
 /// Attention and convolution between two feed-forward halves.
@@ -65,7 +65,7 @@ impl SpeechLayer {
                 language: match *language_adapter {
                     Some(width) => {
                         let weights = language.scope("language");
-                        Some(LanguageAdapter::load(&weights, hidden, width)?)
+                        Some(Box::new(LanguageAdapter::load(&weights, hidden, width)?))
                     }
                     None => None,
                 },
@@ -84,7 +84,8 @@ impl SpeechLayer {
                     |_: &Attention, _: &Tensor| Err(Error::input("an encoder has no source"));
                 let x = layer.forward(x, attend, no_source)?;
                 match language {
-                    Some(LanguageAdapter { norm, mlp }) => {
+                    Some(adapter) => {
+                        let LanguageAdapter { norm, mlp } = &**adapter;
                         Ok((&x + mlp.forward(&norm.forward(&x)?)?)?)
                     }
                     None => Ok(x),
