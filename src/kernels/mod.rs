@@ -31,6 +31,7 @@ pub(crate) mod dense;
 pub(crate) mod elementwise;
 pub(crate) mod encoder_attention;
 pub(crate) mod gate;
+#[cfg(feature = "audio")]
 pub(crate) mod group_norm;
 pub(crate) mod norm;
 pub(crate) mod packed;

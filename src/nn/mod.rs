@@ -16,6 +16,7 @@ pub mod span;
 
 mod dense;
 mod flash;
+#[cfg(feature = "audio")]
 pub(crate) mod group_norm;
 mod mask;
 pub(crate) mod packed;

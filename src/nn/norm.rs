@@ -71,6 +71,7 @@ impl Norm {
     }
 
     /// A layer norm without weights of its own, beside those of the checkpoint: data2vec.
+    #[cfg(feature = "audio")]
     pub(crate) fn without_weights(weights: &Weights, size: usize, eps: f64) -> Result<Self> {
         let weight = Tensor::ones(size, weights.dtype(), weights.device())?;
         Ok(Self { eps: eps as f32, bias: Some(weight.zeros_like()?), weight })

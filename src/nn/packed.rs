@@ -19,6 +19,7 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     /// Rows of what has no ids, such as frames of speech.
+    #[cfg(feature = "audio")]
     pub(crate) fn of_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
         let mut tokens = Self::default();
         for length in lengths {

@@ -76,7 +76,7 @@ impl DraftModel {
     }
 
     /// Lets the first so many layers of `model` guess for all of it (`EarlyExitCandidateGenerator`): its
-    /// option [`assistant_early_exit`](super::GenerationConfig#structfield.assistant_early_exit). The model
+    /// option [`assistant_early_exit`](crate::generation::GenerationConfig#structfield.assistant_early_exit). The model
     /// should be trained for early exits, or few guesses come true.
     ///
     /// # Errors

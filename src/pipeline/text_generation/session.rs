@@ -239,8 +239,12 @@ impl Drop for ChatReply<'_> {
         } else {
             session.messages = answered(&session.messages, answer, self.continues);
         }
-        if let Engine::Local(local) = &session.pipeline.engine {
-            session.read = self.stream.take_cache(|| local.model.new_cache());
+        match &session.pipeline.engine {
+            Engine::Local(local) => {
+                session.read = self.stream.take_cache(|| local.model.new_cache());
+            }
+            #[cfg(feature = "remote")]
+            Engine::Served(_) => {}
         }
     }
 }
