@@ -466,8 +466,7 @@ struct Suspect {
 
 #[test]
 fn synth_id_is_detected_as_by_transformers() {
-    let folder =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/synthid-detector-tiny");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/synthid_detector");
     let cases: Vec<Suspect> =
         serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
     let detector = SynthIdDetector::open(folder).unwrap().eos_token_id(7);

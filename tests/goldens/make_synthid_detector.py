@@ -1,4 +1,4 @@
-"""Writes tests/goldens/synthid-detector-tiny: a Bayesian detector of SynthID's watermark, and what it finds.
+"""Writes tests/goldens/synthid_detector: a Bayesian detector of SynthID's watermark, and what it finds.
 
     pip install transformers==4.57.6 torch==2.9.1 safetensors==0.8.0
     python tests/goldens/make_synthid_detector.py
@@ -16,7 +16,7 @@ import torch
 from transformers import BayesianDetectorConfig, BayesianDetectorModel
 from transformers.generation import SynthIDTextWatermarkDetector, SynthIDTextWatermarkLogitsProcessor
 
-OUT = pathlib.Path(__file__).parent / "synthid-detector-tiny"
+OUT = pathlib.Path(__file__).parent / "synthid_detector"
 EOS = 7
 
 torch.manual_seed(5)

@@ -226,7 +226,7 @@ fn constraints_and_outputs_are_options() -> Result<()> {
     };
     let phrase = PhrasalConstraint::new(&[40, 41])?;
     let found = ids(&beams().with_constraint(phrase.clone()))?;
-    assert!(found.windows(2).any(|ids| ids == [40, 41]));
+    assert!(found.windows(2).any(|ids| ids == [40, 41]), "{found:?}");
     let forced =
         GenerationConfig::default().force_words_ids(vec![ForcedWords::Phrase(vec![40, 41])]);
     let mut options = beams();

@@ -19,7 +19,7 @@ use crate::weights::{NameTable, Weights};
 /// ```
 /// use sconce::generation::processors::SynthIdDetector;
 ///
-/// let detector = SynthIdDetector::open("./tests/goldens/synthid-detector-tiny")?;
+/// let detector = SynthIdDetector::open("./tests/goldens/synthid_detector")?;
 /// let probability = detector.detect(&[17, 503, 241, 88, 910, 3, 12, 7])?;
 /// assert!((0.0..=1.0).contains(&probability));
 /// # Ok::<(), sconce::Error>(())

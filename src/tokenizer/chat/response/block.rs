@@ -158,7 +158,7 @@ impl Block {
                 None => Step::Wait,
                 Some(b'{') => Step::Next(Phase::Object(ObjectScan::new(self.at))),
                 Some(b']') => self.end_list(),
-                Some(_) => Step::Broken(self.unexpected()),
+                Some(_) => Step::Broken(look::unexpected(&self.text[self.at..])),
             },
             Phase::Comma => match self.next_byte() {
                 None => Step::Wait,
@@ -167,7 +167,7 @@ impl Block {
                     Step::Next(Phase::Item)
                 }
                 Some(b']') => self.end_list(),
-                Some(_) => Step::Broken(self.unexpected()),
+                Some(_) => Step::Broken(look::unexpected(&self.text[self.at..])),
             },
             Phase::Semicolon => self.semicolon(at_end),
             Phase::Calls(start, extent) => match extent.advance(&self.text) {
@@ -220,9 +220,9 @@ impl Block {
                     Step::Next(Phase::Head)
                 }
                 Verdict::Maybe => Step::Wait,
-                Verdict::No => Step::Broken(self.unexpected()),
+                Verdict::No => Step::Broken(look::unexpected(&self.text[self.at..])),
             },
-            (Body::Json, _) => Step::Broken(self.unexpected()),
+            (Body::Json, _) => Step::Broken(look::unexpected(&self.text[self.at..])),
         }
     }
 
@@ -308,7 +308,7 @@ impl Block {
             Verdict::Maybe | Verdict::Yes => {}
             Verdict::No => {
                 self.at = self.text.len() - rest.len();
-                return Step::Broken(self.unexpected());
+                return Step::Broken(look::unexpected(&self.text[self.at..]));
             }
         }
         let end = match closed {
@@ -492,12 +492,5 @@ impl Block {
         let rest = self.text[self.at..].trim_start();
         self.at = self.text.len() - rest.len();
         rest.bytes().next()
-    }
-
-    fn unexpected(&self) -> String {
-        match self.text[self.at..].chars().next() {
-            Some(char) => format!("an unexpected `{}`", char.escape_debug()),
-            None => "an early end".to_owned(),
-        }
     }
 }

@@ -172,6 +172,14 @@ impl<'a> Rest<'a> {
 /// In bytes.
 const LONGEST: usize = 512;
 
+/// What a text begins with that should not be there.
+pub(super) fn unexpected(text: &str) -> String {
+    match text.chars().next() {
+        Some(char) => format!("an unexpected `{}`", char.escape_debug()),
+        None => "an early end".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
