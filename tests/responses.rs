@@ -260,7 +260,7 @@ fn formats_are_told_by_templates() {
         ("Qwen-Qwen2.5-7B-Instruct", "hermes"),
         ("Qwen-Qwen3-0.6B", "hermes"),
         ("Qwen-QwQ-32B", "hermes"),
-        ("Qwen3-Coder", "think"),
+        ("Qwen3-Coder", "qwen3-coder"),
         ("HuggingFaceTB-SmolLM3-3B", "smollm3"),
         ("meta-llama-Llama-3.1-8B-Instruct", "llama3"),
         ("meta-llama-Llama-3.2-3B-Instruct", "llama3"),

@@ -252,7 +252,10 @@ fn tokens_are_healed_as_by_transformers() -> Result<()> {
         let whole = tokenizer.decode(&[healed, answer.ids()].concat(), true)?;
         let before = tokenizer.decode(&case.prompt, true)?.chars().count();
         // Where a character is cut off by the prompt's end, its pieces are told apart.
-        if !tokenizer.decode(&healed_before, true)?.ends_with(char::REPLACEMENT_CHARACTER) {
+        let is_cut = |ids: &[u32]| -> Result<bool> {
+            Ok(tokenizer.decode(ids, true)?.contains(char::REPLACEMENT_CHARACTER))
+        };
+        if !is_cut(&case.prompt)? && !is_cut(&healed_before)? {
             assert_eq!(text, whole.chars().skip(before).collect::<String>());
         }
         assert!(

@@ -160,6 +160,9 @@ proptest! {
         let greedy = plain(&model, &prompt, &config);
         let one = generate_batch(&model, None, std::slice::from_ref(&prompt), &config.clone().num_beams(1));
         prop_assert_eq!(one.unwrap()[0].ids(), greedy.clone());
+        // Beams process logarithms of probabilities, on which a penalty acts otherwise.
+        let config = GenerationConfig::default().do_sample(false).max_new_tokens(6);
+        let greedy = plain(&model, &prompt, &config);
         let beams = config
             .num_beams(2)
             .num_beam_groups(2)

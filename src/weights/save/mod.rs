@@ -71,7 +71,7 @@ fn of_rows(shape: &[usize]) -> &[usize] {
 
 fn form(weights: &Weights, item: &Item) -> WrittenForm {
     let stored = weights.store.tensors.get(&item.stored_as).filter(|_| !item.assembled);
-    let kind = kind_of_blocks(item.precision).filter(|_| item.role == Role::Linear);
+    let kind = kind_of_blocks(item.precision).filter(|_| item.role != Role::Tensor);
     match kind {
         // Blocks that are stored stay as they are, of whatever kind the parts of the model are.
         Some(kind) if stored.is_none_or(|stored| stored.elements != Elements::Blocks(kind)) => {
