@@ -137,8 +137,11 @@ proptest! {
         let mut drafters = vec![
             Drafting::from(PromptLookup::new(lookup.0, lookup.1).unwrap()),
             Drafting::from(Guesses(guesses)),
-            Drafting::from(DraftModel::early_exit(&*model, 1, &config).unwrap()),
         ];
+        // Layers that see windows by turns have no early exits.
+        let early = DraftModel::early_exit(&*model, 1, &config);
+        let has_exits = early.is_ok();
+        drafters.extend(early.ok().map(Drafting::from));
         drafters.extend(small.ok().map(Drafting::from));
         for drafting in drafters {
             for drafting in [drafting.clone().whole(), drafting] {
@@ -150,7 +153,9 @@ proptest! {
         // As options.
         let options = config.clone().prompt_lookup_num_tokens(lookup.0).max_matching_ngram_size(lookup.1);
         prop_assert_eq!(plain(&model, &prompt, &options), expected.clone());
-        prop_assert_eq!(plain(&model, &prompt, &config.assistant_early_exit(1)), expected);
+        if has_exits {
+            prop_assert_eq!(plain(&model, &prompt, &config.assistant_early_exit(1)), expected);
+        }
     }
 
     /// A group of one beam that no group comes before goes the greedy way.
