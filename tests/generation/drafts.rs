@@ -128,8 +128,8 @@ fn early_exits_as_transformers() {
             .eos_token_id(vec![7])
             .num_assistant_tokens(5)
             .assistant_confidence_threshold(0.0);
-        if case.model == "gemma2-tiny" {
-            // Its layers see windows by turns, of which the first layers alone are not drafted with.
+        if case.model != "llama-tiny" {
+            // Their layers see different windows.
             let error = DraftModel::early_exit(&*model, case.layers, &config).unwrap_err();
             assert!(error.to_string().contains("windows"), "{error}");
             continue;

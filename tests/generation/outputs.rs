@@ -256,7 +256,10 @@ fn tokens_are_healed_as_by_transformers() -> Result<()> {
             Ok(tokenizer.decode(ids, true)?.contains(char::REPLACEMENT_CHARACTER))
         };
         if !is_cut(&case.prompt)? && !is_cut(&healed_before)? {
-            assert_eq!(text, whole.chars().skip(before).collect::<String>());
+            // What the healed token adds may begin within a character, which the stream shows as such.
+            let cut = char::REPLACEMENT_CHARACTER;
+            let expected: String = whole.chars().skip(before).collect();
+            assert_eq!(text.trim_start_matches(cut), expected.trim_start_matches(cut));
         }
         assert!(
             generate(model, &case.prompt, &config)
