@@ -1,6 +1,7 @@
 //! A forward pass, and what its rows want of it beside logits.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
@@ -9,6 +10,7 @@ use crate::generation::outputs::OutputRequest;
 use crate::generation::plan::Plan;
 use crate::models::{Autoregressive, Checkpoint, LogitsAt, Trace, TraceRequest};
 use crate::nn::cache::KvCache;
+use crate::weights::slices::with_storage;
 
 /// What a row wants of a pass.
 #[derive(Debug, Clone, Copy, Default)]
@@ -89,7 +91,18 @@ pub(super) fn pass(
 
 fn passed(logits: &Tensor, longest_before: usize, trace: Option<Trace>) -> Result<Passed> {
     let (rows, vocab) = (logits.dim(0)?, logits.dim(D::Minus1)?);
-    let logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
+    let logits = numbers(logits)?;
     let each = logits.len() / rows.max(1);
     Ok(Passed { own_logits: None, longest_before, vocab, each, logits, trace })
+}
+
+/// The numbers of a tensor. Those of a batch over a large vocabulary are tens of megabytes: on the CPU all threads
+/// copy them.
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    if tensor.device().is_cpu() && tensor.dtype() == DType::F32 && tensor.is_contiguous() {
+        return with_storage(tensor, |storage, range| {
+            Ok(storage.as_slice::<f32>()?[range].par_iter().copied().collect())
+        })?;
+    }
+    Ok(tensor.flatten_all()?.to_vec1()?)
 }

@@ -1,5 +1,7 @@
 //! Softmax over one row of logits, evaluated where it is asked for.
 
+use crate::kernels::softmax;
+
 /// What softmax needs to know of a row: `p(x) = exp(x - max) / total`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Softmax {
@@ -10,23 +12,8 @@ pub(crate) struct Softmax {
 
 impl Softmax {
     pub(crate) fn of(logits: &[f32]) -> Self {
-        let (groups, rest) = logits.as_chunks::<LANES>();
-        let mut maxima = [f32::NEG_INFINITY; LANES];
-        let mut totals = [0.0; LANES];
-        for group in groups {
-            for (max, &logit) in maxima.iter_mut().zip(group) {
-                *max = larger(*max, logit);
-            }
-        }
-        let max = maxima.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger);
-        for group in groups {
-            let weights = group.map(|logit| exp(logit - max));
-            for (total, weight) in totals.iter_mut().zip(weights) {
-                *total += f64::from(weight);
-            }
-        }
-        let rest = rest.iter().map(|&logit| f64::from(exp(logit - max)));
-        Self { max, total: totals.into_iter().chain(rest).sum() }
+        let max = softmax::largest(logits);
+        Self { max, total: softmax::exponential_sum(logits, max) }
     }
 
     /// Whether the row is a distribution: some logit is finite, and none is NaN or +inf.
@@ -46,11 +33,16 @@ impl Softmax {
 
     /// The unnormalised probability of a logit.
     pub(super) fn weight(&self, logit: f32) -> f32 {
-        exp(logit - self.max)
+        softmax::exponential(logit - self.max)
     }
 
     pub(crate) fn probability(&self, logit: f32) -> f32 {
         (f64::from(self.weight(logit)) / self.total) as f32
+    }
+
+    /// The logarithm of the sum of the exponentials of all logits; `-inf` of none, NaN where one is NaN.
+    pub(crate) fn log_sum(&self) -> f32 {
+        if self.max == f32::NEG_INFINITY { self.max } else { self.max + self.total.ln() as f32 }
     }
 
     /// The natural logarithm of a logit's probability.
@@ -75,51 +67,9 @@ impl Softmax {
     }
 }
 
-/// The larger of two numbers, the first where the second is NaN.
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
-}
-
-/// The exponential of a number that is not positive, to within 2 units in the last place; 0 below
-/// -87, NaN for NaN. Without branches and calls, so that a loop over it becomes vector code, which
-/// takes a third of the time of the standard library's: for a vocabulary of 150,000 that is felt.
-///
-/// After `expf` of Cephes (S. Moshier).
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    /// Adding it leaves a number rounded to an integer in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    let clamped = if x < -87.0 { -87.0 } else { x };
-    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    // ln 2 in two parts, of which the first has so few bits that its product with n is exact.
-    let r = clamped - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p = (1.987_569_1e-4 * r + 1.398_2e-3) * r + 8.333_452e-3;
-    let p = ((p * r + 4.166_579_6e-2) * r + 1.666_666_5e-1) * r + 0.5;
-    let p = p * r * r + r + 1.0;
-    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
-    let mask = if x < -87.0 { 0 } else { u32::MAX };
-    f32::from_bits((p * power).to_bits() & mask)
-}
-
-/// Logits treated side by side, so that a loop over them becomes vector code.
-const LANES: usize = 16;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn exp_is_the_exponential() {
-        for step in 0..=870_000 {
-            let x = step as f32 * -1e-4;
-            let exact = f64::from(x).exp();
-            assert!((f64::from(exp(x)) / exact - 1.0).abs() < 2.4e-7, "{x}: {} {exact}", exp(x));
-        }
-        assert_eq!(exp(0.0), 1.0);
-        assert_eq!((exp(-87.5), exp(f32::MIN), exp(f32::NEG_INFINITY)), (0.0, 0.0, 0.0));
-        assert!(exp(f32::NAN).is_nan());
-    }
 
     #[test]
     fn rows_of_any_length() {

@@ -95,8 +95,7 @@ fn log_mass(row: &[f32]) -> Result<f32> {
     if row.iter().all(|&score| score == f32::NEG_INFINITY) {
         return Ok(f32::NEG_INFINITY);
     }
-    let softmax = Distribution::of(row)?.softmax();
-    Ok(softmax.max() + softmax.total().ln() as f32)
+    Ok(Distribution::of(row)?.softmax().log_sum())
 }
 
 /// The best of the candidates offered, and a few more.

@@ -6,12 +6,13 @@ use candle_core::{D, Tensor};
 
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
+use crate::generation::softmax::Softmax;
 use crate::generation::{CancelHandle, FinishReason, Generated, Sequence, complete};
 use crate::models::speech::SpeechSeq2Seq;
 use crate::models::{Autoregressive, LogitsAt};
 use crate::nn::cache::KvCache;
 use crate::speech::whisper::compression::compression_ratio;
-use crate::speech::whisper::normalizers::{Normalizers, log_sum_exp};
+use crate::speech::whisper::normalizers::Normalizers;
 use crate::speech::whisper::settings::Settings;
 use crate::tokenizer::Tokenizer;
 
@@ -152,7 +153,7 @@ impl Decoding<'_> {
         let Some(id) = id else { return Ok(vec![None; jobs.len()]) };
         let prompts: Vec<_> = jobs.iter().map(|job| job.prompt[..=job.before].to_vec()).collect();
         let probability = |logits: Vec<f32>| {
-            let normalizer = log_sum_exp(&logits, 1.0);
+            let normalizer = Softmax::of(&logits).log_sum();
             logits.get(id as usize).map(|logit| (logit - normalizer).exp())
         };
         Ok(next_logits(&**self.model, sources, &prompts)?.into_iter().map(probability).collect())

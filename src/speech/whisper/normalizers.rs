@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
+use crate::generation::softmax::Softmax;
 use crate::generation::{LogitsProcessor, Token};
 
 /// Stands behind all processors and notes what turns their scores into log-probabilities: those of beams are
@@ -39,20 +40,17 @@ impl Normalizers {
 
 impl LogitsProcessor for Normalizers {
     fn process(&mut self, tokens: &[u32], logits: &mut [f32]) -> Result<()> {
-        let normalizers = [log_sum_exp(logits, 1.0), log_sum_exp(logits, self.temperature)];
+        let plain = Softmax::of(logits).log_sum();
+        let scaled = if self.temperature == 1.0 {
+            plain
+        } else {
+            let scaled: Vec<_> = logits.iter().map(|logit| logit * self.temperature).collect();
+            Softmax::of(&scaled).log_sum()
+        };
         self.noted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(tokens.to_vec(), normalizers);
+            .insert(tokens.to_vec(), [plain, scaled]);
         Ok(())
     }
-}
-
-/// The logarithm of the sum of the exponentials of all values times `scale`; `-inf` of none.
-pub(super) fn log_sum_exp(values: &[f32], scale: f32) -> f32 {
-    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max) * scale;
-    if largest.is_infinite() {
-        return largest;
-    }
-    largest + values.iter().map(|value| (value * scale - largest).exp()).sum::<f32>().ln()
 }

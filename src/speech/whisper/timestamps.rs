@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::generation::LogitsProcessor;
-use crate::speech::whisper::normalizers::log_sum_exp;
+use crate::generation::softmax::Softmax;
+use crate::kernels::softmax::largest;
 
 /// Lets timestamps come as Whisper was trained to write them: in pairs around each part of the text, never
 /// backwards, the first at once (`WhisperTimeStampLogitsProcessor`).
@@ -65,8 +66,7 @@ impl LogitsProcessor for TimestampRules {
             }
         }
         let (text, timestamps) = logits.split_at_mut(begin);
-        let likeliest = text.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if log_sum_exp(timestamps, 1.0) > likeliest {
+        if Softmax::of(timestamps).log_sum() > largest(text) {
             text.fill(f32::NEG_INFINITY);
         }
         Ok(())

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::audio::AudioFeatures;
 use crate::error::{Error, Result};
+use crate::generation::softmax::Softmax;
 use crate::speech::whisper::Whisper;
-use crate::speech::whisper::normalizers::log_sum_exp;
 use crate::speech::whisper::options::WhisperOptions;
 use crate::speech::whisper::run::{Run, cut};
 use crate::speech::whisper::stream::SegmentStream;
@@ -64,7 +64,7 @@ impl Whisper {
             let sources = self.encode(&windows.collect::<Result<Vec<_>>>()?)?;
             for logits in self.languages(&sources)? {
                 let values: Vec<f32> = logits.iter().map(|(_, logit)| *logit).collect();
-                let normalizer = log_sum_exp(&values, 1.0);
+                let normalizer = Softmax::of(&values).log_sum();
                 let probability = |(id, logit): (u32, f32)| LanguageProbability {
                     language: self.config().language_of(id).unwrap_or_default().to_owned(),
                     probability: (logit - normalizer).exp(),
