@@ -1,7 +1,7 @@
 //! Speed of a Whisper model: features, the encoder alone, and whole transcriptions.
 //!
 //! ```text
-//! cargo run --release --features audio --example bench_asr -- MODEL talk.mp3 [more.wav …] [--beams 5] [--together] [--threads 2] [--quantize q8_0] [--repeats 3]
+//! cargo run --release --features audio --example bench_asr -- MODEL talk.mp3 [more.wav …] [--beams 5] [--together] [--threads 2] [--quantize q8_0] [--skip none] [--repeats 3]
 //! ```
 //!
 //! Recordings are read one after the other, or all `--together`. Seconds of sound are divided by the time that
@@ -48,6 +48,9 @@ mod bench {
         /// Quantize the weights while loading.
         #[arg(long)]
         quantize: Option<QuantLevel>,
+        /// Modules to leave unquantized; by default the output head, with `none` no module.
+        #[arg(long, value_delimiter = ',')]
+        skip: Option<Vec<String>>,
         /// What keys and values are kept in: f32, f16 or q8.
         #[arg(long)]
         cache: Option<CachePrecision>,
@@ -62,6 +65,10 @@ mod bench {
         load.threads = arguments.threads;
         load.dtype = arguments.dtype;
         load.quantize = arguments.quantize;
+        load.skip_modules = arguments.skip.map(|mut modules| {
+            modules.retain(|module| module != "none");
+            modules
+        });
         load.cache = arguments.cache;
         let started = Instant::now();
         let files = ModelSource::from(arguments.model.as_str()).open()?;
