@@ -3,8 +3,8 @@
 //! A result of a convolution is a product of the weights with a row of `kernel * channels` numbers, and the
 //! rows of neighbouring results overlap in memory where frames lie one after the other. So most convolutions
 //! are products with overlapping rows ([`dense::multiply_overlapping`](crate::kernels::dense::multiply_overlapping)),
-//! and nothing is copied. Dilated ones, and those with packed weights, take rows that are written out
-//! ([`unfold`]), some at a time.
+//! and nothing is copied. Dilated ones are several such over every so many frames ([`phase`]). Those with
+//! packed weights, and dilated ones with a stride, take rows that are written out ([`unfold`]), some at a time.
 
 use std::ops::Range;
 
@@ -71,6 +71,17 @@ pub(crate) fn unfold(
             out.copy_from_slice(&x[(first + tap * dilation) * channels..][..channels]);
         }
     });
+    out
+}
+
+/// Every `step`th frame from the one of number `first` on: `(frames, channels)` to
+/// `(frames of the phase, channels)`.
+pub(crate) fn phase(x: &[f32], channels: usize, first: usize, step: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity((x.len() / channels).div_ceil(step) * channels);
+    x.chunks_exact(channels)
+        .skip(first)
+        .step_by(step)
+        .for_each(|frame| out.extend_from_slice(frame));
     out
 }
 
@@ -187,5 +198,8 @@ mod tests {
         assert_eq!(window.results(4), 2);
         assert_eq!(unfold(&x, 2, window, 1..2), [3.0, 4.0, 7.0, 8.0]);
         assert_eq!((window.results(2), window.results(3)), (0, 1));
+        assert_eq!(phase(&x, 2, 1, 2), [3.0, 4.0, 7.0, 8.0]);
+        assert_eq!(phase(&x, 2, 2, 3), [5.0, 6.0]);
+        assert!(phase(&x, 2, 4, 5).is_empty());
     }
 }

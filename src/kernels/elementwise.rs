@@ -1,6 +1,8 @@
 //! Functions of single numbers that vectorize.
 
 use crate::kernels::exp::{exp_within, multiply_add};
+#[cfg(feature = "audio")]
+use crate::kernels::exp::{sigmoid, tanh};
 use crate::kernels::shared::each_row;
 use crate::kernels::tier::{Tier, tiered};
 
@@ -14,6 +16,49 @@ fn gelu_on(tier: Tier, values: &mut [f32]) {
     let (whole, rest) = values.split_at_mut(values.len() / PART * PART);
     each_row(whole, PART, 8 * PART, |_, values| gelu_part(tier, values));
     gelu_part(tier, rest);
+}
+
+/// `x`, and `slope` times it below 0, of each number.
+#[cfg(feature = "audio")]
+pub(crate) fn leaky_relu(x: &[f32], slope: f32) -> Vec<f32> {
+    let mut out = vec![0.0; x.len()];
+    let whole = x.len() / PART * PART;
+    let (head, rest) = out.split_at_mut(whole);
+    let part = |x: &[f32], out: &mut [f32]| {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = if *x < 0.0 { x * slope } else { *x };
+        }
+    };
+    each_row(head, PART, PART, |number, out| part(&x[number * PART..][..PART], out));
+    part(&x[whole..], rest);
+    out
+}
+
+/// `tanh(a) sigmoid(b)` of rows that hold `width` of `a` and then as many of `b`: `(rows, 2 width)` to
+/// `(rows, width)`. Error against f64: below `1e-6`.
+#[cfg(feature = "audio")]
+pub(crate) fn tanh_times_sigmoid(x: &[f32], width: usize) -> Vec<f32> {
+    tanh_times_sigmoid_on(Tier::best(), x, width)
+}
+
+#[cfg(feature = "audio")]
+fn tanh_times_sigmoid_on(tier: Tier, x: &[f32], width: usize) -> Vec<f32> {
+    assert!(width > 0 && x.len().is_multiple_of(2 * width));
+    let mut out = vec![0.0; x.len() / 2];
+    each_row(&mut out, width, 16 * width, |row, out| {
+        let (a, b) = x[row * 2 * width..][..2 * width].split_at(width);
+        gated_row(tier, a, b, out);
+    });
+    out
+}
+
+#[cfg(feature = "audio")]
+tiered! {
+    fn gated_row(a: &[f32], b: &[f32], out: &mut [f32]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = tanh::<FMA>(*a) * sigmoid::<FMA>(*b);
+        }
+    }
 }
 
 /// Numbers that one thread works on at a time.
@@ -84,5 +129,23 @@ mod tests {
             gelu(&mut alone);
             assert!((found[at] - alone[0]).abs() < 1e-6);
         }
+    }
+
+    #[cfg(feature = "audio")]
+    #[test]
+    fn waves_are_gated_on_every_tier() {
+        let x: Vec<f32> = (0..4 * 2 * 37).map(|i| (i * 37 % 101) as f32 * 0.2 - 10.0).collect();
+        for tier in Tier::available() {
+            let found = tanh_times_sigmoid_on(tier, &x, 37);
+            for (at, found) in found.iter().enumerate() {
+                let row = &x[at / 37 * 74..];
+                let (a, b) = (f64::from(row[at % 37]), f64::from(row[37 + at % 37]));
+                let expected = a.tanh() / (1.0 + (-b).exp());
+                assert!((f64::from(*found) - expected).abs() < 1e-6, "{tier:?}: {a}, {b}");
+            }
+        }
+        let long: Vec<f32> = (0..PART + 3).map(|i| i as f32 - 500.0).collect();
+        let found = leaky_relu(&long, 0.1);
+        assert!(found.iter().zip(&long).all(|(y, x)| *y == if *x < 0.0 { 0.1 * x } else { *x }));
     }
 }

@@ -21,6 +21,8 @@
 //! | [`convolution`] of each channel by itself | f32 | f32 | below `3e-6` of the sum of the products' magnitudes |
 //! | [`softmax`] over a vocabulary | | f32, summed in f64 | below `3e-7`, relatively |
 //! | [`elementwise`] | | f32 | GELU: below `2e-7`, `1.6e-7` of a larger result |
+//! | [`lstm`] | f32 | f32 | a step: below `2e-6` |
+//! | [`snake`] | f32 | f32 | below `2e-6 / alpha`, and `2e-7` of the result |
 //! | [`encoder_attention`] | | f32 | below `1e-5` of the largest value |
 //! | [`quantize`] | f32 to blocks | | that of ggml's reference, or less |
 
@@ -34,12 +36,16 @@ pub(crate) mod encoder_attention;
 pub(crate) mod gate;
 #[cfg(feature = "audio")]
 pub(crate) mod group_norm;
+#[cfg(feature = "audio")]
+pub(crate) mod lstm;
 pub(crate) mod norm;
 pub(crate) mod packed;
 pub(crate) mod pool;
 pub(crate) mod quantize;
 pub(crate) mod residual;
 pub(crate) mod rope;
+#[cfg(feature = "audio")]
+pub(crate) mod snake;
 pub(crate) mod softmax;
 
 mod exp;

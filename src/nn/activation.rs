@@ -101,6 +101,30 @@ fn gelu(x: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_vec(out, x.shape(), x.device())?)
 }
 
+/// `x`, and `slope` times it below 0, of each element.
+#[cfg(feature = "audio")]
+pub(crate) fn leaky_relu(x: &Tensor, slope: f32) -> Result<Tensor> {
+    if !x.device().is_cpu() || x.dtype() != DType::F32 {
+        return Ok(ops::leaky_relu(x, f64::from(slope))?);
+    }
+    let out = with_f32(&x.contiguous()?, |x| elementwise::leaky_relu(x, slope))?;
+    Ok(Tensor::from_vec(out, x.shape(), x.device())?)
+}
+
+/// The hyperbolic tangent of the first half of the channels times the sigmoid of the other half:
+/// `(frames, 2 channels)` to `(frames, channels)`.
+#[cfg(feature = "audio")]
+pub(crate) fn tanh_times_sigmoid(x: &Tensor) -> Result<Tensor> {
+    let (frames, both) = x.dims2()?;
+    let width = both / 2;
+    if !x.device().is_cpu() || x.dtype() != DType::F32 {
+        let gate = ops::sigmoid(&x.narrow(1, width, width)?)?;
+        return Ok((x.narrow(1, 0, width)?.tanh()? * gate)?);
+    }
+    let out = with_f32(&x.contiguous()?, |x| elementwise::tanh_times_sigmoid(x, width))?;
+    Ok(Tensor::from_vec(out, (frames, width), x.device())?)
+}
+
 /// The names of transformers' `ACT2FN`, some of which are one function computed in several ways.
 const NAMES: &[(&str, Activation)] = &[
     ("gelu", Activation::Gelu),

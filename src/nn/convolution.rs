@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::kernels::convolution::{Window, depthwise, padded, unfold};
+use crate::kernels::convolution::{Window, depthwise, padded, phase, unfold};
 use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Linear, Weights};
 
@@ -60,6 +60,12 @@ impl ConvolutionConfig {
         Self { padding: [padding; 2], ..self }
     }
 
+    /// With so many frames from one frame of a result to the next.
+    #[must_use]
+    pub const fn dilation(self, dilation: usize) -> Self {
+        Self { dilation, ..self }
+    }
+
     /// With so many groups of channels.
     #[must_use]
     pub const fn groups(self, groups: usize) -> Self {
@@ -74,7 +80,7 @@ impl ConvolutionConfig {
     }
 
     /// The shape of the weight as PyTorch stores it.
-    fn shape(&self) -> Result<[usize; 3]> {
+    pub(crate) fn shape(&self) -> Result<[usize; 3]> {
         let Self { in_channels, out_channels, kernel, stride, dilation, groups, .. } = *self;
         let is_zero = [in_channels, out_channels, kernel, stride, dilation, groups].contains(&0);
         let is_whole = !is_zero
@@ -260,6 +266,10 @@ impl Convolution {
             if let Some(y) = y {
                 return Ok(y);
             }
+        } else if window.stride == 1
+            && let Some(y) = dilated(linear, x, window)?
+        {
+            return Ok(y);
         }
         let most = (UNFOLDED / linear.in_features()).max(1);
         let mut out = Vec::with_capacity(results * linear.out_features());
@@ -283,6 +293,23 @@ impl Convolution {
             None => y,
         })
     }
+}
+
+/// The results of a dilated convolution without a stride, of padded frames: as many plain convolutions as the
+/// dilation says, each over every so many frames. `None` where the weights only take rows that lie one after
+/// the other.
+fn dilated(linear: &Linear, x: &[f32], window: Window) -> Result<Option<Vec<f32>>> {
+    let Window { kernel, dilation, .. } = window;
+    let (width, outs) = (linear.in_features() / kernel, linear.out_features());
+    let mut out = vec![0.0; window.results(x.len() / width) * outs];
+    let results = out.len() / outs;
+    for first in 0..dilation.min(results) {
+        let frames = phase(x, width, first, dilation);
+        let Some(y) = linear.forward_overlapping(&frames, width)? else { return Ok(None) };
+        let places = out.chunks_exact_mut(outs).skip(first).step_by(dilation);
+        places.zip(y.chunks_exact(outs)).for_each(|(to, y)| to.copy_from_slice(y));
+    }
+    Ok(Some(out))
 }
 
 #[cfg(test)]
@@ -340,6 +367,9 @@ mod tests {
             (20, config([6, 12], 3, false).groups(3).stride(2)),
             (20, config([6, 12], 3, true).groups(6)),
             (25, with(config([5, 9], 3, true), 4, [3, 0])),
+            (40, with(config([16, 16], 7, true), 5, [15, 15])),
+            (9, with(config([4, 6], 3, false).groups(2), 4, [0, 0])),
+            (25, with(config([5, 9], 3, true).stride(2), 3, [3, 0])),
             (25, with(config([8, 8], 5, true).groups(8).stride(2), 2, [8, 0])),
             (40, with(config([70, 70], 31, false).groups(70), 1, [30, 0])),
         ];

@@ -18,9 +18,17 @@ mod dense;
 mod flash;
 #[cfg(feature = "audio")]
 pub(crate) mod group_norm;
+#[cfg(feature = "audio")]
+pub(crate) mod lstm;
 mod mask;
 pub(crate) mod packed;
 mod residual;
+#[cfg(feature = "audio")]
+pub(crate) mod snake;
 mod step;
+#[cfg(feature = "audio")]
+pub(crate) mod transposed;
+#[cfg(feature = "audio")]
+pub(crate) mod weight_norm;
 
 pub(crate) use step::{Shared, Step, Views};

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::kernels::dense::{self, Dense};
+use crate::kernels::lstm;
 use crate::kernels::pool;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
@@ -289,16 +290,10 @@ impl SileroStream<'_> {
         let network = self.network;
         let sums =
             dense::multiply(&self.hidden, HIDDEN, Dense::F32(&network.recurrent), Some(gates));
-        let (input, rest) = sums.split_at(HIDDEN);
-        let (forget, rest) = rest.split_at(HIDDEN);
-        let (candidate, output) = rest.split_at(HIDDEN);
-        let mut sum = network.output_bias;
-        for unit in 0..HIDDEN {
-            let kept = sigmoid(forget[unit]) * self.cell[unit];
-            self.cell[unit] = kept + sigmoid(input[unit]) * candidate[unit].tanh();
-            self.hidden[unit] = sigmoid(output[unit]) * self.cell[unit].tanh();
-            sum += network.output[unit] * self.hidden[unit].max(0.0);
-        }
+        lstm::step(&sums, &mut self.hidden, &mut self.cell);
+        let shares = network.output.iter().zip(&self.hidden);
+        let sum = shares
+            .fold(network.output_bias, |sum, (weight, hidden)| sum + weight * hidden.max(0.0));
         sigmoid(sum)
     }
 }

@@ -7,6 +7,7 @@ use crate::models::speech::ctc::config::PositionsConfig;
 use crate::nn::activation::Activation;
 use crate::nn::convolution::{Convolution, ConvolutionConfig};
 use crate::nn::norm::{Norm, normed};
+use crate::nn::weight_norm::folded;
 use crate::weights::Weights;
 
 /// Convolutions over hidden states, whose result is added to them.
@@ -94,9 +95,5 @@ fn weight_normed(weights: &Weights, name: &str, config: ConvolutionConfig) -> Re
     let shape = [out_channels, in_channels / groups.max(1), kernel];
     let direction = weights.tensor(&format!("{name}.direction"), &shape)?;
     let magnitude = weights.tensor(&format!("{name}.magnitude"), &[1, 1, kernel])?;
-    let wide = direction.to_dtype(DType::F32)?;
-    let length = wide.sqr()?.sum_keepdim(0)?.sum_keepdim(1)?.sqrt()?;
-    let factor = (magnitude.to_dtype(DType::F32)? / length)?;
-    let weight = wide.broadcast_mul(&factor)?.to_dtype(direction.dtype())?;
-    Convolution::with_weight(weights, name, weight, config)
+    Convolution::with_weight(weights, name, folded(&direction, &magnitude, 2)?, config)
 }
