@@ -43,8 +43,8 @@ struct Arguments {
     /// The task's options by their Hugging Face names, as a JSON object
     #[arg(long, value_parser = object, default_value = "{}")]
     options: Map<String, Value>,
-    /// Text, @FILE, - for stdin, or JSON: a list is a batch, a list of messages a chat. For speech
-    /// recognition (feature `audio`), the path of a recording
+    /// Text, @FILE, - for stdin, or JSON: a list is a batch, a list of messages a chat. For tasks of
+    /// sound (feature `audio`), the path of a recording
     input: String,
 }
 

@@ -18,6 +18,11 @@ use sconce::speech::transcript::Transcript;
 use sconce::{LoadOptions, ModelSource};
 use serde_json::{Map, Value, json};
 
+#[path = "support/recording.rs"]
+mod recording;
+
+use recording::recording;
+
 fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
 }
@@ -47,18 +52,6 @@ fn whisper() -> (tempfile::TempDir, AutomaticSpeechRecognitionPipeline) {
     let (folder, pipeline, _) = golden("whisper");
     let Pipeline::AutomaticSpeechRecognition(pipeline) = pipeline else { panic!() };
     (folder, pipeline)
-}
-
-/// `recording` of the script.
-fn recording(seed: u64, length: usize) -> Audio {
-    let mut state = seed;
-    let sample = |at: usize| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let loud = [0.9, 0.05, 0.4, 0.0, 0.7][(at / 4000 + seed as usize) % 5];
-        (((state >> 40) as f64 / f64::from(1 << 24) - 0.5) * loud) as f32
-    };
-    Audio::new((0..length).map(sample).collect(), 16_000).unwrap()
 }
 
 fn options(value: &Value) -> Map<String, Value> {

@@ -34,6 +34,8 @@ pub(super) enum Preparation {
 /// The logarithm and the least value that has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Log {
+    /// Ten times base 10, from 1e-10.
+    Decibels,
     /// Base 10, from 1e-10.
     Ten,
     /// Natural, from the distance of 1 to the next f32.
@@ -140,6 +142,7 @@ impl fmt::Debug for LogMel {
 impl Log {
     fn of(self, mels: [f64; TOGETHER]) -> [f32; TOGETHER] {
         match self {
+            Self::Decibels => mels.map(|mel| (10.0 * mel.max(LEAST).log10()) as f32),
             Self::Ten => mels.map(|mel| log10(mel.max(LEAST) as f32)),
             // In f64: values around 15 are compared over time, and may hardly differ.
             Self::Natural => mels.map(|mel| mel.max(f64::from(f32::EPSILON)).ln() as f32),

@@ -22,6 +22,8 @@ pub(super) struct MelBank {
 pub(super) enum MelScale {
     /// Linear up to 1000 Hz, then logarithmic; each filter has the same area (Whisper).
     Slaney,
+    /// `2595 log10(1 + f / 700)`, with filters that are triangles over Hz and reach 1 (CLAP, fused).
+    Htk,
     /// `1127 ln(1 + f / 700)`, with filters that are triangles over mels (what follows Kaldi).
     Kaldi,
 }
@@ -46,7 +48,7 @@ impl MelBank {
                 let width = f64::from(self.sampling_rate) / (2 * (bins - 1)) as f64;
                 (mels, (0..bins).map(|bin| self.scale.mels(width * bin as f64)).collect())
             }
-            MelScale::Slaney => {
+            MelScale::Htk | MelScale::Slaney => {
                 let edges = mels.iter().map(|&mel| self.scale.hertz(mel)).collect::<Vec<_>>();
                 (edges, evenly(0.0, f64::from(self.sampling_rate / 2), bins))
             }
@@ -73,6 +75,7 @@ impl MelBank {
 impl MelScale {
     fn mels(self, hertz: f64) -> f64 {
         match self {
+            Self::Htk => 2595.0 * (1.0 + hertz / 700.0).log10(),
             Self::Kaldi => 1127.0 * (hertz / 700.0).ln_1p(),
             Self::Slaney if hertz < 1000.0 => 3.0 * hertz / 200.0,
             Self::Slaney => 15.0 + (hertz / 1000.0).ln() * (27.0 / SLANEY_STEP.ln()),
@@ -81,6 +84,7 @@ impl MelScale {
 
     fn hertz(self, mels: f64) -> f64 {
         match self {
+            Self::Htk => 700.0 * (10.0_f64.powf(mels / 2595.0) - 1.0),
             Self::Kaldi => 700.0 * (mels / 1127.0).exp_m1(),
             Self::Slaney if mels < 15.0 => 200.0 * mels / 3.0,
             Self::Slaney => 1000.0 * ((SLANEY_STEP.ln() / 27.0) * (mels - 15.0)).exp(),

@@ -22,9 +22,10 @@ mod window;
 
 pub use crate::media::Audio;
 pub use extractor::{
-    AstFeatureConfig, AstFeatureExtractor, FeatureExtractor, SeamlessM4TFeatureConfig,
-    SeamlessM4TFeatureExtractor, Wav2Vec2FeatureConfig, Wav2Vec2FeatureExtractor,
-    WhisperFeatureConfig, WhisperFeatureExtractor, WhisperFeatureStream,
+    AstFeatureConfig, AstFeatureExtractor, ClapFeatureConfig, ClapFeatureExtractor, ClapPadding,
+    ClapTruncation, FeatureExtractor, SeamlessM4TFeatureConfig, SeamlessM4TFeatureExtractor,
+    Wav2Vec2FeatureConfig, Wav2Vec2FeatureExtractor, WhisperFeatureConfig, WhisperFeatureExtractor,
+    WhisperFeatureStream,
 };
 pub use features::AudioFeatures;
 pub use reader::{AudioBlock, AudioReader, read, read_bytes};

@@ -10,6 +10,13 @@ pub(super) fn hann_of_torch(length: usize) -> Vec<f64> {
     (0..length).map(|at| f64::from((at as f32 * step).cos() * -0.5 + 0.5)).collect()
 }
 
+/// Hann's window that repeats after `length`, as NumPy computes it.
+pub(super) fn hann(length: usize) -> Vec<f64> {
+    let mut window = hann_symmetric(length + 1);
+    window.truncate(length);
+    window
+}
+
 /// Hann's window with 0 at both ends.
 pub(super) fn hann_symmetric(length: usize) -> Vec<f64> {
     let step = TAU / (length.max(2) - 1) as f64;

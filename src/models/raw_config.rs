@@ -140,6 +140,12 @@ impl RawConfig {
         })
     }
 
+    /// What stands in a field, where it is not null.
+    #[cfg(feature = "audio")]
+    pub(crate) fn value(&self, field: &str) -> Option<&Value> {
+        self.fields.get(self.spelled(field)).filter(|value| !value.is_null())
+    }
+
     /// An array of numbers, where there is one.
     pub(crate) fn numbers(&self, field: &str) -> Result<Option<Vec<f32>>> {
         let numbers = |value: &Value| -> Option<Vec<f32>> {

@@ -19,6 +19,7 @@ impl TaskName {
     pub fn default_model(&self) -> Option<ModelSource> {
         let languages = self.languages.as_ref().map(|(from, to)| (from.as_str(), to.as_str()));
         let (repo, revision) = match (self.task, languages) {
+            (Task::AudioClassification, _) => ("superb/wav2vec2-base-superb-ks", "372e048"),
             (Task::AutomaticSpeechRecognition, _) => ("facebook/wav2vec2-base-960h", "22aad52"),
             (Task::FeatureExtraction, _) => ("distilbert/distilbert-base-cased", "6ea8117"),
             (Task::FillMask, _) => ("distilbert/distilroberta-base", "fb53ab8"),
@@ -37,6 +38,7 @@ impl TaskName {
             (Task::TokenClassification, _) => {
                 ("dbmdz/bert-large-cased-finetuned-conll03-english", "4c53496")
             }
+            (Task::ZeroShotAudioClassification, _) => ("laion/clap-htsat-fused", "cca9e28"),
             (Task::ZeroShotClassification, _) => ("facebook/bart-large-mnli", "d7645e1"),
             (Task::SentenceSimilarity | Task::TextRanking | Task::Translation, _) => return None,
         };

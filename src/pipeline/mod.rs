@@ -16,6 +16,10 @@
 
 mod arguments;
 #[cfg(feature = "audio")]
+mod audio_classification;
+#[cfg(feature = "audio")]
+mod audio_input;
+#[cfg(feature = "audio")]
 mod automatic_speech_recognition;
 mod builder;
 mod characters;
@@ -26,6 +30,7 @@ mod either;
 mod feature_extraction;
 mod fill_mask;
 mod flow;
+mod hypothesis;
 mod input;
 mod options;
 mod question_answering;
@@ -41,15 +46,21 @@ mod token_classification;
 mod tokenize;
 #[cfg(all(feature = "audio", feature = "remote"))]
 mod transcripts;
+#[cfg(feature = "audio")]
+mod zero_shot_audio_classification;
 mod zero_shot_classification;
 
 pub use crate::embeddings::Pooling;
 pub use crate::media::{Audio, Image, Media};
 pub use crate::warning::on_warning;
 #[cfg(feature = "audio")]
+pub use audio_classification::{AudioClassificationOptions, AudioClassificationPipeline};
+#[cfg(feature = "audio")]
+pub use audio_input::AudioInput;
+#[cfg(feature = "audio")]
 pub use automatic_speech_recognition::{
-    AudioInput, AudioProgressCall, AutomaticSpeechRecognitionOptions,
-    AutomaticSpeechRecognitionPipeline, ReturnTimestamps, StrideLength, TranscriptStream,
+    AudioProgressCall, AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline,
+    ReturnTimestamps, StrideLength, TranscriptStream,
 };
 pub use builder::PipelineBuilder;
 pub use classify::TextOrPair;
@@ -79,6 +90,10 @@ pub use token_classification::{
     TokenClassificationPipeline,
 };
 pub use tokenize::TokenizerOptions;
+#[cfg(feature = "audio")]
+pub use zero_shot_audio_classification::{
+    ZeroShotAudioClassificationOptions, ZeroShotAudioClassificationPipeline,
+};
 pub use zero_shot_classification::{
     ZeroShotClassification, ZeroShotClassificationOptions, ZeroShotClassificationPipeline,
 };

@@ -21,7 +21,9 @@ use crate::pipeline::{
 };
 #[cfg(feature = "audio")]
 use crate::pipeline::{
-    AudioInput, AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline,
+    AudioClassificationOptions, AudioClassificationPipeline, AudioInput,
+    AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline,
+    ZeroShotAudioClassificationOptions, ZeroShotAudioClassificationPipeline,
 };
 use crate::source::{ModelFiles, ModelSource};
 #[cfg(feature = "audio")]
@@ -227,6 +229,9 @@ macro_rules! tasks {
 }
 
 tasks! {
+    /// Says what kind of sound a recording is. Needs the feature `audio`.
+    AudioClassification, "audio-classification", aliases [] feature "audio",
+        audio_classification: AudioClassificationPipeline(AudioInput, AudioClassificationOptions) -> Vec<LabelScore>;
     /// Writes what is said in recordings. Needs the feature `audio`.
     AutomaticSpeechRecognition, "automatic-speech-recognition", aliases ["asr"] feature "audio",
         automatic_speech_recognition: AutomaticSpeechRecognitionPipeline(AudioInput, AutomaticSpeechRecognitionOptions) -> Transcript;
@@ -263,6 +268,9 @@ tasks! {
     /// Translates texts. The name may hold languages: `translation_en_to_fr`.
     Translation, "translation", aliases [],
         translation: TranslationPipeline(String, TextToTextOptions) -> Vec<WrittenText>;
+    /// Scores recordings against labels of your own. Needs the feature `audio`.
+    ZeroShotAudioClassification, "zero-shot-audio-classification", aliases [] feature "audio",
+        zero_shot_audio_classification: ZeroShotAudioClassificationPipeline(AudioInput, ZeroShotAudioClassificationOptions) -> Vec<LabelScore>;
     /// Scores a text against labels of your own.
     ZeroShotClassification, "zero-shot-classification", aliases [],
         zero_shot_classification: ZeroShotClassificationPipeline(String, ZeroShotClassificationOptions) -> ZeroShotClassification;

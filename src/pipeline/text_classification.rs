@@ -65,7 +65,7 @@ pub enum ScoreFunction {
     Softmax,
 }
 
-fn top_k<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TopK>, D::Error> {
+pub(super) fn top_k<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TopK>, D::Error> {
     Ok(Some(Option::<usize>::deserialize(from)?.map_or(TopK::All, TopK::Best)))
 }
 

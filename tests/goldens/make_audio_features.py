@@ -14,6 +14,7 @@ many of them the attention mask leaves. Whisper's class computes in f32 where to
 normalizing in f32 changes.
 """
 
+import contextlib
 import json
 import shutil
 import sys
@@ -170,7 +171,34 @@ FOLDERS = {
         {"speechlike": [speechlike(2_500, 8000)], "beyond": [noise(4_000)]},
         {"batch": [noise(3_000), noise(1_111, 2)]},
     ),
+    # As of laion/clap-htsat-unfused, and of the fused one, but for the lengths.
+    "clap": (
+        {"feature_extractor_type": "ClapFeatureExtractor", "truncation": "rand_trunc", "max_length_s": 1, "padding": "repeatpad"},
+        {"speechlike": [speechlike(40_000, 48000)], "silence": [silence(500)], "whole": [noise(48_000)], "beyond": [speechlike(100_001, 48000)]},
+        {"batch": [speechlike(20_000, 48000), noise(60_000)]},
+    ),
+    "clap-odd": (
+        {
+            "feature_extractor_type": "ClapFeatureExtractor", "truncation": "rand_trunc", "padding": "repeat", "feature_size": 16, "hop_length": 100,
+            "fft_window_size": 256, "sampling_rate": 8000, "max_length_s": 1, "frequency_min": 50, "frequency_max": 5000,
+        },
+        {"speechlike": [speechlike(3_000, 8000)], "one_sample": [constant(1)]},
+        {},
+    ),
+    "clap-fused": (
+        {"feature_extractor_type": "ClapFeatureExtractor", "max_length_s": 1, "sampling_rate": 16000, "hop_length": 320, "padding": "pad"},
+        {"speechlike": [speechlike(9_000)], "beyond": [speechlike(70_123)], "hardly": [noise(16_100)], "little": [noise(16_400)]},
+        {"batch": [speechlike(5_000), noise(9_000)], "long": [noise(7_000), speechlike(40_000)]},
+    ),
 }
+
+
+def in_the_middle():
+    """What is drawn by chance is what lies in the middle of what it is drawn from."""
+    return [
+        mock.patch.object(np.random, "choice", lambda values: values[len(values) // 2]),
+        mock.patch.object(np.random, "randint", lambda low, high: (high - 1) // 2),
+    ]
 
 
 def run(extractor, rows, longest):
@@ -191,6 +219,14 @@ def run(extractor, rows, longest):
     if kind == "SeamlessM4TFeatureExtractor":
         out = extractor(batch, **options)
         return list(out["input_features"]), out["attention_mask"].sum(-1).tolist()
+    if kind == "ClapFeatureExtractor":
+        with contextlib.ExitStack() as stack:
+            [stack.enter_context(patch) for patch in in_the_middle()]
+            out = extractor(batch, **options)
+        values = [row.reshape(-1, row.shape[-1]) for row in out["input_features"]]
+        # Unfused models do not read it.
+        is_longer = [len(row) == 1 or longer for row, (longer,) in zip(out["input_features"], out["is_longer"])]
+        return values, [len(row) if longer else len(row) // 4 for row, longer in zip(values, is_longer)]
     # The class has no mask.
     values = list(extractor(batch, **options)["input_values"])
     return values, [min(1 + (len(row) - 400) // 160, extractor.max_length) for row in rows]

@@ -2,6 +2,7 @@
 
 mod ast;
 mod check;
+mod clap;
 mod kaldi;
 mod seamless_m4t;
 mod wav2vec2;
@@ -17,6 +18,7 @@ use crate::error::{Error, Result, quoted};
 use crate::read;
 use crate::source::ModelFiles;
 pub use ast::{AstFeatureConfig, AstFeatureExtractor};
+pub use clap::{ClapFeatureConfig, ClapFeatureExtractor, ClapPadding, ClapTruncation};
 pub use seamless_m4t::{SeamlessM4TFeatureConfig, SeamlessM4TFeatureExtractor};
 pub use wav2vec2::{Wav2Vec2FeatureConfig, Wav2Vec2FeatureExtractor};
 pub use whisper::{WhisperFeatureConfig, WhisperFeatureExtractor, WhisperFeatureStream};
@@ -33,6 +35,8 @@ pub enum FeatureExtractor {
     SeamlessM4T(SeamlessM4TFeatureExtractor),
     /// Log-mel values as of Kaldi, some 10 seconds.
     Ast(AstFeatureExtractor),
+    /// Log-mel values in decibels of 10 seconds, or four such views of a recording.
+    Clap(ClapFeatureExtractor),
 }
 
 impl FeatureExtractor {
@@ -59,6 +63,9 @@ impl FeatureExtractor {
             "ASTFeatureExtractor" => {
                 options(&path, &fields).and_then(AstFeatureExtractor::new).map(Self::Ast)
             }
+            "ClapFeatureExtractor" => {
+                options(&path, &fields).and_then(ClapFeatureExtractor::new).map(Self::Clap)
+            }
             other => {
                 let name = quoted(other);
                 return Err(Error::unsupported(format!(
@@ -84,6 +91,7 @@ impl FeatureExtractor {
             Self::Wav2Vec2(extractor) => extractor.config().sampling_rate,
             Self::SeamlessM4T(extractor) => extractor.config().sampling_rate,
             Self::Ast(extractor) => extractor.config().sampling_rate,
+            Self::Clap(extractor) => extractor.config().sampling_rate,
         }
     }
 
@@ -99,6 +107,7 @@ impl FeatureExtractor {
             Self::Wav2Vec2(extractor) => extractor.extract(samples, sampling_rate),
             Self::SeamlessM4T(extractor) => extractor.extract(samples, sampling_rate),
             Self::Ast(extractor) => extractor.extract(samples, sampling_rate),
+            Self::Clap(extractor) => extractor.extract(samples, sampling_rate),
         }
     }
 
@@ -109,12 +118,16 @@ impl FeatureExtractor {
     ///
     /// As [`extract`](Self::extract).
     pub fn extract_batch(&self, rows: &[&[f32]], sampling_rate: u32) -> Result<Vec<AudioFeatures>> {
+        if let Self::Clap(extractor) = self {
+            return extractor.extract_batch(rows, sampling_rate);
+        }
         let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0);
         let rows = rows.iter().map(|row| match self {
             Self::Whisper(extractor) => extractor.extract_padded(row, sampling_rate, longest),
             Self::Wav2Vec2(extractor) => extractor.extract_padded(row, sampling_rate, longest),
             Self::SeamlessM4T(extractor) => extractor.extract_padded(row, sampling_rate, longest),
             Self::Ast(extractor) => extractor.extract(row, sampling_rate),
+            Self::Clap(extractor) => extractor.extract(row, sampling_rate),
         });
         rows.collect()
     }
@@ -172,8 +185,9 @@ fn options<T: DeserializeOwned>(path: &PathBuf, fields: &Map<String, Value>) -> 
 
 /// The classes, each with the types of models that have it where the file names none
 /// (`FEATURE_EXTRACTOR_MAPPING_NAMES`).
-const CLASSES: [(&str, &[&str]); 4] = [
+const CLASSES: [(&str, &[&str]); 5] = [
     ("ASTFeatureExtractor", &["audio-spectrogram-transformer"]),
+    ("ClapFeatureExtractor", &["clap"]),
     ("SeamlessM4TFeatureExtractor", &["seamless_m4t", "seamless_m4t_v2"]),
     (
         "Wav2Vec2FeatureExtractor",

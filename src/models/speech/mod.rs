@@ -5,14 +5,18 @@ pub mod ctc;
 
 pub(crate) mod families;
 
+mod clap;
 mod convolution;
 mod encoder;
 mod family;
+mod open;
+mod patches;
 mod seq2seq;
+mod spectrogram;
 mod traits;
 
 pub use config::SpeechSeq2SeqConfig;
 pub use encoder::ConvolutionalEncoder;
 pub(crate) use family::Family;
 pub use seq2seq::WhisperForConditionalGeneration;
-pub use traits::{AudioClassifier, Ctc, SpeechSeq2Seq};
+pub use traits::{AudioClassifier, AudioTextModel, Ctc, LogitScales, SpeechSeq2Seq};

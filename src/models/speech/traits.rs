@@ -3,9 +3,10 @@
 use candle_core::Tensor;
 
 use crate::audio::AudioFeatures;
+use crate::batch::TokenBatch;
 use crate::error::Result;
 use crate::models::heads::Labels;
-use crate::models::traits::{Autoregressive, Model};
+use crate::models::traits::{Autoregressive, Model, TextModel};
 use crate::nn::cache::KvCache;
 
 /// An encoder-decoder that hears and writes: `AutoModelForSpeechSeq2Seq` of transformers.
@@ -71,4 +72,38 @@ pub trait AudioClassifier: Model {
     ///
     /// When the features are not those that the model reads, or too short for one frame.
     fn classify(&self, rows: &[&AudioFeatures]) -> Result<Tensor>;
+}
+
+/// A model that puts sounds and texts into one space, in which those that belong together are near each
+/// other: `ClapModel` of transformers.
+pub trait AudioTextModel: TextModel {
+    /// The width of the space.
+    fn embedding_size(&self) -> usize;
+
+    /// A vector of length 1 for each recording, `(recordings, embedding_size)` in f32.
+    ///
+    /// # Errors
+    ///
+    /// When the features are not those that the model reads.
+    fn audio_features(&self, rows: &[&AudioFeatures]) -> Result<Tensor>;
+
+    /// A vector of length 1 for each text, `(batch, embedding_size)` in f32.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Encoder::encode`](crate::models::heads::Encoder::encode).
+    fn text_features(&self, batch: &TokenBatch) -> Result<Tensor>;
+
+    /// What products of such vectors are multiplied by to be logits.
+    fn logit_scales(&self) -> LogitScales;
+}
+
+/// What products of the vectors of sounds and texts are multiplied by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct LogitScales {
+    /// For the texts that fit a sound: `logits_per_audio`.
+    pub audio: f32,
+    /// For the sounds that fit a text: `logits_per_text`.
+    pub text: f32,
 }

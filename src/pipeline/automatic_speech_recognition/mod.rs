@@ -3,7 +3,6 @@
 //! Mirrors `pipelines/automatic_speech_recognition.py` of transformers 4.57.
 
 mod chunks;
-mod input;
 mod model;
 mod options;
 mod output;
@@ -15,7 +14,6 @@ mod stream;
 mod work;
 mod written;
 
-pub use input::AudioInput;
 pub use model::AutomaticSpeechRecognitionPipeline;
 pub use options::{
     AudioProgressCall, AutomaticSpeechRecognitionOptions, ReturnTimestamps, StrideLength,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::audio::{AudioFeatures, FeatureExtractor};
 use crate::error::{Error, Result};
+use crate::pipeline::audio_input::AudioInput;
 use crate::pipeline::automatic_speech_recognition::chunks::{Chunking, Cutter, Overlap};
-use crate::pipeline::automatic_speech_recognition::input::AudioInput;
 use crate::pipeline::flow::Measured;
 
 /// A recording, or a chunk of one.

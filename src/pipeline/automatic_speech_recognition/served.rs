@@ -6,7 +6,7 @@ use std::thread;
 use crate::audio::WavSamples;
 use crate::batch::Budget;
 use crate::error::{Error, Result};
-use crate::pipeline::automatic_speech_recognition::input::AudioInput;
+use crate::pipeline::audio_input::AudioInput;
 use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
 };

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::media::Media;
-use crate::pipeline::automatic_speech_recognition::input::AudioInput;
+use crate::pipeline::audio_input::AudioInput;
 use crate::pipeline::automatic_speech_recognition::model::{
     AutomaticSpeechRecognitionPipeline, Engine,
 };
@@ -34,23 +33,11 @@ impl TaskSteps for AutomaticSpeechRecognitionPipeline {
     }
 
     fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<AudioInput>> {
-        let rate = self.sampling_rate();
-        match input {
-            // A list of numbers is one recording.
-            Value::Array(items) if !matches!(items.first(), Some(Value::Number(_))) => {
-                let items = items.iter().map(|item| AudioInput::read(item, rate));
-                Ok(Items::many(items.collect::<Result<Vec<_>>>()?))
-            }
-            one => AudioInput::read(one, rate).map(Items::One),
-        }
+        AudioInput::items(input, self.sampling_rate())
     }
 
     fn read_media(&self, input: Input, _: &Self::Options) -> Result<AudioInput> {
-        match input {
-            Input::Media(Media::Audio(audio)) => Ok(audio.into()),
-            Input::Bytes(bytes) => Ok(bytes.into()),
-            other => AudioInput::read(&other.into_json()?, self.sampling_rate()),
-        }
+        AudioInput::of(input, self.sampling_rate())
     }
 
     fn write_output(&self, output: Transcript, options: &Self::Options) -> Result<Value> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::error::Result;
 use crate::generation::CancelHandle;
-use crate::pipeline::automatic_speech_recognition::input::AudioInput;
+use crate::pipeline::audio_input::AudioInput;
 use crate::pipeline::automatic_speech_recognition::model::{
     AutomaticSpeechRecognitionPipeline, Engine, SpeechModel,
 };

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::audio::FeatureExtractor;
-use crate::batch::Budget;
 use crate::error::{Error, Result};
 use crate::generation::{Generated, GenerationConfig, Sequence, complete};
 use crate::models::Autoregressive;
 use crate::models::speech::SpeechSeq2Seq;
 use crate::pipeline::arguments::generation_defaults;
+use crate::pipeline::audio_input::{AudioInput, MOST_ROWS, of_recordings};
 use crate::pipeline::automatic_speech_recognition::chunks::{Chunking, Overlap};
-use crate::pipeline::automatic_speech_recognition::input::AudioInput;
 use crate::pipeline::automatic_speech_recognition::model::{Local, SpeechModel};
 use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
@@ -247,9 +246,7 @@ impl Work for Hearing {
     type Output = Transcript;
 
     fn pace(&self, _: Option<usize>) -> Pace {
-        let rows = self.rows_at_once();
-        let batch = Budget { rows, tokens: usize::MAX, may_be_loose: usize::MAX };
-        Pace { items: rows, length: MOST_BYTES, batch }
+        of_recordings(Some(self.rows_at_once()))
     }
 
     fn prepare(&self, input: AudioInput) -> Result<((), Vec<Row>)> {
@@ -294,12 +291,6 @@ fn generate(
 
 /// Beams of the Python pipeline, as OpenAI's whisper has them.
 const NUM_BEAMS: usize = 5;
-
-/// Rows that are read together by default.
-const MOST_ROWS: usize = 8;
-
-/// Of files that are prepared together.
-const MOST_BYTES: usize = 1 << 24;
 
 /// A bar is drawn from so many seconds on.
 const LONG_SECONDS: f64 = 30.0;

@@ -10,6 +10,9 @@ mod mpnet;
 mod nomic;
 mod roberta;
 
+#[cfg(feature = "audio")]
+pub(in crate::models) use roberta::config as roberta_config;
+
 use crate::error::Result;
 use crate::models::encoder::config::EncoderConfig;
 use crate::models::raw_config::RawConfig;

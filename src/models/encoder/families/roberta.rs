@@ -28,7 +28,7 @@ pub(super) const FAMILY: Family = Family {
     gguf: &[],
 };
 
-fn config(raw: &RawConfig) -> Result<EncoderConfig> {
+pub(in crate::models) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     let padding_id = raw.number("pad_token_id", 1.0)?;
     let mut config = bert::config(&raw.with_default("vocab_size", 50265))?;
     bert::looks_both_ways(raw)?;

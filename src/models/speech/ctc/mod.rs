@@ -17,6 +17,7 @@ use candle_core::{DType, Device, Tensor};
 
 pub use config::SpeechEncoderConfig;
 pub(crate) use heads::{ClassifierHead, CtcHead, Head, Headed};
+pub(crate) use open::open_classifier;
 pub use open::open_language;
 
 use crate::audio::AudioFeatures;

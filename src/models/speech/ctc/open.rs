@@ -19,10 +19,11 @@ impl FromFiles for dyn Ctc {
 }
 
 /// An encoder of speech with a head for labels of whole recordings.
-impl FromFiles for dyn AudioClassifier {
-    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
-        Ok(checked(headed::<ClassifierHead>(files, options, None)?, options)?)
-    }
+pub(crate) fn open_classifier(
+    files: &ModelFiles,
+    options: &LoadOptions,
+) -> Result<Arc<dyn AudioClassifier>> {
+    Ok(checked(headed::<ClassifierHead>(files, options, None)?, options)?)
 }
 
 /// A model with letters for many languages (MMS), with the adapter and the letters of one of them:

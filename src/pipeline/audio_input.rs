@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::audio::{AudioReader, AudioStream};
+use crate::batch::Budget;
 use crate::error::{Error, Result};
-use crate::media::Audio;
+use crate::media::{Audio, Media};
 use crate::pipeline::arguments;
-use crate::pipeline::flow::Measured;
+use crate::pipeline::flow::{Measured, Pace};
+use crate::pipeline::input::Input;
+use crate::pipeline::skeleton::Items;
 use crate::warning::warn;
 
 /// A recording.
@@ -64,6 +67,39 @@ impl AudioInput {
             }
         };
         Ok(Self::Samples { audio, stride })
+    }
+
+    /// A recording, or a list of them. A list of numbers is one recording.
+    pub(super) fn items(input: &Value, rate: u32) -> Result<Items<Self>> {
+        match input {
+            Value::Array(items) if !matches!(items.first(), Some(Value::Number(_))) => {
+                let items = items.iter().map(|item| Self::read(item, rate));
+                Ok(Items::many(items.collect::<Result<Vec<_>>>()?))
+            }
+            one => Self::read(one, rate).map(Items::One),
+        }
+    }
+
+    /// A recording in whatever form.
+    pub(super) fn of(input: Input, rate: u32) -> Result<Self> {
+        match input {
+            Input::Media(Media::Audio(audio)) => Ok(audio.into()),
+            Input::Bytes(bytes) => Ok(bytes.into()),
+            other => Self::read(&other.into_json()?, rate),
+        }
+    }
+
+    /// All samples at another rate, where none is only context.
+    pub(super) fn samples(self, rate: u32) -> Result<Vec<f32>> {
+        if let Self::Samples { stride: Some(_), .. } = self {
+            return Err(Error::input("samples with a `stride` are for speech recognition alone"));
+        }
+        let mut samples = Vec::new();
+        self.for_each_block(rate, |block| {
+            samples.extend_from_slice(block);
+            Ok(())
+        })?;
+        Ok(samples)
     }
 
     /// What else stands beside the samples, which comes back with the text.
@@ -167,6 +203,13 @@ impl From<Audio> for AudioInput {
     }
 }
 
+/// How much sound models that read recordings whole are given at once.
+pub(super) fn of_recordings(batch_size: Option<usize>) -> Pace {
+    let rows = batch_size.unwrap_or(MOST_ROWS);
+    let batch = Budget { rows, tokens: usize::MAX, may_be_loose: usize::MAX };
+    Pace { items: rows, length: MOST_BYTES, batch }
+}
+
 fn read_file(
     mut reader: AudioReader<'_>,
     rate: u32,
@@ -242,3 +285,9 @@ const BLOCK: usize = 1 << 16;
 
 /// More than these are no channels.
 const MOST_CHANNELS: usize = 32;
+
+/// Rows that are read together by default.
+pub(super) const MOST_ROWS: usize = 8;
+
+/// Of files that are prepared together.
+const MOST_BYTES: usize = 1 << 24;
