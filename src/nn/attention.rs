@@ -111,7 +111,11 @@ impl Attention {
         };
         let (query_norm, key_norm) = (norm("q_norm", queries)?, norm("k_norm", keys)?);
         let query = weights.linear("q", hidden, queries, config.qkv_bias)?;
-        let key = weights.linear("k", hidden, keys, config.qkv_bias)?;
+        let key_bias = match config.qkv_bias {
+            Bias::PresentButForKeys => Bias::Absent,
+            bias => bias,
+        };
+        let key = weights.linear("k", hidden, keys, key_bias)?;
         let distances = match &config.positions {
             Positions::Relative(relative) => {
                 let shape = (heads, head_dim, scale);

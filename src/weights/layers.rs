@@ -21,6 +21,8 @@ pub enum Bias {
     IfStored,
     /// Always: it is an error when the checkpoint has none.
     Present,
+    /// As `Present`, and for the keys of an attention as `Absent`: Whisper.
+    PresentButForKeys,
 }
 
 /// What a config's flag says.
@@ -88,7 +90,9 @@ impl Weights {
         let bias = match bias {
             Bias::Absent => None,
             Bias::IfStored if !self.contains(&bias_name) => None,
-            Bias::IfStored | Bias::Present => Some(self.tensor(&bias_name, &[out_features])?),
+            Bias::IfStored | Bias::Present | Bias::PresentButForKeys => {
+                Some(self.tensor(&bias_name, &[out_features])?)
+            }
         };
         Ok(Linear { weight, bias })
     }

@@ -123,9 +123,7 @@ impl Decoder {
             HeadWeights::TiedToEmbedding => match config.head_bias {
                 Bias::Absent => embedding.as_linear(),
                 Bias::IfStored if !weights.contains("head.bias") => embedding.as_linear(),
-                Bias::IfStored | Bias::Present => {
-                    embedding.as_linear().with_bias(weights.tensor("head.bias", &[vocab_size])?)
-                }
+                _ => embedding.as_linear().with_bias(weights.tensor("head.bias", &[vocab_size])?),
             },
         };
         let positions = PositionTable::load(weights, "positions", hidden_size, config.positions)?;

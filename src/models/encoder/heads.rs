@@ -183,7 +183,7 @@ impl Head for MaskedHead {
             bias: match config.masked_bias {
                 Bias::Absent => None,
                 Bias::IfStored if !weights.contains("bias") => None,
-                Bias::IfStored | Bias::Present => Some(weights.tensor("bias", &[vocab])?),
+                _ => Some(weights.tensor("bias", &[vocab])?),
             },
         })
     }

@@ -94,8 +94,7 @@ fn config(raw: &RawConfig) -> Result<SpeechSeq2SeqConfig> {
     decoder.head_bias = Bias::Absent;
     for layer in encoder.layers.iter_mut().chain(&mut decoder.layers) {
         for attention in std::iter::once(&mut layer.attention).chain(&mut layer.cross) {
-            // Queries and values have one, keys have none.
-            attention.qkv_bias = Bias::IfStored;
+            attention.qkv_bias = Bias::PresentButForKeys;
         }
     }
     let convolution = |stride: usize| ConvolutionConfig {
