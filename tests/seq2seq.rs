@@ -12,14 +12,18 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
 use sconce::batch::{PaddingSide, TokenBatch};
+use sconce::generation::{CancelHandle, generate_seq2seq};
 use sconce::models::heads::{Encoder, SequenceClassifier};
 use sconce::models::{AutoModel, CausalLm, LogitsAt, Seq2SeqLm, save};
 use sconce::nn::cache::KvCache;
 use sconce::{CachePrecision, Error, LoadOptions, ModelSource, Precision, QuantLevel};
 
+#[path = "support/beams.rs"]
+mod beams;
 #[path = "support/golden.rs"]
 mod golden;
 
+use beams::{beams_of_config, expect_beams};
 use golden::{Logits, Outcome, expect_close, relative_error};
 
 const TOLERANCE: f32 = 1e-4;
@@ -51,6 +55,12 @@ struct Case {
     rows: Vec<Vec<u32>>,
     /// What each row goes on with after the decoder's first token, by the largest logit.
     greedy: Option<Vec<Vec<u32>>>,
+    /// Two of four beams of each source, with the first token and what they are filled up with, and their
+    /// scores.
+    #[serde(default)]
+    beams: Vec<Vec<u32>>,
+    #[serde(default)]
+    beam_scores: Vec<f32>,
 }
 
 /// Which folders a check is for.
@@ -115,6 +125,11 @@ fn logits_are_those_of_the_reference() {
 #[test]
 fn greedy_ids_are_those_of_the_reference() {
     each(Kind::Seq2Seq, greedy);
+}
+
+#[test]
+fn beams_are_those_of_the_reference() {
+    each(Kind::Seq2Seq, expected_beams);
 }
 
 #[test]
@@ -359,6 +374,21 @@ fn greedy(golden: &Golden) -> Outcome {
             found.iter_mut().zip(ids).for_each(|(found, id)| found.push(id));
         }
         assert_eq!(&found, expected, "{}", case.name);
+    }
+    Ok(())
+}
+
+fn expected_beams(golden: &Golden) -> Outcome {
+    let model = golden.model();
+    let text = fs::read_to_string(golden.folder.join("config.json")).unwrap();
+    let config = beams_of_config(&text);
+    let cases: Vec<_> =
+        golden.expected.cases.iter().filter(|case| !case.beams.is_empty()).collect();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let (start, cancel) = ([golden.start()], CancelHandle::default());
+        let found = generate_seq2seq(model, None, &case.sources, &start, &config, &cancel)?;
+        expect_beams(&case.name, &found, &case.beams, &case.beam_scores);
     }
     Ok(())
 }

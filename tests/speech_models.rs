@@ -15,15 +15,21 @@ use serde_json::{Map, Value, json};
 
 use sconce::audio::AudioFeatures;
 use sconce::batch::{PaddingSide, TokenBatch};
+use sconce::generation::{Sequence, complete};
 use sconce::models::heads::Encoder;
 use sconce::models::speech::SpeechSeq2Seq;
-use sconce::models::{AutoModel, CausalLm, LogitsAt, Seq2SeqLm, TraceRequest, save};
+use sconce::models::{
+    AutoModel, Autoregressive, CausalLm, LogitsAt, Seq2SeqLm, TraceRequest, save,
+};
 use sconce::nn::cache::KvCache;
 use sconce::{CachePrecision, Error, LoadOptions, ModelSource, Precision, QuantLevel};
 
+#[path = "support/beams.rs"]
+mod beams;
 #[path = "support/golden.rs"]
 mod golden;
 
+use beams::{beams_of_config, expect_beams};
 use golden::{Logits, Outcome, expect_close, relative_error};
 
 const TOLERANCE: f32 = 1e-4;
@@ -64,6 +70,12 @@ struct Case {
     rows: Vec<Vec<u32>>,
     /// What each row goes on with after the decoder's first token, by the largest logit.
     greedy: Option<Vec<Vec<u32>>>,
+    /// Two of four beams of each source, with the first token and what they are filled up with, and their
+    /// scores.
+    #[serde(default)]
+    beams: Vec<Vec<u32>>,
+    #[serde(default)]
+    beam_scores: Vec<f32>,
 }
 
 fn mel_bins() -> usize {
@@ -106,6 +118,11 @@ fn logits_are_those_of_the_reference() {
 #[test]
 fn greedy_ids_are_those_of_the_reference() {
     each(greedy);
+}
+
+#[test]
+fn beams_are_those_of_the_reference() {
+    each(expected_beams);
 }
 
 #[test]
@@ -325,6 +342,29 @@ fn greedy(golden: &Golden) -> Outcome {
             found.iter_mut().zip(ids).for_each(|(found, id)| found.push(id));
         }
         assert_eq!(&found, expected, "{}", case.name);
+    }
+    Ok(())
+}
+
+fn expected_beams(golden: &Golden) -> Outcome {
+    let model = golden.model();
+    let text = fs::read_to_string(golden.folder.join("config.json")).unwrap();
+    let config = beams_of_config(&text);
+    let cases: Vec<_> =
+        golden.expected.cases.iter().filter(|case| !case.beams.is_empty()).collect();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let cache = golden.encode(model, case)?;
+        let start = [golden.start()];
+        let sequences = case.sources.iter().map(|_| {
+            Sequence::new(&start, config.plan_with_source(&start, &[], model.limits(), None)?)
+        });
+        let decoder: Arc<dyn Autoregressive> = model.clone();
+        let mut found = Vec::new();
+        for answers in complete(&decoder, &cache, sequences)? {
+            found.extend(answers?);
+        }
+        expect_beams(&case.name, &found, &case.beams, &case.beam_scores);
     }
     Ok(())
 }
