@@ -7,13 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use sconce::audio::{Audio, WavSamples};
+use sconce::audio::{Audio, FeatureExtractor, WavSamples};
 use sconce::generation::CancelHandle;
+use sconce::models::AutoModel;
+use sconce::models::speech::Ctc;
 use sconce::pipeline::{
     AudioInput, AudioProgressCall, AutomaticSpeechRecognitionOptions,
     AutomaticSpeechRecognitionPipeline, Input, Pipeline, Progress, ReturnTimestamps, StrideLength,
     TaskName,
 };
+use sconce::speech::ctc::{CtcBeamOptions, CtcTokenizer};
 use sconce::speech::transcript::Transcript;
 use sconce::{LoadOptions, ModelSource};
 use serde_json::{Map, Value, json};
@@ -165,6 +168,59 @@ fn whole_numbers_are_samples_of_16_bits() {
         Pipeline::from(pipeline.clone()).call(input, Map::new()).unwrap().json
     };
     assert_eq!(read(json!(whole)), read(json!(scaled)));
+}
+
+/// `decoder_kwargs` search in what the model says of each frame: a search that is one prefix wide writes what
+/// the likeliest letters do, and a wide one what the search by itself finds.
+#[test]
+fn letters_are_searched() {
+    let (folder, pipeline, _) = golden("letters");
+    let Pipeline::AutomaticSpeechRecognition(pipeline) = pipeline else { panic!() };
+    let files = ModelSource::directory(folder.path()).open().unwrap();
+    let tokenizer = CtcTokenizer::open(&files).unwrap();
+    let model = AutoModel::from_files::<dyn Ctc>(&files, &LoadOptions::default()).unwrap();
+    let extractor = FeatureExtractor::from_files(&files).unwrap();
+    for seed in 1..6 {
+        let audio = recording(seed, 48_000);
+        let features = extractor.extract(&audio.samples, 16_000).unwrap();
+        let logits = model.logits(&[&features]).unwrap();
+        let search = CtcBeamOptions::default();
+        let expected = tokenizer.beams(&logits[0], &search).unwrap().swap_remove(0);
+        let asked = AutomaticSpeechRecognitionOptions::default()
+            .decoder_kwargs(search)
+            .return_timestamps(ReturnTimestamps::Word);
+        let found = pipeline.run_with(audio.clone(), &asked).unwrap();
+        assert_eq!(found.text, expected.text);
+        let words = &found.segments[0].words;
+        assert_eq!(words.len(), expected.words.len());
+        for (word, expected) in words.iter().zip(&expected.words) {
+            let time = |frame: usize| Some(frame as f64 * 320.0 / 16_000.0);
+            assert_eq!((word.start, word.end), (time(expected.start), time(expected.end)));
+        }
+        // In chunks, of which each has all of the others as context.
+        let chunked = asked.chunk_length_s(2.0).ignore_warning(true);
+        assert!(!pipeline.run_with(audio.clone(), &chunked).unwrap().text.is_empty());
+        // Called as Python is.
+        let given =
+            options(&json!({"decoder_kwargs": {"beam_width": 100, "token_min_logp": -5.0}}));
+        let called = Pipeline::from(pipeline.clone()).call(Input::from(audio), given).unwrap();
+        assert_eq!(called.json["text"], expected.text);
+    }
+    let refused = |pipeline: Pipeline, given: Value| {
+        let error = pipeline.call(Input::from(recording(1, 8000)), options(&given)).unwrap_err();
+        assert!(error.is_caller_error(), "{error:?}");
+        error.to_string()
+    };
+    for (given, expected) in [
+        (json!({"decoder_kwargs": {"beam_widht": 3}}), "beam_width"),
+        (json!({"decoder_kwargs": {"beam_width": 0}}), "width"),
+        (json!({"decoder_kwargs": {}, "return_timestamps": "char"}), "return_timestamps"),
+    ] {
+        let found = refused(pipeline.clone().into(), given);
+        assert!(found.contains(expected), "{found}");
+    }
+    let found = refused(whisper().1.into(), json!({"decoder_kwargs": {"beam_width": 3}}));
+    assert!(found.contains("decoder_kwargs") && found.contains("num_beams"), "{found}");
 }
 
 fn streamed(

@@ -157,8 +157,21 @@ fn the_pipeline_asks_a_service() {
         let error = pipeline.run_with("a.wav", &options).unwrap_err();
         assert!(error.is_caller_error() && error.to_string().contains(name), "{error}");
     }
-    assert!(pipeline.stream_segments("a.wav", &asked()).is_err());
     assert!(pipeline.tokenizer().is_none() && pipeline.feature_extractor().is_none());
     assert!(pipeline.whisper().is_none());
+    // Segments come all at once, when the first is asked for.
+    let audio = Audio::new(vec![0.0; 1600], 16_000).unwrap();
+    let words = asked().return_timestamps(ReturnTimestamps::Word);
+    let mut stream = pipeline.stream_segments(audio.clone(), &words).unwrap();
     assert_eq!(server.log().len(), before);
+    let segment = stream.next().unwrap().unwrap();
+    assert_eq!((segment.text.as_str(), segment.words.len()), (" Ask not.", 2));
+    assert!(stream.next().is_none());
+    assert_eq!(server.log().len(), before + 1);
+    let mut stream = pipeline.stream_segments(audio, &asked()).unwrap();
+    stream.cancel_handle().cancel();
+    assert!(matches!(stream.next(), Some(Err(Error::Interrupted))));
+    assert!(stream.next().is_none());
+    assert!(pipeline.stream_segments("a.wav", &asked().chunk_length_s(3.0)).is_err());
+    assert_eq!(server.log().len(), before + 1);
 }

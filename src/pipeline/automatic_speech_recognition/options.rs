@@ -12,6 +12,7 @@ use crate::fields::options;
 use crate::generation::CancelHandle;
 use crate::pipeline::arguments;
 use crate::pipeline::options::{CallOptions, Progress, TaskOptions, TruncationReport};
+use crate::speech::ctc::CtcBeamOptions;
 use crate::speech::whisper::{AudioProgress, WhisperOptions};
 
 /// Call options of `automatic-speech-recognition`, by their Hugging Face names. `None` is the default, which
@@ -41,6 +42,10 @@ pub struct AutomaticSpeechRecognitionOptions {
     /// Whether the warning about chunks of an encoder-decoder is left out. Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore_warning: Option<bool>,
+    /// Models that write letter by letter (CTC): a search over prefixes of texts, without a language model,
+    /// in place of the likeliest letter of each frame. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder_kwargs: Option<CtcBeamOptions>,
     /// Receives how many seconds have been transcribed, after each window of Whisper's. Default: a bar on
     /// stderr, as [`progress`](Self::progress) says.
     #[serde(skip)]
@@ -109,6 +114,7 @@ impl AutomaticSpeechRecognitionOptions {
     options!(@setter return_timestamps ReturnTimestamps);
     options!(@setter return_language bool);
     options!(@setter ignore_warning bool);
+    options!(@setter decoder_kwargs CtcBeamOptions);
     options!(@setter audio_progress AudioProgressCall);
     options!(@setter cancel CancelHandle);
     options!(@setter progress Progress);
@@ -139,10 +145,9 @@ impl AutomaticSpeechRecognitionOptions {
             return_timestamps: arguments::take(take, "return_timestamps")?,
             return_language: arguments::take(take, "return_language")?,
             ignore_warning: arguments::take(take, "ignore_warning")?,
+            decoder_kwargs: arguments::take(take, "decoder_kwargs")?,
             ..Self::default()
         };
-        // Of a language model beside the letters, which there is none of; Python ignores them then, too.
-        let _not_needed: Option<Map<String, Value>> = arguments::take(take, "decoder_kwargs")?;
         if let Some(more) = arguments::take::<Map<String, Value>>(take, "generate_kwargs")? {
             for (name, value) in more {
                 // As keyword arguments go over those of the dictionary.

@@ -1,5 +1,6 @@
 //! Recordings that a service transcribes.
 
+use std::fmt;
 use std::io::Cursor;
 use std::thread;
 
@@ -37,14 +38,6 @@ pub(super) struct Sound {
 impl Served {
     pub(super) fn open(model: &RemoteModel) -> Result<Self> {
         Ok(Self { service: Service::open(model)? })
-    }
-
-    /// The error for what only a model has that is here.
-    pub(super) fn has_no(&self, what: &str) -> Error {
-        let (model, url) = (self.service.model(), self.service.base_url());
-        Error::unsupported(format!(
-            "{model:?} is run by the service at {url}, which gives out no {what}"
-        ))
     }
 
     /// Which times come with the text.
@@ -96,6 +89,31 @@ impl Served {
         }
         let has_language = options.return_language == Some(true);
         Ok(Asking { service: self.service.clone(), options: wanted, has_language })
+    }
+}
+
+/// A recording that a service is about to transcribe.
+pub(super) struct Pending {
+    asking: Asking,
+    recording: Recording,
+}
+
+impl Pending {
+    pub(super) fn new(asking: Asking, input: AudioInput) -> Result<Self> {
+        Ok(Self { asking, recording: recording(input)? })
+    }
+
+    /// Asks, and waits for all of it.
+    pub(super) fn transcript(&self) -> Result<Transcript> {
+        self.asking.transcribe(&self.recording)
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("model", &self.asking.service.model())
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,6 +12,8 @@ use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
 };
 use crate::pipeline::automatic_speech_recognition::rows::Row;
+#[cfg(feature = "remote")]
+use crate::pipeline::automatic_speech_recognition::served::Pending;
 use crate::pipeline::automatic_speech_recognition::work::{Answer, Hearing};
 use crate::pipeline::automatic_speech_recognition::written;
 use crate::pipeline::flow::Work;
@@ -24,7 +26,6 @@ use crate::speech::{AsrMerge, language_name};
 /// their times. An error is the last item.
 #[derive(Debug)]
 pub struct TranscriptStream {
-    hearing: Hearing,
     source: Source,
     ready: VecDeque<Segment>,
     cancel: CancelHandle,
@@ -35,23 +36,25 @@ pub struct TranscriptStream {
 #[derive(Debug)]
 enum Source {
     /// Whisper reads window after window.
-    Windows(Box<whisper::SegmentStream>),
+    Windows(Box<whisper::SegmentStream>, ReturnTimestamps),
     /// Chunks wait, and those that were read are put together.
-    Chunks(VecDeque<Row>, Box<AsrMerge>),
+    Chunks(Box<Hearing>, VecDeque<Row>, Box<AsrMerge>),
     /// Other models give all at once.
-    Whole(Vec<Row>),
+    Whole(Box<Hearing>, Vec<Row>),
+    /// And so do services.
+    #[cfg(feature = "remote")]
+    Served(Box<Pending>),
     End,
 }
 
 impl AutomaticSpeechRecognitionPipeline {
     /// What is said in one recording, segment by segment, while it is transcribed. Only Whisper writes
     /// segments before it has heard everything: without chunks after each window, and else after each batch
-    /// of chunks.
+    /// of chunks. A service is asked when the first segment is, and gives all at once.
     ///
     /// # Errors
     ///
-    /// When an option is invalid, the recording cannot be read, or the model is at a service, which gives all at
-    /// once.
+    /// When an option is invalid, or the recording cannot be read.
     pub fn stream_segments(
         &self,
         input: impl Into<AudioInput>,
@@ -62,7 +65,14 @@ impl AutomaticSpeechRecognitionPipeline {
                 TranscriptStream::new(Hearing::new(local, options)?, input.into())
             }
             #[cfg(feature = "remote")]
-            Engine::Served(served) => Err(served.has_no("segments before the end; use `run`")),
+            Engine::Served(served) => {
+                let cancel = options.cancel.clone().or_else(|| options.generate.cancel.clone());
+                let cancel = cancel.unwrap_or_default();
+                let asking = served.work(&options.clone().cancel(cancel.clone()))?;
+                let pending = Pending::new(asking, input.into())?;
+                let nothing = AudioProgress { done: 0.0, total: 0.0 };
+                Ok(TranscriptStream::of(Source::Served(Box::new(pending)), cancel, nothing))
+            }
         }
     }
 }
@@ -73,31 +83,36 @@ impl TranscriptStream {
         hearing.generate.cancel = Some(cancel.clone());
         let rows = hearing.rows(input)?;
         let frames: usize = rows.iter().map(|row| row.features.length()).sum();
+        let total = frames as f64 * hearing.frame_seconds();
         let source = match &hearing.pipeline.parts.model {
             SpeechModel::Whisper { whisper, time_precision } => match hearing.chunking {
                 Some(_) => {
                     let level = written::level(hearing.timestamps);
                     let merge = AsrMerge::new(whisper.tokenizer(), level, *time_precision);
-                    Source::Chunks(rows.into(), Box::new(merge))
+                    Source::Chunks(Box::new(hearing), rows.into(), Box::new(merge))
                 }
                 None => {
                     let features: Vec<_> = rows.into_iter().map(|row| row.features).collect();
-                    Source::Windows(Box::new(whisper.stream(&features, &hearing.generate)?))
+                    let stream = whisper.stream(&features, &hearing.generate)?;
+                    Source::Windows(Box::new(stream), hearing.timestamps)
                 }
             },
-            SpeechModel::Seq2Seq { .. } | SpeechModel::Ctc { .. } => Source::Whole(rows),
+            SpeechModel::Seq2Seq { .. } | SpeechModel::Ctc { .. } => {
+                Source::Whole(Box::new(hearing), rows)
+            }
         };
-        let total = frames as f64 * hearing.frame_seconds();
-        let progress = AudioProgress { done: 0.0, total };
-        let (ready, has_failed) = (VecDeque::new(), false);
-        Ok(Self { hearing, source, ready, cancel, progress, has_failed })
+        Ok(Self::of(source, cancel, AudioProgress { done: 0.0, total }))
+    }
+
+    fn of(source: Source, cancel: CancelHandle, progress: AudioProgress) -> Self {
+        Self { source, ready: VecDeque::new(), cancel, progress, has_failed: false }
     }
 
     /// How much of the recording has been transcribed.
     #[must_use]
     pub fn progress(&self) -> AudioProgress {
         match &self.source {
-            Source::Windows(stream) => stream.progress(),
+            Source::Windows(stream, _) => stream.progress(),
             _ => self.progress,
         }
     }
@@ -110,47 +125,51 @@ impl TranscriptStream {
 
     /// Goes on to the next segments.
     fn step(&mut self) -> Result<()> {
-        let has_words = self.hearing.timestamps == ReturnTimestamps::Word;
         match &mut self.source {
-            Source::Windows(stream) => match stream.next() {
+            Source::Windows(stream, timestamps) => match stream.next() {
                 Some(next) => {
                     let (number, segment) = next?;
                     let language = stream.transcriptions().get(number);
                     let language = language.and_then(|one| one.language.as_deref());
+                    let has_words = *timestamps == ReturnTimestamps::Word;
                     self.ready.push_back(segment_of(segment, language, has_words));
                 }
                 None => self.source = Source::End,
             },
-            Source::Chunks(waiting, merge) => {
-                let count = waiting.len().min(self.hearing.rows_at_once());
+            Source::Chunks(hearing, waiting, merge) => {
+                let has_words = hearing.timestamps == ReturnTimestamps::Word;
+                let count = waiting.len().min(hearing.rows_at_once());
                 if count == 0 || self.cancel.is_cancelled() {
                     self.ready.extend(merge.finish()?);
                     self.source = Source::End;
                     return Ok(());
                 }
                 let rows: Vec<_> = waiting.drain(..count).collect();
-                let answers = self.hearing.answers(&rows.iter().collect::<Vec<_>>())?;
+                let answers = hearing.answers(&rows.iter().collect::<Vec<_>>())?;
                 for (row, answer) in rows.iter().zip(answers) {
                     let Answer::Whisper(transcription) = answer else { continue };
-                    let rate = self.hearing.pipeline.sampling_rate();
+                    let rate = hearing.pipeline.sampling_rate();
                     let tokenizer = merge.tokenizer();
-                    let has_language =
-                        has_words || self.hearing.options.return_language == Some(true);
+                    let has_language = has_words || hearing.options.return_language == Some(true);
                     let output =
                         written::output(&transcription, row.overlap, rate, tokenizer, has_language);
                     self.ready.extend(merge.push(&output)?);
                 }
                 let done: usize = rows.iter().map(|row| row.features.length()).sum();
-                let done = self.progress.done + done as f64 * self.hearing.frame_seconds();
+                let done = self.progress.done + done as f64 * hearing.frame_seconds();
                 self.progress = AudioProgress { done, ..self.progress };
             }
-            Source::Whole(rows) => {
+            Source::Whole(hearing, rows) => {
                 let rows = std::mem::take(rows);
-                let answers = self.hearing.answers(&rows.iter().collect::<Vec<_>>())?;
-                let transcript =
-                    self.hearing.finish((), rows.into_iter().zip(answers).collect())?;
+                let answers = hearing.answers(&rows.iter().collect::<Vec<_>>())?;
+                let transcript = hearing.finish((), rows.into_iter().zip(answers).collect())?;
                 self.ready.extend(transcript.segments);
                 self.progress = AudioProgress { done: self.progress.total, ..self.progress };
+                self.source = Source::End;
+            }
+            #[cfg(feature = "remote")]
+            Source::Served(pending) => {
+                self.ready.extend(pending.transcript()?.segments);
                 self.source = Source::End;
             }
             Source::End => {}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use candle_core::Tensor;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::audio::FeatureExtractor;
@@ -42,6 +43,8 @@ pub(super) struct Hearing {
 pub(super) enum Answer {
     Whisper(Transcription),
     Ids(Vec<u32>),
+    /// Of the letters of each frame, `(frames, vocab)`, to search in.
+    Logits(Tensor),
 }
 
 impl Hearing {
@@ -66,6 +69,11 @@ impl Hearing {
     /// Refuses what does not go with the model.
     fn check(&self) -> Result<()> {
         let asked = &self.options;
+        let is_ctc = matches!(self.pipeline.parts.model, SpeechModel::Ctc { .. });
+        if asked.decoder_kwargs.is_some() && !is_ctc {
+            let reason = "is for models that write letter by letter; see `num_beams`";
+            return Err(Error::option("decoder_kwargs", reason));
+        }
         let is_whisper = matches!(self.pipeline.parts.model, SpeechModel::Whisper { .. });
         if self.chunking.is_some() && asked.ignore_warning != Some(true) {
             let advice = if is_whisper { ": without it Whisper reads them by itself" } else { "" };
@@ -95,6 +103,11 @@ impl Hearing {
                 self.refuse(&own, "is an option of Whisper alone")?;
             }
             SpeechModel::Ctc { .. } => {
+                if asked.decoder_kwargs.is_some() && self.timestamps == ReturnTimestamps::Char {
+                    let reason =
+                        "a search (`decoder_kwargs`) gives times of words (`\"word\"`) alone";
+                    return Err(Error::option("return_timestamps", reason));
+                }
                 let reason = "this model writes letter by letter: it generates nothing";
                 self.refuse(&asked.generate, reason)?;
             }
@@ -136,6 +149,9 @@ impl Hearing {
             SpeechModel::Ctc { model, .. } => {
                 let features: Vec<_> = rows.iter().map(|row| &*row.features).collect();
                 let logits = model.logits(&features)?;
+                if self.options.decoder_kwargs.is_some() {
+                    return Ok(logits.into_iter().map(Answer::Logits).collect());
+                }
                 logits.iter().map(|logits| greedy_ids(logits).map(Answer::Ids)).collect()
             }
         }
@@ -209,11 +225,12 @@ impl Hearing {
 
     /// The transcript of one recording.
     fn transcript(&self, rows: Vec<(Option<Overlap>, Answer)>) -> Result<Transcript> {
-        let (mut transcriptions, mut ids) = (Vec::new(), Vec::new());
+        let (mut transcriptions, mut ids, mut logits) = (Vec::new(), Vec::new(), Vec::new());
         for (overlap, answer) in rows {
             match answer {
                 Answer::Whisper(transcription) => transcriptions.push((transcription, overlap)),
                 Answer::Ids(more) => ids.push((more, overlap)),
+                Answer::Logits(more) => logits.push((more, overlap)),
             }
         }
         match &self.pipeline.parts.model {
@@ -232,6 +249,16 @@ impl Hearing {
             SpeechModel::Ctc { model, tokenizer } => {
                 let ratio = model.inputs_to_logits_ratio();
                 let rate = self.pipeline.sampling_rate();
+                if let Some(search) = &self.options.decoder_kwargs {
+                    let has_times = self.timestamps != ReturnTimestamps::No;
+                    return written::found(
+                        &logits,
+                        [ratio, rate as usize],
+                        tokenizer,
+                        search,
+                        has_times,
+                    );
+                }
                 Ok(written::letters(&ids, ratio, rate, tokenizer, self.timestamps))
             }
         }

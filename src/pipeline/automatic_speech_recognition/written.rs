@@ -1,9 +1,11 @@
 //! What models wrote about rows, put together.
 
+use candle_core::Tensor;
+
 use crate::error::Result;
 use crate::pipeline::automatic_speech_recognition::chunks::Overlap;
 use crate::pipeline::automatic_speech_recognition::options::ReturnTimestamps;
-use crate::speech::ctc::{ChunkStride, CtcTokenizer, join_chunks};
+use crate::speech::ctc::{ChunkStride, CtcBeamOptions, CtcTokenizer, join_chunks};
 use crate::speech::transcript::{Segment, Transcript, Word};
 use crate::speech::whisper::Transcription;
 use crate::speech::{AsrOutput, Stride, TimestampLevel, WhisperTokenizer, language_name};
@@ -72,15 +74,7 @@ pub(super) fn letters(
 ) -> Transcript {
     let chunks: Vec<_> = rows
         .iter()
-        .map(|(ids, overlap)| {
-            let stride = match overlap {
-                None => ChunkStride { length: ids.len(), left: 0, right: 0 },
-                Some(Overlap { length, left, right }) => {
-                    ChunkStride { length: *length, left: *left, right: *right }.in_frames(ratio)
-                }
-            };
-            (ids.clone(), stride)
-        })
+        .map(|(ids, overlap)| (ids.clone(), stride(ids.len(), *overlap, ratio)))
         .collect();
     let written = tokenizer.decode(&join_chunks(&chunks), false);
     let offsets = match timestamps {
@@ -97,6 +91,47 @@ pub(super) fn letters(
     segment.start = words.first().and_then(|word| word.start);
     segment.end = words.last().and_then(|word| word.end);
     Transcript::of([segment.with_words(words)])
+}
+
+/// The transcript of the letters of frames that a search finds, of which each frame stands for `ratio` samples
+/// of so many in a second: one segment.
+pub(super) fn found(
+    rows: &[(Tensor, Option<Overlap>)],
+    [ratio, rate]: [usize; 2],
+    tokenizer: &CtcTokenizer,
+    search: &CtcBeamOptions,
+    has_times: bool,
+) -> Result<Transcript> {
+    let own = |(logits, overlap): &(Tensor, Option<Overlap>)| -> Result<Tensor> {
+        let frames = logits.dim(0)?;
+        let ChunkStride { length, left, right } = stride(frames, *overlap, ratio);
+        let end = length.saturating_sub(right).min(frames);
+        Ok(logits.narrow(0, left.min(end), end - left.min(end))?)
+    };
+    let logits = rows.iter().map(own).collect::<Result<Vec<_>>>()?;
+    let mut beams = tokenizer.beams(&Tensor::cat(&logits, 0)?, search)?;
+    if beams.is_empty() {
+        return Ok(Transcript::of([Segment::new(String::new())]));
+    }
+    let best = beams.swap_remove(0);
+    let time = |frame: usize| (frame * ratio) as f64 / rate as f64;
+    let words = best.words.into_iter().filter(|_| has_times);
+    let words: Vec<_> =
+        words.map(|word| Word::new(word.text, time(word.start), time(word.end))).collect();
+    let mut segment = Segment::new(best.text);
+    segment.start = words.first().and_then(|word| word.start);
+    segment.end = words.last().and_then(|word| word.end);
+    Ok(Transcript::of([segment.with_words(words)]))
+}
+
+/// What of so many frames of a row belongs to its neighbours.
+fn stride(frames: usize, overlap: Option<Overlap>, ratio: usize) -> ChunkStride {
+    match overlap {
+        None => ChunkStride { length: frames, left: 0, right: 0 },
+        Some(Overlap { length, left, right }) => {
+            ChunkStride { length, left, right }.in_frames(ratio)
+        }
+    }
 }
 
 /// Which times Whisper's tokens are read for.

@@ -5,17 +5,21 @@ use std::rc::Rc;
 
 use candle_core::{D, DType, Tensor};
 use candle_nn::ops;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::speech::ctc::decode::CtcOffset;
 use crate::speech::ctc::tokenizer::CtcTokenizer;
 
-/// How wide a search over prefixes is; the defaults of pyctcdecode.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How wide a search over prefixes is; the defaults of pyctcdecode, and its names in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct CtcBeamOptions {
     /// The most prefixes that are kept: `beam_width`.
+    #[serde(rename = "beam_width")]
     pub width: usize,
     /// Prefixes whose log-probability is so much below the best one's are dropped: `beam_prune_logp`.
+    #[serde(rename = "beam_prune_logp")]
     pub prune_logp: f64,
     /// Letters below this log-probability are not tried, except the best one of a frame:
     /// `token_min_logp`.
