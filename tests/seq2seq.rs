@@ -379,7 +379,7 @@ fn greedy(golden: &Golden) -> Outcome {
 }
 
 fn expected_beams(golden: &Golden) -> Outcome {
-    let model = golden.model();
+    let model = golden.open_with(&exact())?;
     let text = fs::read_to_string(golden.folder.join("config.json")).unwrap();
     let config = beams_of_config(&text);
     let cases: Vec<_> =
@@ -387,7 +387,7 @@ fn expected_beams(golden: &Golden) -> Outcome {
     assert!(!cases.is_empty());
     for case in cases {
         let (start, cancel) = ([golden.start()], CancelHandle::default());
-        let found = generate_seq2seq(model, None, &case.sources, &start, &config, &cancel)?;
+        let found = generate_seq2seq(&model, None, &case.sources, &start, &config, &cancel)?;
         expect_beams(&case.name, &found, &case.beams, &case.beam_scores);
     }
     Ok(())

@@ -347,14 +347,14 @@ fn greedy(golden: &Golden) -> Outcome {
 }
 
 fn expected_beams(golden: &Golden) -> Outcome {
-    let model = golden.model();
+    let model = golden.open_with(&exact())?;
     let text = fs::read_to_string(golden.folder.join("config.json")).unwrap();
     let config = beams_of_config(&text);
     let cases: Vec<_> =
         golden.expected.cases.iter().filter(|case| !case.beams.is_empty()).collect();
     assert!(!cases.is_empty());
     for case in cases {
-        let cache = golden.encode(model, case)?;
+        let cache = golden.encode(&*model, case)?;
         let start = [golden.start()];
         let sequences = case.sources.iter().map(|_| {
             Sequence::new(&start, config.plan_with_source(&start, &[], model.limits(), None)?)
