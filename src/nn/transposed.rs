@@ -103,7 +103,7 @@ impl TransposedConvolution {
         let bias = match config.bias {
             Bias::Absent => None,
             Bias::IfStored if !weights.contains(&name) => None,
-            Bias::IfStored | Bias::Present => Some(weights.tensor(&name, &[config.out_channels])?),
+            _ => Some(weights.tensor(&name, &[config.out_channels])?),
         };
         Self::new(weight, bias.as_ref(), config)
     }
