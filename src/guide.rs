@@ -8,6 +8,7 @@
 //! | write a generation loop | [your own loop](your_own_loop), [processors and samplers](processors) |
 //! | serve many users | [serving] |
 //! | read and write audio files | `audio` (feature `audio`) |
+//! | make music, speak with Bark, use codecs | `music` (feature `audio`) |
 //! | ask a service | [remote] |
 //! | take the minutes of a meeting | [minutes] |
 //! | work without a network | [offline] |
@@ -65,4 +66,5 @@ pages! {
 #[cfg(feature = "audio")]
 pages! {
     audio = "docs/audio.md",
+    music = "docs/music.md",
 }

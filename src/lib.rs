@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | 9 | `minutes` (feature `audio`) | minutes of a meeting |
 //! | 8 | [`pipeline`] | tasks |
+//! | 7 | `sound` (feature `audio`) | text to sound: the loops of MusicGen and Bark |
 //! | 7 | `speech` (feature `audio`) | speech to text: windows, times of words, transcripts |
 //! | 7 | `remote` (feature `remote`) | services that speak OpenAI's HTTP interface |
 //! | 6 | [`embeddings`] | sentence embeddings, search |
@@ -42,6 +43,8 @@ mod quiet;
 mod read;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(feature = "audio")]
+pub mod sound;
 pub mod source;
 #[cfg(feature = "audio")]
 pub mod speech;

@@ -33,6 +33,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("embeddings", 6),
     ("generation", 6),
     ("remote", 7),
+    ("sound", 7),
     ("speech", 7),
     ("pipeline", 8),
     ("minutes", 9),

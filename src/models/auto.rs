@@ -6,6 +6,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+#[cfg(feature = "audio")]
+use crate::models::bark::Bark;
+#[cfg(feature = "audio")]
+use crate::models::codecs::{self, Codec};
 use crate::models::decoder::families::FAMILIES;
 use crate::models::decoder::{Decoder, Family, Purpose};
 use crate::models::encoder;
@@ -16,6 +20,8 @@ use crate::models::heads::{
     Encoder, MaskedLm, QuestionAnswerer, SequenceClassifier, TokenClassifier,
 };
 use crate::models::last_token::{LastTokenClassifier, NextTokenScorer};
+#[cfg(feature = "audio")]
+use crate::models::music::MusicGen;
 use crate::models::raw_config::RawConfig;
 use crate::models::seq2seq;
 use crate::models::seq2seq::{EncoderDecoder, Seq2SeqClassifier, Seq2SeqLm};
@@ -142,6 +148,38 @@ impl FromFiles for dyn SpeechSeq2Seq {
         })?;
         let model = WhisperForConditionalGeneration::load_speech(family, &raw, files, options)?;
         Ok(checked(model, options)?)
+    }
+}
+
+/// A codec.
+#[cfg(feature = "audio")]
+impl FromFiles for dyn Codec {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        codecs::from_files(files, options)
+    }
+}
+
+/// MusicGen.
+#[cfg(feature = "audio")]
+impl FromFiles for MusicGen {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        let raw = RawConfig::read(files)?;
+        if raw.model_type()? != "musicgen" {
+            return Err(unknown(files, &raw, "a model of music", ["musicgen"].iter()));
+        }
+        checked(Self::load(&raw, files, options)?, options)
+    }
+}
+
+/// Bark.
+#[cfg(feature = "audio")]
+impl FromFiles for Bark {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        let raw = RawConfig::read(files)?;
+        if raw.model_type()? != "bark" {
+            return Err(unknown(files, &raw, "Bark", ["bark"].iter()));
+        }
+        checked(Self::load(&raw, files, options)?, options)
     }
 }
 

@@ -1,8 +1,14 @@
 //! Models: config, immutable weights and a forward pass; all state lives in a cache.
 
+#[cfg(feature = "audio")]
+pub mod bark;
+#[cfg(feature = "audio")]
+pub mod codecs;
 pub mod decoder;
 pub mod encoder;
 pub mod heads;
+#[cfg(feature = "audio")]
+pub mod music;
 pub mod seq2seq;
 #[cfg(feature = "audio")]
 pub mod speech;

@@ -26,6 +26,9 @@ pub enum AbsolutePositions {
         /// Rows of the table.
         rows: usize,
     },
+    /// Cosines in the first half of the channels and sines in the second, of wavelengths from 2π to
+    /// 10,000 · 2π, the longest included: MusicGen.
+    CosinesFirst,
     /// None: rotary and relative families.
     None,
     /// As [`Sinusoidal`](Self::Sinusoidal), but the longest wavelength is 10,000 · 2π itself, and numbers
@@ -62,9 +65,9 @@ impl PositionTable {
     ) -> Result<Option<Self>> {
         let learned = match config {
             AbsolutePositions::None => return Ok(None),
-            AbsolutePositions::Sinusoidal | AbsolutePositions::SinusoidalAfterPadding { .. } => {
-                None
-            }
+            AbsolutePositions::CosinesFirst
+            | AbsolutePositions::Sinusoidal
+            | AbsolutePositions::SinusoidalAfterPadding { .. } => None,
             AbsolutePositions::AfterPadding { rows, .. }
             | AbsolutePositions::Learned { rows, .. } => Some(weights.embedding(name, rows, size)?),
         };
@@ -93,6 +96,11 @@ impl PositionTable {
                 }
                 AbsolutePositions::SinusoidalAfterPadding { .. } => {
                     vectors.extend(sinusoids_to_the_end(number, self.size));
+                }
+                AbsolutePositions::CosinesFirst => {
+                    let (start, half) = (vectors.len(), self.size / 2);
+                    vectors.extend(sinusoids_to_the_end(number, self.size));
+                    vectors[start..start + 2 * half].rotate_left(half);
                 }
                 _ => vectors.extend(sinusoids(number, self.size)),
             }
@@ -123,7 +131,9 @@ impl PositionTable {
             AbsolutePositions::Learned { offset, .. } => {
                 positions.iter().map(|position| position + offset).collect()
             }
-            AbsolutePositions::None | AbsolutePositions::Sinusoidal => positions.to_vec(),
+            AbsolutePositions::CosinesFirst
+            | AbsolutePositions::None
+            | AbsolutePositions::Sinusoidal => positions.to_vec(),
         }
     }
 }

@@ -134,6 +134,14 @@ impl Weights {
         Self { part: Some(part), ..self.clone() }
     }
 
+    /// The same checkpoint through another table of names, from outside of all scopes: for a model that is made
+    /// of others.
+    #[cfg(feature = "audio")]
+    pub(crate) fn named(&self, names: NameTable) -> Self {
+        let (heads, prefix, part) = (None, None, None);
+        Self { names, scope: String::new(), heads, prefix, part, ..self.clone() }
+    }
+
     /// Whether the checkpoint holds a tensor of our name, or a module of it with a `weight`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {

@@ -89,7 +89,7 @@ impl Autoregressive for Decoder {
             let (shape, hidden) = (hidden_states.dims(), self.config.hidden_size);
             return Err(Error::input(format!("hidden states {shape:?} in place of {hidden}")));
         }
-        shape.push(self.config.vocab_size);
+        shape.push(self.config.logits());
         let rows = hidden_states.flatten_to(D::Minus2)?;
         let logits = self.threads.run(|| self.head.forward(&rows))?;
         Ok(logits.to_dtype(DType::F32)?.reshape(shape)?)

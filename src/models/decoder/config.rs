@@ -53,6 +53,14 @@ pub struct DecoderConfig {
 }
 
 impl DecoderConfig {
+    /// How many logits there are.
+    pub(crate) fn logits(&self) -> usize {
+        match self.head {
+            HeadWeights::OwnOf { logits } => logits,
+            HeadWeights::Own | HeadWeights::TiedToEmbedding => self.vocab_size,
+        }
+    }
+
     /// Whether tokens also attend to later tokens (bidirectional), so that a text cannot be
     /// continued.
     pub(crate) fn looks_ahead(&self) -> bool {
@@ -70,6 +78,11 @@ impl DecoderConfig {
 pub enum HeadWeights {
     /// A matrix of its own.
     Own,
+    /// A matrix of its own, with another number of logits than there are words: Bark's semantic model.
+    OwnOf {
+        /// Their number.
+        logits: usize,
+    },
     /// The embedding's.
     TiedToEmbedding,
 }

@@ -9,6 +9,7 @@ mod family;
 mod names;
 mod record;
 pub(in crate::models) mod rope_config;
+mod states;
 
 use std::iter;
 
@@ -117,8 +118,8 @@ impl Decoder {
         let DecoderConfig { vocab_size, hidden_size, .. } = config;
         let head = match config.head {
             _ if purpose == Purpose::HiddenStates => embedding.as_linear(),
-            HeadWeights::Own => {
-                weights.output_head("head", hidden_size, vocab_size, config.head_bias)?
+            HeadWeights::Own | HeadWeights::OwnOf { .. } => {
+                weights.output_head("head", hidden_size, config.logits(), config.head_bias)?
             }
             HeadWeights::TiedToEmbedding => match config.head_bias {
                 Bias::Absent => embedding.as_linear(),
@@ -231,7 +232,7 @@ impl Decoder {
         mut record: Option<&mut Record<'_>>,
     ) -> Result<Tensor> {
         let (hidden, places) =
-            self.through_layers(rows, cache, checkpoint, record.as_deref_mut())?;
+            self.through_layers(rows, None, cache, checkpoint, record.as_deref_mut())?;
         let places = |at: LogitsAt| -> Vec<u32> {
             let rows = packed.tokens.rows.iter().zip(&places).flat_map(|(new, places)| {
                 let count = if at == LogitsAt::LastToken { 1 } else { new.len() };
@@ -258,12 +259,14 @@ impl Decoder {
         }
     }
 
-    /// What comes out of the last layer, `(tokens, hidden)`, and where in it each row's tokens are.
+    /// What comes out of the last layer, `(tokens, hidden)`, and where in it each row's tokens are. `vectors`,
+    /// `(tokens, hidden)` of all rows, stand in place of those of the ids.
     /// Rows go through the layers in chunks, so that what lies between them takes memory in proportion
     /// to a chunk; all at once where tokens see those after them.
     fn through_layers(
         &self,
         rows: &[&[u32]],
+        vectors: Option<&Tensor>,
         cache: &mut KvCache,
         checkpoint: &Checkpoint<'_>,
         mut record: Option<&mut Record<'_>>,
@@ -298,7 +301,18 @@ impl Decoder {
                 false => step,
             };
             let ids = parts.concat();
-            let mut x = self.embedding.forward(&Tensor::new(ids.as_slice(), &self.device)?)?;
+            let mut x = match vectors {
+                None => self.embedding.forward(&Tensor::new(ids.as_slice(), &self.device)?)?,
+                Some(vectors) => {
+                    let mut start = 0;
+                    let places = rows.iter().flat_map(|row| {
+                        let part = part(row);
+                        start += row.len();
+                        start - row.len() + part.start..start - row.len() + part.end
+                    });
+                    select(vectors, &places.map(|place| place as u32).collect::<Vec<_>>())?
+                }
+            };
             if let Some(scale) = self.config.embedding_scale {
                 x = (x * scale)?;
             }
@@ -355,7 +369,7 @@ impl Model for Decoder {
 
 impl TextModel for Decoder {
     fn limits(&self) -> ModelLimits {
-        ModelLimits { vocab: self.config.vocab_size, context: self.config.max_positions }
+        ModelLimits { vocab: self.config.logits(), context: self.config.max_positions }
     }
 
     fn cache_bytes_per_token(&self) -> usize {
@@ -408,48 +422,6 @@ impl CausalLm for Decoder {
         let cache = KvCache::new(self.config.layers.iter().map(layer), self.cache_dtype);
         let cache = cache.of_model(self.fingerprint.as_str());
         if self.config.has_source() { cache.awaiting_sources(self.new_sources()) } else { cache }
-    }
-}
-
-impl Decoder {
-    /// The batch without its padding, and its hidden states after the final norm, `(packed tokens,
-    /// hidden)`.
-    pub(crate) fn states(
-        &self,
-        batch: &TokenBatch,
-        cache: &mut KvCache,
-    ) -> Result<(Packed, Tensor)> {
-        let packed = self.checked(batch, cache)?;
-        let hidden = self.threads.run_on(&self.device, || {
-            let (hidden, places) =
-                self.through_layers(&packed.row_ids(), cache, NO_CHECKPOINT, None)?;
-            normed(self.final_norm.as_ref(), select(&hidden, &places.concat())?)
-        })?;
-        Ok((packed, hidden))
-    }
-
-    /// A cache whose rows attend to the tokens of their sources, which have these ids and the `hidden`
-    /// states `(packed tokens, hidden)`.
-    pub(crate) fn attend_to(&self, sources: &[&[u32]], hidden: &Tensor) -> Result<KvCache> {
-        self.threads.run(|| {
-            let mut cache = self.new_sources();
-            cache.extend_rows(sources.iter().copied());
-            for (number, layer) in self.layers.iter().enumerate() {
-                if let Some(cross) = layer.cross() {
-                    cross.keep_source(hidden, &mut cache.layer(number))?;
-                }
-            }
-            self.new_cache().with_sources(cache)
-        })
-    }
-
-    /// An empty cache for sources.
-    fn new_sources(&self) -> KvCache {
-        let layer = |layer: &LayerConfig| {
-            let attention = layer.cross.as_ref().unwrap_or(&layer.attention);
-            CacheLayer::new(attention.kv_heads, attention.head_dim)
-        };
-        KvCache::new(self.config.layers.iter().map(layer), self.cache_dtype)
     }
 }
 

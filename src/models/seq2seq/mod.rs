@@ -132,8 +132,18 @@ impl EncoderDecoder {
         files: &ModelFiles,
         options: &LoadOptions,
     ) -> Result<TextEncoder> {
-        let Seq2SeqConfig { encoder, words, .. } = family.read_of(raw, files)?;
+        let config = family.read_of(raw, files)?;
         let weights = family.weights(files, options)?;
+        Self::encoder_of(config, &weights, Threads::new(options.threads)?)
+    }
+
+    /// The encoder alone, from a view of a checkpoint.
+    pub(in crate::models) fn encoder_of(
+        config: Seq2SeqConfig,
+        weights: &Weights,
+        threads: Threads,
+    ) -> Result<TextEncoder> {
+        let Seq2SeqConfig { encoder, words, .. } = config;
         let scope = weights.scope("encoder");
         let words = match words {
             Words::Own => {
@@ -141,7 +151,7 @@ impl EncoderDecoder {
             }
             Words::Shared => weights.embedding("words", encoder.vocab_size, encoder.hidden_size)?,
         };
-        TextEncoder::of(encoder, &scope, words, Threads::new(options.threads)?)
+        TextEncoder::of(encoder, &scope, words, threads)
     }
 }
 

@@ -1,0 +1,281 @@
+//! DAC (<https://arxiv.org/abs/2306.06546>): convolutions with snakes around a residual quantizer whose codebooks
+//! compare directions in few channels.
+//!
+//! Config and behaviour: `configuration_dac.py` and `modeling_dac.py` of transformers, with their defaults.
+
+use candle_core::{D, DType, Device, Tensor};
+
+use super::common;
+use super::quantizer::Codebook;
+use super::traits::{CodeChunk, Codec, CodecLayout, Codes};
+use crate::error::{Error, Result};
+use crate::models::raw_config::RawConfig;
+use crate::models::threads::Threads;
+use crate::models::traits::Model;
+use crate::nn::convolution::{Convolution, ConvolutionConfig};
+use crate::nn::snake::Snake;
+use crate::nn::transposed::{TransposedConfig, TransposedConvolution};
+use crate::nn::weight_norm;
+use crate::weights::{Bias, Inventory, Weights};
+
+/// DAC: `DacModel` of transformers.
+#[derive(Debug, Clone)]
+pub struct Dac {
+    layout: CodecLayout,
+    encoder: Vec<Layer>,
+    books: Vec<Book>,
+    decoder: Vec<Layer>,
+    inventory: Inventory,
+    device: Device,
+    dtype: DType,
+    threads: Threads,
+}
+
+/// One of a stack.
+#[derive(Debug, Clone)]
+enum Layer {
+    Convolution(Convolution),
+    /// A snake, a dilated convolution, a snake and a convolution, which are added to what goes in.
+    Unit([Snake; 2], [Convolution; 2]),
+    Snake(Snake),
+    Transposed(TransposedConvolution),
+}
+
+/// A codebook in few channels.
+#[derive(Debug, Clone)]
+struct Book {
+    input: Convolution,
+    output: Convolution,
+    /// Of length 1, of which the nearest is the one in the nearest direction.
+    directions: Codebook,
+    /// As they are.
+    vectors: Codebook,
+}
+
+impl Dac {
+    /// Reads a codec from a view of a checkpoint.
+    pub(super) fn load(raw: &RawConfig, weights: &Weights, threads: Threads) -> Result<Self> {
+        let size = |field: &str, default: usize| common::size(raw, field, default);
+        let down = common::sizes(raw, "downsampling_ratios", &[2, 4, 8, 8])?;
+        let reversed: Vec<usize> = down.iter().rev().copied().collect();
+        let up = common::sizes(raw, "upsampling_ratios", &reversed)?;
+        let hop_length = common::product(raw, "downsampling_ratios", &down)?;
+        let (narrow, wide) = (size("encoder_hidden_size", 64)?, size("decoder_hidden_size", 1536)?);
+        let hidden = match narrow.checked_mul(1 << down.len()).filter(|&hidden| hidden < 1 << 20) {
+            Some(hidden) => size("hidden_size", hidden)?,
+            None => return Err(raw.refuse("encoder_hidden_size", "it is too large")),
+        };
+        if wide >> up.len() == 0 {
+            return Err(raw.refuse("decoder_hidden_size", "it is too small to be halved so often"));
+        }
+        let layout = CodecLayout {
+            sampling_rate: size("sampling_rate", 16_000)? as u32,
+            channels: 1,
+            hop_length,
+            codebooks: size("n_codebooks", 9)?,
+            codebook_size: size("codebook_size", 1024)?,
+        };
+        let book_size = size("codebook_dim", 8)?;
+        let book = |number: usize| {
+            let scope = weights.scope("quantizer").scope("quantizers").scope(number);
+            Book::load(&scope, hidden, book_size, layout.codebook_size)
+        };
+        if layout.codebooks > 1 << 10 {
+            return Err(raw.refuse("n_codebooks", "no codec has so many"));
+        }
+        Ok(Self {
+            encoder: encoder(&weights.scope("encoder"), narrow, hidden, &down)?,
+            books: (0..layout.codebooks).map(book).collect::<Result<_>>()?,
+            decoder: decoder(&weights.scope("decoder"), wide, hidden, &up)?,
+            inventory: weights.inventory(),
+            device: weights.device().clone(),
+            dtype: weights.dtype(),
+            layout,
+            threads,
+        })
+    }
+}
+
+impl Book {
+    fn load(weights: &Weights, hidden: usize, size: usize, codes: usize) -> Result<Self> {
+        let vectors = weights.tensor("codebook.weight", &[codes, size])?;
+        let point = |name: &str, channels: [usize; 2]| {
+            weight_norm::convolution(
+                weights,
+                name,
+                ConvolutionConfig::new(channels, 1, Bias::Present),
+            )
+        };
+        Ok(Self {
+            input: point("in_proj", [hidden, size])?,
+            output: point("out_proj", [size, hidden])?,
+            directions: Codebook::new(direction(&vectors.to_dtype(DType::F32)?)?)?,
+            vectors: Codebook::new(vectors)?,
+        })
+    }
+
+    /// The frames of codes, `(frames, hidden)`.
+    fn decode(&self, codes: &Tensor, dtype: DType) -> Result<Tensor> {
+        self.output.forward(&self.vectors.vectors(codes)?.to_dtype(dtype)?)
+    }
+}
+
+/// Vectors of length 1: `F.normalize` of PyTorch.
+fn direction(x: &Tensor) -> Result<Tensor> {
+    let length = x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?.clamp(1e-12, f32::MAX)?;
+    Ok(x.broadcast_div(&length)?)
+}
+
+fn encoder(
+    weights: &Weights,
+    narrow: usize,
+    hidden: usize,
+    ratios: &[usize],
+) -> Result<Vec<Layer>> {
+    let mut channels = narrow;
+    let mut layers = vec![convolution(weights, "conv1", [1, channels], 7, 3)?];
+    for (number, &ratio) in ratios.iter().enumerate() {
+        let weights = weights.scope("block").scope(number);
+        units(&weights, channels, &mut layers)?;
+        layers.push(snake(&weights, channels)?);
+        let config = ConvolutionConfig::new([channels, 2 * channels], 2 * ratio, Bias::Present)
+            .stride(ratio)
+            .padding(ratio.div_ceil(2));
+        layers.push(Layer::Convolution(weight_norm::convolution(&weights, "conv1", config)?));
+        channels *= 2;
+    }
+    layers.push(snake(weights, channels)?);
+    layers.push(convolution(weights, "conv2", [channels, hidden], 3, 1)?);
+    Ok(layers)
+}
+
+fn decoder(weights: &Weights, wide: usize, hidden: usize, ratios: &[usize]) -> Result<Vec<Layer>> {
+    let mut layers = vec![convolution(weights, "conv1", [hidden, wide], 7, 3)?];
+    for (number, &ratio) in ratios.iter().enumerate() {
+        let weights = weights.scope("block").scope(number);
+        let channels = [wide >> number, wide >> (number + 1)];
+        layers.push(snake(&weights, channels[0])?);
+        let padding = ratio.div_ceil(2);
+        let config = TransposedConfig::new(channels, 2 * ratio, ratio, padding, Bias::Present);
+        layers.push(Layer::Transposed(weight_norm::transposed(&weights, "conv_t1", config)?));
+        units(&weights, channels[1], &mut layers)?;
+    }
+    let channels = wide >> ratios.len();
+    layers.push(snake(weights, channels)?);
+    layers.push(convolution(weights, "conv2", [channels, 1], 7, 3)?);
+    Ok(layers)
+}
+
+fn convolution(
+    weights: &Weights,
+    name: &str,
+    channels: [usize; 2],
+    kernel: usize,
+    padding: usize,
+) -> Result<Layer> {
+    let config = ConvolutionConfig::new(channels, kernel, Bias::Present).padding(padding);
+    Ok(Layer::Convolution(weight_norm::convolution(weights, name, config)?))
+}
+
+fn snake(weights: &Weights, channels: usize) -> Result<Layer> {
+    Ok(Layer::Snake(Snake::load(weights, "snake1.alpha", channels, EPS)?))
+}
+
+fn units(weights: &Weights, channels: usize, layers: &mut Vec<Layer>) -> Result<()> {
+    for (number, dilation) in [1, 3, 9].into_iter().enumerate() {
+        let weights = weights.scope(format!("res_unit{}", number + 1));
+        let plain = |kernel| ConvolutionConfig::new([channels; 2], kernel, Bias::Present);
+        let wide = plain(7).dilation(dilation).padding(3 * dilation);
+        let snake = |name: &str| Snake::load(&weights, name, channels, EPS);
+        layers.push(Layer::Unit(
+            [snake("snake1.alpha")?, snake("snake2.alpha")?],
+            [
+                weight_norm::convolution(&weights, "conv1", wide)?,
+                weight_norm::convolution(&weights, "conv2", plain(1))?,
+            ],
+        ));
+    }
+    Ok(())
+}
+
+fn forward(layers: &[Layer], x: &Tensor) -> Result<Tensor> {
+    let mut x = x.clone();
+    for layer in layers {
+        x = match layer {
+            Layer::Convolution(convolution) => convolution.forward(&x)?,
+            Layer::Snake(snake) => snake.forward(&x)?,
+            Layer::Transposed(transposed) => transposed.forward(&x)?,
+            Layer::Unit([first, second], [wide, point]) => {
+                let y = wide.forward(&first.forward(&x)?)?;
+                (x + point.forward(&second.forward(&y)?)?)?
+            }
+        };
+    }
+    Ok(x)
+}
+
+impl Codec for Dac {
+    fn layout(&self) -> CodecLayout {
+        self.layout
+    }
+
+    fn encode(&self, channels: &[&[f32]], books: Option<usize>) -> Result<Codes> {
+        let (samples, books) = self.layout.checked(channels, books)?;
+        self.threads.run(|| {
+            let x = Tensor::from_vec(common::interleaved(channels), (samples, 1), &self.device)?;
+            let mut rest =
+                forward(&self.encoder, &x.to_dtype(self.dtype)?).map_err(|error| match error {
+                    Error::InvalidInput { .. } => {
+                        Error::input(format!("{samples} samples are too few for a frame"))
+                    }
+                    error => error,
+                })?;
+            let mut codes = Vec::with_capacity(books);
+            for book in self.books.iter().take(books) {
+                let narrow = book.input.forward(&rest)?.to_dtype(DType::F32)?;
+                let nearest = book.directions.nearest(&direction(&narrow)?)?;
+                rest = (&rest - book.decode(&nearest, rest.dtype())?)?;
+                codes.push(nearest.to_vec1()?);
+            }
+            Ok(Codes { chunks: vec![CodeChunk::new(codes)] })
+        })
+    }
+
+    fn decode(&self, codes: &Codes) -> Result<Vec<Vec<f32>>> {
+        let [chunk] = codes.chunks.as_slice() else {
+            let found = codes.chunks.len();
+            return Err(match found {
+                0 => Error::input("there are no codes to decode"),
+                _ => Error::input(format!("{found} chunks for a codec that has one")),
+            });
+        };
+        chunk.checked(&self.layout)?;
+        self.threads.run(|| {
+            let mut sum: Option<Tensor> = None;
+            for (book, codes) in self.books.iter().zip(&chunk.books) {
+                let codes = Tensor::new(codes.as_slice(), &self.device)?;
+                let frames = book.decode(&codes, self.dtype)?;
+                sum = Some(match sum {
+                    Some(sum) => (sum + frames)?,
+                    None => frames,
+                });
+            }
+            let frames = sum.ok_or_else(|| Error::input("there are no codes to decode"))?;
+            let samples = forward(&self.decoder, &frames)?.tanh()?.to_dtype(DType::F32)?;
+            Ok(common::apart(&samples.flatten_all()?.to_vec1()?, 1))
+        })
+    }
+}
+
+impl Model for Dac {
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+}
+
+/// Added to what a snake divides by.
+const EPS: f64 = 1e-9;

@@ -1,0 +1,251 @@
+//! MusicGen and Bark against the reference: `tests/goldens/sound`, by `make_music.py`.
+#![cfg(feature = "audio")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use sconce::generation::{CancelHandle, GenerationConfig};
+use sconce::models::AutoModel;
+use sconce::models::bark::Bark;
+use sconce::models::music::MusicGen;
+use sconce::sound::{BarkSettings, ComposeInput, Composed, Stage, Voice, compose, speak};
+use sconce::{Device, LoadOptions, ModelSource, QuantLevel};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+#[derive(Deserialize)]
+struct Expected<C> {
+    cases: BTreeMap<String, C>,
+}
+
+#[derive(Deserialize)]
+struct MusicCase {
+    texts: Option<Vec<Vec<u32>>>,
+    #[serde(default)]
+    prompt: bool,
+    options: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct BarkCase {
+    text: Vec<u32>,
+    #[serde(default)]
+    voice: bool,
+    options: Map<String, Value>,
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/sound").join(name)
+}
+
+fn cases<C: for<'de> Deserialize<'de>>(folder: &Path) -> BTreeMap<String, C> {
+    let text = fs::read(folder.join("expected.json")).unwrap();
+    serde_json::from_slice::<Expected<C>>(&text).unwrap().cases
+}
+
+fn tensors(folder: &Path) -> impl Fn(&str) -> Tensor + use<> {
+    let path = folder.join("expected.safetensors");
+    let tensors = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    move |name| tensors.get(name).unwrap_or_else(|| panic!("no {name}")).clone()
+}
+
+fn ids(tensor: &Tensor) -> Vec<u32> {
+    let ids: Vec<i64> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+    ids.into_iter().map(|id| id as u32).collect()
+}
+
+fn load(name: &str) -> (Arc<MusicGen>, GenerationConfig) {
+    let files = ModelSource::directory(folder(name)).open().unwrap();
+    let options = LoadOptions::default().device(Device::Cpu);
+    let model = AutoModel::from_files::<MusicGen>(&files, &options).unwrap();
+    let config = GenerationConfig::from_file(folder(name).join("generation_config.json")).unwrap();
+    (model, config)
+}
+
+fn composed(
+    model: &MusicGen,
+    inputs: &[ComposeInput],
+    config: &GenerationConfig,
+) -> sconce::Result<Vec<Composed>> {
+    compose(model, inputs, config, &CancelHandle::default(), &mut |_, _| {})
+}
+
+fn near(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(1.0_f32, |most, it| most.max(it.abs()));
+    let most = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
+    assert!(most < 1e-3 * largest, "{what}: {most} of {largest}");
+}
+
+fn text(ids: &[u32]) -> ComposeInput {
+    ComposeInput { text: Some(ids.to_vec()), prompt: None }
+}
+
+#[test]
+fn music_is_that_of_the_reference() {
+    for name in ["musicgen-tiny", "musicgen-stereo-tiny"] {
+        let (model, defaults) = load(name);
+        let tensor = tensors(&folder(name));
+        for (case, how) in cases::<MusicCase>(&folder(name)) {
+            let options = GenerationConfig::from_json(&Value::Object(how.options)).unwrap();
+            let config = defaults.clone().overlaid(&options);
+            let prompt = how.prompt.then(|| tensor("prompt").to_vec2::<f32>().unwrap());
+            let texts =
+                how.texts.map_or_else(|| vec![None], |texts| texts.into_iter().map(Some).collect());
+            let inputs: Vec<ComposeInput> = texts
+                .into_iter()
+                .map(|text| ComposeInput { text, prompt: prompt.clone() })
+                .collect();
+            let found = composed(&model, &inputs, &config).unwrap();
+            let (codes, audio) =
+                (tensor(&format!("{case}.codes")), tensor(&format!("{case}.audio")));
+            assert_eq!(found.len(), inputs.len());
+            for (number, piece) in found.iter().enumerate() {
+                let what = format!("{name}, {case}, {number}");
+                let codes = ids(&codes.get(number).unwrap());
+                assert_eq!(piece.codes.concat(), codes, "{what}");
+                let audio = audio.get(number).unwrap().to_vec2::<f32>().unwrap();
+                assert_eq!(piece.channels.len(), audio.len(), "{what}");
+                for (found, expected) in piece.channels.iter().zip(&audio) {
+                    near(found, expected, &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn seeds_make_music_reproducible_and_pieces_differ() {
+    let (model, defaults) = load("musicgen-tiny");
+    let options = GenerationConfig::default().max_new_tokens(20).num_return_sequences(2);
+    let config = defaults.overlaid(&options.clone().seed(5));
+    let input = [text(&[5, 9, 33])];
+    let found = composed(&model, &input, &config).unwrap();
+    assert_eq!(found.len(), 2);
+    assert_ne!(found[0].codes, found[1].codes);
+    assert_eq!(composed(&model, &input, &config).unwrap(), found);
+    assert_ne!(composed(&model, &input, &config.clone().seed(6)).unwrap(), found);
+}
+
+#[test]
+fn quantized_models_make_music() {
+    let files = ModelSource::directory(folder("musicgen-tiny")).open().unwrap();
+    let options = LoadOptions::default().device(Device::Cpu).quantize(QuantLevel::Q8_0);
+    let model = AutoModel::from_files::<MusicGen>(&files, &options).unwrap();
+    let config = GenerationConfig::default().max_new_tokens(12).guidance_scale(3.0);
+    let music = composed(&model, &[text(&[5, 9, 33])], &config).unwrap();
+    assert_eq!(music[0].channels[0].len(), 90);
+}
+
+#[test]
+fn wrong_calls_for_music_are_refused() {
+    let (model, _) = load("musicgen-tiny");
+    let config = GenerationConfig::default().max_new_tokens(12);
+    let refused = |inputs: &[ComposeInput], config: &GenerationConfig, part: &str| {
+        let error = composed(&model, inputs, config).unwrap_err();
+        assert!(error.is_caller_error() && error.to_string().contains(part), "{error}");
+    };
+    refused(&[text(&[])], &config, "empty");
+    refused(&[text(&[5]), ComposeInput::default()], &config, "once for each");
+    refused(&[text(&[99_999])], &config, "99999");
+    refused(&[text(&[5])], &config.clone().max_new_tokens(0), "max_new_tokens");
+    refused(&[text(&[5])], &config.clone().max_new_tokens(5_000), "80");
+    refused(&[text(&[5])], &config.clone().guidance_scale(-1.0), "guidance_scale");
+    refused(&[text(&[5])], &config.clone().num_beams(2), "num_beams");
+    let mut prompted = text(&[5]);
+    prompted.prompt = Some(vec![vec![0.0; 20]; 2]);
+    refused(&[prompted.clone()], &config, "channels");
+    prompted.prompt = Some(vec![Vec::new()]);
+    refused(&[prompted], &config, "no samples");
+    let cancel = CancelHandle::default();
+    cancel.cancel();
+    let error = compose(&model, &[text(&[5])], &config, &cancel, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(error, sconce::Error::Interrupted));
+    assert!(composed(&model, &[], &config).unwrap().is_empty());
+}
+
+fn bark() -> (Arc<Bark>, BarkSettings) {
+    let files = ModelSource::directory(folder("bark-tiny")).open().unwrap();
+    let options = LoadOptions::default().device(Device::Cpu);
+    let model = AutoModel::from_files::<Bark>(&files, &options).unwrap();
+    (model, BarkSettings::from_files(&files).unwrap())
+}
+
+#[test]
+fn bark_says_what_the_reference_says() {
+    let (model, settings) = bark();
+    let folder = folder("bark-tiny");
+    let tensor = tensors(&folder);
+    let voice = Voice::from_npz(folder.join("voice.npz")).unwrap();
+    for (case, how) in cases::<BarkCase>(&folder) {
+        let settings = settings.clone().with_options(&how.options).unwrap();
+        let voice = how.voice.then_some(&voice);
+        let cancel = CancelHandle::default();
+        let mut stages = Vec::new();
+        let found =
+            speak(&model, &how.text, voice, &settings, 1, &cancel, &mut |stage| stages.push(stage));
+        let found = found.unwrap();
+        let expected = |stage: &str| ids(&tensor(&format!("{case}.{stage}")));
+        let semantic = expected("semantic");
+        assert_eq!(found.semantic, semantic, "{case}");
+        assert_eq!(found.coarse, expected("coarse"), "{case}");
+        assert_eq!(found.fine.concat(), expected("fine"), "{case}");
+        let audio: Vec<f32> = tensor(&format!("{case}.audio")).to_vec1().unwrap();
+        near(&found.audio.samples, &audio, &case);
+        assert_eq!(stages.first(), Some(&Stage::Semantic(1)));
+        assert_eq!(stages.last(), Some(&Stage::Decoding));
+    }
+}
+
+#[test]
+fn voices_are_read_from_every_kind_of_file() {
+    let files = ModelSource::directory(folder("bark-tiny")).open().unwrap();
+    let voice = Voice::from_npz(folder("bark-tiny").join("voice.npz")).unwrap();
+    assert_eq!((voice.semantic.len(), voice.coarse.len(), voice.fine.len()), (23, 2, 4));
+    let packed = folder("bark-tiny").join("voice-packed.npz");
+    assert_eq!(Voice::from_npz(packed).unwrap(), voice);
+    assert_eq!(Voice::from_files(&files, "one").unwrap(), voice);
+    assert_eq!(Voice::from_files(&files, "voice").unwrap(), voice);
+    let error = Voice::from_files(&files, "onee").unwrap_err().to_string();
+    assert!(error.contains("onee") && error.contains("one"), "{error}");
+    assert!(Voice::from_npz_bytes(b"PK").is_err());
+    let whole = fs::read(folder("bark-tiny").join("voice.npz")).unwrap();
+    for length in [10, 100, whole.len() / 2] {
+        assert!(Voice::from_npz_bytes(&whole[..length]).is_err());
+    }
+}
+
+#[test]
+fn bark_samples_reproducibly_and_refuses_what_makes_no_sense() {
+    let (model, settings) = bark();
+    let cancel = CancelHandle::default();
+    let say = |text: &[u32], voice: Option<&Voice>, seed: u64| {
+        speak(&model, text, voice, &settings, seed, &cancel, &mut |_| {})
+    };
+    let found = say(&[5, 9], None, 3).unwrap();
+    assert_eq!(say(&[5, 9], None, 3).unwrap(), found);
+    assert_ne!(say(&[5, 9], None, 4).unwrap().semantic, found.semantic);
+    assert!(say(&[], None, 3).is_err_and(|error| error.is_caller_error()));
+    let voice = Voice::from_npz(folder("bark-tiny").join("voice.npz")).unwrap();
+    let mut wrong = voice.clone();
+    wrong.fine.pop();
+    let error = say(&[5], Some(&wrong), 3).unwrap_err();
+    assert!(error.is_caller_error() && error.to_string().contains("fine_prompt"), "{error}");
+    let mut wrong = voice.clone();
+    wrong.semantic[0] = 10_000;
+    assert!(say(&[5], Some(&wrong), 3).unwrap_err().to_string().contains("semantic_prompt"));
+    let option = |name: &str, value: Value| {
+        settings.clone().with_options(&Map::from_iter([(name.to_owned(), value)]))
+    };
+    assert!(option("no_such", 1.into()).is_err());
+    assert!(option("fine_top_k", 1.into()).is_err());
+    assert!(option("semantic_temperature", "hot".into()).is_err());
+    assert_eq!(option("temperature", 0.3.into()).unwrap().fine.temperature, Some(0.3));
+    let of_coarse = option("coarse_temperature", 0.3.into()).unwrap();
+    assert_eq!(of_coarse.coarse.generation.temperature, Some(0.3));
+    assert_ne!(of_coarse.semantic.generation.temperature, Some(0.3));
+}
