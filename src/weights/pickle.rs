@@ -65,14 +65,13 @@ impl<'a> Unpickled<'a> {
                         let tensor = self.machine.tensors[number].clone();
                         tensors.push((format!("{prefix}{name}"), tensor));
                     }
-                    // Each once, since objects may hold each other.
-                    // Each once, since objects may be shared.
+                    // Each once, since objects may be shared and may hold each other.
                     Value::Dict(inner)
                         if self.machine.objects.contains(&inner) && seen.insert(inner) =>
                     {
                         let prefix = format!("{prefix}{name}.");
                         if prefix.len() > LONGEST_PREFIX {
-                            return Err("has objects within objects within objects".to_owned());
+                            return Err(NESTED.to_owned());
                         }
                         rest.push((prefix, inner));
                     }
@@ -151,6 +150,7 @@ impl<'a> Machine<'a> {
             // Protocol and frame.
             0x80 => self.skip(1)?,
             0x95 => self.skip(8)?,
+            b'(' if self.marks.len() == DEEPEST => return Err(NESTED.to_owned()),
             b'(' => self.marks.push(self.stack.len()),
             b'0' => _ = self.pop()?,
             b'1' => _ = self.pop_mark()?,
@@ -458,6 +458,9 @@ impl<'a> Machine<'a> {
 
 const UNDERFLOW: &str = "holds a pickle that takes more off its stack than it put there";
 const TRUNCATED: &str = "is truncated: its pickle has no end; download it again";
+const NESTED: &str = "has objects within objects within objects";
+/// Collections that are open at once. Python's pickler gives up at its recursion limit, which is 1,000 calls.
+const DEEPEST: usize = 1000;
 /// PyTorch's own limit is 64; weights have at most five, and more would only serve to waste memory.
 const MAX_DIMENSIONS: usize = 8;
 /// In bytes: names of modules are shorter, and those of hostile files are not to fill the memory.

@@ -70,7 +70,8 @@ def lookups():
 
 
 def load(name):
-    return AutoModelForCausalLM.from_pretrained(HERE / name, dtype=torch.float32).eval()
+    # SDPA leaves out the soft cap of Gemma 2.
+    return AutoModelForCausalLM.from_pretrained(HERE / name, attn_implementation="eager", dtype=torch.float32).eval()
 
 
 def answer(model, prompt, max_new_tokens=NEW_TOKENS, **options):

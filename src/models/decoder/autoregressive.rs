@@ -67,9 +67,6 @@ impl Autoregressive for Decoder {
             };
             return Err(Error::input(reason));
         }
-        if self.config.spans.len() > 1 {
-            return Err(Error::input("early exits of layers with different windows".to_owned()));
-        }
         let mut early = self.clone();
         early.layers.truncate(layers);
         early.config.layers.truncate(layers);
