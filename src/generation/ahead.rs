@@ -24,21 +24,19 @@ pub(super) fn draft(
     if !drafts || !running.iter().all(|&place| sequences[place].is_at_its_last()) {
         return Vec::new();
     }
-    let (rows, vocab) = (running.len(), model.limits().vocab);
+    // What guides an answer follows its draft in a row of its own.
+    let guided = running.iter().filter(|&&place| sequences[place].shadow.is_some()).count();
+    let (rows, vocab) = (running.len() + guided, model.limits().vocab);
     // Logits come for as many tokens of each row as the longest draft has.
     let longest = (MOST_LOGITS / vocab.max(1) / rows).saturating_sub(1).min(LONGEST_DRAFT);
     // With the drafts, a pass must round as it does without.
     let within =
         model.rounding_border().filter(|&border| rows <= border).map(|border| border - rows);
-    let most_tokens = within.unwrap_or(MOST_TOKENS);
+    let most_tokens = within.unwrap_or(MOST_TOKENS) / if guided > 0 { 2 } else { 1 };
     let longest = longest.min(most_tokens);
     let (mut failed, mut drafted, mut offers) = (Vec::new(), Vec::new(), Vec::new());
     for &place in running {
         let sequence = &mut sequences[place];
-        if sequence.shadow.is_some() {
-            // What guides it would have to follow each draft.
-            continue;
-        }
         let Some(drafting) = &mut sequence.drafting else { continue };
         let tokens = sequence.tokens.as_slice();
         let interruption = || Sequence::interruption_of(&sequence.cancel, &sequence.plan);
@@ -48,7 +46,9 @@ pub(super) fn draft(
         };
         // The token after the draft comes in any case.
         let most = sequence.plan.room(tokens.len()).saturating_sub(1).min(longest);
-        match drafting.draft(tokens, &sequence.plan, most, (costs, rows), &checkpoint) {
+        let unguided = sequence.shadow.is_some().then(|| sequence.plan.clone().unguided());
+        let plan = unguided.as_ref().unwrap_or(&sequence.plan);
+        match drafting.draft(tokens, plan, most, (costs, rows), &checkpoint) {
             Ok(mut draft) => {
                 let is_unknown = |&id: &u32| id as usize >= vocab;
                 let known = draft.tokens.iter().position(is_unknown);

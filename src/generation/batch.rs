@@ -18,7 +18,7 @@ use crate::generation::plan::Plan;
 use crate::generation::sequence::Sequence;
 use crate::generation::shadow;
 use crate::generation::stepper::{Event, Stepper};
-use crate::models::{Autoregressive, CausalLm, Seq2SeqLm};
+use crate::models::{Autoregressive, CausalLm, EncoderTrace, Seq2SeqLm};
 use crate::nn::cache::KvCache;
 use crate::tokenizer::Tokenizer;
 
@@ -91,11 +91,25 @@ pub fn generate_seq2seq(
     if config.token_healing == Some(true) {
         return Err(Error::option("token_healing", NO_TEXT_TO_HEAL));
     }
-    let cache = model.encode(&TokenBatch::padded(sources, 0, PaddingSide::Right)?)?;
+    let batch = TokenBatch::padded(sources, 0, PaddingSide::Right)?;
+    let outputs = config.outputs();
+    let (cache, traces) = match outputs.is_traced() {
+        true => model.encode_traced(&batch, outputs.attentions)?,
+        false => (model.encode(&batch)?, Vec::new()),
+    };
     let plan =
         |number: usize| config.plan_with_source(start, &sources[number], model.limits(), tokenizer);
     let decoder: Arc<dyn Autoregressive> = model.clone();
-    continued(&decoder, cache, &vec![start; sources.len()], plan, config, cancel)
+    let prompts = vec![start; sources.len()];
+    let mut answers = continued(&decoder, cache, &prompts, plan, config, cancel)?;
+    let each = config.sequences().max(1);
+    for (mut trace, answers) in traces.into_iter().zip(answers.chunks_mut(each)) {
+        if !outputs.hidden_states {
+            trace.hidden_states.clear();
+        }
+        answers.iter_mut().for_each(|answer| answer.encoder = trace.clone());
+    }
+    Ok(answers)
 }
 
 /// The answers to all prompts, each of which has a plan, and a row in the cache unless that is empty.
@@ -233,6 +247,7 @@ fn answers_of(
             beam_indices: Vec::new(),
             healed_prompt: None,
             outputs,
+            encoder: EncoderTrace::default(),
         }])
     });
     answers.collect()

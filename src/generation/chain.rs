@@ -178,8 +178,6 @@ impl GenerationConfig {
             (self.dola_layers.is_some(), "dola_layers"),
             (self.prompt_lookup_num_tokens.is_some(), "prompt_lookup_num_tokens"),
             (self.assistant_early_exit.is_some(), "assistant_early_exit"),
-            (self.outputs().hidden_states, "output_hidden_states"),
-            (self.outputs().attentions, "output_attentions"),
             (self.mode().has_beams(), "num_beams"),
         ];
         if let Some((_, option)) = conflict.iter().find(|(is_set, _)| *is_set) {

@@ -9,7 +9,7 @@ use candle_core::{DType, Tensor};
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::generation::distribution::Distribution;
-use crate::generation::outputs::StepOutput;
+use crate::generation::outputs::{OutputRequest, RowPlace, StepOutput};
 use crate::generation::sampler::{Token, top_logprobs};
 use crate::generation::sequence::Sequence;
 use crate::generation::softmax::Softmax;
@@ -59,12 +59,12 @@ pub(super) fn run(
                 cache.select_rows(&running.iter().map(|(place, _)| *place).collect::<Vec<_>>())?;
             }
             let batch = TokenBatch::padded(&prompts, 0, PaddingSide::Left)?;
-            let at = LogitsAt::EveryToken;
-            let trace = match pass(model, &batch, &mut cache, layers, at, &checkpoint) {
+            let outputs = wanted(&running);
+            let trace = match pass(model, &batch, &mut cache, layers, outputs, &checkpoint) {
                 Err(Error::Interrupted) if are_interrupted(&running) => continue,
                 trace => trace?,
             };
-            let states = states(&trace.hidden_states, at)?;
+            let states = states(&trace.hidden_states)?;
             let logits: Vec<Vec<f32>> = trace.logits.to_vec2()?;
             for (row, (_, search)) in running.iter_mut().enumerate() {
                 let prompt = search.sequence.tokens.len();
@@ -74,6 +74,7 @@ pub(super) fn run(
                 for state in &states[row * batch.tokens() + padding..][..prompt] {
                     search.said.push(unit(state));
                 }
+                search.show(&trace, RowPlace { row, before: 0, longest_before: 0, new: prompt })?;
                 search.sequence.timings.record(started.elapsed(), 0);
             }
             is_first = false;
@@ -98,9 +99,10 @@ pub(super) fn run(
         }
         cache.select_rows(&rows)?;
         let batch = TokenBatch::padded(&ids, 0, PaddingSide::Left)?;
-        let at = LogitsAt::LastToken;
-        let trace = pass(model, &batch, &mut cache, layers, at, &|| Ok(()))?;
-        let states = states(&trace.hidden_states, at)?;
+        let before = cache.row_lengths();
+        let longest_before = before.iter().copied().max().unwrap_or(0);
+        let trace = pass(model, &batch, &mut cache, layers, wanted(&running), &|| Ok(()))?;
+        let states = states(&trace.hidden_states)?;
         let logits: Vec<Vec<f32>> = trace.logits.to_vec2()?;
         let mut first = 0;
         for (place, search) in &mut running {
@@ -110,6 +112,8 @@ pub(super) fn run(
             search.sequence.outputs.extend(search.output());
             search.logits.clone_from(&logits[search.row]);
             search.said.push(unit(&states[search.row]));
+            let (row, before) = (search.row, before[search.row]);
+            search.show(&trace, RowPlace { row, before, longest_before, new: 1 })?;
             let token = search.tried.swap_remove(best);
             let accepted = search.sequence.accept(token);
             search.sequence.timings.record(started.elapsed(), 1);
@@ -134,12 +138,15 @@ struct Search {
     tried: Vec<Token>,
     /// The logits after the processors, by which they were found.
     processed: Vec<f32>,
+    /// What the pass has shown that gave `logits`.
+    shown: StepOutput,
 }
 
 impl Search {
     fn new(sequence: Sequence) -> Self {
         let (logits, processed) = (Vec::new(), Vec::new());
-        Self { sequence, said: Vec::new(), logits, row: 0, tried: Vec::new(), processed }
+        let (said, tried, shown) = (Vec::new(), Vec::new(), StepOutput::default());
+        Self { sequence, said, logits, row: 0, tried, processed, shown }
     }
 
     /// Finds the likeliest tokens.
@@ -171,8 +178,13 @@ impl Search {
         wanted.is_any().then(|| StepOutput {
             scores: wanted.scores.then(|| kept(&self.processed)),
             logits: wanted.logits.then(|| kept(&self.logits)),
-            ..StepOutput::default()
+            ..self.shown.clone()
         })
+    }
+
+    /// Keeps what a pass has recorded of its row.
+    fn show(&mut self, trace: &Trace, place: RowPlace) -> Result<()> {
+        self.shown.record(self.sequence.plan.outputs, trace, place, 0..place.new)
     }
 
     /// The place of the candidate that is likely and unlike what was said, by their hidden states; the
@@ -196,31 +208,35 @@ impl Search {
     }
 }
 
-/// A forward pass with the last logits, and the last hidden states of these tokens.
+/// What the steps of these searches are to keep.
+fn wanted(running: &[(usize, &mut Search)]) -> OutputRequest {
+    let plans = running.iter().map(|(_, search)| search.sequence.plan.outputs);
+    plans.fold(OutputRequest::default(), OutputRequest::or)
+}
+
+/// A forward pass with the last logits, and the last hidden states of all tokens.
 fn pass(
     model: &dyn Autoregressive,
     batch: &TokenBatch,
     cache: &mut KvCache,
     layers: usize,
-    at: LogitsAt,
+    outputs: OutputRequest,
     checkpoint: &Checkpoint<'_>,
 ) -> Result<Trace> {
     let request = TraceRequest {
         logits: LogitsAt::LastToken,
-        hidden_states: vec![layers],
-        hidden_at: at,
-        attentions: false,
+        hidden_states: if outputs.hidden_states { (0..=layers).collect() } else { vec![layers] },
+        hidden_at: LogitsAt::EveryToken,
+        attentions: outputs.attentions,
         source_heads: Vec::new(),
     };
     model.trace_with(batch, cache, &request, checkpoint)
 }
 
-/// The hidden states of each token, padding included.
-fn states(hidden: &[Tensor], at: LogitsAt) -> Result<Vec<Vec<f32>>> {
-    let hidden = hidden.first().ok_or_else(|| Error::input("no hidden states were recorded"))?;
-    let hidden = hidden.to_dtype(DType::F32)?;
-    let hidden = if at == LogitsAt::EveryToken { hidden.flatten_to(1)? } else { hidden };
-    Ok(hidden.to_vec2()?)
+/// The last hidden states of each token, padding included.
+fn states(hidden: &[Tensor]) -> Result<Vec<Vec<f32>>> {
+    let hidden = hidden.last().ok_or_else(|| Error::input("no hidden states were recorded"))?;
+    Ok(hidden.to_dtype(DType::F32)?.flatten_to(1)?.to_vec2()?)
 }
 
 /// The same direction, of length 1.

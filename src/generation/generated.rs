@@ -6,6 +6,7 @@ use crate::generation::outputs::StepOutput;
 use crate::generation::sampler::Token;
 use crate::generation::stop::FinishReason;
 use crate::generation::timings::Timings;
+use crate::models::EncoderTrace;
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,10 @@ pub struct Generated {
     /// ([`OutputRequest`](super::OutputRequest)). No part of the JSON.
     #[serde(skip)]
     pub outputs: Vec<StepOutput>,
+    /// What the encoder of an encoder-decoder has computed of the source, as far as the same options ask for
+    /// it. Answers to one source share it. No part of the JSON.
+    #[serde(skip)]
+    pub encoder: EncoderTrace,
 }
 
 impl Generated {

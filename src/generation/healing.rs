@@ -85,10 +85,19 @@ pub(super) fn healed<'a>(
     Ok(Cow::Owned(heal_tokens(model, tokenizer, prompt)?))
 }
 
-/// The text that healing has added at the end of a prompt.
+/// The text that healing has added at the end of a prompt, which was trimmed for it: what the healed prompt
+/// has beyond the beginning that both texts share. A character that is not complete belongs to the
+/// answer, whose stream has seen its first bytes.
 pub(crate) fn healed_text(tokenizer: &Tokenizer, prompt: &[u32], healed: &[u32]) -> Result<String> {
-    let before = tokenizer.decode(prompt, true)?.chars().count();
-    Ok(tokenizer.decode(healed, true)?.chars().skip(before).collect())
+    let before = tokenizer.decode(prompt, true)?;
+    let mut stream = tokenizer.decode_stream(true);
+    let mut after = String::new();
+    for &id in healed {
+        after += &stream.push(id)?.unwrap_or_default();
+    }
+    let after = after.trim_start();
+    let shared = before.trim().chars().zip(after.chars()).take_while(|(a, b)| a == b).count();
+    Ok(after.chars().skip(shared).collect())
 }
 
 /// Why a decoder that attends to a source has nothing to heal.

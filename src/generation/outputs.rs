@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::Result;
 use crate::generation::config::GenerationConfig;
-use crate::models::Trace;
+use crate::models::{Trace, same};
 
 /// Which of a step's results are kept: `output_scores`, `output_logits`, `output_hidden_states` and
 /// `output_attentions` of transformers. What is not asked for costs nothing.
@@ -142,14 +142,6 @@ fn kept(tensor: &Tensor) -> Result<Tensor> {
 /// By their numbers.
 impl PartialEq for StepOutput {
     fn eq(&self, other: &Self) -> bool {
-        let same = |own: &[Tensor], other: &[Tensor]| {
-            let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
-            let equal = |(own, other): (&Tensor, &Tensor)| {
-                own.dims() == other.dims()
-                    && matches!((values(own), values(other)), (Ok(own), Ok(other)) if own == other)
-            };
-            own.len() == other.len() && own.iter().zip(other).all(equal)
-        };
         self.scores == other.scores
             && self.logits == other.logits
             && same(&self.hidden_states, &other.hidden_states)

@@ -427,8 +427,17 @@ impl Plan {
         guidance.find(|guidance| guidance.is_unbound())
     }
 
-    /// Gives the guidance the next logits after the negative prompt.
-    pub(super) fn guide_away_from(&mut self, logits: &[f32]) {
+    /// The same for guesses, which nobody computes a negative prompt for.
+    pub(super) fn unguided(mut self) -> Self {
+        let is_guided = |it: &dyn LogitsProcessor| {
+            it.downcast_ref::<Guidance>().is_some_and(Guidance::is_unbound)
+        };
+        self.processors.retain(|processor| !is_guided(&**processor));
+        self
+    }
+
+    /// Gives the guidance the next logits after the negative prompt, and those after each token of a draft.
+    pub(super) fn guide_away_from<'a>(&mut self, logits: impl Iterator<Item = &'a [f32]>) {
         let mut guidance =
             self.processors.iter_mut().filter_map(|it| it.downcast_mut::<Guidance>());
         if let Some(guidance) = guidance.find(|guidance| guidance.is_unbound()) {

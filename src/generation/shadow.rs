@@ -35,6 +35,16 @@ impl Shadow {
         self.negative_prompt.iter().copied().chain(answer).skip(self.computed).collect()
     }
 
+    /// How many of its tokens are in the cache.
+    pub(super) fn computed(&self) -> usize {
+        self.computed
+    }
+
+    /// Takes note that no more is computed than an answer of so many tokens.
+    pub(super) fn go_back(&mut self, answer: usize) {
+        self.computed = self.computed.min(self.negative_prompt.len() + answer);
+    }
+
     /// Takes note that all is computed up to an answer of so many tokens.
     pub(super) fn note_computed(&mut self, answer: usize) {
         self.computed = self.negative_prompt.len() + answer;

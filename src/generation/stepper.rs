@@ -174,11 +174,11 @@ impl Stepper {
             let place = RowPlace { row, before: before[sequence], longest_before, new };
             // Padding is on the left.
             let own = (row + 1) * each - (advancing.drafted + 1) * vocab..(row + 1) * each;
-            if let Some(shadow) = &mut advancing.shadow {
-                shadow.note_computed(advancing.answer.len());
+            let answered = advancing.answer.len();
+            if let Some(shadow) = &advancing.shadow {
                 let end = (shadow.row + 1) * each;
-                let last = end - vocab..end;
-                advancing.plan.guide_away_from(&passed.logits[last]);
+                let logits = &passed.logits[end - (advancing.drafted + 1) * vocab..end];
+                advancing.plan.guide_away_from(logits.chunks(vocab));
             }
             let logits = &mut passed.logits[own.clone()];
             let tokens = match next == Some(row) {
@@ -187,6 +187,11 @@ impl Stepper {
             };
             advancing.record(&passed, place, own)?;
             lengths[row] = advancing.computed;
+            if let Some(shadow) = &mut advancing.shadow {
+                // Of what was chosen, the last is not computed.
+                shadow.note_computed(answered + tokens.len().saturating_sub(1));
+                lengths[shadow.row] = shadow.computed();
+            }
             let count = tokens.iter().filter(|token| token.is_ok()).count();
             advancing.timings.record(started.elapsed(), count);
             events.extend(tokens.into_iter().map(|token| match token {
@@ -280,6 +285,10 @@ impl Stepper {
         let mut lengths = self.cache.row_lengths();
         if let Some(length) = lengths.get_mut(taken.row) {
             *length = taken.computed.min(*length);
+            if let Some(shadow) = &mut taken.shadow {
+                shadow.go_back(taken.answer.len());
+                lengths[shadow.row] = shadow.computed().min(lengths[shadow.row]);
+            }
             // A draft is shorter than what every cache can go back by.
             let _went_back = self.cache.truncate_rows(&lengths).is_ok();
         }
@@ -336,7 +345,10 @@ impl Stepper {
         let mut computed = running.iter().map(|&place| &sequences[place]);
         let drafts = computed.clone().any(|sequence| sequence.drafting.is_some());
         if drafts && computed.all(Sequence::is_at_its_last) {
-            costs.record(running.len() + drafted, started.elapsed().as_secs_f64());
+            costs.record(
+                batch.attention_mask().iter().filter(|&&mask| mask == 1).count(),
+                started.elapsed().as_secs_f64(),
+            );
         }
         Ok(passed)
     }
@@ -378,10 +390,11 @@ impl Stepper {
         // Behind them what they are guided away from; shared as long.
         let own = kept.len();
         for &place in running {
-            let Sequence { answer, shadow, .. } = &mut self.sequences[place];
+            let Sequence { answer, shadow, draft, drafted, .. } = &mut self.sequences[place];
             let Some(shadow) = shadow else { continue };
             let shares = kept.len() > own && kept.last() == Some(&shadow.row) && answer.is_empty();
-            let pending = shadow.pending(answer.iter().map(|token| token.id));
+            let answer = answer.iter().map(|token| token.id);
+            let pending = shadow.pending(answer.chain(draft.tokens[..*drafted].iter().copied()));
             if !shares {
                 kept.push(shadow.row);
                 tokens.push(pending);

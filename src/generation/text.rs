@@ -1,5 +1,6 @@
 //! Text, in pieces of whole characters.
 
+use std::borrow::Cow;
 use std::iter::FusedIterator;
 use std::mem;
 use std::sync::Arc;
@@ -38,7 +39,10 @@ pub fn generate_text(
     let sequence = Sequence::new(&healed, plan)?;
     let tokens = TokenStream::new(model.clone(), model.new_cache(), sequence)?;
     let text = TextStream::new(tokens, tokenizer.decode_stream(true))?;
-    Ok(text.beginning_with(healed_text(tokenizer, prompt, &healed)?))
+    Ok(match healed {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(healed) => text.beginning_with(healed_text(tokenizer, prompt, &healed)?),
+    })
 }
 
 /// The text of an answer, in pieces of whole characters, as they become complete. An error ends the

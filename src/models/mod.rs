@@ -29,7 +29,8 @@ pub use memory::Memory;
 pub use save::{save, save_with};
 pub use seq2seq::Seq2SeqLm;
 pub(crate) use traits::HeadOnBody;
+pub(crate) use traits::same;
 pub use traits::{
-    Autoregressive, CausalLm, Checkpoint, Depth, LogitsAt, Model, ModelLimits, TextModel, Trace,
-    TraceRequest,
+    Autoregressive, CausalLm, Checkpoint, Depth, EncoderTrace, LogitsAt, Model, ModelLimits,
+    TextModel, Trace, TraceRequest,
 };

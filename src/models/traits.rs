@@ -263,6 +263,35 @@ pub struct Trace {
     pub source_heads: Vec<Tensor>,
 }
 
+/// What the layers of an encoder have computed of one source: `encoder_hidden_states` and
+/// `encoder_attentions` of transformers. Tensors are f32 on the CPU.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct EncoderTrace {
+    /// `(tokens, hidden)`, one more than the encoder has layers: what goes into each layer, and last what the
+    /// decoder attends to.
+    pub hidden_states: Vec<Tensor>,
+    /// `(heads, tokens, tokens)` for each layer: how each query shares its attention. Empty if not asked for.
+    pub attentions: Vec<Tensor>,
+}
+
+/// By their numbers.
+impl PartialEq for EncoderTrace {
+    fn eq(&self, other: &Self) -> bool {
+        same(&self.hidden_states, &other.hidden_states) && same(&self.attentions, &other.attentions)
+    }
+}
+
+/// Whether tensors in f32 hold the same numbers.
+pub(crate) fn same(own: &[Tensor], other: &[Tensor]) -> bool {
+    let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+    let equal = |(own, other): (&Tensor, &Tensor)| {
+        own.dims() == other.dims()
+            && matches!((values(own), values(other)), (Ok(own), Ok(other)) if own == other)
+    };
+    own.len() == other.len() && own.iter().zip(other).all(equal)
+}
+
 /// Which positions' logits a forward pass returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogitsAt {

@@ -37,7 +37,8 @@ pub(crate) struct Step {
     pub(crate) shares: Option<Shares>,
 }
 
-/// Where layers put the shares of their attention, `(rows, heads, tokens, slots)` each.
+/// Where layers put the shares of their attention, `(rows, heads, tokens, slots)` each; without a cache
+/// one row after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Shares {
     /// To the row's own tokens.
@@ -133,6 +134,11 @@ impl Step {
     /// The same, but layers tell what they attend to, which kernels never write down.
     pub(crate) fn recording(self, device: &Device) -> Result<Self> {
         Ok(Self { shares: Some(Shares::default()), ..self.with_masks(device)? })
+    }
+
+    /// The same for rows without a cache, each of which tells `(heads, tokens, tokens)`.
+    pub(crate) fn recording_rows(self) -> Self {
+        Self { shares: Some(Shares::default()), ..self }
     }
 
     /// The same, for candle's operations.

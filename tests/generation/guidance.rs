@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sconce::generation::processors::Guidance;
 use sconce::generation::{
-    CancelHandle, Generated, GenerationConfig, PromptLookup, Sequence, complete, generate,
-    generate_batch, generate_from, generate_seq2seq,
+    CancelHandle, DraftModel, Drafting, Generated, GenerationConfig, PromptLookup, Sequence,
+    complete, generate, generate_batch, generate_from, generate_seq2seq,
 };
 use sconce::models::{AutoModel, Autoregressive, CausalLm, Seq2SeqLm};
 use sconce::{LoadOptions, Result};
@@ -89,11 +89,50 @@ fn guidance_takes_no_passes_of_its_own() -> Result<()> {
     assert_eq!(answers[0].tokens.len(), 4);
     let calls: Vec<_> = table.calls.lock().unwrap().drain(..).collect();
     assert_eq!(calls, [(4, 3), (4, 1), (4, 1), (4, 1)]);
-    // Nothing is drafted for what is guided.
-    let stream = generate(&model, &[3, 4, 3, 4, 3], &config())?;
-    let mut stream = stream.with_drafter(PromptLookup::new(3, 2)?);
-    while stream.next().transpose()?.is_some() {}
-    assert_eq!(stream.timings().drafted_tokens, 0);
+    Ok(())
+}
+
+/// The row that guides an answer follows its drafts, right and wrong ones, and goes back with them.
+#[test]
+fn guided_answers_are_drafted() -> Result<()> {
+    for name in ["llama-gqa-tiny", "gemma2-tiny", "gpt2-tiny"] {
+        let (model, small) = (tiny(name), tiny("llama-tiny"));
+        for config in [config(), config().do_sample(true).temperature(1.5).seed(3)] {
+            let config = config.max_new_tokens(30);
+            let repeated = [PROMPTS[0], PROMPTS[0], PROMPTS[0]].concat();
+            let expected: Vec<_> = generate(&model, &repeated, &config)?
+                .map(|token| Ok(token?.id))
+                .collect::<Result<_>>()?;
+            let early = DraftModel::early_exit(&*model, 1, &config)?;
+            let drafters = [
+                Drafting::from(PromptLookup::new(4, 1)?),
+                Drafting::from(early),
+                Drafting::from(DraftModel::new(&model, &*model, &config)?),
+                Drafting::from(DraftModel::new(&small, &*model, &config)?),
+            ];
+            let mut accepted = 0;
+            for drafting in drafters {
+                for drafting in [drafting.clone().whole(), drafting] {
+                    let mut stream = generate(&model, &repeated, &config)?.with_drafter(drafting);
+                    let found: Vec<_> =
+                        stream.by_ref().map(|token| Ok(token?.id)).collect::<Result<_>>()?;
+                    assert_eq!(found, expected, "{name}");
+                    accepted += stream.timings().accepted_tokens;
+                }
+            }
+            assert!(accepted > 0, "{name}");
+            // Beside others, which draft other lengths, or nothing.
+            let prompts = [repeated.clone(), PROMPTS[1].to_vec(), PROMPTS[2].repeat(4)];
+            let drafted = config.clone().prompt_lookup_num_tokens(5).max_matching_ngram_size(1);
+            let (plain, drafted) = (
+                generate_batch(&model, None, &prompts, &config)?,
+                generate_batch(&model, None, &prompts, &drafted)?,
+            );
+            for (plain, drafted) in plain.iter().zip(&drafted) {
+                assert_eq!(plain.ids(), drafted.ids(), "{name}");
+            }
+        }
+    }
     Ok(())
 }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor, safetensors};
 use sconce::generation::{
     CancelHandle, Generated, GenerationConfig, GenerationMode, PromptLookup, Sequence, StepOutput,
-    generate, generate_batch, generate_seq2seq, heal_tokens,
+    generate, generate_batch, generate_seq2seq, generate_text, heal_tokens,
 };
-use sconce::models::{AutoModel, CausalLm, Seq2SeqLm};
+use sconce::models::{AutoModel, CausalLm, EncoderTrace, Seq2SeqLm};
 use sconce::tokenizer::Tokenizer;
 use sconce::{LoadOptions, Precision, Result};
 use serde::Deserialize;
@@ -45,19 +45,29 @@ fn everything() -> GenerationConfig {
         .output_attentions(true)
 }
 
-/// Alone and in a batch, of both kinds of models. `tests/goldens/make_outputs.py` says what is what.
+/// `tests/goldens/make_outputs.py` says what is what.
 #[test]
 fn outputs_as_transformers() -> Result<()> {
-    let cases: Vec<Case> =
-        serde_json::from_slice(&fs::read(golden("outputs/cases.json")).unwrap()).unwrap();
-    assert_eq!(cases.len(), 24);
+    as_transformers("outputs", 24)
+}
+
+#[test]
+fn outputs_of_contrastive_search_as_transformers() -> Result<()> {
+    as_transformers("contrastive_outputs", 6)
+}
+
+/// Alone and in a batch, of both kinds of models.
+fn as_transformers(folder: &str, count: usize) -> Result<()> {
+    let file = golden(&format!("{folder}/cases.json"));
+    let cases: Vec<Case> = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    assert_eq!(cases.len(), count);
     let mut together: BTreeMap<(String, String), Vec<&Case>> = BTreeMap::new();
     for case in &cases {
         let kind = case.case.trim_end_matches(|letter: char| letter.is_ascii_digit());
         together.entry((case.model.clone(), kind.to_owned())).or_default().push(case);
     }
     for ((model, _), cases) in together {
-        let file = format!("outputs/{}.safetensors", model.trim_start_matches("seq2seq/"));
+        let file = format!("{folder}/{}.safetensors", model.trim_start_matches("seq2seq/"));
         let expected = safetensors::load(golden(&file), &Device::Cpu)?;
         let config = everything().overlaid(&GenerationConfig::from_json(&cases[0].options)?);
         let prompts: Vec<_> = cases.iter().map(|case| case.prompt.clone()).collect();
@@ -89,6 +99,19 @@ fn outputs_as_transformers() -> Result<()> {
                     for (token, output) in answer.outputs.iter().enumerate() {
                         let label = format!("{}.{number}.{token}", case.case);
                         compare(&model, output, &expected, &label)?;
+                    }
+                    let EncoderTrace { hidden_states, attentions, .. } = &answer.encoder;
+                    let prompt = case.case.trim_start_matches(|it: char| !it.is_ascii_digit());
+                    let label = format!("encoder{prompt}.");
+                    let count = expected.keys().filter(|key| key.starts_with(&label)).count();
+                    assert_eq!(hidden_states.len() + attentions.len(), count);
+                    assert_eq!(count > 0, model.contains('/'));
+                    let states = ("hidden_states", hidden_states);
+                    for (kind, tensors) in [states, ("attentions", attentions)] {
+                        for (layer, found) in tensors.iter().enumerate() {
+                            let label = format!("{label}{kind}.{layer}");
+                            near(found, &expected[&label], &label)?;
+                        }
                     }
                 }
             }
@@ -128,12 +151,17 @@ fn compare(model: &str, found: &StepOutput, expected: &Named, label: &str) -> Re
             }
             false => found,
         };
-        assert_eq!(found.dims(), expected.dims(), "{model} {label} {kind}");
-        let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
-        for (found, expected) in values(&found)?.into_iter().zip(values(expected)?) {
-            let near = (found - expected).abs() <= 1e-4 * expected.abs().max(1.0);
-            assert!(near || found == expected, "{model} {label} {kind}: {found}, not {expected}");
-        }
+        near(&found, expected, &format!("{model} {label} {kind}"))?;
+    }
+    Ok(())
+}
+
+fn near(found: &Tensor, expected: &Tensor, label: &str) -> Result<()> {
+    assert_eq!(found.dims(), expected.dims(), "{label}");
+    let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+    for (found, expected) in values(found)?.into_iter().zip(values(expected)?) {
+        let near = (found - expected).abs() <= 1e-4 * expected.abs().max(1.0);
+        assert!(near || found == expected, "{label}: {found}, not {expected}");
     }
     Ok(())
 }
@@ -205,19 +233,19 @@ fn outputs_are_kept_on_request_alone() -> Result<()> {
         assert!(outputs.iter().all(|it| it.attentions.is_empty() && !it.hidden_states.is_empty()));
         assert_eq!(outputs[0].hidden_states[0].dims()[0], 2);
     }
-    // Contrastive search keeps what it chose by; what its candidates' passes showed is nobody's.
     let contrastive = config.clone().penalty_alpha(0.6).top_k(4).return_dict_in_generate(true);
     assert_eq!(contrastive.mode(), GenerationMode::ContrastiveSearch);
-    let outputs = run(&contrastive.clone().output_logits(true).output_scores(true))?;
-    assert!(outputs[0].outputs.iter().all(|it| it.logits.is_some() && it.scores == it.logits));
-    let error = run(&contrastive.output_attentions(true)).unwrap_err();
-    assert!(error.to_string().contains("output_attentions"), "{error}");
+    let outputs = &run(&contrastive.output_attentions(true))?[0].outputs;
+    assert!(outputs.iter().all(|it| it.hidden_states.is_empty() && !it.attentions.is_empty()));
     // A model that shows nothing.
     let table = Table::saying(&[1, 2, 3], 6).shared();
     let error = generate_batch(&table, None, &[vec![1]], &everything()).unwrap_err();
     assert!(error.to_string().contains("output_hidden_states"), "{error}");
     Ok(())
 }
+
+/// Stands for bytes that are no character.
+const CUT: char = char::REPLACEMENT_CHARACTER;
 
 #[derive(Deserialize)]
 struct Healing {
@@ -232,16 +260,13 @@ fn tokens_are_healed_as_by_transformers() -> Result<()> {
         serde_json::from_slice(&fs::read(golden("outputs/healing.json")).unwrap()).unwrap();
     let changed = cases.iter().filter(|case| case.prompt.last() != case.healed.last()).count();
     assert!(changed >= 20, "{changed}");
-    let (mut models, mut others) = (BTreeMap::new(), Vec::new());
+    let (mut models, mut shortened, mut continued) = (BTreeMap::new(), 0, 0);
     for case in &cases {
         let (model, tokenizer) = models
             .entry(&case.model)
             .or_insert_with(|| (tiny(&case.model), Tokenizer::open(golden(&case.model)).unwrap()));
         let healed = heal_tokens(model, tokenizer, &case.prompt)?;
-        if healed != case.healed {
-            others.push((case.model.as_str(), case.prompt.clone()));
-            continue;
-        }
+        assert_eq!(healed, case.healed, "{:?}", tokenizer.decode(&case.prompt, true)?);
         let config = GenerationConfig::default().max_new_tokens(3).token_healing(true);
         let prompts = std::slice::from_ref(&case.prompt);
         let answer = generate_batch(model, Some(tokenizer), prompts, &config)?.remove(0);
@@ -249,6 +274,18 @@ fn tokens_are_healed_as_by_transformers() -> Result<()> {
         let plain = GenerationConfig::default().max_new_tokens(3);
         let expected = generate_batch(model, None, std::slice::from_ref(&healed), &plain)?;
         assert_eq!(answer.ids(), expected[0].ids());
+        // A stream gives what the last token has become, and then the answer: all that the prompt, which is
+        // trimmed, has not said. Characters of which there are only the first bytes are none yet.
+        let text = generate_text(model, tokenizer, &case.prompt, &config)?.into_text()?;
+        let decoded = |ids: &[u32]| tokenizer.decode(ids, true);
+        let whole = decoded(&[&healed[..], &answer.ids()].concat())?;
+        let (said, healed) = (decoded(&case.prompt)?, decoded(&healed)?);
+        let complete = |text: &str| text.trim().trim_end_matches(CUT).to_owned();
+        let both = complete(&said).chars().zip(complete(&healed).chars()).collect::<Vec<_>>();
+        let shared: String = both.iter().take_while(|(a, b)| a == b).map(|(a, _)| *a).collect();
+        assert_eq!(whole.trim_start().strip_prefix(&*shared), Some(&*text), "{said:?} {healed:?}");
+        shortened += usize::from(shared != complete(&said));
+        continued += usize::from(said.trim().ends_with(CUT));
         assert!(
             generate(model, &case.prompt, &config)
                 .unwrap_err()
@@ -256,9 +293,9 @@ fn tokens_are_healed_as_by_transformers() -> Result<()> {
                 .contains("token_healing")
         );
     }
-    // Known to differ, and not understood: a comma before a letter, on this model alone.
-    assert!(others.iter().all(|(model, _)| *model == "gemma2-tiny"), "{others:?}");
-    assert!(others.len() < 20, "{others:?}");
+    // Few are another token altogether, and few end within a character.
+    assert!(shortened > 0 && shortened < cases.len() / 2, "{shortened}");
+    assert!(continued < cases.len() / 2, "{continued}");
     Ok(())
 }
 

@@ -22,7 +22,8 @@ WORDS = ["the", "a", "in", "hello", "world", "t", "th", "he", "o", "wor", "an", 
 
 cases = []
 for name in ["llama-tiny", "gemma2-tiny", "gpt2-tiny"]:
-    model = AutoModelForCausalLM.from_pretrained(HERE / name, dtype=torch.float32).eval()
+    # SDPA leaves out the soft cap of Gemma 2.
+    model = AutoModelForCausalLM.from_pretrained(HERE / name, attn_implementation="eager", dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(HERE / name)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     vocab = tokenizer.get_vocab()

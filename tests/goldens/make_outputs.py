@@ -5,7 +5,8 @@
 
 For each case of `cases.json`, `<model>.safetensors` holds for answer `a` and its token `t`, as `<case>.<a>.<t>.<kind>`:
 `scores`, `logits`, `hidden_states.<layer>`, `attentions.<layer>` and, of encoder-decoders,
-`cross_attentions.<layer>`. With beams it is the row that the token was chosen from (`beam_indices`). Each prompt is
+`cross_attentions.<layer>`; and as `encoder<prompt>.hidden_states.<layer>` and `encoder<prompt>.attentions.<layer>` what
+their encoders have computed. With beams it is the row that the token was chosen from (`beam_indices`). Each prompt is
 generated alone, so that nothing is padded.
 """
 
@@ -61,6 +62,10 @@ for name, is_seq2seq in MODELS.items():
                         key = kind if kind == "cross_attentions" or not is_seq2seq else f"decoder_{kind}"
                         for layer, tensor in enumerate(out[key][token]):
                             tensors[f"{at}.{kind}.{layer}"] = tensor[row]
+            if is_seq2seq:
+                for kind in ["hidden_states", "attentions"]:
+                    for layer, tensor in enumerate(out[f"encoder_{kind}"]):
+                        tensors[f"encoder{number}.{kind}.{layer}"] = tensor[0]
             cases.append({"model": name, "case": label, "prompt": prompt, "options": options, "answers": answers})
     tensors = {key: tensor.contiguous().clone() for key, tensor in tensors.items()}
     save_file(tensors, OUT / f"{pathlib.Path(name).name}.safetensors")

@@ -19,6 +19,7 @@ use crate::generation::sampler::Sampler;
 use crate::generation::sequence::Sequence;
 use crate::generation::shadow::Shadow;
 use crate::generation::stop::FinishReason;
+use crate::models::EncoderTrace;
 
 /// The search for the best answers to one prompt.
 #[derive(Debug)]
@@ -151,7 +152,7 @@ impl Search {
                 let processed = beams.map(|(beam, model)| {
                     if let Some(Shadow { row, .. }) = beam.shadow {
                         let own = row * vocab..(row + 1) * vocab;
-                        beam.plan.guide_away_from(&log_probabilities[own]);
+                        beam.plan.guide_away_from(iter::once(&log_probabilities[own]));
                     }
                     beam.processed(model, &chosen, diversity_penalty)
                 });
@@ -227,6 +228,7 @@ impl Search {
                 beam_indices: Vec::new(),
                 healed_prompt: None,
                 outputs: Vec::new(),
+                encoder: EncoderTrace::default(),
             };
             return Ok(vec![nothing; self.options.returned]);
         }
@@ -245,6 +247,7 @@ impl Search {
                 beam_indices,
                 healed_prompt: None,
                 outputs,
+                encoder: EncoderTrace::default(),
             }
         });
         Ok(answers.collect())

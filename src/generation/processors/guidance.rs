@@ -1,5 +1,6 @@
 //! Classifier-free guidance with a negative prompt.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{LogitsProcessor, checked, is_finite};
@@ -38,8 +39,8 @@ pub struct Guidance {
     /// Tokens of the prompt, once it is known.
     prompt: Option<usize>,
     branch: Option<Branch>,
-    /// The next logits after the negative prompt, if someone else computes them.
-    given: Option<Vec<f32>>,
+    /// The next logits after the negative prompt, if someone else computes them; in a draft several.
+    given: VecDeque<Vec<f32>>,
 }
 
 /// What computes the answer after the negative prompt.
@@ -79,7 +80,7 @@ impl Guidance {
         }
         let negative_prompt = negative_prompt.map(Into::into);
         let scale = scale as f32;
-        Ok(Self { scale, negative_prompt, prompt: None, branch: None, given: None })
+        Ok(Self { scale, negative_prompt, prompt: None, branch: None, given: VecDeque::new() })
     }
 
     /// Guides `model`, if no other is guided yet. `cache` is one of the model's.
@@ -99,14 +100,15 @@ impl Guidance {
         self.negative_prompt.as_deref().unwrap_or_else(|| &prompt[last..])
     }
 
-    /// Gives it the next logits after the negative prompt and the answer so far.
-    pub(in crate::generation) fn give(&mut self, logits: &[f32]) {
-        self.given = Some(logits.to_vec());
+    /// Gives it the next logits after the negative prompt and the answer so far, and those after each token of
+    /// a draft. What is left of earlier ones was for tokens that did not come.
+    pub(in crate::generation) fn give<'a>(&mut self, logits: impl Iterator<Item = &'a [f32]>) {
+        self.given = logits.map(<[f32]>::to_vec).collect();
     }
 
     /// The logits after the negative prompt and the same answer.
     fn negative_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
-        if let Some(given) = self.given.take() {
+        if let Some(given) = self.given.pop_front() {
             return Ok(given);
         }
         let start = *self.prompt.get_or_insert(tokens.len());

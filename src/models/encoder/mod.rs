@@ -9,7 +9,7 @@ mod embeddings;
 mod heads;
 mod names;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 pub use config::EncoderConfig;
 pub(crate) use heads::{Head, Headed, MaskedHead, SequenceHead, SpanHead, TokenHead};
@@ -20,7 +20,7 @@ use crate::kernels::pool;
 use crate::models::heads::{Encoder, finite};
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
-use crate::models::traits::{Model, ModelLimits, TextModel};
+use crate::models::traits::{EncoderTrace, Model, ModelLimits, TextModel};
 use crate::nn::attention::Attention;
 use crate::nn::layer::{Layer, shared_relative};
 use crate::nn::norm::{Norm, normed};
@@ -138,8 +138,8 @@ impl TextEncoder {
         self.threads.run_on(&self.device, || self.hidden(batch))
     }
 
-    /// As [`packed`](Self::packed), by the threads at hand.
-    fn hidden(&self, batch: &TokenBatch) -> Result<(Packed, Tensor)> {
+    /// The batch without its padding, if all of it can be read.
+    fn checked(&self, batch: &TokenBatch) -> Result<Packed> {
         let vocab = self.config.vocab_size;
         if let Some(id) = batch.ids().iter().find(|&&id| id as usize >= vocab) {
             return Err(Error::input(format!("token id {id} in a vocabulary of {vocab}")));
@@ -149,18 +149,51 @@ impl TextEncoder {
         if tokens > limit {
             return Err(Error::ContextOverflow { tokens, limit });
         }
+        Ok(packed)
+    }
+
+    /// As [`packed`](Self::packed), by the threads at hand.
+    fn hidden(&self, batch: &TokenBatch) -> Result<(Packed, Tensor)> {
+        let packed = self.checked(batch)?;
         let most = if self.device.is_cpu() { TOKENS * pool::threads() } else { usize::MAX };
         let parts = packed.tokens.parts(most);
-        let hidden = parts.iter().map(|part| self.hidden_of(part)).collect::<Result<Vec<_>>>()?;
+        let hidden =
+            parts.iter().map(|part| self.hidden_of(part, None)).collect::<Result<Vec<_>>>()?;
         Ok((packed, Tensor::cat(&hidden, 0)?))
     }
 
-    /// Hidden vectors after the last layer, `(tokens, hidden)`.
-    fn hidden_of(&self, tokens: &Tokens) -> Result<Tensor> {
-        let step = Step::uncached(tokens, self.shared(), &self.device)?;
+    /// As [`packed`](Self::packed), with what the layers have computed of each row.
+    pub(crate) fn traced(
+        &self,
+        batch: &TokenBatch,
+        attentions: bool,
+    ) -> Result<(Packed, Tensor, Vec<EncoderTrace>)> {
+        self.threads.run_on(&self.device, || {
+            let packed = self.checked(batch)?;
+            let rows = packed.tokens.parts(1);
+            let traced = rows.iter().map(|row| {
+                let mut trace = EncoderTrace::default();
+                let record = Record { attentions, trace: &mut trace };
+                Ok((self.hidden_of(row, Some(record))?, trace))
+            });
+            let (hidden, traces): (Vec<_>, Vec<_>) =
+                traced.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+            Ok((packed, Tensor::cat(&hidden, 0)?, traces))
+        })
+    }
+
+    /// Hidden vectors after the last layer, `(tokens, hidden)`. Only of a single row a record is kept.
+    fn hidden_of(&self, tokens: &Tokens, mut record: Option<Record<'_>>) -> Result<Tensor> {
+        let mut step = Step::uncached(tokens, self.shared(), &self.device)?;
+        if record.as_ref().is_some_and(|record| record.attentions) {
+            step = step.recording_rows();
+        }
         let embedded = self.embeddings.forward(tokens, &self.device)?;
         let mut x = embedded.clone();
         for (number, layer) in self.layers.iter().enumerate() {
+            if let Some(record) = &mut record {
+                record.trace.hidden_states.push(kept(&x)?);
+            }
             let attend = |attention: &Attention, x: &Tensor| attention.forward_uncached(x, &step);
             let no_source =
                 |_: &Attention, _: &Tensor| Err(Error::input("an encoder has no source"));
@@ -169,8 +202,24 @@ impl TextEncoder {
                 x = convolution.forward(&embedded, &x, &step)?;
             }
         }
-        normed(self.final_norm.as_ref(), x)
+        let x = normed(self.final_norm.as_ref(), x)?;
+        if let Some(record) = record {
+            record.trace.hidden_states.push(kept(&x)?);
+            let shares = step.shares.map(|shares| shares.own.into_inner()).unwrap_or_default();
+            record.trace.attentions = shares.iter().map(kept).collect::<Result<_>>()?;
+        }
+        Ok(x)
     }
+}
+
+/// What is to be written down of a row.
+struct Record<'a> {
+    attentions: bool,
+    trace: &'a mut EncoderTrace,
+}
+
+fn kept(tensor: &Tensor) -> Result<Tensor> {
+    Ok(tensor.to_dtype(DType::F32)?.to_device(&Device::Cpu)?)
 }
 
 impl Model for TextEncoder {
@@ -244,11 +293,11 @@ mod tests {
                 let most = (one - other)?.abs()?.max_all()?.to_scalar::<f32>()?;
                 assert!(most < 1e-4, "{name}, layer {number}: {most}");
             }
-            let whole = model.hidden_of(tokens)?;
+            let whole = model.hidden_of(tokens, None)?;
             let parts = tokens.parts(16);
             assert_eq!(parts.len(), 2);
             let parts =
-                parts.iter().map(|part| model.hidden_of(part)).collect::<Result<Vec<_>>>()?;
+                parts.iter().map(|part| model.hidden_of(part, None)).collect::<Result<Vec<_>>>()?;
             let most = (whole - Tensor::cat(&parts, 0)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
             assert!(most < 1e-4, "{name}, in parts: {most}");
         }

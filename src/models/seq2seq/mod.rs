@@ -27,8 +27,8 @@ use crate::models::memory::Memory;
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::traits::{
-    Autoregressive, CausalLm, Checkpoint, Depth, LogitsAt, Model, ModelLimits, TextModel, Trace,
-    TraceRequest,
+    Autoregressive, CausalLm, Checkpoint, Depth, EncoderTrace, LogitsAt, Model, ModelLimits,
+    TextModel, Trace, TraceRequest,
 };
 use crate::nn::cache::KvCache;
 use crate::options::LoadOptions;
@@ -188,6 +188,15 @@ impl Seq2SeqLm for EncoderDecoder {
     fn encode(&self, sources: &TokenBatch) -> Result<KvCache> {
         let (sources, hidden) = self.encoder.packed(sources)?;
         self.decoder.attend_to(&sources.row_ids(), &hidden)
+    }
+
+    fn encode_traced(
+        &self,
+        sources: &TokenBatch,
+        attentions: bool,
+    ) -> Result<(KvCache, Vec<EncoderTrace>)> {
+        let (sources, hidden, traces) = self.encoder.traced(sources, attentions)?;
+        Ok((self.decoder.attend_to(&sources.row_ids(), &hidden)?, traces))
     }
 
     fn new_cache(&self) -> KvCache {

@@ -1,9 +1,9 @@
 //! The trait of encoder-decoders that read and write text.
 
 use crate::batch::TokenBatch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::models::heads::Encoder;
-use crate::models::traits::Autoregressive;
+use crate::models::traits::{Autoregressive, EncoderTrace};
 use crate::nn::cache::KvCache;
 
 /// An encoder-decoder: the encoder reads a text, the source, once; the decoder writes another, and
@@ -53,6 +53,22 @@ pub trait Seq2SeqLm: Autoregressive {
     ///
     /// When an id is outside the vocabulary, a source is empty, or longer than the encoder's context.
     fn encode(&self, sources: &TokenBatch) -> Result<KvCache>;
+
+    /// As [`encode`](Self::encode), with what the encoder's layers have computed of each source, and their
+    /// attentions if these are asked for, which take memory with the square of the source.
+    ///
+    /// # Errors
+    ///
+    /// As there, and when the encoder does not show its hidden states: that is what is provided here.
+    fn encode_traced(
+        &self,
+        sources: &TokenBatch,
+        attentions: bool,
+    ) -> Result<(KvCache, Vec<EncoderTrace>)> {
+        let option = if attentions { "output_attentions" } else { "output_hidden_states" };
+        let (rows, reason) = (sources.rows(), "this model does not show what its encoder computes");
+        Err(Error::option(option, format!("{reason} of {rows} sources")))
+    }
 
     /// An empty cache without sources: for [`KvCache::load`], or to [admit](KvCache::admit) rows to.
     fn new_cache(&self) -> KvCache;

@@ -18,7 +18,7 @@ impl Attention {
     /// `x: (packed tokens, hidden)`, the same shape back: all tokens of a row are there, and nothing
     /// is kept. Scores are not capped.
     pub(crate) fn forward_uncached(&self, x: &Tensor, step: &Step) -> Result<Tensor> {
-        let has_kernel = x.device().is_cpu() && x.dtype() == DType::F32;
+        let has_kernel = x.device().is_cpu() && x.dtype() == DType::F32 && step.shares.is_none();
         let attended =
             if has_kernel { self.by_kernel(x, step)? } else { self.row_by_row(x, step)? };
         self.output.forward(&attended)
@@ -69,7 +69,7 @@ impl Attention {
         let queries = (queries * self.config.scale)?;
         let (rows, window) = (rows(step), step.spans[self.config.span].window());
         let (bias, longest) = (self.bias(step), step.longest);
-        if bias.is_none() && step.distances.is_none() {
+        if bias.is_none() && step.distances.is_none() && step.shares.is_none() {
             let vectors = [&queries, &keys, &values];
             if let Some(attended) = flash::packed(vectors, &rows, window, 1.0)? {
                 return Ok(attended.flatten_from(1)?);
@@ -80,7 +80,7 @@ impl Attention {
             _ => None,
         };
         let gates = self.gates(x)?;
-        let attend = |row: &Range<usize>| -> Result<Tensor> {
+        let attend = |row: &Range<usize>| -> Result<(Tensor, Tensor)> {
             let of_row = |x: &Tensor| x.narrow(1, row.start, row.len());
             let (queries, keys) = (of_row(&queries)?, of_row(&keys)?);
             let mut scores = queries.matmul(&keys.t()?)?.to_dtype(DType::F32)?;
@@ -99,15 +99,20 @@ impl Attention {
                 };
                 scores = scores.broadcast_add(&bias)?;
             }
-            let shares = ops::softmax_last_dim(&scores)?.to_dtype(values.dtype())?;
-            let attended = shares.matmul(&of_row(&values)?.contiguous()?)?;
-            Ok(attended.transpose(0, 1)?.flatten_from(D::Minus2)?)
+            let shares = ops::softmax_last_dim(&scores)?;
+            let attended =
+                shares.to_dtype(values.dtype())?.matmul(&of_row(&values)?.contiguous()?)?;
+            Ok((attended.transpose(0, 1)?.flatten_from(D::Minus2)?, shares))
         };
         let rows = if x.device().is_cpu() {
             rows.par_iter().map(attend).collect::<Result<Vec<_>>>()?
         } else {
             rows.iter().map(attend).collect::<Result<Vec<_>>>()?
         };
+        let (rows, shares): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        if let Some(record) = &step.shares {
+            record.own.borrow_mut().extend(shares);
+        }
         Ok(Tensor::cat(&rows, 0)?)
     }
 }
