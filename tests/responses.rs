@@ -119,6 +119,76 @@ fn as_the_references() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The arguments of a call in XML come while they are written: text as it is, anything else once it is complete.
+#[test]
+fn arguments_in_xml_come_while_they_are_written() {
+    let tools = json!([{"type": "function", "function": {"name": "write", "parameters": {
+        "type": "object",
+        "properties": {"text": {"type": "string"}, "lines": {"type": "integer"}, "note": {"type": "string"}},
+    }}}]);
+    let tools = tools.as_array().unwrap().clone();
+    let format = ResponseFormat::named("qwen3-coder").unwrap();
+    let mut parser = ResponseParser::new(format).with_tools(tools.clone());
+    let mut told = |text: &str| -> Vec<String> {
+        let pieces = parser.push(text);
+        let told = pieces.into_iter().filter_map(|piece| match piece.event {
+            ResponseEvent::ToolCallBegun { name, .. } => Some(format!("begun {name}")),
+            ResponseEvent::ToolCallArguments { json, .. } => Some(json),
+            ResponseEvent::ToolCallFinished { call, .. } => {
+                Some(format!("finished {}", Value::Object(call.arguments)))
+            }
+            ResponseEvent::ToolCallBroken { reason, .. } => Some(format!("broken {reason}")),
+            _ => None,
+        });
+        told.collect()
+    };
+    let none: [&str; 0] = [];
+    for (text, expected) in [
+        ("<tool_call>\n<function=wri", &none[..]),
+        ("te>\n<parameter=text>\nNu", &["begun write"]),
+        // It might have become `null`.
+        ("ts\n", &["{\"text\":\"Nuts"]),
+        // A line break belongs to it only if the text goes on.
+        ("and \"bolts\"\n</par", &["\\nand \\\"bolts\\\""]),
+        ("ameter>\n<parameter=lines>\n1", &["\""]),
+        ("2\n</parameter>", &[",\"lines\":12"]),
+        ("<parameter=note>null", &none),
+        (
+            "</parameter></function>",
+            &[
+                ",\"note\":null",
+                "}",
+                "finished {\"text\":\"Nuts\\nand \\\"bolts\\\"\",\"lines\":12,\"note\":null}",
+            ],
+        ),
+        ("<function=stop></function>", &["begun stop", "{}", "finished {}"]),
+        ("<function=write><parameter=text>oh", &["begun write", "{\"text\":\"oh"]),
+        ("</tool_call>", &["broken `text` does not end"]),
+        ("<tool_call><function=stop></function></tool_call>", &["begun stop", "{}", "finished {}"]),
+    ] {
+        assert_eq!(told(text), expected, "{text:?}");
+    }
+    // What comes in pieces is the JSON of the arguments, and all of the text.
+    for case in cases().into_iter().filter(|case| case.format == format) {
+        let parser = ResponseParser::new(format).with_tools(case.tools);
+        let letters: Vec<_> = case.text.split_inclusive(|_: char| true).collect();
+        let pieces = pieces(parser, letters);
+        assert_eq!(whole(&pieces), case.text);
+        let mut json = vec![String::new(); case.calls.len()];
+        for piece in pieces {
+            match piece.event {
+                ResponseEvent::ToolCallArguments { index, json: more } => json[index] += &more,
+                ResponseEvent::ToolCallBroken { .. } => panic!("{:?}", case.text),
+                _ => {}
+            }
+        }
+        for (json, call) in json.iter().zip(&case.calls) {
+            let read: Map<String, Value> = serde_json::from_str(json).unwrap();
+            assert_eq!(read, call.arguments, "{:?}", case.text);
+        }
+    }
+}
+
 /// What the models' own documents show, and no parser of the references reads.
 #[test]
 fn as_the_models_write() {

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::fingerprint::fingerprint;
 use crate::tokenizer::chat::response::ToolCall;
 use crate::tokenizer::chat::response::format::{Body, CallSyntax};
 use crate::tokenizer::chat::response::json::{self, ObjectScan, Progress};
 use crate::tokenizer::chat::response::look::{self, Verdict};
-use crate::tokenizer::chat::response::parser::{ResponseEvent, ResponsePiece, overlap};
+use crate::tokenizer::chat::response::parser::{ResponseEvent, ResponsePiece};
 use crate::tokenizer::chat::response::python::{self, Extent};
 use crate::tokenizer::chat::response::xml;
 
@@ -55,6 +54,8 @@ enum Phase {
     /// A list of Python calls that begins here, or Python up to the closing marker.
     Calls(usize, Extent),
     Source(usize),
+    /// Calls in XML.
+    Xml(xml::CallScan),
     /// The closing marker, after which the object is reported.
     Close(Option<ObjectScan>),
     /// It is broken, and goes on up to its closing marker.
@@ -177,12 +178,11 @@ impl Block {
                     self.source(*start, end)
                 }
             },
-            Phase::Source(start) => {
-                match self.find_close(at_end).or_else(|| self.cut_off(at_end)) {
-                    None => Step::Wait,
-                    Some(end) => self.source(*start, end),
-                }
-            }
+            Phase::Source(start) => match self.find_close(at_end) {
+                None => Step::Wait,
+                Some(end) => self.source(*start, end),
+            },
+            Phase::Xml(scan) => self.xml(scan, at_end),
             Phase::Close(object) => self.close(object, at_end),
             Phase::Lost(_) => self.lost(at_end),
         };
@@ -201,7 +201,7 @@ impl Block {
         let inside = self.text[self.at..].strip_prefix('[').map(str::trim_start);
         match (self.syntax.body, first) {
             (_, None) => Step::Wait,
-            (Body::Xml, _) => Step::Next(Phase::Source(self.at)),
+            (Body::Xml, _) => Step::Next(Phase::Xml(xml::CallScan::new(self.at))),
             (Body::Python, _) => Step::Next(Phase::Calls(self.at, Extent::new(self.at))),
             (_, Some(b'{')) => Step::Next(Phase::Object(ObjectScan::new(self.at))),
             (Body::Code, Some(b'[')) if inside == Some("") => Step::Wait,
@@ -335,29 +335,37 @@ impl Block {
         match found {
             Some(end) => self.at = end + close.len(),
             // What is here begins no marker that is still to come.
-            None => self.at = self.text.len() - overlap(&self.text[self.at..], close),
+            None => self.at = self.text.len() - look::overlap(&self.text[self.at..], close),
         }
         found
     }
 
-    /// Where the source ends whose closing marker was cut off: calls in XML that are complete count.
-    fn cut_off(&mut self, at_end: bool) -> Option<usize> {
-        let is_complete = self.text.trim_end().ends_with("</function>");
-        if !(at_end && self.syntax.body == Body::Xml && is_complete) {
-            return None;
+    /// Passes on what has come of calls in XML.
+    fn xml(&mut self, scan: &mut xml::CallScan, at_end: bool) -> Step {
+        loop {
+            let progress = scan.advance(&self.text, self.syntax.close, &self.tools, at_end);
+            self.at = scan.at;
+            match progress {
+                xml::Progress::Open => return Step::Wait,
+                xml::Progress::Over => return Step::Over,
+                xml::Progress::Broken(reason) => return Step::Broken(reason),
+                xml::Progress::Begun(name) => _ = self.begin(self.at, name, None),
+                xml::Progress::Arguments(json) => self.argue_json(json),
+                xml::Progress::Called(name, arguments) => {
+                    self.argue_json(if arguments.is_empty() { "{}" } else { "}" }.to_owned());
+                    if let Some(index) = self.begun.take() {
+                        let call = ToolCall { id: self.id(index, None), name, arguments };
+                        self.finished(index, call);
+                    }
+                }
+            }
         }
-        self.at = self.text.len();
-        Some(self.at)
     }
 
-    /// Reports calls in Python or XML, or a program as a call of `python`.
+    /// Reports calls in Python, or a program as a call of `python`.
     fn source(&mut self, start: usize, end: usize) -> Step {
         let source = self.text[start..end].trim();
-        let calls = match self.syntax.body {
-            Body::Xml => xml::calls(source, &self.tools),
-            _ => python::calls(source),
-        };
-        let calls = match calls {
+        let calls = match python::calls(source) {
             Ok(calls) => calls,
             Err(_) if self.syntax.body == Body::Code && !source.is_empty() => {
                 let code = Value::from(source);
@@ -375,28 +383,21 @@ impl Block {
 
     /// Up to the closing marker, or to the next block.
     fn lost(&mut self, at_end: bool) -> Step {
-        let rest = &self.text[self.at..];
-        let close = self.syntax.close;
+        let (open, close) = (self.syntax.open, self.syntax.close);
         if close.is_empty() {
             return Step::Over;
         }
-        let (closed, next) = (rest.find(close), rest.find(self.syntax.open));
-        match (closed, next) {
-            (Some(closed), next) if next.is_none_or(|next| closed <= next) => {
-                self.at += closed + close.len();
+        match look::lost(&self.text[self.at..], open, close) {
+            Ok(length) => {
+                self.at += length;
                 Step::Over
             }
-            (_, Some(next)) => {
-                self.at += next;
-                Step::Over
-            }
-            _ if at_end => {
+            Err(_) if at_end => {
                 self.at = self.text.len();
                 Step::Over
             }
-            _ => {
-                let held = overlap(rest, close).max(overlap(rest, self.syntax.open));
-                self.at = self.text.len() - held;
+            Err(length) => {
+                self.at += length;
                 Step::Wait
             }
         }
@@ -462,6 +463,13 @@ impl Block {
         }
     }
 
+    /// Passes on arguments that the text up to here means.
+    fn argue_json(&mut self, json: String) {
+        if let Some(index) = self.begun {
+            self.give(self.at, ResponseEvent::ToolCallArguments { index, json });
+        }
+    }
+
     fn finished(&mut self, index: usize, call: ToolCall) {
         self.give(self.at, ResponseEvent::ToolCallFinished { index, call });
         self.kept = self.at;
@@ -473,18 +481,9 @@ impl Block {
         self.out.push(ResponsePiece { text, event });
     }
 
-    /// The model's own id, or nine letters and digits that no other call of the conversation has.
+    /// The model's own id, or one that no other call of the conversation has.
     fn id(&self, index: usize, own: Option<String>) -> String {
-        const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-        own.unwrap_or_else(|| {
-            let mut hash = fingerprint(self.salt, &index.to_le_bytes());
-            let mut digit = || {
-                let digit = DIGITS[(hash % 36) as usize];
-                hash /= 36;
-                char::from(digit)
-            };
-            (0..9).map(|_| digit()).collect()
-        })
+        own.unwrap_or_else(|| look::id(self.salt, index))
     }
 
     /// The next byte that is no white space, which is passed over.

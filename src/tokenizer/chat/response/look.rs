@@ -1,4 +1,7 @@
-//! Whether text is the beginning of a call that has no marker of its own.
+//! What is known of the text of calls before it is read: whether it begins one that has no marker of its own, where
+//! a broken one ends, and what an id is made of.
+
+use crate::fingerprint::fingerprint;
 
 /// What is known of a text whose rest is still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +119,34 @@ pub(super) fn literal(text: &str, literal: &str) -> Verdict {
         false if literal.starts_with(text) => Verdict::Maybe,
         false => Verdict::No,
     }
+}
+
+/// How far a call goes on that cannot be read: up to its closing marker, or to the next call. As an error how
+/// much of it is known by now.
+pub(super) fn lost(text: &str, open: &str, close: &str) -> Result<usize, usize> {
+    match (text.find(close), text.find(open)) {
+        (Some(closed), next) if next.is_none_or(|next| closed <= next) => Ok(closed + close.len()),
+        (_, Some(next)) => Ok(next),
+        _ => Err(text.len() - overlap(text, close).max(overlap(text, open))),
+    }
+}
+
+/// The length of the longest end of `text` with which `marker` begins, except for all of it.
+pub(super) fn overlap(text: &str, marker: &str) -> usize {
+    let mut ends = marker.char_indices().map(|(end, _)| end).rev();
+    ends.find(|&end| text.ends_with(&marker[..end])).unwrap_or(0)
+}
+
+/// Nine letters and digits, which are others for each number of a call and for each salt.
+pub(super) fn id(salt: u64, index: usize) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut hash = fingerprint(salt, &index.to_le_bytes());
+    let mut digit = || {
+        let digit = DIGITS[(hash % 36) as usize];
+        hash /= 36;
+        char::from(digit)
+    };
+    (0..9).map(|_| digit()).collect()
 }
 
 /// A beginning that is longer than any call's is none.

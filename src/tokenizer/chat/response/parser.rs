@@ -77,7 +77,8 @@ pub enum ResponseEvent {
         /// The function.
         name: String,
     },
-    /// More of a call's arguments. The arguments of Python calls come all at once.
+    /// More of a call's arguments. The arguments of Python calls come all at once; of calls in XML, text comes
+    /// as it is written, and any other value when it is complete.
     ToolCallArguments {
         /// The number of the call.
         index: usize,
@@ -234,7 +235,7 @@ impl ResponseParser {
     fn reasoning(&mut self, at_end: bool) -> bool {
         let Some((_, close)) = self.format.markers().reasoning else { return false };
         let found = self.pending.find(close);
-        let held = if at_end { 0 } else { overlap(&self.pending, close) };
+        let held = if at_end { 0 } else { look::overlap(&self.pending, close) };
         let text = self.take(found.unwrap_or(self.pending.len() - held));
         self.text(text, ResponseEvent::Reasoning);
         if found.is_some() {
@@ -356,10 +357,4 @@ fn begins(syntax: &CallSyntax, text: &str, blank: bool) -> Verdict {
         (Verdict::Yes, Look::Python) => Verdict::No,
         (marked, _) => marked,
     }
-}
-
-/// The length of the longest end of `text` with which `marker` begins, except for all of it.
-pub(super) fn overlap(text: &str, marker: &str) -> usize {
-    let mut ends = marker.char_indices().map(|(end, _)| end).rev();
-    ends.find(|&end| text.ends_with(&marker[..end])).unwrap_or(0)
 }
