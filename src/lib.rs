@@ -18,6 +18,7 @@
 //! | 4 | [`nn`] | attention, cache, rope, norms |
 //! | 3 | [`tokenizer`], [`weights`] | text to ids and back, chat templates; named tensors |
 //! | 3 | `audio` (feature `audio`) | audio files, samples, features |
+//! | 3 | `image` (feature `image`) | picture files, pixels, what models that see read |
 //! | 2 | [`source`] | Hub repository, folder or GGUF file |
 //! | 0 | [`batch`], [`error`], [`options`] | what all floors share |
 //! | | [`guide`] | how to use and how to extend the crate |
@@ -31,6 +32,8 @@ mod fields;
 mod fingerprint;
 pub mod generation;
 pub mod guide;
+#[cfg(feature = "image")]
+pub mod image;
 mod kernels;
 mod media;
 #[cfg(feature = "audio")]
