@@ -44,7 +44,7 @@ struct Arguments {
     #[arg(long, value_parser = object, default_value = "{}")]
     options: Map<String, Value>,
     /// Text, @FILE, - for stdin, or JSON: a list is a batch, a list of messages a chat. For tasks of
-    /// sound (feature `audio`), the path of a recording
+    /// sound (feature `audio`), the path of a recording; of pictures (feature `image`), the path of one
     input: String,
 }
 

@@ -9,6 +9,7 @@
 //! | serve many users | [serving] |
 //! | read and write audio files | `audio` (feature `audio`) |
 //! | make music, speak with Bark, use codecs | `music` (feature `audio`) |
+//! | look at pictures | `vision` (feature `image`) |
 //! | ask a service | [remote] |
 //! | take the minutes of a meeting | [minutes] |
 //! | work without a network | [offline] |
@@ -67,4 +68,9 @@ pages! {
 pages! {
     audio = "docs/audio.md",
     music = "docs/music.md",
+}
+
+#[cfg(feature = "image")]
+pages! {
+    vision = "docs/vision.md",
 }

@@ -12,6 +12,8 @@ pub mod music;
 pub mod seq2seq;
 #[cfg(feature = "audio")]
 pub mod speech;
+#[cfg(feature = "image")]
+pub mod vision;
 
 mod auto;
 #[cfg(test)]

@@ -43,6 +43,9 @@ pub enum NormPlace {
     /// As [`Before`](Self::Before), but the attention's input is not: ModernBERT's first layer, whose
     /// input the embeddings have normed.
     BeforeMlpOnly,
+    /// As [`Before`](Self::Before), and each half's result is multiplied channel by channel with learned factors:
+    /// DINOv2. <https://arxiv.org/abs/2103.17239>
+    BeforeScaled,
     /// Both halves take the same input, normed once: Falcon 7B, Phi-2, Command-R.
     Parallel,
     /// Both halves take the same input, each through a norm of its own: Falcon 40B, GPT-NeoX.
@@ -74,12 +77,14 @@ struct Norms {
     before: Option<Norm>,
     after: Option<Norm>,
     after_sum: Option<Norm>,
+    /// Of the result, `(hidden)`.
+    scale: Option<Tensor>,
 }
 
 impl Layer {
     /// Reads `attn`, `mlp`, `cross` where there is one, and the norms that there are from the scope:
     /// `attn_norm`, `cross_norm` and `mlp_norm` before each half or after each sum, `attn_post_norm` and
-    /// so on after each half.
+    /// so on after each half; and `attn_scale` and `mlp_scale`.
     pub(crate) fn load(weights: &Weights, hidden: usize, config: &LayerConfig) -> Result<Self> {
         let place = config.norms;
         let parallel = matches!(place, NormPlace::Parallel | NormPlace::ParallelNorms);
@@ -170,6 +175,11 @@ impl Norms {
             NormPlace::Sandwich => {
                 Self { before: norm("norm")?, after: norm("post_norm")?, ..none }
             }
+            NormPlace::BeforeScaled => Self {
+                before: norm("norm")?,
+                scale: Some(weights.tensor(&format!("{half}_scale"), &[hidden])?),
+                ..none
+            },
             NormPlace::Before
             | NormPlace::BeforeMlpOnly
             | NormPlace::Parallel
@@ -185,8 +195,12 @@ impl<T> Half<T> {
         scale: Option<f64>,
         run: impl FnOnce(&T, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let Norms { before, after, after_sum } = &self.norms;
+        let Norms { before, after, after_sum, scale: factors } = &self.norms;
         let result = run(&self.inner, &normed(before.as_ref(), x.clone())?)?;
+        let result = match factors {
+            Some(factors) => result.broadcast_mul(factors)?,
+            None => result,
+        };
         let sum = residual::join(x, normed(after.as_ref(), result)?, scale)?;
         normed(after_sum.as_ref(), sum)
     }

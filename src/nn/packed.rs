@@ -18,8 +18,8 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Rows of what has no ids, such as frames of speech.
-    #[cfg(feature = "audio")]
+    /// Rows of what has no ids, such as frames of speech and patches of pictures.
+    #[cfg(any(feature = "audio", feature = "image"))]
     pub(crate) fn of_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
         let mut tokens = Self::default();
         for length in lengths {

@@ -23,6 +23,9 @@ impl TaskName {
             (Task::AutomaticSpeechRecognition, _) => ("facebook/wav2vec2-base-960h", "22aad52"),
             (Task::FeatureExtraction, _) => ("distilbert/distilbert-base-cased", "6ea8117"),
             (Task::FillMask, _) => ("distilbert/distilroberta-base", "fb53ab8"),
+            (Task::ImageClassification | Task::ImageFeatureExtraction, _) => {
+                ("google/vit-base-patch16-224", "3f49326")
+            }
             (Task::QuestionAnswering, _) => {
                 ("distilbert/distilbert-base-cased-distilled-squad", "564e9b5")
             }
@@ -40,6 +43,7 @@ impl TaskName {
             }
             (Task::ZeroShotAudioClassification, _) => ("laion/clap-htsat-fused", "cca9e28"),
             (Task::ZeroShotClassification, _) => ("facebook/bart-large-mnli", "d7645e1"),
+            (Task::ZeroShotImageClassification, _) => ("openai/clip-vit-base-patch32", "3d74acf"),
             (Task::SentenceSimilarity | Task::TextRanking | Task::Translation, _) => return None,
         };
         Some(ModelSource::hub(repo).revision(revision).into())

@@ -59,16 +59,16 @@ pub enum Features {
 }
 
 /// Python's pipeline returns a batch of one text.
-mod in_a_list {
+pub(super) mod in_a_list {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     type Vectors = Vec<Vec<f32>>;
 
-    pub(super) fn serialize<S: Serializer>(vectors: &Vectors, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::pipeline) fn serialize<S: Serializer>(vectors: &Vectors, to: S) -> Result<S::Ok, S::Error> {
         [vectors].serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vectors, D::Error> {
+    pub(in crate::pipeline) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vectors, D::Error> {
         <[Vectors; 1]>::deserialize(from).map(|[vectors]| vectors)
     }
 }

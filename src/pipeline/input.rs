@@ -15,7 +15,7 @@ pub enum Input {
     List(Vec<Self>),
     /// Sound or a picture.
     Media(Media),
-    /// What is in a file of sound.
+    /// What is in a file of sound, or of a picture.
     Bytes(Vec<u8>),
 }
 

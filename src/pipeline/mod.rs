@@ -31,8 +31,14 @@ mod feature_extraction;
 mod fill_mask;
 mod flow;
 mod hypothesis;
+#[cfg(feature = "image")]
+mod image_classification;
+#[cfg(feature = "image")]
+mod image_feature_extraction;
 mod input;
 mod options;
+#[cfg(feature = "image")]
+mod pictures;
 mod question_answering;
 mod scores;
 mod sentence_similarity;
@@ -49,8 +55,12 @@ mod transcripts;
 #[cfg(feature = "audio")]
 mod zero_shot_audio_classification;
 mod zero_shot_classification;
+#[cfg(feature = "image")]
+mod zero_shot_image_classification;
 
 pub use crate::embeddings::Pooling;
+#[cfg(feature = "image")]
+pub use crate::image::ImageInput;
 pub use crate::media::{Audio, Image, Media};
 pub use crate::warning::on_warning;
 #[cfg(feature = "audio")]
@@ -66,6 +76,12 @@ pub use builder::PipelineBuilder;
 pub use classify::TextOrPair;
 pub use feature_extraction::{FeatureExtractionOptions, FeatureExtractionPipeline, Features};
 pub use fill_mask::{FillMaskOptions, FillMaskPipeline, Filling};
+#[cfg(feature = "image")]
+pub use image_classification::{ImageClassificationOptions, ImageClassificationPipeline};
+#[cfg(feature = "image")]
+pub use image_feature_extraction::{
+    ImageFeatureExtractionOptions, ImageFeatureExtractionPipeline, ImageFeatures,
+};
 pub use input::{Input, Output};
 pub use options::{Progress, TruncationReport};
 pub use question_answering::{
@@ -96,6 +112,10 @@ pub use zero_shot_audio_classification::{
 };
 pub use zero_shot_classification::{
     ZeroShotClassification, ZeroShotClassificationOptions, ZeroShotClassificationPipeline,
+};
+#[cfg(feature = "image")]
+pub use zero_shot_image_classification::{
+    ZeroShotImageClassificationOptions, ZeroShotImageClassificationPipeline,
 };
 
 use std::fmt;

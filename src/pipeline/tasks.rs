@@ -25,6 +25,12 @@ use crate::pipeline::{
     AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline,
     ZeroShotAudioClassificationOptions, ZeroShotAudioClassificationPipeline,
 };
+#[cfg(feature = "image")]
+use crate::pipeline::{
+    ImageClassificationOptions, ImageClassificationPipeline, ImageFeatureExtractionOptions,
+    ImageFeatureExtractionPipeline, ImageFeatures, ImageInput, ZeroShotImageClassificationOptions,
+    ZeroShotImageClassificationPipeline,
+};
 use crate::source::{ModelFiles, ModelSource};
 #[cfg(feature = "audio")]
 use crate::speech::transcript::Transcript;
@@ -241,6 +247,12 @@ tasks! {
     /// Predicts the tokens behind the masks of a text.
     FillMask, "fill-mask", aliases [],
         fill_mask: FillMaskPipeline(String, FillMaskOptions) -> Vec<Vec<Filling>>;
+    /// Says what pictures show. Needs the feature `image`.
+    ImageClassification, "image-classification", aliases [] feature "image",
+        image_classification: ImageClassificationPipeline(ImageInput, ImageClassificationOptions) -> Vec<LabelScore>;
+    /// Returns the hidden states of pictures. Needs the feature `image`.
+    ImageFeatureExtraction, "image-feature-extraction", aliases [] feature "image",
+        image_feature_extraction: ImageFeatureExtractionPipeline(ImageInput, ImageFeatureExtractionOptions) -> ImageFeatures;
     /// Answers questions from texts.
     QuestionAnswering, "question-answering", aliases [],
         question_answering: QuestionAnsweringPipeline(Question, QuestionAnsweringOptions) -> Vec<Answer>;
@@ -274,6 +286,9 @@ tasks! {
     /// Scores a text against labels of your own.
     ZeroShotClassification, "zero-shot-classification", aliases [],
         zero_shot_classification: ZeroShotClassificationPipeline(String, ZeroShotClassificationOptions) -> ZeroShotClassification;
+    /// Scores a picture against labels of your own. Needs the feature `image`.
+    ZeroShotImageClassification, "zero-shot-image-classification", aliases [] feature "image",
+        zero_shot_image_classification: ZeroShotImageClassificationPipeline(ImageInput, ZeroShotImageClassificationOptions) -> Vec<LabelScore>;
 }
 
 impl fmt::Display for Task {

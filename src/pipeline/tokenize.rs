@@ -45,6 +45,16 @@ impl Rows {
         Self { tokenizer: tokenizer.clone(), limits: model.limits(), options }
     }
 
+    /// As [`new`](Self::new), for a model that reads texts beside something else.
+    #[cfg(feature = "image")]
+    pub(super) fn with_limits(
+        tokenizer: &Tokenizer,
+        limits: ModelLimits,
+        options: TokenizerOptions,
+    ) -> Self {
+        Self { tokenizer: tokenizer.clone(), limits, options }
+    }
+
     /// The row of one text or pair. What is cut off is its `overflowing`.
     pub(super) fn row(&self, input: TextInput<'_>) -> Result<Encoding, Unfit> {
         let default = match self.options.max_length {

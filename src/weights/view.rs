@@ -248,7 +248,7 @@ impl Weights {
         // GGUF files leave out dimensions of one, and some biases have such.
         let dims = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
         let squeezed = stored.shape.len() != shape.len() && dims(&stored.shape) == dims(shape);
-        if stored.shape != shape && !squeezed {
+        if stored.shape != shape && !squeezed && !is_flattened(&stored.shape, shape) {
             return Err(mismatch(&stored, shape.to_vec()));
         }
         let tensor = StoredTensor { shape: shape.to_vec(), ..stored };
@@ -306,6 +306,19 @@ pub(super) struct Found<'a> {
     pub(super) whole: Vec<usize>,
     /// Whether the checkpoint holds it the other way round.
     pub(super) transposed: bool,
+}
+
+/// Whether a matrix is asked for where the windows of a convolution lie: one that goes over a picture in steps of its own
+/// size is a product.
+fn is_flattened(stored: &[usize], matrix: &[usize]) -> bool {
+    match (stored, matrix) {
+        (&[out, channels, height, width], &[rows, columns]) => {
+            out == rows
+                && channels.checked_mul(height).and_then(|size| size.checked_mul(width))
+                    == Some(columns)
+        }
+        _ => false,
+    }
 }
 
 fn mismatch(stored: &StoredTensor<'_>, expected: Vec<usize>) -> Error {

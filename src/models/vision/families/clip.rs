@@ -1,0 +1,89 @@
+//! CLIP (<https://arxiv.org/abs/2103.00020>): an encoder of pictures and an encoder of texts whose tokens see those before
+//! them.
+//!
+//! Config: `configuration_clip.py` of transformers, with its defaults.
+
+use crate::error::Result;
+use crate::models::decoder::{DecoderConfig, HeadWeights};
+use crate::models::raw_config::RawConfig;
+use crate::models::vision::config::{Classified, Leading, OtherSizes, Pooling, VisionConfig};
+use crate::models::vision::families::{
+    Defaults, Ending, Family, TOWERS, TextConfig, TowerConfig, half, layers, sizes,
+};
+use crate::nn::norm::NormConfig;
+use crate::nn::positions::AbsolutePositions;
+use crate::nn::span::AttentionSpan;
+use crate::weights::Bias;
+use crate::weights::names::renamed;
+
+pub(super) const FAMILY: Family = Family {
+    model_types: &["clip", "clip_vision_model"],
+    prefix: None,
+    vision,
+    text: Some(text),
+    base_names: TOWERS,
+    names: &[
+        renamed("vision.pooler.norm", "vision_model.post_layernorm"),
+        renamed("text.positions", "text_model.embeddings.position_embedding"),
+        renamed("pair.image", "visual_projection"),
+        renamed("pair.text", "text_projection"),
+    ],
+};
+
+fn vision(raw: &RawConfig) -> Result<VisionConfig> {
+    let raw = &half(raw, "vision_config")?;
+    let hidden_size = raw.optional_size("hidden_size")?.unwrap_or(768);
+    let (image_size, patch_size) = sizes(raw, 224, 32)?;
+    let defaults =
+        Defaults { heads: 12, layers: 12, mlp: 3072, activation: "quick_gelu", eps: 1e-5 };
+    let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", defaults.eps)? };
+    Ok(VisionConfig {
+        image_size,
+        patch_size,
+        patch_bias: Bias::Absent,
+        hidden_size,
+        leading: Leading::new(1, 0),
+        other_sizes: OtherSizes::Refused,
+        embedding_norm: Some(norm),
+        layers: layers(raw, hidden_size, &defaults)?,
+        final_norm: None,
+        pooling: Pooling::FirstNormed(norm),
+        classified: Classified::Mean,
+    })
+}
+
+fn text(raw: &RawConfig) -> Result<TextConfig> {
+    let projection = raw.optional_size("projection_dim")?.unwrap_or(512);
+    let raw = &half(raw, "text_config")?;
+    let hidden_size = raw.optional_size("hidden_size")?.unwrap_or(512);
+    let max_positions = raw.optional_size("max_position_embeddings")?.unwrap_or(77);
+    let defaults =
+        Defaults { heads: 8, layers: 12, mlp: 2048, activation: "quick_gelu", eps: 1e-5 };
+    let ending = match raw.optional_size("eos_token_id")?.unwrap_or(49407) {
+        2 => Ending::Largest,
+        id => match u32::try_from(id) {
+            Ok(id) => Ending::First(id),
+            Err(_) => return Err(raw.refuse("eos_token_id", "no token has it")),
+        },
+    };
+    let eps = raw.epsilon("layer_norm_eps", defaults.eps)?;
+    let config = DecoderConfig {
+        vocab_size: raw.optional_size("vocab_size")?.unwrap_or(49408),
+        hidden_size,
+        max_positions,
+        recomputed_beyond: None,
+        embedding_scale: None,
+        layers: layers(raw, hidden_size, &defaults)?,
+        positions: AbsolutePositions::Learned { offset: 0, rows: max_positions },
+        embedding_norm: None,
+        ropes: Vec::new(),
+        spans: vec![AttentionSpan::Causal { window: None }],
+        alibis: Vec::new(),
+        final_norm: Some(NormConfig::Layer { eps }),
+        head: HeadWeights::TiedToEmbedding,
+        head_bias: Bias::Absent,
+        logit_scale: None,
+        logit_cap: None,
+    };
+    Ok(TextConfig { tower: TowerConfig::Causal(Box::new(config), ending), projection })
+}
