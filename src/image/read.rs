@@ -92,7 +92,9 @@ pub fn from_pixels(
     let grey = |pixel: &[u8]| [pixel[0]; 3];
     let rgb = match layout {
         PixelLayout::Rgb => pixels.to_vec(),
-        PixelLayout::Rgba => pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+        PixelLayout::Rgba => {
+            pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
+        }
         PixelLayout::L | PixelLayout::La => pixels.chunks_exact(channels).flat_map(grey).collect(),
     };
     Image::new(width, height, rgb)

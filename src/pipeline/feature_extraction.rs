@@ -64,11 +64,16 @@ pub(super) mod in_a_list {
 
     type Vectors = Vec<Vec<f32>>;
 
-    pub(in crate::pipeline) fn serialize<S: Serializer>(vectors: &Vectors, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::pipeline) fn serialize<S: Serializer>(
+        vectors: &Vectors,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         [vectors].serialize(to)
     }
 
-    pub(in crate::pipeline) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vectors, D::Error> {
+    pub(in crate::pipeline) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vectors, D::Error> {
         <[Vectors; 1]>::deserialize(from).map(|[vectors]| vectors)
     }
 }

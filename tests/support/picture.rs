@@ -1,4 +1,5 @@
 //! A picture by the formula that the makers of goldens know, too.
+#![allow(unreachable_pub, reason = "each test compiles it as a module of its own")]
 
 use sconce::image::Image;
 

@@ -28,9 +28,8 @@ impl Embeddings {
         let patches =
             weights.linear("patches", config.patch_values(), hidden, config.patch_bias)?;
         let names = ["class", "distillation"].into_iter().take(config.leading.placed);
-        let token = |name: &str| -> Result<Tensor> {
-            Ok(weights.tensor(name, &[hidden])?.unsqueeze(0)?)
-        };
+        let token =
+            |name: &str| -> Result<Tensor> { Ok(weights.tensor(name, &[hidden])?.unsqueeze(0)?) };
         let registers = config.leading.registers;
         let count = config.leading.placed + config.grid() * config.grid();
         Ok(Self {
