@@ -78,13 +78,13 @@ macro_rules! choices {
             type Err = $crate::error::Error;
 
             fn from_str(name: &str) -> $crate::error::Result<Self> {
-                match name.to_ascii_lowercase().as_str() {
-                    $($text $(| $alias)* => Ok(Self::$variant),)+
-                    _ => {
-                        let reason = $crate::error::none_of(name, Self::NAMES);
-                        Err($crate::error::Error::option($option, reason))
+                $(
+                    if [$text $(, $alias)*].iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                        return Ok(Self::$variant);
                     }
-                }
+                )+
+                let reason = $crate::error::none_of(name, Self::NAMES);
+                Err($crate::error::Error::option($option, reason))
             }
         }
     };

@@ -10,6 +10,7 @@
 //! | read and write audio files | `audio` (feature `audio`) |
 //! | make music, speak with Bark, use codecs | `music` (feature `audio`) |
 //! | look at pictures | `vision` (feature `image`) |
+//! | paint pictures | `images` (feature `image`) |
 //! | ask a service | [remote] |
 //! | take the minutes of a meeting | [minutes] |
 //! | work without a network | [offline] |
@@ -62,6 +63,11 @@ pages! {
     tasks = "docs/tasks.md",
     tokenizers = "docs/tokenizers.md",
     your_own_loop = "docs/your-own-loop.md",
+}
+
+#[cfg(feature = "image")]
+pages! {
+    images = "docs/images.md",
 }
 
 #[cfg(feature = "audio")]

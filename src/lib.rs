@@ -12,6 +12,7 @@
 //! | 7 | `sound` (feature `audio`) | text to sound: the loops of MusicGen and Bark |
 //! | 7 | `speech` (feature `audio`) | speech to text: windows, times of words, transcripts |
 //! | 7 | `remote` (feature `remote`) | services that speak OpenAI's HTTP interface |
+//! | 6 | `diffusion` (feature `image`) | schedulers, pictures from texts |
 //! | 6 | [`embeddings`] | sentence embeddings, search |
 //! | 6 | [`generation`] | steps, sampling, stop rules, streams |
 //! | 5 | [`models`] | [`CausalLm`](models::CausalLm), `AutoModel`, decoders, encoders and their heads |
@@ -21,11 +22,14 @@
 //! | 3 | `image` (feature `image`) | picture files, pixels, what models that see read |
 //! | 2 | [`source`] | Hub repository, folder or GGUF file |
 //! | 0 | [`batch`], [`error`], [`options`] | what all floors share |
+//! | 0 | [`random`] | the random numbers of torch |
 //! | | [`guide`] | how to use and how to extend the crate |
 
 #[cfg(feature = "audio")]
 pub mod audio;
 pub mod batch;
+#[cfg(feature = "image")]
+pub mod diffusion;
 pub mod embeddings;
 pub mod error;
 mod fields;
@@ -43,6 +47,7 @@ pub mod nn;
 pub mod options;
 pub mod pipeline;
 mod quiet;
+pub mod random;
 mod read;
 #[cfg(feature = "remote")]
 pub mod remote;

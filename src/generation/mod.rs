@@ -60,7 +60,6 @@ mod stop;
 mod stream;
 mod text;
 mod timings;
-mod torch_random;
 mod transition;
 
 pub use batch::{complete, generate_batch, generate_batch_until, generate_seq2seq};

@@ -23,18 +23,22 @@
 //! | [`elementwise`] | | f32 | GELU: below `2e-7`, `1.6e-7` of a larger result |
 //! | [`lstm`] | f32 | f32 | a step: below `2e-6` |
 //! | [`snake`] | f32 | f32 | below `2e-6 / alpha`, and `2e-7` of the result |
-//! | [`encoder_attention`] | | f32 | below `1e-5` of the largest value |
+//! | [`encoder_attention`], `cross_attention` | | f32 | below `1e-5` of the largest value |
 //! | [`quantize`] | f32 to blocks | | that of ggml's reference, or less |
 
 pub(crate) mod activations;
 pub(crate) mod attention;
 pub(crate) mod cached;
 pub(crate) mod convolution;
+#[cfg(feature = "image")]
+pub(crate) mod convolution2d;
+#[cfg(feature = "image")]
+pub(crate) mod cross_attention;
 pub(crate) mod dense;
 pub(crate) mod elementwise;
 pub(crate) mod encoder_attention;
 pub(crate) mod gate;
-#[cfg(feature = "audio")]
+#[cfg(any(feature = "audio", feature = "image"))]
 pub(crate) mod group_norm;
 #[cfg(feature = "audio")]
 pub(crate) mod lstm;

@@ -4,7 +4,11 @@
 pub mod bark;
 #[cfg(feature = "audio")]
 pub mod codecs;
+#[cfg(feature = "image")]
+pub mod clip_text;
 pub mod decoder;
+#[cfg(feature = "image")]
+pub mod diffusion;
 pub mod encoder;
 pub mod heads;
 #[cfg(feature = "audio")]

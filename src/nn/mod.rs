@@ -14,14 +14,20 @@ pub mod relative;
 pub mod rope;
 pub mod span;
 
+#[cfg(feature = "image")]
+pub(crate) mod convolution2d;
 mod dense;
 mod flash;
-#[cfg(feature = "audio")]
+#[cfg(any(feature = "audio", feature = "image"))]
 pub(crate) mod group_norm;
 #[cfg(feature = "audio")]
 pub(crate) mod lstm;
 mod mask;
 pub(crate) mod packed;
+#[cfg(feature = "image")]
+pub(crate) mod picture;
+#[cfg(feature = "image")]
+pub(crate) mod pixels;
 mod residual;
 #[cfg(feature = "audio")]
 pub(crate) mod snake;

@@ -44,7 +44,13 @@ impl TaskName {
             (Task::ZeroShotAudioClassification, _) => ("laion/clap-htsat-fused", "cca9e28"),
             (Task::ZeroShotClassification, _) => ("facebook/bart-large-mnli", "d7645e1"),
             (Task::ZeroShotImageClassification, _) => ("openai/clip-vit-base-patch32", "3d74acf"),
-            (Task::SentenceSimilarity | Task::TextRanking | Task::Translation, _) => return None,
+            (
+                Task::SentenceSimilarity
+                | Task::TextRanking
+                | Task::TextToImage
+                | Task::Translation,
+                _,
+            ) => return None,
         };
         Some(ModelSource::hub(repo).revision(revision).into())
     }

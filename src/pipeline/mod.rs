@@ -47,6 +47,8 @@ mod tasks;
 mod text_classification;
 mod text_generation;
 mod text_ranking;
+#[cfg(feature = "image")]
+mod text_to_image;
 mod text_to_text;
 mod token_classification;
 mod tokenize;
@@ -97,6 +99,8 @@ pub use text_generation::{
     TextGenerationOptions, TextGenerationPipeline,
 };
 pub use text_ranking::{Ranked, TextRankingOptions, TextRankingPipeline};
+#[cfg(feature = "image")]
+pub use text_to_image::{PaintedImages, TextToImageOptions, TextToImagePipeline};
 pub use text_to_text::{
     SummarizationPipeline, Text2TextGenerationPipeline, TextToTextOptions, TranslationPipeline,
     WrittenText,

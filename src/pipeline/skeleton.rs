@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::media::Media;
 use crate::pipeline::arguments::{self, OneOrMore};
 use crate::pipeline::flow::{Flow, Work};
 use crate::pipeline::input::{Input, Output};
@@ -99,6 +100,11 @@ pub(super) trait TaskSteps: Sized {
             Items::One(item) => Ok(item),
             Items::Many(_) => Err(Error::input("a list within a list of inputs")),
         }
+    }
+
+    /// Takes out of an output what JSON does not hold.
+    fn take_media(&self, _output: &mut Self::Output) -> Vec<Media> {
+        Vec::new()
     }
 
     /// To the output of the Python pipeline for one item.
@@ -207,16 +213,21 @@ pub(super) fn call<T: TaskSteps>(
         Input::Json(input) => task.answer(input, &options)?,
         _ => None,
     };
+    let mut media = Vec::new();
+    let mut write = |mut output: T::Output| {
+        media.extend(task.take_media(&mut output));
+        task.write_output(output, &options)
+    };
     let json = match json {
         Some(answer) => answer,
         None => match items(task, input, &options)? {
-            Items::One(item) => task.write_output(run(task, item, &options)?, &options)?,
+            Items::One(item) => write(run(task, item, &options)?)?,
             Items::Many(items) => stream(task, items, &options)?
-                .map(|output| task.write_output(output?, &options))
+                .map(|output| write(output?))
                 .collect::<Result<_>>()?,
         },
     };
-    Ok(Output { json, truncated: report.inputs(), ..Output::default() })
+    Ok(Output { json, media, truncated: report.inputs() })
 }
 
 /// The items of an input.

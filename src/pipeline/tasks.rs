@@ -31,6 +31,8 @@ use crate::pipeline::{
     ImageFeatureExtractionPipeline, ImageFeatures, ImageInput, ZeroShotImageClassificationOptions,
     ZeroShotImageClassificationPipeline,
 };
+#[cfg(feature = "image")]
+use crate::pipeline::{PaintedImages, TextToImageOptions, TextToImagePipeline};
 use crate::source::{ModelFiles, ModelSource};
 #[cfg(feature = "audio")]
 use crate::speech::transcript::Transcript;
@@ -274,6 +276,9 @@ tasks! {
     /// Scores how well texts answer queries, and orders documents by that.
     TextRanking, "text-ranking", aliases [],
         text_ranking: TextRankingPipeline(TextOrPair, TextRankingOptions) -> Vec<f32>;
+    /// Paints texts. Needs the feature `image`.
+    TextToImage, "text-to-image", aliases [] feature "image",
+        text_to_image: TextToImagePipeline(String, TextToImageOptions) -> PaintedImages;
     /// Finds the named entities of texts.
     TokenClassification, "token-classification", aliases ["ner"],
         token_classification: TokenClassificationPipeline(TextOrWords, TokenClassificationOptions) -> Vec<Entity>;

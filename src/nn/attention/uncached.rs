@@ -1,4 +1,4 @@
-//! Attention that looks both ways, among the tokens of packed rows.
+//! Attention among the tokens of packed rows, which are all there.
 
 use std::ops::Range;
 
@@ -24,6 +24,23 @@ impl Attention {
         self.output.forward(&attended)
     }
 
+    /// What hides the tokens after a query, as a bias by distance: CLIP, whose texts are short.
+    fn causal_bias(&self, step: &Step) -> Option<Vec<f32>> {
+        if step.spans[self.config.span].looks_ahead() {
+            return None;
+        }
+        let longest = step.longest;
+        let of_head = (0..2 * longest - 1).map(|at| if at < longest { 0.0 } else { f32::MIN });
+        Some(of_head.collect::<Vec<_>>().repeat(self.config.heads))
+    }
+
+    fn bias_or<'a>(&self, step: &'a Step, causal: Option<&'a [f32]>) -> Option<DistanceBias<'a>> {
+        match causal {
+            Some(values) => Some(DistanceBias { values, longest: step.longest }),
+            None => self.bias(step),
+        }
+    }
+
     /// What multiplies the bias by distance, `(tokens, heads)`.
     fn gates(&self, x: &Tensor) -> Result<Option<Tensor>> {
         self.gate.as_ref().map(|gate| gate.forward(x)).transpose()
@@ -36,6 +53,7 @@ impl Attention {
         let rows = rows(step);
         let gates = self.gates(x)?.map(|gates| gates.flatten_all()?.to_vec1()).transpose()?;
         let gates: Option<&Vec<f32>> = gates.as_ref();
+        let causal = self.causal_bias(step);
         let attend = |distances: Option<DistanceVectors<'_>>| {
             let attention = encoder_attention::Attention {
                 queries: &queries,
@@ -46,7 +64,7 @@ impl Attention {
                 head_dim,
                 scale: scale as f32,
                 window: step.spans[span].window(),
-                bias: self.bias(step),
+                bias: self.bias_or(step, causal.as_deref()),
                 gates: gates.map(Vec::as_slice),
                 distances,
             };
@@ -68,7 +86,8 @@ impl Attention {
         let [queries, keys, values] = self.project(x, &step.ropes)?;
         let queries = (queries * self.config.scale)?;
         let (rows, window) = (rows(step), step.spans[self.config.span].window());
-        let (bias, longest) = (self.bias(step), step.longest);
+        let causal = self.causal_bias(step);
+        let (bias, longest) = (self.bias_or(step, causal.as_deref()), step.longest);
         if bias.is_none() && step.distances.is_none() && step.shares.is_none() {
             let vectors = [&queries, &keys, &values];
             if let Some(attended) = flash::packed(vectors, &rows, window, 1.0)? {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fields::choices;
 use crate::generation::processors::rank::{kth_largest, ranked};
 use crate::generation::processors::{LogitsProcessor, checked, is_finite};
-use crate::generation::torch_random::TorchRandom;
+use crate::random::Generator;
 
 /// How a watermark is made: `WatermarkingConfig` of transformers, with its names and defaults. Whoever detects
 /// the watermark must know it.
@@ -122,7 +122,7 @@ pub(super) struct Greenlist {
     vocab: u32,
     size: usize,
     /// Random numbers for ids, with `selfhash`.
-    table: Option<Table<u32>>,
+    table: Option<Table<usize>>,
 }
 
 impl Greenlist {
@@ -143,7 +143,7 @@ impl Greenlist {
         let Some(vocab) = u32::try_from(vocab).ok().filter(|&vocab| vocab < MOST_ITEMS) else {
             return refuse(format!("a vocabulary of {vocab} is too large"));
         };
-        let table = || TorchRandom::seeded(config.hashing_key).permutation(TABLE, TABLE as usize);
+        let table = || Generator::seed(config.hashing_key).randperm(TABLE as usize);
         let is_needed = config.seeding_scheme == SeedingScheme::SelfHash;
         Ok(Self {
             scheme: config.seeding_scheme,
@@ -157,7 +157,8 @@ impl Greenlist {
 
     /// The green ids after a context of `width` tokens, with `selfhash` the token in question being the last.
     pub(super) fn of(&self, context: &[u32]) -> Vec<u32> {
-        TorchRandom::seeded(self.seed(context)).permutation(self.vocab, self.size)
+        let green = Generator::seed(self.seed(context)).permutation(self.vocab as usize, self.size);
+        green.into_iter().map(|id| id as u32).collect()
     }
 
     fn seed(&self, context: &[u32]) -> u64 {
@@ -165,7 +166,7 @@ impl Greenlist {
         let hash = match &self.table {
             None => i128::from(self.key) * i128::from(last),
             Some(table) => {
-                let number = |id: u32| i64::from(table.0[(id % TABLE) as usize]) + 1;
+                let number = |id: u32| table.0[(id % TABLE) as usize] as i64 + 1;
                 // As torch's 64-bit integers, which wrap.
                 let key = self.key as i64;
                 let products = context

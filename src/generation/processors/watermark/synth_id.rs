@@ -8,7 +8,7 @@ use super::Table;
 use crate::error::{Error, Result};
 use crate::generation::processors::LogitsProcessor;
 use crate::generation::softmax::Softmax;
-use crate::generation::torch_random::TorchRandom;
+use crate::random::Generator;
 
 /// How a SynthID watermark is made: `SynthIDTextWatermarkingConfig` of transformers, with its names and
 /// defaults. Whoever detects the watermark must know it.
@@ -95,7 +95,7 @@ impl SynthId {
         if config.sampling_table_size == 0 || config.sampling_table_size > 1 << 24 {
             return refuse("`sampling_table_size` must be 1 to 2^24");
         }
-        let mut random = TorchRandom::seeded(config.sampling_table_seed);
+        let mut random = Generator::seed(config.sampling_table_seed);
         let bits = (0..config.sampling_table_size).map(|_| random.next_u32() & 1 == 1);
         Ok(Self { config: Arc::new(config.clone()), table: Table(bits.collect()), prompt })
     }

@@ -1,17 +1,15 @@
-//! The random numbers of torch's CPU generator, bit for bit.
+//! The engine of torch's CPU generator.
 
-/// `torch.Generator("cpu")`: the 32-bit Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998), seeded by the
-/// low 32 bits of its seed.
+/// The 32-bit Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998), seeded by the low 32 bits of its seed.
 ///
 /// Reference: `aten/src/ATen/core/MT19937RNGEngine.h`.
 #[derive(Debug, Clone)]
-pub(super) struct TorchRandom {
+pub(super) struct Engine {
     state: Box<[u32; STATE]>,
     next: usize,
 }
 
-impl TorchRandom {
-    /// `torch.Generator().manual_seed(seed)`.
+impl Engine {
     pub(super) fn seeded(seed: u64) -> Self {
         let mut state = Box::new([0; STATE]);
         state[0] = seed as u32;
@@ -36,6 +34,12 @@ impl TorchRandom {
         bits ^ (bits >> 18)
     }
 
+    /// 64 random bits, the first 32 of them above the next.
+    pub(super) fn next_u64(&mut self) -> u64 {
+        let high = u64::from(self.next_u32());
+        high << 32 | u64::from(self.next_u32())
+    }
+
     fn twist(&mut self) {
         for index in 0..STATE {
             let (this, next) = (self.state[index], self.state[(index + 1) % STATE]);
@@ -44,19 +48,6 @@ impl TorchRandom {
             self.state[index] = self.state[(index + MIDDLE) % STATE] ^ (mixed >> 1) ^ odd;
         }
         self.next = 0;
-    }
-
-    /// The first `count` of `torch.randperm(items)`, which is less than 214 million.
-    pub(super) fn permutation(&mut self, items: u32, count: usize) -> Vec<u32> {
-        let mut permuted: Vec<u32> = (0..items).collect();
-        let count = count.min(permuted.len());
-        for index in 0..count.min(permuted.len().saturating_sub(1)) {
-            let left = (permuted.len() - index) as u32;
-            let other = index + (self.next_u32() % left) as usize;
-            permuted.swap(index, other);
-        }
-        permuted.truncate(count);
-        permuted
     }
 }
 

@@ -1,0 +1,19 @@
+//! Pictures from texts: Stable Diffusion 1.x, 2.x and XL, and FLUX.1, as diffusers paints them.
+//!
+//! A [`Painter`] is a folder of diffusers, loaded. Its seeds, options and defaults are those of diffusers 0.39, so a
+//! seed gives the picture that it gives there.
+
+pub mod schedulers;
+
+mod begin;
+mod flux;
+mod index;
+mod options;
+mod painter;
+mod png;
+mod prompt;
+mod stable;
+
+pub use options::{PaintOptions, StepCall, StepReport};
+pub use painter::{Painted, Painter};
+pub use png::{png_texts, save_png};

@@ -1,0 +1,243 @@
+//! A folder of diffusers, loaded.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::diffusion::flux::Flux;
+use crate::diffusion::index::Index;
+use crate::diffusion::options::{PaintOptions, StepReport};
+use crate::diffusion::schedulers::{Run, Scheduler};
+use crate::diffusion::stable::Stable;
+use crate::error::{Error, Result};
+use crate::media::Image;
+use crate::models::diffusion::Vae;
+use crate::options::LoadOptions;
+use crate::random::Generator;
+use crate::source::{ModelFiles, ModelSource};
+
+/// A model that paints, with all of its parts: no call changes it.
+///
+/// ```no_run
+/// use sconce::LoadOptions;
+/// use sconce::diffusion::{PaintOptions, Painter};
+///
+/// let painter = Painter::open("./stable-diffusion-v1-5", &LoadOptions::default())?;
+/// let options = PaintOptions::default().num_inference_steps(20).seed(7);
+/// let painted = painter.paint("a class of students in the style of Dalí", &options)?;
+/// println!("{} by {} pixels", painted.images[0].width, painted.images[0].height);
+/// # Ok::<(), sconce::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Painter {
+    model: Model,
+    scheduler: Scheduler,
+    vae: Vae,
+    device: Device,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each painter")]
+enum Model {
+    Stable(Stable),
+    Flux(Flux),
+}
+
+/// What was painted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Painted {
+    /// The pictures.
+    pub images: Vec<Image>,
+    /// Their latents after the last step, `(pictures, channels, height, width)` in f32: `output_type` latent.
+    pub latents: Tensor,
+    /// Tokens of the text that were cut, because the encoder has no room for them.
+    pub cut_tokens: usize,
+}
+
+/// What painting a text needs.
+pub(super) struct Work<'a> {
+    pub(super) prompt: &'a str,
+    pub(super) options: &'a PaintOptions,
+    pub(super) scheduler: &'a Scheduler,
+    pub(super) vae: &'a Vae,
+    pub(super) device: &'a Device,
+}
+
+impl Painter {
+    /// Opens a folder or a repository that diffusers wrote.
+    ///
+    /// # Errors
+    ///
+    /// When a part is missing or broken, or the pipeline is of another kind.
+    pub fn open(source: impl Into<ModelSource>, options: &LoadOptions) -> Result<Self> {
+        Self::from_files(&source.into().open()?, options)
+    }
+
+    /// As [`open`](Self::open), of an opened source.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        let index = Index::read(files)?;
+        let model = match index.class.as_str() {
+            "FluxPipeline" | "FluxImg2ImgPipeline" => Model::Flux(Flux::load(files, options)?),
+            class if class.starts_with("StableDiffusion") || class.starts_with("LatentConsis") => {
+                Model::Stable(Stable::load(files, &index, options)?)
+            }
+            other => {
+                return Err(Error::unsupported(format!(
+                    "{}: the pipeline {other:?}; Stable Diffusion 1, 2 and XL and FLUX are supported",
+                    files.origin()
+                )));
+            }
+        };
+        let vae = crate::models::diffusion::open_vae(&files.folder("vae")?, options)?;
+        let device = match &model {
+            Model::Stable(stable) => stable.device().clone(),
+            Model::Flux(flux) => flux.device().clone(),
+        };
+        Ok(Self {
+            scheduler: Scheduler::from_files(&files.folder("scheduler")?)?,
+            model,
+            vae,
+            device,
+        })
+    }
+
+    /// The scheduler that pictures are painted with unless options name another.
+    #[must_use]
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    /// The autoencoder.
+    #[must_use]
+    pub fn vae(&self) -> &Vae {
+        &self.vae
+    }
+
+    /// Puts another autoencoder, such as a small one, in the place of the model's own.
+    #[must_use]
+    pub fn with_vae(self, vae: Vae) -> Self {
+        Self { vae, ..self }
+    }
+
+    /// Paints a text.
+    ///
+    /// # Errors
+    ///
+    /// When an option is invalid, or a callback ends the painting ([`Error::Interrupted`]).
+    pub fn paint(&self, prompt: &str, options: &PaintOptions) -> Result<Painted> {
+        let other = options.scheduler.map(|kind| self.scheduler.with_kind(kind)).transpose()?;
+        let work = Work {
+            prompt,
+            options,
+            scheduler: other.as_ref().unwrap_or(&self.scheduler),
+            vae: &self.vae,
+            device: &self.device,
+        };
+        let (latents, cut_tokens) = match &self.model {
+            Model::Stable(stable) => stable.paint(&work)?,
+            Model::Flux(flux) => flux.paint(&work)?,
+        };
+        Ok(Painted { images: self.decode(&latents, options)?, latents, cut_tokens })
+    }
+
+    /// How many tokens of a text the encoders have no room for: what they do not read.
+    ///
+    /// # Errors
+    ///
+    /// When the tokenizer refuses the text.
+    pub fn cut_tokens(&self, prompt: &str, options: &PaintOptions) -> Result<usize> {
+        match &self.model {
+            Model::Stable(stable) => stable.cut_tokens(prompt, options),
+            Model::Flux(flux) => flux.cut_tokens(prompt, options),
+        }
+    }
+
+    /// The pictures of latents `(pictures, channels, height, width)`: also of those that a callback sees.
+    ///
+    /// # Errors
+    ///
+    /// When the latents have another shape.
+    pub fn decode(&self, latents: &Tensor, options: &PaintOptions) -> Result<Vec<Image>> {
+        let (count, _, _, _) = latents.dims4()?;
+        let tiled = options.vae_tiling == Some(true);
+        let one = |number: usize| image(&self.vae.decode_scaled(&latents.get(number)?, tiled)?);
+        (0..count).map(one).collect()
+    }
+}
+
+/// A picture `(3, height, width)` of -1 to 1 in 8 bits, rounded half to even as numpy does.
+fn image(picture: &Tensor) -> Result<Image> {
+    let (channels, height, width) = picture.dims3()?;
+    if channels != 3 {
+        return Err(Error::unsupported(format!("pictures of {channels} channels")));
+    }
+    let pixels = picture.to_dtype(DType::F32)?.permute((1, 2, 0))?.flatten_all()?;
+    let pixels = pixels.to_vec1::<f32>()?;
+    if pixels.iter().any(|pixel| pixel.is_nan()) {
+        return Err(Error::input(
+            "the picture holds NaN: the model's weights do not fit its dtype",
+        ));
+    }
+    let byte = |pixel: &f32| ((pixel / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
+    Image::new(width, height, pixels.iter().map(byte).collect())
+}
+
+/// A picture as a model reads it, `(3, height, width)` of -1 to 1.
+pub(super) fn pixels(image: &Image, device: &Device) -> Result<Tensor> {
+    let numbers: Vec<f32> =
+        image.rgb.iter().map(|&byte| 2.0 * (f32::from(byte) / 255.0) - 1.0).collect();
+    let picture = Tensor::from_vec(numbers, (image.height, image.width, 3), device)?;
+    Ok(picture.permute((2, 0, 1))?.contiguous()?)
+}
+
+impl Work<'_> {
+    /// How many pictures.
+    pub(super) fn count(&self) -> Result<usize> {
+        match self.options.num_images_per_prompt.unwrap_or(1) {
+            count @ 1..=1024 => Ok(count),
+            count => Err(Error::option("num_images_per_prompt", format!("{count} pictures"))),
+        }
+    }
+
+    /// The random numbers of the picture.
+    pub(super) fn generator(&self) -> Generator {
+        Generator::seed(self.options.seed.unwrap_or(0))
+    }
+
+    /// One step after the other from the latents on; `find` is what the model finds in scaled latents, and
+    /// `after` what is done to those of the next step.
+    pub(super) fn steps(
+        &self,
+        mut run: Run,
+        mut latents: Tensor,
+        generator: &mut Generator,
+        find: impl Fn(&Tensor, f32) -> Result<Tensor>,
+        after: impl Fn(&Run, Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let first = run.position();
+        let steps = run.timesteps().len();
+        for step in first..steps {
+            let timestep = run.timesteps()[step];
+            let found = find(&run.scale_input(&latents)?, timestep)?;
+            let shape = latents.shape().clone();
+            let mut noise = || generator.randn_tensor(shape.clone(), DType::F32, self.device);
+            let next = run.step(&found, &latents, &mut noise)?;
+            latents = after(&run, next)?;
+            if let Some(call) = &self.options.callback_on_step_end {
+                let report = StepReport {
+                    step: step - first,
+                    steps: steps - first,
+                    timestep,
+                    latents: &latents,
+                };
+                if call.call(&report).is_break() {
+                    return Err(Error::Interrupted);
+                }
+            }
+        }
+        Ok(latents)
+    }
+}

@@ -1,0 +1,186 @@
+//! `text-to-image`: a picture of a text.
+//!
+//! Mirrors `StableDiffusionPipeline`, `StableDiffusionXLPipeline` and `FluxPipeline` of diffusers 0.39, and their kin that
+//! begin with a picture.
+
+use std::sync::Arc;
+
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use crate::batch::Budget;
+use crate::diffusion::{PaintOptions, Painter};
+use crate::error::Result;
+use crate::media::{Image, Media};
+use crate::options::LoadOptions;
+use crate::pipeline::arguments;
+use crate::pipeline::flow::{Measured, Pace, Work};
+use crate::pipeline::options::{CallOptions, Progress, TaskOptions, TruncationReport};
+use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
+use crate::source::ModelFiles;
+
+/// Call options of [`TextToImagePipeline`]: [`PaintOptions`], and what every task has.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct TextToImageOptions {
+    /// How pictures are painted.
+    pub paint: PaintOptions,
+    /// Where the progress of a call with several texts is reported. Default: a bar on stderr.
+    pub progress: Option<Progress>,
+    /// Receives the numbers of the texts that were cut.
+    pub truncation_report: Option<TruncationReport>,
+}
+
+impl TextToImageOptions {
+    /// Sets [`progress`](Self#structfield.progress).
+    #[must_use]
+    pub fn progress(self, progress: Progress) -> Self {
+        Self { progress: Some(progress), ..self }
+    }
+
+    /// Sets [`truncation_report`](Self#structfield.truncation_report).
+    #[must_use]
+    pub fn truncation_report(self, report: TruncationReport) -> Self {
+        Self { truncation_report: Some(report), ..self }
+    }
+}
+
+impl From<PaintOptions> for TextToImageOptions {
+    fn from(paint: PaintOptions) -> Self {
+        Self { paint, ..Self::default() }
+    }
+}
+
+impl TaskOptions for TextToImageOptions {
+    fn read(options: Map<String, Value>) -> Result<Self> {
+        arguments::options::<PaintOptions>(options).map(Self::from)
+    }
+
+    fn call(&self) -> CallOptions {
+        CallOptions {
+            batch_size: Some(1),
+            progress: self.progress.clone().unwrap_or_default(),
+            truncation_report: self.truncation_report.clone(),
+        }
+    }
+
+    fn report_to(&mut self, report: TruncationReport) {
+        self.truncation_report = Some(report);
+    }
+}
+
+/// The pictures of one text. As JSON their sizes; the pictures themselves are an [`Output`]'s media.
+///
+/// [`Output`]: crate::pipeline::Output
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PaintedImages {
+    /// As many as `num_images_per_prompt` says.
+    #[serde(serialize_with = "sizes")]
+    pub images: Vec<Image>,
+}
+
+fn sizes<S: Serializer>(images: &[Image], to: S) -> Result<S::Ok, S::Error> {
+    let mut list = to.serialize_seq(Some(images.len()))?;
+    for image in images {
+        list.serialize_element(&json!({"width": image.width, "height": image.height}))?;
+    }
+    list.end()
+}
+
+/// Paints texts.
+///
+#[doc = include_str!("../../docs/tasks/text-to-image.md")]
+#[derive(Debug, Clone)]
+pub struct TextToImagePipeline {
+    painter: Arc<Painter>,
+}
+
+impl TextToImagePipeline {
+    /// A pipeline of a loaded painter, which stays shared.
+    #[must_use]
+    pub fn from_painter(painter: Arc<Painter>) -> Self {
+        Self { painter }
+    }
+
+    pub(super) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        Ok(Self::from_painter(Arc::new(Painter::from_files(files, options)?)))
+    }
+
+    /// The model with all of its parts.
+    #[must_use]
+    pub fn painter(&self) -> &Arc<Painter> {
+        &self.painter
+    }
+}
+
+impl TaskSteps for TextToImagePipeline {
+    type Input = String;
+    type Output = PaintedImages;
+    type Options = TextToImageOptions;
+
+    fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
+        Ok(Paint { painter: Arc::clone(&self.painter), options: options.paint.clone() })
+    }
+
+    fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<String>> {
+        Items::texts(input)
+    }
+
+    fn take_media(&self, output: &mut Self::Output) -> Vec<Media> {
+        output.images.iter().cloned().map(Media::Image).collect()
+    }
+}
+
+struct Paint {
+    painter: Arc<Painter>,
+    options: PaintOptions,
+}
+
+/// A text, and how many of its tokens the encoder has no room for.
+struct Row {
+    text: String,
+    cut: usize,
+}
+
+impl Measured for Row {
+    fn length(&self) -> usize {
+        self.text.len()
+    }
+
+    fn is_cut(&self) -> bool {
+        self.cut > 0
+    }
+}
+
+impl Work for Paint {
+    type Item = String;
+    type Kept = ();
+    type Row = Row;
+    type Answer = PaintedImages;
+    type Output = PaintedImages;
+
+    /// A picture takes long: one by one.
+    fn pace(&self, _: Option<usize>) -> Pace {
+        Pace { items: 1, length: 1, batch: Budget { rows: 1, tokens: 1, may_be_loose: 1 } }
+    }
+
+    fn prepare(&self, text: String) -> Result<((), Vec<Row>)> {
+        let cut = self.painter.cut_tokens(&text, &self.options)?;
+        Ok(((), vec![Row { text, cut }]))
+    }
+
+    fn forward(&self, rows: &[&Row]) -> Result<Vec<PaintedImages>> {
+        let paint = |row: &&Row| {
+            let painted = self.painter.paint(&row.text, &self.options)?;
+            Ok(PaintedImages { images: painted.images })
+        };
+        rows.iter().map(paint).collect()
+    }
+
+    fn finish(&self, (): (), rows: Vec<(Row, PaintedImages)>) -> Result<PaintedImages> {
+        let images = rows.into_iter().flat_map(|(_, answer)| answer.images).collect();
+        Ok(PaintedImages { images })
+    }
+}

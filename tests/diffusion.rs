@@ -1,0 +1,322 @@
+//! Schedulers, models and pictures against diffusers: `tests/goldens/make_schedulers.py`, `make_diffusion.py`.
+#![cfg(feature = "image")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use sconce::diffusion::schedulers::{Scheduler, SchedulerKind, Steps};
+use sconce::diffusion::{PaintOptions, Painter, StepCall};
+use sconce::models::clip_text::ClipText;
+use sconce::models::diffusion::{Vae, open_vae};
+use sconce::pipeline::Image;
+use sconce::random::Generator;
+use sconce::tokenizer::Tokenizer;
+use sconce::{Error, LoadOptions, ModelSource};
+use serde_json::{Map, Value};
+
+fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f32> {
+    value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Every number within a tolerance of the largest, at least 1.
+fn close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) -> Result<(), String> {
+    if found.len() != expected.len() {
+        return Err(format!("{what}: {} numbers, not {}", found.len(), expected.len()));
+    }
+    let largest = expected.iter().fold(1.0_f32, |most, x| most.max(x.abs()));
+    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+        // Also where one is no number.
+        let is_close = (found - expected).abs() <= tolerance * largest;
+        if !is_close {
+            return Err(format!("{what}: number {at} is {found}, not {expected}"));
+        }
+    }
+    Ok(())
+}
+
+fn complain(complaints: &[String]) {
+    assert!(complaints.is_empty(), "{} wrong:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+fn wave(shape: &[usize]) -> Tensor {
+    let count: usize = shape.iter().product();
+    let numbers: Vec<f32> = (0..count).map(|at| (at as f32 * 0.37).sin()).collect();
+    Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
+}
+
+#[test]
+fn every_scheduler_steps_as_diffusers_does() {
+    let golden = json(&goldens().join("schedulers.json"));
+    let mut complaints = Vec::new();
+    for case in golden["cases"].as_array().unwrap() {
+        for run in case["runs"].as_array().unwrap() {
+            if let Err(complaint) = scheduler_run(case, run) {
+                complaints.push(format!(
+                    "{} {}, {} steps: {complaint}",
+                    case["kind"], case["config"], run["count"]
+                ));
+            }
+        }
+    }
+    complain(&complaints);
+}
+
+fn scheduler_run(case: &Value, golden: &Value) -> Result<(), String> {
+    let kind: SchedulerKind = serde_json::from_value(case["kind"].clone()).unwrap();
+    let config = case["config"].as_object().unwrap().clone();
+    let scheduler = Scheduler::new(kind, config).map_err(|error| error.to_string())?;
+    let count = golden["count"].as_u64().unwrap() as usize;
+    let mut steps = Steps::new(count);
+    steps.eta = case["eta"].as_f64();
+    steps.mu = case["mu"].as_f64();
+    if case["ours"].is_string() {
+        let last = 1.0 / count as f64;
+        let sigma = |at: usize| match count {
+            1 => 1.0,
+            _ => 1.0 + (last - 1.0) * at as f64 / (count - 1) as f64,
+        };
+        steps = steps.sigmas((0..count).map(sigma).collect());
+    }
+    let mut run = scheduler.run(&steps).map_err(|error| error.to_string())?;
+    close(run.timesteps(), &numbers(&golden["timesteps"]), 2e-6, "timesteps")?;
+    let sigmas = numbers(&golden["sigmas"]);
+    if !sigmas.is_empty() {
+        close(run.sigmas(), &sigmas, 3e-5, "sigmas")?;
+    }
+    let init = golden["init"].as_f64().unwrap() as f32;
+    close(&[run.init_noise_sigma()], &[init], 3e-5, "init_noise_sigma")?;
+    let x: Vec<f32> = (0..32).map(|at| 2.0 * at as f32 / 31.0 - 1.0).collect();
+    let x = Tensor::from_vec(x, (1, 2, 4, 4), &Device::Cpu).unwrap();
+    let kept = |tensor: &Tensor| {
+        let all = values(tensor);
+        [all[3], all[20]]
+    };
+    if golden["noised"].is_array() {
+        let later = scheduler.run(&steps).unwrap().begin_at(1);
+        let noised = later.add_noise(&x, &(&x * -2.0).unwrap()).unwrap();
+        close(&kept(&noised), &numbers(&golden["noised"]), 3e-5, "noised")?;
+    }
+    let mut generator = Generator::seed(0);
+    let mut sample = (x * f64::from(run.init_noise_sigma())).unwrap();
+    for (number, expected) in golden["steps"].as_array().unwrap().iter().enumerate() {
+        let read = run.scale_input(&sample).unwrap();
+        let output = ((read * 0.5).unwrap() + 0.1).unwrap();
+        let shape = sample.shape().clone();
+        let mut noise = || generator.randn_tensor(shape.clone(), DType::F32, &Device::Cpu);
+        sample = run.step(&output, &sample, &mut noise).map_err(|error| error.to_string())?;
+        close(&kept(&sample), &numbers(expected), 2e-4, &format!("step {number}"))?;
+    }
+    // As many random numbers were drawn.
+    let next = golden["next"].as_f64().unwrap() as f32;
+    close(&generator.rand::<f32>(1), &[next], 1e-5, "the next random number")
+}
+
+#[test]
+fn mistakes_with_schedulers_are_named() {
+    let scheduler = Scheduler::new(SchedulerKind::Euler, Map::new()).unwrap();
+    for steps in [Steps::new(0), Steps::new(1001)] {
+        let error = scheduler.run(&steps).unwrap_err().to_string();
+        assert!(error.contains("num_inference_steps"), "{error}");
+    }
+    let mut config = Map::new();
+    config.insert("prediction_type".to_owned(), "nothing".into());
+    let error = Scheduler::new(SchedulerKind::Ddim, config).unwrap_err().to_string();
+    assert!(error.contains("DDIMScheduler") && error.contains("prediction_type"), "{error}");
+    let mut run = scheduler.run(&Steps::new(1)).unwrap();
+    let x = Tensor::zeros((1, 4), DType::F32, &Device::Cpu).unwrap();
+    let mut noise = || unreachable!("Euler draws nothing");
+    run.step(&x, &x, &mut noise).unwrap();
+    assert!(run.step(&x, &x, &mut noise).is_err());
+}
+
+fn pipelines() -> Vec<PathBuf> {
+    let folders = fs::read_dir(goldens().join("diffusion")).unwrap();
+    let mut folders: Vec<_> = folders.map(|folder| folder.unwrap().path()).collect();
+    folders.retain(|folder| folder.join("model_index.json").exists());
+    folders.sort();
+    assert!(folders.len() >= 6);
+    folders
+}
+
+fn cpu() -> LoadOptions {
+    LoadOptions::default().device(Device::Cpu)
+}
+
+#[test]
+fn every_part_is_as_in_python() {
+    let mut complaints = Vec::new();
+    for folder in pipelines() {
+        let golden = &json(&folder.join("expected.json"))["parts"];
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let mut check = |found: &[f32], field: &str| {
+            let what = format!("{name}, {field}");
+            complaints.extend(close(found, &numbers(&golden[field]), 1e-4, &what).err());
+        };
+        let files = ModelSource::directory(&folder).open().unwrap();
+        let vae = match open_vae(&files.folder("vae").unwrap(), &cpu()).unwrap() {
+            Vae::Kl(vae) => vae,
+            _ => panic!("another autoencoder"),
+        };
+        check(&values(&vae.encode(&wave(&[3, 64, 48]), false).unwrap()), "moments");
+        let every = |tensor: &Tensor, step: usize| -> Vec<f32> {
+            values(tensor).into_iter().step_by(step).collect()
+        };
+        check(&every(&vae.decode(&wave(&[4, 8, 6]), false).unwrap(), 17), "decoded");
+        let prompt = json(&folder.join("expected.json"))["prompt"].as_str().unwrap().to_owned();
+        for (number, end) in [("", ""), ("_2", "_2")] {
+            let ids_field = format!("ids{end}");
+            if golden[&ids_field].is_null() {
+                continue;
+            }
+            let tokenizer = files.folder(&format!("tokenizer{number}")).unwrap();
+            let tokenizer = Tokenizer::from_files(&tokenizer).unwrap();
+            let mut ids = tokenizer.encode(&prompt).unwrap().ids;
+            ids.resize(77, tokenizer.pad_token().unwrap().id);
+            let expected: Vec<u32> =
+                numbers(&golden[&ids_field]).into_iter().map(|id| id as u32).collect();
+            assert_eq!(ids, expected, "{name}");
+            let encoder = files.folder(&format!("text_encoder{number}")).unwrap();
+            let clip = ClipText::from_files(&encoder, &cpu()).unwrap();
+            let states = clip.encode(&[ids.clone(), ids], 1).unwrap();
+            let first = |tensor: &Tensor| tensor.get(1).unwrap();
+            if number.is_empty() {
+                check(&every(&first(&states.last), 3), "last");
+                check(&every(&first(&states.hidden), 3), "second");
+                check(&values(&first(&states.pooled)), "pooled");
+            } else {
+                check(&values(&first(&states.projected.unwrap())), "projected");
+            }
+        }
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn the_tiny_autoencoder_is_as_in_python() {
+    let folder = goldens().join("diffusion/tiny-vae");
+    let golden = json(&folder.join("expected.json"));
+    let files = ModelSource::directory(&folder).open().unwrap();
+    let Vae::Tiny(vae) = open_vae(&files, &cpu()).unwrap() else { panic!("another autoencoder") };
+    let encoded = values(&vae.encode(&wave(&[3, 32, 24])).unwrap());
+    let decoded = values(&vae.decode(&(wave(&[4, 4, 3]) * 4.0).unwrap()).unwrap());
+    close(&encoded, &numbers(&golden["encoded"]), 1e-4, "encoded").unwrap();
+    close(&decoded, &numbers(&golden["decoded"]), 1e-4, "decoded").unwrap();
+}
+
+/// The picture that the script begins with.
+fn picture() -> Image {
+    let rgb = (0..64 * 64 * 3).map(|at| (at * 7 % 251) as u8).collect();
+    Image::new(64, 64, rgb).unwrap()
+}
+
+fn mask() -> Image {
+    let light = |at: usize| at / 64 >= 24 && at % 64 < 40;
+    let rgb = (0..64 * 64).flat_map(|at| [if light(at) { 255 } else { 0 }; 3]).collect();
+    Image::new(64, 64, rgb).unwrap()
+}
+
+fn options(golden: &Value) -> PaintOptions {
+    let mut fields = golden.as_object().unwrap().clone();
+    let has_image = fields.remove("image").is_some();
+    let has_mask = fields.remove("mask_image").is_some();
+    let options: PaintOptions = serde_json::from_value(Value::Object(fields)).unwrap();
+    let options = if has_image { options.image(picture()) } else { options };
+    if has_mask { options.mask_image(mask()) } else { options }
+}
+
+#[test]
+fn every_picture_is_as_in_python() {
+    let mut complaints = Vec::new();
+    for folder in pipelines() {
+        let golden = json(&folder.join("expected.json"));
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let painter = Painter::open(folder.as_path(), &cpu()).unwrap();
+        for case in golden["cases"].as_array().unwrap() {
+            let what = format!("{name} {}", case["options"]);
+            if let Err(complaint) = paint(&painter, &golden, case) {
+                complaints.push(format!("{what}: {complaint}"));
+            }
+        }
+    }
+    complain(&complaints);
+}
+
+fn paint(painter: &Painter, golden: &Value, case: &Value) -> Result<(), String> {
+    let steps = std::sync::Arc::new(std::sync::Mutex::new(0));
+    let seen = std::sync::Arc::clone(&steps);
+    let options = options(&case["options"]).callback_on_step_end(StepCall::new(move |_| {
+        *seen.lock().unwrap() += 1;
+        ControlFlow::Continue(())
+    }));
+    let prompt = golden["prompt"].as_str().unwrap();
+    let painted = painter.paint(prompt, &options).map_err(|error| error.to_string())?;
+    let shape = [painted.images.len(), painted.images[0].height, painted.images[0].width, 3];
+    let expected: Vec<usize> =
+        numbers(&case["shape"]).into_iter().map(|side| side as usize).collect();
+    if shape != expected[..] {
+        return Err(format!("pictures of {shape:?}, not {expected:?}"));
+    }
+    let latents = numbers(&case["latents"]);
+    // FLUX's are in patches there.
+    if golden["cases"][0]["options"]["max_sequence_length"].is_null() {
+        close(&values(&painted.latents), &latents, 1e-3, "latents")?;
+    }
+    let bytes: Vec<u8> = painted.images.iter().flat_map(|image| image.rgb.clone()).collect();
+    let found: Vec<u8> = bytes.into_iter().step_by(17).collect();
+    let expected = numbers(&case["pixels"]);
+    let most = found.iter().zip(&expected).map(|(found, x)| (f32::from(*found) - x).abs());
+    let most = most.fold(0.0, f32::max);
+    if found.len() != expected.len() || most > 1.0 {
+        return Err(format!("a pixel is {most} away"));
+    }
+    let (found, wanted) = (*steps.lock().unwrap(), case["steps"].as_u64().unwrap());
+    if found != wanted {
+        return Err(format!("{found} steps, not {wanted}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn mistakes_are_named_and_callbacks_end_a_picture() {
+    let folder = goldens().join("diffusion/sd1");
+    let painter = Painter::open(folder.as_path(), &cpu()).unwrap();
+    for (options, expected) in [
+        (PaintOptions::default().height(63), "height"),
+        (PaintOptions::default().width(0), "width"),
+        (PaintOptions::default().num_inference_steps(0), "num_inference_steps"),
+        (PaintOptions::default().num_images_per_prompt(0), "num_images_per_prompt"),
+        (PaintOptions::default().image(picture()).strength(1.5), "strength"),
+        (PaintOptions::default().image(picture()).height(128), "height"),
+        (PaintOptions::default().clip_skip(9), "clip_skip"),
+        (PaintOptions::default().mask_image(mask()), "mask_image"),
+    ] {
+        let error = painter.paint("a", &options).unwrap_err();
+        assert!(error.is_caller_error() && error.to_string().contains(expected), "{error}");
+    }
+    let stop = StepCall::new(|report| match report.step {
+        1 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    let options = PaintOptions::default().height(64).width(64).callback_on_step_end(stop);
+    assert!(matches!(painter.paint("a", &options), Err(Error::Interrupted)));
+    let options = PaintOptions::default().height(64).width(64).num_inference_steps(1);
+    let painted = painter.paint(&"cat ".repeat(100), &options).unwrap();
+    assert_eq!(painted.cut_tokens, 25);
+    let error = Painter::open(folder.join("unet").as_path(), &cpu()).unwrap_err().to_string();
+    assert!(error.contains("model_index.json"), "{error}");
+}

@@ -1,0 +1,283 @@
+"""Writes tests/goldens/diffusion: tiny random pipelines of diffusers, and what they paint.
+
+    pip install torch==2.9.1 diffusers==0.39.0 transformers==4.57.6
+    python tests/goldens/make_diffusion.py [NAME...]
+
+Weights are rounded to f16 and stored as such; everything is computed in f32.
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+from diffusers import AutoencoderKL, AutoencoderTiny, FluxTransformer2DModel, UNet2DConditionModel
+from PIL import Image
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5Config, T5EncoderModel, T5TokenizerFast
+from transformers.models.clip.tokenization_clip import bytes_to_unicode
+
+OUT = pathlib.Path(__file__).parent / "diffusion"
+SD = dict(num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+PROMPT = "a cat and a dog"
+
+
+def clip_tokenizer(folder, pad=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = list(bytes_to_unicode().values())
+    merges = ["c a", "ca t</w>", "d o", "do g</w>"]
+    words = letters + [letter + "</w>" for letter in letters] + ["ca", "cat</w>", "do", "dog</w>", "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}, ensure_ascii=False))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    return CLIPTokenizer(folder / "vocab.json", folder / "merges.txt", pad_token=pad or "<|endoftext|>", model_max_length=77)
+
+
+def t5_tokenizer(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = [(letter, -3.0) for letter in "abcdefghijklmnopqrstuvwxyz"]
+    words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0), *letters, ("\u2581cat", -4.0), ("\u2581dog", -4.1)]
+    tokenizer = Tokenizer(models.Unigram(words, unk_id=2))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return T5TokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), extra_ids=0, model_max_length=512)
+
+
+def rounded(model, scale=1.0):
+    """Weights of a size that matters, exact in f16."""
+    for name, parameter in model.named_parameters():
+        if "norm" in name and parameter.dim() == 1:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+        parameter.data = (parameter.data * (scale if parameter.dim() > 1 else 1.0)).half().float()
+    return model.eval()
+
+
+def clip(seed, projection=False, act="quick_gelu", eos=517, hidden=16):
+    torch.manual_seed(seed)
+    config = CLIPTextConfig(
+        vocab_size=518, hidden_size=hidden, intermediate_size=24, num_hidden_layers=3, num_attention_heads=4, max_position_embeddings=77,
+        hidden_act=act, projection_dim=12, bos_token_id=516, eos_token_id=eos,
+    )
+    return rounded((CLIPTextModelWithProjection if projection else CLIPTextModel)(config), 3.0)
+
+
+def unet(cross=16, **options):
+    torch.manual_seed(1)
+    base = dict(
+        sample_size=16, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(4, 8), norm_num_groups=2, cross_attention_dim=cross,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), attention_head_dim=2,
+    )
+    return rounded(UNet2DConditionModel(**{**base, **options}), 1.5)
+
+
+def vae(channels=4, **options):
+    torch.manual_seed(2)
+    base = dict(
+        block_out_channels=(4, 4, 8, 8), down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=channels, norm_num_groups=2, layers_per_block=1, sample_size=64,
+    )
+    return rounded(AutoencoderKL(**{**base, **options}), 1.5)
+
+
+def tiny_vae():
+    torch.manual_seed(8)
+    return rounded(AutoencoderTiny(
+        encoder_block_out_channels=(6, 6, 6, 6), decoder_block_out_channels=(6, 6, 6, 6), num_encoder_blocks=(1, 1, 1, 1), num_decoder_blocks=(1, 1, 1, 1),
+    ), 1.5)
+
+
+def sd1(folder, **options):
+    return diffusers.StableDiffusionPipeline(
+        unet=options.get("unet") or unet(), vae=vae(scaling_factor=0.18215), text_encoder=clip(3, eos=2), tokenizer=clip_tokenizer(folder / "tokenizer"),
+        scheduler=options.get("scheduler") or diffusers.PNDMScheduler(**SD, skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )
+
+
+def inpaint(folder):
+    return sd1(folder, unet=unet(in_channels=9), scheduler=diffusers.DDIMScheduler(**SD, steps_offset=1, clip_sample=False, set_alpha_to_one=False))
+
+
+def sd2(folder):
+    # Other heads at each resolution, linear projections, velocities.
+    made = unet(attention_head_dim=(2, 4), use_linear_projection=True, down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2)
+    scheduler = diffusers.DDIMScheduler(**SD, steps_offset=1, clip_sample=False, set_alpha_to_one=False, prediction_type="v_prediction")
+    return sd1(folder, unet=made, scheduler=scheduler)
+
+
+def lcm(folder):
+    return sd1(folder, unet=unet(time_cond_proj_dim=10), scheduler=diffusers.LCMScheduler(**SD))
+
+
+def sdxl(folder):
+    made = unet(
+        28, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=(2, 4), use_linear_projection=True,
+        transformer_layers_per_block=(1, 2), addition_embed_type="text_time", addition_time_embed_dim=4, projection_class_embeddings_input_dim=6 * 4 + 12,
+    )
+    return diffusers.StableDiffusionXLPipeline(
+        vae=vae(scaling_factor=0.13025, force_upcast=True), text_encoder=clip(3, eos=2), text_encoder_2=clip(4, True, "gelu", hidden=12),
+        tokenizer=clip_tokenizer(folder / "tokenizer"), tokenizer_2=clip_tokenizer(folder / "tokenizer_2", "!"), unet=made,
+        scheduler=diffusers.EulerDiscreteScheduler(**SD, steps_offset=1, timestep_spacing="leading"), add_watermarker=False,
+    )
+
+
+def flux(folder, guidance=False, scheduler=None):
+    torch.manual_seed(5)
+    transformer = rounded(FluxTransformer2DModel(
+        in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=8, num_attention_heads=2, joint_attention_dim=12,
+        pooled_projection_dim=16, guidance_embeds=guidance, axes_dims_rope=(2, 2, 4),
+    ), 1.5)
+    torch.manual_seed(6)
+    t5 = rounded(T5EncoderModel(T5Config(vocab_size=64, d_model=12, d_kv=4, d_ff=17, num_layers=2, num_heads=3, feed_forward_proj="gated-gelu")))
+    return diffusers.FluxPipeline(
+        scheduler=scheduler or diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0), transformer=transformer, text_encoder=clip(3, eos=2), text_encoder_2=t5,
+        vae=vae(4, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
+        tokenizer=clip_tokenizer(folder / "tokenizer"), tokenizer_2=t5_tokenizer(folder / "tokenizer_2"),
+    )
+
+
+def flux_dev(folder):
+    return flux(folder, True, diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True))
+
+
+SIZE = dict(height=64, width=64)
+SMALL = [
+    dict(num_inference_steps=4, **SIZE),
+    dict(num_inference_steps=2, height=72, width=40, seed=5, guidance_scale=1.0),
+    dict(num_inference_steps=3, **SIZE, negative_prompt="a dog", guidance_scale=3.0, guidance_rescale=0.7, clip_skip=1),
+    dict(num_inference_steps=2, **SIZE, num_images_per_prompt=2),
+]
+SCHEDULERS = [
+    dict(num_inference_steps=3, **SIZE, scheduler=kind)
+    for kind in ("EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler", "HeunDiscreteScheduler", "UniPCMultistepScheduler")
+]
+IMAGE = [dict(num_inference_steps=5, strength=0.8, image=True), dict(num_inference_steps=4, strength=0.5, image=True, seed=3, scheduler="EulerDiscreteScheduler")]
+PIPELINES = {
+    "sd1": (sd1, [*SMALL, *SCHEDULERS, dict(num_inference_steps=2, eta=1.0, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=1, height=128, width=128, vae_tiling=True), *IMAGE, dict(num_inference_steps=3, image=True, mask_image=True, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=4, strength=0.6, image=True, mask_image=True, scheduler="EulerDiscreteScheduler", **SIZE)]),
+    "sd2": (sd2, [*SMALL[:2], dict(num_inference_steps=3, height=40, width=104)]),
+    "inpaint": (inpaint, [dict(num_inference_steps=3, image=True, mask_image=True, **SIZE), dict(num_inference_steps=4, strength=0.6, image=True, mask_image=True, **SIZE)]),
+    "lcm": (lcm, [dict(num_inference_steps=4, guidance_scale=8.0, **SIZE), dict(num_inference_steps=1, **SIZE)]),
+    "sdxl": (sdxl, [*SMALL, dict(num_inference_steps=2, prompt_2="a dog", **SIZE), dict(num_inference_steps=2, negative_prompt="", **SIZE), *IMAGE[:1]]),
+    "flux-schnell": (flux, [
+        dict(num_inference_steps=4, guidance_scale=0.0, max_sequence_length=32, **SIZE), dict(num_inference_steps=2, max_sequence_length=16, height=96, width=48, seed=9),
+        dict(num_inference_steps=1, max_sequence_length=32, num_images_per_prompt=2, **SIZE), dict(num_inference_steps=2, max_sequence_length=32, height=70, width=72),
+    ]),
+    "flux-dev": (flux_dev, [dict(num_inference_steps=3, max_sequence_length=32, **SIZE), dict(num_inference_steps=2, guidance_scale=1.5, max_sequence_length=32, prompt_2="dog", **SIZE)]),
+}
+
+
+def numbers(tensor):
+    return [float(f"{float(x):.6g}") for x in torch.as_tensor(tensor).flatten()]
+
+
+def picture():
+    return Image.fromarray(((np.arange(64 * 64 * 3) * 7) % 251).reshape(64, 64, 3).astype("uint8"))
+
+
+def mask():
+    rows = np.arange(64)
+    light = (rows[:, None] >= 24) & (rows[None, :] < 40)
+    return Image.fromarray(np.repeat((light * 255)[:, :, None], 3, 2).astype("uint8"))
+
+
+def paint(pipe, options):
+    options = dict(options)
+    generator = torch.Generator().manual_seed(options.pop("seed", 0))
+    kind, tiling = options.pop("scheduler", None), options.pop("vae_tiling", False)
+    scheduler = pipe.scheduler
+    used = pipe
+    if options.pop("image", None):
+        class_ = diffusers.StableDiffusionXLImg2ImgPipeline if hasattr(pipe, "text_encoder_2") else diffusers.StableDiffusionImg2ImgPipeline
+        extra = {} if hasattr(pipe, "text_encoder_2") else dict(requires_safety_checker=False)
+        used = class_(**pipe.components, **extra)
+        options["image"] = picture()
+        if options.pop("mask_image", None):
+            options["mask_image"] = mask()
+            used = diffusers.StableDiffusionInpaintPipeline(**pipe.components, **extra)
+    if kind:
+        used.scheduler = getattr(diffusers, kind).from_config(scheduler.config)
+    used.set_progress_bar_config(disable=True)
+    if tiling:
+        used.vae.enable_tiling()
+    seen = []
+
+    def see(_, step, timestep, kwargs):
+        seen.append(kwargs["latents"])
+        return kwargs
+
+    images = used(PROMPT, generator=generator, output_type="np", callback_on_step_end=see, **options).images
+    used.vae.disable_tiling()
+    pipe.scheduler = scheduler
+    latents = seen[-1]
+    pixels = (np.asarray(images) * 255).round().astype("uint8")
+    return {"latents": numbers(latents), "shape": list(pixels.shape), "pixels": pixels.flatten()[::17].tolist(), "steps": len(seen)}
+
+
+def parts(pipe):
+    """What each part makes of numbers that every language has."""
+    found = {}
+
+    def wave(*shape):
+        return torch.sin(torch.arange(int(np.prod(shape)), dtype=torch.float32) * 0.37).reshape(shape)
+
+    with torch.no_grad():
+        moments = pipe.vae.encode(wave(1, 3, 64, 48)).latent_dist.parameters
+        found["moments"] = numbers(moments)
+        found["decoded"] = numbers(pipe.vae.decode(wave(1, 4, 8, 6)).sample.flatten()[::17])
+        ids = pipe.tokenizer(PROMPT, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+        made = pipe.text_encoder(ids, output_hidden_states=True)
+        found["ids"] = ids[0].tolist()
+        found["last"] = numbers(made.last_hidden_state.flatten()[::3])
+        found["pooled"] = numbers(made.pooler_output)
+        found["second"] = numbers(made.hidden_states[-2].flatten()[::3])
+        if getattr(pipe, "text_encoder_2", None) is not None and hasattr(pipe.text_encoder_2, "text_projection"):
+            ids = pipe.tokenizer_2(PROMPT, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+            found["ids_2"] = ids[0].tolist()
+            found["projected"] = numbers(pipe.text_encoder_2(ids).text_embeds)
+    return found
+
+
+def tiny(folder):
+    model = tiny_vae()
+    model.half().save_pretrained(folder)
+    model.float()
+    wave = torch.sin(torch.arange(3 * 32 * 24, dtype=torch.float32) * 0.37).reshape(1, 3, 32, 24)
+    with torch.no_grad():
+        encoded = model.encode(wave).latents
+        decoded = model.decode(torch.sin(torch.arange(48, dtype=torch.float32) * 0.37).reshape(1, 4, 4, 3) * 4).sample
+    (folder / "expected.json").write_text(json.dumps({"encoded": numbers(encoded), "decoded": numbers(decoded)}) + "\n")
+
+
+def main():
+    torch.set_num_threads(1)
+    wanted = sys.argv[1:] or [*PIPELINES, "tiny-vae"]
+    for name in wanted:
+        folder = OUT / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        if name == "tiny-vae":
+            tiny(folder)
+            continue
+        make, cases = PIPELINES[name]
+        pipe = make(folder)
+        expected = {"prompt": PROMPT, "diffusers": diffusers.__version__, "transformers": transformers.__version__, "parts": parts(pipe), "cases": []}
+        for options in cases:
+            expected["cases"].append({"options": options, **paint(pipe, options)})
+        for part in pipe.components.values():
+            if isinstance(part, torch.nn.Module):
+                part.half()
+        pipe.save_pretrained(folder, safe_serialization=True)
+        for extra in ["README.md"]:
+            (folder / extra).unlink(missing_ok=True)
+        (folder / "expected.json").write_text(json.dumps(expected, separators=(",", ":")) + "\n")
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        print(name, size // 1000, "kB")
+
+
+if __name__ == "__main__":
+    main()
