@@ -113,13 +113,15 @@ fn scheduler_run(case: &Value, golden: &Value) -> Result<(), String> {
     }
     let mut generator = Generator::seed(0);
     let mut sample = (x * f64::from(run.init_noise_sigma())).unwrap();
+    // Where the first latents are thousands, rounding them to f32 shows in what is left at the end.
+    let tolerance = (init * 1.2e-7).max(2e-4);
     for (number, expected) in golden["steps"].as_array().unwrap().iter().enumerate() {
         let read = run.scale_input(&sample).unwrap();
         let output = ((read * 0.5).unwrap() + 0.1).unwrap();
         let shape = sample.shape().clone();
         let mut noise = || generator.randn_tensor(shape.clone(), DType::F32, &Device::Cpu);
         sample = run.step(&output, &sample, &mut noise).map_err(|error| error.to_string())?;
-        close(&kept(&sample), &numbers(expected), 2e-4, &format!("step {number}"))?;
+        close(&kept(&sample), &numbers(expected), tolerance, &format!("step {number}"))?;
     }
     // As many random numbers were drawn.
     let next = golden["next"].as_f64().unwrap() as f32;

@@ -28,11 +28,6 @@ impl Index {
         library.is_some_and(Value::is_string)
     }
 
-    /// The class of a part.
-    pub(super) fn class_of(&self, part: &str) -> Option<&str> {
-        self.fields.get(part)?.get(1)?.as_str()
-    }
-
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
         self.fields.get(name)?.as_bool()
     }

@@ -85,7 +85,8 @@ impl Stable {
             (true, None) if is_xl && self.zeros_for_empty => Some(positive.zeros()?),
             (true, text) => {
                 let text = text.as_deref().unwrap_or("");
-                Some(self.condition([text, text], options.clip_skip)?)
+                // Which layers are skipped is about the text alone, as in diffusers.
+                Some(self.condition([text, text], None)?)
             }
         };
         let guidance_features = match embeds_guidance {
@@ -142,12 +143,13 @@ impl Stable {
     /// How many tokens of a text are not read.
     pub(super) fn cut_tokens(&self, prompt: &str, options: &PaintOptions) -> Result<usize> {
         let second = options.prompt_2.as_deref().unwrap_or(prompt);
-        let encoders = [(&self.first, prompt), (&self.second, second)];
-        let cut = |(encoder, text): (&Option<ClipPrompt>, &str)| match encoder {
-            Some(encoder) => Ok(encoder.ids(text)?.cut),
-            None => Ok(0),
-        };
-        Ok(cut(encoders[0])?.max(cut(encoders[1])?))
+        let mut cut = 0;
+        for (encoder, text) in [(&self.first, prompt), (&self.second, second)] {
+            if let Some(encoder) = encoder {
+                cut = cut.max(encoder.ids(text)?.cut);
+            }
+        }
+        Ok(cut)
     }
 
     /// Height and width in pixels.

@@ -265,6 +265,9 @@ def main():
             continue
         make, cases = PIPELINES[name]
         pipe = make(folder)
+        # As from a folder, where every option stands: `from_config` takes all of them over.
+        pipe.scheduler.save_pretrained(folder / "scheduler")
+        pipe.scheduler = type(pipe.scheduler).from_pretrained(folder / "scheduler")
         expected = {"prompt": PROMPT, "diffusers": diffusers.__version__, "transformers": transformers.__version__, "parts": parts(pipe), "cases": []}
         for options in cases:
             expected["cases"].append({"options": options, **paint(pipe, options)})

@@ -57,7 +57,8 @@ fn doubled(numbers: &[f32], start: usize, end: usize) -> Vec<f32> {
 
 /// The direction away from the picture that the model has found, at so much noise.
 fn derivative(step: &Step<'_>, picture: &Tensor, sigma: f64) -> Result<Tensor> {
-    sum(&[(1.0 / sigma, step.sample), (-1.0 / sigma, picture)])
+    // Divided last: at much noise the difference of the two is all there is.
+    Ok(((step.sample - picture)? / sigma)?)
 }
 
 #[derive(Debug)]

@@ -321,11 +321,8 @@ impl Falling {
         let (mut timesteps, mut sigmas) = (steps, spaced);
         if grid != Grid::OneMore && fields.interpolation_type == "log_linear" {
             let ends = [&table[table.len() - 1], &table[0]].map(|sigma| sigma.ln());
-            sigmas = tables::linspace(ends[0], ends[1], count + 1)
-                .into_iter()
-                .map(f64::exp)
-                .take(count)
-                .collect();
+            sigmas =
+                tables::linspace(ends[0], ends[1], count + 1).into_iter().map(f64::exp).collect();
         }
         if let Some(fall) = Fall::of(fields) {
             let ends = match grid {
