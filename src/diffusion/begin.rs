@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Tensor};
 
-use crate::diffusion::painter::{Work, pixels};
 use crate::diffusion::schedulers::{Run, Steps};
+use crate::diffusion::work::{Work, pixels};
 use crate::error::{Error, Result};
 use crate::media::Image;
 use crate::models::diffusion::Vae;

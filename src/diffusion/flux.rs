@@ -5,10 +5,9 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::diffusion::options::PaintOptions;
-use crate::diffusion::painter::Work;
 use crate::diffusion::prompt::{ClipPrompt, T5Prompt};
 use crate::diffusion::schedulers::Steps;
-use crate::diffusion::stable::MOST_PIXELS;
+use crate::diffusion::work::{MOST_PIXELS, Work};
 use crate::error::{Error, Result};
 use crate::models::Model;
 use crate::models::diffusion::{FluxInput, FluxTransformer, open_flux};

@@ -13,6 +13,7 @@ mod painter;
 mod png;
 mod prompt;
 mod stable;
+mod work;
 
 pub use options::{PaintOptions, StepCall, StepReport};
 pub use painter::{Painted, Painter};

@@ -4,14 +4,14 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::diffusion::flux::Flux;
 use crate::diffusion::index::Index;
-use crate::diffusion::options::{PaintOptions, StepReport};
-use crate::diffusion::schedulers::{Run, Scheduler};
+use crate::diffusion::options::PaintOptions;
+use crate::diffusion::schedulers::Scheduler;
 use crate::diffusion::stable::Stable;
+use crate::diffusion::work::Work;
 use crate::error::{Error, Result};
 use crate::media::Image;
 use crate::models::diffusion::Vae;
 use crate::options::LoadOptions;
-use crate::random::Generator;
 use crate::source::{ModelFiles, ModelSource};
 
 /// A model that paints, with all of its parts: no call changes it.
@@ -51,15 +51,6 @@ pub struct Painted {
     pub latents: Tensor,
     /// Tokens of the text that were cut, because the encoder has no room for them.
     pub cut_tokens: usize,
-}
-
-/// What painting a text needs.
-pub(super) struct Work<'a> {
-    pub(super) prompt: &'a str,
-    pub(super) options: &'a PaintOptions,
-    pub(super) scheduler: &'a Scheduler,
-    pub(super) vae: &'a Vae,
-    pub(super) device: &'a Device,
 }
 
 impl Painter {
@@ -183,61 +174,4 @@ fn image(picture: &Tensor) -> Result<Image> {
     }
     let byte = |pixel: &f32| ((pixel / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
     Image::new(width, height, pixels.iter().map(byte).collect())
-}
-
-/// A picture as a model reads it, `(3, height, width)` of -1 to 1.
-pub(super) fn pixels(image: &Image, device: &Device) -> Result<Tensor> {
-    let numbers: Vec<f32> =
-        image.rgb.iter().map(|&byte| 2.0 * (f32::from(byte) / 255.0) - 1.0).collect();
-    let picture = Tensor::from_vec(numbers, (image.height, image.width, 3), device)?;
-    Ok(picture.permute((2, 0, 1))?.contiguous()?)
-}
-
-impl Work<'_> {
-    /// How many pictures.
-    pub(super) fn count(&self) -> Result<usize> {
-        match self.options.num_images_per_prompt.unwrap_or(1) {
-            count @ 1..=1024 => Ok(count),
-            count => Err(Error::option("num_images_per_prompt", format!("{count} pictures"))),
-        }
-    }
-
-    /// The random numbers of the picture.
-    pub(super) fn generator(&self) -> Generator {
-        Generator::seed(self.options.seed.unwrap_or(0))
-    }
-
-    /// One step after the other from the latents on; `find` is what the model finds in scaled latents, and
-    /// `after` what is done to those of the next step.
-    pub(super) fn steps(
-        &self,
-        mut run: Run,
-        mut latents: Tensor,
-        generator: &mut Generator,
-        find: impl Fn(&Tensor, f32) -> Result<Tensor>,
-        after: impl Fn(&Run, Tensor) -> Result<Tensor>,
-    ) -> Result<Tensor> {
-        let first = run.position();
-        let steps = run.timesteps().len();
-        for step in first..steps {
-            let timestep = run.timesteps()[step];
-            let found = find(&run.scale_input(&latents)?, timestep)?;
-            let shape = latents.shape().clone();
-            let mut noise = || generator.randn_tensor(shape.clone(), DType::F32, self.device);
-            let next = run.step(&found, &latents, &mut noise)?;
-            latents = after(&run, next)?;
-            if let Some(call) = &self.options.callback_on_step_end {
-                let report = StepReport {
-                    step: step - first,
-                    steps: steps - first,
-                    timestep,
-                    latents: &latents,
-                };
-                if call.call(&report).is_break() {
-                    return Err(Error::Interrupted);
-                }
-            }
-        }
-        Ok(latents)
-    }
 }

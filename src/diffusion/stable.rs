@@ -7,9 +7,9 @@ use candle_core::{Device, Tensor};
 use crate::diffusion::begin::{Begin, Shape};
 use crate::diffusion::index::Index;
 use crate::diffusion::options::PaintOptions;
-use crate::diffusion::painter::Work;
 use crate::diffusion::prompt::ClipPrompt;
 use crate::diffusion::schedulers::Run;
+use crate::diffusion::work::{MOST_PIXELS, Work};
 use crate::error::{Error, Result};
 use crate::models::Model;
 use crate::models::diffusion::{UNet, UNetInput, open_unet};
@@ -207,9 +207,6 @@ impl Stable {
         Ok(Condition { text, pooled: Some(pooled), cut })
     }
 }
-
-/// The most pixels of a side.
-pub(super) const MOST_PIXELS: usize = 1 << 14;
 
 /// Away from what the model finds without the text. <https://arxiv.org/abs/2207.12598>
 fn guided(wanted: &Tensor, other: &Tensor, guidance: f64, rescale: f64) -> Result<Tensor> {

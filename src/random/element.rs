@@ -11,7 +11,8 @@ pub trait Element: sealed::Sealed {}
 impl<T: sealed::Sealed> Element for T {}
 
 pub(super) mod sealed {
-    use super::{BLOCK, Engine};
+    use crate::random::engine::Engine;
+    use crate::random::normal::BLOCK;
 
     #[expect(unnameable_types, reason = "the trait is sealed")]
     pub trait Sealed: Copy {

@@ -8,8 +8,9 @@ use crate::diffusion::schedulers::Steps;
 use crate::diffusion::schedulers::config::{
     Fields, FinalSigmas, PredictionType, SchedulerKind, TimestepSpacing,
 };
-use crate::diffusion::schedulers::run::{
-    Clip, Falling, Method, Noise, Plan, Scaling, Step, alpha_and_sigma, sum,
+use crate::diffusion::schedulers::falling::Falling;
+use crate::diffusion::schedulers::method::{
+    Clip, Method, Noise, Plan, Scaling, Step, alpha_and_sigma, sum,
 };
 use crate::diffusion::schedulers::tables::{Grid, linspace};
 use crate::error::{Error, Result};

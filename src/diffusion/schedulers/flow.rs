@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use crate::diffusion::schedulers::Steps;
 use crate::diffusion::schedulers::config::Fields;
-use crate::diffusion::schedulers::run::{Method, Noise, Plan, Scaling, Step, sum};
+use crate::diffusion::schedulers::method::{Method, Noise, Plan, Scaling, Step, sum};
 use crate::diffusion::schedulers::tables::{Fall, linspace};
 use crate::error::{Error, Result};
 

@@ -14,7 +14,9 @@
 
 mod config;
 mod dpm;
+mod falling;
 mod flow;
+mod method;
 mod of_alphas;
 mod of_sigmas;
 mod pndm;
@@ -28,7 +30,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use config::{BetaSchedule, FinalSigmas, PredictionType, SchedulerKind, TimestepSpacing};
-pub use run::{Noise, Run};
+pub use method::Noise;
+pub use run::Run;
 
 use crate::error::{Error, Result};
 use crate::source::{ModelFiles, json};

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use crate::diffusion::schedulers::Steps;
 use crate::diffusion::schedulers::config::{Fields, PredictionType, SchedulerKind};
-use crate::diffusion::schedulers::run::{Clip, Method, Noise, Plan, Scaling, Step, sum};
+use crate::diffusion::schedulers::method::{Clip, Method, Noise, Plan, Scaling, Step, sum};
 use crate::diffusion::schedulers::tables::{Grid, timesteps};
 use crate::error::{Error, Result};
 

@@ -6,8 +6,9 @@ use candle_core::Tensor;
 
 use crate::diffusion::schedulers::Steps;
 use crate::diffusion::schedulers::config::{Fields, PredictionType, SchedulerKind};
-use crate::diffusion::schedulers::run::{
-    Clip, Falling, Method, Noise, Plan, Scaling, Step, picture_of, sum,
+use crate::diffusion::schedulers::falling::Falling;
+use crate::diffusion::schedulers::method::{
+    Clip, Method, Noise, Plan, Scaling, Step, picture_of, sum,
 };
 use crate::diffusion::schedulers::tables::Grid;
 use crate::error::Result;
@@ -21,7 +22,7 @@ pub(super) fn plan(kind: SchedulerKind, fields: &Fields, alphas: &[f32], steps: 
         fields.use_beta_sigmas = None;
     }
     if kind != SchedulerKind::Euler {
-        fields.final_sigmas_type = super::config::FinalSigmas::Zero;
+        fields.final_sigmas_type = crate::diffusion::schedulers::config::FinalSigmas::Zero;
         fields.interpolation_type = "linear".to_owned();
         fields.sigma_min = None;
         fields.sigma_max = None;

@@ -6,8 +6,9 @@ use candle_core::Tensor;
 
 use crate::diffusion::schedulers::Steps;
 use crate::diffusion::schedulers::config::{Fields, PredictionType};
-use crate::diffusion::schedulers::run::{
-    Clip, Falling, Method, Noise, Plan, Scaling, Step, alpha_and_sigma, sum,
+use crate::diffusion::schedulers::falling::Falling;
+use crate::diffusion::schedulers::method::{
+    Clip, Method, Noise, Plan, Scaling, Step, alpha_and_sigma, sum,
 };
 use crate::diffusion::schedulers::tables::Grid;
 use crate::error::{Error, Result};
