@@ -2,10 +2,10 @@
 
 #[cfg(feature = "audio")]
 pub mod bark;
-#[cfg(feature = "audio")]
-pub mod codecs;
 #[cfg(feature = "image")]
 pub mod clip_text;
+#[cfg(feature = "audio")]
+pub mod codecs;
 pub mod decoder;
 #[cfg(feature = "image")]
 pub mod diffusion;
