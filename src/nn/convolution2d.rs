@@ -73,7 +73,9 @@ impl Convolution2d {
         let bias = match bias {
             Bias::Absent => None,
             Bias::IfStored if !weights.contains(&name) => None,
-            Bias::IfStored | Bias::Present => Some(weights.tensor(&name, &[outputs])?),
+            Bias::IfStored | Bias::Present | Bias::PresentButForKeys => {
+                Some(weights.tensor(&name, &[outputs])?)
+            }
         };
         let kind = if weight.device().is_cpu() {
             let rows =
