@@ -11,6 +11,7 @@
 //! | make music, speak with Bark, use codecs | `music` (feature `audio`) |
 //! | look at pictures | `vision` (feature `image`) |
 //! | paint pictures | `images` (feature `image`) |
+//! | speak texts | `speech` (feature `audio`) |
 //! | ask a service | [remote] |
 //! | take the minutes of a meeting | [minutes] |
 //! | work without a network | [offline] |
@@ -74,6 +75,7 @@ pages! {
 pages! {
     audio = "docs/audio.md",
     music = "docs/music.md",
+    speech = "docs/speech.md",
 }
 
 #[cfg(feature = "image")]

@@ -49,6 +49,8 @@ mod text_generation;
 mod text_ranking;
 #[cfg(feature = "image")]
 mod text_to_image;
+#[cfg(feature = "audio")]
+mod text_to_speech;
 mod text_to_text;
 mod token_classification;
 mod tokenize;
@@ -101,6 +103,10 @@ pub use text_generation::{
 pub use text_ranking::{Ranked, TextRankingOptions, TextRankingPipeline};
 #[cfg(feature = "image")]
 pub use text_to_image::{PaintedImages, TextToImageOptions, TextToImagePipeline};
+#[cfg(feature = "audio")]
+pub use text_to_speech::{
+    SpeechReader, SpeechStream, SpokenPart, SpokenText, TextToSpeechOptions, TextToSpeechPipeline,
+};
 pub use text_to_text::{
     SummarizationPipeline, Text2TextGenerationPipeline, TextToTextOptions, TranslationPipeline,
     WrittenText,

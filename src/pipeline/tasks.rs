@@ -23,7 +23,7 @@ use crate::pipeline::{
 use crate::pipeline::{
     AudioClassificationOptions, AudioClassificationPipeline, AudioInput,
     AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline,
-    ZeroShotAudioClassificationOptions, ZeroShotAudioClassificationPipeline,
+    SpokenText, TextToSpeechOptions, TextToSpeechPipeline, ZeroShotAudioClassificationOptions, ZeroShotAudioClassificationPipeline,
 };
 #[cfg(feature = "image")]
 use crate::pipeline::{
@@ -279,6 +279,9 @@ tasks! {
     /// Paints texts. Needs the feature `image`.
     TextToImage, "text-to-image", aliases [] feature "image",
         text_to_image: TextToImagePipeline(String, TextToImageOptions) -> PaintedImages;
+    /// Speaks texts. Needs the feature `audio`.
+    TextToSpeech, "text-to-speech", aliases ["text-to-audio"] feature "audio",
+        text_to_speech: TextToSpeechPipeline(String, TextToSpeechOptions) -> SpokenText;
     /// Finds the named entities of texts.
     TokenClassification, "token-classification", aliases ["ner"],
         token_classification: TokenClassificationPipeline(TextOrWords, TokenClassificationOptions) -> Vec<Entity>;

@@ -5,7 +5,7 @@
 mod options;
 mod output;
 mod prepare;
-mod sentences;
+pub(super) mod sentences;
 mod stream;
 mod tasks;
 mod work;

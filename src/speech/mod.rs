@@ -1,4 +1,5 @@
-//! Speech to text with models of one's own choice: what the pipeline `automatic-speech-recognition` is built on.
+//! Speech to text with models of one's own choice: what the pipeline `automatic-speech-recognition` is built on. And
+//! what voices read.
 
 pub mod activity;
 pub mod ctc;
@@ -6,10 +7,12 @@ mod error_rate;
 pub mod normalizer;
 pub mod speakers;
 pub mod transcript;
+mod vits_tokenizer;
 pub mod whisper;
 mod whisper_tokenizer;
 
 pub use error_rate::{ErrorRate, character_error_rate, word_error_rate};
+pub use vits_tokenizer::{SpokenIds, VitsTokenizer};
 pub use whisper_tokenizer::{
     AsrMerge, AsrOutput, LANGUAGES, Stride, TimestampLevel, WhisperTask, WhisperTokenizer,
     language_code, language_name,

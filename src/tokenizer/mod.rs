@@ -22,6 +22,8 @@ pub mod chat;
 mod backend;
 mod batch;
 mod bounded;
+#[cfg(feature = "audio")]
+mod characters;
 mod charsmap;
 mod class;
 mod config;
@@ -53,6 +55,8 @@ mod unconverted;
 mod unicode;
 
 pub use batch::{BatchEncoding, BatchOptions, Padding};
+#[cfg(feature = "audio")]
+pub use characters::CharacterTokenizer;
 pub use conversation::EncodedChat;
 pub use decode::DecodeStream;
 #[cfg(feature = "audio")]

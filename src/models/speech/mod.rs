@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod ctc;
+pub mod synthesis;
 
 pub(crate) mod families;
 
@@ -19,4 +20,8 @@ pub use config::SpeechSeq2SeqConfig;
 pub use encoder::ConvolutionalEncoder;
 pub(crate) use family::Family;
 pub use seq2seq::WhisperForConditionalGeneration;
+pub use synthesis::{
+    Speech, SpeechRequest, SpeechT5ForTextToSpeech, SpeechT5HifiGan, TextToWaveform, VitsModel,
+    VitsStages,
+};
 pub use traits::{AudioClassifier, AudioTextModel, Ctc, LogitScales, SpeechSeq2Seq};

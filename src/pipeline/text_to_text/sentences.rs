@@ -48,7 +48,7 @@ pub(super) fn parts(text: &str, fits: impl Fn(&str) -> Result<bool>) -> Result<V
 
 /// The sentences of a text, without the spaces between them: up to a mark that ends one, the quotes and
 /// brackets behind it, and a space; in scripts without spaces up to the mark.
-pub(super) fn sentences(text: &str) -> Vec<&str> {
+pub(in crate::pipeline) fn sentences(text: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
     let mut start = 0;
     let mut rest = text.char_indices().peekable();

@@ -1,0 +1,202 @@
+//! HiFi-GAN: from frames of a spectrogram to samples. <https://arxiv.org/abs/2010.05646>
+
+use candle_core::{D, Tensor};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::models::raw_config::RawConfig;
+use crate::models::speech::synthesis::lists::{nested_sizes, sizes};
+use crate::nn::activation::leaky_relu;
+use crate::nn::convolution::{Convolution, ConvolutionConfig};
+use crate::nn::transposed::{TransposedConfig, TransposedConvolution};
+use crate::nn::weight_norm;
+use crate::weights::{Bias, Weights};
+
+/// The sizes of a HiFi-GAN.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct HifiGanConfig {
+    /// Channels of a frame that goes in.
+    pub(super) in_channels: usize,
+    /// Channels after the first convolution; halved by each upsampling.
+    pub(super) channels: usize,
+    /// Of each upsampling: how many frames become of one, and the kernel.
+    pub(super) upsamples: Vec<(usize, usize)>,
+    /// The kernels of the residual blocks behind each upsampling, and the dilations in each block.
+    pub(super) blocks: Vec<(usize, Vec<usize>)>,
+    /// Of leaky ReLUs, but for the last.
+    pub(super) slope: f64,
+    /// Whether the last convolution has a bias.
+    pub(super) last_bias: bool,
+    /// The width of a speaker's embedding that is added after the first convolution; 0 without.
+    pub(super) speaker: usize,
+}
+
+impl HifiGanConfig {
+    /// Reads the fields that VITS and SpeechT5's vocoder have in common, with the defaults given for upsamplings.
+    pub(super) fn read(
+        raw: &RawConfig,
+        in_channels: usize,
+        [rates, kernels]: [&[usize]; 2],
+    ) -> Result<Self> {
+        let rates = sizes(raw, "upsample_rates", rates)?;
+        let kernels = sizes(raw, "upsample_kernel_sizes", kernels)?;
+        let block_kernels = sizes(raw, "resblock_kernel_sizes", &[3, 7, 11])?;
+        let dilations = nested_sizes(raw, "resblock_dilation_sizes", &[[1, 3, 5].as_slice(); 3])?;
+        let channels = raw.optional_size("upsample_initial_channel")?.unwrap_or(512);
+        if rates.len() != kernels.len() {
+            return Err(
+                raw.refuse("upsample_kernel_sizes", "as many as `upsample_rates` are wanted")
+            );
+        }
+        if rates.iter().zip(&kernels).any(|(rate, kernel)| rate > kernel) {
+            return Err(raw.refuse("upsample_kernel_sizes", "each should be at least its rate"));
+        }
+        let halvings = u32::try_from(rates.len()).unwrap_or(u32::MAX);
+        if 1_usize.checked_shl(halvings).is_none_or(|least| least > channels) {
+            return Err(raw.refuse("upsample_initial_channel", "each upsampling halves it"));
+        }
+        if rates.iter().try_fold(1_usize, |product, rate| product.checked_mul(*rate)).is_none() {
+            return Err(raw.refuse("upsample_rates", "their product is absurd"));
+        }
+        if block_kernels.len() != dilations.len() {
+            let reason = "as many lists as `resblock_kernel_sizes` has numbers are wanted";
+            return Err(raw.refuse("resblock_dilation_sizes", reason));
+        }
+        Ok(Self {
+            in_channels,
+            channels,
+            upsamples: rates.into_iter().zip(kernels).collect(),
+            blocks: block_kernels.into_iter().zip(dilations).collect(),
+            slope: raw.number("leaky_relu_slope", 0.1)?,
+            last_bias: true,
+            speaker: 0,
+        })
+    }
+
+    /// Samples of a frame.
+    pub(super) fn hop(&self) -> usize {
+        self.upsamples.iter().map(|(rate, _)| rate).product()
+    }
+}
+
+/// A HiFi-GAN with its weights.
+#[derive(Debug)]
+pub(super) struct HifiGan {
+    first: Convolution,
+    speaker: Option<Convolution>,
+    stages: Vec<Stage>,
+    last: Convolution,
+    slope: f32,
+}
+
+/// An upsampling, and the residual blocks whose mean follows.
+#[derive(Debug)]
+struct Stage {
+    upsample: TransposedConvolution,
+    blocks: Vec<ResidualBlock>,
+}
+
+#[derive(Debug)]
+struct ResidualBlock {
+    /// Each a dilated convolution and, but for the small version of the network, a plain one.
+    steps: Vec<Vec<Convolution>>,
+}
+
+impl HifiGan {
+    pub(super) fn load(weights: &Weights, config: &HifiGanConfig) -> Result<Self> {
+        let same = |channels: [usize; 2], kernel: usize, dilation: usize, bias: bool| {
+            ConvolutionConfig::new(channels, kernel, Bias::from(bias))
+                .dilation(dilation)
+                .padding((kernel * dilation - dilation) / 2)
+        };
+        let mut channels = config.channels;
+        let first = same([config.in_channels, channels], 7, 1, true);
+        let speaker = match config.speaker {
+            0 => None,
+            size => Some(Convolution::load(weights, "cond", same([size, channels], 1, 1, true))?),
+        };
+        let mut stages = Vec::new();
+        for (number, &(rate, kernel)) in config.upsamples.iter().enumerate() {
+            let upsample = TransposedConfig::new(
+                [channels, channels / 2],
+                kernel,
+                rate,
+                (kernel - rate) / 2,
+                Bias::Present,
+            );
+            channels /= 2;
+            let upsample = weight_norm::transposed(
+                &weights.scope("upsampler"),
+                &number.to_string(),
+                upsample,
+            )?;
+            let block = |(at, (kernel, dilations)): (usize, &(usize, Vec<usize>))| {
+                let scope = weights.scope("resblocks").scope(number * config.blocks.len() + at);
+                let is_small = !scope.scope("convs2").contains("0");
+                let step = |(at, &dilation): (usize, &usize)| -> Result<Vec<Convolution>> {
+                    let load = |list: &str, dilation: usize| {
+                        let config = same([channels; 2], *kernel, dilation, true);
+                        weight_norm::convolution(&scope.scope(list), &at.to_string(), config)
+                    };
+                    let dilated = load("convs1", dilation)?;
+                    Ok(if is_small { vec![dilated] } else { vec![dilated, load("convs2", 1)?] })
+                };
+                let steps = dilations.iter().enumerate().map(step).collect::<Result<_>>()?;
+                Ok(ResidualBlock { steps })
+            };
+            let blocks = config.blocks.iter().enumerate().map(block).collect::<Result<_>>()?;
+            stages.push(Stage { upsample, blocks });
+        }
+        Ok(Self {
+            first: Convolution::load(weights, "conv_pre", first)?,
+            speaker,
+            stages,
+            last: Convolution::load(
+                weights,
+                "conv_post",
+                same([channels, 1], 7, 1, config.last_bias),
+            )?,
+            slope: config.slope as f32,
+        })
+    }
+
+    /// Frames of a spectrogram, `(frames, in_channels)`, and a speaker's embedding `(1, speaker)`, to samples.
+    pub(super) fn forward(&self, frames: &Tensor, speaker: Option<&Tensor>) -> Result<Vec<f32>> {
+        let mut x = self.first.forward(frames)?;
+        if let (Some(layer), Some(speaker)) = (&self.speaker, speaker) {
+            x = x.broadcast_add(&layer.forward(speaker)?)?;
+        }
+        for Stage { upsample, blocks } in &self.stages {
+            x = upsample.forward(&leaky_relu(&x, self.slope)?)?;
+            let mut sum: Option<Tensor> = None;
+            for block in blocks {
+                let y = block.forward(&x, self.slope)?;
+                sum = Some(match sum {
+                    None => y,
+                    Some(sum) => (sum + y)?,
+                });
+            }
+            let sum = sum.ok_or_else(|| Error::input("an upsampling without residual blocks"))?;
+            x = (sum / blocks.len() as f64)?;
+        }
+        let x = self.last.forward(&leaky_relu(&x, LAST_SLOPE)?)?;
+        Ok(x.tanh()?.squeeze(D::Minus1)?.to_dtype(candle_core::DType::F32)?.to_vec1()?)
+    }
+}
+
+impl ResidualBlock {
+    fn forward(&self, x: &Tensor, slope: f32) -> Result<Tensor> {
+        let mut x = x.clone();
+        for step in &self.steps {
+            let mut y = x.clone();
+            for convolution in step {
+                y = convolution.forward(&leaky_relu(&y, slope)?)?;
+            }
+            x = (x + y)?;
+        }
+        Ok(x)
+    }
+}
+
+/// PyTorch's default, which the reference leaves in place before the last convolution.
+const LAST_SLOPE: f32 = 0.01;

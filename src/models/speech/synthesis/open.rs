@@ -1,0 +1,34 @@
+//! From files to models that speak.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::models::auto::{FromFiles, checked};
+use crate::models::raw_config::RawConfig;
+use crate::models::speech::synthesis::speecht5::SpeechT5ForTextToSpeech;
+use crate::models::speech::synthesis::traits::TextToWaveform;
+use crate::models::speech::synthesis::vits::VitsModel;
+use crate::options::LoadOptions;
+use crate::source::ModelFiles;
+
+/// A model that speaks.
+impl FromFiles for dyn TextToWaveform {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        let raw = RawConfig::read(files)?;
+        match raw.model_type()? {
+            "vits" => Ok(checked(VitsModel::from_files(files, options)?, options)?),
+            "speecht5" => {
+                Ok(checked(SpeechT5ForTextToSpeech::from_files(files, options)?, options)?)
+            }
+            other => Err(Error::unsupported(format!(
+                "{} is of the architecture {other:?}, which is not known as a model that speaks; \
+                 supported are {}",
+                files.origin(),
+                KNOWN.join(", ")
+            ))),
+        }
+    }
+}
+
+/// By `model_type` of config.json.
+const KNOWN: &[&str] = &["speecht5", "vits"];

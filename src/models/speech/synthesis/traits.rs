@@ -1,0 +1,189 @@
+//! The trait of models that speak.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::error::{Error, Result};
+use crate::fields::options;
+use crate::models::speech::synthesis::speecht5::SpeechT5HifiGan;
+use crate::models::traits::{Checkpoint, Model};
+use crate::random::Generator;
+
+/// A model that turns the ids of a text into sound: `AutoModelForTextToWaveform` and
+/// `AutoModelForTextToSpectrogram`, the latter with its vocoder.
+pub trait TextToWaveform: Model {
+    /// Samples per second.
+    fn sampling_rate(&self) -> u32;
+
+    /// Ids are below this.
+    fn vocab(&self) -> usize;
+
+    /// How many speakers there are to choose from by number; 0 where there is only one voice, or voices are given
+    /// in another way.
+    fn speakers(&self) -> usize {
+        0
+    }
+
+    /// Values of the speaker embedding that a request must have; `None` where there is none.
+    fn speaker_embedding_size(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the model writes step by step, so that Python's pipeline gives it `generate_kwargs`.
+    fn generates(&self) -> bool {
+        false
+    }
+
+    /// The same model with a vocoder, where it writes spectrograms: SpeechT5. The weights stay shared.
+    ///
+    /// # Errors
+    ///
+    /// When it makes sound by itself, or the two do not fit.
+    fn with_vocoder(&self, vocoder: Arc<SpeechT5HifiGan>) -> Result<Arc<dyn TextToWaveform>> {
+        drop(vocoder);
+        Err(Error::option("vocoder", "this model makes sound by itself"))
+    }
+
+    /// Speaks the ids of one text. What is random comes from `generator`, in the order of the reference;
+    /// `checkpoint` is called between parts of the work, and its error ends the work.
+    ///
+    /// # Errors
+    ///
+    /// When there are no ids or one is outside the vocabulary, for an option that the model has not or that is out
+    /// of range, and for speech that would be absurdly long.
+    fn speak(
+        &self,
+        ids: &[u32],
+        request: &SpeechRequest,
+        generator: &mut Generator,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Speech>;
+}
+
+options! {
+    /// How something is spoken. What is not given is as the model's config says.
+    #[derive(PartialEq)]
+    SpeechRequest {
+        /// The number of the speaker, from 0 on: VITS with several speakers.
+        speaker_id: usize,
+        /// What the voice is like, as a vector: SpeechT5, 512 numbers. In JSON also a list of one such.
+        #[serde(deserialize_with = "vector")]
+        speaker_embeddings: (Vec<f32>),
+        /// How fast, where 1 is normal: VITS.
+        speaking_rate: f64,
+        /// How much the sound varies: VITS, 0.667 by default.
+        noise_scale: f64,
+        /// How much the lengths of sounds vary: VITS, 0.8 by default.
+        noise_scale_duration: f64,
+        /// How sure the model must be of the end: SpeechT5, 0.5 by default.
+        threshold: f64,
+        /// The least frames for each id: SpeechT5, 0 by default.
+        minlenratio: f64,
+        /// The most frames for each id: SpeechT5, 20 by default.
+        maxlenratio: f64,
+    }
+}
+
+/// A vector, or a list of one vector: `torch.tensor(...).unsqueeze(0)` of Python.
+fn vector<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<f32>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Shapes {
+        Vector(Vec<f32>),
+        Row([Vec<f32>; 1]),
+    }
+    Ok(Option::<Shapes>::deserialize(from)?.map(|shape| match shape {
+        Shapes::Vector(vector) | Shapes::Row([vector]) => vector,
+    }))
+}
+
+/// What was spoken.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Speech {
+    /// The samples, about from -1 to 1.
+    pub samples: Vec<f32>,
+    /// How many samples each id takes, where the model knows.
+    pub durations: Option<Vec<usize>>,
+}
+
+impl SpeechRequest {
+    /// These options, and where one is not given that of `other`.
+    #[must_use]
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            speaker_id: self.speaker_id.or(other.speaker_id),
+            speaker_embeddings: self.speaker_embeddings.or(other.speaker_embeddings),
+            speaking_rate: self.speaking_rate.or(other.speaking_rate),
+            noise_scale: self.noise_scale.or(other.noise_scale),
+            noise_scale_duration: self.noise_scale_duration.or(other.noise_scale_duration),
+            threshold: self.threshold.or(other.threshold),
+            minlenratio: self.minlenratio.or(other.minlenratio),
+            maxlenratio: self.maxlenratio.or(other.maxlenratio),
+        }
+    }
+
+    /// Refuses the options of other models: `known` are the names of those that this one has.
+    pub(super) fn check(&self, known: &[&str]) -> Result<()> {
+        let Self {
+            speaker_id,
+            speaker_embeddings,
+            speaking_rate,
+            noise_scale,
+            noise_scale_duration,
+            threshold,
+            minlenratio,
+            maxlenratio,
+        } = self;
+        let given = [
+            ("speaker_id", speaker_id.is_some()),
+            ("speaker_embeddings", speaker_embeddings.is_some()),
+            ("speaking_rate", speaking_rate.is_some()),
+            ("noise_scale", noise_scale.is_some()),
+            ("noise_scale_duration", noise_scale_duration.is_some()),
+            ("threshold", threshold.is_some()),
+            ("minlenratio", minlenratio.is_some()),
+            ("maxlenratio", maxlenratio.is_some()),
+        ];
+        match given.iter().find(|(name, is_given)| *is_given && !known.contains(name)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let known = match known {
+                    [] => "none".to_owned(),
+                    known => known.join(", "),
+                };
+                Err(Error::option(*name, format!("this voice has no such option; it has {known}")))
+            }
+        }
+    }
+}
+
+/// Refuses what is no id of a text.
+pub(super) fn check_ids(ids: &[u32], vocab: usize) -> Result<()> {
+    if ids.is_empty() {
+        return Err(Error::input(
+            "nothing to speak: the text is empty, or the voice knows none of its characters",
+        ));
+    }
+    match ids.iter().find(|&&id| id as usize >= vocab) {
+        Some(id) => Err(Error::input(format!("id {id} for a vocabulary of {vocab}"))),
+        None => Ok(()),
+    }
+}
+
+/// An option between two bounds, or the config's.
+pub(super) fn within(
+    name: &'static str,
+    given: Option<f64>,
+    default: f64,
+    range: RangeInclusive<f64>,
+) -> Result<f64> {
+    let value = given.unwrap_or(default);
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let (least, most) = (range.start(), range.end());
+    Err(Error::option(name, format!("{value} is not between {least} and {most}")))
+}

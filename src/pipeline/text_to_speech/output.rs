@@ -1,0 +1,36 @@
+//! What `text-to-speech` returns.
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::media::Audio;
+
+/// A spoken text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SpokenText {
+    /// The sound, which JSON does not hold.
+    #[serde(skip)]
+    pub audio: Audio,
+    /// Samples per second.
+    pub sampling_rate: u32,
+    /// Where each part of the text is heard: its sentences, or the whole of it.
+    pub parts: Vec<SpokenPart>,
+}
+
+/// A part of a text and where it is heard.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SpokenPart {
+    /// What is said.
+    pub text: String,
+    /// The number of the first sample.
+    pub start: usize,
+    /// The number of the sample behind the last.
+    pub end: usize,
+}
+
+/// Where nothing can be said.
+pub(super) fn nothing() -> Error {
+    Error::input("nothing to speak: the text is empty, or the voice knows none of its characters")
+}

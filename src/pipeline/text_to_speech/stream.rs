@@ -1,0 +1,96 @@
+//! Speech sentence by sentence.
+
+use crate::error::{Error, Result};
+use crate::media::Audio;
+use crate::pipeline::text_to_speech::output::{SpokenPart, SpokenText};
+use crate::pipeline::text_to_speech::work::Voice;
+use crate::pipeline::text_to_text::sentences::sentences;
+use crate::warning::warn;
+
+/// The sentences of a text as they are spoken, each with the silence before it. Samples are numbered from the
+/// beginning of the stream.
+#[derive(Debug)]
+pub struct SpeechStream<I> {
+    voice: Voice,
+    /// `None` at the end of the text.
+    pieces: Option<I>,
+    /// What is not spoken yet.
+    text: String,
+    /// The samples so far.
+    samples: usize,
+    is_done: bool,
+}
+
+impl<I: Iterator<Item = Result<String>>> SpeechStream<I> {
+    pub(super) fn new(voice: Voice, pieces: I) -> Self {
+        Self { voice, pieces: Some(pieces), text: String::new(), samples: 0, is_done: false }
+    }
+
+    /// Samples per second.
+    #[must_use]
+    pub fn sampling_rate(&self) -> u32 {
+        self.voice.sampling_rate()
+    }
+
+    /// The next sentence that is known to be complete.
+    fn sentence(&mut self) -> Result<Option<String>> {
+        loop {
+            let found = sentences(&self.text);
+            // What follows may belong to the last one.
+            let is_complete = found.len() > 1 || self.pieces.is_none();
+            if is_complete && let Some(&first) = found.first() {
+                let end = first.as_ptr().addr() - self.text.as_ptr().addr() + first.len();
+                let sentence = first.to_owned();
+                self.text.drain(..end);
+                return Ok(Some(sentence));
+            }
+            match self.pieces.as_mut().map(Iterator::next) {
+                None => return Ok(None),
+                Some(None) => self.pieces = None,
+                Some(Some(piece)) => self.text.push_str(&piece?),
+            }
+            if self.text.len() > MOST_TEXT {
+                let reason = "no sentence of the text ends within a million bytes";
+                return Err(Error::input(reason));
+            }
+        }
+    }
+
+    fn spoken(&mut self) -> Result<Option<SpokenText>> {
+        while let Some(text) = self.sentence()? {
+            let Some(sentence) = self.voice.read(&text)? else {
+                warn(&format!("there is nothing to speak in {text:?}"));
+                continue;
+            };
+            let pause = self.voice.pause.unwrap_or(PAUSE);
+            let silence = if self.samples == 0 { 0 } else { self.voice.silence(pause) };
+            let mut samples = vec![0.0; silence];
+            samples.extend(self.voice.speak(&sentence)?);
+            let start = self.samples + silence;
+            self.samples += samples.len();
+            let part = SpokenPart { text: sentence.into_text(), start, end: self.samples };
+            let sampling_rate = self.sampling_rate();
+            let audio = Audio::new(samples, sampling_rate)?;
+            return Ok(Some(SpokenText { audio, sampling_rate, parts: vec![part] }));
+        }
+        Ok(None)
+    }
+}
+
+impl<I: Iterator<Item = Result<String>>> Iterator for SpeechStream<I> {
+    type Item = Result<SpokenText>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_done {
+            return None;
+        }
+        let spoken = self.spoken().transpose();
+        self.is_done = !matches!(spoken, Some(Ok(_)));
+        spoken
+    }
+}
+
+/// Between sentences, in seconds.
+const PAUSE: f64 = 0.3;
+/// Of a sentence, in bytes.
+const MOST_TEXT: usize = 1 << 20;

@@ -1,0 +1,179 @@
+//! What happens to a text that is spoken.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::batch::Budget;
+use crate::error::{Error, Result};
+use crate::generation::CancelHandle;
+use crate::media::Audio;
+use crate::models::speech::{SpeechRequest, TextToWaveform};
+use crate::pipeline::flow::{Measured, Pace, Work};
+use crate::pipeline::text_to_speech::options::TextToSpeechOptions;
+use crate::pipeline::text_to_speech::output::{SpokenPart, SpokenText, nothing};
+use crate::pipeline::text_to_speech::reader::SpeechReader;
+use crate::pipeline::text_to_text::sentences::sentences;
+use crate::random::Generator;
+use crate::warning::warn;
+
+/// A model and how it is to speak.
+#[derive(Debug)]
+pub(super) struct Voice {
+    model: Arc<dyn TextToWaveform>,
+    reader: SpeechReader,
+    request: SpeechRequest,
+    /// Between sentences, in seconds; `None`: texts are not cut.
+    pub(super) pause: Option<f64>,
+    is_phonemes: bool,
+    cancel: CancelHandle,
+    generator: Mutex<Generator>,
+}
+
+/// A text, cut into what is spoken at once.
+#[derive(Debug)]
+pub(super) struct Sentences(Vec<Sentence>);
+
+#[derive(Debug)]
+pub(super) struct Sentence {
+    text: String,
+    ids: Vec<u32>,
+}
+
+impl Voice {
+    pub(super) fn new(
+        model: &Arc<dyn TextToWaveform>,
+        reader: &SpeechReader,
+        options: &TextToSpeechOptions,
+    ) -> Result<Self> {
+        let TextToSpeechOptions { forward_params, generate_kwargs, pause, seed, .. } = options;
+        let given = generate_kwargs.clone().unwrap_or_default();
+        if !model.generates() && given != SpeechRequest::default() {
+            return Err(Error::option(
+                "generate_kwargs",
+                "this model speaks in one pass: use `forward_params`",
+            ));
+        }
+        if let Some(pause) = pause
+            && !(0.0..=MOST_PAUSE).contains(pause)
+        {
+            let reason = format!("{pause} is not between 0 and {MOST_PAUSE} seconds");
+            return Err(Error::option("pause", reason));
+        }
+        let seed = seed.unwrap_or_else(rand::random);
+        Ok(Self {
+            model: Arc::clone(model),
+            reader: reader.clone(),
+            request: given.over(forward_params.clone().unwrap_or_default()),
+            pause: *pause,
+            is_phonemes: options.phonemes == Some(true),
+            cancel: options.cancel.clone().unwrap_or_default(),
+            generator: Mutex::new(Generator::seed(seed)),
+        })
+    }
+
+    /// A sentence with its ids; `None` where there is nothing in it to speak.
+    pub(super) fn read(&self, text: &str) -> Result<Option<Sentence>> {
+        let read = self.reader.read(text, self.is_phonemes)?;
+        if !read.unknown.is_empty() {
+            let unknown: String = read.unknown.iter().collect();
+            warn(&format!(
+                "the voice does not know the characters {unknown:?}: they are not spoken"
+            ));
+        }
+        let sentence = Sentence { text: text.to_owned(), ids: read.ids };
+        Ok(Some(sentence).filter(|sentence| !sentence.ids.is_empty()))
+    }
+
+    /// Speaks a sentence.
+    pub(super) fn speak(&self, sentence: &Sentence) -> Result<Vec<f32>> {
+        let mut generator = self.generator.lock().unwrap_or_else(PoisonError::into_inner);
+        let checkpoint = || match self.cancel.is_cancelled() {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
+        };
+        checkpoint()?;
+        Ok(self.model.speak(&sentence.ids, &self.request, &mut generator, &checkpoint)?.samples)
+    }
+
+    pub(super) fn sampling_rate(&self) -> u32 {
+        self.model.sampling_rate()
+    }
+
+    /// The samples of so many seconds.
+    pub(super) fn silence(&self, seconds: f64) -> usize {
+        (seconds * f64::from(self.sampling_rate())).round() as usize
+    }
+}
+
+impl Sentence {
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+}
+
+impl Work for Voice {
+    type Item = String;
+    type Kept = ();
+    type Row = Sentences;
+    type Answer = SpokenText;
+    type Output = SpokenText;
+
+    /// One text after the other, so that they take their random numbers in order.
+    fn pace(&self, _batch_size: Option<usize>) -> Pace {
+        let batch = Budget { rows: 1, tokens: usize::MAX, may_be_loose: usize::MAX };
+        Pace { items: 1, length: 1, batch }
+    }
+
+    fn prepare(&self, text: String) -> Result<((), Vec<Sentences>)> {
+        let parts = match self.pause {
+            None => vec![text.as_str()],
+            Some(_) => sentences(&text),
+        };
+        let mut spoken = Vec::new();
+        for part in parts {
+            match self.read(part)? {
+                Some(sentence) => spoken.push(sentence),
+                None if self.pause.is_some() => {
+                    warn(&format!("there is nothing to speak in {part:?}"));
+                }
+                None => {}
+            }
+        }
+        if spoken.is_empty() {
+            return Err(nothing());
+        }
+        Ok(((), vec![Sentences(spoken)]))
+    }
+
+    fn forward(&self, rows: &[&Sentences]) -> Result<Vec<SpokenText>> {
+        let speak = |row: &&Sentences| {
+            let mut samples = Vec::new();
+            let mut parts = Vec::new();
+            for (number, sentence) in row.0.iter().enumerate() {
+                if number > 0 {
+                    let silence = self.silence(self.pause.unwrap_or(0.0));
+                    samples.resize(samples.len() + silence, 0.0);
+                }
+                let start = samples.len();
+                samples.extend(self.speak(sentence)?);
+                let text = sentence.text.clone();
+                parts.push(SpokenPart { text, start, end: samples.len() });
+            }
+            let sampling_rate = self.sampling_rate();
+            Ok(SpokenText { audio: Audio::new(samples, sampling_rate)?, sampling_rate, parts })
+        };
+        rows.iter().map(speak).collect()
+    }
+
+    fn finish(&self, (): (), rows: Vec<(Sentences, SpokenText)>) -> Result<SpokenText> {
+        rows.into_iter().next().map(|(_, spoken)| spoken).ok_or_else(nothing)
+    }
+}
+
+impl Measured for Sentences {
+    fn length(&self) -> usize {
+        self.0.iter().map(|sentence| sentence.ids.len()).sum()
+    }
+}
+
+/// Between sentences, in seconds.
+const MOST_PAUSE: f64 = 60.0;
