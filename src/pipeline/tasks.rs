@@ -22,8 +22,9 @@ use crate::pipeline::{
 #[cfg(feature = "audio")]
 use crate::pipeline::{
     AudioClassificationOptions, AudioClassificationPipeline, AudioInput,
-    AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline,
-    SpokenText, TextToSpeechOptions, TextToSpeechPipeline, ZeroShotAudioClassificationOptions, ZeroShotAudioClassificationPipeline,
+    AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline, SpokenText,
+    TextToSpeechOptions, TextToSpeechPipeline, ZeroShotAudioClassificationOptions,
+    ZeroShotAudioClassificationPipeline,
 };
 #[cfg(feature = "image")]
 use crate::pipeline::{
