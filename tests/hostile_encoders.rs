@@ -173,7 +173,8 @@ fn folders_that_lack_something() {
     let is_built = |task: &&sconce::Task| {
         let name = task.name();
         let is_of_sound = ["audio", "speech"].iter().any(|part| name.contains(part));
-        (cfg!(feature = "audio") || !is_of_sound) && (cfg!(feature = "image") || !name.contains("image"))
+        (cfg!(feature = "audio") || !is_of_sound)
+            && (cfg!(feature = "image") || !name.contains("image"))
     };
     for task in sconce::Task::ALL.iter().filter(is_built) {
         let folder = tempfile::tempdir().unwrap();
