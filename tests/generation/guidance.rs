@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sconce::generation::processors::Guidance;
+use sconce::generation::processors::{Guidance, PrefixAllowedTokens};
 use sconce::generation::{
     CancelHandle, DraftModel, Drafting, Generated, GenerationConfig, PromptLookup, Sequence,
-    complete, generate, generate_batch, generate_from, generate_seq2seq,
+    TokenStream, complete, generate, generate_batch, generate_from, generate_seq2seq,
 };
 use sconce::models::{AutoModel, Autoregressive, CausalLm, Seq2SeqLm};
 use sconce::{LoadOptions, Result};
@@ -131,6 +131,48 @@ fn guided_answers_are_drafted() -> Result<()> {
             for (plain, drafted) in plain.iter().zip(&drafted) {
                 assert_eq!(plain.ids(), drafted.ids(), "{name}");
             }
+        }
+    }
+    Ok(())
+}
+
+/// What may come depends on what has come: drafts are held to it as plain steps are, and so is a draft model.
+#[test]
+fn answers_of_allowed_tokens_are_drafted() -> Result<()> {
+    for name in ["llama-gqa-tiny", "gemma2-tiny", "gpt2-tiny"] {
+        let (model, small) = (tiny(name), tiny("llama-tiny"));
+        for config in [plain(), plain().do_sample(true).seed(3), config()] {
+            let config = config.max_new_tokens(25);
+            let prompt = PROMPTS[0].repeat(3);
+            let stream = |drafting: Option<Drafting>| -> Result<_> {
+                // After each token one of the three that follow it, round and round.
+                let allowed = |tokens: &[u32]| {
+                    let last = tokens.last().map_or(0, |id| id % 12);
+                    Ok((1..4).map(|step| 20 + (last + step) % 12).collect())
+                };
+                let plan = config.plan(&prompt, model.limits(), None)?;
+                let plan = plan.with_prefix_allowed_tokens(PrefixAllowedTokens::new(allowed));
+                let mut sequence = Sequence::new(&prompt, plan)?;
+                if let Some(drafting) = drafting {
+                    sequence = sequence.with_drafter(drafting);
+                }
+                let mut stream = TokenStream::new(model.clone(), model.new_cache(), sequence)?;
+                let ids = stream.by_ref().map(|token| Ok(token?.id)).collect::<Result<Vec<_>>>()?;
+                Ok((ids, stream.timings().accepted_tokens))
+            };
+            let (expected, _) = stream(None)?;
+            assert!(expected.iter().all(|id| (20..32).contains(id)));
+            let mut accepted = 0;
+            for drafting in [
+                Drafting::from(PromptLookup::new(4, 1)?),
+                Drafting::from(DraftModel::early_exit(&*model, 1, &config)?),
+                Drafting::from(DraftModel::new(&small, &*model, &config)?),
+            ] {
+                let (found, of_draft) = stream(Some(drafting.whole()))?;
+                assert_eq!(found, expected, "{name}");
+                accepted += of_draft;
+            }
+            assert!(accepted > 0, "{name}");
         }
     }
     Ok(())
