@@ -43,6 +43,7 @@ struct Processor {
 fn files_are_read_as_pillow_reads_them() {
     let (golden, arrays) = golden();
     let (mut exact, mut refused) = (0, 0);
+    let mut wrong = Vec::new();
     for (name, wanted) in arrays.iter().filter(|(name, _)| !name.starts_with("processor.")) {
         let image = load(name).unwrap_or_else(|error| panic!("{name}: {error}"));
         let (height, width, _) = wanted.dims3().unwrap();
@@ -51,9 +52,12 @@ fn files_are_read_as_pillow_reads_them() {
         let differences = image.rgb.iter().zip(&wanted).map(|(a, b)| a.abs_diff(*b));
         let worst = differences.max().unwrap();
         let allowed = if name.ends_with(".jpg") && name != "a-png.jpg" { JPEG } else { 0 };
-        assert!(worst <= allowed, "{name}: {worst} levels");
+        if worst > allowed {
+            wrong.push(format!("{name}: {worst} levels"));
+        }
         exact += usize::from(worst == 0);
     }
+    assert!(wrong.is_empty(), "{}", wrong.join(", "));
     for (name, reason) in &golden.refused {
         let error = load(name).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("pictur") || error.contains("pixels"), "{name}: {error} ({reason})");
@@ -267,4 +271,4 @@ fn fnv(bytes: &[u8]) -> String {
 }
 
 /// Levels by which decoders of JPEG may differ, which the standard leaves open.
-const JPEG: u8 = 4;
+const JPEG: u8 = 3;

@@ -40,6 +40,7 @@ TEXTS = ["This is a photo of a cat.", "two parrots", "a"]
 SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40)
 VIT = SMALL | dict(image_size=24, patch_size=8)
 DINO = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=28, patch_size=7)
+CONV = dict(hidden_sizes=[8, 12], depths=[2, 1], num_stages=2, patch_size=3)
 EDGE = {"shortest_edge": 30}
 HALVES = dict(
     text_config=SMALL | dict(vocab_size=600, max_position_embeddings=24, eos_token_id=513, bos_token_id=512, pad_token_id=513, projection_dim=24),
@@ -63,6 +64,9 @@ GOLDENS = {
     "dinov2-own-size": ("Dinov2Model", DINO | dict(image_size=21), 0, "BitImageProcessor", dict(size=EDGE, crop_size=21), None),
     "dinov2-gated": ("Dinov2Model", DINO | dict(use_swiglu_ffn=True, qkv_bias=False), 0, "BitImageProcessor", dict(size=EDGE, do_center_crop=False), None),
     "dinov2-registers": ("Dinov2WithRegistersForImageClassification", DINO | dict(num_register_tokens=3), 5, "BitImageProcessor", dict(size=EDGE, crop_size={"height": 15, "width": 42}), None),
+    "convnext": ("ConvNextForImageClassification", CONV, 5, "ConvNextImageProcessor", dict(size={"shortest_edge": 26}, crop_pct=0.9), None),
+    "convnext-unscaled": ("ConvNextForImageClassification", CONV | dict(layer_scale_init_value=0, depths=[1, 1], hidden_act="relu"), 5, "ConvNextImageProcessor", dict(size={"shortest_edge": 9}), None),
+    "convnextv2": ("ConvNextV2ForImageClassification", CONV, 5, "ConvNextImageProcessor", dict(size={"shortest_edge": 25}), None),
     "clip": ("CLIPModel", HALVES, 0, "CLIPImageProcessor", dict(size=CLIP_SIZE[0], crop_size=CLIP_SIZE[1]), "clip"),
     "clip-old-end": ("CLIPModel", HALVES | dict(text_config=HALVES["text_config"] | dict(eos_token_id=2)), 0, "CLIPImageProcessor", dict(size=CLIP_SIZE[0], crop_size=CLIP_SIZE[1]), "clip"),
     "clip-vision": ("CLIPVisionModel", HALVES["vision_config"], 0, "CLIPImageProcessor", dict(size=CLIP_SIZE[0], crop_size=CLIP_SIZE[1]), None),
@@ -110,7 +114,7 @@ def randomize(model, seed):
     with torch.no_grad():
         for name, values in model.named_parameters():
             noise = torch.randn(values.shape, generator=generator)
-            is_norm = values.dim() == 1 and name.endswith("weight") or "lambda" in name
+            is_norm = values.dim() == 1 and name.endswith("weight") or "lambda" in name or "layer_scale" in name
             values.copy_(1 + 0.3 * noise if is_norm else 0.25 * noise)
             if "logit_scale" in name:
                 values.fill_(1.7)
@@ -161,6 +165,9 @@ def expect(folder, model, tokenizer):
                 arrays[f"{key}.embeds"] = found.image_embeds
                 arrays[f"{key}.logits"] = found.logits_per_image
                 body = model.vision_model
+            elif isinstance(model, (transformers.ConvNextForImageClassification, transformers.ConvNextV2ForImageClassification)):
+                arrays[f"{key}.logits"] = model(**values).logits
+                continue
             elif hasattr(model, "classifier") or hasattr(model, "cls_classifier"):
                 arrays[f"{key}.logits"] = model(**values).logits
                 body = next(getattr(model, part) for part in ["vit", "deit", "dinov2", "dinov2_with_registers", "vision_model"] if hasattr(model, part))
@@ -182,7 +189,7 @@ def tasks_of(model_class, tokenizer):
     if tokenizer:
         return ["zero-shot-image-classification"]
     if "Classification" in model_class:
-        return ["image-classification"] + ([] if model_class.startswith(("CLIP", "Siglip")) else ["image-feature-extraction"])
+        return ["image-classification"] + ([] if model_class.startswith(("CLIP", "Siglip", "ConvNext")) else ["image-feature-extraction"])
     return ["image-feature-extraction"]
 
 

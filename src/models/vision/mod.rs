@@ -6,6 +6,8 @@ pub mod traits;
 
 pub(crate) mod families;
 
+mod convnext;
+mod depthwise;
 mod embeddings;
 mod encoder;
 mod grid;

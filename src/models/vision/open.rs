@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 use crate::models::auto::{FromFiles, checked};
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
+use crate::models::vision::convnext;
+use crate::models::vision::convnext::ConvNext;
 use crate::models::vision::encoder::VisionEncoder;
 use crate::models::vision::families::{FAMILIES, Family};
 use crate::models::vision::heads::PictureClassifier;
@@ -20,7 +22,7 @@ use crate::weights::names::NameTable;
 impl FromFiles for dyn ImageEncoder {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         let raw = RawConfig::read(files)?;
-        let family = family(files, &raw, "a model that sees", |_| true)?;
+        let family = family(files, &raw, "a model that sees", |_| true, &[])?;
         let (encoder, weights) =
             encoder(family, &raw, files, options, Threads::new(options.threads)?)?;
         Ok(checked(encoder.with_inventory(weights.inventory()), options)?)
@@ -31,7 +33,15 @@ impl FromFiles for dyn ImageEncoder {
 impl FromFiles for dyn ImageClassifier {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         let raw = RawConfig::read(files)?;
-        let family = family(files, &raw, "a model that classifies pictures", |_| true)?;
+        if convnext::MODEL_TYPES.contains(&raw.model_type()?) && files.gguf().is_none() {
+            let names = NameTable { base: convnext::NAMES, own: &[] };
+            let weights = Weights::open(files, names, options)?;
+            let weights = weights.base_model_prefix(raw.model_type()?);
+            let threads = Threads::new(options.threads)?;
+            return Ok(checked(ConvNext::load(&raw, &weights, threads)?, options)?);
+        }
+        let wanted = "a model that classifies pictures";
+        let family = family(files, &raw, wanted, |_| true, &convnext::MODEL_TYPES)?;
         let (encoder, weights) =
             encoder(family, &raw, files, options, Threads::new(options.threads)?)?;
         Ok(checked(PictureClassifier::load(encoder, &raw, &weights)?, options)?)
@@ -43,7 +53,7 @@ impl FromFiles for dyn ImageTextModel {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         let raw = RawConfig::read(files)?;
         let wanted = "a model of pictures and texts";
-        let family = family(files, &raw, wanted, |family| family.text.is_some())?;
+        let family = family(files, &raw, wanted, |family| family.text.is_some(), &[])?;
         let threads = Threads::new(options.threads)?;
         let (vision, weights) = encoder(family, &raw, files, options, threads.clone())?;
         let Some(text) = family.text else { return Err(Error::unsupported(wanted)) };
@@ -79,6 +89,7 @@ fn family(
     raw: &RawConfig,
     wanted: &str,
     fits: impl Fn(&Family) -> bool,
+    beside: &[&'static str],
 ) -> Result<&'static Family> {
     let name = raw.model_type()?;
     let mut fitting = FAMILIES.iter().filter(|family| fits(family));
@@ -86,8 +97,12 @@ fn family(
     if let (Some(family), None) = (found, files.gguf()) {
         return Ok(family);
     }
-    let mut known: Vec<_> =
-        fitting.by_ref().flat_map(|family| family.model_types).copied().collect();
+    let mut known: Vec<_> = fitting
+        .by_ref()
+        .flat_map(|family| family.model_types)
+        .copied()
+        .chain(beside.iter().copied())
+        .collect();
     known.sort_unstable();
     Err(Error::unsupported(format!(
         "{} is of the architecture {name:?}, which is not known as {wanted}; supported are {}",
