@@ -17,7 +17,8 @@ mod painting {
 
     use clap::Parser;
     use sconce::diffusion::schedulers::SchedulerKind;
-    use sconce::diffusion::{PaintOptions, Painter, StepCall, save_png};
+    use sconce::diffusion::{PaintOptions, Painter, StepCall};
+    use sconce::image::write_with_texts;
     use sconce::pipeline::Image;
     use sconce::{Error, LoadOptions, ModelSource, QuantLevel, Result, Tensor};
 
@@ -88,7 +89,7 @@ mod painting {
         let made = serde_json::to_string(&options).unwrap_or_default();
         let texts = [("prompt", arguments.prompt.as_str()), ("parameters", made.as_str())];
         if let Some(image) = painted.images.first() {
-            save_png(image, &arguments.output, &texts)?;
+            write_with_texts(&arguments.output, image, &texts)?;
         }
         if let Some(path) = &arguments.strip {
             let seen = seen.lock().map(|seen| seen.clone()).unwrap_or_default();
@@ -96,7 +97,7 @@ mod painting {
             for latents in &seen {
                 images.extend(painter.decode(latents, &options)?);
             }
-            save_png(&beside(&images)?, path, &texts)?;
+            write_with_texts(path, &beside(&images)?, &texts)?;
         }
         Ok(())
     }

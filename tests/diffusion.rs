@@ -11,17 +11,17 @@ use sconce::diffusion::schedulers::{Scheduler, SchedulerKind, Steps};
 use sconce::diffusion::{PaintOptions, Painter, StepCall};
 use sconce::models::clip_text::ClipText;
 use sconce::models::diffusion::{Vae, open_vae};
-use sconce::pipeline::Image;
+use sconce::pipeline::{Image, Media, TextToImageOptions};
 use sconce::random::Generator;
 use sconce::tokenizer::Tokenizer;
-use sconce::{Error, LoadOptions, ModelSource};
-use serde_json::{Map, Value};
+use sconce::{Error, LoadOptions, ModelSource, Pipeline, Task};
+use serde_json::{Map, Value, json};
 
 fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
 }
 
-fn json(path: &Path) -> Value {
+fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
@@ -61,7 +61,7 @@ fn wave(shape: &[usize]) -> Tensor {
 
 #[test]
 fn every_scheduler_steps_as_diffusers_does() {
-    let golden = json(&goldens().join("schedulers.json"));
+    let golden = read(&goldens().join("schedulers.json"));
     let mut complaints = Vec::new();
     for case in golden["cases"].as_array().unwrap() {
         for run in case["runs"].as_array().unwrap() {
@@ -163,7 +163,7 @@ fn cpu() -> LoadOptions {
 fn every_part_is_as_in_python() {
     let mut complaints = Vec::new();
     for folder in pipelines() {
-        let golden = &json(&folder.join("expected.json"))["parts"];
+        let golden = &read(&folder.join("expected.json"))["parts"];
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         let mut check = |found: &[f32], field: &str| {
             let what = format!("{name}, {field}");
@@ -179,7 +179,7 @@ fn every_part_is_as_in_python() {
             values(tensor).into_iter().step_by(step).collect()
         };
         check(&every(&vae.decode(&wave(&[4, 8, 6]), false).unwrap(), 17), "decoded");
-        let prompt = json(&folder.join("expected.json"))["prompt"].as_str().unwrap().to_owned();
+        let prompt = read(&folder.join("expected.json"))["prompt"].as_str().unwrap().to_owned();
         for (number, end) in [("", ""), ("_2", "_2")] {
             let ids_field = format!("ids{end}");
             if golden[&ids_field].is_null() {
@@ -211,7 +211,7 @@ fn every_part_is_as_in_python() {
 #[test]
 fn the_tiny_autoencoder_is_as_in_python() {
     let folder = goldens().join("diffusion/tiny-vae");
-    let golden = json(&folder.join("expected.json"));
+    let golden = read(&folder.join("expected.json"));
     let files = ModelSource::directory(&folder).open().unwrap();
     let Vae::Tiny(vae) = open_vae(&files, &cpu()).unwrap() else { panic!("another autoencoder") };
     let encoded = values(&vae.encode(&wave(&[3, 32, 24])).unwrap());
@@ -221,9 +221,9 @@ fn the_tiny_autoencoder_is_as_in_python() {
 }
 
 /// The picture that the script begins with.
-fn picture() -> Image {
-    let rgb = (0..64 * 64 * 3).map(|at| (at * 7 % 251) as u8).collect();
-    Image::new(64, 64, rgb).unwrap()
+fn picture(height: usize, width: usize) -> Image {
+    let rgb = (0..height * width * 3).map(|at| (at * 7 % 251) as u8).collect();
+    Image::new(width, height, rgb).unwrap()
 }
 
 fn mask() -> Image {
@@ -234,10 +234,16 @@ fn mask() -> Image {
 
 fn options(golden: &Value) -> PaintOptions {
     let mut fields = golden.as_object().unwrap().clone();
-    let has_image = fields.remove("image").is_some();
+    let image = fields.remove("image").map(|size| match size.as_array() {
+        Some(_) => picture(numbers(&size)[0] as usize, numbers(&size)[1] as usize),
+        None => picture(64, 64),
+    });
     let has_mask = fields.remove("mask_image").is_some();
     let options: PaintOptions = serde_json::from_value(Value::Object(fields)).unwrap();
-    let options = if has_image { options.image(picture()) } else { options };
+    let options = match image {
+        Some(image) => options.image(image),
+        None => options,
+    };
     if has_mask { options.mask_image(mask()) } else { options }
 }
 
@@ -245,7 +251,7 @@ fn options(golden: &Value) -> PaintOptions {
 fn every_picture_is_as_in_python() {
     let mut complaints = Vec::new();
     for folder in pipelines() {
-        let golden = json(&folder.join("expected.json"));
+        let golden = read(&folder.join("expected.json"));
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         let painter = Painter::open(folder.as_path(), &cpu()).unwrap();
         for case in golden["cases"].as_array().unwrap() {
@@ -302,8 +308,8 @@ fn mistakes_are_named_and_callbacks_end_a_picture() {
         (PaintOptions::default().width(0), "width"),
         (PaintOptions::default().num_inference_steps(0), "num_inference_steps"),
         (PaintOptions::default().num_images_per_prompt(0), "num_images_per_prompt"),
-        (PaintOptions::default().image(picture()).strength(1.5), "strength"),
-        (PaintOptions::default().image(picture()).height(128), "height"),
+        (PaintOptions::default().image(picture(64, 64)).strength(1.5), "strength"),
+        (PaintOptions::default().image(picture(64, 48)).mask_image(mask()), "mask_image"),
         (PaintOptions::default().clip_skip(9), "clip_skip"),
         (PaintOptions::default().mask_image(mask()), "mask_image"),
     ] {
@@ -321,4 +327,24 @@ fn mistakes_are_named_and_callbacks_end_a_picture() {
     assert_eq!(painted.cut_tokens, 25);
     let error = Painter::open(folder.join("unet").as_path(), &cpu()).unwrap_err().to_string();
     assert!(error.contains("model_index.json"), "{error}");
+}
+
+#[test]
+fn the_task_paints_by_its_name() {
+    let folder = goldens().join("diffusion/sd1");
+    let pipeline = Pipeline::open(Task::TextToImage, folder.as_path(), cpu()).unwrap();
+    let options = json!({"num_inference_steps": 1, "height": 64, "width": 40, "seed": 3});
+    let Value::Object(options) = options else { panic!("no options") };
+    let long = "cat ".repeat(100);
+    let output = pipeline.call(json!(["a cat", long]), options.clone()).unwrap();
+    let sizes = json!({"images": [{"width": 40, "height": 64}]});
+    assert_eq!((output.json, output.truncated), (json!([sizes, sizes]), vec![1]));
+    let Media::Image(image) = &output.media[0] else { panic!("no picture") };
+    let Pipeline::TextToImage(painter) = &pipeline else { panic!("another task") };
+    let paint: PaintOptions = serde_json::from_value(Value::Object(options)).unwrap();
+    let painted = painter.run_with("a cat", &TextToImageOptions::from(paint)).unwrap();
+    assert_eq!(painted.images, [image.clone()]);
+    let wrong = Map::from_iter([("num_steps".to_owned(), json!(3))]);
+    let error = pipeline.call("a cat", wrong).unwrap_err().to_string();
+    assert!(error.contains("num_steps"), "{error}");
 }

@@ -1,10 +1,13 @@
 //! What a picture of Stable Diffusion begins with: noise, another picture, or one with a part to be painted anew.
 
+use std::borrow::Cow;
+
 use candle_core::{DType, Tensor};
 
 use crate::diffusion::schedulers::{Run, Steps};
 use crate::diffusion::work::{Work, pixels};
 use crate::error::{Error, Result};
+use crate::image::{ResizeFilter, resize};
 use crate::media::Image;
 use crate::models::diffusion::Vae;
 use crate::random::Generator;
@@ -62,6 +65,11 @@ impl Begin {
             let latents = (noise(generator)? * f64::from(run.init_noise_sigma()))?;
             return Ok(Self { run, latents, inpaint: None });
         };
+        let scale = work.vae.scale();
+        let pixels_wanted = [height * scale, width * scale];
+        let picture = &*sized(picture, pixels_wanted)?;
+        let mask = options.mask_image.as_ref();
+        let mask = mask.map(|mask| sized(mask, pixels_wanted)).transpose()?;
         let strength = options.strength.unwrap_or(match (&options.mask_image, shape.is_xl) {
             (Some(_), false) => 1.0,
             (Some(_), true) => 0.9999,
@@ -95,7 +103,7 @@ impl Begin {
             }
             _ => (&noise * f64::from(run.init_noise_sigma()))?,
         };
-        let inpaint = match &options.mask_image {
+        let inpaint = match mask.as_deref() {
             None => None,
             Some(mask) => Some(Inpaint {
                 kept: match (reads_mask, of_picture) {
@@ -155,6 +163,14 @@ fn check(work: &Work<'_>, shape: Shape, reads_mask: bool) -> Result<()> {
             Err(Error::option("mask_image", reason))
         }
         _ => Ok(()),
+    }
+}
+
+/// The picture, resized where it has another size.
+fn sized(image: &Image, [height, width]: [usize; 2]) -> Result<Cow<'_, Image>> {
+    match (image.height, image.width) == (height, width) {
+        true => Ok(Cow::Borrowed(image)),
+        false => Ok(Cow::Owned(resize(image, width, height, ResizeFilter::Lanczos)?)),
     }
 }
 

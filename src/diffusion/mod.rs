@@ -10,11 +10,9 @@ mod flux;
 mod index;
 mod options;
 mod painter;
-mod png;
 mod prompt;
 mod stable;
 mod work;
 
 pub use options::{PaintOptions, StepCall, StepReport};
 pub use painter::{Painted, Painter};
-pub use png::{png_texts, save_png};

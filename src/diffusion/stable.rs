@@ -155,21 +155,14 @@ impl Stable {
     /// Height and width in pixels.
     fn size(&self, work: &Work<'_>, scale: usize) -> Result<[usize; 2]> {
         let options = work.options;
-        if let Some(image) = &options.image {
-            for (name, asked, found) in
-                [("height", options.height, image.height), ("width", options.width, image.width)]
-            {
-                if asked.is_some_and(|asked| asked != found) || !found.is_multiple_of(scale) {
-                    let reason = format!(
-                        "the picture has {found} pixels; it should have a multiple of {scale}, and those asked for"
-                    );
-                    return Err(Error::option(name, reason));
-                }
+        let default = match (&options.image, &options.mask_image) {
+            // As large as the picture, in whole latent pixels.
+            (Some(image), None) => {
+                [image.height, image.width].map(|side| (side / scale * scale).max(scale))
             }
-            return Ok([image.height, image.width]);
-        }
-        let default = self.unet.config().sample_size.unwrap_or(64) * scale;
-        let side = |name: &str, side: Option<usize>| match side.unwrap_or(default) {
+            _ => [self.unet.config().sample_size.unwrap_or(64) * scale; 2],
+        };
+        let side = |name: &str, side: usize| match side {
             side if side > 0 && side.is_multiple_of(scale) && side <= MOST_PIXELS => Ok(side),
             side => {
                 let reason = format!(
@@ -178,7 +171,10 @@ impl Stable {
                 Err(Error::option(name, reason))
             }
         };
-        Ok([side("height", options.height)?, side("width", options.width)?])
+        Ok([
+            side("height", options.height.unwrap_or(default[0]))?,
+            side("width", options.width.unwrap_or(default[1]))?,
+        ])
     }
 
     /// The hidden states of a text by all encoders.

@@ -156,7 +156,7 @@ SCHEDULERS = [
     dict(num_inference_steps=3, **SIZE, scheduler=kind)
     for kind in ("EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler", "HeunDiscreteScheduler", "UniPCMultistepScheduler")
 ]
-IMAGE = [dict(num_inference_steps=5, strength=0.8, image=True), dict(num_inference_steps=4, strength=0.5, image=True, seed=3, scheduler="EulerDiscreteScheduler")]
+IMAGE = [dict(num_inference_steps=5, strength=0.8, image=True), dict(num_inference_steps=2, image=[70, 53]), dict(num_inference_steps=4, strength=0.5, image=True, seed=3, scheduler="EulerDiscreteScheduler")]
 PIPELINES = {
     "sd1": (sd1, [*SMALL, *SCHEDULERS, dict(num_inference_steps=2, eta=1.0, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=1, height=128, width=128, vae_tiling=True), *IMAGE, dict(num_inference_steps=3, image=True, mask_image=True, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=4, strength=0.6, image=True, mask_image=True, scheduler="EulerDiscreteScheduler", **SIZE)]),
     "sd2": (sd2, [*SMALL[:2], dict(num_inference_steps=3, height=40, width=104)]),
@@ -175,8 +175,8 @@ def numbers(tensor):
     return [float(f"{float(x):.6g}") for x in torch.as_tensor(tensor).flatten()]
 
 
-def picture():
-    return Image.fromarray(((np.arange(64 * 64 * 3) * 7) % 251).reshape(64, 64, 3).astype("uint8"))
+def picture(height=64, width=64):
+    return Image.fromarray(((np.arange(height * width * 3) * 7) % 251).reshape(height, width, 3).astype("uint8"))
 
 
 def mask():
@@ -191,11 +191,12 @@ def paint(pipe, options):
     kind, tiling = options.pop("scheduler", None), options.pop("vae_tiling", False)
     scheduler = pipe.scheduler
     used = pipe
-    if options.pop("image", None):
+    size = options.pop("image", None)
+    if size:
         class_ = diffusers.StableDiffusionXLImg2ImgPipeline if hasattr(pipe, "text_encoder_2") else diffusers.StableDiffusionImg2ImgPipeline
         extra = {} if hasattr(pipe, "text_encoder_2") else dict(requires_safety_checker=False)
         used = class_(**pipe.components, **extra)
-        options["image"] = picture()
+        options["image"] = picture() if size is True else picture(*size)
         if options.pop("mask_image", None):
             options["mask_image"] = mask()
             used = diffusers.StableDiffusionInpaintPipeline(**pipe.components, **extra)

@@ -1,4 +1,4 @@
-//! The halves of CLIP and SigLIP that read, as data.
+//! The half of CLIP that reads, as data.
 
 use crate::error::Result;
 use crate::models::raw_config::RawConfig;
@@ -10,7 +10,7 @@ use crate::nn::positions::AbsolutePositions;
 use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
 
-/// A half of CLIP that reads, except its weights.
+/// The half of CLIP that reads, except its weights.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ClipTextConfig {
@@ -42,8 +42,6 @@ pub enum Pooled {
     FirstOf(u32),
     /// The first of the largest id: CLIP whose `eos_token_id` is 2, as in the files of Stable Diffusion.
     LargestId,
-    /// The last: SigLIP.
-    Last,
 }
 
 impl Pooled {
@@ -55,36 +53,30 @@ impl Pooled {
                 let largest = ids.iter().max();
                 ids.iter().position(|id| Some(id) == largest).unwrap_or(0)
             }
-            Self::Last => ids.len().saturating_sub(1),
         }
     }
 }
 
 impl ClipTextConfig {
-    /// From the config of a text encoder, or of a whole CLIP or SigLIP, which has it as `text_config`; with the
-    /// defaults of `configuration_clip.py` and `configuration_siglip.py`.
+    /// From the config of a text encoder, or of a whole CLIP, which has it as `text_config`; with the defaults of
+    /// `configuration_clip.py`.
     pub(crate) fn read(whole: &RawConfig) -> Result<Self> {
         let section = whole.section("text_config")?;
         let raw = section.as_ref().unwrap_or(whole);
-        let is_siglip = match whole.model_type()? {
-            "clip" | "clip_text_model" => false,
-            "siglip" | "siglip_text_model" => true,
-            _ => return Err(whole.refuse("model_type", "it should be that of a CLIP or a SigLIP")),
+        if !["clip", "clip_text_model"].contains(&whole.model_type()?) {
+            return Err(whole.refuse("model_type", "it should be that of a CLIP"));
+        }
+        let size = |field: &str, default: usize| {
+            raw.optional_size(field).map(|size| size.unwrap_or(default))
         };
-        let size = |field: &str, clip: usize, siglip: usize| {
-            let default = if is_siglip { siglip } else { clip };
-            Ok::<_, crate::error::Error>(raw.optional_size(field)?.unwrap_or(default))
-        };
-        let hidden_size = size("hidden_size", 512, 768)?;
-        let heads = size("num_attention_heads", 8, 12)?;
+        let hidden_size = size("hidden_size", 512)?;
+        let heads = size("num_attention_heads", 8)?;
         if !hidden_size.is_multiple_of(heads) {
             let reason = format!("it should divide `hidden_size`, which is {hidden_size}");
             return Err(raw.refuse("num_attention_heads", reason));
         }
         let head_dim = hidden_size / heads;
-        let (activation, eps) =
-            if is_siglip { ("gelu_pytorch_tanh", 1e-6) } else { ("quick_gelu", 1e-5) };
-        let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", eps)? };
+        let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-5)? };
         let layer = LayerConfig {
             norms: NormPlace::Before,
             norm,
@@ -103,35 +95,27 @@ impl ClipTextConfig {
             },
             cross: None,
             mlp: MlpConfig::Plain {
-                hidden: size("intermediate_size", 2048, 3072)?,
-                activation: raw.activation("hidden_act", activation)?,
+                hidden: size("intermediate_size", 2048)?,
+                activation: raw.activation("hidden_act", "quick_gelu")?,
                 bias: Bias::Present,
             },
         };
-        let max_positions = size("max_position_embeddings", 77, 64)?;
+        let max_positions = size("max_position_embeddings", 77)?;
         // The class of a whole model reads its own field.
-        let projection = match (&section, is_siglip) {
-            (_, true) => raw.optional_size("projection_size")?.or(Some(hidden_size)),
-            (Some(_), false) => whole.optional_size("projection_dim")?.or(Some(512)),
-            (None, false) => raw.optional_size("projection_dim")?.or(Some(512)),
-        };
+        let of_projection = if section.is_some() { whole } else { raw };
         Ok(Self {
-            vocab_size: size("vocab_size", 49_408, 32_000)?,
+            vocab_size: size("vocab_size", 49_408)?,
             hidden_size,
             max_positions,
             positions: AbsolutePositions::Learned { offset: 0, rows: max_positions },
             layers: vec![layer; raw.layers()?.unwrap_or(12)],
-            span: match is_siglip {
-                true => AttentionSpan::Bidirectional { window: None },
-                false => AttentionSpan::Causal { window: None },
-            },
+            span: AttentionSpan::Causal { window: None },
             norm,
-            pooled: match (is_siglip, raw.number("eos_token_id", 49_407.0)?) {
-                (true, _) => Pooled::Last,
-                (false, 2.0) => Pooled::LargestId,
-                (false, eos) => Pooled::FirstOf(eos as u32),
+            pooled: match raw.number("eos_token_id", 49_407.0)? {
+                2.0 => Pooled::LargestId,
+                eos => Pooled::FirstOf(eos as u32),
             },
-            projection,
+            projection: of_projection.optional_size("projection_dim")?.or(Some(512)),
         })
     }
 }

@@ -1,6 +1,6 @@
-//! The halves of CLIP and SigLIP that read: prompts of Stable Diffusion and FLUX, labels of zero-shot classifiers.
+//! The half of CLIP that reads: prompts of Stable Diffusion and FLUX.
 //!
-//! Reference: `modeling_clip.py` and `modeling_siglip.py` of transformers.
+//! Reference: `modeling_clip.py` of transformers.
 
 mod config;
 
@@ -21,9 +21,9 @@ use crate::nn::{Shared, Step};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::names::{NameTable, Rule, renamed};
-use crate::weights::{Embedding, Inventory, Linear, Weights};
+use crate::weights::{Bias, Embedding, Inventory, Linear, Weights};
 
-/// The half of CLIP that reads: `CLIPTextModel`, `CLIPTextModelWithProjection`, and SigLIP's.
+/// The half of CLIP that reads: `CLIPTextModel` and `CLIPTextModelWithProjection`.
 #[derive(Debug)]
 pub struct ClipText {
     config: ClipTextConfig,
@@ -52,7 +52,7 @@ pub struct ClipTextStates {
 }
 
 impl ClipText {
-    /// Reads a model from an opened folder: a text encoder of diffusers, or a whole CLIP or SigLIP.
+    /// Reads a model from an opened folder: a text encoder of diffusers, or a whole CLIP.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl ClipText {
         let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
         let projection = match config.projection {
             Some(size) if weights.contains("projection") => {
-                Some(weights.linear("projection", hidden, size, crate::weights::Bias::IfStored)?)
+                Some(weights.linear("projection", hidden, size, Bias::Absent)?)
             }
             _ => None,
         };
@@ -208,5 +208,4 @@ const NAMES: &[Rule] = &[
     renamed("layers.*.mlp_norm", "text_model.encoder.layers.*.layer_norm2"),
     renamed("final_norm", "text_model.final_layer_norm"),
     renamed("projection", "text_projection"),
-    renamed("projection", "text_model.head"),
 ];
