@@ -23,6 +23,7 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForSpeechSeq2Seq,
     AutoModelForTokenClassification,
     PretrainedConfig,
 )
@@ -88,6 +89,7 @@ def main(names):
     folders = sorted(path.parent for path in HERE.glob("*-tiny/config.json"))
     folders += sorted(path.parent for path in HERE.glob("encoders/*-tiny/config.json"))
     folders += sorted(path.parent for path in HERE.glob("seq2seq/*-tiny/config.json") if "-encoder-" not in path.parent.name)
+    folders += sorted(path.parent for path in HERE.glob("speech/whisper-*tiny/config.json"))
     families = defaultdict(list)
     for folder in folders:
         if not any(part in folder.name for part in NOTHING_NEW):
@@ -132,7 +134,7 @@ def generation(families):
     ids = {"bos_token_id": 5, "eos_token_id": [6, 7], "pad_token_id": 8}
     options = {"do_sample": True, "temperature": 0.6, "top_k": 7, "max_length": 50, "repetition_penalty": 1.2, "bad_words_ids": [[3]]}
     nulls = {"eos_token_id": None, "pad_token_id": None, "top_k": None, "top_p": None}
-    configs = [{"model_type": name} for name in families if is_decoder(name)]
+    configs = [{"model_type": name} for name in families if is_decoder(name) and name != "whisper"]
     configs += [{"model_type": "llama"} | fields for fields in [ids, options, nulls, ids | options, {"max_length": 20, "seed": 3, "unknown": 1}]]
     configs += [{"model_type": "gemma3", "text_config": {"eos_token_id": 9}}, {"model_type": "gemma3", "eos_token_id": 4, "text_config": {"eos_token_id": 9}}]
     found = []
@@ -149,6 +151,10 @@ def is_decoder(name):
 
 def is_seq2seq(config_class):
     return config_class in AutoModelForSeq2SeqLM._model_mapping
+
+
+def is_speech(config_class):
+    return config_class is CONFIG_MAPPING["whisper"]
 
 
 def short(values):
@@ -172,7 +178,7 @@ def family(name, folders):
                     entry["same" if same(before[1], after[1]) else "changes"].append(number)
     print(name, len(fields), "fields,", len(found), "values", flush=True)
     of_decoders = {}
-    if is_decoder(name):
+    if is_decoder(name) and name != "whisper":
         of_decoders = {"sizes": default_sizes(name), "classifies": CONFIG_MAPPING[name] in AutoModelForSequenceClassification._model_mapping}
     return {"folders": [str(folder.relative_to(HERE)) for folder in folders], **of_decoders, "values": list(found.values())}
 
@@ -253,7 +259,7 @@ def results(fields):
     """The live config and what all heads give; `None` where that is an error."""
     try:
         config = CONFIG_MAPPING[fields["model_type"]].from_dict(dict(fields))
-        heads = [AutoModelForSeq2SeqLM] if is_seq2seq(type(config)) else DECODER if type(config) in AutoModelForCausalLM._model_mapping and not is_encoder(config) else ENCODER
+        heads = [AutoModelForSpeechSeq2Seq] if is_speech(type(config)) else [AutoModelForSeq2SeqLM] if is_seq2seq(type(config)) else DECODER if type(config) in AutoModelForCausalLM._model_mapping and not is_encoder(config) else ENCODER
         outputs = []
         for auto in heads:
             if type(config) not in auto._model_mapping:
@@ -288,6 +294,9 @@ def run(model, config):
     # For the padding id, which says where a text ends.
     ids[0, -1] = 77
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if is_speech(type(config)):
+        frames = torch.arange(2 * config.max_source_positions * config.num_mel_bins).reshape(1, config.num_mel_bins, -1)
+        inputs = {"input_features": torch.sin(0.7 * frames), "decoder_input_ids": ids[:, :20] % config.vocab_size}
     if is_seq2seq(type(config)):
         # A padding id in the text, too.
         ids[0, -1], ids[0, 7] = 6, 3

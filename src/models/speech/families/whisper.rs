@@ -42,6 +42,7 @@ pub(super) const FAMILY: Family = Family {
     attribute_map: &[
         ("hidden_size", "d_model"),
         ("num_attention_heads", "encoder_attention_heads"),
+        ("num_key_value_heads", "encoder_attention_heads"),
     ],
     config,
     base_names: NAMES,
