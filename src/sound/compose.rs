@@ -103,13 +103,12 @@ pub fn compose(
     let seed = config.seed.unwrap_or_else(rand::random);
     for piece in 0..pieces {
         let prompt = &prompts[piece / each];
-        delays.push(Delay::new(prompt.clone(), model.config().channels, length, start_id)?);
+        let delay = Delay::new(prompt.clone(), model.config().channels, length, start_id)?;
+        // What stands in the first frames, before any is generated.
+        let first: Vec<_> = (0..known).map(|at| delay.frame(at, |_| start_id)).collect();
+        delays.push(delay);
         for book in 0..books {
-            let mut tokens: Vec<u32> = prompt[book].clone();
-            // What stands in the first frames, before any is generated.
-            for (at, token) in tokens.iter_mut().enumerate() {
-                *token = delays[piece].frame(at, |_| start_id)[book];
-            }
+            let tokens: Vec<u32> = first.iter().map(|frame| frame[book]).collect();
             let limits = ModelLimits::new(model.config().codes + 1, length);
             let plan = config.plan(&tokens, limits, None)?;
             let plan = plan.with_seed(seed.wrapping_add(rows.len() as u64));

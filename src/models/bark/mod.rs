@@ -42,8 +42,7 @@ pub struct Bark {
 impl Bark {
     /// Reads a model from an opened source.
     pub(crate) fn load(raw: &RawConfig, files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let section =
-            |name: &str| Ok::<_, Error>(raw.section(name)?.ok_or_else(|| raw.missing(name))?);
+        let section = |name: &str| raw.section(name)?.ok_or_else(|| raw.missing(name));
         let weights = Weights::open(files, NameTable { base: NAMES, own: &[] }, options)?;
         let threads = Threads::new(options.threads)?;
         let causal = |config: &str, scope: &str| -> Result<Arc<Decoder>> {

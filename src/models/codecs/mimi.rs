@@ -102,8 +102,8 @@ impl Mimi {
         }
         let own_rate = sampling_rate.div_ceil(hop) as f64;
         let rate = raw.number("frame_rate", sampling_rate as f64 / (2 * hop) as f64)?;
-        let kernel = (own_rate / rate) as usize * 2;
-        if !(rate > 0.0 && rate != own_rate) || !(2..=64).contains(&kernel) {
+        let kernel = ((own_rate / rate) as usize).saturating_mul(2);
+        if !(rate > 0.0 && rate != own_rate && (2..=64).contains(&kernel)) {
             return Err(raw.refuse("frame_rate", format!("it should be half of {own_rate}")));
         }
         let hidden = size("hidden_size", 512)?;

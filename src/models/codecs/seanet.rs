@@ -103,11 +103,18 @@ pub(super) struct Padded {
 /// One of a stack.
 #[derive(Debug, Clone)]
 enum Layer {
-    Block { convolutions: [Padded; 2], shortcut: Option<Padded> },
+    Block(Box<Block>),
     Convolution(Padded),
     Elu,
     Lstm(Lstm),
     Transposed { inner: TransposedConvolution, after: Option<Normed> },
+}
+
+/// A residual block.
+#[derive(Debug, Clone)]
+struct Block {
+    convolutions: [Padded; 2],
+    shortcut: Option<Padded>,
 }
 
 /// A norm, which sees the frames that are cut off after it.
@@ -161,7 +168,8 @@ impl Seanet {
         let mut x = x.clone();
         for layer in &self.0 {
             x = match layer {
-                Layer::Block { convolutions: [first, second], shortcut } => {
+                Layer::Block(block) => {
+                    let Block { convolutions: [first, second], shortcut } = &**block;
                     let y = second.forward(&elu(&first.forward(&elu(&x)?)?)?)?;
                     match shortcut {
                         Some(shortcut) => (shortcut.forward(&x)? + y)?,
@@ -242,7 +250,7 @@ impl<'a> Stack<'a> {
             let narrow = channels / compress.max(1);
             let config = |channels, kernel| ConvolutionConfig::new(channels, kernel, Bias::Present);
             let first = config([channels, narrow], residual_kernel).dilation(dilation);
-            self.layers.push(Layer::Block {
+            let block = Block {
                 convolutions: [
                     load("block.1", first)?,
                     load("block.3", config([narrow, channels], 1))?,
@@ -253,7 +261,8 @@ impl<'a> Stack<'a> {
                     }
                     Shortcut::Identity => None,
                 },
-            });
+            };
+            self.layers.push(Layer::Block(Box::new(block)));
             dilation = dilation.saturating_mul(dilation_growth);
         }
         Ok(())
@@ -307,7 +316,7 @@ impl Padded {
         config: ConvolutionConfig,
         of: &SeanetConfig,
     ) -> Result<Self> {
-        let reach = (config.kernel - 1).saturating_mul(config.dilation) + 1;
+        let reach = (config.kernel - 1).saturating_mul(config.dilation).saturating_add(1);
         if reach < config.stride {
             return Err(Error::unsupported(format!("a convolution that skips frames: {config:?}")));
         }

@@ -47,8 +47,7 @@ pub struct MusicGen {
 impl MusicGen {
     /// Reads a model from an opened source.
     pub(crate) fn load(raw: &RawConfig, files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let section =
-            |name: &str| Ok::<_, Error>(raw.section(name)?.ok_or_else(|| raw.missing(name))?);
+        let section = |name: &str| raw.section(name)?.ok_or_else(|| raw.missing(name));
         let (text, audio, decoder) =
             (section("text_encoder")?, section("audio_encoder")?, section("decoder")?);
         let name = text.model_type()?;

@@ -215,8 +215,9 @@ fn history(
     let Some(voice) = voice else { return (Vec::new(), Vec::new()) };
     let frames = voice.coarse.first().map_or(0, Vec::len);
     let code = |frame: usize, book: usize| {
-        let first = settings.semantic.semantic_vocab_size + settings.codebook_size * book as u32;
-        voice.coarse[book][frame] + first
+        let before = settings.codebook_size.saturating_mul(book as u32);
+        let first = settings.semantic.semantic_vocab_size.saturating_add(before);
+        voice.coarse[book][frame].saturating_add(first)
     };
     let codes = (0..frames).flat_map(|at| (0..voice.coarse.len()).map(move |book| (at, book)));
     let codes: Vec<u32> = codes.map(|(at, book)| code(at, book)).collect();
