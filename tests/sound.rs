@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use sconce::audio::Audio;
 use sconce::generation::{CancelHandle, GenerationConfig};
 use sconce::models::AutoModel;
 use sconce::models::bark::Bark;
 use sconce::models::music::MusicGen;
+use sconce::pipeline::{GeneratedAudio, Task, TextToAudioOptions};
 use sconce::sound::{BarkSettings, ComposeInput, Composed, Stage, Voice, compose, speak};
-use sconce::{Device, LoadOptions, ModelSource, QuantLevel};
+use sconce::{Device, LoadOptions, ModelSource, Pipeline, QuantLevel};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 #[derive(Deserialize)]
 struct Expected<C> {
@@ -248,4 +250,87 @@ fn bark_samples_reproducibly_and_refuses_what_makes_no_sense() {
     let of_coarse = option("coarse_temperature", 0.3.into()).unwrap();
     assert_eq!(of_coarse.coarse.generation.temperature, Some(0.3));
     assert_ne!(of_coarse.semantic.generation.temperature, Some(0.3));
+}
+
+/// A call of `pipeline.json`, by `make_music_pipeline.py`.
+#[derive(Deserialize)]
+struct Call {
+    input: Value,
+    options: Value,
+    sampling_rate: Option<u32>,
+    #[serde(default)]
+    shapes: Vec<Vec<usize>>,
+    error: Option<String>,
+}
+
+#[test]
+fn the_pipeline_returns_what_pythons_returns() {
+    for name in ["musicgen-tiny", "musicgen-stereo-tiny", "bark-tiny"] {
+        let folder = folder(name);
+        let pipeline =
+            Pipeline::text_to_audio(folder.as_path()).device(Device::Cpu).build().unwrap();
+        let calls: Vec<Call> =
+            serde_json::from_slice(&fs::read(folder.join("pipeline.json")).unwrap()).unwrap();
+        let path = folder.join("pipeline.safetensors");
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+        for (number, call) in calls.into_iter().enumerate() {
+            let what = format!("{name}, {number}");
+            let texts: Vec<String> = match call.input {
+                Value::String(text) => vec![text],
+                texts => serde_json::from_value(texts).unwrap(),
+            };
+            let options: TextToAudioOptions = serde_json::from_value(call.options).unwrap();
+            let found = pipeline.run_batch(texts, &options);
+            if let Some(error) = call.error {
+                assert!(found.is_err_and(|error| error.is_caller_error()), "{what}: {error}");
+                continue;
+            }
+            let found = found.unwrap();
+            assert_eq!(found.len(), call.shapes.len(), "{what}");
+            for (place, (sound, shape)) in found.iter().zip(&call.shapes).enumerate() {
+                assert_eq!(Some(sound.sampling_rate), call.sampling_rate, "{what}");
+                // MusicGen's arrays have a dimension for the batch and one for channels, Bark's have the first only.
+                let channels = if shape.len() == 3 { shape[1] } else { 1 };
+                assert_eq!(sound.channels.len(), channels, "{what}");
+                let expected = tensors[&format!("{number}.{place}")].flatten_all().unwrap();
+                near(&sound.channels.concat(), &expected.to_vec1::<f32>().unwrap(), &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_pipeline_refuses_what_makes_no_sense() {
+    let open = |name: &str| {
+        Pipeline::text_to_audio(folder(name).as_path()).device(Device::Cpu).build().unwrap()
+    };
+    let (music, bark) = (open("musicgen-tiny"), open("bark-tiny"));
+    let options = TextToAudioOptions::default;
+    let refused = |outcome: sconce::Result<GeneratedAudio>, part: &str| {
+        let error = outcome.unwrap_err();
+        assert!(error.is_caller_error() && error.to_string().contains(part), "{error}");
+    };
+    refused(music.run_with("", &options()), "empty");
+    refused(bark.run_with("  ", &options()), "empty");
+    refused(music.run_with("a", &options().voice_preset("one".to_owned())), "no voices");
+    refused(bark.run_with("a", &options().voice_preset("nobody".to_owned())), "one");
+    let prompt = Audio::new(vec![0.0; 100], 4_000).unwrap();
+    refused(bark.run_with("a", &options().prompt(prompt.clone())), "voice_preset");
+    let cancel = CancelHandle::default();
+    cancel.cancel();
+    assert!(music.run_with("a", &options().cancel(cancel)).is_err());
+    // Resampled, and then continued.
+    let short = Map::from_iter([("max_new_tokens".to_owned(), Value::from(12))]);
+    let going_on = options().prompt(prompt).generate_kwargs(short).seed(3);
+    let sound = music.run_with("a", &going_on).unwrap();
+    assert_eq!(sound.channels[0].len(), 10 * (5 + 12 + 1 - 4));
+    assert_eq!(music.run_with("a", &going_on).unwrap(), sound);
+    let spoken = bark.run_with("a", &options().voice_preset("one".to_owned()).seed(3)).unwrap();
+    assert_eq!(spoken.mono().unwrap().sampling_rate, 2_000);
+    let output =
+        Pipeline::open(Task::TextToAudio, folder("bark-tiny").as_path(), LoadOptions::default())
+            .unwrap();
+    let voice = Map::from_iter([("voice_preset".to_owned(), json!("one"))]);
+    let output = output.call(json!("a"), voice).unwrap();
+    assert_eq!((output.json, output.media.len()), (json!({"sampling_rate": 2_000}), 1));
 }

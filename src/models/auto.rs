@@ -336,6 +336,9 @@ fn unknown<'a>(
     #[cfg(not(feature = "audio"))]
     let hears = false;
     let advice = match (decoder_family(files, raw), seq2seq_family(files, raw)) {
+        _ if matches!(name, "bark" | "musicgen") => {
+            ". It makes sound by way of a codec's codes: use it for text-to-audio"
+        }
         _ if hears => {
             ". It is an encoder-decoder that hears: open it as `dyn SpeechSeq2Seq`, for \
              automatic-speech-recognition"

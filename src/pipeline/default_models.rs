@@ -38,6 +38,7 @@ impl TaskName {
                 ("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "714eb0f")
             }
             (Task::TextGeneration, _) => ("openai-community/gpt2", "607a30d"),
+            (Task::TextToAudio, _) => ("suno/bark-small", "1dbd7a1"),
             (Task::TextToSpeech, _) => ("suno/bark-small", "1dbd7a1"),
             (Task::TokenClassification, _) => {
                 ("dbmdz/bert-large-cased-finetuned-conll03-english", "4c53496")

@@ -47,6 +47,8 @@ mod tasks;
 mod text_classification;
 mod text_generation;
 mod text_ranking;
+#[cfg(feature = "audio")]
+mod text_to_audio;
 #[cfg(feature = "image")]
 mod text_to_image;
 #[cfg(feature = "audio")]
@@ -101,6 +103,8 @@ pub use text_generation::{
     TextGenerationOptions, TextGenerationPipeline,
 };
 pub use text_ranking::{Ranked, TextRankingOptions, TextRankingPipeline};
+#[cfg(feature = "audio")]
+pub use text_to_audio::{GeneratedAudio, SoundModel, TextToAudioOptions, TextToAudioPipeline};
 #[cfg(feature = "image")]
 pub use text_to_image::{PaintedImages, TextToImageOptions, TextToImagePipeline};
 #[cfg(feature = "audio")]

@@ -22,8 +22,9 @@ use crate::pipeline::{
 #[cfg(feature = "audio")]
 use crate::pipeline::{
     AudioClassificationOptions, AudioClassificationPipeline, AudioInput,
-    AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline, SpokenText,
-    TextToSpeechOptions, TextToSpeechPipeline, ZeroShotAudioClassificationOptions,
+    AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline, GeneratedAudio, SpokenText,
+    TextToAudioOptions, TextToAudioPipeline, TextToSpeechOptions, TextToSpeechPipeline,
+    ZeroShotAudioClassificationOptions,
     ZeroShotAudioClassificationPipeline,
 };
 #[cfg(feature = "image")]
@@ -111,7 +112,7 @@ macro_rules! tasks {
                     return Err(Error::FeatureDisabled { feature });
                 }
                 let files = source.into().open()?;
-                match name.task {
+                match for_model(name.task, &files)? {
                     $(
                         $(#[cfg(feature = $feature)])?
                         Task::$variant => $pipeline::from_files(&files, &options)?
@@ -277,11 +278,14 @@ tasks! {
     /// Scores how well texts answer queries, and orders documents by that.
     TextRanking, "text-ranking", aliases [],
         text_ranking: TextRankingPipeline(TextOrPair, TextRankingOptions) -> Vec<f32>;
+    /// Turns texts into music, speech and noises. Needs the feature `audio`.
+    TextToAudio, "text-to-audio", aliases [] feature "audio",
+        text_to_audio: TextToAudioPipeline(String, TextToAudioOptions) -> GeneratedAudio;
     /// Paints texts. Needs the feature `image`.
     TextToImage, "text-to-image", aliases [] feature "image",
         text_to_image: TextToImagePipeline(String, TextToImageOptions) -> PaintedImages;
     /// Speaks texts. Needs the feature `audio`.
-    TextToSpeech, "text-to-speech", aliases ["text-to-audio"] feature "audio",
+    TextToSpeech, "text-to-speech", aliases [] feature "audio",
         text_to_speech: TextToSpeechPipeline(String, TextToSpeechOptions) -> SpokenText;
     /// Finds the named entities of texts.
     TokenClassification, "token-classification", aliases ["ner"],
@@ -298,6 +302,19 @@ tasks! {
     /// Scores a picture against labels of your own. Needs the feature `image`.
     ZeroShotImageClassification, "zero-shot-image-classification", aliases [] feature "image",
         zero_shot_image_classification: ZeroShotImageClassificationPipeline(ImageInput, ZeroShotImageClassificationOptions) -> Vec<LabelScore>;
+}
+
+/// The task that a model does. Python has one pipeline behind both names; here the model decides.
+fn for_model(task: Task, files: &ModelFiles) -> Result<Task> {
+    #[cfg(feature = "audio")]
+    if matches!(task, Task::TextToAudio | Task::TextToSpeech) {
+        return Ok(match text_to_audio::writes_codes(files)? {
+            true => Task::TextToAudio,
+            false => Task::TextToSpeech,
+        });
+    }
+    let _ = files;
+    Ok(task)
 }
 
 impl fmt::Display for Task {

@@ -1,4 +1,4 @@
-//! `text-to-speech`, which is also called `text-to-audio`: speaks texts.
+//! `text-to-speech`: speaks texts. For models that write a codec's codes there is `text-to-audio`.
 //!
 //! Mirrors `pipelines/text_to_audio.py` of transformers 4.57. Ours are `pause`, `phonemes`, `seed` and
 //! `cancel`, and the streams.
