@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result, none_of};
 use crate::options::LoadOptions;
 use crate::pipeline::skeleton;
+#[cfg(feature = "audio")]
+use crate::pipeline::text_to_audio;
 use crate::pipeline::{
     Answer, Entity, FeatureExtractionOptions, FeatureExtractionPipeline, Features, FillMaskOptions,
     FillMaskPipeline, Filling, Generated, Input, LabelScore, Output, PipelineBuilder, Prompt,
@@ -22,10 +24,9 @@ use crate::pipeline::{
 #[cfg(feature = "audio")]
 use crate::pipeline::{
     AudioClassificationOptions, AudioClassificationPipeline, AudioInput,
-    AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline, GeneratedAudio, SpokenText,
-    TextToAudioOptions, TextToAudioPipeline, TextToSpeechOptions, TextToSpeechPipeline,
-    ZeroShotAudioClassificationOptions,
-    ZeroShotAudioClassificationPipeline,
+    AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline, GeneratedAudio,
+    SpokenText, TextToAudioOptions, TextToAudioPipeline, TextToSpeechOptions, TextToSpeechPipeline,
+    ZeroShotAudioClassificationOptions, ZeroShotAudioClassificationPipeline,
 };
 #[cfg(feature = "image")]
 use crate::pipeline::{
