@@ -69,7 +69,7 @@ pub struct StepReport<'a> {
     pub steps: usize,
     /// The step of the training.
     pub timestep: f32,
-    /// The latents, `(pictures, channels, height, width)`, of FLUX in patches.
+    /// The latents, `(pictures, channels, height, width)`.
     pub latents: &'a Tensor,
 }
 
@@ -77,7 +77,9 @@ pub struct StepReport<'a> {
 ///
 /// [`Error::Interrupted`]: crate::Error::Interrupted
 #[derive(Clone)]
-pub struct StepCall(Arc<dyn Fn(&StepReport<'_>) -> ControlFlow<()> + Send + Sync>);
+pub struct StepCall(Arc<Call>);
+
+type Call = dyn Fn(&StepReport<'_>) -> ControlFlow<()> + Send + Sync;
 
 impl StepCall {
     /// Of a function.

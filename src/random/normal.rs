@@ -41,7 +41,7 @@ fn log(number: f32) -> f32 {
     let y = LOG.into_iter().reduce(|y, factor| y.mul_add(x, factor)).unwrap_or_default() * x;
     let y = y.mul_add(square, exponent * -2.121_944_4e-4);
     let y = (-square).mul_add(0.5, y);
-    exponent.mul_add(0.693_359_375, x + y)
+    exponent.mul_add(0.693_359_4, x + y)
 }
 
 /// Sine and cosine of an angle from 0.
