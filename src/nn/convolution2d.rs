@@ -56,6 +56,8 @@ enum Kind {
 
 /// Numbers that are written out at a time: few enough to stay in the caches.
 const UNFOLDED: usize = 1 << 19;
+/// Results that are computed at a time at least: for each such part, all weights are read.
+const TOGETHER: usize = 384;
 
 impl Convolution2d {
     /// Reads `name.weight`, `(out_channels, in_channels, kernel, kernel)`, and `name.bias`.
@@ -111,7 +113,7 @@ impl Convolution2d {
         let square = Square { kernel, stride, before: padding[0], results: size[1] };
         let rows = x.to_dtype(DType::F32)?.contiguous()?;
         let results = size[0] * size[1];
-        let most = (UNFOLDED / linear.in_features()).max(1);
+        let most = (UNFOLDED / linear.in_features()).max(TOGETHER);
         let y = with_f32(&rows, |x| -> Result<Vec<f32>> {
             let mut out = Vec::with_capacity(results * linear.out_features());
             for start in (0..results).step_by(most) {

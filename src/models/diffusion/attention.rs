@@ -56,6 +56,9 @@ impl Transformer2d {
     }
 }
 
+/// Tokens that the wide layers of a [`Block`] take at a time: what lies between them stays small.
+const TOKENS: usize = 1024;
+
 /// `BasicTransformerBlock` of diffusers.
 #[derive(Debug, Clone)]
 struct Block {
@@ -87,11 +90,20 @@ impl Block {
         let normed = self.norms[0].forward(x)?;
         let x = (self.own.forward(&normed, &normed)? + x)?;
         let x = (self.text.forward(&self.norms[1].forward(&x)?, text)? + &x)?;
+        let normed = self.norms[2].forward(&x)?;
+        let tokens = normed.dim(0)?;
+        let part = |start| self.between(&normed.narrow(0, start, TOKENS.min(tokens - start))?);
+        let parts = (0..tokens).step_by(TOKENS).map(part).collect::<Result<Vec<_>>>()?;
+        Ok((Tensor::cat(&parts, 0)? + x)?)
+    }
+
+    /// The two layers behind attention, with a gate between them.
+    fn between(&self, x: &Tensor) -> Result<Tensor> {
         // Values and their gates lie side by side.
-        let both = self.gate.forward(&self.norms[2].forward(&x)?)?;
+        let both = self.gate.forward(x)?;
         let width = self.down.in_features();
         let gate = Activation::Gelu.forward(&both.narrow(1, width, width)?.contiguous()?)?;
-        Ok((self.down.forward(&(both.narrow(1, 0, width)? * gate)?)? + x)?)
+        self.down.forward(&(both.narrow(1, 0, width)? * gate)?)
     }
 }
 
