@@ -98,7 +98,7 @@ fn what_makes_no_sense_is_refused() {
         let silence = vec![0.0; 300];
         let channels = vec![silence.as_slice(); layout.channels];
         refused(codec.encode(&vec![&[][..]; layout.channels], None), "no samples");
-        refused(codec.encode(&vec![silence.as_slice(); 3], None), "channels");
+        refused(codec.encode(&[silence.as_slice(); 3], None), "channels");
         refused(codec.encode(&channels, Some(0)), "codebooks");
         refused(codec.encode(&channels, Some(layout.codebooks + 1)), "codebooks");
         let broken = vec![f32::NAN; 300];

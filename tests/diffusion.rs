@@ -170,9 +170,8 @@ fn every_part_is_as_in_python() {
             complaints.extend(close(found, &numbers(&golden[field]), 1e-4, &what).err());
         };
         let files = ModelSource::directory(&folder).open().unwrap();
-        let vae = match open_vae(&files.folder("vae").unwrap(), &cpu()).unwrap() {
-            Vae::Kl(vae) => vae,
-            _ => panic!("another autoencoder"),
+        let Vae::Kl(vae) = open_vae(&files.folder("vae").unwrap(), &cpu()).unwrap() else {
+            panic!("another autoencoder")
         };
         check(&values(&vae.encode(&wave(&[3, 64, 48]), false).unwrap()), "moments");
         let every = |tensor: &Tensor, step: usize| -> Vec<f32> {
@@ -343,7 +342,7 @@ fn the_task_paints_by_its_name() {
     let Pipeline::TextToImage(painter) = &pipeline else { panic!("another task") };
     let paint: PaintOptions = serde_json::from_value(Value::Object(options)).unwrap();
     let painted = painter.run_with("a cat", &TextToImageOptions::from(paint)).unwrap();
-    assert_eq!(painted.images, [image.clone()]);
+    assert_eq!(painted.images, std::slice::from_ref(image));
     let wrong = Map::from_iter([("num_steps".to_owned(), json!(3))]);
     let error = pipeline.call("a cat", wrong).unwrap_err().to_string();
     assert!(error.contains("num_steps"), "{error}");

@@ -260,7 +260,7 @@ fn bad_folders_and_ids_are_refused() {
     let golden = Golden::open("vits-tiny");
     let files = ModelSource::directory(&golden.folder).open().unwrap();
     let model = VitsModel::from_files(&files, &LoadOptions::default()).unwrap();
-    let mut stages = |ids: &[u32], request: &SpeechRequest| {
+    let stages = |ids: &[u32], request: &SpeechRequest| {
         model.stages(ids, request, &mut Generator::seed(0), &|| Ok(())).map(|_| ())
     };
     assert!(stages(&[], &SpeechRequest::default()).is_err());
