@@ -264,10 +264,10 @@ fn every_picture_is_as_in_python() {
 }
 
 fn paint(painter: &Painter, golden: &Value, case: &Value) -> Result<(), String> {
-    let steps = std::sync::Arc::new(std::sync::Mutex::new(0));
+    let steps = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = std::sync::Arc::clone(&steps);
-    let options = options(&case["options"]).callback_on_step_end(StepCall::new(move |_| {
-        *seen.lock().unwrap() += 1;
+    let options = options(&case["options"]).callback_on_step_end(StepCall::new(move |report| {
+        seen.lock().unwrap().push(report.latents.clone());
         ControlFlow::Continue(())
     }));
     let prompt = golden["prompt"].as_str().unwrap();
@@ -291,10 +291,14 @@ fn paint(painter: &Painter, golden: &Value, case: &Value) -> Result<(), String> 
     if found.len() != expected.len() || most > 1.0 {
         return Err(format!("a pixel is {most} away"));
     }
-    let (found, wanted) = (*steps.lock().unwrap(), case["steps"].as_u64().unwrap());
-    if found != wanted {
-        return Err(format!("{found} steps, not {wanted}"));
+    let (steps, wanted) = (steps.lock().unwrap().clone(), case["steps"].as_u64().unwrap());
+    if steps.len() as u64 != wanted {
+        return Err(format!("{} steps, not {wanted}", steps.len()));
     }
+    // What the last call saw is the picture.
+    let last =
+        painter.decode(steps.last().unwrap(), &options).map_err(|error| error.to_string())?;
+    assert_eq!(last, painted.images);
     Ok(())
 }
 

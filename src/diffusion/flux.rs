@@ -71,9 +71,10 @@ impl Flux {
         let mut generator = work.generator();
         let channels = self.transformer.config().in_channels / 4;
         let shape = (work.count()?, channels, 2 * height, 2 * width);
-        let latents = pack(&generator.randn_tensor(shape, DType::F32, work.device)?)?;
+        let latents = generator.randn_tensor(shape, DType::F32, work.device)?;
         let guidance = options.guidance_scale.unwrap_or(3.5) as f32;
         let find = |samples: &Tensor, timestep: f32| -> Result<Tensor> {
+            let samples = pack(samples)?;
             let one = |number: usize| {
                 self.transformer.forward(FluxInput {
                     tokens: &samples.get(number)?,
@@ -85,10 +86,10 @@ impl Flux {
                 })
             };
             let found = (0..samples.dim(0)?).map(one).collect::<Result<Vec<_>>>()?;
-            Ok(Tensor::stack(&found, 0)?)
+            unpack(&Tensor::stack(&found, 0)?, [height, width])
         };
         let latents = work.steps(run, latents, &mut generator, find, |_, latents| Ok(latents))?;
-        Ok((unpack(&latents, [height, width])?, cut))
+        Ok((latents, cut))
     }
 }
 
