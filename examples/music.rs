@@ -56,6 +56,9 @@ mod making {
             options.prompt = Some(reader.mono(rate)?);
         }
         if let Some(seconds) = arguments.seconds {
+            if !(0.02..=3600.0).contains(&seconds) {
+                return Err("--seconds should be from 0.02 to 3600".into());
+            }
             // 50 frames a second, and three for the delay between codebooks.
             let frames = (seconds * 50.0).round() as u64 + 3;
             options.generate_kwargs =

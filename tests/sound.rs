@@ -154,6 +154,7 @@ fn wrong_calls_for_music_are_refused() {
     refused(&[text(&[])], &config, "empty");
     refused(&[text(&[5]), ComposeInput::default()], &config, "once for each");
     refused(&[text(&[99_999])], &config, "99999");
+    refused(&[text(&[5; 5_000])], &config, "4096");
     refused(&[text(&[5])], &config.clone().max_new_tokens(0), "max_new_tokens");
     refused(&[text(&[5])], &config.clone().max_new_tokens(5_000), "80");
     refused(&[text(&[5])], &config.clone().guidance_scale(-1.0), "guidance_scale");
@@ -245,6 +246,7 @@ fn bark_samples_reproducibly_and_refuses_what_makes_no_sense() {
     };
     assert!(option("no_such", 1.into()).is_err());
     assert!(option("fine_top_k", 1.into()).is_err());
+    assert!(option("num_return_sequences", 4.into()).is_err());
     assert!(option("semantic_temperature", "hot".into()).is_err());
     assert_eq!(option("temperature", 0.3.into()).unwrap().fine.temperature, Some(0.3));
     let of_coarse = option("coarse_temperature", 0.3.into()).unwrap();

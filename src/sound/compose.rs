@@ -196,6 +196,11 @@ fn described(model: &MusicGen, inputs: &[ComposeInput], guided: bool) -> Result<
     if let Some(empty) = texts.iter().position(|text| text.is_empty()) {
         return Err(Error::input(format!("text {empty} is empty")));
     }
+    if let Some(long) = texts.iter().find(|text| text.len() > MOST_TEXT) {
+        let reason =
+            format!("a text of {} tokens about the music; {MOST_TEXT} are the limit", long.len());
+        return Err(Error::input(reason));
+    }
     let texts: Vec<Vec<u32>> = texts.into_iter().map(<[u32]>::to_vec).collect();
     model.describe(&TokenBatch::padded(&texts, 0, PaddingSide::Right)?, guided)
 }
@@ -239,10 +244,18 @@ fn length(config: &GenerationConfig, known: usize, limits: ModelLimits) -> Resul
         (None, None) => known + 20,
     };
     if length > limits.context {
-        return Err(Error::ContextOverflow { tokens: length, limit: limits.context });
+        let name = if config.max_new_tokens.is_some() { "max_new_tokens" } else { "max_length" };
+        let reason = format!(
+            "asks for {length} frames in all, and the model makes {} at most: lower it, and go on with a prompt",
+            limits.context
+        );
+        return Err(Error::option(name, reason));
     }
     Ok(length)
 }
+
+/// Tokens of a text; the published models learned from short ones, and reading one cannot be cancelled.
+const MOST_TEXT: usize = 4096;
 
 /// The music of codes.
 fn decoded(model: &MusicGen, codes: Vec<Vec<u32>>) -> Result<Composed> {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::audio::extractor::check::check_sizes;
+use crate::audio::extractor::check::{check_product, check_sizes};
 use crate::audio::extractor::kaldi;
 use crate::audio::features::AudioFeatures;
 use crate::audio::log_mel::LogMel;
@@ -61,6 +61,7 @@ impl AstFeatureExtractor {
             ("num_mel_bins", config.num_mel_bins, 1),
             ("max_length", config.max_length, 1),
         ])?;
+        check_product("max_length", &[config.max_length, config.num_mel_bins])?;
         if !config.mean.is_finite() {
             return Err(Error::option("mean", format!("{} is no number", config.mean)));
         }

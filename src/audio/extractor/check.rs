@@ -41,5 +41,19 @@ pub(super) fn check_sizes(sizes: &[(&str, usize, usize)]) -> Result<()> {
     })
 }
 
+/// Refuses sizes that together would take memory out of proportion; `option` is one of them.
+pub(super) fn check_product(option: &str, sizes: &[usize]) -> Result<()> {
+    let product = sizes.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
+    if product.is_some_and(|product| product <= LARGEST_PRODUCT) {
+        return Ok(());
+    }
+    let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
+    let reason =
+        format!("makes {} numbers, and {LARGEST_PRODUCT} are the limit", sizes.join(" × "));
+    Err(Error::option(option, reason))
+}
+
 /// No size of a model that hears comes near: 192,000 samples per second do.
 const LARGEST: usize = 1 << 18;
+/// Numbers that one recording or one bank of filters becomes: CLAP's ten seconds are 480,000 samples.
+const LARGEST_PRODUCT: usize = 1 << 24;

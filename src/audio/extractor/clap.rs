@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::audio::extractor::check::{check_finite, check_padding_side, check_rate, check_sizes};
+use crate::audio::extractor::check::{
+    check_finite, check_padding_side, check_product, check_rate, check_sizes,
+};
 use crate::audio::features::AudioFeatures;
 use crate::audio::log_mel::{Log, LogMel, Preparation};
 use crate::audio::mel::{MelBank, MelScale};
@@ -112,6 +114,11 @@ impl ClapFeatureExtractor {
             ("max_length_s", config.max_length_s, 1),
             ("fft_window_size", window, 2),
         ])?;
+        let samples = [config.max_length_s, config.sampling_rate as usize];
+        check_product("max_length_s", &samples)?;
+        let frames = samples.iter().product::<usize>() / config.hop_length + 1;
+        check_product("hop_length", &[frames, filters])?;
+        check_product("fft_window_size", &[window / 2 + 1, filters])?;
         let ClapFeatureConfig { frequency_min: lowest, frequency_max: highest, .. } = config;
         if !(lowest >= 0.0 && lowest < highest && highest.is_finite()) {
             let reason = format!("{highest} Hz is not above `frequency_min`, {lowest}");

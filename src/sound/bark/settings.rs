@@ -82,6 +82,9 @@ pub struct FineSettings {
     pub n_fine_codebooks: usize,
 }
 
+/// Codes for each semantic token; those of the published models are three.
+const MOST_CODES: f64 = 64.0;
+
 impl Default for BarkSettings {
     fn default() -> Self {
         let none = Fields { path: Path::new("generation_config.json"), fields: &Map::new() };
@@ -125,7 +128,7 @@ impl BarkSettings {
         of_semantic.renormalize_logits.get_or_insert(true);
         let mut of_coarse = coarse.generation()?;
         of_coarse.renormalize_logits.get_or_insert(true);
-        Ok(Self {
+        let settings = Self {
             semantic: SemanticSettings {
                 generation: of_semantic,
                 text_encoding_offset: semantic.id("text_encoding_offset", 10_048)?,
@@ -154,7 +157,17 @@ impl BarkSettings {
                 n_fine_codebooks: fine.size("n_fine_codebooks", 8)?,
             },
             codebook_size: all.id("codebook_size", 1024)?.max(1),
-        })
+        };
+        let CoarseSettings { coarse_rate_hz, n_coarse_codebooks, .. } = settings.coarse;
+        let codes = coarse_rate_hz / settings.semantic.semantic_rate_hz * n_coarse_codebooks as f64;
+        if codes > MOST_CODES {
+            let reason = format!(
+                "`coarse_rate_hz`, `semantic_rate_hz` and `n_coarse_codebooks` ask for {codes} codes for each \
+                 semantic token; {MOST_CODES} are the limit"
+            );
+            return Err(Error::malformed(all.path, reason));
+        }
+        Ok(settings)
     }
 
     /// With options of a call, by the names of the reference: those that begin with `semantic_`, `coarse_` or
@@ -171,6 +184,10 @@ impl BarkSettings {
         let (own, shared): (Vec<_>, Vec<_>) =
             options.iter().partition(|(name, _)| is_for_one(name));
         for (name, value) in shared.into_iter().chain(own) {
+            if name.ends_with("num_return_sequences") && value.as_u64() != Some(1) {
+                let reason = format!("is {value}; a text becomes one sound: give it several times");
+                return Err(Error::option(name, reason));
+            }
             let (stages, bare) = match name.split_once('_') {
                 Some(("semantic", bare)) => ([true, false, false], bare),
                 Some(("coarse", bare)) => ([false, true, false], bare),

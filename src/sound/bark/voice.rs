@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, did_you_mean};
-use crate::source::ModelFiles;
+use crate::source::{ModelFiles, file};
 
 /// A voice of Bark: what was said before, as tokens of each stage. Suno's `.npz` files hold one, and repositories list
 /// theirs in `speaker_embeddings_path.json`.
@@ -46,7 +46,7 @@ impl Voice {
     /// When the file cannot be read, or is no such file.
     pub fn from_npz(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::malformed(path, error))?;
+        let bytes = file::read(path)?;
         Self::from_npz_bytes(&bytes).map_err(|error| Error::malformed(path, error))
     }
 
@@ -96,7 +96,7 @@ impl Voice {
                 let path = path
                     .ok_or_else(|| Error::input(format!("the voice {name:?} has no `{part}`")))?;
                 let path = files.required(path, "the voice")?;
-                let bytes = std::fs::read(&path).map_err(|error| Error::malformed(&path, error))?;
+                let bytes = file::read(&path)?;
                 of_npy(&bytes).map_err(|reason| Error::malformed(&path, reason))
             };
             return Self::of_arrays(&mut array);
@@ -163,7 +163,7 @@ fn of_npy(bytes: &[u8]) -> std::result::Result<Vec<Vec<u32>>, String> {
     let data = &rest[start + length..];
     let count =
         rows.checked_mul(columns).filter(|count| count.checked_mul(size) == Some(data.len()));
-    if count.is_none() || rows == 0 {
+    if count.is_none() || !(1..=MOST_ROWS).contains(&rows) {
         return Err(format!("{} bytes for the shape {sizes:?}", data.len()));
     }
     let number = |bytes: &[u8]| {
@@ -181,6 +181,9 @@ fn of_npy(bytes: &[u8]) -> std::result::Result<Vec<Vec<u32>>, String> {
 
 /// No voice is larger.
 const MOST_BYTES: usize = 1 << 26;
+
+/// No codec has that many codebooks.
+const MOST_ROWS: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -211,6 +214,9 @@ mod tests {
             ("<i8", "(2,)", &[0; 8]),
             ("<i8", "(9223372036854775807, 8)", &[0; 8]),
             ("<i8", "(0, 4)", &[]),
+            ("<i8", "(1000000000000, 0)", &[]),
+            ("<i8", "(9000000000000000000, 0)", &[]),
+            ("|i1", "(65, 1)", &[0; 65]),
             ("<i8", "()", &[0; 8]),
         ] {
             assert!(file(&header(kind, "False", shape), data).is_err(), "{kind}, {shape}");
