@@ -12,13 +12,13 @@
 #[cfg(feature = "image")]
 mod painting {
     use std::ops::ControlFlow;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::sync::{Arc, Mutex};
 
     use clap::Parser;
     use sconce::diffusion::schedulers::SchedulerKind;
     use sconce::diffusion::{PaintOptions, Painter, StepCall};
-    use sconce::image::write_with_texts;
+    use sconce::image::{read, write, write_with_texts};
     use sconce::pipeline::Image;
     use sconce::{Error, LoadOptions, ModelSource, QuantLevel, Result, Tensor};
 
@@ -34,6 +34,15 @@ mod painting {
         /// The picture after each step, beside one another
         #[arg(long)]
         strip: Option<PathBuf>,
+        /// A picture to begin with
+        #[arg(long)]
+        image: Option<PathBuf>,
+        /// Light where the picture is painted anew
+        #[arg(long)]
+        mask: Option<PathBuf>,
+        /// How much of the picture is painted anew, from 0 to 1
+        #[arg(long)]
+        strength: Option<f64>,
         /// What is not to be in the picture
         #[arg(long)]
         negative: Option<String>,
@@ -70,6 +79,9 @@ mod painting {
         let painter = Painter::open(ModelSource::from(arguments.model.as_str()), &load)?;
         let mut options = PaintOptions::default().seed(arguments.seed).vae_tiling(arguments.tiling);
         options.negative_prompt = arguments.negative.clone();
+        options.image = arguments.image.as_ref().map(read).transpose()?;
+        options.mask_image = arguments.mask.as_ref().map(read).transpose()?;
+        options.strength = arguments.strength;
         options.num_inference_steps = arguments.steps;
         options.guidance_scale = arguments.guidance;
         options.height = arguments.height;
@@ -89,7 +101,7 @@ mod painting {
         let made = serde_json::to_string(&options).unwrap_or_default();
         let texts = [("prompt", arguments.prompt.as_str()), ("parameters", made.as_str())];
         if let Some(image) = painted.images.first() {
-            write_with_texts(&arguments.output, image, &texts)?;
+            save(&arguments.output, image, &texts)?;
         }
         if let Some(path) = &arguments.strip {
             let seen = seen.lock().map(|seen| seen.clone()).unwrap_or_default();
@@ -97,9 +109,17 @@ mod painting {
             for latents in &seen {
                 images.extend(painter.decode(latents, &options)?);
             }
-            write_with_texts(path, &beside(&images)?, &texts)?;
+            save(path, &beside(&images)?, &texts)?;
         }
         Ok(())
+    }
+
+    /// PNG files hold how they were painted, others the picture alone.
+    fn save(path: &Path, image: &Image, texts: &[(&str, &str)]) -> Result<()> {
+        match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
+            true => write_with_texts(path, image, texts),
+            false => write(path, image),
+        }
     }
 
     /// Pictures of one size, from left to right.

@@ -139,6 +139,16 @@ fn mistakes_with_schedulers_are_named() {
     config.insert("prediction_type".to_owned(), "nothing".into());
     let error = Scheduler::new(SchedulerKind::Ddim, config).unwrap_err().to_string();
     assert!(error.contains("DDIMScheduler") && error.contains("prediction_type"), "{error}");
+    for (field, value) in [
+        ("trained_betas", json!([])),
+        ("trained_betas", json!([0.5])),
+        ("beta_end", json!(3.0)),
+        ("beta_start", json!(-5.0)),
+    ] {
+        let config = Map::from_iter([(field.to_owned(), value)]);
+        let error = Scheduler::new(SchedulerKind::Euler, config).unwrap_err().to_string();
+        assert!(error.contains(field), "{error}");
+    }
     let mut run = scheduler.run(&Steps::new(1)).unwrap();
     let x = Tensor::zeros((1, 4), DType::F32, &Device::Cpu).unwrap();
     let mut noise = || unreachable!("Euler draws nothing");
@@ -315,6 +325,11 @@ fn mistakes_are_named_and_callbacks_end_a_picture() {
         (PaintOptions::default().image(picture(64, 48)).mask_image(mask()), "mask_image"),
         (PaintOptions::default().clip_skip(9), "clip_skip"),
         (PaintOptions::default().mask_image(mask()), "mask_image"),
+        (PaintOptions::default().clip_skip(usize::MAX), "clip_skip"),
+        (PaintOptions::default().strength(2.0), "strength"),
+        (PaintOptions::default().guidance_rescale(-1.0), "guidance_rescale"),
+        (PaintOptions::default().guidance_scale(f64::INFINITY), "guidance_scale"),
+        (PaintOptions::default().scheduler(SchedulerKind::FlowMatchEuler), "scheduler"),
     ] {
         let error = painter.paint("a", &options).unwrap_err();
         assert!(error.is_caller_error() && error.to_string().contains(expected), "{error}");
@@ -328,6 +343,19 @@ fn mistakes_are_named_and_callbacks_end_a_picture() {
     let options = PaintOptions::default().height(64).width(64).num_inference_steps(1);
     let painted = painter.paint(&"cat ".repeat(100), &options).unwrap();
     assert_eq!(painted.cut_tokens, 25);
+    let flux = Painter::open(goldens().join("diffusion/flux-dev").as_path(), &cpu()).unwrap();
+    for (options, expected) in [
+        (PaintOptions::default().max_sequence_length(usize::MAX), "max_sequence_length"),
+        (PaintOptions::default().num_inference_steps(usize::MAX), "num_inference_steps"),
+        (PaintOptions::default().mask_image(mask()), "mask_image"),
+        (PaintOptions::default().scheduler(SchedulerKind::Ddim), "scheduler"),
+    ] {
+        for error in [flux.paint("a", &options).err(), flux.cut_tokens("a", &options).err()] {
+            let Some(error) = error else { continue };
+            assert!(error.is_caller_error() && error.to_string().contains(expected), "{error}");
+        }
+        assert!(flux.paint("a", &options).is_err());
+    }
     let error = Painter::open(folder.join("unet").as_path(), &cpu()).unwrap_err().to_string();
     assert!(error.contains("model_index.json"), "{error}");
 }

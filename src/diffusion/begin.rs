@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use candle_core::{DType, Tensor};
 
-use crate::diffusion::schedulers::{Run, Steps};
+use crate::diffusion::schedulers::{Run, SchedulerKind, Steps};
 use crate::diffusion::work::{Work, pixels};
 use crate::error::{Error, Result};
 use crate::image::{ResizeFilter, resize};
@@ -42,6 +42,8 @@ enum Kept {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) is_xl: bool,
+    /// Made by latent consistency distillation.
+    pub(super) is_lcm: bool,
     pub(super) unet_channels: usize,
     /// Latent pixels.
     pub(super) size: [usize; 2],
@@ -50,7 +52,7 @@ pub(super) struct Shape {
 impl Begin {
     pub(super) fn new(work: &Work<'_>, shape: Shape, generator: &mut Generator) -> Result<Self> {
         let options = work.options;
-        let count = options.num_inference_steps.unwrap_or(50);
+        let count = options.num_inference_steps.unwrap_or(if shape.is_lcm { 4 } else { 50 });
         let mut steps = Steps::new(count);
         steps.eta = options.eta;
         let channels = work.vae.latent_channels();
@@ -144,6 +146,10 @@ impl Inpaint {
 fn check(work: &Work<'_>, shape: Shape, reads_mask: bool) -> Result<()> {
     let options = work.options;
     let channels = work.vae.latent_channels();
+    if work.scheduler.kind() == SchedulerKind::FlowMatchEuler {
+        let reason = "FlowMatchEulerDiscreteScheduler is for FLUX, not for Stable Diffusion";
+        return Err(Error::option("scheduler", reason));
+    }
     if shape.unet_channels != channels && !reads_mask {
         let found = shape.unet_channels;
         return Err(Error::unsupported(format!(

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::diffusion::options::PaintOptions;
 use crate::diffusion::prompt::{ClipPrompt, T5Prompt};
-use crate::diffusion::schedulers::Steps;
+use crate::diffusion::schedulers::{SchedulerKind, Steps};
 use crate::diffusion::work::{MOST_PIXELS, Work};
 use crate::error::{Error, Result};
 use crate::models::Model;
@@ -21,6 +21,17 @@ pub(super) struct Flux {
     transformer: FluxTransformer,
     clip: ClipPrompt,
     t5: T5Prompt,
+}
+
+/// How many tokens of a text T5 reads.
+fn words(options: &PaintOptions) -> Result<usize> {
+    match options.max_sequence_length.unwrap_or(512) {
+        words @ 1..=512 => Ok(words),
+        words => {
+            let reason = format!("{words} tokens; T5 reads 1 to 512");
+            Err(Error::option("max_sequence_length", reason))
+        }
+    }
 }
 
 impl Flux {
@@ -39,26 +50,39 @@ impl Flux {
     /// How many tokens of a text T5 does not read.
     pub(super) fn cut_tokens(&self, prompt: &str, options: &PaintOptions) -> Result<usize> {
         let text = options.prompt_2.as_deref().unwrap_or(prompt);
-        self.t5.cut(text, options.max_sequence_length.unwrap_or(512))
+        self.t5.cut(text, words(options)?)
     }
 
     /// The latents of some pictures, `(pictures, channels, height, width)`, and how many tokens were cut.
     pub(super) fn paint(&self, work: &Work<'_>) -> Result<(Tensor, usize)> {
         let options = work.options;
-        if options.negative_prompt.is_some() || options.image.is_some() {
-            let name = if options.image.is_some() { "image" } else { "negative_prompt" };
+        let others = [
+            ("image", options.image.is_some()),
+            ("mask_image", options.mask_image.is_some()),
+            ("strength", options.strength.is_some()),
+            ("clip_skip", options.clip_skip.is_some()),
+            ("negative_prompt", options.negative_prompt.is_some()),
+        ];
+        if let Some((name, _)) = others.into_iter().find(|(_, is_given)| *is_given) {
             return Err(Error::option(name, "FLUX is painted from a text alone"));
         }
-        let [height, width] = size(work)?;
-        let words = options.max_sequence_length.unwrap_or(512);
-        if !(1..=512).contains(&words) {
-            let reason = format!("{words} tokens; T5 reads 1 to 512");
-            return Err(Error::option("max_sequence_length", reason));
+        let kind = work.scheduler.kind();
+        if kind != SchedulerKind::FlowMatchEuler {
+            let reason =
+                format!("{kind} is not for FLUX, which takes FlowMatchEulerDiscreteScheduler");
+            return Err(Error::option("scheduler", reason));
         }
+        let [height, width] = size(work)?;
+        let words = words(options)?;
         let (states, _) = self.clip.encode(work.prompt, 0)?;
         let prompt = options.prompt_2.as_deref().unwrap_or(work.prompt);
         let (text, cut) = self.t5.encode(prompt, words)?;
         let count = options.num_inference_steps.unwrap_or(28);
+        let most = work.scheduler.num_train_timesteps();
+        if count == 0 || count > most {
+            let reason = format!("{count} steps; the model was trained with {most}");
+            return Err(Error::option("num_inference_steps", reason));
+        }
         // Evenly from 1 on, but not to 0.
         let last = 1.0 / count.max(1) as f64;
         let sigma = |at: usize| match count {

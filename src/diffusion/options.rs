@@ -13,10 +13,10 @@ use crate::media::Image;
 options! {
     /// How a picture is painted, by the names and with the defaults of diffusers' pipelines.
     PaintOptions {
-        /// Steps. Default: 50, of FLUX 28.
+        /// Steps. Default: 50, of FLUX 28, of LCM pipelines 4.
         num_inference_steps: usize,
-        /// How closely the text is followed; above 1 the model is asked twice at each step. Default: 7.5, of SDXL 5,
-        /// of FLUX 3.5, which FLUX.1 schnell ignores.
+        /// How closely the text is followed; above 1 the model is asked twice at each step. Default: 7.5, of SDXL
+        /// without a mask 5, of LCM pipelines 8.5, of FLUX 3.5, which FLUX.1 schnell ignores.
         guidance_scale: f64,
         /// By how much a picture that guidance has made too bright is darkened, from 0 to 1. Default: 0.
         /// <https://arxiv.org/abs/2305.08891>

@@ -53,6 +53,32 @@ pub struct Painted {
     pub cut_tokens: usize,
 }
 
+/// The pipelines of Stable Diffusion that need no more than what is painted with here.
+const STABLE: [&str; 8] = [
+    "LatentConsistencyModelImg2ImgPipeline",
+    "LatentConsistencyModelPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionInpaintPipeline",
+    "StableDiffusionPipeline",
+    "StableDiffusionXLImg2ImgPipeline",
+    "StableDiffusionXLInpaintPipeline",
+    "StableDiffusionXLPipeline",
+];
+
+/// Refuses numbers that no pipeline paints with.
+fn check(options: &PaintOptions) -> Result<()> {
+    let shares = [("guidance_rescale", options.guidance_rescale), ("eta", options.eta)];
+    for (name, value) in shares.into_iter().chain([("strength", options.strength)]) {
+        if let Some(value) = value.filter(|value| !(0.0..=1.0).contains(value)) {
+            return Err(Error::option(name, format!("{value} is not between 0 and 1")));
+        }
+    }
+    match options.guidance_scale.filter(|scale| !scale.is_finite()) {
+        Some(scale) => Err(Error::option("guidance_scale", format!("{scale} is no finite number"))),
+        None => Ok(()),
+    }
+}
+
 impl Painter {
     /// Opens a folder or a repository that diffusers wrote.
     ///
@@ -72,7 +98,7 @@ impl Painter {
         let index = Index::read(files)?;
         let model = match index.class.as_str() {
             "FluxPipeline" | "FluxImg2ImgPipeline" => Model::Flux(Flux::load(files, options)?),
-            class if class.starts_with("StableDiffusion") || class.starts_with("LatentConsis") => {
+            class if STABLE.contains(&class) => {
                 Model::Stable(Stable::load(files, &index, options)?)
             }
             other => {
@@ -119,6 +145,7 @@ impl Painter {
     ///
     /// When an option is invalid, or a callback ends the painting ([`Error::Interrupted`]).
     pub fn paint(&self, prompt: &str, options: &PaintOptions) -> Result<Painted> {
+        check(options)?;
         let other = options.scheduler.map(|kind| self.scheduler.with_kind(kind)).transpose()?;
         let work = Work {
             prompt,
@@ -169,7 +196,8 @@ fn image(picture: &Tensor) -> Result<Image> {
     let pixels = pixels.to_vec1::<f32>()?;
     if pixels.iter().any(|pixel| pixel.is_nan()) {
         return Err(Error::input(
-            "the picture holds NaN: the model's weights do not fit its dtype",
+            "the picture holds NaN: a number in an option, a config.json or scheduler_config.json is out of \
+             range, or the weights need another dtype, such as f32",
         ));
     }
     let byte = |pixel: &f32| ((pixel / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;

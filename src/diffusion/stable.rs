@@ -25,6 +25,8 @@ pub(super) struct Stable {
     second: Option<ClipPrompt>,
     /// Whether SDXL takes zeros for a missing negative text.
     zeros_for_empty: bool,
+    /// Made by latent consistency distillation, with defaults of its own.
+    is_lcm: bool,
 }
 
 /// A text as the UNet reads it.
@@ -60,6 +62,7 @@ impl Stable {
             first,
             second,
             unet: open_unet(&files.folder("unet")?, options)?,
+            is_lcm: index.class.starts_with("LatentConsistency"),
             zeros_for_empty: index.flag("force_zeros_for_empty_prompt").unwrap_or(true),
         })
     }
@@ -74,7 +77,11 @@ impl Stable {
         let is_xl = self.second.is_some();
         let scale = work.vae.scale();
         let [height, width] = self.size(work, scale)?;
-        let guidance = options.guidance_scale.unwrap_or(if is_xl { 5.0 } else { 7.5 });
+        let guidance = options.guidance_scale.unwrap_or(match (self.is_lcm, is_xl) {
+            (true, _) => 8.5,
+            (false, true) if options.mask_image.is_none() => 5.0,
+            (false, _) => 7.5,
+        });
         let embeds_guidance = self.unet.config().time_cond_proj_dim;
         let is_guided = guidance > 1.0 && embeds_guidance.is_none();
 
@@ -107,6 +114,7 @@ impl Stable {
         let mut generator = work.generator();
         let shape = Shape {
             is_xl,
+            is_lcm: self.is_lcm,
             unet_channels: self.unet.config().in_channels,
             size: [height / scale, width / scale],
         };
@@ -160,7 +168,7 @@ impl Stable {
             (Some(image), None) => {
                 [image.height, image.width].map(|side| (side / scale * scale).max(scale))
             }
-            _ => [self.unet.config().sample_size.unwrap_or(64) * scale; 2],
+            _ => [self.unet.config().sample_size.unwrap_or(64).saturating_mul(scale); 2],
         };
         let side = |name: &str, side: usize| match side {
             side if side > 0 && side.is_multiple_of(scale) && side <= MOST_PIXELS => Ok(side),
@@ -191,7 +199,7 @@ impl Stable {
             return Ok(Condition { text: text.squeeze(0)?, pooled: None, cut });
         };
         // SDXL reads the last layer but one, and skips from there.
-        let skipped = clip_skip.map_or(1, |skip| skip + 1);
+        let skipped = clip_skip.map_or(1, |skip| skip.saturating_add(1));
         let (of_second, mut cut) = second.encode(texts[1], skipped)?;
         let mut text = of_second.hidden.squeeze(0)?;
         if let Some(first) = &self.first {

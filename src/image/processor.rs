@@ -44,6 +44,11 @@ impl ImageProcessor {
                 return Err(Error::option("size", format!("{height} by {width} has no pixels")));
             }
             check_size(width, height).map_err(|error| Error::option("size", error.to_string()))?;
+            if width * height > MOST_PIXELS {
+                let reason =
+                    format!("{height} by {width}; no model sees more than {MOST_PIXELS} pixels");
+                return Err(Error::option("size", reason));
+            }
         }
         if let Resizing::Share { crop_pct, .. } = config.resizing
             && !(crop_pct > 0.0 && crop_pct.is_finite())
@@ -185,3 +190,5 @@ fn middle(size: usize, crop: usize) -> (usize, usize, usize) {
 
 /// From this edge on ConvNeXT pictures are warped, not cropped.
 const WARPED: usize = 384;
+/// Pixels that a picture is resized to: models see 224 to 1,024 of a side.
+const MOST_PIXELS: usize = 1 << 24;

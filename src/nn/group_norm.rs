@@ -27,7 +27,9 @@ impl GroupNorm {
         eps: f64,
     ) -> Result<Self> {
         if groups == 0 || !channels.is_multiple_of(groups) {
-            return Err(Error::unsupported(format!("{groups} groups of {channels} channels")));
+            return Err(Error::unsupported(format!(
+                "{channels} channels of `{name}` do not divide into {groups} groups"
+            )));
         }
         let tensor = |part: &str| weights.tensor(&format!("{name}.{part}"), &[channels]);
         Ok(Self { groups, eps: eps as f32, weight: tensor("weight")?, bias: tensor("bias")? })

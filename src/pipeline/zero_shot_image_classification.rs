@@ -117,7 +117,11 @@ impl ZeroShotImageClassificationPipeline {
             TextPooling::End => Rows::with_limits(&self.tokenizer, limits, options.clone()),
             TextPooling::Padded => {
                 let mut options = options.clone();
-                options.max_length.get_or_insert(PADDED);
+                let padded = *options.max_length.get_or_insert(PADDED);
+                if padded > MOST_PADDED {
+                    let reason = format!("is {padded}; {MOST_PADDED} tokens are the limit");
+                    return Err(Error::option("max_length", reason));
+                }
                 options.truncation.get_or_insert(TruncationStrategy::LongestFirst);
                 Rows::with_limits(&self.tokenizer, limits, options)
             }
@@ -244,3 +248,5 @@ impl Work for Judge {
 
 /// The tokens of a padded text, as transformers has it for all of SigLIP.
 const PADDED: usize = 64;
+/// Those of the longest text that is padded to.
+const MOST_PADDED: usize = 1 << 16;

@@ -263,6 +263,18 @@ impl Fields {
         if !(1..=1 << 20).contains(&self.num_train_timesteps) {
             return refuse("num_train_timesteps", self.num_train_timesteps.to_string());
         }
+        for (name, beta) in [("beta_start", self.beta_start), ("beta_end", self.beta_end)] {
+            if !(0.0..=1.0).contains(&beta) {
+                return refuse(name, beta.to_string());
+            }
+        }
+        if let Some(betas) = &self.trained_betas
+            && (betas.len() != self.num_train_timesteps
+                || !betas.iter().all(|beta| (0.0..=1.0).contains(beta)))
+        {
+            let wanted = format!("other than {} numbers from 0 to 1", self.num_train_timesteps);
+            return refuse("trained_betas", wanted);
+        }
         if !(1..=3).contains(&self.solver_order) {
             return refuse("solver_order", self.solver_order.to_string());
         }

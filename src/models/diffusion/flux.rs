@@ -108,7 +108,8 @@ impl FluxTransformer {
         options: &LoadOptions,
     ) -> Result<Self> {
         let (heads, head_dim) = (config.num_attention_heads, config.attention_head_dim);
-        let rotated: usize = config.axes_dims_rope.iter().sum();
+        let rotated =
+            config.axes_dims_rope.iter().fold(0, |sum: usize, axis| sum.saturating_add(*axis));
         let is_even = config.axes_dims_rope.iter().all(|axis| axis.is_multiple_of(2));
         if heads == 0 || config.patch_size != 1 || rotated != head_dim || !is_even {
             return Err(Error::unsupported(format!("a FLUX of {config:?}")));

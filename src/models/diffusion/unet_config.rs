@@ -72,7 +72,7 @@ impl UNetConfig {
 
 /// A number, or one for each block.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a whole number of at least 0, or a list of them")]
 enum Each {
     All(usize),
     Each(Vec<usize>),
@@ -166,6 +166,9 @@ impl Default for Fields {
     }
 }
 
+/// No UNet has so many layers in a block.
+const MOST_LAYERS: usize = 256;
+
 const DOWN: &str = "DownBlock2D";
 const UP: &str = "UpBlock2D";
 const ATTENDS_DOWN: &str = "CrossAttnDownBlock2D";
@@ -211,11 +214,23 @@ impl Fields {
                 )?,
                 text: each("cross_attention_dim", &self.cross_attention_dim, number)?,
             });
+            if blocks.last().is_some_and(|block| block.layers.max(block.depth) > MOST_LAYERS) {
+                return Err(format!(
+                    "`layers_per_block` and `transformer_layers_per_block` should be at most {MOST_LAYERS}"
+                ));
+            }
         }
         let added = match self.addition_embed_type.as_deref() {
             None => None,
             Some(_) => {
                 match (self.addition_time_embed_dim, self.projection_class_embeddings_input_dim) {
+                    (Some(size), Some(inputs))
+                        if size == 0 || size.checked_mul(6).is_none_or(|sizes| sizes >= inputs) =>
+                    {
+                        return Err("six times `addition_time_embed_dim` should be less than \
+                                    `projection_class_embeddings_input_dim`"
+                            .to_owned());
+                    }
                     (Some(size), Some(inputs)) => Some(AddedConfig { size, inputs }),
                     _ => {
                         return Err("`addition_time_embed_dim` and \

@@ -59,7 +59,7 @@ impl FromFiles for dyn ImageTextModel {
         let Some(text) = family.text else { return Err(Error::unsupported(wanted)) };
         if !weights.contains("text.embed.words") {
             return Err(Error::unsupported(format!(
-                "{}: the checkpoint sees and does not read: it is no {wanted}",
+                "{}: the checkpoint sees and does not read: it is not {wanted}",
                 raw.origin().display()
             )));
         }
