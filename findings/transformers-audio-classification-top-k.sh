@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # transformers 4.57.6: `pipeline("audio-classification", top_k=3)` is not held to: each call that does not name `top_k` again gives all
 # labels. The call's own argument is None when it is left out, which is read as "all of them" and overrides what the pipeline was made with, and
-# so the 5 that are documented when nothing is said at all. `text-classification` keeps its `top_k` between calls.
+# so the 5 that are documented when nothing is said at all.
 # Touches: ports of the pipeline and golden values from it: name `top_k` in each call.
 # Expected: three labels from a pipeline made for three; five from one made without.
 # Seen: nine, of a model with nine labels, from both; two where the call asks for two, and nine again after it.
