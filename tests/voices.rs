@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use sconce::generation::CancelHandle;
-use sconce::models::speech::{SpeechRequest, SpeechT5ForTextToSpeech, VitsModel};
+use sconce::models::speech::{SpeechRequest, SpeechT5ForTextToSpeech, SpeechT5HifiGan, VitsModel};
 use sconce::pipeline::{Media, TextToSpeechOptions, TextToSpeechPipeline};
 use sconce::random::Generator;
 use sconce::{Error, LoadOptions, ModelSource, Pipeline, Task};
@@ -268,9 +268,6 @@ fn bad_folders_and_ids_are_refused() {
     let slow = SpeechRequest::default().speaking_rate(0.05);
     assert!(stages(&[1; 40], &slow).is_ok());
 
-    let config: Map<String, Value> =
-        serde_json::from_str(&fs::read_to_string(golden.folder.join("config.json")).unwrap())
-            .unwrap();
     for (field, value) in [
         ("upsample_rates", json!([0, 3])),
         ("upsample_rates", json!([4, 3, 2])),
@@ -286,17 +283,100 @@ fn bad_folders_and_ids_are_refused() {
         ("hidden_act", json!("wave")),
         ("num_hidden_layers", json!(5)),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = config.clone();
-        config.insert(field.to_owned(), value.clone());
-        fs::write(folder.path().join("config.json"), serde_json::to_string(&config).unwrap())
-            .unwrap();
-        let weights = "model.safetensors";
-        fs::copy(golden.folder.join(weights), folder.path().join(weights)).unwrap();
+        let folder = with_field(&golden.folder, field, &value);
         let files = ModelSource::directory(folder.path()).open().unwrap();
-        assert!(
-            VitsModel::from_files(&files, &LoadOptions::default()).is_err(),
-            "{field}: {value}"
-        );
+        let model = VitsModel::from_files(&files, &LoadOptions::default());
+        assert!(model.is_err(), "{field}: {value}");
     }
+}
+
+/// A copy of a model's folder whose config has another value in one field.
+fn with_field(folder: &Path, field: &str, value: &Value) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let config = fs::read_to_string(folder.join("config.json")).unwrap();
+    let mut config: Map<String, Value> = serde_json::from_str(&config).unwrap();
+    config.insert(field.to_owned(), value.clone());
+    let config = serde_json::to_string(&config).unwrap();
+    fs::write(copy.path().join("config.json"), config).unwrap();
+    let weights = "model.safetensors";
+    fs::copy(folder.join(weights), copy.path().join(weights)).unwrap();
+    copy
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_with_the_name_of_the_file() {
+    let options = LoadOptions::default();
+    let vits = Golden::open("vits-tiny").folder;
+    let vocoder = Golden::open("speecht5-tiny").folder.join("vocoder");
+    for (field, value) in [
+        ("speaking_rate", json!(0.0)),
+        ("speaking_rate", json!(21.0)),
+        ("noise_scale", json!(-1.0)),
+        ("noise_scale_duration", json!(11.0)),
+        ("leaky_relu_slope", json!(-0.1)),
+        ("leaky_relu_slope", json!(1e30)),
+        ("sampling_rate", json!((1 << 18) + 1)),
+    ] {
+        let folder = with_field(&vits, field, &value);
+        let files = ModelSource::directory(folder.path()).open().unwrap();
+        let error = VitsModel::from_files(&files, &options).unwrap_err().to_string();
+        assert!(error.contains("config.json") && error.contains(field), "{error}");
+    }
+    for (field, value) in [("leaky_relu_slope", json!(2)), ("sampling_rate", json!(1 << 20))] {
+        let folder = with_field(&vocoder, field, &value);
+        let files = ModelSource::directory(folder.path()).open().unwrap();
+        let error = SpeechT5HifiGan::from_files(&files, &options).unwrap_err().to_string();
+        assert!(error.contains("config.json") && error.contains(field), "{error}");
+    }
+    let folder = with_field(&vits, "sampling_rate", &json!(1 << 18));
+    let files = ModelSource::directory(folder.path()).open().unwrap();
+    assert!(VitsModel::from_files(&files, &options).is_ok());
+}
+
+#[test]
+fn a_text_that_is_too_long_for_attention_is_refused() {
+    let golden = Golden::open("vits-tiny");
+    let error = golden.pipeline().run("a".repeat((1 << 15) + 1)).unwrap_err();
+    assert!(error.is_caller_error() && error.to_string().contains("sentences"), "{error}");
+}
+
+#[test]
+fn the_same_ids_sound_alike_where_attention_is_computed_in_parts() {
+    let files = ModelSource::directory(Golden::open("vits-tiny").folder).open().unwrap();
+    let model = VitsModel::from_files(&files, &LoadOptions::default()).unwrap();
+    let request = SpeechRequest::default().speaking_rate(20.0);
+    // 2 heads, 3000 ids: 2796 queries at once.
+    let stages = model.stages(&[5; 3000], &request, &mut Generator::seed(0), &|| Ok(())).unwrap();
+    let rows = stages.hidden_states.to_vec2::<f32>().unwrap();
+    for row in 2750..2850 {
+        expect_close(&rows[row], &rows[1000], 1e-4, &format!("id {row}"));
+    }
+}
+
+#[test]
+fn silence_between_many_sentences_is_limited() {
+    let pipeline = Golden::open("vits-tiny").pipeline();
+    let options = TextToSpeechOptions::default().pause(60.0);
+    let error = pipeline.run_with("Hi. ".repeat(62), &options).unwrap_err();
+    assert!(error.is_caller_error(), "{error}");
+    assert!(error.to_string().contains("pause"), "{error}");
+    assert!(error.to_string().contains("stream_audio"), "{error}");
+}
+
+#[test]
+fn a_long_text_is_streamed_by_its_sentences() {
+    let pipeline = Golden::open("vits-tiny").pipeline();
+    let options = TextToSpeechOptions::default();
+    let text = "Hello dog. ".repeat(200_000);
+    let mut stream = pipeline.stream_audio(text, &options).unwrap();
+    for spoken in stream.by_ref().take(3) {
+        assert_eq!(spoken.unwrap().parts[0].text, "Hello dog.");
+    }
+    // A sentence that does not end comes after those that do.
+    let text = format!("Hello dog! {}", "Hello ".repeat(200_000));
+    let pieces = vec![Ok(text), Ok("more".to_owned())];
+    let stream: Vec<_> = pipeline.stream_pieces(pieces, &options).unwrap().collect();
+    let [Ok(first), Err(error)] = &stream[..] else { panic!("{stream:?}") };
+    assert_eq!(first.parts[0].text, "Hello dog!");
+    assert!(error.to_string().contains("million"), "{error}");
 }

@@ -1,5 +1,7 @@
 //! Speech sentence by sentence.
 
+use std::collections::VecDeque;
+
 use crate::error::{Error, Result};
 use crate::media::Audio;
 use crate::pipeline::text_to_speech::output::{SpokenPart, SpokenText};
@@ -14,7 +16,9 @@ pub struct SpeechStream<I> {
     voice: Voice,
     /// `None` at the end of the text.
     pieces: Option<I>,
-    /// What is not spoken yet.
+    /// Sentences that are complete and not spoken yet.
+    ready: VecDeque<String>,
+    /// What has come in behind these sentences.
     text: String,
     /// The samples so far.
     samples: usize,
@@ -23,7 +27,8 @@ pub struct SpeechStream<I> {
 
 impl<I: Iterator<Item = Result<String>>> SpeechStream<I> {
     pub(super) fn new(voice: Voice, pieces: I) -> Self {
-        Self { voice, pieces: Some(pieces), text: String::new(), samples: 0, is_done: false }
+        let (ready, text) = (VecDeque::new(), String::new());
+        Self { voice, pieces: Some(pieces), ready, text, samples: 0, is_done: false }
     }
 
     /// Samples per second.
@@ -35,25 +40,31 @@ impl<I: Iterator<Item = Result<String>>> SpeechStream<I> {
     /// The next sentence that is known to be complete.
     fn sentence(&mut self) -> Result<Option<String>> {
         loop {
-            let found = sentences(&self.text);
-            // What follows may belong to the last one.
-            let is_complete = found.len() > 1 || self.pieces.is_none();
-            if is_complete && let Some(&first) = found.first() {
-                let end = first.as_ptr().addr() - self.text.as_ptr().addr() + first.len();
-                let sentence = first.to_owned();
-                self.text.drain(..end);
+            if let Some(sentence) = self.ready.pop_front() {
                 return Ok(Some(sentence));
+            }
+            if self.text.len() > MOST_TEXT {
+                let reason = "no sentence of the text ends within a million bytes";
+                return Err(Error::input(reason));
             }
             match self.pieces.as_mut().map(Iterator::next) {
                 None => return Ok(None),
                 Some(None) => self.pieces = None,
                 Some(Some(piece)) => self.text.push_str(&piece?),
             }
-            if self.text.len() > MOST_TEXT {
-                let reason = "no sentence of the text ends within a million bytes";
-                return Err(Error::input(reason));
-            }
+            self.split();
         }
+    }
+
+    /// Takes the complete sentences from the text.
+    fn split(&mut self) {
+        let mut found = sentences(&self.text);
+        // What follows may belong to the last one.
+        let last = if self.pieces.is_some() { found.pop() } else { None };
+        self.ready.extend(found.into_iter().map(str::to_owned));
+        let end =
+            last.map_or(self.text.len(), |last| last.as_ptr().addr() - self.text.as_ptr().addr());
+        self.text.drain(..end);
     }
 
     fn spoken(&mut self) -> Result<Option<SpokenText>> {

@@ -141,6 +141,14 @@ impl Work for Voice {
         if spoken.is_empty() {
             return Err(nothing());
         }
+        let silence = self.pause.unwrap_or(0.0) * (spoken.len() - 1) as f64;
+        if silence > MOST_SILENCE {
+            let reason = format!(
+                "{silence} seconds between {} sentences, of at most {MOST_SILENCE} in one text; use `stream_audio`",
+                spoken.len()
+            );
+            return Err(Error::option("pause", reason));
+        }
         Ok(((), vec![Sentences(spoken)]))
     }
 
@@ -177,3 +185,5 @@ impl Measured for Sentences {
 
 /// Between sentences, in seconds.
 const MOST_PAUSE: f64 = 60.0;
+/// Between all sentences of a text, in seconds.
+const MOST_SILENCE: f64 = 3600.0;

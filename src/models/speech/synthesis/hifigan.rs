@@ -62,12 +62,16 @@ impl HifiGanConfig {
             let reason = "as many lists as `resblock_kernel_sizes` has numbers are wanted";
             return Err(raw.refuse("resblock_dilation_sizes", reason));
         }
+        let slope = raw.number("leaky_relu_slope", 0.1)?;
+        if !(0.0..=1.0).contains(&slope) {
+            return Err(raw.refuse("leaky_relu_slope", "it should be between 0 and 1"));
+        }
         Ok(Self {
             in_channels,
             channels,
             upsamples: rates.into_iter().zip(kernels).collect(),
             blocks: block_kernels.into_iter().zip(dilations).collect(),
-            slope: raw.number("leaky_relu_slope", 0.1)?,
+            slope,
             last_bias: true,
             speaker: 0,
         })
@@ -77,6 +81,14 @@ impl HifiGanConfig {
     pub(super) fn hop(&self) -> usize {
         self.upsamples.iter().map(|(rate, _)| rate).product()
     }
+}
+
+/// Samples per second of what makes sound, 16000 by default.
+pub(super) fn sampling_rate(raw: &RawConfig) -> Result<u32> {
+    let rate = raw.optional_size("sampling_rate")?.unwrap_or(16_000);
+    let rate = u32::try_from(rate).ok().filter(|rate| *rate <= MOST_RATE);
+    let reason = || format!("at most {MOST_RATE} samples per second are supported");
+    rate.ok_or_else(|| raw.refuse("sampling_rate", reason()))
 }
 
 /// A HiFi-GAN with its weights.
@@ -200,3 +212,5 @@ impl ResidualBlock {
 
 /// PyTorch's default, which the reference leaves in place before the last convolution.
 const LAST_SLOPE: f32 = 0.01;
+/// Samples per second.
+const MOST_RATE: u32 = 1 << 18;

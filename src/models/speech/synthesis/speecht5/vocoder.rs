@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::models::raw_config::RawConfig;
-use crate::models::speech::synthesis::hifigan::{HifiGan, HifiGanConfig};
+use crate::models::speech::synthesis::hifigan::{HifiGan, HifiGanConfig, sampling_rate};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::names::NameTable;
@@ -39,7 +39,7 @@ impl SpeechT5HifiGan {
         }
         let bins = raw.optional_size("model_in_dim")?.unwrap_or(80);
         let config = HifiGanConfig::read(&raw, bins, [&[4; 4], &[8; 4]])?;
-        let rate = raw.optional_size("sampling_rate")?.unwrap_or(16_000);
+        let sampling_rate = sampling_rate(&raw)?;
         let weights = Weights::open(files, NameTable::stored_names(), options)?;
         let normalization = match raw.flag("normalize_before", true)? {
             true => Some([weights.tensor("mean", &[bins])?, weights.tensor("scale", &[bins])?]),
@@ -49,8 +49,7 @@ impl SpeechT5HifiGan {
             network: HifiGan::load(&weights, &config)?,
             hop: config.hop(),
             bins,
-            sampling_rate: u32::try_from(rate)
-                .map_err(|_| raw.refuse("sampling_rate", "it is absurd"))?,
+            sampling_rate,
             normalization,
             device: weights.device().clone(),
             inventory: weights.inventory(),

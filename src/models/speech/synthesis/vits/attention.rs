@@ -54,6 +54,7 @@ impl RelativeAttention {
     /// `(tokens, hidden)`, the same shape back.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (tokens, hidden) = x.dims2()?;
+        let at_once = (MOST_SCORES / (self.heads * tokens).max(1)).max(1);
         let split = |x: Tensor| -> Result<Tensor> {
             let x = x.reshape((tokens, self.heads, self.head_dim))?.to_dtype(DType::F32)?;
             Ok(x.transpose(0, 1)?.contiguous()?)
@@ -61,43 +62,67 @@ impl RelativeAttention {
         let scale = (self.head_dim as f64).powf(-0.5);
         let query = (split(self.query.forward(x)?)? * scale)?;
         let (key, value) = (split(self.key.forward(x)?)?, split(self.value.forward(x)?)?);
-        let mut scores = query.matmul(&key.transpose(1, 2)?.contiguous()?)?;
-        if let Some(Distances { window, keys, .. }) = &self.distances {
-            let of_distances = query.broadcast_matmul(&keys.t()?.contiguous()?)?;
-            scores = (scores + self.spread(&of_distances, tokens, *window)?)?;
+        let key = key.transpose(1, 2)?.contiguous()?;
+        let mut parts = Vec::new();
+        for first in (0..tokens).step_by(at_once) {
+            let queries = query.narrow(1, first, at_once.min(tokens - first))?.contiguous()?;
+            parts.push(self.attend(&queries, first, &key, &value)?);
         }
-        let shares = ops::softmax(&scores, D::Minus1)?;
-        let mut y = shares.matmul(&value)?;
-        if let Some(Distances { window, values, .. }) = &self.distances {
-            y = (y + self.gather(&shares, tokens, *window)?.broadcast_matmul(values)?)?;
-        }
+        let y = Tensor::cat(&parts, 1)?;
         let y = y.transpose(0, 1)?.reshape((tokens, hidden))?.to_dtype(x.dtype())?;
         self.out.forward(&y)
     }
 
-    /// `(heads, tokens, distances)` to `(heads, tokens, tokens)`, with zeros beyond the window.
-    fn spread(&self, x: &Tensor, tokens: usize, window: usize) -> Result<Tensor> {
-        let width = 2 * window + 1;
+    /// What the queries from the number `first` on attend to: `(heads, queries, head_dim)`, the same shape back.
+    /// The keys are `(heads, head_dim, tokens)`, the values `(heads, tokens, head_dim)`.
+    fn attend(
+        &self,
+        queries: &Tensor,
+        first: usize,
+        key: &Tensor,
+        value: &Tensor,
+    ) -> Result<Tensor> {
+        let tokens = value.dim(1)?;
+        let mut scores = queries.matmul(key)?;
+        if let Some(Distances { window, keys, .. }) = &self.distances {
+            let of_distances = queries.broadcast_matmul(&keys.t()?.contiguous()?)?;
+            scores = (scores + self.spread(&of_distances, first, tokens, *window)?)?;
+        }
+        let shares = ops::softmax(&scores, D::Minus1)?;
+        let mut y = shares.matmul(value)?;
+        if let Some(Distances { window, values, .. }) = &self.distances {
+            y = (y + self.gather(&shares, first, *window)?.broadcast_matmul(values)?)?;
+        }
+        Ok(y)
+    }
+
+    /// `(heads, queries, distances)` to `(heads, queries, tokens)`, with zeros beyond the window. The queries begin
+    /// with the number `first`.
+    fn spread(&self, x: &Tensor, first: usize, tokens: usize, window: usize) -> Result<Tensor> {
+        let (heads, count, width) = x.dims3()?;
         let x = x.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-        let mut out = vec![0.0; self.heads * tokens * tokens];
+        let mut out = vec![0.0; heads * count * tokens];
         for (row, (from, to)) in x.chunks_exact(width).zip(out.chunks_exact_mut(tokens)).enumerate()
         {
-            each_near(row % tokens, tokens, window, |key, distance| to[key] = from[distance]);
+            let query = first + row % count;
+            each_near(query, tokens, window, |key, distance| to[key] = from[distance]);
         }
-        let out = Tensor::from_vec(out, (self.heads, tokens, tokens), &Device::Cpu)?;
+        let out = Tensor::from_vec(out, (heads, count, tokens), &Device::Cpu)?;
         Ok(out.to_device(self.device())?)
     }
 
     /// The other way round.
-    fn gather(&self, x: &Tensor, tokens: usize, window: usize) -> Result<Tensor> {
+    fn gather(&self, x: &Tensor, first: usize, window: usize) -> Result<Tensor> {
+        let (heads, count, tokens) = x.dims3()?;
         let width = 2 * window + 1;
         let x = x.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-        let mut out = vec![0.0; self.heads * tokens * width];
+        let mut out = vec![0.0; heads * count * width];
         for (row, (from, to)) in x.chunks_exact(tokens).zip(out.chunks_exact_mut(width)).enumerate()
         {
-            each_near(row % tokens, tokens, window, |key, distance| to[distance] = from[key]);
+            let query = first + row % count;
+            each_near(query, tokens, window, |key, distance| to[distance] = from[key]);
         }
-        let out = Tensor::from_vec(out, (self.heads, tokens, width), &Device::Cpu)?;
+        let out = Tensor::from_vec(out, (heads, count, width), &Device::Cpu)?;
         Ok(out.to_device(self.device())?)
     }
 
@@ -112,3 +137,6 @@ fn each_near(query: usize, tokens: usize, window: usize, mut work: impl FnMut(us
         work(key, key + window - query);
     }
 }
+
+/// Scores that are in memory at once: 64 MiB.
+const MOST_SCORES: usize = 1 << 24;

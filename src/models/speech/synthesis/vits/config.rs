@@ -1,10 +1,12 @@
 //! The sizes of VITS.
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::models::raw_config::RawConfig;
-use crate::models::speech::synthesis::hifigan::HifiGanConfig;
+use crate::models::speech::synthesis::hifigan::{HifiGanConfig, sampling_rate};
 use crate::nn::activation::Activation;
 
 /// `VitsConfig` of transformers: what speaking needs of it.
@@ -105,9 +107,14 @@ impl VitsConfig {
         if num_speakers > 1 && speaker_size == 0 {
             return Err(raw.refuse("speaker_embedding_size", "several speakers need embeddings"));
         }
-        let sampling_rate = size("sampling_rate", 16_000)?;
-        let sampling_rate = u32::try_from(sampling_rate)
-            .map_err(|_| raw.refuse("sampling_rate", "it is absurd"))?;
+        let within = |field: &str, default: f64, range: RangeInclusive<f64>| -> Result<f64> {
+            let number = raw.number(field, default)?;
+            if range.contains(&number) {
+                return Ok(number);
+            }
+            let (least, most) = (range.start(), range.end());
+            Err(raw.refuse(field, format!("it should be between {least} and {most}")))
+        };
         let odd = |field: &str, default: usize| -> Result<usize> {
             match few(field, default, 1 << 10)? {
                 size if size.is_multiple_of(2) => Err(raw.refuse(field, "it should be odd")),
@@ -144,11 +151,16 @@ impl VitsConfig {
             prior_encoder_num_wavenet_layers: few("prior_encoder_num_wavenet_layers", 4, 32)?,
             wavenet_kernel_size: odd("wavenet_kernel_size", 5)?,
             wavenet_dilation_rate: few("wavenet_dilation_rate", 1, 16)?,
-            speaking_rate: raw.number("speaking_rate", 1.0)?,
-            noise_scale: raw.number("noise_scale", 0.667)?,
-            noise_scale_duration: raw.number("noise_scale_duration", 0.8)?,
-            sampling_rate,
+            speaking_rate: within("speaking_rate", 1.0, RATES)?,
+            noise_scale: within("noise_scale", 0.667, NOISES)?,
+            noise_scale_duration: within("noise_scale_duration", 0.8, NOISES)?,
+            sampling_rate: sampling_rate(raw)?,
             vocoder: HifiGanConfig { last_bias: false, speaker: speaker_size, ..vocoder },
         })
     }
 }
+
+/// Of speaking rates.
+pub(super) const RATES: RangeInclusive<f64> = 0.05..=20.0;
+/// Of the scales of noise.
+pub(super) const NOISES: RangeInclusive<f64> = 0.0..=10.0;

@@ -28,6 +28,7 @@ use crate::source::ModelFiles;
 use crate::weights::names::NameTable;
 use crate::weights::{Embedding, Inventory, Weights};
 pub use config::VitsConfig;
+use config::{NOISES, RATES};
 use duration::DurationPredictor;
 use encoder::TextEncoder;
 use flow::CouplingFlow;
@@ -117,6 +118,12 @@ impl VitsModel {
         }
         request.check(&known)?;
         check_ids(ids, self.config.vocab_size)?;
+        if ids.len() > MOST_IDS {
+            let count = ids.len();
+            let reason =
+                format!("a text of {count} ids, of at most {MOST_IDS}; cut it into sentences");
+            return Err(Error::input(reason));
+        }
         let config = &self.config;
         let rate = within("speaking_rate", request.speaking_rate, config.speaking_rate, RATES)?;
         let noise = within("noise_scale", request.noise_scale, config.noise_scale, NOISES)?;
@@ -249,9 +256,7 @@ fn drawn(
     Ok(Tensor::from_vec(numbers, shape, device)?.to_dtype(dtype)?)
 }
 
+/// Of one text: more take minutes of attention and speak for longer than is allowed.
+const MOST_IDS: usize = 1 << 15;
 /// Speech of one text is not longer.
 const MOST_SECONDS: usize = 600;
-/// Of speaking rates.
-const RATES: std::ops::RangeInclusive<f64> = 0.05..=20.0;
-/// Of the scales of noise.
-const NOISES: std::ops::RangeInclusive<f64> = 0.0..=10.0;
