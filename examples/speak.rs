@@ -11,7 +11,7 @@
 #[cfg(feature = "audio")]
 mod speaking {
     use std::fs;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::time::Instant;
 
     use clap::Parser;
@@ -42,7 +42,7 @@ mod speaking {
         /// The number of the speaker
         #[arg(long)]
         speaker: Option<usize>,
-        /// A JSON list of numbers: what the speaker is like, for SpeechT5
+        /// A file with a JSON list of numbers: what the speaker is like, for SpeechT5
         #[arg(long)]
         speaker_embeddings: Option<PathBuf>,
         /// How fast, where 1 is normal
@@ -62,7 +62,7 @@ mod speaking {
     pub(super) fn run() -> Result<(), Box<dyn std::error::Error>> {
         let arguments = Arguments::parse();
         let text = match (&arguments.file, arguments.text) {
-            (Some(path), _) => fs::read_to_string(path)?,
+            (Some(path), _) => read(path)?,
             (None, text) => text.unwrap_or_default(),
         };
         let mut builder = Pipeline::text_to_speech(arguments.model.as_str());
@@ -75,7 +75,9 @@ mod speaking {
         request.speaker_id = arguments.speaker;
         request.speaking_rate = arguments.speaking_rate;
         if let Some(path) = &arguments.speaker_embeddings {
-            request.speaker_embeddings = serde_json::from_str(&fs::read_to_string(path)?)?;
+            let numbers = serde_json::from_str(&read(path)?);
+            request.speaker_embeddings =
+                numbers.map_err(|error| format!("{}: {error}", path.display()))?;
         }
         let cancel = CancelHandle::default();
         let on_signal = cancel.clone();
@@ -95,9 +97,12 @@ mod speaking {
                     println!("{}", sentence.parts[0].text);
                     samples.extend(sentence.audio.samples);
                 }
-                Err(Error::Interrupted) => break,
+                Err(Error::Interrupted) if !samples.is_empty() => break,
                 Err(error) => return Err(error.into()),
             }
+        }
+        if samples.is_empty() {
+            return Err("there is nothing to speak in the text".into());
         }
         let rate = voice.model().sampling_rate();
         let (seconds, taken) = (samples.len() as f64 / f64::from(rate), started.elapsed());
@@ -105,6 +110,10 @@ mod speaking {
         let taken = taken.as_secs_f64();
         eprintln!("{}: {seconds:.1} s, spoken in {taken:.1} s", arguments.output.display());
         Ok(())
+    }
+
+    fn read(path: &Path) -> Result<String, String> {
+        fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
     }
 }
 
