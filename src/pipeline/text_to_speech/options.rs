@@ -18,8 +18,8 @@ task_options! {
         /// refuse it, as in Python.
         generate_kwargs: SpeechRequest,
         /// Cuts the text into sentences, speaks one after the other, and puts so many seconds of silence between
-        /// them. Default: the text is spoken as one, as in Python; streams have 0.3 seconds. Ours, not
-        /// transformers'.
+        /// them. Default: the text is spoken as one, as in Python; streams have 0.3 seconds. At most 60
+        /// seconds, and an hour between all sentences of a text that is not streamed. Ours, not transformers'.
         pause: f64,
         /// Whether texts are phonemes, as the voice was trained on them. Default: `false`. Ours, not transformers'.
         phonemes: bool,
