@@ -77,11 +77,12 @@ impl Stable {
         let is_xl = self.second.is_some();
         let scale = work.vae.scale();
         let [height, width] = self.size(work, scale)?;
-        let guidance = options.guidance_scale.unwrap_or(match (self.is_lcm, is_xl) {
+        let default = match (self.is_lcm, is_xl) {
             (true, _) => 8.5,
             (false, true) if options.mask_image.is_none() => 5.0,
             (false, _) => 7.5,
-        });
+        };
+        let guidance = options.guidance_scale.unwrap_or(default);
         let embeds_guidance = self.unet.config().time_cond_proj_dim;
         let is_guided = guidance > 1.0 && embeds_guidance.is_none();
 
