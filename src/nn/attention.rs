@@ -44,6 +44,25 @@ pub struct AttentionConfig {
     pub output_bias: Bias,
 }
 
+impl AttentionConfig {
+    /// The simplest: every head has its own keys and values, scores are scaled by `head_dim^-1/2`, positions are
+    /// none of its business, and all projections have biases or none.
+    pub(crate) fn plain(heads: usize, head_dim: usize, bias: Bias) -> Self {
+        Self {
+            heads,
+            kv_heads: heads,
+            head_dim,
+            scale: (head_dim as f64).powf(-0.5),
+            span: 0,
+            positions: Positions::None,
+            score_cap: None,
+            qk_norm: QkNorm::None,
+            qkv_bias: bias,
+            output_bias: bias,
+        }
+    }
+}
+
 /// How a layer encodes the positions of tokens, besides the causal mask.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::models::decoder::config::{DecoderConfig, HeadWeights};
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
-use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::AttentionConfig;
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
@@ -56,18 +56,7 @@ pub(super) fn part(raw: &RawConfig, sees: Sees) -> Result<DecoderConfig> {
         norms: NormPlace::Before,
         norm,
         residual_scale: None,
-        attention: AttentionConfig {
-            heads,
-            kv_heads: heads,
-            head_dim,
-            scale: (head_dim as f64).powf(-0.5),
-            span: 0,
-            positions: Positions::None,
-            score_cap: None,
-            qk_norm: QkNorm::None,
-            qkv_bias: bias,
-            output_bias: bias,
-        },
+        attention: AttentionConfig::plain(heads, head_dim, bias),
         cross: None,
         mlp: MlpConfig::Plain { hidden: 4 * hidden_size, activation: Activation::Gelu, bias },
     };

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use super::common;
 use crate::error::{Error, Result};
 use crate::models::raw_config::RawConfig;
-use crate::nn::attention::{Attention, AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::{Attention, AttentionConfig, Positions};
 use crate::nn::cache::{CacheLayer, KvCache};
 use crate::nn::mlp::{Mlp, MlpConfig};
 use crate::nn::norm::{Norm, NormConfig};
@@ -67,16 +67,9 @@ impl CodecTransformerConfig {
             hidden,
             layers: raw.layers()?.ok_or_else(|| raw.missing("num_hidden_layers"))?,
             attention: AttentionConfig {
-                heads,
                 kv_heads,
-                head_dim,
-                scale: (head_dim as f64).powf(-0.5),
-                span: 0,
                 positions: Positions::Rotary(0),
-                score_cap: None,
-                qk_norm: QkNorm::None,
-                qkv_bias: bias,
-                output_bias: bias,
+                ..AttentionConfig::plain(heads, head_dim, bias)
             },
             mlp: MlpConfig::Plain {
                 hidden: size("intermediate_size", 2048)?,

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::models::decoder::config::{DecoderConfig, HeadWeights};
 use crate::models::raw_config::RawConfig;
-use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::AttentionConfig;
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
@@ -44,18 +44,7 @@ pub(super) fn decoder(raw: &RawConfig) -> Result<MusicDecoderConfig> {
         return Err(raw.refuse("audio_channels", "it should be 1, or 2 with codebooks for both"));
     }
     let head_dim = hidden_size / heads;
-    let attention = AttentionConfig {
-        heads,
-        kv_heads: heads,
-        head_dim,
-        scale: (head_dim as f64).powf(-0.5),
-        span: 0,
-        positions: Positions::None,
-        score_cap: None,
-        qk_norm: QkNorm::None,
-        qkv_bias: Bias::Absent,
-        output_bias: Bias::Absent,
-    };
+    let attention = AttentionConfig::plain(heads, head_dim, Bias::Absent);
     let norm = NormConfig::Layer { eps: 1e-5 };
     let layer = LayerConfig {
         norms: NormPlace::Before,

@@ -14,7 +14,7 @@ use crate::models::speech::patches::{PatchConfig, Patches, Place};
 use crate::models::speech::traits::AudioClassifier;
 use crate::models::threads::Threads;
 use crate::models::traits::Model;
-use crate::nn::attention::{Attention, AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::{Attention, AttentionConfig};
 use crate::nn::layer::{Layer, LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::{Norm, NormConfig};
@@ -207,16 +207,8 @@ fn layer(raw: &RawConfig, hidden: usize, norm: NormConfig) -> Result<LayerConfig
         norm,
         residual_scale: None,
         attention: AttentionConfig {
-            heads,
-            kv_heads: heads,
-            head_dim,
-            scale: (head_dim as f64).powf(-0.5),
-            span: 0,
-            positions: Positions::None,
-            score_cap: None,
-            qk_norm: QkNorm::None,
             qkv_bias: Bias::from(raw.flag("qkv_bias", true)?),
-            output_bias: Bias::Present,
+            ..AttentionConfig::plain(heads, head_dim, Bias::Present)
         },
         cross: None,
         mlp: MlpConfig::Plain {

@@ -9,7 +9,7 @@ use crate::models::decoder::families::experts;
 use crate::models::decoder::family::{Dialect, EVERY_BIAS, Family, GGUF, HF, sizes};
 use crate::models::decoder::rope_config;
 use crate::models::raw_config::RawConfig;
-use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::{AttentionConfig, Positions};
 use crate::nn::experts::ExpertShares;
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
@@ -89,16 +89,14 @@ fn layer(raw: &RawConfig) -> Result<LayerConfig> {
         residual_scale: None,
         norm: NormConfig::Rms { eps: raw.epsilon("rms_norm_eps", 1e-6)? },
         attention: AttentionConfig {
-            heads,
             kv_heads,
-            head_dim,
-            scale: (head_dim as f64).powf(-0.5),
-            span: 0,
             positions: Positions::Rotary(0),
-            score_cap: None,
-            qk_norm: QkNorm::None,
             qkv_bias: attention_bias.into(),
-            output_bias: raw.flag("attention_output_bias", attention_bias)?.into(),
+            ..AttentionConfig::plain(
+                heads,
+                head_dim,
+                raw.flag("attention_output_bias", attention_bias)?.into(),
+            )
         },
         cross: None,
         mlp: MlpConfig::Gated {

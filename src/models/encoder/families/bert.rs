@@ -11,7 +11,7 @@ use crate::models::encoder::config::{
 use crate::models::encoder::families::Family;
 use crate::models::raw_config::RawConfig;
 use crate::nn::activation::Activation;
-use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::{AttentionConfig, Positions};
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
@@ -52,18 +52,7 @@ pub(super) fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         norms: NormPlace::AfterSum,
         norm,
         residual_scale: None,
-        attention: AttentionConfig {
-            heads,
-            kv_heads: heads,
-            head_dim,
-            scale: (head_dim as f64).powf(-0.5),
-            span: 0,
-            positions: Positions::None,
-            score_cap: None,
-            qk_norm: QkNorm::None,
-            qkv_bias: Bias::Present,
-            output_bias: Bias::Present,
-        },
+        attention: AttentionConfig::plain(heads, head_dim, Bias::Present),
         cross: None,
         mlp: MlpConfig::Plain { hidden: inner, activation, bias: Bias::Present },
     };

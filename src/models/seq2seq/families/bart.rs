@@ -10,7 +10,7 @@ use crate::models::seq2seq::config::Seq2SeqConfig;
 use crate::models::seq2seq::families::parts;
 use crate::models::seq2seq::family::{EncoderAlone, Family, FirstToken};
 use crate::models::seq2seq::names::BART_NAMES;
-use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::AttentionConfig;
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
@@ -62,18 +62,7 @@ pub(in crate::models) fn config(raw: &RawConfig) -> Result<Seq2SeqConfig> {
             );
         }
         let head_dim = hidden_size / heads_of_side;
-        let attention = AttentionConfig {
-            heads: heads_of_side,
-            kv_heads: heads_of_side,
-            head_dim,
-            scale: (head_dim as f64).powf(-0.5),
-            span: 0,
-            positions: Positions::None,
-            score_cap: None,
-            qk_norm: QkNorm::None,
-            qkv_bias: Bias::Present,
-            output_bias: Bias::Present,
-        };
+        let attention = AttentionConfig::plain(heads_of_side, head_dim, Bias::Present);
         let layer = LayerConfig {
             norms: NormPlace::AfterSum,
             norm: NORM,

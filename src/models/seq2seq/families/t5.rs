@@ -11,7 +11,7 @@ use crate::models::seq2seq::config::Seq2SeqConfig;
 use crate::models::seq2seq::families::parts;
 use crate::models::seq2seq::family::{EncoderAlone, Family, FirstToken, Gguf};
 use crate::models::seq2seq::names::{T5_GGUF_NAMES, T5_NAMES};
-use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::{AttentionConfig, Positions};
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
@@ -120,16 +120,9 @@ fn layer(raw: &RawConfig, positions: Positions) -> Result<LayerConfig> {
         norm: norm(raw)?,
         residual_scale: None,
         attention: AttentionConfig {
-            heads,
-            kv_heads: heads,
-            head_dim: raw.size("head_dim")?,
             scale: 1.0,
-            span: 0,
             positions,
-            score_cap: None,
-            qk_norm: QkNorm::None,
-            qkv_bias: Bias::Absent,
-            output_bias: Bias::Absent,
+            ..AttentionConfig::plain(heads, raw.size("head_dim")?, Bias::Absent)
         },
         cross: None,
         mlp: mlp(raw)?,

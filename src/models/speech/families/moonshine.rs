@@ -13,7 +13,7 @@ use crate::models::speech::config::{
 };
 use crate::models::speech::family::Family;
 use crate::nn::activation::Activation;
-use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::{AttentionConfig, Positions};
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
@@ -161,16 +161,9 @@ fn attention(raw: &RawConfig, hidden_size: usize) -> Result<AttentionConfig> {
     }
     let head_dim = raw.optional_size("head_dim")?.unwrap_or(hidden_size / heads);
     Ok(AttentionConfig {
-        heads,
-        kv_heads: heads,
-        head_dim,
-        scale: (head_dim as f64).powf(-0.5),
-        span: 0,
         positions: Positions::Rotary(0),
-        score_cap: None,
-        qk_norm: QkNorm::None,
         qkv_bias: Bias::from(raw.flag("attention_bias", false)?),
-        output_bias: Bias::Absent,
+        ..AttentionConfig::plain(heads, head_dim, Bias::Absent)
     })
 }
 

@@ -10,7 +10,7 @@ use crate::models::speech::ctc::config::{
     SpeechLayerConfig,
 };
 use crate::models::speech::ctc::families::Family;
-use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::AttentionConfig;
 use crate::nn::convolution::ConvolutionConfig;
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
@@ -88,18 +88,7 @@ pub(super) fn attention(raw: &RawConfig, size: usize, heads: usize) -> Result<At
         return Err(raw.refuse("num_attention_heads", reason));
     }
     let head_dim = size / heads;
-    Ok(AttentionConfig {
-        heads,
-        kv_heads: heads,
-        head_dim,
-        scale: (head_dim as f64).powf(-0.5),
-        span: 0,
-        positions: Positions::None,
-        score_cap: None,
-        qk_norm: QkNorm::None,
-        qkv_bias: Bias::Present,
-        output_bias: Bias::Present,
-    })
+    Ok(AttentionConfig::plain(heads, head_dim, Bias::Present))
 }
 
 /// A convolution over hidden states in groups, as many of which come out as go in: of an even kernel the
