@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::models::raw_config::RawConfig;
-use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::AttentionConfig;
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
@@ -31,7 +31,7 @@ pub struct ClipTextConfig {
     /// Whose vector is the text's.
     pub pooled: Pooled,
     /// The width of the projected vector; the checkpoint says whether there is one.
-    pub projection: Option<usize>,
+    pub projection: usize,
 }
 
 /// The token whose vector is the text's.
@@ -45,8 +45,19 @@ pub enum Pooled {
 }
 
 impl Pooled {
+    /// From the config of the half that reads.
+    fn read(raw: &RawConfig) -> Result<Self> {
+        match raw.optional_size("eos_token_id")?.unwrap_or(49_407) {
+            2 => Ok(Self::LargestId),
+            id => match u32::try_from(id) {
+                Ok(id) => Ok(Self::FirstOf(id)),
+                Err(_) => Err(raw.refuse("eos_token_id", "no token has it")),
+            },
+        }
+    }
+
     /// Its place in a text.
-    pub(super) fn place(self, ids: &[u32]) -> usize {
+    pub(crate) fn place(self, ids: &[u32]) -> usize {
         match self {
             Self::FirstOf(eos) => ids.iter().position(|&id| id == eos).unwrap_or(0),
             Self::LargestId => {
@@ -66,6 +77,14 @@ impl ClipTextConfig {
         if !["clip", "clip_text_model"].contains(&whole.model_type()?) {
             return Err(whole.refuse("model_type", "it should be that of a CLIP"));
         }
+        // The class of a whole model reads its own field.
+        let of_projection = if section.is_some() { whole } else { raw };
+        let projection = of_projection.optional_size("projection_dim")?.unwrap_or(512);
+        Self::of_text(raw, projection)
+    }
+
+    /// From the config of the half that reads, and the width of the projected vector.
+    pub(crate) fn of_text(raw: &RawConfig, projection: usize) -> Result<Self> {
         let size = |field: &str, default: usize| {
             raw.optional_size(field).map(|size| size.unwrap_or(default))
         };
@@ -81,18 +100,7 @@ impl ClipTextConfig {
             norms: NormPlace::Before,
             norm,
             residual_scale: None,
-            attention: AttentionConfig {
-                heads,
-                kv_heads: heads,
-                head_dim,
-                scale: (head_dim as f64).powf(-0.5),
-                span: 0,
-                positions: Positions::None,
-                score_cap: None,
-                qk_norm: QkNorm::None,
-                qkv_bias: Bias::Present,
-                output_bias: Bias::Present,
-            },
+            attention: AttentionConfig::plain(heads, head_dim, Bias::Present),
             cross: None,
             mlp: MlpConfig::Plain {
                 hidden: size("intermediate_size", 2048)?,
@@ -101,8 +109,6 @@ impl ClipTextConfig {
             },
         };
         let max_positions = size("max_position_embeddings", 77)?;
-        // The class of a whole model reads its own field.
-        let of_projection = if section.is_some() { whole } else { raw };
         Ok(Self {
             vocab_size: size("vocab_size", 49_408)?,
             hidden_size,
@@ -111,11 +117,8 @@ impl ClipTextConfig {
             layers: vec![layer; raw.layers()?.unwrap_or(12)],
             span: AttentionSpan::Causal { window: None },
             norm,
-            pooled: match raw.number("eos_token_id", 49_407.0)? {
-                2.0 => Pooled::LargestId,
-                eos => Pooled::FirstOf(eos as u32),
-            },
-            projection: of_projection.optional_size("projection_dim")?.or(Some(512)),
+            pooled: Pooled::read(raw)?,
+            projection,
         })
     }
 }

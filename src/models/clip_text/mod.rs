@@ -80,11 +80,9 @@ impl ClipText {
         let scope = weights.scope("layers");
         let layer = |(number, layer)| Layer::load(&scope.scope(number), hidden, layer);
         let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
-        let projection = match config.projection {
-            Some(size) if weights.contains("projection") => {
-                Some(weights.linear("projection", hidden, size, Bias::Absent)?)
-            }
-            _ => None,
+        let projection = match weights.contains("projection") {
+            true => Some(weights.linear("projection", hidden, config.projection, Bias::Absent)?),
+            false => None,
         };
         Ok(Self {
             words: weights.embedding("embed.words", config.vocab_size, hidden)?,

@@ -5,13 +5,14 @@ use candle_core::{D, DType, Device, Tensor};
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::image::PixelValues;
+use crate::models::clip_text::Pooled;
 use crate::models::decoder::{Decoder, Purpose};
 use crate::models::encoder::TextEncoder;
 use crate::models::heads::{Encoder, finite};
 use crate::models::threads::Threads;
 use crate::models::traits::{Model, ModelLimits, TextModel};
 use crate::models::vision::encoder::VisionEncoder;
-use crate::models::vision::families::{Ending, TextConfig, TowerConfig};
+use crate::models::vision::families::{TextConfig, TowerConfig};
 use crate::models::vision::traits::{ImageTextModel, TextPooling};
 use crate::weights::{Bias, Inventory, Linear, Weights};
 
@@ -32,7 +33,7 @@ pub(crate) struct ImageTextPair {
 
 #[derive(Debug)]
 enum Tower {
-    Causal(Box<Decoder>, Ending),
+    Causal(Box<Decoder>, Pooled),
     Bidirectional(Box<TextEncoder>),
 }
 
@@ -52,14 +53,14 @@ impl ImageTextPair {
         };
         let seen = vision.config().hidden_size;
         Ok(match tower {
-            TowerConfig::Causal(config, ending) => {
+            TowerConfig::Causal(config, pooled) => {
                 let (vocab, hidden) = (config.vocab_size, config.hidden_size);
                 let words = scope.embedding("embed.words", vocab, hidden)?;
                 let decoder = Decoder::of(*config, &scope, words, threads, Purpose::HiddenStates)?;
                 Self {
                     image_projection: Some(pair.linear("image", seen, projection, Bias::Absent)?),
                     text_projection: pair.linear("text", hidden, projection, Bias::Absent)?,
-                    tower: Tower::Causal(Box::new(decoder), ending),
+                    tower: Tower::Causal(Box::new(decoder), pooled),
                     scale: number("logit_scale")?.exp(),
                     bias: 0.0,
                     inventory: weights.inventory(),
@@ -140,7 +141,7 @@ impl ImageTextModel for ImageTextPair {
         };
         let pooled = rows.iter().enumerate().map(|(row, ids)| -> Result<Tensor> {
             let place = match &self.tower {
-                Tower::Causal(_, ending) => ending.place(ids),
+                Tower::Causal(_, pooled) => pooled.place(ids),
                 Tower::Bidirectional(_) => ids.len() - 1,
             };
             Ok(states.narrow(0, row, 1)?.narrow(1, place, 1)?.squeeze(1)?)
@@ -159,16 +160,5 @@ impl ImageTextPair {
     /// Of activations.
     fn text_dtype(&self) -> DType {
         self.vision.compute()
-    }
-}
-
-impl Ending {
-    /// The place of the token at which a text ends; the first, where the token is missing, as in the reference.
-    fn place(self, ids: &[u32]) -> usize {
-        let of = |wanted: u32| ids.iter().position(|&id| id == wanted).unwrap_or(0);
-        match self {
-            Self::First(id) => of(id),
-            Self::Largest => of(ids.iter().copied().max().unwrap_or(0)),
-        }
     }
 }

@@ -4,15 +4,14 @@
 //! Config: `configuration_clip.py` of transformers, with its defaults.
 
 use crate::error::Result;
+use crate::models::clip_text::ClipTextConfig;
 use crate::models::decoder::{DecoderConfig, HeadWeights};
 use crate::models::raw_config::RawConfig;
 use crate::models::vision::config::{Classified, Leading, OtherSizes, Pooling, VisionConfig};
 use crate::models::vision::families::{
-    Defaults, Ending, Family, TOWERS, TextConfig, TowerConfig, half, layers, sizes,
+    Defaults, Family, TOWERS, TextConfig, TowerConfig, half, layers, sizes,
 };
 use crate::nn::norm::NormConfig;
-use crate::nn::positions::AbsolutePositions;
-use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
 use crate::weights::names::renamed;
 
@@ -54,36 +53,24 @@ fn vision(raw: &RawConfig) -> Result<VisionConfig> {
 
 fn text(raw: &RawConfig) -> Result<TextConfig> {
     let projection = raw.optional_size("projection_dim")?.unwrap_or(512);
-    let raw = &half(raw, "text_config")?;
-    let hidden_size = raw.optional_size("hidden_size")?.unwrap_or(512);
-    let max_positions = raw.optional_size("max_position_embeddings")?.unwrap_or(77);
-    let defaults =
-        Defaults { heads: 8, layers: 12, mlp: 2048, activation: "quick_gelu", eps: 1e-5 };
-    let ending = match raw.optional_size("eos_token_id")?.unwrap_or(49407) {
-        2 => Ending::Largest,
-        id => match u32::try_from(id) {
-            Ok(id) => Ending::First(id),
-            Err(_) => return Err(raw.refuse("eos_token_id", "no token has it")),
-        },
-    };
-    let eps = raw.epsilon("layer_norm_eps", defaults.eps)?;
+    let text = ClipTextConfig::of_text(&half(raw, "text_config")?, projection)?;
     let config = DecoderConfig {
-        vocab_size: raw.optional_size("vocab_size")?.unwrap_or(49408),
-        hidden_size,
-        max_positions,
+        vocab_size: text.vocab_size,
+        hidden_size: text.hidden_size,
+        max_positions: text.max_positions,
         recomputed_beyond: None,
         embedding_scale: None,
-        layers: layers(raw, hidden_size, &defaults)?,
-        positions: AbsolutePositions::Learned { offset: 0, rows: max_positions },
+        layers: text.layers,
+        positions: text.positions,
         embedding_norm: None,
         ropes: Vec::new(),
-        spans: vec![AttentionSpan::Causal { window: None }],
+        spans: vec![text.span],
         alibis: Vec::new(),
-        final_norm: Some(NormConfig::Layer { eps }),
+        final_norm: Some(text.norm),
         head: HeadWeights::TiedToEmbedding,
         head_bias: Bias::Absent,
         logit_scale: None,
         logit_cap: None,
     };
-    Ok(TextConfig { tower: TowerConfig::Causal(Box::new(config), ending), projection })
+    Ok(TextConfig { tower: TowerConfig::Causal(Box::new(config), text.pooled), projection })
 }

@@ -6,11 +6,12 @@ mod siglip;
 mod vit;
 
 use crate::error::Result;
+use crate::models::clip_text::Pooled;
 use crate::models::decoder::DecoderConfig;
 use crate::models::encoder::EncoderConfig;
 use crate::models::raw_config::RawConfig;
 use crate::models::vision::config::VisionConfig;
-use crate::nn::attention::{AttentionConfig, Positions, QkNorm};
+use crate::nn::attention::AttentionConfig;
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
@@ -42,18 +43,9 @@ pub(super) struct TextConfig {
 /// An encoder of texts.
 pub(super) enum TowerConfig {
     /// Each token sees those before it; what the text means stands at its end, the token of this id: CLIP.
-    Causal(Box<DecoderConfig>, Ending),
+    Causal(Box<DecoderConfig>, Pooled),
     /// Tokens see each other; what the text means stands at the last of them: SigLIP.
     Bidirectional(Box<EncoderConfig>),
-}
-
-/// Where a text ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// At the first token of this id.
-    First(u32),
-    /// At the largest id, the first of equals: configs that call the end 2.
-    Largest,
 }
 
 pub(crate) const FAMILIES: &[&Family] = &[
@@ -96,18 +88,7 @@ fn layers(raw: &RawConfig, hidden: usize, defaults: &Defaults) -> Result<Vec<Lay
         norms: NormPlace::Before,
         norm: NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", defaults.eps)? },
         residual_scale: None,
-        attention: AttentionConfig {
-            heads,
-            kv_heads: heads,
-            head_dim,
-            scale: (head_dim as f64).powf(-0.5),
-            span: 0,
-            positions: Positions::None,
-            score_cap: None,
-            qk_norm: QkNorm::None,
-            qkv_bias: Bias::Present,
-            output_bias: Bias::Present,
-        },
+        attention: AttentionConfig::plain(heads, head_dim, Bias::Present),
         cross: None,
         mlp: MlpConfig::Plain {
             hidden: raw.optional_size("intermediate_size")?.unwrap_or(defaults.mlp),
