@@ -3,10 +3,10 @@
 //! head.
 #![expect(unsafe_code, reason = "threads that write to one slice")]
 
-use crate::kernels::exp::{exponentials, largest};
 use crate::kernels::pool;
 use crate::kernels::shared::{each_row, written};
-use crate::kernels::tier::{Tier, tiered};
+use crate::kernels::softmax::soften;
+use crate::kernels::tier::Tier;
 use crate::kernels::tile::{Rows, Store, product, turn};
 
 /// What is attended with what.
@@ -85,14 +85,6 @@ fn attend_on(tier: Tier, attention: CrossAttention<'_>) -> Vec<f32> {
     };
     // SAFETY: every query of each head is written.
     unsafe { written(&[tokens * all], |outs| work(&outs[0])) }.swap_remove(0)
-}
-
-tiered! {
-    /// Scores become shares of `total`.
-    fn soften(scores: &mut [f32], total: &mut f32) {
-        let largest = largest(scores);
-        *total = exponentials::<FMA>(scores, largest);
-    }
 }
 
 #[cfg(test)]

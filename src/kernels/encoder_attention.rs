@@ -8,10 +8,10 @@
 
 use std::ops::Range;
 
-use crate::kernels::exp::{exponentials, largest};
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
-use crate::kernels::tier::{Tier, tiered};
+use crate::kernels::softmax::soften;
+use crate::kernels::tier::Tier;
 use crate::kernels::tile::{Rows, Store, product, turn};
 
 /// Numbers that are added to scores: MPNet, T5.
@@ -249,14 +249,6 @@ impl<'a> Head<'a> {
         let after = query.saturating_add(window).saturating_sub(seen.start).min(scores.len());
         scores[..before].fill(f32::NEG_INFINITY);
         scores[after..].fill(f32::NEG_INFINITY);
-    }
-}
-
-tiered! {
-    /// Scores become shares of `total`.
-    fn soften(scores: &mut [f32], total: &mut f32) {
-        let largest = largest(scores);
-        *total = exponentials::<FMA>(scores, largest);
     }
 }
 

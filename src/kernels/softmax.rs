@@ -1,6 +1,6 @@
-//! What a softmax over a vocabulary is made of.
+//! What a softmax is made of, over the keys of attention or over a vocabulary.
 
-use crate::kernels::exp::{exp, largest as largest_of};
+use crate::kernels::exp::{exp, exponentials, largest as largest_of};
 use crate::kernels::tier::{Tier, tiered};
 
 /// The largest number; those that are NaN are passed over; `-inf` of none.
@@ -21,6 +21,14 @@ pub(crate) fn exponential_sum(values: &[f32], shift: f32) -> f64 {
 #[inline(always)]
 pub(crate) fn exponential(x: f32) -> f32 {
     exp::<false>(x)
+}
+
+tiered! {
+    /// Scores become shares of `total`.
+    pub(super) fn soften(scores: &mut [f32], total: &mut f32) {
+        let largest = largest_of(scores);
+        *total = exponentials::<FMA>(scores, largest);
+    }
 }
 
 tiered! {
