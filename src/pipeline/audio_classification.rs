@@ -128,10 +128,7 @@ impl Work for Listen {
         let function = self.options.function_to_apply.unwrap_or(ScoreFunction::Softmax);
         let names = &self.pipeline.labels().names;
         let name = |at: usize| names.get(at).cloned().unwrap_or_else(|| format!("LABEL_{at}"));
-        let scores = function.apply(logits).into_iter().enumerate();
-        let mut scored: Vec<_> =
-            scores.map(|(at, score)| LabelScore { label: name(at), score }).collect();
-        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let mut scored = LabelScore::ranked((0..).map(name), function.apply(logits));
         if let Some(TopK::Best(count)) = self.options.top_k {
             scored.truncate(count);
         }

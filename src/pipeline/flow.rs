@@ -68,6 +68,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// Each item alone.
+    #[cfg(any(feature = "audio", feature = "image"))]
+    pub(super) fn one_by_one() -> Self {
+        let batch = Budget { rows: 1, tokens: usize::MAX, may_be_loose: usize::MAX };
+        Self { items: 1, length: 1, batch }
+    }
+
     /// For models that read a row in one pass.
     fn of_rows(rows: usize) -> Self {
         let batch = Budget { rows, tokens: 2048, may_be_loose: 256 };

@@ -103,13 +103,7 @@ impl Work for Look {
             labels.problem_type == Some(ProblemType::MultiLabel) || logits.len() == 1;
         let default = if is_each_alone { ScoreFunction::Sigmoid } else { ScoreFunction::Softmax };
         let scores = self.function.unwrap_or(default).apply(logits);
-        let mut scored: Vec<_> = labels
-            .names
-            .iter()
-            .zip(scores)
-            .map(|(label, score)| LabelScore { label: label.clone(), score })
-            .collect();
-        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let mut scored = LabelScore::ranked(labels.names.iter().cloned(), scores);
         scored.truncate(self.top_k);
         Ok(scored)
     }

@@ -26,6 +26,19 @@ pub struct LabelScore {
     pub score: f32,
 }
 
+impl LabelScore {
+    /// Each label with its score, the best first; equals stay in the order of the labels.
+    pub(super) fn ranked(
+        labels: impl IntoIterator<Item = String>,
+        scores: impl IntoIterator<Item = f32>,
+    ) -> Vec<Self> {
+        let scored = labels.into_iter().zip(scores);
+        let mut scored: Vec<_> = scored.map(|(label, score)| Self { label, score }).collect();
+        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
+        scored
+    }
+}
+
 task_options! {
     /// Call options of [`TextClassificationPipeline`], by their Hugging Face names.
     TextClassificationOptions {
@@ -149,15 +162,11 @@ fn label_scores(
     let scores = options.function_to_apply.unwrap_or_else(default).apply(logits);
     let name =
         |label: usize| labels.names.get(label).cloned().unwrap_or_else(|| format!("LABEL_{label}"));
-    let mut scored: Vec<_> = scores
-        .into_iter()
-        .enumerate()
-        .map(|(label, score)| LabelScore { label: name(label), score })
-        .collect();
+    let names = (0..).map(name);
     if options.returns_all_scores(labels) {
-        return scored;
+        return names.zip(scores).map(|(label, score)| LabelScore { label, score }).collect();
     }
-    scored.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut scored = LabelScore::ranked(names, scores);
     match options.top_k.unwrap_or(TopK::Best(1)) {
         TopK::All => {}
         TopK::Best(count) => scored.truncate(count),

@@ -9,7 +9,6 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::batch::Budget;
 use crate::diffusion::{PaintOptions, Painter};
 use crate::error::Result;
 use crate::media::{Image, Media};
@@ -163,7 +162,7 @@ impl Work for Paint {
 
     /// A picture takes long: one by one.
     fn pace(&self, _: Option<usize>) -> Pace {
-        Pace { items: 1, length: 1, batch: Budget { rows: 1, tokens: 1, may_be_loose: 1 } }
+        Pace::one_by_one()
     }
 
     fn prepare(&self, text: String) -> Result<((), Vec<Row>)> {

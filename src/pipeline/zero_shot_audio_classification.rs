@@ -161,13 +161,6 @@ impl Work for Compare {
 
     fn finish(&self, (): (), rows: Vec<(AudioFeatures, Vec<f32>)>) -> Result<Vec<LabelScore>> {
         let logits = rows.into_iter().next().map(|(_, logits)| logits).unwrap_or_default();
-        let scores = scores::softmax(&logits).into_iter();
-        let mut scored: Vec<_> = scores
-            .zip(&self.labels)
-            .map(|(score, label)| LabelScore { label: label.clone(), score })
-            .collect();
-        // Equals stay in the order of the labels.
-        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
-        Ok(scored)
+        Ok(LabelScore::ranked(self.labels.iter().cloned(), scores::softmax(&logits)))
     }
 }

@@ -238,11 +238,7 @@ impl Work for Judge {
             TextPooling::End => scores::softmax(&logits),
             TextPooling::Padded => logits.into_iter().map(scores::sigmoid).collect(),
         };
-        let labels = self.labels.iter().cloned();
-        let mut scored: Vec<_> =
-            labels.zip(scores).map(|(label, score)| LabelScore { label, score }).collect();
-        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
-        Ok(scored)
+        Ok(LabelScore::ranked(self.labels.iter().cloned(), scores))
     }
 }
 

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
-use crate::audio::{Audio, Resampler};
-use crate::batch::Budget;
 use crate::error::{Error, Result};
 use crate::generation::{CancelHandle, GenerationConfig};
 use crate::pipeline::flow::{Measured, Pace, Work};
@@ -65,7 +63,7 @@ impl Sounding {
                 }
                 let layout = model.codec().layout();
                 let prompt = options.prompt.as_ref().map(|prompt| {
-                    let samples = resampled(prompt, layout.sampling_rate)?;
+                    let samples = prompt.clone().resampled(layout.sampling_rate)?.samples;
                     Ok::<_, Error>(vec![samples; model.config().channels])
                 });
                 How::Music {
@@ -153,17 +151,6 @@ fn music(stored: &GenerationConfig, given: &Map<String, Value>) -> Result<Genera
     Ok(config.overlaid(&call))
 }
 
-fn resampled(audio: &Audio, rate: u32) -> Result<Vec<f32>> {
-    if audio.sampling_rate == rate {
-        return Ok(audio.samples.clone());
-    }
-    let mut resampler = Resampler::new(audio.sampling_rate, rate)?;
-    let mut resampled = Vec::new();
-    resampler.push(&audio.samples, &mut resampled)?;
-    resampler.finish(&mut resampled)?;
-    Ok(resampled)
-}
-
 impl Work for Sounding {
     type Item = String;
     type Kept = ();
@@ -173,8 +160,7 @@ impl Work for Sounding {
 
     /// One text after the other, so that seeds make lists reproducible.
     fn pace(&self, _batch_size: Option<usize>) -> Pace {
-        let batch = Budget { rows: 1, tokens: usize::MAX, may_be_loose: usize::MAX };
-        Pace { items: 1, length: 1, batch }
+        Pace::one_by_one()
     }
 
     fn prepare(&self, text: String) -> Result<((), Vec<Text>)> {

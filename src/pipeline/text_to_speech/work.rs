@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::batch::Budget;
 use crate::error::{Error, Result};
 use crate::generation::CancelHandle;
 use crate::media::Audio;
@@ -119,8 +118,7 @@ impl Work for Voice {
 
     /// One text after the other, so that they take their random numbers in order.
     fn pace(&self, _batch_size: Option<usize>) -> Pace {
-        let batch = Budget { rows: 1, tokens: usize::MAX, may_be_loose: usize::MAX };
-        Pace { items: 1, length: 1, batch }
+        Pace::one_by_one()
     }
 
     fn prepare(&self, text: String) -> Result<((), Vec<Sentences>)> {
