@@ -10,7 +10,7 @@ use crate::generation::outputs::OutputRequest;
 use crate::generation::plan::Plan;
 use crate::models::{Autoregressive, Checkpoint, LogitsAt, Trace, TraceRequest};
 use crate::nn::cache::KvCache;
-use crate::weights::slices::with_storage;
+use crate::weights::slices::with_f32;
 
 /// What a row wants of a pass.
 #[derive(Debug, Clone, Copy, Default)]
@@ -100,9 +100,7 @@ fn passed(logits: &Tensor, longest_before: usize, trace: Option<Trace>) -> Resul
 /// copy them.
 fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
     if tensor.device().is_cpu() && tensor.dtype() == DType::F32 && tensor.is_contiguous() {
-        return with_storage(tensor, |storage, range| {
-            Ok(storage.as_slice::<f32>()?[range].par_iter().copied().collect())
-        })?;
+        return with_f32(tensor, |numbers| numbers.par_iter().copied().collect());
     }
     Ok(tensor.flatten_all()?.to_vec1()?)
 }

@@ -40,6 +40,13 @@ pub struct Generator {
     kept: Option<f64>,
 }
 
+/// Of which distribution numbers are.
+#[derive(Debug, Clone, Copy)]
+enum Draw {
+    Uniform,
+    Normal,
+}
+
 impl Generator {
     /// `torch.Generator().manual_seed(seed)`. Torch uses the low 32 bits of a seed alone; `-1 as u64` is its -1.
     #[must_use]
@@ -89,14 +96,7 @@ impl Generator {
         dtype: DType,
         device: &Device,
     ) -> Result<Tensor> {
-        let shape = shape.into();
-        match dtype {
-            DType::F32 => on(self.rand::<f32>(shape.elem_count()), shape, device),
-            DType::F64 => on(self.rand::<f64>(shape.elem_count()), shape, device),
-            DType::F16 => on(self.rand::<f16>(shape.elem_count()), shape, device),
-            DType::BF16 => on(self.rand::<bf16>(shape.elem_count()), shape, device),
-            other => Err(refuse(other)),
-        }
+        self.tensor(Draw::Uniform, shape.into(), dtype, device)
     }
 
     /// [`randn`](Self::randn) as a tensor: `randn_tensor` of diffusers.
@@ -110,14 +110,7 @@ impl Generator {
         dtype: DType,
         device: &Device,
     ) -> Result<Tensor> {
-        let shape = shape.into();
-        match dtype {
-            DType::F32 => on(self.randn::<f32>(shape.elem_count()), shape, device),
-            DType::F64 => on(self.randn::<f64>(shape.elem_count()), shape, device),
-            DType::F16 => on(self.randn::<f16>(shape.elem_count()), shape, device),
-            DType::BF16 => on(self.randn::<bf16>(shape.elem_count()), shape, device),
-            other => Err(refuse(other)),
-        }
+        self.tensor(Draw::Normal, shape.into(), dtype, device)
     }
 
     /// `torch.randint(low, high, (count,))`: whole numbers from `low` to `high`, which is not included.
@@ -162,6 +155,39 @@ impl Generator {
         permuted
     }
 
+    fn tensor(
+        &mut self,
+        draw: Draw,
+        shape: Shape,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
+        match dtype {
+            DType::F32 => self.tensor_of::<f32>(draw, shape, device),
+            DType::F64 => self.tensor_of::<f64>(draw, shape, device),
+            DType::F16 => self.tensor_of::<f16>(draw, shape, device),
+            DType::BF16 => self.tensor_of::<bf16>(draw, shape, device),
+            other => {
+                let reason = format!("random numbers of {other:?}; they are f32, f64, f16 or bf16");
+                Err(Error::input(reason))
+            }
+        }
+    }
+
+    fn tensor_of<T: Element + WithDType>(
+        &mut self,
+        draw: Draw,
+        shape: Shape,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let count = shape.elem_count();
+        let numbers = match draw {
+            Draw::Uniform => self.rand::<T>(count),
+            Draw::Normal => self.randn::<T>(count),
+        };
+        Ok(Tensor::from_vec(numbers, shape, device)?)
+    }
+
     /// One number, or the second of the last pair.
     fn next_normal(&mut self) -> f64 {
         if let Some(kept) = self.kept.take() {
@@ -174,14 +200,6 @@ impl Generator {
         self.kept = Some(radius * sine);
         radius * cosine
     }
-}
-
-fn on<T: WithDType>(numbers: Vec<T>, shape: Shape, device: &Device) -> Result<Tensor> {
-    Ok(Tensor::from_vec(numbers, shape, device)?)
-}
-
-fn refuse(dtype: DType) -> Error {
-    Error::input(format!("random numbers of {dtype:?}; they are f32, f64, f16 or bf16"))
 }
 
 /// From here on `randint` takes 64 bits for a number.
