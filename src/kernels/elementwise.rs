@@ -18,6 +18,21 @@ fn gelu_on(tier: Tier, values: &mut [f32]) {
     gelu_part(tier, rest);
 }
 
+/// `a gelu(b)` of rows that hold `width` of `a` and then as many of `b`: `(rows, 2 width)` to `(rows, width)`.
+#[cfg(feature = "image")]
+pub(crate) fn times_gelu(x: &[f32], width: usize) -> Vec<f32> {
+    assert!(width > 0 && x.len().is_multiple_of(2 * width));
+    let tier = Tier::best();
+    let mut out = vec![0.0; x.len() / 2];
+    each_row(&mut out, width, 10 * width, |row, out| {
+        let (a, b) = x[row * 2 * width..][..2 * width].split_at(width);
+        out.copy_from_slice(b);
+        gelu_part(tier, out);
+        out.iter_mut().zip(a).for_each(|(out, a)| *out *= a);
+    });
+    out
+}
+
 /// `x`, and `slope` times it below 0, of each number.
 #[cfg(feature = "audio")]
 pub(crate) fn leaky_relu(x: &[f32], slope: f32) -> Vec<f32> {
@@ -117,6 +132,17 @@ mod tests {
         let mut out = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 100.0];
         gelu(&mut out);
         assert!(out[0].is_infinite() && out[2].is_nan() && out[3] == 100.0, "{out:?}");
+    }
+
+    #[cfg(feature = "image")]
+    #[test]
+    fn the_other_half_of_a_row_is_the_gate() {
+        let x: Vec<f32> = (0..3 * 2 * 40).map(|i| (i % 89) as f32 * 0.05 - 2.0).collect();
+        let mut gates: Vec<f32> = x.chunks(80).flat_map(|row| row[40..].to_vec()).collect();
+        gelu(&mut gates);
+        let values = x.chunks(80).flat_map(|row| &row[..40]);
+        let expected: Vec<f32> = values.zip(&gates).map(|(value, gate)| value * gate).collect();
+        assert_eq!(times_gelu(&x, 40), expected);
     }
 
     #[test]

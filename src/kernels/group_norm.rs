@@ -1,10 +1,13 @@
 //! Normalization of channels over all frames of a row.
+#![expect(unsafe_code, reason = "threads that write to one slice")]
 
-use crate::kernels::shared::each_row;
+use crate::kernels::exp::sigmoid;
+use crate::kernels::pool;
+use crate::kernels::shared::{each_row, written};
 use crate::kernels::tier::{Tier, tiered};
 
 /// `(x - mean) / sqrt(variance + eps) * weight + bias` of `x: (frames, channels)`, with the mean and the
-/// variance of each of `groups` groups of channels over all frames.
+/// variance of each of `groups` groups of channels over all frames; with `silu`, `y / (1 + e^-y)` of each result `y`.
 ///
 /// Error against f64: below `3e-6` relatively, as of [`norm::layer`](crate::kernels::norm::layer).
 pub(crate) fn group(
@@ -12,9 +15,9 @@ pub(crate) fn group(
     groups: usize,
     [weight, bias]: [&[f32]; 2],
     eps: f32,
-    out: &mut [f32],
-) {
-    group_on(Tier::best(), x, groups, [weight, bias], eps, out);
+    silu: bool,
+) -> Vec<f32> {
+    group_on(Tier::best(), x, groups, [weight, bias], eps, silu)
 }
 
 fn group_on(
@@ -23,11 +26,11 @@ fn group_on(
     groups: usize,
     [weight, bias]: [&[f32]; 2],
     eps: f32,
-    out: &mut [f32],
-) {
+    silu: bool,
+) -> Vec<f32> {
     let channels = weight.len();
     assert!(channels > 0 && groups > 0 && channels.is_multiple_of(groups));
-    assert!(x.len() == out.len() && x.len().is_multiple_of(channels) && bias.len() == channels);
+    assert!(x.len().is_multiple_of(channels) && bias.len() == channels);
     let part = FRAMES * channels;
     // Of each part of the frames the sum of each channel, then the squares of what is beside its mean.
     let mut sums = vec![0.0; x.len().div_ceil(part) * 2 * channels];
@@ -60,9 +63,25 @@ fn group_on(
             scales[channel] = (scale * f64::from(weight[channel])) as f32;
         }
     }
-    each_row(out, channels, 2 * channels, |row, out| {
-        normed(tier, &x[row * channels..][..channels], &means, &scales, bias, out);
-    });
+    let frames = x.len() / channels;
+    let grain = pool::grain(frames, if silu { 10 } else { 2 } * channels);
+    // SAFETY: each frame is written.
+    let mut outs = unsafe {
+        written(&[x.len()], |outs| {
+            pool::for_each(frames, grain, |frames| {
+                let place = frames.start * channels..frames.end * channels;
+                let out = outs[0].part(place.start, place.len());
+                for (x, out) in x[place].chunks_exact(channels).zip(out.chunks_exact_mut(channels))
+                {
+                    match silu {
+                        true => normed_silu(tier, x, &means, &scales, bias, out),
+                        false => normed(tier, x, &means, &scales, bias, out),
+                    }
+                }
+            });
+        })
+    };
+    outs.swap_remove(0)
 }
 
 /// Frames of a part: as many as stay in the caches, and few enough for exact sums in f32.
@@ -94,6 +113,17 @@ tiered! {
     }
 }
 
+tiered! {
+    fn normed_silu(x: &[f32], means: &[f32], scales: &[f32], bias: &[f32], out: &mut [f32]) {
+        for ((((out, x), mean), scale), bias) in
+            out.iter_mut().zip(x).zip(means).zip(scales).zip(bias)
+        {
+            let y = (x - mean) * scale + bias;
+            *out = y * sigmoid::<FMA>(y);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,8 +137,9 @@ mod tests {
             let bias: Vec<f32> = (0..channels).map(|i| (i % 5) as f32).collect();
             let width = channels / groups;
             for tier in Tier::available() {
-                let mut out = vec![f32::NAN; x.len()];
-                group_on(tier, &x, groups, [&weight, &bias], 1e-5, &mut out);
+                let out = group_on(tier, &x, groups, [&weight, &bias], 1e-5, false);
+                let silu = group_on(tier, &x, groups, [&weight, &bias], 1e-5, true);
+                assert!(out.len() == x.len() && silu.len() == x.len());
                 for (at, found) in out.iter().enumerate() {
                     let channel = at % channels;
                     let group = channel / width * width;
@@ -124,6 +155,9 @@ mod tests {
                         + f64::from(bias[channel]);
                     let error = (f64::from(*found) - expected).abs();
                     assert!(error < 3e-6 * expected.abs().max(1.0), "{tier:?}: {error}");
+                    let expected = expected / (1.0 + (-expected).exp());
+                    let error = (f64::from(silu[at]) - expected).abs();
+                    assert!(error < 4e-6 * expected.abs().max(1.0), "{tier:?}: {error}");
                 }
             }
         }

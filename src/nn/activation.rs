@@ -101,6 +101,20 @@ fn gelu(x: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_vec(out, x.shape(), x.device())?)
 }
 
+/// The first half of the features times [`Activation::Gelu`] of the other half: `(tokens, 2 features)` to
+/// `(tokens, features)`.
+#[cfg(feature = "image")]
+pub(crate) fn times_gelu(x: &Tensor) -> Result<Tensor> {
+    let (tokens, both) = x.dims2()?;
+    let width = both / 2;
+    if !x.device().is_cpu() || x.dtype() != DType::F32 {
+        let gate = gelu(&x.narrow(1, width, width)?.contiguous()?)?;
+        return Ok((x.narrow(1, 0, width)? * gate)?);
+    }
+    let out = with_f32(&x.contiguous()?, |x| elementwise::times_gelu(x, width))?;
+    Ok(Tensor::from_vec(out, (tokens, width), x.device())?)
+}
+
 /// `x`, and `slope` times it below 0, of each element.
 #[cfg(feature = "audio")]
 pub(crate) fn leaky_relu(x: &Tensor, slope: f32) -> Result<Tensor> {

@@ -1,11 +1,13 @@
 //! Convolutions over pictures.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
-use crate::kernels::convolution2d::{Square, unfold};
+use crate::kernels::convolution2d::{Panels, Square, convolve};
 use crate::nn::picture::Picture;
-use crate::weights::slices::with_f32;
+use crate::weights::slices::{with_dense, with_f32};
 use crate::weights::{Bias, Linear, Weights};
 
 /// A convolution over pictures with a square kernel: `Conv2d` of PyTorch.
@@ -48,16 +50,28 @@ impl SquareConfig {
 /// How it is computed.
 #[derive(Debug, Clone)]
 enum Kind {
-    /// On the CPU: from the pixels of a result, `(kernel, kernel, channels)`, to its channels.
-    Products(Linear),
+    /// On the CPU, each result from one pixel.
+    Pixelwise(Linear),
+    /// On the CPU, each result from several.
+    Panels { panels: Arc<Panels>, bias: Option<Tensor> },
     /// Elsewhere: `(out_channels, in_channels, kernel, kernel)`, as PyTorch stores it.
     Candle { weight: Tensor, bias: Option<Tensor> },
 }
 
-/// Numbers that are written out at a time: few enough to stay in the caches.
-const UNFOLDED: usize = 1 << 19;
-/// Results that are computed at a time at least: for each such part, all weights are read.
-const TOGETHER: usize = 384;
+impl Kind {
+    /// Of `weight: (out_channels, in_channels, kernel, kernel)`.
+    fn on_cpu(weight: &Tensor, bias: Option<Tensor>, shape: SquareConfig) -> Result<Self> {
+        let (outputs, inputs, kernel, _) = weight.dims4()?;
+        let rows = weight.permute((0, 2, 3, 1))?.reshape((outputs, kernel * kernel * inputs))?;
+        if shape == SquareConfig::ONE {
+            return Ok(Self::Pixelwise(Linear::new(rows.contiguous()?, bias)?));
+        }
+        let panels =
+            with_dense(&rows.contiguous()?, |rows| Panels::new(rows, outputs, inputs, kernel))?;
+        let bias = bias.map(|bias| bias.to_dtype(DType::F32)).transpose()?;
+        Ok(Self::Panels { panels: Arc::new(panels), bias })
+    }
+}
 
 impl Convolution2d {
     /// Reads `name.weight`, `(out_channels, in_channels, kernel, kernel)`, and `name.bias`.
@@ -79,18 +93,24 @@ impl Convolution2d {
                 Some(weights.tensor(&name, &[outputs])?)
             }
         };
-        let kind = if weight.device().is_cpu() {
-            let rows =
-                weight.permute((0, 2, 3, 1))?.reshape((outputs, kernel * kernel * inputs))?;
-            Kind::Products(Linear::new(rows.contiguous()?, bias)?)
-        } else {
-            Kind::Candle { weight, bias }
+        let kind = match weight.device().is_cpu() {
+            true => Kind::on_cpu(&weight, bias, shape)?,
+            false => Kind::Candle { weight, bias },
         };
         Ok(Self { shape, kind })
     }
 
     /// An error where the picture has other channels or is too small.
     pub(crate) fn forward(&self, picture: &Picture) -> Result<Picture> {
+        self.forward_shifted(picture, None)
+    }
+
+    /// As [`forward`](Self::forward), plus a number for each channel of the results, `(out_channels,)`.
+    pub(crate) fn forward_shifted(
+        &self,
+        picture: &Picture,
+        shift: Option<&Tensor>,
+    ) -> Result<Picture> {
         let Picture { x, height, width } = picture;
         let SquareConfig { kernel, stride, padding } = self.shape;
         let size = [*height, *width].map(|side| self.shape.results(side));
@@ -99,32 +119,27 @@ impl Convolution2d {
             let reason = format!("a picture of {height} by {width} for a kernel of {kernel}");
             return Err(Error::input(reason));
         }
-        let linear = match &self.kind {
-            Kind::Products(linear) => linear,
-            Kind::Candle { weight, bias } => return self.by_candle(picture, weight, bias.as_ref()),
-        };
-        if linear.in_features() != kernel * kernel * channels {
-            let wanted = linear.in_features() / (kernel * kernel);
-            return Err(Error::input(format!("{channels} channels in place of {wanted}")));
-        }
-        if self.shape == SquareConfig::ONE {
-            return Ok(picture.with(linear.forward(x)?));
-        }
-        let square = Square { kernel, stride, before: padding[0], results: size[1] };
-        let rows = x.to_dtype(DType::F32)?.contiguous()?;
-        let results = size[0] * size[1];
-        let most = (UNFOLDED / linear.in_features()).max(TOGETHER);
-        let y = with_f32(&rows, |x| -> Result<Vec<f32>> {
-            let mut out = Vec::with_capacity(results * linear.out_features());
-            for start in (0..results).step_by(most) {
-                let end = results.min(start + most);
-                let rows = unfold(x, [*height, *width, channels], square, start..end);
-                let [y] = Linear::forward_rows([linear], &rows)?;
-                out.extend(y);
+        let (panels, bias) = match &self.kind {
+            Kind::Panels { panels, bias } => (panels, bias),
+            Kind::Pixelwise(linear) => return shifted(picture.with(linear.forward(x)?), shift),
+            Kind::Candle { weight, bias } => {
+                return shifted(self.by_candle(picture, weight, bias.as_ref())?, shift);
             }
-            Ok(out)
-        })??;
-        let y = Tensor::from_vec(y, (results, linear.out_features()), x.device())?;
+        };
+        if panels.inputs != channels {
+            let reason = format!("{channels} channels in place of {}", panels.inputs);
+            return Err(Error::input(reason));
+        }
+        let bias: Option<Vec<f32>> = match (bias, shift) {
+            (Some(bias), Some(shift)) => Some((bias + shift.to_dtype(DType::F32)?)?.to_vec1()?),
+            (Some(bias), None) => Some(bias.to_vec1()?),
+            (None, shift) => shift.map(|x| x.to_dtype(DType::F32)?.to_vec1()).transpose()?,
+        };
+        let square = Square { kernel, stride, before: padding[0], results: size };
+        let rows = x.to_dtype(DType::F32)?.contiguous()?;
+        let (shape, bias) = ([*height, *width, channels], bias.as_deref());
+        let y = with_f32(&rows, |x| convolve(x, shape, square, panels, bias))?;
+        let y = Tensor::from_vec(y, (size[0] * size[1], panels.outputs), x.device())?;
         Picture::new(y.to_dtype(x.dtype())?, size[0], size[1])
     }
 
@@ -148,6 +163,14 @@ impl Convolution2d {
             Some(bias) => Ok(y.with(y.x.broadcast_add(bias)?)),
             None => Ok(y),
         }
+    }
+}
+
+/// A picture plus a number for each channel.
+fn shifted(picture: Picture, shift: Option<&Tensor>) -> Result<Picture> {
+    match shift {
+        Some(shift) => Ok(picture.with(picture.x.broadcast_add(shift)?)),
+        None => Ok(picture),
     }
 }
 
@@ -176,10 +199,8 @@ mod tests {
                 let kernel = shape.kernel;
                 let weight = numbers(&[outputs, inputs, kernel, kernel], 1)?;
                 let bias = numbers(&[outputs], 2)?;
-                let rows = weight.permute((0, 2, 3, 1))?;
-                let rows = rows.reshape((outputs, kernel * kernel * inputs))?;
-                let linear = Linear::new(rows, Some(bias.clone()))?;
-                let convolution = Convolution2d { shape, kind: Kind::Products(linear) };
+                let kind = Kind::on_cpu(&weight, Some(bias.clone()), shape)?;
+                let convolution = Convolution2d { shape, kind };
                 let picture = Picture::new(numbers(&[height * width, inputs], 3)?, height, width)?;
                 let found = convolution.forward(&picture)?;
                 let expected = convolution.by_candle(&picture, &weight, Some(&bias))?;

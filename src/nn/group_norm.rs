@@ -4,6 +4,7 @@ use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
 use crate::kernels::group_norm;
+use crate::nn::activation::Activation;
 use crate::weights::Weights;
 use crate::weights::slices::with_f32;
 
@@ -37,18 +38,28 @@ impl GroupNorm {
 
     /// The frames of one row, `(frames, channels)`, the same shape back.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.normed(x, false)
+    }
+
+    /// [`forward`](Self::forward) and [`Activation::Silu`], in one pass on the CPU.
+    #[cfg(feature = "image")]
+    pub(crate) fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
+        self.normed(x, true)
+    }
+
+    fn normed(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
         let (frames, channels) = x.dims2()?;
         if channels != self.weight.dim(0)? {
             return Err(Error::input(format!("frames of {channels} channels into {self:?}")));
         }
         if !x.device().is_cpu() || x.dtype() != DType::F32 {
-            return self.by_candle(x);
+            let y = self.by_candle(x)?;
+            return if silu { Activation::Silu.forward(&y) } else { Ok(y) };
         }
-        let mut out = vec![0.0; frames * channels];
-        with_f32(&x.contiguous()?, |x| {
+        let out = with_f32(&x.contiguous()?, |x| {
             with_f32(&self.weight, |weight| {
                 with_f32(&self.bias, |bias| {
-                    group_norm::group(x, self.groups, [weight, bias], self.eps, &mut out);
+                    group_norm::group(x, self.groups, [weight, bias], self.eps, silu)
                 })
             })
         })???;

@@ -28,7 +28,7 @@ pub(crate) mod packed;
 pub(crate) mod picture;
 #[cfg(feature = "image")]
 pub(crate) mod pixels;
-mod residual;
+pub(crate) mod residual;
 #[cfg(feature = "audio")]
 pub(crate) mod snake;
 mod step;

@@ -3,11 +3,12 @@
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
-use crate::nn::activation::Activation;
+use crate::nn::activation::times_gelu;
 use crate::nn::group_norm::GroupNorm;
 use crate::nn::norm::{Norm, NormConfig};
 use crate::nn::picture::Picture;
 use crate::nn::pixels;
+use crate::nn::residual::join;
 use crate::weights::{Bias, Linear, Weights};
 
 /// `Transformer2DModel` of diffusers: layers over the pixels of a picture.
@@ -52,7 +53,7 @@ impl Transformer2d {
         for block in &self.blocks {
             x = block.forward(&x, text)?;
         }
-        Ok(picture.with((self.projections[1].forward(&x)? + &picture.x)?))
+        Ok(picture.with(join(&picture.x, self.projections[1].forward(&x)?, None)?))
     }
 }
 
@@ -88,22 +89,19 @@ impl Block {
 
     fn forward(&self, x: &Tensor, text: &Tensor) -> Result<Tensor> {
         let normed = self.norms[0].forward(x)?;
-        let x = (self.own.forward(&normed, &normed)? + x)?;
-        let x = (self.text.forward(&self.norms[1].forward(&x)?, text)? + &x)?;
+        let x = join(x, self.own.forward(&normed, &normed)?, None)?;
+        let x = join(&x, self.text.forward(&self.norms[1].forward(&x)?, text)?, None)?;
         let normed = self.norms[2].forward(&x)?;
         let tokens = normed.dim(0)?;
         let part = |start| self.between(&normed.narrow(0, start, TOKENS.min(tokens - start))?);
         let parts = (0..tokens).step_by(TOKENS).map(part).collect::<Result<Vec<_>>>()?;
-        Ok((Tensor::cat(&parts, 0)? + x)?)
+        join(&x, Tensor::cat(&parts, 0)?, None)
     }
 
     /// The two layers behind attention, with a gate between them.
     fn between(&self, x: &Tensor) -> Result<Tensor> {
         // Values and their gates lie side by side.
-        let both = self.gate.forward(x)?;
-        let width = self.down.in_features();
-        let gate = Activation::Gelu.forward(&both.narrow(1, width, width)?.contiguous()?)?;
-        self.down.forward(&(both.narrow(1, 0, width)? * gate)?)
+        self.down.forward(&times_gelu(&self.gate.forward(x)?)?)
     }
 }
 
@@ -165,6 +163,6 @@ impl PictureAttention {
 
     pub(super) fn forward(&self, picture: &Picture) -> Result<Picture> {
         let normed = self.norm.forward(&picture.x)?;
-        Ok(picture.with((self.heads.forward(&normed, &normed)? + &picture.x)?))
+        Ok(picture.with(join(&picture.x, self.heads.forward(&normed, &normed)?, None)?))
     }
 }

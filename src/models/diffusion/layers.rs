@@ -7,6 +7,7 @@ use crate::nn::activation::Activation;
 use crate::nn::convolution2d::{Convolution2d, SquareConfig};
 use crate::nn::group_norm::GroupNorm;
 use crate::nn::picture::Picture;
+use crate::nn::residual::join;
 use crate::weights::{Bias, Linear, Weights};
 
 /// `ResnetBlock2D` of diffusers: two convolutions, each behind a norm and SiLU, with the embedded time between them.
@@ -59,20 +60,20 @@ impl Resnet {
 
     /// `time`: the embedded time behind SiLU, `(1, size)`.
     pub(super) fn forward(&self, picture: &Picture, time: Option<&Tensor>) -> Result<Picture> {
-        let half = |number: usize, picture: &Picture| -> Result<Picture> {
-            let x = Activation::Silu.forward(&self.norms[number].forward(&picture.x)?)?;
-            self.convolutions[number].forward(&picture.with(x))
+        let half = |number: usize, x: &Picture, shift: Option<&Tensor>| -> Result<Picture> {
+            let x = x.with(self.norms[number].forward_silu(&x.x)?);
+            self.convolutions[number].forward_shifted(&x, shift)
         };
-        let mut inner = half(0, picture)?;
-        if let (Some(linear), Some(time)) = (&self.time, time) {
-            inner.x = inner.x.broadcast_add(&linear.forward(time)?)?;
-        }
-        let inner = half(1, &inner)?;
+        let shift = match (&self.time, time) {
+            (Some(linear), Some(time)) => Some(linear.forward(time)?.squeeze(0)?),
+            _ => None,
+        };
+        let inner = half(1, &half(0, picture, shift.as_ref())?, None)?;
         let x = match &self.shortcut {
-            Some(shortcut) => shortcut.forward(&picture.x)?,
-            None => picture.x.clone(),
+            Some(shortcut) => &shortcut.forward(&picture.x)?,
+            None => &picture.x,
         };
-        Ok(inner.with((x + &inner.x)?))
+        Ok(picture.with(join(x, inner.x, None)?))
     }
 }
 
@@ -91,8 +92,7 @@ impl Last {
     }
 
     pub(super) fn forward(&self, picture: &Picture) -> Result<Picture> {
-        let x = Activation::Silu.forward(&self.norm.forward(&picture.x)?)?;
-        self.convolution.forward(&picture.with(x))
+        self.convolution.forward(&picture.with(self.norm.forward_silu(&picture.x)?))
     }
 }
 
