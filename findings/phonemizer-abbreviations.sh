@@ -2,7 +2,7 @@
 # phonemizer 3.4.0: punctuation is taken out of a text before espeak-ng sees it (with `preserve_punctuation` it is put back afterwards), so
 # what needs it is read otherwise than espeak-ng reads it: "e.g." becomes two letters, "3:1" loses its colon. Without
 # `preserve_punctuation` what stood on both sides of a mark is read as if nothing were between: "the (ice)" as "the ice".
-# Touches: text for speech; VITS and Kokoro were trained on phonemes made with this package, and others are made by espeak-ng itself.
+# Touches: text for speech: the VITS tokenizer of transformers and kokoro-onnx make phonemes with this package, Piper asks espeak-ng itself.
 # Expected: the phonemes of espeak-ng, as the package's own wrapper gives them for the whole text.
 # Seen: "iː dʒiː ðɪs" for "e.g. this", where espeak-ng says "fɔːɹɛɡzæmpəl ðɪs"; "a.m." begins as "a dog" does ("ɐ" for "eɪ").
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # sacremoses 0.2.0: `MosesPunctNormalizer` puts a point (or a comma, by language) into the space that separates thousands. With the
 # no-break space that printed texts have there, "10 000 people" is "10.000 people" in English, where that is ten.
-# Touches: text before translation: XLM's tokenizer runs this over every text, and scripts for Marian's models do.
+# Touches: text before translation: the tokenizers of XLM, FlauBERT and FSMT in transformers run this over every text.
 # Expected: only quotes, dashes and spaces change; a number keeps its value.
 # Seen: "10.000" in English and most other languages, "10,000" in French, German, Spanish and Czech, where that is ten.
 set -euo pipefail
