@@ -6,14 +6,15 @@
 //! ```
 //!
 //! Prints one JSON document in the shape that the Python pipeline of that name returns; everything
-//! else goes to stderr. A wrong task, option or input exits 2, a failed run exits 1.
+//! else goes to stderr. Sound and pictures become files, such as `text-to-image-0.png`, whose paths are printed to
+//! stderr. A wrong task, option or input exits 2, a failed run exits 1.
 
 use std::io::{self, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use sconce::pipeline::{Pipeline, TaskName};
+use sconce::pipeline::{Media, Pipeline, TaskName};
 use sconce::{Device, Error, LoadOptions, ModelSource, Precision, QuantLevel};
 use serde_json::{Map, Value};
 
@@ -43,6 +44,9 @@ struct Arguments {
     /// The task's options by their Hugging Face names, as a JSON object
     #[arg(long, value_parser = object, default_value = "{}")]
     options: Map<String, Value>,
+    /// The folder that sound and pictures are written to
+    #[arg(long, default_value = ".")]
+    output: PathBuf,
     /// Text, @FILE, - for stdin, or JSON: a list is a batch, a list of messages a chat. For tasks of
     /// sound (feature `audio`), the path of a recording; of pictures (feature `image`), the path of one
     input: String,
@@ -89,7 +93,32 @@ fn run(arguments: Arguments) -> Result<Value, Error> {
         (_, Some(_)) => return Err(usage("gguf-file", "--model is not a Hub repository")),
         (source, None) => source,
     };
-    Ok(Pipeline::open(arguments.task, source, options)?.call(input, arguments.options)?.json)
+    let task = arguments.task.to_string();
+    let output = Pipeline::open(arguments.task, source, options)?.call(input, arguments.options)?;
+    for (number, media) in output.media.iter().enumerate() {
+        let path = save(&arguments.output, &format!("{task}-{number}"), media)?;
+        eprintln!("{}", path.display());
+    }
+    Ok(output.json)
+}
+
+/// Writes sound or a picture into a folder.
+fn save(folder: &Path, name: &str, media: &Media) -> Result<PathBuf, Error> {
+    match media {
+        #[cfg(feature = "audio")]
+        Media::Audio(audio) => {
+            let path = folder.join(format!("{name}.wav"));
+            audio.save(&path)?;
+            Ok(path)
+        }
+        #[cfg(feature = "image")]
+        Media::Image(image) => {
+            let path = folder.join(format!("{name}.png"));
+            sconce::image::write(&path, image)?;
+            Ok(path)
+        }
+        _ => Err(usage("output", &format!("{}: no file is written of it", folder.display()))),
+    }
 }
 
 /// What stands on the command line, in a file or on stdin. JSON arrays, objects and strings are

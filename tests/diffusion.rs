@@ -217,6 +217,68 @@ fn every_part_is_as_in_python() {
     complain(&complaints);
 }
 
+/// A copy of a folder of a pipeline, with other numbers in a config.
+fn changed(name: &str, part: &str, fields: Value) -> tempfile::TempDir {
+    let (from, to) = (goldens().join("diffusion").join(name), tempfile::tempdir().unwrap());
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        fs::create_dir_all(to.path().join(&folder)).unwrap();
+        for entry in fs::read_dir(from.join(&folder)).unwrap() {
+            let path = folder.join(entry.unwrap().file_name());
+            match from.join(&path).is_dir() {
+                true => folders.push(path),
+                false => drop(fs::copy(from.join(&path), to.path().join(&path)).unwrap()),
+            }
+        }
+    }
+    let config = to.path().join(part).join("config.json");
+    let mut all = read(&config);
+    for (name, value) in fields.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    fs::write(config, all.to_string()).unwrap();
+    to
+}
+
+#[test]
+fn tiles_of_any_size_join_without_a_gap() {
+    // As large as `sample_size` is not: no multiple of the scale, of 4 latent pixels, or as small as can be.
+    for sample_size in [65, 72, 40, 8, 3] {
+        let folder = changed("sd1", "vae", json!({"sample_size": sample_size}));
+        let files = ModelSource::directory(folder.path().join("vae")).open().unwrap();
+        let Vae::Kl(vae) = open_vae(&files, &cpu()).unwrap() else { panic!("another autoencoder") };
+        let picture = vae.decode(&wave(&[4, 20, 13]), true).unwrap();
+        assert_eq!(picture.dims(), [3, 160, 104], "{sample_size}");
+        let moments = vae.encode(&wave(&[3, 160, 104]), true).unwrap();
+        assert_eq!(moments.dims(), [8, 20, 13], "{sample_size}");
+    }
+}
+
+#[test]
+fn configs_that_make_no_sense_are_refused_by_the_name_of_the_field() {
+    for (name, part, fields, expected) in [
+        ("sd1", "unet", json!({"layers_per_block": 0}), "layers_per_block"),
+        (
+            "sdxl",
+            "unet",
+            json!({"transformer_layers_per_block": [1, 0]}),
+            "transformer_layers_per_block",
+        ),
+        ("sd1", "unet", json!({"cross_attention_dim": "many"}), "cross_attention_dim"),
+        ("sd1", "unet", json!({"norm_eps": []}), "norm_eps"),
+        ("sd1", "unet", json!({"block_out_channels": [4, -8]}), "block_out_channels[1]"),
+        ("sd1", "vae", json!({"layers_per_block": 0}), "layers_per_block"),
+        ("sd1", "vae", json!({"latent_channels": 4.5}), "latent_channels"),
+        ("flux-dev", "transformer", json!({"num_layers": 0}), "num_layers"),
+        ("flux-dev", "transformer", json!({"num_single_layers": 0}), "num_single_layers"),
+        ("flux-dev", "transformer", json!({"axes_dims_rope": [2, 2]}), "axes_dims_rope"),
+    ] {
+        let folder = changed(name, part, fields.clone());
+        let error = Painter::open(folder.path(), &cpu()).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{expected}`")), "{fields}: {error}");
+    }
+}
+
 #[test]
 fn the_tiny_autoencoder_is_as_in_python() {
     let folder = goldens().join("diffusion/tiny-vae");

@@ -302,6 +302,32 @@ fn the_pipeline_returns_what_pythons_returns() {
 }
 
 #[test]
+fn what_does_not_go_with_bark_is_found_while_loading() {
+    let folder_of = folder("bark-tiny");
+    let copy = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(&folder_of).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let config = copy.path().join("generation_config.json");
+    let stored: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    for (stage, name, value) in [
+        ("semantic_config", "temperature", json!(-1.0)),
+        ("coarse_acoustics_config", "top_p", json!(7.0)),
+        ("fine_acoustics_config", "n_fine_codebooks", json!(1)),
+        ("fine_acoustics_config", "max_fine_history_length", json!(100_000)),
+    ] {
+        let mut wrong = stored.clone();
+        wrong[stage][name] = value;
+        fs::write(&config, wrong.to_string()).unwrap();
+        let error = Pipeline::text_to_audio(copy.path()).device(Device::Cpu).build().unwrap_err();
+        assert!(error.to_string().contains(stage), "{stage} {name}: {error}");
+    }
+}
+
+#[test]
 fn the_pipeline_refuses_what_makes_no_sense() {
     let open = |name: &str| {
         Pipeline::text_to_audio(folder(name).as_path()).device(Device::Cpu).build().unwrap()

@@ -58,8 +58,13 @@ pub fn read_bytes(bytes: &[u8]) -> Result<Image> {
             Err(Error::input("the picture is cut short"))
         }
         [0xFF, 0xD8, 0xFF, ..] => decode(JpegDecoder::new(cursor)),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
-            decode(WebPDecoder::new(cursor))
+        [b'R', b'I', b'F', b'F', a, b, c, d, b'W', b'E', b'B', b'P', ..] => {
+            // The decoder would read a picture whose last bytes are missing.
+            let size = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+            match bytes.len() - 8 < size {
+                true => Err(Error::input("the picture is cut short")),
+                false => decode(WebPDecoder::new(cursor)),
+            }
         }
         [] => Err(Error::input("an empty file, not a picture")),
         _ => {

@@ -118,6 +118,8 @@ def write_files():
         (FILES / f"head-{stem}.{end}").write_bytes(data[:20])
     data = (FILES / "full.jpg").read_bytes()
     (FILES / "no-end.jpg").write_bytes(data[:-2])
+    for name in ["lossless.webp", "lossy.webp", "alpha.webp"]:
+        (FILES / f"no-end-{name}").write_bytes((FILES / name).read_bytes()[:-1])
     (FILES / "empty.png").write_bytes(b"")
     (FILES / "text.png").write_bytes(b"not a picture at all, but a text")
     (FILES / "bomb.png").write_bytes(png(60000, 60000, 8, 2, [b""]))

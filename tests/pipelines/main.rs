@@ -331,6 +331,38 @@ fn the_pipeline_example() {
     assert!(stderr.contains("generation_config.json") && stderr.contains("`top_p`"), "{stderr}");
 }
 
+/// Pictures become files beside the JSON.
+#[cfg(feature = "image")]
+#[test]
+fn the_pipeline_example_writes_pictures() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/diffusion/sd1");
+    let (model, to) = (format!("{}/", goldens.display()), tempfile::tempdir().unwrap());
+    let options =
+        r#"{"num_inference_steps": 1, "height": 16, "width": 24, "num_images_per_prompt": 2}"#;
+    let outcome = Command::new(example("pipeline"))
+        .args([
+            "text-to-image",
+            "--model",
+            &model,
+            "--device",
+            "cpu",
+            "--options",
+            options,
+            "--output",
+        ])
+        .args([to.path().to_str().unwrap(), "a cat"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&outcome.stderr);
+    assert_eq!(outcome.status.code(), Some(0), "{stderr}");
+    for number in 0..2 {
+        let path = to.path().join(format!("text-to-image-{number}.png"));
+        assert!(stderr.contains(&path.display().to_string()), "{stderr}");
+        let image = sconce::image::read(path).unwrap();
+        assert_eq!((image.width, image.height), (24, 16));
+    }
+}
+
 /// Cargo builds examples beside the tests' own folder.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();

@@ -107,6 +107,13 @@ impl FluxTransformer {
         weights: &Weights,
         options: &LoadOptions,
     ) -> Result<Self> {
+        for (name, layers) in
+            [("num_layers", config.num_layers), ("num_single_layers", config.num_single_layers)]
+        {
+            if layers == 0 {
+                return Err(Error::unsupported(format!("`{name}` is 0; it should be at least 1")));
+            }
+        }
         let (heads, head_dim) = (config.num_attention_heads, config.attention_head_dim);
         let rotated =
             config.axes_dims_rope.iter().fold(0, |sum: usize, axis| sum.saturating_add(*axis));

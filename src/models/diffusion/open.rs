@@ -32,7 +32,8 @@ pub fn open_unet(files: &ModelFiles, options: &LoadOptions) -> Result<UNet> {
 ///
 /// As [`open_unet`].
 pub fn open_flux(files: &ModelFiles, options: &LoadOptions) -> Result<FluxTransformer> {
-    let config: FluxConfig = json::read(&files.required("config.json", "the model's sizes")?)?;
+    let config: FluxConfig =
+        json::read_fields(&files.required("config.json", "the model's sizes")?)?;
     FluxTransformer::load(config, &weights(files, options)?, options)
 }
 
@@ -48,15 +49,15 @@ pub fn open_vae(files: &ModelFiles, options: &LoadOptions) -> Result<Vae> {
         name: String,
     }
     let path = files.required("config.json", "the autoencoder's sizes")?;
-    let Class { name } = json::read(&path)?;
+    let Class { name } = json::read_fields(&path)?;
     let weights = weights(files, options)?;
     match name.as_str() {
         "AutoencoderTiny" => {
-            let config: TinyVaeConfig = json::read(&path)?;
+            let config: TinyVaeConfig = json::read_fields(&path)?;
             Ok(Vae::Tiny(AutoencoderTiny::load(config, &weights, options)?))
         }
         "AutoencoderKL" | "" => {
-            let config: VaeConfig = json::read(&path)?;
+            let config: VaeConfig = json::read_fields(&path)?;
             Ok(Vae::Kl(AutoencoderKl::load(config, &weights, options)?))
         }
         other => Err(Error::unsupported(format!("{}: the autoencoder {other:?}", path.display()))),

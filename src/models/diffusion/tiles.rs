@@ -11,27 +11,32 @@ use crate::nn::picture::Picture;
 pub(super) struct Tiles {
     before: usize,
     after: usize,
+    /// From one tile to the next, before and after: whole latent pixels, so that tiles join without a gap.
+    steps: [usize; 2],
 }
 
 impl Tiles {
-    pub(super) fn new(before: usize, after: usize) -> Self {
-        Self { before, after }
+    /// Of an encoder, from tiles of so many latent pixels a side, each of which has `scale` pixels a side.
+    pub(super) fn of_encoder(latents: usize, scale: usize) -> Self {
+        let step = step(latents);
+        Self { before: latents * scale, after: latents, steps: [step * scale, step] }
+    }
+
+    /// Of a decoder, the same way.
+    pub(super) fn of_decoder(latents: usize, scale: usize) -> Self {
+        let step = step(latents);
+        Self { before: latents, after: latents * scale, steps: [step, step * scale] }
     }
 
     /// Whether the picture is larger than a tile.
     pub(super) fn apply(self, picture: &Picture) -> bool {
         picture.height > self.before || picture.width > self.before
     }
+}
 
-    /// From one tile to the next, before.
-    fn step(self) -> usize {
-        ((self.before as f64 * 0.75) as usize).max(1)
-    }
-
-    /// How many pixels of two tiles are blended.
-    fn blended(self) -> usize {
-        (self.after as f64 * 0.25) as usize
-    }
+/// From one tile to the next: a quarter of each is blended.
+fn step(latents: usize) -> usize {
+    (latents * 3 / 4).max(1)
 }
 
 /// What `work` makes of each part, blended where they overlap.
@@ -40,15 +45,15 @@ pub(super) fn in_tiles(
     tiles: Tiles,
     work: impl Fn(Picture) -> Result<Picture>,
 ) -> Result<Picture> {
-    let (blended, kept) = (tiles.blended(), tiles.after - tiles.blended());
+    let Tiles { before, after, steps: [step, kept] } = tiles;
+    let blended = after - kept;
     let mut above: Vec<Picture> = Vec::new();
     let mut rows = Vec::new();
     let (mut height, mut width) = (0, 0);
-    for top in (0..picture.height).step_by(tiles.step()) {
+    for top in (0..picture.height).step_by(step) {
         let mut made = Vec::new();
-        for left in (0..picture.width).step_by(tiles.step()) {
-            let size =
-                [picture.height - top, picture.width - left].map(|side| side.min(tiles.before));
+        for left in (0..picture.width).step_by(step) {
+            let size = [picture.height - top, picture.width - left].map(|side| side.min(before));
             made.push(work(picture.part([top, left], size)?)?);
         }
         let mut row: Vec<Tensor> = Vec::with_capacity(made.len());

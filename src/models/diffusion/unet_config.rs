@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::source::ModelFiles;
+use crate::source::{ModelFiles, json};
 
 /// `UNet2DConditionModel` of diffusers, except its weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,7 +65,7 @@ impl UNetConfig {
     /// Reads `config.json` with the defaults of diffusers' class.
     pub(crate) fn read(files: &ModelFiles) -> Result<Self> {
         let path = files.required("config.json", "the UNet's sizes")?;
-        let fields: Fields = crate::source::json::read(&path)?;
+        let fields: Fields = json::read_fields(&path)?;
         fields.config().map_err(|reason| Error::malformed(path, reason))
     }
 }
@@ -214,10 +214,15 @@ impl Fields {
                 )?,
                 text: each("cross_attention_dim", &self.cross_attention_dim, number)?,
             });
-            if blocks.last().is_some_and(|block| block.layers.max(block.depth) > MOST_LAYERS) {
-                return Err(format!(
-                    "`layers_per_block` and `transformer_layers_per_block` should be at most {MOST_LAYERS}"
-                ));
+            let block = &blocks[number];
+            let is_read = block.attends || number + 1 == count;
+            for (name, layers, is_read) in [
+                ("layers_per_block", block.layers, true),
+                ("transformer_layers_per_block", block.depth, is_read),
+            ] {
+                if layers > MOST_LAYERS || (is_read && layers == 0) {
+                    return Err(format!("`{name}` is {layers}; it should be 1 to {MOST_LAYERS}"));
+                }
             }
         }
         let added = match self.addition_embed_type.as_deref() {

@@ -95,6 +95,9 @@ impl VaeConfig {
     }
 
     fn check(&self) -> Result<()> {
+        if self.layers_per_block == 0 {
+            return Err(Error::unsupported("`layers_per_block` is 0; it should be at least 1"));
+        }
         let all = |types: &[String], known: &str| types.iter().all(|kind| kind == known);
         let is_known = all(&self.down_block_types, "DownEncoderBlock2D")
             && all(&self.up_block_types, "UpDecoderBlock2D")
@@ -187,7 +190,7 @@ impl AutoencoderKl {
                 None => Ok(x),
             }
         };
-        let tiles = Tiles::new(self.config.sample_size, self.latent_tile());
+        let tiles = Tiles::of_encoder(self.latent_tile(), self.config.scale());
         self.run(picture, self.config.in_channels, tiled.then_some(tiles), one)
     }
 
@@ -215,7 +218,7 @@ impl AutoencoderKl {
             }
             decoder.last.forward(&x)
         };
-        let tiles = Tiles::new(self.latent_tile(), self.config.sample_size);
+        let tiles = Tiles::of_decoder(self.latent_tile(), self.config.scale());
         self.run(latents, self.config.latent_channels, tiled.then_some(tiles), one)
     }
 

@@ -46,11 +46,12 @@ impl TextToAudioPipeline {
     pub(super) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let is_bark = architecture(files)?.as_deref() == Some("bark");
         let model = match is_bark {
-            true => SoundModel::Bark {
-                model: AutoModel::from_files::<Bark>(files, options)?,
-                settings: Box::new(BarkSettings::from_files(files)?),
-                files: Some(Arc::new(files.folder("")?)),
-            },
+            true => {
+                let settings = Box::new(BarkSettings::from_files(files)?);
+                let model = AutoModel::from_files::<Bark>(files, options)?;
+                settings.check(&model)?;
+                SoundModel::Bark { model, settings, files: Some(Arc::new(files.folder("")?)) }
+            }
             false => SoundModel::Music {
                 model: AutoModel::from_files::<MusicGen>(files, options)?,
                 defaults: Box::default(),

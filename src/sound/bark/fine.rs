@@ -20,9 +20,6 @@ pub(super) fn fine(
     let total = settings.fine.n_fine_codebooks;
     let (step, window) =
         (settings.fine.max_fine_history_length, settings.fine.max_fine_input_length);
-    if given > total || given < model.fine_config().given || step > window {
-        return Err(Error::option("fine_acoustics_config", "does not fit the model's codebooks"));
-    }
     let frames = coarse.len() / given;
     // The codes of each codebook, with what a frame lacks.
     let semantic = i64::from(settings.semantic.semantic_vocab_size);

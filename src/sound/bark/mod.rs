@@ -88,6 +88,7 @@ pub fn speak(
     cancel: &CancelHandle,
     progress: &mut dyn FnMut(Stage),
 ) -> Result<Spoken> {
+    settings.check(model)?;
     if let Some(voice) = voice {
         check(voice, settings)?;
     }

@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::generation::GenerationConfig;
+use crate::models::TextModel;
+use crate::models::bark::Bark;
 use crate::source::ModelFiles;
 
 /// How Bark's stages go: `generation_config.json` of a checkpoint, with the defaults of the reference's classes.
@@ -168,6 +170,42 @@ impl BarkSettings {
             return Err(Error::malformed(all.path, reason));
         }
         Ok(settings)
+    }
+
+    /// Refuses what does not go with a model: other codebooks, or options of a stage that make no sense. Whoever
+    /// loads both finds out before the first text.
+    ///
+    /// # Errors
+    ///
+    /// Names the stage.
+    pub fn check(&self, model: &Bark) -> Result<()> {
+        let Self { semantic, coarse, fine, .. } = self;
+        let (given, total) = (coarse.n_coarse_codebooks, fine.n_fine_codebooks);
+        let of_model = model.fine_config();
+        let fits = given <= total
+            && given >= of_model.given
+            && total <= of_model.codebooks
+            && fine.max_fine_history_length <= fine.max_fine_input_length;
+        if !fits {
+            let reason = format!(
+                "{given} codebooks of {total}, windows of {} that move by {}: the model has {} codebooks, of which {} \
+                 are given",
+                fine.max_fine_input_length,
+                fine.max_fine_history_length,
+                of_model.codebooks,
+                of_model.given
+            );
+            return Err(Error::option("fine_acoustics_config", reason));
+        }
+        let stages = [
+            ("semantic_config", &semantic.generation, model.semantic()),
+            ("coarse_acoustics_config", &coarse.generation, model.coarse()),
+        ];
+        for (name, generation, model) in stages {
+            let planned = generation.plan(&[0], TextModel::limits(&**model), None);
+            planned.map_err(|error| Error::option(name, error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// With options of a call, by the names of the reference: those that begin with `semantic_`, `coarse_` or
