@@ -4,9 +4,9 @@ use candle_core::Tensor;
 
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
-use crate::models::AutoModel;
 use crate::models::clip_text::{ClipText, ClipTextStates};
 use crate::models::heads::Encoder;
+use crate::models::{AutoModel, TextModel};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::tokenizer::Tokenizer;
@@ -44,7 +44,7 @@ impl ClipPrompt {
 
     /// As many ids as the model has positions.
     pub(super) fn ids(&self, text: &str) -> Result<Ids> {
-        ids(&self.tokenizer, text, self.model.config().max_positions)
+        ids(&self.tokenizer, text, self.model.limits().context)
     }
 
     /// What the model makes of a text; `before_last` layers are left out of its hidden states.

@@ -1,6 +1,7 @@
 //! The half of CLIP that reads, as data.
 
 use crate::error::Result;
+use crate::models::encoder::config::{EmbeddingsConfig, EncoderConfig, HeadsConfig, Projection};
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::AttentionConfig;
 use crate::nn::layer::{LayerConfig, NormPlace};
@@ -14,20 +15,8 @@ use crate::weights::Bias;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ClipTextConfig {
-    /// Ids are below this.
-    pub vocab_size: usize,
-    /// Width of the residual stream.
-    pub hidden_size: usize,
-    /// The most tokens of a text.
-    pub max_positions: usize,
-    /// The table of positions.
-    pub positions: AbsolutePositions,
-    /// One entry per layer.
-    pub layers: Vec<LayerConfig>,
-    /// Which tokens layers attend to.
-    pub span: AttentionSpan,
-    /// After the last layer.
-    pub norm: NormConfig,
+    /// The layers, with the table of words.
+    pub encoder: EncoderConfig,
     /// Whose vector is the text's.
     pub pooled: Pooled,
     /// The width of the projected vector; the checkpoint says whether there is one.
@@ -109,16 +98,27 @@ impl ClipTextConfig {
             },
         };
         let max_positions = size("max_position_embeddings", 77)?;
-        Ok(Self {
+        let layers = vec![layer; raw.layers()?.unwrap_or(12)];
+        let encoder = EncoderConfig {
             vocab_size: size("vocab_size", 49_408)?,
             hidden_size,
             max_positions,
-            positions: AbsolutePositions::Learned { offset: 0, rows: max_positions },
-            layers: vec![layer; raw.layers()?.unwrap_or(12)],
-            span: AttentionSpan::Causal { window: None },
-            norm,
-            pooled: Pooled::read(raw)?,
-            projection,
-        })
+            embeddings: EmbeddingsConfig {
+                size: hidden_size,
+                positions: AbsolutePositions::Learned { offset: 0, rows: max_positions },
+                scale: None,
+                token_types: 0,
+                projection: Projection::None,
+                norm: None,
+            },
+            layer_names: (0..layers.len()).map(|number| number.to_string()).collect(),
+            layers,
+            ropes: Vec::new(),
+            spans: vec![AttentionSpan::Causal { window: None }],
+            convolution: None,
+            final_norm: Some(norm),
+            heads: HeadsConfig::none(hidden_size),
+        };
+        Ok(Self { encoder, pooled: Pooled::read(raw)?, projection })
     }
 }

@@ -1,4 +1,4 @@
-//! The half of CLIP that reads: prompts of Stable Diffusion and FLUX.
+//! The half of CLIP that reads: prompts of Stable Diffusion and FLUX, and labels of pictures.
 //!
 //! Reference: `modeling_clip.py` of transformers.
 
@@ -8,36 +8,28 @@ use candle_core::{Device, Tensor};
 
 pub use config::{ClipTextConfig, Pooled};
 
+use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
+use crate::models::encoder::TextEncoder;
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
-use crate::models::traits::Model;
-use crate::nn::attention::Attention;
-use crate::nn::layer::Layer;
-use crate::nn::norm::Norm;
-use crate::nn::packed::Tokens;
-use crate::nn::positions::PositionTable;
-use crate::nn::{Shared, Step};
+use crate::models::traits::{EncoderTrace, Model, ModelLimits, TextModel};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::names::{NameTable, Rule, renamed};
-use crate::weights::{Bias, Embedding, Inventory, Linear, Weights};
+use crate::weights::{Bias, Inventory, Linear, Weights};
 
-/// The half of CLIP that reads: `CLIPTextModel` and `CLIPTextModelWithProjection`.
+/// The half of CLIP that reads: `CLIPTextModel` and `CLIPTextModelWithProjection`. An encoder whose tokens see those
+/// before them.
 #[derive(Debug)]
 pub struct ClipText {
-    config: ClipTextConfig,
-    device: Device,
-    words: Embedding,
-    positions: Option<PositionTable>,
-    layers: Vec<Layer>,
-    final_norm: Norm,
+    encoder: TextEncoder,
+    pooled: Pooled,
     projection: Option<Linear>,
     inventory: Inventory,
-    threads: Threads,
 }
 
-/// What a [`ClipText`] makes of texts of equal length.
+/// What a [`ClipText`] makes of texts.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClipTextStates {
@@ -60,107 +52,61 @@ impl ClipText {
     pub fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let config = ClipTextConfig::read(&RawConfig::read(files)?)?;
         let weights = Weights::open(files, names(), options)?;
-        Self::load(config, &weights, options)
+        Self::load(config, &weights, Threads::new(options.threads)?)
     }
 
     /// As [`from_files`](Self::from_files), with weights of another name than `model`, such as `model.fp16`.
     pub(crate) fn from_stem(files: &ModelFiles, stem: &str, options: &LoadOptions) -> Result<Self> {
         let config = ClipTextConfig::read(&RawConfig::read(files)?)?;
         let weights = Weights::open_stem(files, stem, names(), options)?;
-        Self::load(config, &weights, options)
+        Self::load(config, &weights, Threads::new(options.threads)?)
     }
 
-    /// Reads the model from weights with the names of [`names`].
-    pub(crate) fn load(
+    /// Reads the model from a scope of weights with the names of [`names`].
+    pub(in crate::models) fn load(
         config: ClipTextConfig,
         weights: &Weights,
-        options: &LoadOptions,
+        threads: Threads,
     ) -> Result<Self> {
-        let hidden = config.hidden_size;
-        let scope = weights.scope("layers");
-        let layer = |(number, layer)| Layer::load(&scope.scope(number), hidden, layer);
-        let layers = config.layers.iter().enumerate().map(layer).collect::<Result<_>>()?;
+        let ClipTextConfig { encoder, pooled, projection } = config;
+        let hidden = encoder.hidden_size;
+        let words = weights.embedding("embed.words", encoder.vocab_size, hidden)?;
+        let encoder = TextEncoder::of(encoder, weights, words, threads)?;
         let projection = match weights.contains("projection") {
-            true => Some(weights.linear("projection", hidden, config.projection, Bias::Absent)?),
+            true => Some(weights.linear("projection", hidden, projection, Bias::Absent)?),
             false => None,
         };
-        Ok(Self {
-            words: weights.embedding("embed.words", config.vocab_size, hidden)?,
-            positions: PositionTable::load(weights, "embed.positions", hidden, config.positions)?,
-            layers,
-            final_norm: Norm::load(weights, "final_norm", hidden, config.norm)?,
-            projection,
-            device: weights.device().clone(),
-            inventory: weights.inventory(),
-            threads: Threads::new(options.threads)?,
-            config,
-        })
+        Ok(Self { encoder, pooled, projection, inventory: weights.inventory() })
     }
 
-    /// The parts of the model.
+    /// The encoder under the projection.
     #[must_use]
-    pub fn config(&self) -> &ClipTextConfig {
-        &self.config
+    pub fn encoder(&self) -> &TextEncoder {
+        &self.encoder
     }
 
-    /// Reads texts of equal length, which are padded with the tokenizer's own padding token, that is not hidden:
-    /// with `hidden` as after the layer `before_last` layers before the last.
+    /// Reads texts, with `hidden` as after the layer `before_last` layers before the last. Where texts are padded with
+    /// the tokenizer's own padding token, as in diffusers, it is not hidden; shorter rows are read as they are, and
+    /// what stands behind their end is 0.
     ///
     /// # Errors
     ///
-    /// When the texts are of different lengths or too long, an id is none of the vocabulary, or there are not so
-    /// many layers.
+    /// When a text is empty or too long, an id is none of the vocabulary, or there are not so many layers.
     pub fn encode(&self, rows: &[Vec<u32>], before_last: usize) -> Result<ClipTextStates> {
-        let ClipTextConfig { vocab_size, max_positions, .. } = self.config;
-        let tokens = rows.first().map_or(0, Vec::len);
-        if tokens == 0 || rows.iter().any(|row| row.len() != tokens) {
-            return Err(Error::input("texts of different lengths, or without a token: pad them"));
-        }
-        if tokens > max_positions {
-            return Err(Error::ContextOverflow { tokens, limit: max_positions });
-        }
-        if let Some(id) = rows.iter().flatten().find(|&&id| id as usize >= vocab_size) {
-            return Err(Error::input(format!("token id {id} in a vocabulary of {vocab_size}")));
-        }
-        let layers = self.layers.len();
-        if before_last > layers {
+        let layers = self.encoder.config().layers.len();
+        let Some(wanted) = layers.checked_sub(before_last) else {
             let reason = format!("the model has {layers} layers, not more than {before_last}");
             return Err(Error::option("clip_skip", reason));
-        }
-        self.threads.run_on(&self.device, || self.states(rows, tokens, layers - before_last))
-    }
-
-    fn states(&self, rows: &[Vec<u32>], tokens: usize, wanted: usize) -> Result<ClipTextStates> {
-        let packed = Tokens {
-            rows: (0..rows.len()).map(|row| row * tokens..(row + 1) * tokens).collect(),
-            ids: rows.concat(),
-            type_ids: vec![0; rows.len() * tokens],
         };
-        let spans = [self.config.span];
-        let shared = Shared { ropes: &[], spans: &spans, alibis: &[], relative: None };
-        let step = Step::uncached(&packed, shared, &self.device)?;
-        let mut x = self.words.forward(&Tensor::new(packed.ids.as_slice(), &self.device)?)?;
-        if let Some(positions) = &self.positions {
-            x = (x + positions.forward(&packed.ids, &packed.positions(), &self.device)?)?;
-        }
-        let mut hidden = x.clone();
-        for (number, layer) in (1..).zip(&self.layers) {
-            x = layer.forward(
-                &x,
-                |attention: &Attention, x| attention.forward_uncached(x, &step),
-                |_, _| Err(Error::input("an encoder has no source")),
-            )?;
-            if number == wanted {
-                hidden = x.clone();
-            }
-        }
-        let last = self.final_norm.forward(&x)?;
-        let places = rows.iter().enumerate().map(|(row, ids)| {
-            let place = self.config.pooled.place(ids);
-            (row * tokens + place) as u32
+        let batch = TokenBatch::padded(rows, 0, PaddingSide::Right)?;
+        let (packed, [hidden, last]) = self.encoder.states_of(&batch, wanted)?;
+        let places = packed.tokens.rows.iter().zip(rows).map(|(row, ids)| {
+            let place = self.pooled.place(ids);
+            (row.start + place) as u32
         });
-        let pooled = last.index_select(&Tensor::from_iter(places, &self.device)?, 0)?;
-        let by_row = |x: Tensor| x.reshape((rows.len(), tokens, self.config.hidden_size));
+        let pooled = last.index_select(&Tensor::from_iter(places, last.device())?, 0)?;
+        let dtype = last.dtype();
+        let by_row = |x: Tensor| Ok::<_, Error>(packed.unpack(&x)?.to_dtype(dtype)?);
         Ok(ClipTextStates {
             projected: match &self.projection {
                 Some(projection) => Some(projection.forward(&pooled)?),
@@ -172,19 +118,36 @@ impl ClipText {
         })
     }
 
+    /// What each layer has computed of each text, `attentions` included if wanted: `output_hidden_states` and
+    /// `output_attentions` of transformers, but for the last hidden states, which are normed here.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn trace(&self, rows: &[Vec<u32>], attentions: bool) -> Result<Vec<EncoderTrace>> {
+        let batch = TokenBatch::padded(rows, 0, PaddingSide::Right)?;
+        Ok(self.encoder.traced(&batch, attentions)?.2)
+    }
+
     /// The hidden states after the final norm, which `clip_skip` applies to those of an earlier layer.
     pub(crate) fn normed(&self, hidden: &Tensor) -> Result<Tensor> {
-        self.final_norm.forward(hidden)
+        self.encoder.normed(hidden)
     }
 }
 
 impl Model for ClipText {
     fn device(&self) -> &Device {
-        &self.device
+        self.encoder.device()
     }
 
     fn inventory(&self) -> &Inventory {
         &self.inventory
+    }
+}
+
+impl TextModel for ClipText {
+    fn limits(&self) -> ModelLimits {
+        self.encoder.limits()
     }
 }
 

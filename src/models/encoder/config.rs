@@ -101,6 +101,26 @@ pub struct HeadsConfig {
     pub masked_bias: Bias,
 }
 
+impl HeadsConfig {
+    /// Of a model that nothing is put on top of.
+    pub(crate) fn none(hidden_size: usize) -> Self {
+        let transform = TransformConfig {
+            size: hidden_size,
+            activation: Activation::Linear,
+            norm: None,
+            bias: Bias::Absent,
+        };
+        Self {
+            pooling: HeadPooling::First,
+            sequence: transform.clone(),
+            token: None,
+            masked: transform,
+            masked_output: MaskedOutput::Own,
+            masked_bias: Bias::Absent,
+        }
+    }
+}
+
 /// What a sequence classifier looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -155,8 +155,7 @@ impl TextEncoder {
     /// As [`packed`](Self::packed), by the threads at hand.
     fn hidden(&self, batch: &TokenBatch) -> Result<(Packed, Tensor)> {
         let packed = self.checked(batch)?;
-        let most = if self.device.is_cpu() { TOKENS * pool::threads() } else { usize::MAX };
-        let parts = packed.tokens.parts(most);
+        let parts = packed.tokens.parts(self.together());
         let hidden =
             parts.iter().map(|part| self.hidden_of(part, None)).collect::<Result<Vec<_>>>()?;
         Ok((packed, Tensor::cat(&hidden, 0)?))
@@ -182,32 +181,88 @@ impl TextEncoder {
         })
     }
 
+    /// The batch without its padding, and two of its hidden vectors, `(packed tokens, hidden)`: what goes into
+    /// the layer of this number, or out of the last where there is none, and what comes out of all, normed.
+    #[cfg(feature = "image")]
+    pub(crate) fn states_of(
+        &self,
+        batch: &TokenBatch,
+        layer: usize,
+    ) -> Result<(Packed, [Tensor; 2])> {
+        self.threads.run_on(&self.device, || {
+            let packed = self.checked(batch)?;
+            let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+            for tokens in packed.tokens.parts(self.together()) {
+                let step = Step::uncached(&tokens, self.shared(), &self.device)?;
+                let note = |number: usize, x: &Tensor| {
+                    if number == layer {
+                        inputs.push(x.clone());
+                    }
+                    Ok(())
+                };
+                let x = self.through(&tokens, &step, note)?;
+                outputs.push(normed(self.final_norm.as_ref(), x)?);
+            }
+            Ok((packed, [Tensor::cat(&inputs, 0)?, Tensor::cat(&outputs, 0)?]))
+        })
+    }
+
+    /// Hidden vectors after the final norm.
+    #[cfg(feature = "image")]
+    pub(crate) fn normed(&self, x: &Tensor) -> Result<Tensor> {
+        normed(self.final_norm.as_ref(), x.clone())
+    }
+
+    /// Tokens that go through all layers together.
+    fn together(&self) -> usize {
+        if self.device.is_cpu() { TOKENS * pool::threads() } else { usize::MAX }
+    }
+
     /// Hidden vectors after the last layer, `(tokens, hidden)`. Only of a single row a record is kept.
     fn hidden_of(&self, tokens: &Tokens, mut record: Option<Record<'_>>) -> Result<Tensor> {
         let mut step = Step::uncached(tokens, self.shared(), &self.device)?;
         if record.as_ref().is_some_and(|record| record.attentions) {
             step = step.recording_rows();
         }
-        let embedded = self.embeddings.forward(tokens, &self.device)?;
-        let mut x = embedded.clone();
-        for (number, layer) in self.layers.iter().enumerate() {
-            if let Some(record) = &mut record {
-                record.trace.hidden_states.push(kept(&x)?);
+        let x = self.through(tokens, &step, |number, x| {
+            match &mut record {
+                // What comes out of the last is kept behind the norm.
+                Some(record) if number < self.layers.len() => {
+                    record.trace.hidden_states.push(kept(x)?);
+                }
+                _ => {}
             }
-            let attend = |attention: &Attention, x: &Tensor| attention.forward_uncached(x, &step);
-            let no_source =
-                |_: &Attention, _: &Tensor| Err(Error::input("an encoder has no source"));
-            x = layer.forward(&x, attend, no_source)?;
-            if let (0, Some(convolution)) = (number, &self.convolution) {
-                x = convolution.forward(&embedded, &x, &step)?;
-            }
-        }
+            Ok(())
+        })?;
         let x = normed(self.final_norm.as_ref(), x)?;
         if let Some(record) = record {
             record.trace.hidden_states.push(kept(&x)?);
             let shares = step.shares.map(|shares| shares.own.into_inner()).unwrap_or_default();
             record.trace.attentions = shares.iter().map(kept).collect::<Result<_>>()?;
         }
+        Ok(x)
+    }
+
+    /// Through all layers, before the final norm; `note` sees what goes into each, and what comes out of the last.
+    fn through(
+        &self,
+        tokens: &Tokens,
+        step: &Step,
+        mut note: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<Tensor> {
+        let embedded = self.embeddings.forward(tokens, &self.device)?;
+        let mut x = embedded.clone();
+        for (number, layer) in self.layers.iter().enumerate() {
+            note(number, &x)?;
+            let attend = |attention: &Attention, x: &Tensor| attention.forward_uncached(x, step);
+            let no_source =
+                |_: &Attention, _: &Tensor| Err(Error::input("an encoder has no source"));
+            x = layer.forward(&x, attend, no_source)?;
+            if let (0, Some(convolution)) = (number, &self.convolution) {
+                x = convolution.forward(&embedded, &x, step)?;
+            }
+        }
+        note(self.layers.len(), &x)?;
         Ok(x)
     }
 }

@@ -5,8 +5,7 @@ use candle_core::{D, DType, Device, Tensor};
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::image::PixelValues;
-use crate::models::clip_text::Pooled;
-use crate::models::decoder::{Decoder, Purpose};
+use crate::models::clip_text::ClipText;
 use crate::models::encoder::TextEncoder;
 use crate::models::heads::{Encoder, finite};
 use crate::models::threads::Threads;
@@ -23,7 +22,6 @@ pub(crate) struct ImageTextPair {
     /// None in SigLIP, whose pooled vectors are those of the space.
     image_projection: Option<Linear>,
     tower: Tower,
-    text_projection: Linear,
     /// What multiplies similarities.
     scale: f64,
     /// What is added to them: SigLIP.
@@ -33,8 +31,8 @@ pub(crate) struct ImageTextPair {
 
 #[derive(Debug)]
 enum Tower {
-    Causal(Box<Decoder>, Pooled),
-    Bidirectional(Box<TextEncoder>),
+    Causal(Box<ClipText>),
+    Bidirectional { encoder: Box<TextEncoder>, projection: Linear },
 }
 
 impl ImageTextPair {
@@ -53,20 +51,14 @@ impl ImageTextPair {
         };
         let seen = vision.config().hidden_size;
         Ok(match tower {
-            TowerConfig::Causal(config, pooled) => {
-                let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-                let words = scope.embedding("embed.words", vocab, hidden)?;
-                let decoder = Decoder::of(*config, &scope, words, threads, Purpose::HiddenStates)?;
-                Self {
-                    image_projection: Some(pair.linear("image", seen, projection, Bias::Absent)?),
-                    text_projection: pair.linear("text", hidden, projection, Bias::Absent)?,
-                    tower: Tower::Causal(Box::new(decoder), pooled),
-                    scale: number("logit_scale")?.exp(),
-                    bias: 0.0,
-                    inventory: weights.inventory(),
-                    vision,
-                }
-            }
+            TowerConfig::Causal(config) => Self {
+                image_projection: Some(pair.linear("image", seen, projection, Bias::Absent)?),
+                tower: Tower::Causal(Box::new(ClipText::load(*config, &scope, threads)?)),
+                scale: number("logit_scale")?.exp(),
+                bias: 0.0,
+                inventory: weights.inventory(),
+                vision,
+            },
             TowerConfig::Bidirectional(config) => {
                 let (vocab, hidden) = (config.vocab_size, config.hidden_size);
                 let words = scope.embedding("embed.words", vocab, hidden)?;
@@ -78,8 +70,10 @@ impl ImageTextPair {
                 }
                 Self {
                     image_projection: None,
-                    text_projection: pair.linear("text", hidden, projection, Bias::Present)?,
-                    tower: Tower::Bidirectional(Box::new(encoder)),
+                    tower: Tower::Bidirectional {
+                        projection: pair.linear("text", hidden, projection, Bias::Present)?,
+                        encoder: Box::new(encoder),
+                    },
                     scale: number("logit_scale")?.exp(),
                     bias: number("logit_bias")?,
                     inventory: weights.inventory(),
@@ -110,15 +104,15 @@ impl Model for ImageTextPair {
 impl ImageTextModel for ImageTextPair {
     fn text_pooling(&self) -> TextPooling {
         match &self.tower {
-            Tower::Causal(..) => TextPooling::End,
-            Tower::Bidirectional(_) => TextPooling::Padded,
+            Tower::Causal(_) => TextPooling::End,
+            Tower::Bidirectional { .. } => TextPooling::Padded,
         }
     }
 
     fn text_limits(&self) -> ModelLimits {
         match &self.tower {
-            Tower::Causal(decoder, _) => decoder.limits(),
-            Tower::Bidirectional(encoder) => encoder.limits(),
+            Tower::Causal(clip) => clip.limits(),
+            Tower::Bidirectional { encoder, .. } => encoder.limits(),
         }
     }
 
@@ -134,31 +128,23 @@ impl ImageTextModel for ImageTextPair {
     }
 
     fn embed_texts(&self, rows: &[Vec<u32>]) -> Result<Tensor> {
-        let batch = TokenBatch::padded(rows, 0, PaddingSide::Right)?;
-        let states = match &self.tower {
-            Tower::Causal(decoder, _) => decoder.encode(&batch)?,
-            Tower::Bidirectional(encoder) => encoder.encode(&batch)?,
+        let (encoder, projection) = match &self.tower {
+            Tower::Causal(clip) => {
+                let projected = clip.encode(rows, 0)?.projected;
+                let without = || Error::unsupported("the checkpoint has no `text_projection`");
+                return unit(&projected.ok_or_else(without)?);
+            }
+            Tower::Bidirectional { encoder, projection } => (encoder, projection),
         };
+        let states = encoder.encode(&TokenBatch::padded(rows, 0, PaddingSide::Right)?)?;
         let pooled = rows.iter().enumerate().map(|(row, ids)| -> Result<Tensor> {
-            let place = match &self.tower {
-                Tower::Causal(_, pooled) => pooled.place(ids),
-                Tower::Bidirectional(_) => ids.len() - 1,
-            };
-            Ok(states.narrow(0, row, 1)?.narrow(1, place, 1)?.squeeze(1)?)
+            Ok(states.narrow(0, row, 1)?.narrow(1, ids.len() - 1, 1)?.squeeze(1)?)
         });
         let pooled = Tensor::cat(&pooled.collect::<Result<Vec<_>>>()?, 0)?;
-        let dtype = self.text_dtype();
-        unit(&self.text_projection.forward(&pooled.to_dtype(dtype)?)?)
+        unit(&projection.forward(&pooled.to_dtype(self.vision.compute())?)?)
     }
 
     fn similarity(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
         Ok(((images.matmul(&texts.t()?)? * self.scale)? + self.bias)?)
-    }
-}
-
-impl ImageTextPair {
-    /// Of activations.
-    fn text_dtype(&self) -> DType {
-        self.vision.compute()
     }
 }

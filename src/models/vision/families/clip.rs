@@ -5,7 +5,6 @@
 
 use crate::error::Result;
 use crate::models::clip_text::ClipTextConfig;
-use crate::models::decoder::{DecoderConfig, HeadWeights};
 use crate::models::raw_config::RawConfig;
 use crate::models::vision::config::{Classified, Leading, OtherSizes, Pooling, VisionConfig};
 use crate::models::vision::families::{
@@ -23,9 +22,9 @@ pub(super) const FAMILY: Family = Family {
     base_names: TOWERS,
     names: &[
         renamed("vision.pooler.norm", "vision_model.post_layernorm"),
-        renamed("text.positions", "text_model.embeddings.position_embedding"),
+        renamed("text.embed.positions", "text_model.embeddings.position_embedding"),
+        renamed("text.projection", "text_projection"),
         renamed("pair.image", "visual_projection"),
-        renamed("pair.text", "text_projection"),
     ],
 };
 
@@ -53,24 +52,6 @@ fn vision(raw: &RawConfig) -> Result<VisionConfig> {
 
 fn text(raw: &RawConfig) -> Result<TextConfig> {
     let projection = raw.optional_size("projection_dim")?.unwrap_or(512);
-    let text = ClipTextConfig::of_text(&half(raw, "text_config")?, projection)?;
-    let config = DecoderConfig {
-        vocab_size: text.vocab_size,
-        hidden_size: text.hidden_size,
-        max_positions: text.max_positions,
-        recomputed_beyond: None,
-        embedding_scale: None,
-        layers: text.layers,
-        positions: text.positions,
-        embedding_norm: None,
-        ropes: Vec::new(),
-        spans: vec![text.span],
-        alibis: Vec::new(),
-        final_norm: Some(text.norm),
-        head: HeadWeights::TiedToEmbedding,
-        head_bias: Bias::Absent,
-        logit_scale: None,
-        logit_cap: None,
-    };
-    Ok(TextConfig { tower: TowerConfig::Causal(Box::new(config), text.pooled), projection })
+    let clip = ClipTextConfig::of_text(&half(raw, "text_config")?, projection)?;
+    Ok(TextConfig { tower: TowerConfig::Causal(Box::new(clip)), projection })
 }

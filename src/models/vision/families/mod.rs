@@ -6,8 +6,7 @@ mod siglip;
 mod vit;
 
 use crate::error::Result;
-use crate::models::clip_text::Pooled;
-use crate::models::decoder::DecoderConfig;
+use crate::models::clip_text::ClipTextConfig;
 use crate::models::encoder::EncoderConfig;
 use crate::models::raw_config::RawConfig;
 use crate::models::vision::config::VisionConfig;
@@ -42,8 +41,8 @@ pub(super) struct TextConfig {
 
 /// An encoder of texts.
 pub(super) enum TowerConfig {
-    /// Each token sees those before it; what the text means stands at its end, the token of this id: CLIP.
-    Causal(Box<DecoderConfig>, Pooled),
+    /// Each token sees those before it; what the text means stands at its end: CLIP.
+    Causal(Box<ClipTextConfig>),
     /// Tokens see each other; what the text means stands at the last of them: SigLIP.
     Bidirectional(Box<EncoderConfig>),
 }

@@ -5,15 +5,12 @@
 
 use crate::error::Result;
 use crate::models::encoder::EncoderConfig;
-use crate::models::encoder::config::{
-    EmbeddingsConfig, HeadPooling, HeadsConfig, MaskedOutput, Projection, TransformConfig,
-};
+use crate::models::encoder::config::{EmbeddingsConfig, HeadsConfig, Projection};
 use crate::models::raw_config::RawConfig;
 use crate::models::vision::config::{Classified, Leading, OtherSizes, Pooling, VisionConfig};
 use crate::models::vision::families::{
     Defaults, Family, TOWERS, TextConfig, TowerConfig, half, layers, sizes,
 };
-use crate::nn::activation::Activation;
 use crate::nn::norm::NormConfig;
 use crate::nn::positions::AbsolutePositions;
 use crate::nn::span::AttentionSpan;
@@ -91,13 +88,6 @@ fn text(raw: &RawConfig) -> Result<TextConfig> {
     let max_positions = raw.optional_size("max_position_embeddings")?.unwrap_or(64);
     let layers = layers(raw, hidden_size, &DEFAULTS)?;
     let eps = raw.epsilon("layer_norm_eps", DEFAULTS.eps)?;
-    // No head of a text model goes on top.
-    let transform = TransformConfig {
-        size: hidden_size,
-        activation: Activation::Linear,
-        norm: None,
-        bias: Bias::Absent,
-    };
     let config = EncoderConfig {
         vocab_size: raw.optional_size("vocab_size")?.unwrap_or(32000),
         hidden_size,
@@ -116,14 +106,7 @@ fn text(raw: &RawConfig) -> Result<TextConfig> {
         spans: vec![AttentionSpan::Bidirectional { window: None }],
         convolution: None,
         final_norm: Some(NormConfig::Layer { eps }),
-        heads: HeadsConfig {
-            pooling: HeadPooling::First,
-            sequence: transform.clone(),
-            token: None,
-            masked: transform,
-            masked_output: MaskedOutput::Own,
-            masked_bias: Bias::Absent,
-        },
+        heads: HeadsConfig::none(hidden_size),
     };
     let projection = raw.optional_size("projection_size")?.unwrap_or(hidden_size);
     Ok(TextConfig { tower: TowerConfig::Bidirectional(Box::new(config)), projection })
