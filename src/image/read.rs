@@ -62,7 +62,7 @@ pub fn read_bytes(bytes: &[u8]) -> Result<Image> {
             // The decoder would read a picture whose last bytes are missing.
             let size = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
             match bytes.len() - 8 < size {
-                true => Err(Error::input("the picture is cut short")),
+                true => Err(Error::input("the picture is broken or cut short")),
                 false => decode(WebPDecoder::new(cursor)),
             }
         }
