@@ -89,11 +89,23 @@ unsafe fn multiply_as<F: Format, const G: usize>(
     let chunk = (PASSING / of_row).next_multiple_of(6);
     for first in rows.clone().step_by(chunk) {
         let passing = first..rows.end.min(first + chunk);
-        for (number, groups) in groups.chunks(G * blocks * size).enumerate() {
+        for (number, together) in groups.chunks(G * blocks * size).enumerate() {
             let target = target.part(number * G * ROWS, G * ROWS);
             for start in (0..blocks).step_by(PIECES / pieces) {
                 let count = (blocks - start).min(PIECES / pieces);
-                for (number, group) in groups.chunks_exact(blocks * size).enumerate() {
+                // What is unpacked next: the same rows, or those behind them, which may be beyond these groups: this
+                // thread or another takes them next.
+                let next = number * G * blocks * size
+                    + match start + count < blocks {
+                        true => (start + count) * size,
+                        false => together.len(),
+                    };
+                let ahead = Ahead {
+                    first: groups.as_ptr().wrapping_add(next),
+                    stride: blocks * size,
+                    lines: (count * size).div_ceil(LINE),
+                };
+                for (number, group) in together.chunks_exact(blocks * size).enumerate() {
                     let blocks = group[start * size..].chunks_exact(size);
                     for (block, unpacked) in blocks.zip(unpacked.chunks_exact_mut(pieces)) {
                         for (piece, unpacked) in unpacked.iter_mut().enumerate() {
@@ -107,6 +119,7 @@ unsafe fn multiply_as<F: Format, const G: usize>(
                     x,
                     rows: passing.clone(),
                     target,
+                    ahead,
                 };
                 // SAFETY: the caller's promise.
                 unsafe {
@@ -168,6 +181,33 @@ fn corrections(piece: &unpack::Piece) -> [__m256i; 2] {
     sums
 }
 
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
+/// Weights that are unpacked next. They come from memory while others are multiplied: with few rows of activations,
+/// unpacking waited for them most of the time.
+#[derive(Clone, Copy)]
+struct Ahead {
+    /// Of the first group.
+    first: *const u8,
+    /// Bytes from one group's to the next's.
+    stride: usize,
+    /// Of each group.
+    lines: usize,
+}
+
+impl Ahead {
+    /// Has the lines of one turn fetched, of `G` groups: `share` lines in each turn.
+    #[inline(always)]
+    fn fetch<const G: usize>(self, turn: usize, share: usize) {
+        for line in turn * share..((turn + 1) * share).min(G * self.lines) {
+            let at = self.first.wrapping_add(line % G * self.stride + line / G * LINE);
+            // SAFETY: it reads nothing, and every x86-64 has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+        }
+    }
+}
+
 /// Pieces and activations that are to be multiplied.
 struct Work<'a, const G: usize> {
     pieces: &'a [Piece<G>],
@@ -177,9 +217,13 @@ struct Work<'a, const G: usize> {
     /// Of activations.
     rows: Range<usize>,
     target: Target<'a>,
+    ahead: Ahead,
 }
 
 impl<const G: usize> Work<'_, G> {
+    /// Rows of activations that are multiplied at once, at most.
+    const HIGH: usize = if G == 4 { 6 } else { 3 };
+
     /// # Safety
     ///
     /// As of [`multiply_as`].
@@ -193,21 +237,29 @@ impl<const G: usize> Work<'_, G> {
         }
     }
 
+    /// The rows that are multiplied at once: about as many each time, as few give the processor too little to do.
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> {
+        let Range { start, end } = self.rows;
+        let blocks = (end - start).div_ceil(Self::HIGH);
+        let border = move |block: usize| start + block * (end - start) / blocks;
+        (0..blocks).map(move |block| border(block)..border(block + 1))
+    }
+
     /// # Safety
     ///
     /// As of [`Self::run`].
     #[target_feature(enable = "avx512f,avx512vnni")]
     unsafe fn wide<const HALVES: bool, const MINIMA: bool>(&self) {
-        for row in self.rows.clone().step_by(6) {
+        for (block, rows) in self.blocks().enumerate() {
             // SAFETY: the caller's promise.
             unsafe {
-                match self.rows.end - row {
-                    1 => self.multiply::<Wide, HALVES, MINIMA, 1>(row),
-                    2 => self.multiply::<Wide, HALVES, MINIMA, 2>(row),
-                    3 => self.multiply::<Wide, HALVES, MINIMA, 3>(row),
-                    4 => self.multiply::<Wide, HALVES, MINIMA, 4>(row),
-                    5 => self.multiply::<Wide, HALVES, MINIMA, 5>(row),
-                    _ => self.multiply::<Wide, HALVES, MINIMA, 6>(row),
+                match rows.len() {
+                    1 => self.multiply::<Wide, HALVES, MINIMA, 1>(rows.start, block),
+                    2 => self.multiply::<Wide, HALVES, MINIMA, 2>(rows.start, block),
+                    3 => self.multiply::<Wide, HALVES, MINIMA, 3>(rows.start, block),
+                    4 => self.multiply::<Wide, HALVES, MINIMA, 4>(rows.start, block),
+                    5 => self.multiply::<Wide, HALVES, MINIMA, 5>(rows.start, block),
+                    _ => self.multiply::<Wide, HALVES, MINIMA, 6>(rows.start, block),
                 }
             }
         }
@@ -218,19 +270,19 @@ impl<const G: usize> Work<'_, G> {
     /// As of [`Self::run`].
     #[target_feature(enable = "avx2,fma,avxvnni")]
     unsafe fn narrow<const HALVES: bool, const MINIMA: bool>(&self) {
-        for row in self.rows.clone().step_by(3) {
+        for (block, rows) in self.blocks().enumerate() {
             // SAFETY: the caller's promise.
             unsafe {
-                match self.rows.end - row {
-                    1 => self.multiply::<Narrow, HALVES, MINIMA, 1>(row),
-                    2 => self.multiply::<Narrow, HALVES, MINIMA, 2>(row),
-                    _ => self.multiply::<Narrow, HALVES, MINIMA, 3>(row),
+                match rows.len() {
+                    1 => self.multiply::<Narrow, HALVES, MINIMA, 1>(rows.start, block),
+                    2 => self.multiply::<Narrow, HALVES, MINIMA, 2>(rows.start, block),
+                    _ => self.multiply::<Narrow, HALVES, MINIMA, 3>(rows.start, block),
                 }
             }
         }
     }
 
-    /// Multiplies `M` rows of activations from `row`.
+    /// Multiplies `M` rows of activations from `row`, which are [`Self::blocks`]' of this number.
     ///
     /// # Safety
     ///
@@ -239,6 +291,7 @@ impl<const G: usize> Work<'_, G> {
     unsafe fn multiply<V: Integers, const HALVES: bool, const MINIMA: bool, const M: usize>(
         &self,
         row: usize,
+        block: usize,
     ) {
         let Self { pieces, start, x, target, .. } = self;
         let (start, target) = (*start, *target);
@@ -269,7 +322,11 @@ impl<const G: usize> Work<'_, G> {
                     *sums = [V::load(from), V::load(from.add(V::LANES))];
                 }
             }
+            let turn = block * pieces.len();
+            let turns = self.rows.len().div_ceil(Self::HIGH) * pieces.len();
+            let share = (G * self.ahead.lines).div_ceil(turns);
             for (at, piece) in pieces.iter().enumerate() {
+                self.ahead.fetch::<G>(turn + at, share);
                 let mut totals = [[V::ints(piece.halves[0].correction.as_ptr().cast()); 2]; M];
                 macro_rules! begin {
                     ($half:literal) => {
