@@ -22,16 +22,20 @@ pub enum WavSamples {
 }
 
 impl Audio {
-    /// Writes a wav file of 16 bits, over an older one if there is one.
+    /// Writes a file of 16 bits, over an older one if there is one: FLAC where its name ends in `.flac`, else wav.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written, or would be longer than the 4 GiB that a wav file can be.
+    /// When the file cannot be written, or would be longer than the 4 GiB that a wav file can be, or as
+    /// [`write_flac`](Self::write_flac).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let file = File::create(path).map_err(Error::write(path))?;
-        self.write(BufWriter::new(file), WavSamples::Int16)
-            .map_err(|error| Error::write(path)(error))
+        let is_flac = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("flac"));
+        let file = BufWriter::new(file);
+        let written =
+            if is_flac { self.write_flac(file) } else { self.write(file, WavSamples::Int16) };
+        written.map_err(|error| Error::write(path)(error))
     }
 
     /// Writes a wav file to anything that can be written to and rewound, such as a file or a
@@ -58,15 +62,18 @@ impl Audio {
         let mut writer = WavWriter::new(to, spec).map_err(io_error)?;
         for sample in &self.samples {
             match samples {
-                WavSamples::Int16 => {
-                    writer.write_sample((sample * 32_768.0).round_ties_even() as i16)
-                }
+                WavSamples::Int16 => writer.write_sample(sixteen_bits(*sample)),
                 WavSamples::Float32 => writer.write_sample(*sample),
             }
             .map_err(io_error)?;
         }
         writer.finalize().map_err(io_error)
     }
+}
+
+/// A sample as an integer of 16 bits, kept within what there is.
+pub(super) fn sixteen_bits(sample: f32) -> i16 {
+    (sample * 32_768.0).round_ties_even() as i16
 }
 
 fn io_error(error: hound::Error) -> io::Error {
