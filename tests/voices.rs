@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use sconce::generation::CancelHandle;
 use sconce::models::speech::{SpeechRequest, SpeechT5ForTextToSpeech, SpeechT5HifiGan, VitsModel};
-use sconce::pipeline::{Media, TextToSpeechOptions, TextToSpeechPipeline};
+use sconce::pipeline::{Media, SpokenSpan, TextToSpeechOptions, TextToSpeechPipeline};
 use sconce::random::Generator;
 use sconce::{Error, LoadOptions, ModelSource, Pipeline, Task};
 
@@ -120,14 +120,23 @@ fn texts_become_the_ids_and_the_samples_of_the_reference() {
         let golden = Golden::open(name);
         let pipeline = golden.pipeline();
         for (number, case) in golden.cases.iter().enumerate() {
-            let ids = pipeline.reader().read(&case.text, false).unwrap().ids;
-            assert_eq!(ids, case.ids, "{name}: {:?}", case.text);
+            let ids = &pipeline.reader().read(&case.text, false, None).unwrap()[0].ids;
+            assert_eq!(ids, &case.ids, "{name}: {:?}", case.text);
             let options =
                 TextToSpeechOptions::default().forward_params(case.options.clone()).seed(case.seed);
             let spoken = pipeline.run_with(case.text.as_str(), &options).unwrap();
             let what = format!("{name}, case {number}");
             expect_close(&spoken.audio.samples, &golden.numbers(number, "waveform"), 1e-3, &what);
-            assert_eq!(spoken.parts[0].end, spoken.audio.samples.len());
+            let part = &spoken.parts[0];
+            assert_eq!(part.end, spoken.audio.samples.len());
+            // SpeechT5 does not know.
+            assert_eq!(part.symbols.is_empty(), name.starts_with("speecht5"));
+            let spans = part.words.iter().chain(&part.symbols);
+            assert!(spans.into_iter().all(|span| span.start <= span.end && span.end <= part.end));
+            let letters = |spans: &[SpokenSpan]| -> String {
+                spans.iter().map(|span| span.text.as_str()).collect()
+            };
+            assert_eq!(letters(&part.words), letters(&part.symbols));
         }
     }
 }
@@ -135,8 +144,8 @@ fn texts_become_the_ids_and_the_samples_of_the_reference() {
 #[test]
 fn characters_that_the_voice_does_not_know_are_named() {
     let pipeline = Golden::open("vits-tiny").pipeline();
-    let read = pipeline.reader().read("a, é… b", false).unwrap();
-    assert_eq!(read.unknown.into_iter().collect::<String>(), ",é…");
+    let read = pipeline.reader().read("a, é… b", false, None).unwrap();
+    assert_eq!(read[0].unknown.iter().collect::<String>(), ",é…");
     for text in ["", "   ", "?!…"] {
         let error = pipeline.run(text).unwrap_err();
         assert!(error.to_string().contains("nothing to speak"), "{text:?}: {error}");

@@ -36,6 +36,12 @@ impl GroupNorm {
         Ok(Self { groups, eps: eps as f32, weight: tensor("weight")?, bias: tensor("bias")? })
     }
 
+    /// With a weight and a bias `(channels)` that were computed, of groups of one channel each: an instance norm.
+    #[cfg(feature = "audio")]
+    pub(crate) fn of_channels(weight: Tensor, bias: Tensor, eps: f64) -> Result<Self> {
+        Ok(Self { groups: weight.dim(0)?, eps: eps as f32, weight, bias })
+    }
+
     /// The frames of one row, `(frames, channels)`, the same shape back.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.normed(x, false)

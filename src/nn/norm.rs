@@ -70,6 +70,12 @@ impl Norm {
         })
     }
 
+    /// A layer norm with a weight and a bias `(size)` that were computed or are called otherwise.
+    #[cfg(feature = "audio")]
+    pub(crate) fn layer_of(weight: Tensor, bias: Tensor, eps: f64) -> Self {
+        Self { eps: eps as f32, weight, bias: Some(bias) }
+    }
+
     /// A layer norm without weights of its own, beside those of the checkpoint: data2vec.
     #[cfg(feature = "audio")]
     pub(crate) fn without_weights(weights: &Weights, size: usize, eps: f64) -> Result<Self> {

@@ -21,6 +21,13 @@ pub(crate) fn weight(weights: &Weights, name: &str, shape: &[usize; 3]) -> Resul
     weights.tensor(&format!("{name}.weight"), shape)
 }
 
+/// The first size of the weight `name.weight`, however it is stored: the channels that come out of a convolution.
+pub(crate) fn channels(weights: &Weights, name: &str) -> Option<usize> {
+    let directions = SPELLINGS.iter().map(|[_, direction]| format!("{name}.{direction}"));
+    let mut names = directions.chain([format!("{name}.weight")]);
+    names.find_map(|name| weights.shape(&name)?.first().copied())
+}
+
 /// Of a direction and a magnitude for each entry of a dimension, the weight they stand for, in the direction's
 /// dtype.
 pub(crate) fn folded(direction: &Tensor, magnitude: &Tensor, kept: usize) -> Result<Tensor> {

@@ -109,7 +109,8 @@ pub use text_to_audio::{GeneratedAudio, SoundModel, TextToAudioOptions, TextToAu
 pub use text_to_image::{PaintedImages, TextToImageOptions, TextToImagePipeline};
 #[cfg(feature = "audio")]
 pub use text_to_speech::{
-    SpeechReader, SpeechStream, SpokenPart, SpokenText, TextToSpeechOptions, TextToSpeechPipeline,
+    SpeechReader, SpeechStream, SpokenPart, SpokenSpan, SpokenText, TextToSpeechOptions,
+    TextToSpeechPipeline,
 };
 pub use text_to_text::{
     SummarizationPipeline, Text2TextGenerationPipeline, TextToTextOptions, TranslationPipeline,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::source::{ModelFiles, json};
+use crate::speech::spoken::SpokenIds;
 
 /// Turns characters into ids: `VitsTokenizer` of transformers.
 #[derive(Debug, Clone)]
@@ -70,25 +71,6 @@ impl Token {
         match self {
             Self::Text(content) | Self::Full { content } => content,
         }
-    }
-}
-
-/// The ids of a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SpokenIds {
-    /// What the model reads; none where the voice knows no character of the text.
-    pub ids: Vec<u32>,
-    /// The characters that the voice does not know, each once: they are not spoken. White space is not among
-    /// them.
-    pub unknown: BTreeSet<char>,
-}
-
-impl SpokenIds {
-    /// Of some ids and the characters that have none.
-    #[must_use]
-    pub fn new(ids: Vec<u32>, unknown: BTreeSet<char>) -> Self {
-        Self { ids, unknown }
     }
 }
 
@@ -219,13 +201,14 @@ impl VitsTokenizer {
 
     /// Each stretch between special tokens by itself, with blanks around its characters.
     fn ids(&self, text: &str, mut unknown: BTreeSet<char>) -> Result<SpokenIds> {
-        let mut ids = Vec::new();
-        let mut stretch: Vec<u32> = Vec::new();
+        let mut ids: Vec<(u32, Option<char>)> = Vec::new();
+        let mut stretch: Vec<(u32, Option<char>)> = Vec::new();
         let mut rest = text;
-        let flush = |stretch: &mut Vec<u32>, ids: &mut Vec<u32>| {
+        let blank = (BLANK, None);
+        let flush = |stretch: &mut Vec<_>, ids: &mut Vec<_>| {
             if self.settings.add_blank && !stretch.is_empty() {
-                ids.push(BLANK);
-                ids.extend(stretch.drain(..).flat_map(|id| [id, BLANK]));
+                ids.push(blank);
+                ids.extend(stretch.drain(..).flat_map(|id| [id, blank]));
             } else {
                 ids.append(stretch);
             }
@@ -233,30 +216,31 @@ impl VitsTokenizer {
         while let Some(c) = rest.chars().next() {
             if let Some(token) = self.special.iter().find(|token| rest.starts_with(*token)) {
                 flush(&mut stretch, &mut ids);
-                ids.extend(self.id(token).or(self.unknown));
+                ids.extend(self.id(token).or(self.unknown).map(|id| (id, None)));
                 rest = &rest[token.len()..];
                 continue;
             }
             rest = &rest[c.len_utf8()..];
             match (self.id(c.encode_utf8(&mut [0; 4])), self.unknown) {
-                (Some(id), _) => stretch.push(id),
+                (Some(id), _) => stretch.push((id, Some(c))),
                 (None, id) => {
                     if !c.is_whitespace() {
                         unknown.insert(c);
                     }
-                    stretch.extend(id);
+                    stretch.extend(id.map(|id| (id, None)));
                 }
             }
         }
         if let Some([start, end]) = self.ends
             && !stretch.is_empty()
         {
-            ids.extend([start, BLANK]);
-            ids.extend(stretch.drain(..).flat_map(|id| [id, BLANK]));
-            ids.push(end);
+            ids.extend([(start, None), blank]);
+            ids.extend(stretch.drain(..).flat_map(|id| [id, blank]));
+            ids.push((end, None));
         }
         flush(&mut stretch, &mut ids);
-        Ok(SpokenIds { ids, unknown })
+        let (ids, symbols) = ids.into_iter().unzip();
+        Ok(SpokenIds { symbols, ..SpokenIds::new(ids, unknown) })
     }
 }
 

@@ -28,4 +28,6 @@ pub use linear::Linear;
 pub use names::NameTable;
 pub(crate) use outcome::check;
 pub(crate) use save::{Order, Outgoing, Part, Progress, save, write_gguf};
+#[cfg(feature = "audio")]
+pub(crate) use torch::saved_tensor;
 pub use view::Weights;

@@ -25,9 +25,9 @@ impl Store {
             return Ok(gguf::open_whisper_cpp(file));
         }
         let mut names = Vec::new();
-        let formats = [&safetensors::FORMAT, &torch::FORMAT, &torch::SCRIPT];
-        // A program is looked for only where it is named.
-        for format in &formats[..formats.len() - usize::from(stem.is_none())] {
+        let formats = [&safetensors::FORMAT, &torch::FORMAT, &torch::PLAIN, &torch::SCRIPT];
+        // The last two are looked for only where they are named.
+        for format in &formats[..if stem.is_some() { formats.len() } else { 2 }] {
             let single = format!("{}.{}", stem.unwrap_or(format.stem), format.extension);
             if let Some(path) = files.optional(&single)? {
                 let mapped = Arc::new(MappedFile::open(&path)?);

@@ -50,11 +50,17 @@ pub(super) fn unpickle(bytes: &[u8]) -> Parsed<(Unpickled<'_>, usize)> {
 }
 
 impl<'a> Unpickled<'a> {
-    /// The tensors of a dict by their names, and those of objects in it, as TorchScript has them, with the name
-    /// of the object and a dot before; other values are left out.
+    /// The tensors of a dict by their names, and those of dicts and of objects in it, as TorchScript has them,
+    /// with the name of the dict and a dot before; other values are left out. A tensor alone has no name.
     pub(super) fn tensors(&self) -> Parsed<Vec<(String, PickledTensor<'a>)>> {
         let not_tensors = || "holds something other than a dict of tensors".to_owned();
-        let Value::Dict(top) = self.value else { return Err(not_tensors()) };
+        let top = match self.value {
+            Value::Dict(top) => top,
+            Value::Tensor(number) => {
+                return Ok(vec![(String::new(), self.machine.tensors[number].clone())]);
+            }
+            _ => return Err(not_tensors()),
+        };
         let (mut tensors, mut seen) = (Vec::new(), HashSet::from([top]));
         let mut rest = vec![(String::new(), top)];
         while let Some((prefix, number)) = rest.pop() {
@@ -65,10 +71,8 @@ impl<'a> Unpickled<'a> {
                         let tensor = self.machine.tensors[number].clone();
                         tensors.push((format!("{prefix}{name}"), tensor));
                     }
-                    // Each once, since objects may be shared and may hold each other.
-                    Value::Dict(inner)
-                        if self.machine.objects.contains(&inner) && seen.insert(inner) =>
-                    {
+                    // Each once, since they may be shared and may hold each other.
+                    Value::Dict(inner) if seen.insert(inner) => {
                         let prefix = format!("{prefix}{name}.");
                         if prefix.len() > LONGEST_PREFIX {
                             return Err(NESTED.to_owned());

@@ -4,19 +4,49 @@
 use std::collections::HashMap;
 use std::io::Cursor;
 use std::ops::Range;
+#[cfg(feature = "audio")]
+use std::path::Path;
+#[cfg(feature = "audio")]
+use std::sync::Arc;
 
+#[cfg(feature = "audio")]
+use candle_core::{DType, Device, Tensor};
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::error::{Error, Result};
 use crate::source::mapped::MappedFile;
+#[cfg(feature = "audio")]
+use crate::weights::convert;
 use crate::weights::elements::Elements;
 use crate::weights::pickle::{Parsed, PickledTensor, Unpickled, unpickle};
+#[cfg(feature = "audio")]
+use crate::weights::store::Store;
 use crate::weights::store::{Directory, Entry, Format};
 
 /// TorchScript: the same archive, with the program beside it, and objects for modules.
 pub(super) const SCRIPT: Format = Format { stem: "model", extension: "jit", read };
 
+/// The same under the name that most people give it, where a file is asked for by name.
+pub(super) const PLAIN: Format = Format { stem: "model", extension: "pth", read };
+
 pub(super) const FORMAT: Format = Format { stem: "pytorch_model", extension: "bin", read };
+
+/// The only tensor in a file of `torch.save`, in f32 on the CPU: a voice.
+#[cfg(feature = "audio")]
+pub(crate) fn saved_tensor(path: &Path) -> Result<Tensor> {
+    let file = Arc::new(MappedFile::open(path)?);
+    let entries = read(&file, 0)?;
+    let store = Store::of_files(path.to_owned(), vec![file], entries.into_iter().collect());
+    let mut names = store.tensors.keys();
+    let (Some(name), None) = (names.next(), names.next()) else {
+        return Err(Error::malformed(path, "holds other than one tensor"));
+    };
+    match store.tensor(name) {
+        Some(tensor) if matches!(tensor.elements, Elements::Other(_)) => Err(tensor.unreadable()),
+        Some(tensor) => convert::dense(&tensor, DType::F32, 0.0, &Device::Cpu),
+        None => Err(Error::malformed(path, "holds no tensor")),
+    }
+}
 
 fn read(file: &MappedFile, number: usize) -> Result<Directory> {
     let bytes = file.bytes();

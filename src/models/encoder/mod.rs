@@ -82,6 +82,27 @@ impl TextEncoder {
         Ok((Self::of(config, &weights, words, threads)?, weights))
     }
 
+    /// Reads a model of a family of Hugging Face checkpoints from inside something larger, where the names of its
+    /// tensors begin with `prefix`.
+    #[cfg(feature = "audio")]
+    pub(in crate::models) fn inside(
+        model_type: &str,
+        raw: &RawConfig,
+        weights: &Weights,
+        prefix: &str,
+        threads: Threads,
+    ) -> Result<Self> {
+        let mut families = families::FAMILIES.iter();
+        let family = families.find(|family| family.model_types.contains(&model_type));
+        let family =
+            family.ok_or_else(|| Error::unsupported(format!("no encoder {model_type:?}")))?;
+        let config = (family.config)(raw)?;
+        let names = NameTable { base: names::BERT_NAMES, own: family.safetensors };
+        let weights = weights.named(names).base_model_prefix(prefix);
+        let words = weights.embedding("embed.words", config.vocab_size, config.embeddings.size)?;
+        Self::of(config, &weights, words, threads)
+    }
+
     /// Reads a model with this config and these vectors of words from a scope of weights.
     pub(in crate::models) fn of(
         config: EncoderConfig,

@@ -21,7 +21,7 @@ pub use encoder::ConvolutionalEncoder;
 pub(crate) use family::Family;
 pub use seq2seq::WhisperForConditionalGeneration;
 pub use synthesis::{
-    Speech, SpeechRequest, SpeechT5ForTextToSpeech, SpeechT5HifiGan, TextToWaveform, VitsModel,
-    VitsStages,
+    KokoroModel, KokoroStages, Speech, SpeechRequest, SpeechT5ForTextToSpeech, SpeechT5HifiGan,
+    TextToWaveform, VitsModel, VitsStages,
 };
 pub use traits::{AudioClassifier, AudioTextModel, Ctc, LogitScales, SpeechSeq2Seq};

@@ -1,7 +1,7 @@
 //! `text-to-speech`: speaks texts. For models that write a codec's codes there is `text-to-audio`.
 //!
 //! Mirrors `pipelines/text_to_audio.py` of transformers 4.57. Ours are `pause`, `phonemes`, `seed` and
-//! `cancel`, and the streams.
+//! `cancel`, the streams, and when words are heard.
 
 mod options;
 mod output;
@@ -22,7 +22,7 @@ use crate::pipeline::PipelineBuilder;
 use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
 use crate::source::{ModelFiles, ModelSource};
 pub use options::TextToSpeechOptions;
-pub use output::{SpokenPart, SpokenText};
+pub use output::{SpokenPart, SpokenSpan, SpokenText};
 pub use reader::SpeechReader;
 pub use stream::SpeechStream;
 use work::Voice;

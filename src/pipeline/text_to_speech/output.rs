@@ -28,6 +28,23 @@ pub struct SpokenPart {
     pub start: usize,
     /// The number of the sample behind the last.
     pub end: usize,
+    /// When its words are heard, where the model knows: VITS and Kokoro. A voice that is given phonemes has words of
+    /// phonemes.
+    pub words: Vec<SpokenSpan>,
+    /// When its letters or phonemes are heard, as the voice reads them, where the model knows.
+    pub symbols: Vec<SpokenSpan>,
+}
+
+/// A word, a letter or a phoneme, and where it is heard. As many samples as the sampling rate are a second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SpokenSpan {
+    /// What is said.
+    pub text: String,
+    /// The number of the first sample.
+    pub start: usize,
+    /// The number of the sample behind the last.
+    pub end: usize,
 }
 
 /// Where nothing can be said.

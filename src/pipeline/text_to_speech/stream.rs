@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::error::{Error, Result};
 use crate::media::Audio;
-use crate::pipeline::text_to_speech::output::{SpokenPart, SpokenText};
+use crate::pipeline::text_to_speech::output::SpokenText;
 use crate::pipeline::text_to_speech::work::Voice;
 use crate::pipeline::text_to_text::sentences::sentences;
 use crate::warning::warn;
@@ -76,10 +76,9 @@ impl<I: Iterator<Item = Result<String>>> SpeechStream<I> {
             let pause = self.voice.pause.unwrap_or(PAUSE);
             let silence = if self.samples == 0 { 0 } else { self.voice.silence(pause) };
             let mut samples = vec![0.0; silence];
-            samples.extend(self.voice.speak(&sentence)?);
-            let start = self.samples + silence;
+            let (spoken, part) = self.voice.speak(&sentence, self.samples + silence)?;
+            samples.extend(spoken);
             self.samples += samples.len();
-            let part = SpokenPart { text: sentence.into_text(), start, end: self.samples };
             let sampling_rate = self.sampling_rate();
             let audio = Audio::new(samples, sampling_rate)?;
             return Ok(Some(SpokenText { audio, sampling_rate, parts: vec![part] }));

@@ -12,6 +12,7 @@ use crate::pipeline::text_to_speech::output::{SpokenPart, SpokenText, nothing};
 use crate::pipeline::text_to_speech::reader::SpeechReader;
 use crate::pipeline::text_to_text::sentences::sentences;
 use crate::random::Generator;
+use crate::speech::SpokenIds;
 use crate::warning::warn;
 
 /// A model and how it is to speak.
@@ -34,7 +35,8 @@ pub(super) struct Sentences(Vec<Sentence>);
 #[derive(Debug)]
 pub(super) struct Sentence {
     text: String,
-    ids: Vec<u32>,
+    /// What the model reads, one after the other.
+    read: Vec<SpokenIds>,
 }
 
 impl Voice {
@@ -71,26 +73,43 @@ impl Voice {
 
     /// A sentence with its ids; `None` where there is nothing in it to speak.
     pub(super) fn read(&self, text: &str) -> Result<Option<Sentence>> {
-        let read = self.reader.read(text, self.is_phonemes)?;
-        if !read.unknown.is_empty() {
-            let unknown: String = read.unknown.iter().collect();
+        let mut read = self.reader.read(text, self.is_phonemes, self.request.voice.as_deref())?;
+        let unknown: String = read.iter().flat_map(|read| &read.unknown).collect();
+        if !unknown.is_empty() {
             warn(&format!(
                 "the voice does not know the characters {unknown:?}: they are not spoken"
             ));
         }
-        let sentence = Sentence { text: text.to_owned(), ids: read.ids };
-        Ok(Some(sentence).filter(|sentence| !sentence.ids.is_empty()))
+        read.retain(|read| !read.ids.is_empty());
+        let sentence = Sentence { text: text.to_owned(), read };
+        Ok(Some(sentence).filter(|sentence| !sentence.read.is_empty()))
     }
 
-    /// Speaks a sentence.
-    pub(super) fn speak(&self, sentence: &Sentence) -> Result<Vec<f32>> {
+    /// Speaks a sentence: its samples, and where they lie among samples that begin with number `start`.
+    pub(super) fn speak(
+        &self,
+        sentence: &Sentence,
+        start: usize,
+    ) -> Result<(Vec<f32>, SpokenPart)> {
         let mut generator = self.generator.lock().unwrap_or_else(PoisonError::into_inner);
         let checkpoint = || match self.cancel.is_cancelled() {
             true => Err(Error::Interrupted),
             false => Ok(()),
         };
-        checkpoint()?;
-        Ok(self.model.speak(&sentence.ids, &self.request, &mut generator, &checkpoint)?.samples)
+        let (mut samples, mut words, mut symbols) = (Vec::new(), Vec::new(), Vec::new());
+        for read in &sentence.read {
+            checkpoint()?;
+            let speech = self.model.speak(&read.ids, &self.request, &mut generator, &checkpoint)?;
+            if let Some(durations) = speech.durations {
+                let [of_words, of_symbols] =
+                    self.reader.times(read, &durations, start + samples.len());
+                words.extend(of_words);
+                symbols.extend(of_symbols);
+            }
+            samples.extend(speech.samples);
+        }
+        let (text, end) = (sentence.text.clone(), start + samples.len());
+        Ok((samples, SpokenPart { text, start, end, words, symbols }))
     }
 
     pub(super) fn sampling_rate(&self) -> u32 {
@@ -100,12 +119,6 @@ impl Voice {
     /// The samples of so many seconds.
     pub(super) fn silence(&self, seconds: f64) -> usize {
         (seconds * f64::from(self.sampling_rate())).round() as usize
-    }
-}
-
-impl Sentence {
-    pub(super) fn into_text(self) -> String {
-        self.text
     }
 }
 
@@ -159,10 +172,9 @@ impl Work for Voice {
                     let silence = self.silence(self.pause.unwrap_or(0.0));
                     samples.resize(samples.len() + silence, 0.0);
                 }
-                let start = samples.len();
-                samples.extend(self.speak(sentence)?);
-                let text = sentence.text.clone();
-                parts.push(SpokenPart { text, start, end: samples.len() });
+                let (spoken, part) = self.speak(sentence, samples.len())?;
+                samples.extend(spoken);
+                parts.push(part);
             }
             let sampling_rate = self.sampling_rate();
             Ok(SpokenText { audio: Audio::new(samples, sampling_rate)?, sampling_rate, parts })
@@ -177,7 +189,8 @@ impl Work for Voice {
 
 impl Measured for Sentences {
     fn length(&self) -> usize {
-        self.0.iter().map(|sentence| sentence.ids.len()).sum()
+        let read = self.0.iter().flat_map(|sentence| &sentence.read);
+        read.map(|read| read.ids.len()).sum()
     }
 }
 

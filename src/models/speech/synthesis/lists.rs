@@ -1,4 +1,4 @@
-//! Lists of sizes in configs.
+//! Lists of sizes in configs, and of what is heard in each frame.
 
 use serde_json::Value;
 
@@ -31,6 +31,12 @@ pub(super) fn nested_sizes(
             raw.refuse(field, "it should be a list of lists of some whole numbers from 1 on")
         }),
     }
+}
+
+/// The number of the id of each frame, of how many frames each id has.
+pub(super) fn of_frames(durations: &[usize]) -> Vec<u32> {
+    let ids = (0_u32..).zip(durations);
+    ids.flat_map(|(id, &frames)| std::iter::repeat_n(id, frames)).collect()
 }
 
 fn list(value: &Value) -> Option<Vec<usize>> {

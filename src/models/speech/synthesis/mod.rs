@@ -1,5 +1,6 @@
 //! Models that speak.
 
+pub mod kokoro;
 pub mod speecht5;
 pub mod traits;
 pub mod vits;
@@ -8,6 +9,7 @@ mod hifigan;
 mod lists;
 mod open;
 
+pub use kokoro::{KokoroModel, KokoroStages};
 pub use speecht5::{SpeechT5ForTextToSpeech, SpeechT5HifiGan};
 pub use traits::{Speech, SpeechRequest, TextToWaveform};
 pub use vits::{VitsModel, VitsStages};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::models::auto::{FromFiles, checked};
 use crate::models::raw_config::RawConfig;
+use crate::models::speech::synthesis::kokoro::{KokoroConfig, KokoroModel};
 use crate::models::speech::synthesis::speecht5::SpeechT5ForTextToSpeech;
 use crate::models::speech::synthesis::traits::TextToWaveform;
 use crate::models::speech::synthesis::vits::VitsModel;
@@ -15,6 +16,9 @@ use crate::source::ModelFiles;
 impl FromFiles for dyn TextToWaveform {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         let raw = RawConfig::read(files)?;
+        if KokoroConfig::is_one(&raw) {
+            return Ok(checked(KokoroModel::from_files(files, options)?, options)?);
+        }
         match raw.model_type()? {
             "vits" => Ok(checked(VitsModel::from_files(files, options)?, options)?),
             "speecht5" => {
@@ -30,5 +34,5 @@ impl FromFiles for dyn TextToWaveform {
     }
 }
 
-/// By `model_type` of config.json.
-const KNOWN: &[&str] = &["speecht5", "vits"];
+/// By `model_type` of config.json, but for Kokoro, whose config has none.
+const KNOWN: &[&str] = &["kokoro", "speecht5", "vits"];

@@ -26,6 +26,11 @@ pub trait TextToWaveform: Model {
         0
     }
 
+    /// The names of the voices that a request chooses from: Kokoro. None where there are no names.
+    fn voices(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Values of the speaker embedding that a request must have; `None` where there is none.
     fn speaker_embedding_size(&self) -> Option<usize> {
         None
@@ -73,6 +78,10 @@ options! {
         speaker_embeddings: (Vec<f32>),
         /// How fast, where 1 is normal: VITS.
         speaking_rate: f64,
+        /// The name of the voice, or several with commas between them, whose mean it is: Kokoro.
+        voice: String,
+        /// How fast, where 1 is normal: Kokoro.
+        speed: f64,
         /// How much the sound varies: VITS, 0.667 by default.
         noise_scale: f64,
         /// How much the lengths of sounds vary: VITS, 0.8 by default.
@@ -117,6 +126,8 @@ impl SpeechRequest {
             speaker_id: self.speaker_id.or(other.speaker_id),
             speaker_embeddings: self.speaker_embeddings.or(other.speaker_embeddings),
             speaking_rate: self.speaking_rate.or(other.speaking_rate),
+            voice: self.voice.or(other.voice),
+            speed: self.speed.or(other.speed),
             noise_scale: self.noise_scale.or(other.noise_scale),
             noise_scale_duration: self.noise_scale_duration.or(other.noise_scale_duration),
             threshold: self.threshold.or(other.threshold),
@@ -131,6 +142,8 @@ impl SpeechRequest {
             speaker_id,
             speaker_embeddings,
             speaking_rate,
+            voice,
+            speed,
             noise_scale,
             noise_scale_duration,
             threshold,
@@ -141,6 +154,8 @@ impl SpeechRequest {
             ("speaker_id", speaker_id.is_some()),
             ("speaker_embeddings", speaker_embeddings.is_some()),
             ("speaking_rate", speaking_rate.is_some()),
+            ("voice", voice.is_some()),
+            ("speed", speed.is_some()),
             ("noise_scale", noise_scale.is_some()),
             ("noise_scale_duration", noise_scale_duration.is_some()),
             ("threshold", threshold.is_some()),

@@ -17,6 +17,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::{Error, Result};
 use crate::models::raw_config::RawConfig;
 use crate::models::speech::synthesis::hifigan::HifiGan;
+use crate::models::speech::synthesis::lists::of_frames;
 use crate::models::speech::synthesis::traits::{
     Speech, SpeechRequest, TextToWaveform, check_ids, within,
 };
@@ -144,7 +145,7 @@ impl VitsModel {
             )?;
             let durations = self.frames(&log_durations, rate)?;
             checkpoint()?;
-            let of_frame = frames_of(&durations);
+            let of_frame = of_frames(&durations);
             let count = of_frame.len();
             let index = Tensor::from_vec(of_frame, count, &self.device)?;
             let means = encoded.prior_means.index_select(&index, 0)?;
@@ -199,12 +200,6 @@ impl VitsModel {
         }
         Ok(frames)
     }
-}
-
-/// The number of the id of each frame.
-fn frames_of(durations: &[usize]) -> Vec<u32> {
-    let ids = (0_u32..).zip(durations);
-    ids.flat_map(|(id, &frames)| std::iter::repeat_n(id, frames)).collect()
 }
 
 impl Model for VitsModel {
