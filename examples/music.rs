@@ -23,7 +23,7 @@ mod making {
         model: String,
         /// What the music is like, or what is said.
         text: String,
-        /// The file to write.
+        /// The file to write: .wav or .flac.
         file: String,
         /// Seconds of music.
         #[arg(long)]

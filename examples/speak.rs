@@ -1,8 +1,9 @@
-//! Speaks a text, or a file of text, into a wav file.
+//! Speaks a text, or a file of text, into a wav or FLAC file.
 //!
 //! ```text
 //! cargo run --release --features audio --example speak -- --model facebook/mms-tts-eng "Hello." --output hello.wav
-//! cargo run --release --features audio --example speak -- --file story.txt --output story.wav --pause 0.4
+//! cargo run --release --features audio --example speak -- --file story.txt --output story.flac --pause 0.4
+//! cargo run --release --features g2p --example speak -- --model hexgrad/Kokoro-82M --voice af_heart "Hello there."
 //! ```
 //!
 //! Sentences are spoken one after the other, and shown as they are. Ctrl-C ends it, and what was spoken until then is
@@ -22,7 +23,7 @@ mod speaking {
     use sconce::pipeline::{Pipeline, TextToSpeechOptions};
 
     #[derive(Parser)]
-    #[command(about = "Speaks a text into a wav file")]
+    #[command(about = "Speaks a text into a wav or FLAC file")]
     struct Arguments {
         /// What is spoken
         #[arg(required_unless_present = "file")]
@@ -36,7 +37,7 @@ mod speaking {
         /// What makes sound of spectrograms, for SpeechT5: microsoft/speecht5_hifigan
         #[arg(long)]
         vocoder: Option<String>,
-        /// Where to write
+        /// Where to write: .wav or .flac
         #[arg(long, default_value = "speech.wav")]
         output: PathBuf,
         /// The number of the speaker
@@ -45,9 +46,18 @@ mod speaking {
         /// A file with a JSON list of numbers: what the speaker is like, for SpeechT5
         #[arg(long)]
         speaker_embeddings: Option<PathBuf>,
-        /// How fast, where 1 is normal
+        /// How fast, where 1 is normal: VITS
         #[arg(long)]
         speaking_rate: Option<f64>,
+        /// The name of the voice, or several with commas between them: Kokoro
+        #[arg(long)]
+        voice: Option<String>,
+        /// How fast, where 1 is normal: Kokoro
+        #[arg(long)]
+        speed: Option<f64>,
+        /// Shows when each word is heard
+        #[arg(long)]
+        words: bool,
         /// Seconds between sentences
         #[arg(long, default_value_t = 0.3)]
         pause: f64,
@@ -74,6 +84,8 @@ mod speaking {
         let mut request = SpeechRequest::default();
         request.speaker_id = arguments.speaker;
         request.speaking_rate = arguments.speaking_rate;
+        request.voice = arguments.voice;
+        request.speed = arguments.speed;
         if let Some(path) = &arguments.speaker_embeddings {
             let numbers = serde_json::from_str(&read(path)?);
             request.speaker_embeddings =
@@ -95,6 +107,16 @@ mod speaking {
             match sentence {
                 Ok(sentence) => {
                     println!("{}", sentence.parts[0].text);
+                    for word in sentence.parts[0].words.iter().filter(|_| arguments.words) {
+                        let second =
+                            |sample: usize| sample as f64 / f64::from(sentence.sampling_rate);
+                        println!(
+                            "{:8.2} {:8.2} {}",
+                            second(word.start),
+                            second(word.end),
+                            word.text
+                        );
+                    }
                     samples.extend(sentence.audio.samples);
                 }
                 Err(Error::Interrupted) if !samples.is_empty() => break,
