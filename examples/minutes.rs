@@ -25,6 +25,12 @@ struct Arguments {
     /// `openai:whisper-1`.
     #[arg(long)]
     asr: Option<String>,
+    /// What tells speakers apart by their voices, such as `microsoft/wavlm-base-plus-sv` or a folder.
+    #[arg(long, requires = "audio")]
+    speakers: Option<String>,
+    /// How many people speak.
+    #[arg(long, requires = "speakers")]
+    num_speakers: Option<usize>,
     /// The model that writes: a Hub id, a folder, a GGUF file, or `openai:gpt-4o-mini`.
     #[arg(long)]
     writer: String,
@@ -60,9 +66,12 @@ mod take {
     use std::path::Path;
 
     use indicatif::{ProgressBar, ProgressStyle};
-    use sconce::minutes::{Doubt, MinutesEvent, MinutesOptions, Utterance, take_minutes};
+    use sconce::minutes::{
+        Doubt, MinutesEvent, MinutesOptions, Utterance, assign_speakers, take_minutes,
+    };
     use sconce::pipeline::{AutomaticSpeechRecognitionOptions, ReturnTimestamps};
-    use sconce::{ModelSource, Pipeline};
+    use sconce::speech::speakers::{Diarizer, VoiceDiarizer, VoiceDiarizerOptions};
+    use sconce::{LoadOptions, ModelSource, Pipeline};
     use serde::Deserialize;
 
     use crate::Arguments;
@@ -70,7 +79,17 @@ mod take {
     pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let said = match (&arguments.transcript, &arguments.audio) {
             (Some(path), _) => read(path)?,
-            (None, Some(path)) => transcribe(path, arguments.asr.as_deref().unwrap_or_default())?,
+            (None, Some(path)) => {
+                let mut said = transcribe(path, arguments.asr.as_deref().unwrap_or_default())?;
+                if let Some(model) = &arguments.speakers {
+                    let mut options = VoiceDiarizerOptions::default();
+                    options.num_speakers = arguments.num_speakers;
+                    let diarizer = VoiceDiarizer::open(model, &LoadOptions::default())?;
+                    let turns = diarizer.options(options).diarize(&sconce::audio::read(path)?)?;
+                    assign_speakers(&mut said, &turns);
+                }
+                said
+            }
             (None, None) => return Err("name a transcript or a recording".into()),
         };
         let mut builder = Pipeline::text_generation(arguments.writer.as_str());

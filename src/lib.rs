@@ -27,6 +27,7 @@
 
 #[cfg(feature = "audio")]
 pub mod audio;
+mod base64;
 pub mod batch;
 #[cfg(feature = "image")]
 pub mod diffusion;

@@ -13,6 +13,7 @@ use sconce::ModelSource;
 use sconce::speech::ctc::{
     ChunkStride, CtcBeamOptions, CtcOffset, CtcTokenizer, greedy_ids, join_chunks,
 };
+use sconce::tokenizer::Tokenizer;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -100,6 +101,28 @@ fn ids_of_texts_are_those_of_the_reference() {
             assert_eq!(&tokenizer.encode(text), ids, "{}: {text:?}", folder.name);
         }
     });
+}
+
+/// The same repositories, opened as any other tokenizer.
+#[test]
+fn tokenizers_of_letters_are_as_others() {
+    let golden: Golden = serde_json::from_str(include_str!("goldens/ctc_decoding.json")).unwrap();
+    for folder in &golden.folders {
+        let place = tempfile::tempdir().unwrap();
+        for (name, text) in &folder.files {
+            fs::write(place.path().join(name), text).unwrap();
+        }
+        let tokenizer = Tokenizer::open(place.path()).unwrap();
+        for Encoded { text, ids } in &folder.encoded {
+            let found = tokenizer.encode(text.as_str()).unwrap().ids;
+            assert_eq!(&found, ids, "{}: {text:?}", folder.name);
+        }
+        for case in &folder.decoded {
+            let found = tokenizer.decode(&case.ids, case.skip_special_tokens).unwrap();
+            assert_eq!(found, case.text, "{}: {:?}", folder.name, case.ids);
+        }
+        assert!(tokenizer.vocab_size() > 4);
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("error", 0),
     ("options", 0),
     ("batch", 0),
+    ("base64", 0),
     ("fields", 0),
     ("fingerprint", 0),
     ("read", 0),

@@ -94,8 +94,22 @@ fn what_models_of_letters_write_is_pythons() {
 }
 
 fn outputs_are_pythons(name: &str) {
-    let mut wrong = Vec::new();
     let (_folder, pipeline, calls) = golden(name);
+    calls_are_pythons(name, &pipeline, &calls);
+}
+
+/// A search over letters, whole and in chunks whose strides are left out: `make_letters_searched.py`.
+#[test]
+fn searches_write_what_pythons_do() {
+    let (_folder, pipeline, _) = golden("letters");
+    let text =
+        fs::read_to_string(goldens().join("speech_pipelines/letters_searched.json")).unwrap();
+    let searched: Value = serde_json::from_str(&text).unwrap();
+    calls_are_pythons("searched", &pipeline, searched["calls"].as_array().unwrap());
+}
+
+fn calls_are_pythons(name: &str, pipeline: &Pipeline, calls: &[Value]) {
+    let mut wrong = Vec::new();
     for call in calls {
         let recordings = call["recordings"].as_array().unwrap().iter().map(|one| {
             let length = one["length"].as_u64().unwrap() as usize;

@@ -14,6 +14,8 @@ use sconce::speech::activity::{
     timestamps_of_probabilities,
 };
 
+#[path = "support/clips.rs"]
+mod clips;
 #[path = "support/packages.rs"]
 mod packages;
 #[path = "support/signal.rs"]
@@ -135,9 +137,10 @@ fn bad_input_is_refused() {
 #[test]
 fn energy_tells_sound_from_silence_and_steady_noise() {
     let options = VoiceActivityOptions::default();
-    let spans = |samples: &[f32], rate| {
-        speech_timestamps(&EnergyDetector::default(), samples, rate, &options).unwrap()
-    };
+    let mut energy = EnergyDetector::default();
+    energy.voiced = 0;
+    let spans =
+        |samples: &[f32], rate| speech_timestamps(&energy, samples, rate, &options).unwrap();
     let noise = |samples, amplitude| Signal::Noise { samples, seed: 5, amplitude }.samples();
     for steady in [vec![0.0; 40_000], vec![0.4; 40_000], noise(80_000, 0.01), noise(80_000, 1e-4)] {
         assert_eq!(spans(&steady, 16_000), []);
@@ -181,6 +184,40 @@ fn energy_tells_sound_from_silence_and_steady_noise() {
         assert!(share > 0.9985, "{start}..{end}: {share} of the sound in {found:?}");
     }
     assert!(heard < 150_000, "{found:?}");
+}
+
+/// Of the ten clips without speech nothing is taken for speech, and of recordings with speech the same as by loudness
+/// alone: what is left out there was noise before the first word.
+#[test]
+fn voices_are_told_from_noise_and_music() {
+    let options = VoiceActivityOptions::default();
+    let mut by_energy = EnergyDetector::default();
+    by_energy.voiced = 0;
+    let spans = |detector: &EnergyDetector, samples: &[f32]| {
+        speech_timestamps(detector, samples, 16_000, &options).unwrap()
+    };
+    for (name, samples) in clips::clips() {
+        assert_eq!(spans(&EnergyDetector::default(), &samples), [], "{name}");
+    }
+    let folder = packages::npm("@qvac/asr-ggml", "0.5.3").unwrap();
+    let read = |name: &str| -> Vec<f32> {
+        let path = folder.join(format!("package/test/mobile/testAssets/{name}.raw"));
+        let bytes = fs::read(path).unwrap();
+        let samples = bytes.as_chunks::<2>().0.iter();
+        samples.map(|two| f32::from(i16::from_le_bytes(*two)) / 32_768.0).collect()
+    };
+    // Noise in which nobody speaks.
+    assert_eq!(spans(&EnergyDetector::default(), &read("short_en")[..160_000]), []);
+    let recordings =
+        ["sample", "sample_de"].map(|name| (name, read(name))).into_iter().chain([("jfk", jfk())]);
+    for (name, samples) in recordings {
+        let (found, all) =
+            (spans(&EnergyDetector::default(), &samples), spans(&by_energy, &samples));
+        let first = found.first().map_or(samples.len(), |span| span.start);
+        let expected: Vec<_> = all.into_iter().filter(|span| span.start >= first).collect();
+        assert_eq!(found, expected, "{name}");
+        assert!(first < 32_000, "{name}: {first}");
+    }
 }
 
 #[test]

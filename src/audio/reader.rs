@@ -212,9 +212,15 @@ impl<'s> AudioReader<'s> {
 
     /// Room for the whole sound, where the file says how long it is and has the bytes for it.
     fn reserve(&self, samples: &mut Vec<f32>, sampling_rate: u32) -> Result<()> {
-        let seconds = self.duration().map_or(0.0, |duration| duration.as_secs_f64());
+        reserve(samples, self.expected_samples(sampling_rate).unwrap_or(0))
+    }
+
+    /// How many samples of a channel the file has at another rate, as far as it says so and has the bytes for
+    /// them.
+    pub(crate) fn expected_samples(&self, sampling_rate: u32) -> Option<usize> {
+        let seconds = self.duration()?.as_secs_f64();
         let most = self.container.byte_length.saturating_mul(MOST_SAMPLES_PER_BYTE);
-        reserve(samples, ((seconds * f64::from(sampling_rate)) as u64).min(most) as usize)
+        Some(((seconds * f64::from(sampling_rate)) as u64).min(most) as usize)
     }
 
     fn warn_of_damage(&self) {

@@ -89,7 +89,7 @@ pub use score::{
     score_continuations, score_with,
 };
 pub use sequence::Sequence;
-pub use served::ServedAnswer;
+pub use served::{ServedAnswer, ServedDetails, ServedToken};
 pub use stepper::{Event, Stepper};
 pub use stop::{CloneCriterion, FinishReason, StoppingCriterion};
 pub use stream::{TokenStream, generate, generate_from};

@@ -28,60 +28,104 @@ fn group_on(
     eps: f32,
     silu: bool,
 ) -> Vec<f32> {
-    let channels = weight.len();
-    assert!(channels > 0 && groups > 0 && channels.is_multiple_of(groups));
-    assert!(x.len().is_multiple_of(channels) && bias.len() == channels);
-    let part = FRAMES * channels;
-    // Of each part of the frames the sum of each channel, then the squares of what is beside its mean.
-    let mut sums = vec![0.0; x.len().div_ceil(part) * 2 * channels];
-    each_row(&mut sums, 2 * channels, 2 * part, |number, sums| {
-        let x = &x[number * part..x.len().min((number + 1) * part)];
-        let (sums, squares) = sums.split_at_mut(channels);
-        sums_of_part(tier, x, sums, squares);
-    });
-    let width = channels / groups;
-    let mut means = vec![0.0; channels];
-    let mut scales = vec![0.0; channels];
-    for group in 0..groups {
-        let place = group * width..(group + 1) * width;
-        let (mut count, mut mean, mut squares) = (0.0_f64, 0.0_f64, 0.0_f64);
-        for (number, part_sums) in sums.chunks_exact(2 * channels).enumerate() {
-            let frames = (x.len() / channels - number * FRAMES).min(FRAMES) as f64;
-            let of_squares = &part_sums[channels..];
-            for channel in place.clone() {
-                let part_mean = f64::from(part_sums[channel]) / frames;
-                let apart = part_mean - mean;
-                let total = count + frames;
-                mean += apart * frames / total;
-                squares += f64::from(of_squares[channel]) + apart * apart * count * frames / total;
-                count = total;
+    let mut moments = Moments::on(tier, weight.len(), groups);
+    moments.add(x);
+    moments.norm(x, [weight, bias], eps, silu)
+}
+
+/// The mean and the variance of groups of channels over frames that come in parts.
+#[derive(Debug, Clone)]
+pub(crate) struct Moments {
+    tier: Tier,
+    channels: usize,
+    /// Of each group: how many values there were, their mean, and the sum of the squares of what is beside it.
+    groups: Vec<[f64; 3]>,
+}
+
+impl Moments {
+    /// Of no frames yet.
+    #[cfg(feature = "audio")]
+    pub(crate) fn new(channels: usize, groups: usize) -> Self {
+        Self::on(Tier::best(), channels, groups)
+    }
+
+    fn on(tier: Tier, channels: usize, groups: usize) -> Self {
+        assert!(channels > 0 && groups > 0 && channels.is_multiple_of(groups));
+        Self { tier, channels, groups: vec![[0.0; 3]; groups] }
+    }
+
+    /// Takes more frames, `(frames, channels)`.
+    pub(crate) fn add(&mut self, x: &[f32]) {
+        let Self { tier, channels, .. } = *self;
+        assert!(x.len().is_multiple_of(channels));
+        let part = FRAMES * channels;
+        // Of each part of the frames the sum of each channel, then the squares of what is beside its mean.
+        let mut sums = vec![0.0; x.len().div_ceil(part) * 2 * channels];
+        each_row(&mut sums, 2 * channels, 2 * part, |number, sums| {
+            let x = &x[number * part..x.len().min((number + 1) * part)];
+            let (sums, squares) = sums.split_at_mut(channels);
+            sums_of_part(tier, x, sums, squares);
+        });
+        let width = channels / self.groups.len();
+        for (group, [count, mean, squares]) in self.groups.iter_mut().enumerate() {
+            for (number, part_sums) in sums.chunks_exact(2 * channels).enumerate() {
+                let frames = (x.len() / channels - number * FRAMES).min(FRAMES) as f64;
+                let of_squares = &part_sums[channels..];
+                for channel in group * width..(group + 1) * width {
+                    let part_mean = f64::from(part_sums[channel]) / frames;
+                    let apart = part_mean - *mean;
+                    let total = *count + frames;
+                    *mean += apart * frames / total;
+                    *squares +=
+                        f64::from(of_squares[channel]) + apart * apart * *count * frames / total;
+                    *count = total;
+                }
             }
         }
-        let scale = 1.0 / (squares / count.max(1.0) + f64::from(eps)).sqrt();
-        for channel in place {
-            means[channel] = mean as f32;
-            scales[channel] = (scale * f64::from(weight[channel])) as f32;
-        }
     }
-    let frames = x.len() / channels;
-    let grain = pool::grain(frames, if silu { 10 } else { 2 } * channels);
-    // SAFETY: each frame is written.
-    let mut outs = unsafe {
-        written(&[x.len()], |outs| {
-            pool::for_each(frames, grain, |frames| {
-                let place = frames.start * channels..frames.end * channels;
-                let out = outs[0].part(place.start, place.len());
-                for (x, out) in x[place].chunks_exact(channels).zip(out.chunks_exact_mut(channels))
-                {
-                    match silu {
-                        true => normed_silu(tier, x, &means, &scales, bias, out),
-                        false => normed(tier, x, &means, &scales, bias, out),
+
+    /// Norms frames, `(frames, channels)`, which may be some of those that were taken.
+    pub(crate) fn norm(
+        &self,
+        x: &[f32],
+        [weight, bias]: [&[f32]; 2],
+        eps: f32,
+        silu: bool,
+    ) -> Vec<f32> {
+        let Self { tier, channels, .. } = *self;
+        assert!(weight.len() == channels && bias.len() == channels);
+        assert!(x.len().is_multiple_of(channels));
+        let width = channels / self.groups.len();
+        let mut means = vec![0.0; channels];
+        let mut scales = vec![0.0; channels];
+        for (group, [count, mean, squares]) in self.groups.iter().enumerate() {
+            let scale = 1.0 / (squares / count.max(1.0) + f64::from(eps)).sqrt();
+            for channel in group * width..(group + 1) * width {
+                means[channel] = *mean as f32;
+                scales[channel] = (scale * f64::from(weight[channel])) as f32;
+            }
+        }
+        let frames = x.len() / channels;
+        let grain = pool::grain(frames, if silu { 10 } else { 2 } * channels);
+        // SAFETY: each frame is written.
+        let mut outs = unsafe {
+            written(&[x.len()], |outs| {
+                pool::for_each(frames, grain, |frames| {
+                    let place = frames.start * channels..frames.end * channels;
+                    let out = outs[0].part(place.start, place.len());
+                    for (x, out) in
+                        x[place].chunks_exact(channels).zip(out.chunks_exact_mut(channels))
+                    {
+                        match silu {
+                            true => normed_silu(tier, x, &means, &scales, bias, out),
+                            false => normed(tier, x, &means, &scales, bias, out),
+                        }
                     }
-                }
-            });
-        })
-    };
-    outs.swap_remove(0)
+                });
+            })
+        };
+        outs.swap_remove(0)
+    }
 }
 
 /// Frames of a part: as many as stay in the caches, and few enough for exact sums in f32.

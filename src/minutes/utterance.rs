@@ -1,7 +1,7 @@
 //! What was said, by whom and when.
 
 use crate::speech::speakers::{SpeakerTurn, speaker_between};
-use crate::speech::transcript::Transcript;
+use crate::speech::transcript::{Transcript, Word};
 
 /// Something that one person said in one go: what minutes are made of.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,16 +41,40 @@ pub fn assign_speakers(utterances: &mut [Utterance], turns: &[SpeakerTurn]) {
     }
 }
 
-/// The segments of a transcript. One without times is said at the end of the one before it.
+/// The segments of a transcript, cut where the speakers of their words change. One without times is said at the end
+/// of the one before it.
 impl From<&Transcript> for Vec<Utterance> {
     fn from(transcript: &Transcript) -> Self {
         let mut latest = 0.0;
-        let segments = transcript.segments.iter().map(|segment| {
+        let mut found = Vec::new();
+        for segment in &transcript.segments {
             let start = segment.start.unwrap_or(latest);
             latest = segment.end.unwrap_or(start);
-            Utterance::new(segment.text.trim(), start, latest)
-        });
-        segments.filter(|utterance| !utterance.text.is_empty()).collect()
+            let speakers = segment.words.iter().map(|word| &word.speaker);
+            if segment.words.windows(2).any(|two| two[0].speaker != two[1].speaker) {
+                let is_same = |a: &Word, b: &Word| a.speaker == b.speaker;
+                found.extend(
+                    segment.words.chunk_by(is_same).map(|words| said(words, start, latest)),
+                );
+                continue;
+            }
+            let speaker = speakers.flatten().next().or(segment.speaker.as_ref()).cloned();
+            let text = segment.text.trim().to_owned();
+            found.push(Utterance { start, end: latest, speaker, text });
+        }
+        found.retain(|utterance| !utterance.text.is_empty());
+        found
+    }
+}
+
+/// Words of one speaker in a segment.
+fn said(words: &[Word], start: f64, end: f64) -> Utterance {
+    let text: String = words.iter().map(|word| word.text.as_str()).collect();
+    Utterance {
+        start: words.first().and_then(|word| word.start).unwrap_or(start),
+        end: words.last().and_then(|word| word.end).unwrap_or(end),
+        speaker: words.first().and_then(|word| word.speaker.clone()),
+        text: text.trim().to_owned(),
     }
 }
 

@@ -4,6 +4,8 @@ use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
 use crate::kernels::group_norm;
+#[cfg(feature = "audio")]
+use crate::kernels::group_norm::Moments;
 use crate::nn::activation::Activation;
 use crate::weights::Weights;
 use crate::weights::slices::with_f32;
@@ -72,6 +74,33 @@ impl GroupNorm {
         Ok(Tensor::from_vec(out, (frames, channels), x.device())?)
     }
 
+    /// What [`forward_by`](Self::forward_by) norms with, of no frames yet; `None` where frames cannot be normed
+    /// part by part.
+    #[cfg(feature = "audio")]
+    pub(crate) fn moments(&self, x: &Tensor) -> Result<Option<Moments>> {
+        let is_plain = x.device().is_cpu() && x.dtype() == DType::F32;
+        let channels = self.weight.dim(0)?;
+        Ok(is_plain.then(|| Moments::new(channels, self.groups)))
+    }
+
+    /// Takes some frames of a row, `(frames, channels)`, into its moments.
+    #[cfg(feature = "audio")]
+    pub(crate) fn add(&self, x: &Tensor, moments: &mut Moments) -> Result<()> {
+        with_f32(&x.contiguous()?, |x| moments.add(x))
+    }
+
+    /// As [`forward`](Self::forward) of some frames of a row whose frames are all in `moments`.
+    #[cfg(feature = "audio")]
+    pub(crate) fn forward_by(&self, x: &Tensor, moments: &Moments) -> Result<Tensor> {
+        let (frames, channels) = x.dims2()?;
+        let out = with_f32(&x.contiguous()?, |x| {
+            with_f32(&self.weight, |weight| {
+                with_f32(&self.bias, |bias| moments.norm(x, [weight, bias], self.eps, false))
+            })
+        })???;
+        Ok(Tensor::from_vec(out, (frames, channels), x.device())?)
+    }
+
     /// The same by candle's operations, in f32 and rounded once.
     fn by_candle(&self, x: &Tensor) -> Result<Tensor> {
         let (frames, channels) = x.dims2()?;
@@ -104,6 +133,18 @@ mod tests {
             let x = values(12 * 70, 11)?.reshape((70, 12))?;
             let apart = (norm.forward(&x)? - norm.by_candle(&x)?)?.abs()?.max_all()?;
             assert!(apart.to_scalar::<f32>()? < 2e-5, "{groups} groups: {apart}");
+            #[cfg(feature = "audio")]
+            {
+                let mut moments = norm.moments(&x)?.unwrap();
+                for part in [x.narrow(0, 0, 30)?, x.narrow(0, 30, 40)?] {
+                    norm.add(&part, &mut moments)?;
+                }
+                let parts = [x.narrow(0, 0, 9)?, x.narrow(0, 9, 61)?];
+                let parts = parts.iter().map(|part| norm.forward_by(part, &moments));
+                let parts = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?;
+                let apart = (norm.forward(&x)? - parts)?.abs()?.max_all()?;
+                assert!(apart.to_scalar::<f32>()? < 2e-5, "{groups} groups in parts: {apart}");
+            }
             assert!(norm.forward(&values(11, 1)?.reshape((1, 11))?).is_err());
         }
         Ok(())

@@ -1,11 +1,9 @@
 //! Recordings, as they come in.
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::audio::{AudioReader, AudioStream};
 use crate::batch::Budget;
 use crate::error::{Error, Result};
 use crate::media::{Audio, Media};
@@ -13,7 +11,6 @@ use crate::pipeline::arguments;
 use crate::pipeline::flow::{Measured, Pace};
 use crate::pipeline::input::Input;
 use crate::pipeline::skeleton::Items;
-use crate::warning::warn;
 
 /// A recording.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,10 +92,9 @@ impl AudioInput {
             return Err(Error::input("samples with a `stride` are for speech recognition alone"));
         }
         let mut samples = Vec::new();
-        self.for_each_block(rate, |block| {
-            samples.extend_from_slice(block);
-            Ok(())
-        })?;
+        for block in self.blocks(rate)? {
+            samples.append(&mut block?);
+        }
         Ok(samples)
     }
 
@@ -112,44 +108,6 @@ impl AudioInput {
         };
         let extra = fields.iter().filter(|(name, _)| !own(name));
         extra.map(|(name, value)| (name.clone(), value.clone())).collect()
-    }
-
-    /// Gives the samples at another rate to a function, block by block, and returns their stride at that
-    /// rate.
-    pub(super) fn for_each_block(
-        self,
-        rate: u32,
-        mut take: impl FnMut(&[f32]) -> Result<()>,
-    ) -> Result<Option<(usize, usize)>> {
-        match self {
-            Self::File(path) => {
-                refuse_address(&path)?;
-                read_file(AudioReader::open(&path)?, rate, take)?;
-                Ok(None)
-            }
-            Self::Bytes(bytes) => {
-                read_file(AudioReader::new(Cursor::new(bytes))?, rate, take)?;
-                Ok(None)
-            }
-            Self::Samples { audio, stride } => {
-                let from = audio.sampling_rate;
-                let audio = audio.resampled(rate)?;
-                if let Some((left, right)) = stride
-                    && left.saturating_add(right) > audio.samples.len()
-                {
-                    let found = audio.samples.len();
-                    return Err(Error::input(format!(
-                        "a stride of {left} and {right} samples, but there are only {found}"
-                    )));
-                }
-                for block in audio.samples.chunks(BLOCK) {
-                    take(block)?;
-                }
-                let ratio = f64::from(rate) / f64::from(from);
-                let scaled = |samples: usize| (samples as f64 * ratio).round_ties_even() as usize;
-                Ok(stride.map(|(left, right)| (scaled(left), scaled(right))))
-            }
-        }
     }
 }
 
@@ -210,35 +168,6 @@ pub(super) fn of_recordings(batch_size: Option<usize>) -> Pace {
     Pace { items: rows, length: MOST_BYTES, batch }
 }
 
-fn read_file(
-    mut reader: AudioReader<'_>,
-    rate: u32,
-    mut take: impl FnMut(&[f32]) -> Result<()>,
-) -> Result<()> {
-    let mut stream = AudioStream::new(reader.sampling_rate(), reader.channels(), rate)?;
-    let mut samples = Vec::new();
-    while let Some(block) = reader.next().transpose()? {
-        stream.push(&block.samples, &mut samples)?;
-        take(&samples)?;
-        samples.clear();
-    }
-    stream.finish(&mut samples)?;
-    take(&samples)?;
-    if let Some(damage) = reader.damage() {
-        warn(&format!("the recording is damaged: {damage}"));
-    }
-    Ok(())
-}
-
-fn refuse_address(path: &Path) -> Result<()> {
-    let address =
-        path.to_str().filter(|path| path.starts_with("http://") || path.starts_with("https://"));
-    match address {
-        None => Ok(()),
-        Some(address) => Err(Error::input(format!("{address}: download it, and give the file"))),
-    }
-}
-
 /// Samples of one channel out of a list of numbers, or of lists of them, one for each channel.
 fn samples(value: &Value) -> Result<Vec<f32>> {
     let Value::Array(items) = value else { return Err(arguments::misshapen(value, WANTED)) };
@@ -279,9 +208,6 @@ fn scaled(samples: Vec<f64>) -> Vec<f32> {
 
 const WANTED: &str =
     "the path of an audio file, a list of samples, or `raw` or `array` with `sampling_rate`,";
-
-/// Samples that are handed on at once.
-const BLOCK: usize = 1 << 16;
 
 /// More than these are no channels.
 const MOST_CHANNELS: usize = 32;

@@ -16,6 +16,8 @@
 
 mod arguments;
 #[cfg(feature = "audio")]
+mod audio_blocks;
+#[cfg(feature = "audio")]
 mod audio_classification;
 #[cfg(feature = "audio")]
 mod audio_input;
@@ -76,7 +78,7 @@ pub use audio_input::AudioInput;
 #[cfg(feature = "audio")]
 pub use automatic_speech_recognition::{
     AudioProgressCall, AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline,
-    ReturnTimestamps, StrideLength, TranscriptStream,
+    ReturnTimestamps, SpeakersOf, StrideLength, TranscriptStream,
 };
 pub use builder::PipelineBuilder;
 pub use classify::TextOrPair;

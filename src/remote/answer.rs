@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::generation::{CancelHandle, FinishReason, GenerationConfig, Timings};
+use crate::generation::{CancelHandle, FinishReason, GenerationConfig, ServedDetails, Timings};
 use crate::remote::failure::within;
 use crate::remote::fields::generation_fields;
 use crate::remote::message::to_wire;
@@ -22,6 +22,7 @@ use crate::tokenizer::chat::{Message, Response};
 pub struct Question {
     prompt: Prompt,
     tools: Vec<Value>,
+    response_format: Option<Value>,
     generation: GenerationConfig,
     cancel: Option<CancelHandle>,
 }
@@ -42,6 +43,8 @@ pub struct Answers {
     pub timings: Timings,
     /// The model, as the service calls it.
     pub model: Option<String>,
+    /// What the service says about each answer beside its text. What it says about all is with the first.
+    pub details: Vec<ServedDetails>,
 }
 
 impl Question {
@@ -58,7 +61,8 @@ impl Question {
     }
 
     fn of(prompt: Prompt) -> Self {
-        Self { prompt, tools: Vec::new(), generation: GenerationConfig::default(), cancel: None }
+        let (tools, generation) = (Vec::new(), GenerationConfig::default());
+        Self { prompt, tools, response_format: None, generation, cancel: None }
     }
 
     /// Functions that the model may call, by their JSON schemas.
@@ -66,6 +70,27 @@ impl Question {
     pub fn tools(mut self, tools: impl IntoIterator<Item = Value>) -> Self {
         self.tools = tools.into_iter().collect();
         self
+    }
+
+    /// What form answers have, as the service takes it in `response_format`: `{"type": "json_object"}`, or what
+    /// [`json_schema`](Self::json_schema) makes of a schema.
+    #[must_use]
+    pub fn response_format(mut self, format: Value) -> Self {
+        self.response_format = Some(format);
+        self
+    }
+
+    /// Answers are JSON that follows a schema: `response_format` of the type `json_schema`, and strict. The
+    /// `title` of the schema is its name.
+    #[must_use]
+    pub fn json_schema(self, schema: Value) -> Self {
+        let title = schema.get("title").and_then(Value::as_str).unwrap_or_default();
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let name: String =
+            title.chars().map(|c| if is_plain(c) { c } else { '_' }).take(64).collect();
+        let name = if name.is_empty() { "answer".to_owned() } else { name };
+        let schema = json!({"name": name, "schema": schema, "strict": true});
+        self.response_format(json!({"type": "json_schema", "json_schema": schema}))
     }
 
     /// How to answer; see [`generation_fields`] for the options that a service can follow.
@@ -119,6 +144,15 @@ impl Question {
             Prompt::Text(text) => fields.insert("prompt".to_owned(), json!(text)),
         };
         fields.extend(generation_fields(&self.generation, service.max_tokens_field())?);
+        if let Prompt::Text(_) = self.prompt
+            && let Some(count) = fields.remove("top_logprobs")
+        {
+            // As the older interface names it.
+            fields.insert("logprobs".to_owned(), count);
+        }
+        if let Some(format) = &self.response_format {
+            fields.insert("response_format".to_owned(), format.clone());
+        }
         if !self.tools.is_empty() {
             let tools = self.tools.iter().map(|tool| match tool.get("type") {
                 Some(_) => tool.clone(),
@@ -134,7 +168,7 @@ impl Question {
             }
         }
         fields.extend(settings.extra.clone());
-        Ok(Json(Value::Object(fields).to_string().into_bytes()))
+        Ok(Json::of(fields))
     }
 }
 
@@ -170,31 +204,38 @@ impl Service {
             let found = chunk.choices.len();
             return Err(broken(format!("sent {found} answers where {count} were asked for")));
         }
-        for choice in chunk.choices {
+        for choice in std::mem::take(&mut chunk.choices) {
             let Some(part) = parts.get_mut(choice.index) else {
                 return Err(broken(format!("sent an answer with the number {}", choice.index)));
             };
             part.add(choice);
         }
         let took = started.elapsed();
+        if let Some(first) = parts.first_mut() {
+            chunk.add_details(&mut first.details);
+        }
         let usage = chunk.usage.map(|usage| usage.usage()).unwrap_or_default();
         let mut timings = Timings { time_to_first_token: took, total: took, ..Timings::default() };
         timings.set_usage(usage);
-        Ok(Answers {
-            answers: finished(parts, FinishReason::EndOfSequence),
-            timings,
-            model: chunk.model,
-        })
+        Ok(Answers::of(parts, FinishReason::EndOfSequence, timings, chunk.model))
     }
 }
 
-/// The answers, now that nothing more comes.
-pub(super) fn finished(parts: Vec<Parts>, finish: FinishReason) -> Vec<(Response, FinishReason)> {
-    let answers = parts.into_iter().map(|mut parts| {
-        parts.end(finish);
-        (parts.response, parts.finish.unwrap_or(finish))
-    });
-    answers.collect()
+impl Answers {
+    /// The answers, now that nothing more comes.
+    pub(super) fn of(
+        parts: Vec<Parts>,
+        finish: FinishReason,
+        timings: Timings,
+        model: Option<String>,
+    ) -> Self {
+        let answers = parts.into_iter().map(|mut parts| {
+            parts.end(finish);
+            ((parts.response, parts.finish.unwrap_or(finish)), parts.details)
+        });
+        let (answers, details) = answers.unzip();
+        Self { answers, timings, model, details }
+    }
 }
 
 const MOST_ANSWERS: usize = 1024;
@@ -202,6 +243,12 @@ const MOST_ANSWERS: usize = 1024;
 /// A request in JSON.
 #[derive(Debug)]
 pub(super) struct Json(Vec<u8>);
+
+impl Json {
+    pub(super) fn of(fields: Map<String, Value>) -> Self {
+        Self(Value::Object(fields).to_string().into_bytes())
+    }
+}
 
 impl Payload for Json {
     fn content_type(&self) -> String {

@@ -15,6 +15,7 @@ use crate::generation::GenerationConfig;
 /// | `do_sample` off | `temperature` 0 |
 /// | `stop_strings` | `stop` |
 /// | `num_return_sequences` | `n` |
+/// | `top_logprobs` | `logprobs` and the same |
 ///
 /// `max_time` is kept on this side. What is not set is up to the service.
 ///
@@ -47,10 +48,8 @@ pub fn generation_fields(
             // They have no effect here either.
             "pad_token_id" | "bos_token_id" => {}
             "top_logprobs" if value != 0 => {
-                return Err(Error::option(
-                    name,
-                    "a service's tokens have no ids here; leave it unset",
-                ));
+                fields.insert("logprobs".to_owned(), json!(true));
+                fields.insert(name, value);
             }
             _ if is_off(&name, &value)? => {}
             _ => return Err(refused(&name)),
@@ -83,13 +82,13 @@ mod tests {
         let config = json!({
             "max_new_tokens": 7, "temperature": 0.5, "top_p": 0.9, "seed": 3, "stop_strings": ["a", "b"],
             "num_return_sequences": 2, "frequency_penalty": 0.1, "presence_penalty": -0.2, "do_sample": true,
-            "max_time": 9.0, "num_beams": 1, "repetition_penalty": 1.0, "top_k": 0, "pad_token_id": 1,
+            "max_time": 9.0, "top_logprobs": 2, "num_beams": 1, "repetition_penalty": 1.0, "top_k": 0, "pad_token_id": 1,
         });
         let config = GenerationConfig::from_json(&config).unwrap();
         let fields = generation_fields(&config, "max_tokens").unwrap();
         let expected = json!({
             "max_tokens": 7, "temperature": 0.5, "top_p": 0.9, "seed": 3, "stop": ["a", "b"], "n": 2,
-            "frequency_penalty": 0.1, "presence_penalty": -0.2,
+            "frequency_penalty": 0.1, "presence_penalty": -0.2, "logprobs": true, "top_logprobs": 2,
         });
         assert_eq!(Value::Object(fields), expected);
         let greedy = GenerationConfig::default().do_sample(false).temperature(0.7).top_p(0.5);
@@ -106,7 +105,6 @@ mod tests {
             ("repetition_penalty", json!(1.1)),
             ("num_beams", json!(4)),
             ("eos_token_id", json!([2])),
-            ("top_logprobs", json!(2)),
             ("prompt_lookup_num_tokens", json!(3)),
             ("use_cache", json!(false)),
         ] {

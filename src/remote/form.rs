@@ -23,7 +23,7 @@ pub(super) struct Form {
 /// What is in the file.
 #[derive(Debug, Clone)]
 pub(super) enum Content {
-    Bytes(Arc<[u8]>),
+    Bytes(Arc<Vec<u8>>),
     File(PathBuf),
 }
 
@@ -55,7 +55,7 @@ impl Payload for Form {
 
     fn open(&self) -> Result<(Box<dyn Read + '_>, u64)> {
         let (content, length): (Box<dyn Read + '_>, u64) = match &self.content {
-            Content::Bytes(bytes) => (Box::new(Cursor::new(bytes)), bytes.len() as u64),
+            Content::Bytes(bytes) => (Box::new(Cursor::new(bytes.as_slice())), bytes.len() as u64),
             Content::File(path) => {
                 let (file, length) = open_file(path)?;
                 // One that grows meanwhile is sent as long as it was.
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_form_is_as_long_as_it_says() {
         let fields = [("model", "m\r\nx".to_owned())];
-        let form = Form::new(&fields, "a\"b.wav", Content::Bytes(Arc::from(&b"RIFF"[..])));
+        let form = Form::new(&fields, "a\"b.wav", Content::Bytes(Arc::new(b"RIFF".to_vec())));
         let (mut body, length) = form.open().unwrap();
         let mut text = String::new();
         body.read_to_string(&mut text).unwrap();

@@ -8,6 +8,8 @@
 //! no answer is an error that keeps what was said before it.
 
 mod answer;
+mod details;
+mod embeddings;
 mod events;
 mod failure;
 mod fields;
@@ -24,6 +26,7 @@ mod waits;
 mod wire;
 
 pub use answer::{Answers, Question};
+pub use embeddings::{EmbeddingOptions, Embeddings};
 pub use fields::generation_fields;
 pub(crate) use fields::refused;
 pub use service::Service;

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::generation::FinishReason;
+use crate::generation::{FinishReason, ServedDetails};
+use crate::remote::details::{add_logprobs, add_more};
 use crate::remote::wire::{CallDelta, Choice};
 use crate::tokenizer::chat::{Response, ResponseEvent, ResponsePiece, ToolCall};
 use crate::warning::warn;
@@ -12,6 +13,7 @@ use crate::warning::warn;
 pub(super) struct Parts {
     pub(super) response: Response,
     pub(super) finish: Option<FinishReason>,
+    pub(super) details: ServedDetails,
     calls: Vec<Call>,
 }
 
@@ -36,7 +38,12 @@ impl Parts {
                 pieces.push(ResponsePiece { text: text.clone(), event: event(text) });
             }
         };
-        let delta = choice.delta.unwrap_or_default();
+        if let Some(logprobs) = &choice.logprobs {
+            add_logprobs(&mut self.details, logprobs);
+        }
+        add_more(&mut self.details, choice.more);
+        let mut delta = choice.delta.unwrap_or_default();
+        add_more(&mut self.details, std::mem::take(&mut delta.more));
         let reasoning = delta.reasoning_content.into_text();
         let other = delta.reasoning.into_text();
         say(if reasoning.is_empty() { other } else { reasoning }, ResponseEvent::Reasoning);

@@ -6,8 +6,8 @@ use std::iter::FusedIterator;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::generation::{CancelHandle, FinishReason, ServedAnswer, Timings, Usage};
-use crate::remote::answer::{Answers, Json, Question, finished};
+use crate::generation::{CancelHandle, FinishReason, ServedAnswer, ServedDetails, Timings, Usage};
+use crate::remote::answer::{Answers, Json, Question};
 use crate::remote::events::Events;
 use crate::remote::failure::{Failure, broken, within};
 use crate::remote::parts::Parts;
@@ -130,7 +130,7 @@ impl AnswerStream {
         }
         let timings = self.timings();
         let finish = self.finish.unwrap_or(FinishReason::EndOfSequence);
-        Ok(Answers { answers: finished(self.parts, finish), timings, model: self.model })
+        Ok(Answers::of(self.parts, finish, timings, self.model))
     }
 
     fn is_late(&self) -> bool {
@@ -192,6 +192,9 @@ impl AnswerStream {
         })?;
         if let Some(error) = chunk.take_error() {
             return Err(within(service, url, request_id, &error));
+        }
+        if let Some(first) = parts.first_mut() {
+            chunk.add_details(&mut first.details);
         }
         for choice in chunk.choices {
             let index = choice.index;
@@ -256,6 +259,10 @@ impl ServedAnswer for AnswerStream {
 
     fn finish_reason(&self) -> Option<FinishReason> {
         self.finish.filter(|_| self.waiting.is_empty())
+    }
+
+    fn details(&self) -> ServedDetails {
+        self.parts.first().map(|parts| parts.details.clone()).unwrap_or_default()
     }
 
     fn timings(&self) -> Timings {

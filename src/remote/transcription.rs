@@ -103,8 +103,8 @@ impl Recording {
 
     /// The bytes of a file. By the ending of `name` services tell its format.
     #[must_use]
-    pub fn bytes(name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
-        Self { name: name.into(), content: Content::Bytes(bytes.into()) }
+    pub fn bytes(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { name: name.into(), content: Content::Bytes(Arc::new(bytes.into())) }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What services send, read leniently: fields may be missing, null or more.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::generation::Usage;
+use crate::generation::{ServedDetails, Usage};
+use crate::remote::details::add_more;
 
 /// A whole answer, or a piece of a stream.
 #[derive(Debug, Deserialize)]
@@ -16,9 +17,25 @@ pub(super) struct Chunk {
     object: Option<String>,
     message: Option<String>,
     pub(super) model: Option<String>,
+    /// What has no place of its own.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
 }
 
 impl Chunk {
+    /// What it says about all answers. Names of the request itself are left out.
+    pub(super) fn add_details(&mut self, details: &mut ServedDetails) {
+        let mut more = std::mem::take(&mut self.more);
+        for name in ["id", "created"] {
+            more.remove(name);
+        }
+        add_more(details, more);
+        let counted = self.usage.as_mut().map(Counted::take_more).filter(|more| !more.is_empty());
+        if let Some(counted) = counted {
+            details.more.insert("usage".to_owned(), Value::Object(counted));
+        }
+    }
+
     /// The error, where it is one.
     pub(super) fn take_error(&mut self) -> Option<Value> {
         let whole = || {
@@ -39,6 +56,9 @@ pub(super) struct Choice {
     /// Of a text.
     pub(super) text: Option<String>,
     pub(super) finish_reason: Option<String>,
+    pub(super) logprobs: Option<Value>,
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +74,10 @@ pub(super) struct Delta {
     pub(super) refusal: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) tool_calls: Vec<CallDelta>,
+    #[expect(dead_code, reason = "it says nothing new")]
+    role: Option<Value>,
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
 }
 
 /// Text, or parts of which some have text.
@@ -86,6 +110,8 @@ pub(super) struct Counted {
     #[serde(default, deserialize_with = "or_default")]
     completion_tokens: usize,
     prompt_tokens_details: Option<Details>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,6 +138,12 @@ impl Content {
 }
 
 impl Counted {
+    /// What else is counted, such as tokens of reasoning.
+    pub(super) fn take_more(&mut self) -> Map<String, Value> {
+        self.more.remove("total_tokens");
+        std::mem::take(&mut self.more)
+    }
+
     pub(super) fn usage(&self) -> Usage {
         let cached = self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
         Usage {

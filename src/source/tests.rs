@@ -1,41 +1,6 @@
-//! Sources: what strings mean, what is told of missing files, and folders inside.
+//! Sources: what is told of missing files, and folders inside.
 
 use super::*;
-
-#[test]
-fn strings_are_ids_unless_they_look_like_paths() {
-    for id in ["gpt2", "owner/name", "models/x", "...", ".x", "~x", "a:b", "", "x.GGUF", "é:/"] {
-        assert!(matches!(ModelSource::from(id), ModelSource::Hub(_)), "{id}");
-    }
-    let windows = [r"C:\models\x", "c:/models", r".\x", r"..\x", r"\\server\share", r"\x"];
-    for path in ["/models/x", "./x", "../x", "./", "/", ".", ".."].into_iter().chain(windows) {
-        let ModelSource::Directory(found) = ModelSource::from(path) else { panic!("{path}") };
-        assert_eq!(found, Path::new(path));
-    }
-    for path in ["x.gguf", "./x.gguf", "/a/x.gguf", "owner/x-00001-of-00002.gguf", "x.bin"] {
-        let ModelSource::Gguf(found) = ModelSource::from(path) else { panic!("{path}") };
-        assert_eq!(found, Path::new(path));
-    }
-    for (text, model) in [("openai:gpt-4o-mini", "gpt-4o-mini"), ("openai:a/b.gguf", "a/b.gguf")] {
-        let ModelSource::Remote(found) = ModelSource::from(text) else { panic!("{text}") };
-        assert_eq!(found.model(), model);
-    }
-    let home = std::env::home_dir().unwrap();
-    assert!(
-        matches!(ModelSource::from("~/x"), ModelSource::Directory(path) if path == home.join("x"))
-    );
-    assert!(
-        matches!(ModelSource::from("~/x.gguf"), ModelSource::Gguf(path) if path == home.join("x.gguf"))
-    );
-}
-
-#[test]
-fn paths_are_folders_unless_they_end_in_gguf() {
-    assert!(matches!(ModelSource::from(Path::new("owner/name")), ModelSource::Directory(_)));
-    for path in ["x.gguf", "owner/x.bin"] {
-        assert!(matches!(ModelSource::from(PathBuf::from(path)), ModelSource::Gguf(_)));
-    }
-}
 
 #[test]
 fn what_stands_for_a_model_is_told() {

@@ -53,7 +53,7 @@ impl Backend {
         match &self.0 {
             Core::Fast(engine) => Ok(engine),
             Core::Unconverted(_) => Err(Error::unsupported(format!(
-                "{wanted_for}: the tokenizer's class has no fast form (Marian, M2M100, PLBART, ByT5)"
+                "{wanted_for}: the tokenizer's class has no fast form (Marian, M2M100, PLBART, ByT5, Wav2Vec2CTC)"
             ))),
         }
     }

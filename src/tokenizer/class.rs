@@ -78,6 +78,8 @@ pub(super) enum Class {
     Splinter,
     /// `T5Tokenizer`, `MT5Tokenizer`.
     T5,
+    /// `Wav2Vec2CTCTokenizer`: the letters of a model that writes one for each frame.
+    Wav2Vec2Ctc,
     /// `WhisperTokenizer`.
     Whisper,
     /// `XGLMTokenizer`.
@@ -145,6 +147,7 @@ impl Class {
             | "MvpTokenizer" => Self::Roberta,
             "SplinterTokenizer" => Self::Splinter,
             "T5Tokenizer" | "MT5Tokenizer" => Self::T5,
+            "Wav2Vec2CTCTokenizer" => Self::Wav2Vec2Ctc,
             "WhisperTokenizer" => Self::Whisper,
             "XGLMTokenizer" => Self::Xglm,
             "XLMRobertaTokenizer" => Self::XlmRoberta,
@@ -206,6 +209,7 @@ impl Class {
             Self::Qwen2 => ["", "<|endoftext|>", "<|endoftext|>", "", "<|endoftext|>", "", ""],
             Self::Reformer => ["", "</s>", "<unk>", "", "", "", ""],
             Self::ByT5 | Self::Marian | Self::T5 => ["", "</s>", "<unk>", "", "<pad>", "", ""],
+            Self::Wav2Vec2Ctc => ["<s>", "</s>", "<unk>", "", "<pad>", "", ""],
             Self::Xglm => ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", ""],
             Self::Other => [""; 7],
         }

@@ -78,6 +78,7 @@ const MODEL_TYPES: &[(&str, Class)] = &[
     ("splinter", Class::Splinter),
     ("longt5 mt5 musicgen musicgen_melody pix2struct switch_transformers t5 umt5", Class::T5),
     ("whisper", Class::Whisper),
+    ("data2vec-audio hubert wav2vec2 wav2vec2-bert wav2vec2-conformer", Class::Wav2Vec2Ctc),
     ("xglm", Class::Xglm),
     ("kosmos-2 metaclip_2 xlm-roberta xlm-roberta-xl xmod", Class::XlmRoberta),
     ("cpm xlnet", Class::XlNet),

@@ -11,7 +11,6 @@ mod linear;
 pub(crate) mod names;
 mod open;
 mod outcome;
-mod pickle;
 mod plan;
 mod quantized;
 mod safetensors;

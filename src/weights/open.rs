@@ -24,6 +24,10 @@ impl Store {
         if let Some(file) = files.whisper_cpp() {
             return Ok(gguf::open_whisper_cpp(file));
         }
+        #[cfg(feature = "audio")]
+        if let Some(file) = files.whisper_pt() {
+            return torch::open_whisper(file);
+        }
         let mut names = Vec::new();
         let formats = [&safetensors::FORMAT, &torch::FORMAT, &torch::PLAIN, &torch::SCRIPT];
         // The last two are looked for only where they are named.

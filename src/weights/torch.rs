@@ -2,7 +2,6 @@
 //! pickles followed by the storages.
 
 use std::collections::HashMap;
-use std::io::Cursor;
 use std::ops::Range;
 #[cfg(feature = "audio")]
 use std::path::Path;
@@ -11,14 +10,16 @@ use std::sync::Arc;
 
 #[cfg(feature = "audio")]
 use candle_core::{DType, Device, Tensor};
-use zip::{CompressionMethod, ZipArchive};
 
 use crate::error::{Error, Result};
 use crate::source::mapped::MappedFile;
+use crate::source::pickle::{Parsed, PickledTensor, unpickle};
+use crate::source::torch_archive::TorchArchive;
+#[cfg(feature = "audio")]
+use crate::source::whisper_cpp::WhisperPtFile;
 #[cfg(feature = "audio")]
 use crate::weights::convert;
 use crate::weights::elements::Elements;
-use crate::weights::pickle::{Parsed, PickledTensor, Unpickled, unpickle};
 #[cfg(feature = "audio")]
 use crate::weights::store::Store;
 use crate::weights::store::{Directory, Entry, Format};
@@ -50,7 +51,7 @@ pub(crate) fn saved_tensor(path: &Path) -> Result<Tensor> {
 
 fn read(file: &MappedFile, number: usize) -> Result<Directory> {
     let bytes = file.bytes();
-    let entries = if bytes.starts_with(ZIP_MAGIC) {
+    let entries = if TorchArchive::is_one(bytes) {
         archive(bytes, number)
     } else if bytes.starts_with(LEGACY_MAGIC) {
         legacy(bytes, number)
@@ -61,37 +62,76 @@ fn read(file: &MappedFile, number: usize) -> Result<Directory> {
 }
 
 fn archive(bytes: &[u8], number: usize) -> Parsed<Directory> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes))
-        .map_err(|error| format!("{error}; if the file was cut off, download it again"))?;
-    let mut members = HashMap::new();
-    for index in 0..archive.len() {
-        let member = archive.by_index_raw(index).map_err(|error| error.to_string())?;
-        if member.compression() != CompressionMethod::Stored {
-            continue;
+    let archive = TorchArchive::open(bytes)?;
+    let (unpickled, _) = unpickle(&bytes[archive.pickle.clone()])?;
+    entries(unpickled.tensors()?, |key| archive.storage(key), number)
+}
+
+/// The tensors of one of OpenAI's Whisper files, which lie beside the sizes of the model.
+#[cfg(feature = "audio")]
+pub(super) fn open_whisper(file: &WhisperPtFile) -> Result<Store> {
+    let read = || -> Parsed<(Directory, Vec<u8>)> {
+        let bytes = file.mapped().bytes();
+        let archive = TorchArchive::open(bytes)?;
+        let (unpickled, _) = unpickle(&bytes[archive.pickle.clone()])?;
+        let tensors = unpickled.tensors_in(WhisperPtFile::TENSORS)?;
+        let (plain, turned): (Vec<_>, _) =
+            tensors.into_iter().partition(|(_, tensor)| tensor.contiguous);
+        let mut directory = entries(plain, |key| archive.storage(key), 0)?;
+        // Some of OpenAI's are transposed: these are put in order beside the file.
+        let mut moved = Vec::new();
+        for (name, tensor) in turned {
+            let whole = archive.storage(tensor.storage.key).ok_or("lacks a storage")?;
+            let elements = elements(tensor.storage.class);
+            let start = moved.len();
+            if let Some((_, size)) = elements.unit() {
+                in_order(&bytes[whole], &tensor, size, &mut moved)
+                    .ok_or_else(|| format!("tensor {name:?} ends beyond its storage"))?;
+            }
+            let range = start..moved.len();
+            directory.push((name, Entry { file: 1, range, shape: tensor.shape, elements }));
         }
-        let range = member
-            .data_start()
-            .and_then(|start| usize::try_from(start).ok())
-            .and_then(|start| Some(start..start.checked_add(member.size().try_into().ok()?)?))
-            .filter(|range| range.end <= bytes.len())
-            .ok_or(
-                "is truncated: a member of its archive ends beyond the file; download it again",
-            )?;
-        members.insert(member.name().map_err(|error| error.to_string())?.into_owned(), range);
+        Ok((directory, moved))
+    };
+    let (tensors, moved) = read().map_err(|reason| Error::malformed(file.path(), reason))?;
+    let mut files = vec![file.mapped().clone()];
+    if !moved.is_empty() {
+        files.push(Arc::new(MappedFile::open(&file.put("in_order.bin", moved)?)?));
     }
-    let (folder, pickle) = members
-        .iter()
-        .find_map(|(name, range)| Some((name.strip_suffix("data.pkl")?, range.clone())))
-        .ok_or("holds no uncompressed data.pkl")?;
-    if members
-        .get(&format!("{folder}byteorder"))
-        .is_some_and(|order| &bytes[order.clone()] == b"big")
-    {
-        return Err("was written by a big-endian machine".to_owned());
+    Ok(Store::of_files(file.path().to_owned(), files, tensors.into_iter().collect()))
+}
+
+/// Appends the elements of a tensor, of `size` bytes each, in the order of its shape. `None` where they are not
+/// all in the storage, or are more than it has.
+#[cfg(feature = "audio")]
+fn in_order(
+    storage: &[u8],
+    tensor: &PickledTensor<'_>,
+    size: usize,
+    moved: &mut Vec<u8>,
+) -> Option<()> {
+    let PickledTensor { offset, shape, strides, .. } = tensor;
+    let count = shape.iter().try_fold(1_usize, |count, &length| count.checked_mul(length))?;
+    if count.checked_mul(size)? > storage.len() || shape.len() != strides.len() {
+        return None;
     }
-    let (unpickled, _) = unpickle(&bytes[pickle])?;
-    let storage = |key: &str| members.get(&format!("{folder}data/{key}")).cloned();
-    entries(&unpickled, storage, number)
+    let mut index = vec![0_usize; shape.len()];
+    for _ in 0..count {
+        let mut steps = index.iter().zip(strides);
+        let place = steps.try_fold(*offset, |place, (index, stride)| {
+            place.checked_add(index.checked_mul(*stride)?)
+        })?;
+        let start = place.checked_mul(size)?;
+        moved.extend_from_slice(storage.get(start..start.checked_add(size)?)?);
+        for (index, &length) in index.iter_mut().zip(shape).rev() {
+            *index += 1;
+            if *index < length {
+                break;
+            }
+            *index = 0;
+        }
+    }
+    Some(())
 }
 
 /// Five pickles (a magic number, a version, facts about the machine, the tensors, the order of the
@@ -110,7 +150,7 @@ fn legacy(bytes: &[u8], number: usize) -> Parsed<Directory> {
     let sizes: HashMap<_, _> = tensors
         .storages()
         .iter()
-        .map(|storage| (storage.key, storage_size(&storage.elements)))
+        .map(|storage| (storage.key, storage_size(&elements(storage.class))))
         .collect();
     let mut storages = HashMap::new();
     for key in keys.texts()? {
@@ -131,34 +171,35 @@ fn legacy(bytes: &[u8], number: usize) -> Parsed<Directory> {
         position = range.end;
         storages.insert(key, range);
     }
-    entries(&tensors, |key| storages.get(key).cloned(), number)
+    entries(tensors.tensors()?, |key| storages.get(key).cloned(), number)
 }
 
 fn entries(
-    unpickled: &Unpickled<'_>,
+    tensors: Vec<(String, PickledTensor<'_>)>,
     storage: impl Fn(&str) -> Option<Range<usize>>,
     number: usize,
 ) -> Parsed<Directory> {
     let entry = |(name, tensor): (String, PickledTensor<'_>)| {
-        let PickledTensor { storage: origin, offset, shape, contiguous } = tensor;
+        let PickledTensor { storage: origin, offset, shape, contiguous, .. } = tensor;
         let whole = storage(origin.key)
             .ok_or_else(|| format!("lacks the storage {:?} of tensor {name:?}", origin.key))?;
-        let (elements, range) = match origin.elements.unit() {
-            None => (origin.elements, 0..0),
+        let elements = elements(origin.class);
+        let (elements, range) = match elements.unit() {
+            None => (elements, 0..0),
             Some(_) if !contiguous => {
-                let elements = format!("{}, not contiguous", origin.elements.name());
+                let elements = format!("{}, not contiguous", elements.name());
                 (Elements::Other(elements), 0..0)
             }
             Some((_, size)) => {
                 let range = within(&whole, offset, &shape, size).ok_or_else(|| {
                     format!("tensor {name:?} {shape:?} ends beyond its storage {:?}", origin.key)
                 })?;
-                (origin.elements, range)
+                (elements, range)
             }
         };
         Ok((name, Entry { file: number, range, shape, elements }))
     };
-    unpickled.tensors()?.into_iter().map(entry).collect()
+    tensors.into_iter().map(entry).collect()
 }
 
 fn within(
@@ -172,6 +213,17 @@ fn within(
     let start = whole.start.checked_add(offset.checked_mul(size)?)?;
     let end = start.checked_add(elements.checked_mul(size)?)?;
     (end <= whole.end).then_some(start..end)
+}
+
+/// What a storage of a class of `torch` holds.
+fn elements(class: &str) -> Elements {
+    match class {
+        "FloatStorage" => Elements::F32,
+        "HalfStorage" => Elements::F16,
+        "BFloat16Storage" => Elements::BF16,
+        "DoubleStorage" => Elements::F64,
+        other => Elements::Other(other.to_owned()),
+    }
 }
 
 /// Bytes of an element, also of those that are skipped.
@@ -188,7 +240,6 @@ fn storage_size(elements: &Elements) -> Option<usize> {
     }
 }
 
-const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 /// The pickle of `0x1950a86a20f9469cfc6c`.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 const LENGTH: usize = 8;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test")]
 
 mod chats;
+mod details;
 mod ends;
 mod environment;
 mod fake_service;

@@ -194,6 +194,19 @@ impl WhisperFeatureStream<'_> {
         Ok(())
     }
 
+    /// Makes room for so many samples in all: features that grow are copied.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for their features.
+    pub fn expect(&mut self, samples: usize) -> Result<()> {
+        let width = self.extractor.log_mel.width();
+        let values = (samples / self.extractor.config.hop_length + 1).saturating_mul(width);
+        self.values
+            .try_reserve_exact(values.saturating_sub(self.values.len()))
+            .map_err(|_| Error::input(format!("no memory for the features of {samples} samples")))
+    }
+
     /// The number of samples so far.
     #[must_use]
     pub fn samples(&self) -> usize {

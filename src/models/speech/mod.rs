@@ -24,4 +24,6 @@ pub use synthesis::{
     KokoroModel, KokoroStages, Speech, SpeechRequest, SpeechT5ForTextToSpeech, SpeechT5HifiGan,
     TextToWaveform, VitsModel, VitsStages,
 };
-pub use traits::{AudioClassifier, AudioTextModel, Ctc, LogitScales, SpeechSeq2Seq};
+pub use traits::{
+    AudioClassifier, AudioTextModel, Ctc, LogitScales, SpeakerEncoder, SpeechSeq2Seq,
+};

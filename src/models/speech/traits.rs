@@ -74,6 +74,21 @@ pub trait AudioClassifier: Model {
     fn classify(&self, rows: &[&AudioFeatures]) -> Result<Tensor>;
 }
 
+/// A model that gives each voice a vector, near to those of the same voice: `AutoModelForAudioXVector` of
+/// transformers.
+pub trait SpeakerEncoder: Model {
+    /// The length of a vector.
+    fn embedding_size(&self) -> usize;
+
+    /// A vector for each recording, `(recordings, embedding_size)` in f32, as `embeddings` of transformers: of any
+    /// length, so compare the angles between them.
+    ///
+    /// # Errors
+    ///
+    /// When the features are not those that the model reads, or too short.
+    fn speaker_embeddings(&self, rows: &[&AudioFeatures]) -> Result<Tensor>;
+}
+
 /// A model that puts sounds and texts into one space, in which those that belong together are near each
 /// other: `ClapModel` of transformers.
 pub trait AudioTextModel: TextModel {

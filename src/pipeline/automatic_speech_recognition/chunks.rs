@@ -51,46 +51,56 @@ impl Chunking {
     }
 }
 
-/// Cuts one recording, which comes block by block.
+/// The chunks of one recording, cut while its blocks come: no more than one and a block is held.
 #[derive(Debug)]
-pub(super) struct Cutter {
+pub(super) struct Chunks<B> {
     chunking: Chunking,
+    /// `None` after the last.
+    blocks: Option<B>,
     /// From where the next chunk begins.
     pending: Vec<f32>,
     is_first: bool,
 }
 
-impl Cutter {
-    pub(super) fn new(chunking: Chunking) -> Self {
-        Self { chunking, pending: Vec::new(), is_first: true }
+impl<B: Iterator<Item = Result<Vec<f32>>>> Chunks<B> {
+    pub(super) fn new(chunking: Chunking, blocks: B) -> Self {
+        Self { chunking, blocks: Some(blocks), pending: Vec::new(), is_first: true }
     }
 
-    /// Takes samples and gives every chunk that is complete, and not the last, to a function.
-    pub(super) fn push(
-        &mut self,
-        samples: &[f32],
-        mut give: impl FnMut(&[f32], Overlap) -> Result<()>,
-    ) -> Result<()> {
-        self.pending.extend_from_slice(samples);
+    fn next_chunk(&mut self) -> Result<Option<(Vec<f32>, Overlap)>> {
         let Chunking { length, left, right } = self.chunking;
-        let mut from = 0;
-        while self.pending.len() - from > length {
-            let shared = if self.is_first { 0 } else { left };
-            give(&self.pending[from..from + length], Overlap { length, left: shared, right })?;
-            self.is_first = false;
-            from += length - left - right;
+        let left_of = |is_first: bool| if is_first { 0 } else { left };
+        while let Some(blocks) = &mut self.blocks {
+            if self.pending.len() > length {
+                let overlap = Overlap { length, left: left_of(self.is_first), right };
+                let chunk = self.pending[..length].to_vec();
+                self.pending.drain(..length - left - right);
+                self.is_first = false;
+                return Ok(Some((chunk, overlap)));
+            }
+            match blocks.next().transpose()? {
+                Some(block) => self.pending.extend_from_slice(&block),
+                None => self.blocks = None,
+            }
         }
-        self.pending.drain(..from);
-        Ok(())
+        let chunk = std::mem::take(&mut self.pending);
+        let left = left_of(self.is_first);
+        let overlap = Overlap { length: chunk.len(), left, right: 0 };
+        Ok((chunk.len() > left).then_some((chunk, overlap)))
     }
+}
 
-    /// Gives the last chunk to a function.
-    pub(super) fn finish(self, mut give: impl FnMut(&[f32], Overlap) -> Result<()>) -> Result<()> {
-        let left = if self.is_first { 0 } else { self.chunking.left };
-        match self.pending.len() {
-            length if length > left => give(&self.pending, Overlap { length, left, right: 0 }),
-            _ => Ok(()),
+impl<B: Iterator<Item = Result<Vec<f32>>>> Iterator for Chunks<B> {
+    type Item = Result<(Vec<f32>, Overlap)>;
+
+    /// The next chunk; nothing after an error.
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.next_chunk();
+        if next.is_err() {
+            self.blocks = None;
+            self.pending.clear();
         }
+        next.transpose()
     }
 }
 
@@ -99,18 +109,25 @@ mod tests {
     use super::*;
 
     fn cut(count: usize, chunking: Chunking) -> Vec<(usize, usize, usize)> {
-        let mut found = Vec::new();
-        let mut cutter = Cutter::new(chunking);
         let samples: Vec<f32> = (0..count).map(|at| at as f32).collect();
-        let mut give = |_: &[f32], overlap: Overlap| {
-            found.push((overlap.length, overlap.left, overlap.right));
-            Ok(())
-        };
-        for block in samples.chunks(700) {
-            cutter.push(block, &mut give).unwrap();
-        }
-        cutter.finish(&mut give).unwrap();
-        found
+        let blocks = samples.chunks(700).map(|block| Ok(block.to_vec()));
+        let mut place = 0;
+        let chunks = Chunks::new(chunking, blocks).map(|chunk| {
+            let (chunk, Overlap { length, left, right }) = chunk.unwrap();
+            assert_eq!((chunk.len(), chunk[0]), (length, place as f32));
+            place += length - chunking.left - right;
+            (length, left, right)
+        });
+        chunks.collect()
+    }
+
+    #[test]
+    fn nothing_comes_after_an_error() {
+        let chunking = Chunking { length: 100, left: 10, right: 10 };
+        let blocks = [Ok(vec![0.0; 150]), Err(Error::input("broken")), Ok(vec![0.0; 150])];
+        let mut chunks = Chunks::new(chunking, blocks.into_iter());
+        assert!(chunks.next().unwrap().is_ok() && chunks.next().unwrap().is_err());
+        assert!(chunks.next().is_none());
     }
 
     /// The chunks that `chunk_iter` of transformers 4.57.6 makes.

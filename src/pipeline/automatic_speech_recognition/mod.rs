@@ -16,6 +16,7 @@ mod written;
 
 pub use model::AutomaticSpeechRecognitionPipeline;
 pub use options::{
-    AudioProgressCall, AutomaticSpeechRecognitionOptions, ReturnTimestamps, StrideLength,
+    AudioProgressCall, AutomaticSpeechRecognitionOptions, ReturnTimestamps, SpeakersOf,
+    StrideLength,
 };
 pub use stream::TranscriptStream;

@@ -13,6 +13,7 @@ use crate::generation::CancelHandle;
 use crate::pipeline::arguments;
 use crate::pipeline::options::{CallOptions, Progress, TaskOptions, TruncationReport};
 use crate::speech::ctc::CtcBeamOptions;
+use crate::speech::speakers::Diarizer;
 use crate::speech::whisper::{AudioProgress, WhisperOptions};
 
 /// Call options of `automatic-speech-recognition`, by their Hugging Face names. `None` is the default, which
@@ -46,6 +47,11 @@ pub struct AutomaticSpeechRecognitionOptions {
     /// in place of the likeliest letter of each frame. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoder_kwargs: Option<CtcBeamOptions>,
+    /// Who says who speaks: the segments and words of the transcript then name their
+    /// [speakers](crate::speech::transcript::Segment::speaker), and so do `chunks` in JSON. It needs times, and the
+    /// whole recording in memory. Default: nobody.
+    #[serde(skip)]
+    pub diarizer: Option<SpeakersOf>,
     /// Receives how many seconds have been transcribed, after each window of Whisper's. Default: a bar on
     /// stderr, as [`progress`](Self::progress) says.
     #[serde(skip)]
@@ -86,6 +92,27 @@ pub enum StrideLength {
     Each(f64, f64),
 }
 
+/// A [`Diarizer`] of a call.
+#[derive(Clone)]
+pub struct SpeakersOf(Arc<dyn Diarizer>);
+
+impl SpeakersOf {
+    /// As a diarizer tells them.
+    pub fn new(diarizer: impl Diarizer + 'static) -> Self {
+        Self(Arc::new(diarizer))
+    }
+
+    pub(super) fn diarizer(&self) -> &dyn Diarizer {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for SpeakersOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SpeakersOf")
+    }
+}
+
 /// A function that is told how much has been transcribed.
 #[derive(Clone)]
 pub struct AudioProgressCall(Arc<dyn Fn(AudioProgress) + Send + Sync>);
@@ -115,6 +142,7 @@ impl AutomaticSpeechRecognitionOptions {
     options!(@setter return_language bool);
     options!(@setter ignore_warning bool);
     options!(@setter decoder_kwargs CtcBeamOptions);
+    options!(@setter diarizer SpeakersOf);
     options!(@setter audio_progress AudioProgressCall);
     options!(@setter cancel CancelHandle);
     options!(@setter progress Progress);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::pipeline::automatic_speech_recognition::options::ReturnTimestamps;
-use crate::speech::transcript::Transcript;
+use crate::speech::transcript::{Transcript, Word};
 
 /// `text`, and `chunks` where times or the language are asked for.
 pub(super) fn record(
@@ -15,7 +15,10 @@ pub(super) fn record(
     if timestamps == ReturnTimestamps::No && !has_language {
         return record;
     }
-    let chunk = |text: &str, times: [Option<f64>; 2], language: Option<&String>| {
+    let chunk = |text: &str,
+                 times: [Option<f64>; 2],
+                 language: Option<&String>,
+                 speaker: Option<&String>| {
         let mut chunk = Map::new();
         chunk.insert("text".to_owned(), text.into());
         if timestamps != ReturnTimestamps::No {
@@ -23,6 +26,9 @@ pub(super) fn record(
         }
         if has_language {
             chunk.insert("language".to_owned(), json!(language));
+        }
+        if let Some(speaker) = speaker {
+            chunk.insert("speaker".to_owned(), json!(speaker));
         }
         Value::Object(chunk)
     };
@@ -32,10 +38,14 @@ pub(super) fn record(
         match timestamps {
             ReturnTimestamps::Word | ReturnTimestamps::Char => {
                 let word = segment.words.iter();
-                chunks.extend(word.map(|word| chunk(&word.text, [word.start, word.end], language)));
+                let of_word = |word: &Word| {
+                    chunk(&word.text, [word.start, word.end], language, word.speaker.as_ref())
+                };
+                chunks.extend(word.map(of_word));
             }
             ReturnTimestamps::No | ReturnTimestamps::Segments => {
-                chunks.push(chunk(&segment.text, [segment.start, segment.end], language));
+                let times = [segment.start, segment.end];
+                chunks.push(chunk(&segment.text, times, language, segment.speaker.as_ref()));
             }
         }
     }

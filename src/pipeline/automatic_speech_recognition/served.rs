@@ -60,6 +60,7 @@ impl Served {
             ("chunk_length_s", options.chunk_length_s.is_some_and(|length| length != 0.0)),
             ("stride_length_s", options.stride_length_s.is_some()),
             ("audio_progress", options.audio_progress.is_some()),
+            ("diarizer", options.diarizer.is_some()),
         ];
         if let Some((name, _)) = here.iter().find(|(_, is_asked)| *is_asked) {
             return Err(refused(name));

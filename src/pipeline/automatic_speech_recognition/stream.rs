@@ -11,12 +11,12 @@ use crate::pipeline::automatic_speech_recognition::model::{
 use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
 };
-use crate::pipeline::automatic_speech_recognition::rows::Row;
+use crate::pipeline::automatic_speech_recognition::rows::{PartStream, Row};
 #[cfg(feature = "remote")]
 use crate::pipeline::automatic_speech_recognition::served::Pending;
 use crate::pipeline::automatic_speech_recognition::work::{Answer, Hearing};
 use crate::pipeline::automatic_speech_recognition::written;
-use crate::pipeline::flow::Work;
+use crate::speech::speakers::SpeakerTurn;
 use crate::speech::transcript::{Segment, Word};
 use crate::speech::whisper::{self, AudioProgress};
 use crate::speech::{AsrMerge, language_name};
@@ -28,6 +28,8 @@ use crate::speech::{AsrMerge, language_name};
 pub struct TranscriptStream {
     source: Source,
     ready: VecDeque<Segment>,
+    /// Who speaks when, where that is asked for.
+    turns: Option<Vec<SpeakerTurn>>,
     cancel: CancelHandle,
     progress: AudioProgress,
     has_failed: bool,
@@ -37,10 +39,10 @@ pub struct TranscriptStream {
 enum Source {
     /// Whisper reads window after window.
     Windows(Box<whisper::SegmentStream>, ReturnTimestamps),
-    /// Chunks wait, and those that were read are put together.
-    Chunks(Box<Hearing>, VecDeque<Row>, Box<AsrMerge>),
+    /// Chunks are read as they are needed, and put together.
+    Chunks(Box<Hearing>, PartStream, Box<AsrMerge>),
     /// Other models give all at once.
-    Whole(Box<Hearing>, Vec<Row>),
+    Whole(Box<Hearing>, Box<Row>),
     /// And so do services.
     #[cfg(feature = "remote")]
     Served(Box<Pending>),
@@ -79,33 +81,38 @@ impl AutomaticSpeechRecognitionPipeline {
 
 impl TranscriptStream {
     fn new(mut hearing: Hearing, input: AudioInput) -> Result<Self> {
-        let cancel = hearing.generate.cancel.clone().unwrap_or_default();
+        let cancel = hearing.cancel().cloned().unwrap_or_default();
         hearing.generate.cancel = Some(cancel.clone());
-        let rows = hearing.rows(input)?;
-        let frames: usize = rows.iter().map(|row| row.features.length()).sum();
-        let total = frames as f64 * hearing.frame_seconds();
+        hearing.options.cancel = Some(cancel.clone());
+        let names_speakers = hearing.options.diarizer.is_some();
+        let (turns, input) = hearing.turns(input)?;
+        let row = hearing.row(input)?;
+        let total = row.seconds();
         let source = match &hearing.pipeline.parts.model {
             SpeechModel::Whisper { whisper, time_precision } => match hearing.chunking {
                 Some(_) => {
                     let level = written::level(hearing.timestamps);
                     let merge = AsrMerge::new(whisper.tokenizer(), level, *time_precision);
-                    Source::Chunks(Box::new(hearing), rows.into(), Box::new(merge))
+                    Source::Chunks(Box::new(hearing), row.parts(), Box::new(merge))
                 }
                 None => {
-                    let features: Vec<_> = rows.into_iter().map(|row| row.features).collect();
+                    let features = row.parts().map(|part| Ok(part?.features));
+                    let features = features.collect::<Result<Vec<_>>>()?;
                     let stream = whisper.stream(&features, &hearing.generate)?;
                     Source::Windows(Box::new(stream), hearing.timestamps)
                 }
             },
             SpeechModel::Seq2Seq { .. } | SpeechModel::Ctc { .. } => {
-                Source::Whole(Box::new(hearing), rows)
+                Source::Whole(Box::new(hearing), Box::new(row))
             }
         };
-        Ok(Self::of(source, cancel, AudioProgress { done: 0.0, total }))
+        let turns = names_speakers.then_some(turns);
+        Ok(Self { turns, ..Self::of(source, cancel, AudioProgress { done: 0.0, total }) })
     }
 
     fn of(source: Source, cancel: CancelHandle, progress: AudioProgress) -> Self {
-        Self { source, ready: VecDeque::new(), cancel, progress, has_failed: false }
+        let (ready, turns) = (VecDeque::new(), None);
+        Self { source, ready, turns, cancel, progress, has_failed: false }
     }
 
     /// How much of the recording has been transcribed.
@@ -138,32 +145,37 @@ impl TranscriptStream {
             },
             Source::Chunks(hearing, waiting, merge) => {
                 let has_words = hearing.timestamps == ReturnTimestamps::Word;
-                let count = waiting.len().min(hearing.rows_at_once());
-                if count == 0 || self.cancel.is_cancelled() {
+                let most = hearing.rows_at_once();
+                let is_over = self.cancel.is_cancelled();
+                let parts = waiting.by_ref().take(if is_over { 0 } else { most });
+                let parts = parts.collect::<Result<Vec<_>>>()?;
+                let Some(last) = parts.last() else {
                     self.ready.extend(merge.finish()?);
                     self.source = Source::End;
                     return Ok(());
-                }
-                let rows: Vec<_> = waiting.drain(..count).collect();
-                let answers = hearing.answers(&rows.iter().collect::<Vec<_>>())?;
-                for (row, answer) in rows.iter().zip(answers) {
+                };
+                let done = last.end;
+                let answers = hearing.answers(&parts.iter().collect::<Vec<_>>())?;
+                for (part, answer) in parts.iter().zip(answers) {
                     let Answer::Whisper(transcription) = answer else { continue };
                     let rate = hearing.pipeline.sampling_rate();
                     let tokenizer = merge.tokenizer();
                     let has_language = has_words || hearing.options.return_language == Some(true);
-                    let output =
-                        written::output(&transcription, row.overlap, rate, tokenizer, has_language);
+                    let output = written::output(
+                        &transcription,
+                        part.overlap,
+                        rate,
+                        tokenizer,
+                        has_language,
+                    );
                     self.ready.extend(merge.push(&output)?);
                 }
-                let done: usize = rows.iter().map(|row| row.features.length()).sum();
-                let done = self.progress.done + done as f64 * hearing.frame_seconds();
-                self.progress = AudioProgress { done, ..self.progress };
+                self.progress = AudioProgress { done, total: done.max(self.progress.total) };
             }
-            Source::Whole(hearing, rows) => {
-                let rows = std::mem::take(rows);
-                let answers = hearing.answers(&rows.iter().collect::<Vec<_>>())?;
-                let transcript = hearing.finish((), rows.into_iter().zip(answers).collect())?;
-                self.ready.extend(transcript.segments);
+            Source::Whole(hearing, row) => {
+                for heard in hearing.hear(&[&**row])? {
+                    self.ready.extend(hearing.transcript(heard?)?.segments);
+                }
                 self.progress = AudioProgress { done: self.progress.total, ..self.progress };
                 self.source = Source::End;
             }
@@ -183,7 +195,10 @@ impl Iterator for TranscriptStream {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(segment) = self.ready.pop_front() {
+            if let Some(mut segment) = self.ready.pop_front() {
+                if let Some(turns) = &self.turns {
+                    segment.assign_speakers(turns);
+                }
                 return Some(Ok(segment));
             }
             if self.has_failed || matches!(self.source, Source::End) {

@@ -7,7 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::audio::FeatureExtractor;
 use crate::error::{Error, Result};
-use crate::generation::{Generated, GenerationConfig, Sequence, complete};
+use crate::generation::{CancelHandle, Generated, GenerationConfig, Sequence, complete};
+use crate::media::Audio;
 use crate::models::Autoregressive;
 use crate::models::speech::SpeechSeq2Seq;
 use crate::pipeline::arguments::generation_defaults;
@@ -17,11 +18,12 @@ use crate::pipeline::automatic_speech_recognition::model::{Local, SpeechModel};
 use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
 };
-use crate::pipeline::automatic_speech_recognition::rows::{Row, rows_of};
+use crate::pipeline::automatic_speech_recognition::rows::{Part, Row};
 use crate::pipeline::automatic_speech_recognition::written;
 use crate::pipeline::flow::{Pace, Work};
 use crate::pipeline::options::Progress;
 use crate::speech::ctc::greedy_ids;
+use crate::speech::speakers::SpeakerTurn;
 use crate::speech::transcript::{Segment, Transcript};
 use crate::speech::whisper::{AudioProgress, Transcription, Whisper, WhisperOptions};
 use crate::tokenizer::Tokenizer;
@@ -38,12 +40,19 @@ pub(super) struct Hearing {
     pub(super) generate: WhisperOptions,
 }
 
-/// What a model wrote about a row.
+/// What a model wrote about a part of a recording.
+#[derive(Debug)]
+pub(super) struct Heard {
+    overlap: Option<Overlap>,
+    answer: Answer,
+}
+
+/// What a model wrote.
 #[derive(Debug)]
 pub(super) enum Answer {
     Whisper(Transcription),
     Ids(Vec<u32>),
-    /// Of the letters of each frame, `(frames, vocab)`, to search in.
+    /// Of the letters of each frame of its own, `(frames, vocab)`, to search in.
     Logits(Tensor),
 }
 
@@ -73,6 +82,10 @@ impl Hearing {
         if asked.decoder_kwargs.is_some() && !is_ctc {
             let reason = "is for models that write letter by letter; see `num_beams`";
             return Err(Error::option("decoder_kwargs", reason));
+        }
+        if asked.diarizer.is_some() && self.timestamps == ReturnTimestamps::No {
+            let reason = "needs times: see `return_timestamps`";
+            return Err(Error::option("diarizer", reason));
         }
         let is_whisper = matches!(self.pipeline.parts.model, SpeechModel::Whisper { .. });
         if self.chunking.is_some() && asked.ignore_warning != Some(true) {
@@ -131,35 +144,101 @@ impl Hearing {
         self.options.batch_size.unwrap_or(MOST_ROWS)
     }
 
-    pub(super) fn rows(&self, input: AudioInput) -> Result<Vec<Row>> {
-        rows_of(input, &self.pipeline.parts.extractor, self.chunking)
+    /// Who speaks when, where that is asked for, and the recording, which is in memory then.
+    pub(super) fn turns(&self, input: AudioInput) -> Result<(Vec<SpeakerTurn>, AudioInput)> {
+        let Some(speakers) = &self.options.diarizer else { return Ok((Vec::new(), input)) };
+        let rate = self.pipeline.sampling_rate();
+        let audio = Audio::new(input.samples(rate)?, rate)?;
+        let turns = speakers.diarizer().diarize(&audio)?;
+        Ok((turns, audio.into()))
     }
 
-    /// What the model writes about rows.
-    pub(super) fn answers(&self, rows: &[&Row]) -> Result<Vec<Answer>> {
+    pub(super) fn row(&self, input: AudioInput) -> Result<Row> {
+        Row::new(input, &self.pipeline, self.chunking)
+    }
+
+    /// Ends the call, where the caller has such a handle.
+    pub(super) fn cancel(&self) -> Option<&CancelHandle> {
+        self.options.cancel.as_ref().or(self.generate.cancel.as_ref())
+    }
+
+    /// What the model writes about recordings, of each part. One that cannot be read further is an error in
+    /// its place.
+    pub(super) fn hear(&self, rows: &[&Row]) -> Result<Vec<Result<Vec<Heard>>>> {
+        let mut found: Vec<_> = rows.iter().map(|_| Ok(Vec::new())).collect();
+        let parts = rows.iter().enumerate();
+        let mut parts = parts.flat_map(|(number, row)| row.parts().map(move |part| (number, part)));
+        let total = rows.iter().map(|row| row.seconds()).sum();
+        let bar = if self.chunking.is_some() { self.bar(total) } else { ProgressBar::hidden() };
+        let mut ends = vec![0.0; rows.len()];
+        while !self.cancel().is_some_and(CancelHandle::is_cancelled) {
+            let mut batch = Vec::new();
+            for (number, part) in parts.by_ref() {
+                match part {
+                    Ok(part) => batch.push((number, part)),
+                    Err(error) => found[number] = Err(error),
+                }
+                if batch.len() >= self.rows_at_once() {
+                    break;
+                }
+            }
+            if batch.is_empty() {
+                break;
+            }
+            let answers = self.answers(&batch.iter().map(|(_, part)| part).collect::<Vec<_>>())?;
+            for ((number, part), answer) in batch.into_iter().zip(answers) {
+                ends[number] = part.end;
+                if let Ok(found) = &mut found[number] {
+                    found.push(Heard { overlap: part.overlap, answer });
+                }
+            }
+            if self.chunking.is_some() {
+                let done: f64 = ends.iter().sum();
+                bar.set_position(done as u64);
+                if let Some(told) = &self.options.audio_progress {
+                    told.call(AudioProgress { done, total: done.max(total) });
+                }
+            }
+        }
+        bar.finish_and_clear();
+        Ok(found)
+    }
+
+    /// What the model writes about parts.
+    pub(super) fn answers(&self, parts: &[&Part]) -> Result<Vec<Answer>> {
         match &self.pipeline.parts.model {
             SpeechModel::Whisper { whisper, .. } => {
-                let written = self.transcribe(whisper, rows)?;
+                let written = self.transcribe(whisper, parts)?;
                 Ok(written.into_iter().map(Answer::Whisper).collect())
             }
             SpeechModel::Seq2Seq { model, tokenizer, stored } => {
-                let ids = self.write(model, tokenizer, stored, rows)?;
+                let ids = self.write(model, tokenizer, stored, parts)?;
                 Ok(ids.into_iter().map(Answer::Ids).collect())
             }
             SpeechModel::Ctc { model, .. } => {
-                let features: Vec<_> = rows.iter().map(|row| &*row.features).collect();
+                let features: Vec<_> = parts.iter().map(|part| &*part.features).collect();
                 let logits = model.logits(&features)?;
-                if self.options.decoder_kwargs.is_some() {
-                    return Ok(logits.into_iter().map(Answer::Logits).collect());
+                if self.options.decoder_kwargs.is_none() {
+                    return logits
+                        .iter()
+                        .map(|logits| greedy_ids(logits).map(Answer::Ids))
+                        .collect();
                 }
-                logits.iter().map(|logits| greedy_ids(logits).map(Answer::Ids)).collect()
+                let ratio = model.inputs_to_logits_ratio();
+                let own = logits.iter().zip(parts);
+                let own = own.map(|(logits, part)| written::own(logits, part.overlap, ratio));
+                own.map(|logits| Ok(Answer::Logits(logits?))).collect()
             }
         }
     }
 
-    fn transcribe(&self, whisper: &Whisper, rows: &[&Row]) -> Result<Vec<Transcription>> {
-        let features: Vec<_> = rows.iter().map(|row| Arc::clone(&row.features)).collect();
+    fn transcribe(&self, whisper: &Whisper, parts: &[&Part]) -> Result<Vec<Transcription>> {
+        let features: Vec<_> = parts.iter().map(|part| Arc::clone(&part.features)).collect();
         let mut stream = whisper.stream(&features, &self.generate)?;
+        if self.chunking.is_some() {
+            // How far it is, is told after each batch of chunks.
+            return stream.finish();
+        }
         let bar = self.bar(stream.progress().total);
         let tell = |progress: AudioProgress| {
             bar.set_position(progress.done as u64);
@@ -194,17 +273,17 @@ impl Hearing {
         model: &Arc<dyn SpeechSeq2Seq>,
         tokenizer: &Tokenizer,
         stored: &GenerationConfig,
-        rows: &[&Row],
+        parts: &[&Part],
     ) -> Result<Vec<Vec<u32>>> {
         let config = stored.clone().overlaid(&self.generate.generation);
         let start = model.start_id().or(config.bos_token_id).ok_or_else(|| {
             Error::option("decoder_start_token_id", "the model names no token to begin with")
         })?;
-        let features: Vec<_> = rows.iter().map(|row| &*row.features).collect();
+        let features: Vec<_> = parts.iter().map(|part| &*part.features).collect();
         let cache = model.encode(&features)?;
         let plan = config.plan_with_source(&[start], &[], model.limits(), Some(tokenizer))?;
         let cancel = self.options.cancel.clone().unwrap_or_default();
-        let sequences = rows.iter().map(|_| {
+        let sequences = parts.iter().map(|_| {
             let seed = config.seed.unwrap_or_else(rand::random);
             let sequence = Sequence::new(&[start], plan.clone().with_seed(seed))?;
             Ok(sequence.with_cancel_handle(cancel.clone()))
@@ -214,23 +293,14 @@ impl Hearing {
         answers.map(|answer| Ok(answer?.iter().flat_map(Generated::ids).collect())).collect()
     }
 
-    /// Seconds that a frame of features stands for.
-    pub(super) fn frame_seconds(&self) -> f64 {
-        let samples = match &self.pipeline.parts.extractor {
-            FeatureExtractor::Whisper(extractor) => extractor.config().hop_length,
-            _ => 1,
-        };
-        samples as f64 / f64::from(self.pipeline.sampling_rate())
-    }
-
     /// The transcript of one recording.
-    fn transcript(&self, rows: Vec<(Option<Overlap>, Answer)>) -> Result<Transcript> {
+    pub(super) fn transcript(&self, heard: Vec<Heard>) -> Result<Transcript> {
         let (mut transcriptions, mut ids, mut logits) = (Vec::new(), Vec::new(), Vec::new());
-        for (overlap, answer) in rows {
+        for Heard { overlap, answer } in heard {
             match answer {
                 Answer::Whisper(transcription) => transcriptions.push((transcription, overlap)),
                 Answer::Ids(more) => ids.push((more, overlap)),
-                Answer::Logits(more) => logits.push((more, overlap)),
+                Answer::Logits(more) => logits.push(more),
             }
         }
         match &self.pipeline.parts.model {
@@ -267,25 +337,36 @@ impl Hearing {
 
 impl Work for Hearing {
     type Item = AudioInput;
-    type Kept = ();
+    type Kept = Vec<SpeakerTurn>;
     type Row = Row;
-    type Answer = Answer;
+    type Answer = Result<Vec<Heard>>;
     type Output = Transcript;
 
     fn pace(&self, _: Option<usize>) -> Pace {
         of_recordings(Some(self.rows_at_once()))
     }
 
-    fn prepare(&self, input: AudioInput) -> Result<((), Vec<Row>)> {
-        Ok(((), self.rows(input)?))
+    fn prepare(&self, input: AudioInput) -> Result<(Vec<SpeakerTurn>, Vec<Row>)> {
+        let (turns, input) = self.turns(input)?;
+        Ok((turns, vec![self.row(input)?]))
     }
 
-    fn forward(&self, rows: &[&Row]) -> Result<Vec<Answer>> {
-        self.answers(rows)
+    fn forward(&self, rows: &[&Row]) -> Result<Vec<Self::Answer>> {
+        self.hear(rows)
     }
 
-    fn finish(&self, (): (), rows: Vec<(Row, Answer)>) -> Result<Transcript> {
-        self.transcript(rows.into_iter().map(|(row, answer)| (row.overlap, answer)).collect())
+    fn finish(
+        &self,
+        turns: Vec<SpeakerTurn>,
+        rows: Vec<(Row, Self::Answer)>,
+    ) -> Result<Transcript> {
+        let nothing = || Err(Error::input("the input is empty"));
+        let heard = rows.into_iter().next().map_or_else(nothing, |(_, heard)| heard);
+        let mut transcript = self.transcript(heard?)?;
+        if self.options.diarizer.is_some() {
+            transcript.assign_speakers(&turns);
+        }
+        Ok(transcript)
     }
 }
 

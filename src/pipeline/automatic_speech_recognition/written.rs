@@ -93,23 +93,16 @@ pub(super) fn letters(
     Transcript::of([segment.with_words(words)])
 }
 
-/// The transcript of the letters of frames that a search finds, of which each frame stands for `ratio` samples
+/// The transcript of the letters of frames that a search finds in parts that follow one another. Each frame stands for `ratio` samples
 /// of so many in a second: one segment.
 pub(super) fn found(
-    rows: &[(Tensor, Option<Overlap>)],
+    logits: &[Tensor],
     [ratio, rate]: [usize; 2],
     tokenizer: &CtcTokenizer,
     search: &CtcBeamOptions,
     has_times: bool,
 ) -> Result<Transcript> {
-    let own = |(logits, overlap): &(Tensor, Option<Overlap>)| -> Result<Tensor> {
-        let frames = logits.dim(0)?;
-        let ChunkStride { length, left, right } = stride(frames, *overlap, ratio);
-        let end = length.saturating_sub(right).min(frames);
-        Ok(logits.narrow(0, left.min(end), end - left.min(end))?)
-    };
-    let logits = rows.iter().map(own).collect::<Result<Vec<_>>>()?;
-    let mut beams = tokenizer.beams(&Tensor::cat(&logits, 0)?, search)?;
+    let mut beams = tokenizer.beams_of(logits, search)?;
     if beams.is_empty() {
         return Ok(Transcript::of([Segment::new(String::new())]));
     }
@@ -122,6 +115,15 @@ pub(super) fn found(
     segment.start = words.first().and_then(|word| word.start);
     segment.end = words.last().and_then(|word| word.end);
     Ok(Transcript::of([segment.with_words(words)]))
+}
+
+/// The logits of the frames that are a part's own, without those of its neighbours, which are let go of.
+pub(super) fn own(logits: &Tensor, overlap: Option<Overlap>, ratio: usize) -> Result<Tensor> {
+    let frames = logits.dim(0)?;
+    let ChunkStride { length, left, right } = stride(frames, overlap, ratio);
+    let end = length.saturating_sub(right).min(frames);
+    let left = left.min(end);
+    Ok(logits.narrow(0, left, end - left)?.force_contiguous()?)
 }
 
 /// What of so many frames of a row belongs to its neighbours.

@@ -45,6 +45,9 @@ pub struct TextGenerationOptions {
     pub documents: Option<Vec<Value>>,
     /// What to do with a prompt that leaves no room for `max_new_tokens`. Default: nothing.
     pub handle_long_generation: Option<LongGeneration>,
+    /// The JSON schema that answers of a service follow: `response_format` of its interface.
+    /// [`Generated::json`](super::Generated::json) reads them. A model here has no such grammar. Default: none.
+    pub json_schema: Option<Value>,
     /// Put before a text. Default: the config's `prefix`, or nothing.
     pub prefix: Option<String>,
     /// How the model marks reasoning and tool calls, by name. The answers of chats are then taken apart: the
@@ -122,6 +125,7 @@ impl TextGenerationOptions {
     options!(@setter details bool);
     options!(@setter documents (Vec<Value>));
     options!(@setter handle_long_generation LongGeneration);
+    options!(@setter json_schema Value);
     options!(@setter prefix String);
     options!(@setter prefix_allowed_tokens_fn PrefixAllowedTokens);
     options!(@setter response_format ResponseFormat);
@@ -209,6 +213,7 @@ impl TextGenerationOptions {
             documents: arguments::take(take, "documents")?,
             handle_long_generation: arguments::take(take, "handle_long_generation")?,
             prefix: arguments::take(take, "prefix")?,
+            json_schema: arguments::take(take, "json_schema")?,
             response_format: arguments::take(take, "response_format")?,
             return_full_text: arguments::take(take, "return_full_text")?,
             return_tensors: arguments::take(take, "return_tensors")?,
@@ -242,16 +247,27 @@ impl TextGenerationOptions {
         }
         Ok(())
     }
+
+    /// As [`check`](Self::check), for a model that is here.
+    pub(super) fn check_here(&self) -> Result<()> {
+        if self.json_schema.is_some() {
+            let reason = "is for services; of a model here, `constraints`, `prefix_allowed_tokens_fn` or \
+                          `logits_processor` say what it may write";
+            return Err(Error::option("json_schema", reason));
+        }
+        self.check()
+    }
 }
 
 /// Options that are the pipeline's own.
-const OF_PIPELINE: [&str; 13] = [
+const OF_PIPELINE: [&str; 14] = [
     "batch_size",
     "chat_template_kwargs",
     "clean_up_tokenization_spaces",
     "details",
     "handle_long_generation",
     "prefix",
+    "json_schema",
     "response_format",
     "return_full_text",
     "return_tensors",

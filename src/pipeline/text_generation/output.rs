@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::generation::{self, FinishReason, StepOutput, Timings, Token, Usage};
+use crate::error::{Error, Result};
+use crate::generation::{self, FinishReason, ServedDetails, StepOutput, Timings, Token, Usage};
 use crate::tokenizer::chat::{Message, Response};
 
 /// One continuation. As JSON it is the record of the Python pipeline: `{"generated_text": …}`, or
@@ -48,8 +50,12 @@ pub struct GenerationDetails {
     /// count, they are 0.
     pub usage: Usage,
     /// The tokens of the answer with their log-probabilities, and with as many of the likeliest others as
-    /// `top_logprobs` asks for. None where a service wrote it.
+    /// `top_logprobs` asks for. None where a service wrote it: see [`served`](Self::served).
     pub tokens: Vec<Token>,
+    /// What a service says about an answer that it wrote: tokens with their log-probabilities where
+    /// `top_logprobs` asks for them, and fields that have no place here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<ServedDetails>,
     /// How long it took.
     pub timings: Timings,
     /// The messages of the chat that were left out because they did not fit
@@ -73,6 +79,19 @@ impl Generated {
         }
     }
 
+    /// The text read as JSON: what `json_schema` asks a service for.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no JSON, such as where it was cut at `max_new_tokens`, or there is none.
+    pub fn json(&self) -> Result<Value> {
+        let text = self.text().ok_or_else(|| Error::input("the answer is no text"))?;
+        serde_json::from_str(&text).map_err(|error| {
+            let beginning: String = text.chars().take(80).collect();
+            Error::input(format!("the answer is no JSON ({error}): {beginning:?}"))
+        })
+    }
+
     /// The answer to a chat; `None` where the prompt was none.
     #[must_use]
     pub fn message(&self) -> Option<&Message> {
@@ -86,15 +105,26 @@ impl Generated {
 impl GenerationDetails {
     /// Of an answer that a service wrote, whose tokens are not known here.
     #[cfg(feature = "remote")]
-    pub(super) fn served(finish_reason: FinishReason, timings: Timings) -> Self {
-        let usage = timings.usage();
-        let (tokens, outputs, dropped_messages) = (Vec::new(), Vec::new(), 0..0);
-        Self { finish_reason, usage, tokens, timings, dropped_messages, outputs }
+    pub(super) fn served(
+        finish_reason: FinishReason,
+        timings: Timings,
+        served: ServedDetails,
+    ) -> Self {
+        Self {
+            finish_reason,
+            usage: timings.usage(),
+            tokens: Vec::new(),
+            served: Some(served),
+            timings,
+            dropped_messages: 0..0,
+            outputs: Vec::new(),
+        }
     }
 
     pub(super) fn new(answer: generation::Generated, dropped_messages: Range<usize>) -> Self {
         let generation::Generated { tokens, finish_reason, timings, outputs, .. } = answer;
-        Self { finish_reason, usage: timings.usage(), tokens, timings, dropped_messages, outputs }
+        let (usage, served) = (timings.usage(), None);
+        Self { finish_reason, usage, tokens, served, timings, dropped_messages, outputs }
     }
 }
 

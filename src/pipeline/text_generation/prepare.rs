@@ -46,7 +46,7 @@ impl Local {
         options: &TextGenerationOptions,
         dropped: usize,
     ) -> Result<Prepared> {
-        options.check()?;
+        options.check_here()?;
         let mut left_out = 0..0;
         let longest = self.longest_prompt(options);
         let (mut ids, whole, continues) = match &prompt {

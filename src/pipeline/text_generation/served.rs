@@ -88,6 +88,10 @@ fn question(prompt: &Prompt, options: &TextGenerationOptions) -> Result<Question
             Question::chat(messages).tools(options.tools.iter().flatten().cloned())
         }
     };
+    let question = match &options.json_schema {
+        Some(schema) => question.json_schema(schema.clone()),
+        None => question,
+    };
     Ok(match &options.cancel {
         Some(cancel) => question.cancel(cancel.clone()),
         None => question,
@@ -180,8 +184,8 @@ impl Work for Asking {
         let mut records = Vec::new();
         let is_new_alone = self.options.return_full_text == Some(false);
         for (row, answers) in rows {
-            let Answers { answers, timings, .. } = answers?;
-            for (response, finish_reason) in answers {
+            let Answers { answers, timings, details, .. } = answers?;
+            for ((response, finish_reason), served) in answers.into_iter().zip(details) {
                 let output = match &row.prompt {
                     Prompt::Chat(_) if is_new_alone => {
                         GeneratedOutput::Chat(vec![response.to_message()])
@@ -194,7 +198,7 @@ impl Work for Asking {
                         GeneratedOutput::Text(format!("{text}{}", response.content))
                     }
                 };
-                let details = || GenerationDetails::served(finish_reason, timings);
+                let details = || GenerationDetails::served(finish_reason, timings, served);
                 let details = (self.options.details == Some(true)).then(details);
                 records.push(Generated { output, details });
             }

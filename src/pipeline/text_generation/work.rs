@@ -58,7 +58,7 @@ impl TaskSteps for TextGenerationPipeline {
 
 impl Local {
     fn work(&self, options: &TextGenerationOptions) -> Result<Continuation> {
-        options.check()?;
+        options.check_here()?;
         let config = self.config(options)?;
         config.warn_of_what_has_no_effect();
         if self.assistant.is_some() && config.mode().has_beams() {

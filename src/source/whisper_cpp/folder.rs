@@ -25,11 +25,11 @@ impl Folder {
         Self { name, made: Mutex::new(None) }
     }
 
-    /// The path of a file of that name with this text, written when it is first asked for.
+    /// The path of a file of that name with this content, written when it is first asked for.
     pub(super) fn file(
         &self,
         name: &str,
-        text: impl FnOnce() -> Result<Option<String>>,
+        content: impl FnOnce() -> Result<Option<Vec<u8>>>,
     ) -> Result<Option<PathBuf>> {
         let mut made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(around) = &*made {
@@ -38,7 +38,7 @@ impl Folder {
                 return Ok(Some(path));
             }
         }
-        let Some(text) = text()? else { return Ok(None) };
+        let Some(content) = content()? else { return Ok(None) };
         let folder = match &*made {
             Some(around) => around.join(&self.name),
             None => {
@@ -50,7 +50,7 @@ impl Folder {
             }
         };
         let path = folder.join(name);
-        let written = File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+        let written = File::create_new(&path).and_then(|mut file| file.write_all(&content));
         if written.is_err() {
             // Half a file must not be taken for one.
             let _ = fs::remove_file(&path);

@@ -7,13 +7,17 @@
 //! `generation_config.json`, `preprocessor_config.json`, `tokenizer.json` or `tokenizer_config.json` gets
 //! it, out of a temporary folder that goes with the last user of the file.
 //!
+//! OpenAI's own files ([`WhisperPtFile`]) are seen the same way, with the vocabulary from elsewhere.
+//!
 //! Format: `models/convert-pt-to-ggml.py` and `whisper_model_load` of whisper.cpp.
 
 mod configs;
 mod folder;
+mod pt;
 mod reader;
 mod special;
 mod vocabulary;
+mod words;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -24,8 +28,9 @@ use crate::error::{Error, Result};
 use crate::source::file;
 use crate::source::mapped::MappedFile;
 use folder::Folder;
-use reader::Header;
+pub(crate) use pt::WhisperPtFile;
 pub(crate) use reader::Tensor;
+use reader::{Header, Sizes};
 use special::Special;
 use vocabulary::Vocabulary;
 
@@ -71,20 +76,7 @@ impl WhisperCppFile {
 
     /// The local path of a file that the folder would hold.
     pub(super) fn optional(&self, name: &str) -> Result<Option<PathBuf>> {
-        let (sizes, special) = (&self.header.sizes, &self.special);
-        let text = || -> Result<Option<String>> {
-            let json = match name {
-                "config.json" => configs::model(sizes, special),
-                "generation_config.json" => {
-                    configs::generation(sizes, special, &self.vocabulary()?)
-                }
-                "preprocessor_config.json" => configs::features(sizes),
-                "tokenizer.json" => self.vocabulary()?.tokenizer(special),
-                "tokenizer_config.json" => configs::tokenizer(special),
-                _ => return Ok(None),
-            };
-            Ok(Some(json.to_string()))
-        };
+        let text = || text(name, &self.header.sizes, &self.special, || self.vocabulary());
         self.folder.file(name, text)
     }
 
@@ -92,4 +84,22 @@ impl WhisperCppFile {
         let words = self.header.words.iter().map(|word| &self.file.bytes()[word.clone()]);
         Vocabulary::new(words.collect()).map_err(|reason| Error::malformed(self.path(), reason))
     }
+}
+
+/// What a file of the folder says, which follows from sizes and a vocabulary.
+fn text<'a>(
+    name: &str,
+    sizes: &Sizes,
+    special: &Special,
+    vocabulary: impl FnOnce() -> Result<Vocabulary<'a>>,
+) -> Result<Option<Vec<u8>>> {
+    let json = match name {
+        "config.json" => configs::model(sizes, special),
+        "generation_config.json" => configs::generation(sizes, special, &vocabulary()?),
+        "preprocessor_config.json" => configs::features(sizes),
+        "tokenizer.json" => vocabulary()?.tokenizer(special),
+        "tokenizer_config.json" => configs::tokenizer(special),
+        _ => return Ok(None),
+    };
+    Ok(Some(json.to_string().into_bytes()))
 }

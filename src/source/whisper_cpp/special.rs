@@ -33,6 +33,12 @@ impl Special {
         }
     }
 
+    /// Of a model with so many ids, whose words lie elsewhere.
+    pub(super) fn of_sizes(vocab: usize) -> Parsed<Self> {
+        let words = 50_256 + usize::from(vocab >= 51_865);
+        Self::of(vocab, words)
+    }
+
     pub(super) fn start(&self) -> u32 {
         self.end + 1
     }

@@ -133,7 +133,7 @@ impl<'a> Vocabulary<'a> {
 
 /// The character that stands for each byte in a vocabulary: itself where it is printable, and else one
 /// from 256 on. `bytes_to_unicode` of GPT-2.
-fn letters() -> Vec<char> {
+pub(super) fn letters() -> Vec<char> {
     let mut unseen = (256..).filter_map(char::from_u32);
     (0..=u8::MAX)
         .map(|byte| match byte {

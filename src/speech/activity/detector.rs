@@ -19,6 +19,17 @@ pub trait VoiceActivityDetector: Debug + Send + Sync {
     ///
     /// As [`window`](Self::window).
     fn listen(&self, sampling_rate: u32) -> Result<Box<dyn VoiceActivityStream + '_>>;
+
+    /// How probable it is that each window of a whole recording holds speech; the last may be part of a window.
+    /// A detector that knows what follows may know better than one that listens. By default it listens.
+    ///
+    /// # Errors
+    ///
+    /// As [`window`](Self::window), and when a sample is no finite number.
+    fn probabilities(&self, samples: &[f32], sampling_rate: u32) -> Result<Vec<f32>> {
+        let window = self.window(sampling_rate)?;
+        heard(&mut *self.listen(sampling_rate)?, window, samples)
+    }
 }
 
 /// A recording that a detector is hearing.
@@ -42,8 +53,15 @@ pub fn speech_probabilities(
     samples: &[f32],
     sampling_rate: u32,
 ) -> Result<Vec<f32>> {
-    let window = detector.window(sampling_rate)?;
-    let mut stream = detector.listen(sampling_rate)?;
+    detector.probabilities(samples, sampling_rate)
+}
+
+/// What a stream hears in a recording.
+pub(super) fn heard(
+    stream: &mut dyn VoiceActivityStream,
+    window: usize,
+    samples: &[f32],
+) -> Result<Vec<f32>> {
     let mut probabilities = Vec::with_capacity(samples.len().div_ceil(window));
     let (whole, rest) = samples.split_at(samples.len() / window * window);
     for block in whole.chunks(window * BLOCK) {

@@ -8,9 +8,16 @@
 //! use sconce::speech::activity::{EnergyDetector, VoiceActivityOptions, speech_timestamps, speech_windows};
 //!
 //! # fn main() -> sconce::Result<()> {
-//! // Half a second of sound in two seconds of silence.
+//! // Half a second of a voice, whose vowel changes, in two seconds of silence.
 //! let mut recording = vec![0.0; 32_000];
-//! (8_000..16_000).for_each(|at| recording[at] = (at as f32 * 0.3).sin() * 0.2);
+//! for at in 8_000..16_000 {
+//!     let vowel = if at / 1_600 % 2 == 0 { 500.0 } else { 1_200.0 };
+//!     recording[at] = (1..20).map(|harmonic| {
+//!         let frequency = 120.0 * harmonic as f32;
+//!         let level = 0.05 / (1.0 + ((frequency - vowel) / 150.0).powi(2));
+//!         level * (frequency * at as f32 / 16_000.0 * std::f32::consts::TAU).sin()
+//!     }).sum();
+//! }
 //! let options = VoiceActivityOptions::default();
 //! let spans = speech_timestamps(&EnergyDetector::default(), &recording, 16_000, &options)?;
 //! assert_eq!(spans.len(), 1);
@@ -24,6 +31,7 @@ mod detector;
 mod energy;
 mod silero;
 mod timestamps;
+mod voicing;
 mod windows;
 
 pub use detector::{VoiceActivityDetector, VoiceActivityStream, speech_probabilities};

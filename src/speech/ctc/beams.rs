@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::speech::ctc::decode::CtcOffset;
+use crate::speech::ctc::set_order::set_order;
 use crate::speech::ctc::tokenizer::CtcTokenizer;
 
 /// How wide a search over prefixes is; the defaults of pyctcdecode, and its names in JSON.
@@ -80,29 +81,40 @@ impl CtcTokenizer {
     ///
     /// When the model has no blank, the width is 0, or the tensor has another number of dimensions.
     pub fn beams(&self, logits: &Tensor, options: &CtcBeamOptions) -> Result<Vec<CtcBeam>> {
+        self.beams_of(std::slice::from_ref(logits), options)
+    }
+
+    /// As [`beams`](Self::beams) of frames that come in parts, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`beams`](Self::beams).
+    pub fn beams_of(&self, parts: &[Tensor], options: &CtcBeamOptions) -> Result<Vec<CtcBeam>> {
         if options.width == 0 {
             return Err(Error::option("width", "a search keeps at least one prefix"));
         }
         let Some(blank) = self.blank_id() else {
             return Err(Error::unsupported("the tokenizer has no `pad_token`, which CTC needs"));
         };
-        let logits = logits.to_dtype(DType::F32)?;
-        let frames = ops::log_softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
         let delimiter = self.delimiter_id();
         let mut prefixes = Prefixes { nodes: vec![(0, 0)], longer: HashMap::new() };
         let mut beams = vec![Beam { prefix: 0, last: None, spans: None, span: None, score: 0.0 }];
-        for (frame, row) in frames.iter().enumerate() {
-            let mut next = Merged::default();
-            for id in tried(row, options.token_min_logp) {
-                let log_probability = f64::from(row[id as usize]).clamp(LEAST, 0.0);
-                for beam in &beams {
-                    let longer = beam.longer(id, blank, delimiter, frame, &mut prefixes);
-                    next.add(Beam { score: beam.score + log_probability, ..longer });
+        let mut frame = 0;
+        for part in parts {
+            for row in log_probabilities(part)? {
+                let mut next = Merged::default();
+                for id in tried(&row, options.token_min_logp) {
+                    let log_probability = f64::from(row[id as usize]).clamp(LEAST, 0.0);
+                    for beam in &beams {
+                        let longer = beam.longer(id, blank, delimiter, frame, &mut prefixes);
+                        next.add(Beam { score: beam.score + log_probability, ..longer });
+                    }
                 }
-            }
-            beams = pruned(next.beams, options);
-            if prefixes.nodes.len() > MOST_PREFIXES {
-                prefixes = prefixes.of(&mut beams);
+                beams = pruned(next.beams, options);
+                if prefixes.nodes.len() > MOST_PREFIXES {
+                    prefixes = prefixes.of(&mut beams);
+                }
+                frame += 1;
             }
         }
         let mut ended = Merged::default();
@@ -136,13 +148,18 @@ impl CtcTokenizer {
     }
 }
 
+/// Of each letter in each frame.
+fn log_probabilities(logits: &Tensor) -> Result<Vec<Vec<f32>>> {
+    Ok(ops::log_softmax(&logits.to_dtype(DType::F32)?, D::Minus1)?.to_vec2::<f32>()?)
+}
+
 /// From so many prefixes on, those that no beam has are forgotten.
 const MOST_PREFIXES: usize = 1 << 20;
 
 /// What pyctcdecode does not let probabilities fall below.
 const LEAST: f64 = -34.538_776_394_910_684;
 
-/// The letters that are tried: likely ones, and the best.
+/// The letters that are tried: likely ones, and the best, in the order of the reference.
 fn tried(row: &[f32], least: f64) -> Vec<u32> {
     let mut best = 0;
     for (id, value) in row.iter().enumerate() {
@@ -151,7 +168,8 @@ fn tried(row: &[f32], least: f64) -> Vec<u32> {
         }
     }
     let is_tried = |&(id, value): &(usize, &f32)| id == best || f64::from(*value) >= least;
-    row.iter().enumerate().filter(is_tried).map(|(id, _)| id as u32).collect()
+    let ids = row.iter().enumerate().filter(is_tried).map(|(id, _)| id as u32);
+    set_order(&ids.collect::<Vec<_>>())
 }
 
 /// The best of them, the best one first.

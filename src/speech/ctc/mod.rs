@@ -4,6 +4,7 @@
 mod beams;
 mod chunks;
 mod decode;
+mod set_order;
 mod tokenizer;
 
 pub use beams::{CtcBeam, CtcBeamOptions};

@@ -19,6 +19,8 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
+use crate::speech::speakers::{SpeakerTurn, speaker_between};
+
 pub use format::{TranscriptFormat, TranscriptOptions};
 pub use writer::TranscriptWriter;
 
@@ -53,6 +55,9 @@ pub struct Segment {
     /// The language, where it is known for the segment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// Who speaks most of the time, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<String>,
     /// Its words with their times, where the model gives them; characters, where those were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
@@ -70,6 +75,9 @@ pub struct Word {
     pub start: Option<f64>,
     /// When it ends, in seconds, if known.
     pub end: Option<f64>,
+    /// Who says it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<String>,
 }
 
 impl Transcript {
@@ -80,6 +88,14 @@ impl Transcript {
         let text = segments.iter().map(|segment| segment.text.as_str()).collect();
         let language = segments.iter().find_map(|segment| segment.language.clone());
         Self { text, segments, language }
+    }
+
+    /// Names who speaks in segments and words that have times: of each the one who speaks most of its time, or
+    /// nobody where nobody does.
+    pub fn assign_speakers(&mut self, turns: &[SpeakerTurn]) {
+        for segment in &mut self.segments {
+            segment.assign_speakers(turns);
+        }
     }
 
     /// All words, in order; none where the segments have none.
@@ -107,6 +123,17 @@ impl Segment {
         Self { words: words.into_iter().collect(), ..self }
     }
 
+    /// As [`Transcript::assign_speakers`].
+    pub fn assign_speakers(&mut self, turns: &[SpeakerTurn]) {
+        let speaker = |start: Option<f64>, end: Option<f64>| {
+            speaker_between(turns, start?, end?).map(str::to_owned)
+        };
+        self.speaker = speaker(self.start, self.end);
+        for word in &mut self.words {
+            word.speaker = speaker(word.start, word.end);
+        }
+    }
+
     /// The segment, said so many seconds later.
     #[must_use]
     pub fn delayed(mut self, seconds: f64) -> Self {
@@ -123,6 +150,6 @@ impl Word {
     /// A word from `start` to `end`, in seconds.
     #[must_use]
     pub fn new(text: impl Into<String>, start: f64, end: f64) -> Self {
-        Self { text: text.into(), start: Some(start), end: Some(end) }
+        Self { text: text.into(), start: Some(start), end: Some(end), speaker: None }
     }
 }

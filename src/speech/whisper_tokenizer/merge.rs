@@ -233,6 +233,7 @@ impl AsrMerge {
                     text,
                     start: times.first().map(|(start, _)| *start),
                     end: times.last().map(|(_, end)| *end),
+                    speaker: None,
                 }
             });
             segment.words = timed.collect();

@@ -8,7 +8,8 @@ use tokenizers::AddedToken;
 use crate::tokenizer::class::Class;
 use crate::tokenizer::config::Config;
 use crate::tokenizer::named::{ADDITIONAL, GivenToken, Named};
-use crate::tokenizer::unconverted::vocabulary::{Vocabulary, is_space};
+use crate::tokenizer::unconverted::space::is_space;
+use crate::tokenizer::unconverted::vocabulary::{Splitter, Vocabulary};
 
 /// The tokens that a text is searched for before it is cut.
 pub(super) struct Added {
@@ -60,6 +61,15 @@ impl Added {
             });
             ids.insert(content.to_owned(), id);
             tokens.insert(id, properties(named, config.class));
+        }
+        if let Splitter::Letters(_) = vocabulary.splitter {
+            // A letter of several characters is found whole, without the spaces beside it.
+            let long = vocabulary.tokens().filter(|(token, _)| token.chars().nth(1).is_some());
+            for (token, id) in long {
+                let added = AddedToken::from(token.to_owned(), false).normalized(false);
+                tokens.insert(id, added.lstrip(true).rstrip(true));
+                ids.insert(token.to_owned(), id);
+            }
         }
         let mut by_first: HashMap<char, Vec<String>> = HashMap::new();
         for content in ids.keys() {

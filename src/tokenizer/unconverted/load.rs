@@ -1,16 +1,19 @@
-//! The files of Marian, M2M100 and PLBART. ByT5 has none.
+//! The files of Marian, M2M100, PLBART and Wav2Vec2CTC. ByT5 has none.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use serde_json::{Map, Value};
+
 use crate::error::{Error, Result};
 use crate::source::{self, ModelFiles, file};
-use crate::tokenizer::class::Class;
+use crate::tokenizer::class::{Class, content};
 use crate::tokenizer::config::{Config, TOKENIZER_JSON};
 use crate::tokenizer::languages;
 use crate::tokenizer::processor::Processor;
 use crate::tokenizer::sentencepiece::SpmModel;
 use crate::tokenizer::unconverted::Unconverted;
+use crate::tokenizer::unconverted::letters::Letters;
 use crate::tokenizer::unconverted::vocabulary::{Splitter, Vocabulary};
 
 /// Reads the files of the class; none where the class is another, or where there is a `tokenizer.json`
@@ -24,6 +27,7 @@ pub(in crate::tokenizer) fn load(
         Class::M2m100 => &[VOCABULARY, SENTENCEPIECE],
         Class::PlBart => &[SENTENCEPIECE],
         Class::ByT5 => &[],
+        Class::Wav2Vec2Ctc => &[VOCABULARY],
         _ => return Ok(None),
     };
     let mut paths = Vec::with_capacity(wanted.len());
@@ -44,6 +48,7 @@ pub(in crate::tokenizer) fn load(
         }
         (Class::M2m100, [vocabulary, model]) => m2m100(config, vocabulary, model)?,
         (Class::PlBart, [model]) => plbart(config, model)?,
+        (Class::Wav2Vec2Ctc, [path]) => letters(config, path)?,
         _ => byt5(),
     };
     Ok(Some(Unconverted::new(vocabulary, config)))
@@ -145,6 +150,46 @@ fn byt5() -> Vocabulary {
         listed: u32::MAX,
         own_added: &[("pad_token", 0), ("eos_token", 1), ("unk_token", 2)],
     }
+}
+
+/// Reads `vocab.json`: letters, or those of several languages of which `target_lang` names one.
+fn letters(config: &Config, path: &Path) -> Result<Vocabulary> {
+    let all: Map<String, Value> = source::json::read(path)?;
+    let own = match config.raw("target_lang").and_then(Value::as_str) {
+        None => &all,
+        Some(language) => match all.get(language) {
+            Some(Value::Object(own)) => own,
+            _ => return Err(Error::malformed(path, format!("has no language {language:?}"))),
+        },
+    };
+    let id = |(letter, id): (&String, &Value)| {
+        let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
+        id.map(|id| (letter.clone(), id)).ok_or_else(|| {
+            let advice = "where letters are given for several languages, `target_lang` chooses one";
+            Error::malformed(path, format!("{letter:?} has no number; {advice}"))
+        })
+    };
+    let ids = own.iter().map(id).collect::<Result<HashMap<_, _>>>()?;
+    let token = |name: &str, default: &str| match config.raw(name) {
+        None => Some(default.to_owned()),
+        Some(token) => content(token),
+    };
+    let splitter = Splitter::Letters(Letters {
+        blank: config.special("pad_token").map(str::to_owned),
+        delimiter: token("word_delimiter_token", "|"),
+        between: token("replace_word_delimiter_char", " ").unwrap_or_default(),
+        lower_case: config.boolean("do_lower_case").unwrap_or(false),
+    });
+    Ok(Vocabulary {
+        splitter,
+        tokens: ids.iter().map(|(letter, &id)| (id, letter.clone())).collect(),
+        target_ids: None,
+        unk_token: config.special("unk_token").unwrap_or_default().to_owned(),
+        base_size: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+        ids,
+        listed: u32::MAX,
+        own_added: &[],
+    })
 }
 
 fn vocabulary(path: &Path) -> Result<HashMap<String, u32>> {

@@ -1,11 +1,14 @@
-//! The classes that transformers never converts to fast ones: Marian, M2M100, PLBART and ByT5.
+//! The classes that transformers never converts to fast ones: Marian, M2M100, PLBART, ByT5 and Wav2Vec2CTC.
 //!
 //! Source: `PreTrainedTokenizer` in `tokenization_utils.py`, and the classes' own files.
 
 mod added;
+mod letters;
 pub(super) mod load;
+mod space;
 mod vocabulary;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -53,6 +56,10 @@ impl Unconverted {
 
     /// Tokens, their ids and their places in the text, in characters.
     pub(super) fn encode(&self, text: &str, side: Side) -> Result<Encoding, String> {
+        let text = &*match &self.vocabulary.splitter {
+            Splitter::Letters(letters) => letters.lowered(text, &self.special),
+            _ => Cow::Borrowed(text),
+        };
         let mut tokens = Vec::new();
         let mut characters = Characters::of(text);
         let parts = match self.splits_special_tokens {
@@ -94,6 +101,11 @@ impl Unconverted {
 
     /// `decode`, without cleaning spaces up.
     pub(super) fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> String {
+        if let Splitter::Letters(letters) = &self.vocabulary.splitter {
+            let tokens = ids.iter().filter_map(|&id| self.text_token(id));
+            let is_kept = |token: &&str| !(skip_special_tokens && self.special.contains(*token));
+            return letters.join(tokens.filter(is_kept));
+        }
         let mut texts = Vec::new();
         let mut current = Vec::new();
         for token in ids.iter().filter_map(|&id| self.text_token(id)) {

@@ -1,11 +1,13 @@
 //! What the classes do each in its own way: their vocabularies, and how a text is cut and put together.
 //!
-//! Source: `tokenization_marian.py`, `tokenization_m2m_100.py`, `tokenization_plbart.py` and
-//! `tokenization_byt5.py`.
+//! Source: `tokenization_marian.py`, `tokenization_m2m_100.py`, `tokenization_plbart.py`,
+//! `tokenization_byt5.py` and `tokenization_wav2vec2.py`.
 
 use std::collections::HashMap;
 
 use crate::tokenizer::processor::{Cut, Processor, SPACE};
+use crate::tokenizer::unconverted::letters::Letters;
+use crate::tokenizer::unconverted::space::{is_space, strip};
 
 /// Which of a translation's two texts is encoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +42,7 @@ pub(super) enum Splitter {
     M2m100(Processor),
     PlBart(Processor),
     ByT5,
+    Letters(Letters),
 }
 
 impl Vocabulary {
@@ -59,6 +62,7 @@ impl Vocabulary {
                 Ok((code_length > 0).then_some(code).into_iter().chain(pieces).collect())
             }
             Splitter::M2m100(processor) | Splitter::PlBart(processor) => processor.encode(text),
+            Splitter::Letters(letters) => Ok(letters.cut(text)),
             Splitter::ByT5 => {
                 let bytes = text.char_indices().flat_map(|(start, c)| {
                     let end = start + c.len_utf8();
@@ -96,6 +100,7 @@ impl Vocabulary {
             Splitter::Marian { target, .. } => strip(&by_pieces(target, " ").replace(SPACE, " ")),
             Splitter::M2m100(processor) => strip(&by_pieces(processor, "")),
             Splitter::PlBart(_) => strip(&tokens.concat().replace(SPACE, " ")),
+            Splitter::Letters(letters) => letters.join(tokens.iter().map(String::as_str)),
             Splitter::ByT5 => {
                 let mut bytes = Vec::new();
                 for token in tokens {
@@ -112,7 +117,8 @@ impl Vocabulary {
     /// Whether text that comes later may change how these tokens end: spaces are stripped at the end,
     /// and the bytes of a character stand for text together.
     pub(super) fn is_open(&self, tail: &[&str]) -> bool {
-        match self.splitter {
+        match &self.splitter {
+            Splitter::Letters(letters) => tail.last().is_some_and(|token| letters.is_open(token)),
             Splitter::ByT5 => {
                 let bytes: Vec<_> = tail.iter().filter_map(|token| byte(token)).collect();
                 let mut rest = bytes.as_slice();
@@ -149,7 +155,10 @@ impl Vocabulary {
 
     /// What ids outside the vocabulary are decoded to.
     pub(super) fn token_of_unknown_ids(&self) -> Option<&str> {
-        let is_unknown = matches!(self.splitter, Splitter::Marian { .. } | Splitter::M2m100(_));
+        let is_unknown = matches!(
+            self.splitter,
+            Splitter::Marian { .. } | Splitter::M2m100(_) | Splitter::Letters(_)
+        );
         is_unknown.then_some(self.unk_token.as_str())
     }
 
@@ -165,14 +174,4 @@ fn byte(token: &str) -> Option<u8> {
     let mut characters = token.chars();
     let first = characters.next().filter(|_| characters.as_str().is_empty())?;
     u8::try_from(u32::from(first)).ok()
-}
-
-/// Python's `str.strip`.
-fn strip(text: &str) -> String {
-    text.trim_matches(is_space).to_owned()
-}
-
-/// Python's `str.isspace`.
-pub(super) fn is_space(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }

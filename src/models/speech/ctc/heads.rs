@@ -47,6 +47,16 @@ pub(crate) trait Head: Sized {
     fn load(body: &SpeechEncoder, raw: &RawConfig, weights: &OpenedWeights) -> Result<Self>;
 }
 
+impl<H> Headed<H> {
+    pub(super) fn body(&self) -> &SpeechEncoder {
+        &self.body
+    }
+
+    pub(super) fn head(&self) -> &H {
+        &self.head
+    }
+}
+
 impl<H: Head> Headed<H> {
     pub(crate) fn load(
         body: SpeechEncoder,

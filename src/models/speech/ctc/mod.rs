@@ -10,6 +10,7 @@ mod heads;
 mod layer;
 mod open;
 mod positions;
+mod xvector;
 
 use std::ops::Range;
 
@@ -19,6 +20,7 @@ pub use config::SpeechEncoderConfig;
 pub(crate) use heads::{ClassifierHead, CtcHead, Head, Headed};
 pub(crate) use open::open_classifier;
 pub use open::open_language;
+pub(crate) use xvector::SpeakerHead;
 
 use crate::audio::AudioFeatures;
 use crate::error::{Error, Result};

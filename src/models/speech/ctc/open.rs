@@ -6,8 +6,10 @@ use crate::error::{Error, Result};
 use crate::models::auto::{FromFiles, checked};
 use crate::models::raw_config::RawConfig;
 use crate::models::speech::ctc::families::{FAMILIES, Family};
-use crate::models::speech::ctc::{ClassifierHead, CtcHead, Head, Headed, SpeechEncoder};
-use crate::models::speech::traits::{AudioClassifier, Ctc};
+use crate::models::speech::ctc::{
+    ClassifierHead, CtcHead, Head, Headed, SpeakerHead, SpeechEncoder,
+};
+use crate::models::speech::traits::{AudioClassifier, Ctc, SpeakerEncoder};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 
@@ -15,6 +17,13 @@ use crate::source::ModelFiles;
 impl FromFiles for dyn Ctc {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         Ok(checked(headed::<CtcHead>(files, options, None)?, options)?)
+    }
+}
+
+/// An encoder of speech with a head for vectors of voices.
+impl FromFiles for dyn SpeakerEncoder {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        Ok(checked(headed::<SpeakerHead>(files, options, None)?, options)?)
     }
 }
 

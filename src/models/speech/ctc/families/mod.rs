@@ -76,4 +76,8 @@ pub(super) const NAMES: &[Rule] = &[
     renamed("sequence.layers", "layer_weights"),
     renamed("sequence.projector", "projector"),
     renamed("sequence.out", "classifier"),
+    renamed("speaker.layers", "layer_weights"),
+    renamed("speaker.projector", "projector"),
+    renamed("speaker.delays.*", "tdnn.*.kernel"),
+    renamed("speaker.out", "feature_extractor"),
 ];

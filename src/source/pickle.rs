@@ -10,38 +10,43 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::weights::elements::Elements;
-
 /// A tensor of a state dict: a strided view of a storage.
 #[derive(Debug, Clone)]
-pub(super) struct PickledTensor<'a> {
-    pub(super) storage: Storage<'a>,
+pub(crate) struct PickledTensor<'a> {
+    pub(crate) storage: Storage<'a>,
     /// In elements.
-    pub(super) offset: usize,
-    pub(super) shape: Vec<usize>,
+    pub(crate) offset: usize,
+    pub(crate) shape: Vec<usize>,
+    /// In elements, from one index to the next in each dimension.
+    #[cfg_attr(
+        not(feature = "audio"),
+        expect(dead_code, reason = "files of Whisper alone need it")
+    )]
+    pub(crate) strides: Vec<usize>,
     /// Whether its elements lie one after the other in the order of its shape.
-    pub(super) contiguous: bool,
+    pub(crate) contiguous: bool,
 }
 
 /// Elements that one or more tensors are views of.
 #[derive(Debug, Clone)]
-pub(super) struct Storage<'a> {
-    pub(super) key: &'a str,
-    pub(super) elements: Elements,
+pub(crate) struct Storage<'a> {
+    pub(crate) key: &'a str,
+    /// The class of the storage in `torch`, such as `FloatStorage`.
+    pub(crate) class: &'a str,
 }
 
 /// What one pickle leaves behind.
 #[derive(Debug)]
-pub(super) struct Unpickled<'a> {
+pub(crate) struct Unpickled<'a> {
     machine: Machine<'a>,
     value: Value<'a>,
 }
 
 /// Reasons are completed with the file's name by the caller.
-pub(super) type Parsed<T> = std::result::Result<T, String>;
+pub(crate) type Parsed<T> = std::result::Result<T, String>;
 
 /// Reads the pickle at the beginning of `bytes`, and returns where it ends.
-pub(super) fn unpickle(bytes: &[u8]) -> Parsed<(Unpickled<'_>, usize)> {
+pub(crate) fn unpickle(bytes: &[u8]) -> Parsed<(Unpickled<'_>, usize)> {
     let mut machine = Machine { bytes, ..Machine::default() };
     while machine.step()? {}
     let value = machine.pop()?;
@@ -52,9 +57,33 @@ pub(super) fn unpickle(bytes: &[u8]) -> Parsed<(Unpickled<'_>, usize)> {
 impl<'a> Unpickled<'a> {
     /// The tensors of a dict by their names, and those of dicts and of objects in it, as TorchScript has them,
     /// with the name of the dict and a dot before; other values are left out. A tensor alone has no name.
-    pub(super) fn tensors(&self) -> Parsed<Vec<(String, PickledTensor<'a>)>> {
+    pub(crate) fn tensors(&self) -> Parsed<Vec<(String, PickledTensor<'a>)>> {
+        self.tensors_of(self.value)
+    }
+
+    /// The tensors of a dict in the dict.
+    #[cfg(feature = "audio")]
+    pub(crate) fn tensors_in(&self, name: &str) -> Parsed<Vec<(String, PickledTensor<'a>)>> {
+        let inner = self.field(self.value, name).ok_or_else(|| format!("holds no {name:?}"))?;
+        self.tensors_of(inner)
+    }
+
+    /// A whole number of a dict in the dict.
+    #[cfg(feature = "audio")]
+    pub(crate) fn size_in(&self, dict: &str, name: &str) -> Option<usize> {
+        self.field(self.field(self.value, dict)?, name)?.size().ok()
+    }
+
+    #[cfg(feature = "audio")]
+    fn field(&self, dict: Value<'a>, name: &str) -> Option<Value<'a>> {
+        let Value::Dict(number) = dict else { return None };
+        let is_named = |key: Value<'a>| matches!(key, Value::Text(text) if text == name);
+        self.machine.dicts[number].iter().find(|(key, _)| is_named(*key)).map(|(_, value)| *value)
+    }
+
+    fn tensors_of(&self, value: Value<'a>) -> Parsed<Vec<(String, PickledTensor<'a>)>> {
         let not_tensors = || "holds something other than a dict of tensors".to_owned();
-        let top = match self.value {
+        let top = match value {
             Value::Dict(top) => top,
             Value::Tensor(number) => {
                 return Ok(vec![(String::new(), self.machine.tensors[number].clone())]);
@@ -90,12 +119,12 @@ impl<'a> Unpickled<'a> {
     }
 
     /// The storages in the order they were met.
-    pub(super) fn storages(&self) -> &[Storage<'a>] {
+    pub(crate) fn storages(&self) -> &[Storage<'a>] {
         &self.machine.storages
     }
 
     /// The texts of a list.
-    pub(super) fn texts(&self) -> Parsed<Vec<&'a str>> {
+    pub(crate) fn texts(&self) -> Parsed<Vec<&'a str>> {
         let items = self.machine.items(self.value)?;
         items.iter().map(|item| item.text()).collect()
     }
@@ -316,7 +345,7 @@ impl<'a> Machine<'a> {
         }
         let storage = self.storages[storage].clone();
         let offset = offset.size()?;
-        self.tensors.push(PickledTensor { storage, offset, shape, contiguous });
+        self.tensors.push(PickledTensor { storage, offset, shape, strides, contiguous });
         Ok(Value::Tensor(self.tensors.len() - 1))
     }
 
@@ -330,15 +359,11 @@ impl<'a> Machine<'a> {
         if kind.text()? != "storage" || matches!(view.first(), Some(Value::Sequence(_))) {
             return Ok(Value::Other);
         }
-        let elements = match class {
-            Value::Class("torch", "FloatStorage") => Elements::F32,
-            Value::Class("torch", "HalfStorage") => Elements::F16,
-            Value::Class("torch", "BFloat16Storage") => Elements::BF16,
-            Value::Class("torch", "DoubleStorage") => Elements::F64,
-            Value::Class(_, name) => Elements::Other(name.to_owned()),
-            _ => Elements::Other("unknown".to_owned()),
+        let class = match class {
+            Value::Class(_, name) => name,
+            _ => "unknown",
         };
-        self.storages.push(Storage { key: key.text()?, elements });
+        self.storages.push(Storage { key: key.text()?, class });
         Ok(Value::Storage(self.storages.len() - 1))
     }
 

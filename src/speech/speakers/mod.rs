@@ -1,10 +1,17 @@
 //! Who speaks when.
 //!
-//! No model that tells speakers apart comes with this crate. A program that has one, or a service that does it,
-//! implements [`Diarizer`] or makes [`SpeakerTurn`]s by itself.
+//! [`VoiceDiarizer`] tells speakers apart by vectors of their voices. A program that has another model, or a service
+//! that does it, implements [`Diarizer`] or makes [`SpeakerTurn`]s by itself.
+//! [`Transcript::assign_speakers`](crate::speech::transcript::Transcript::assign_speakers) gives segments and words
+//! to those who speak most of their time.
+
+mod by_voice;
+mod groups;
 
 use crate::error::Result;
 use crate::media::Audio;
+
+pub use by_voice::{VoiceDiarizer, VoiceDiarizerOptions};
 
 /// A time in which one person speaks.
 #[derive(Debug, Clone, PartialEq)]
