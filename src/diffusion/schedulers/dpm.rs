@@ -49,7 +49,7 @@ pub(super) fn plan(
     let (timesteps, sigmas) = if is_flow {
         of_flow(&fields, count)
     } else {
-        let fall = Falling::new(&fields, alphas, count, Grid::OneMore);
+        let fall = Falling::new(&fields, alphas, steps, Grid::OneMore);
         (fall.steps(), fall.sigmas)
     };
     let order = fields.solver_order;

@@ -1,5 +1,6 @@
 //! Steps and noise of the schedulers that count by noise.
 
+use crate::diffusion::schedulers::Steps;
 use crate::diffusion::schedulers::config::{BetaSchedule, Fields, TimestepSpacing};
 use crate::diffusion::schedulers::tables;
 use crate::diffusion::schedulers::tables::{Fall, Grid, final_sigma, interpolate, step_of};
@@ -12,13 +13,23 @@ pub(super) struct Falling {
 }
 
 impl Falling {
-    pub(super) fn new(fields: &Fields, alphas: &[f32], count: usize, grid: Grid) -> Self {
+    pub(super) fn new(fields: &Fields, alphas: &[f32], wanted: &Steps, grid: Grid) -> Self {
+        let count = wanted.count;
         let table = tables::sigmas(alphas);
         let last = fields.lambda_min_clipped.map_or(table.len(), |least| {
             // The logarithm of the ratio of picture and noise is that of the noise, negative.
             table.len() - table.iter().filter(|sigma| -sigma.ln() < least).count()
         });
-        let steps = tables::timesteps(fields, count, grid, last.max(1));
+        let whole = |step: &f64| if grid == Grid::OneMore { step.trunc() } else { *step };
+        let steps = match &wanted.timesteps {
+            Some(given) => given.iter().map(whole).collect(),
+            None => tables::timesteps(fields, count, grid, last.max(1)),
+        };
+        if let Some(sigmas) = &wanted.sigmas {
+            let sigmas: Vec<f32> = sigmas.iter().map(|&sigma| sigma as f32).collect();
+            let step = |&sigma: &f32| step_of(&table, f64::from(sigma));
+            return Self { timesteps: sigmas[..count].iter().map(step).collect(), sigmas };
+        }
         let spaced = interpolate(&table, &steps);
         let (mut timesteps, mut sigmas) = (steps, spaced);
         if grid != Grid::OneMore && fields.interpolation_type == "log_linear" {

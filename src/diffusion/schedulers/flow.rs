@@ -11,7 +11,11 @@ use crate::error::{Error, Result};
 pub(super) fn plan(fields: &Fields, steps: &Steps) -> Result<Plan> {
     let train = fields.num_train_timesteps as f64;
     let fixed = |sigma: f64| fields.shift * sigma / (1.0 + (fields.shift - 1.0) * sigma);
-    let mut sigmas: Vec<f64> = match &steps.sigmas {
+    let given = match (&steps.sigmas, &steps.timesteps) {
+        (None, Some(timesteps)) => Some(timesteps.iter().map(|step| step / train).collect()),
+        (sigmas, _) => sigmas.clone(),
+    };
+    let mut sigmas: Vec<f64> = match &given {
         // In f32 from here on, as numpy has them.
         Some(sigmas) => sigmas.iter().map(|&sigma| f64::from(sigma as f32)).collect(),
         None => {
@@ -21,10 +25,6 @@ pub(super) fn plan(fields: &Fields, steps: &Steps) -> Result<Plan> {
             linspace(ends[0], ends[1], steps.count).into_iter().map(|step| step / train).collect()
         }
     };
-    if sigmas.len() != steps.count {
-        let reason = format!("{} of them for {} steps", sigmas.len(), steps.count);
-        return Err(Error::option("sigmas", reason));
-    }
     match (fields.use_dynamic_shifting, steps.mu) {
         (true, None) => {
             return Err(Error::option("mu", "the scheduler shifts by the size of the picture"));
@@ -50,7 +50,13 @@ pub(super) fn plan(fields: &Fields, steps: &Steps) -> Result<Plan> {
     if fields.invert_sigmas {
         sigmas.iter_mut().for_each(|sigma| *sigma = 1.0 - *sigma);
     }
-    let timesteps = sigmas.iter().map(|sigma| sigma * train as f32).collect();
+    let timesteps = match &steps.timesteps {
+        // As they were given, however much the noise was shifted.
+        Some(timesteps) if !fields.invert_sigmas => {
+            timesteps.iter().map(|&step| step as f32).collect()
+        }
+        _ => sigmas.iter().map(|sigma| sigma * train as f32).collect(),
+    };
     sigmas.push(if fields.invert_sigmas { 1.0 } else { 0.0 });
     Ok(Plan {
         timesteps,

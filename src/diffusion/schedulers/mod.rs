@@ -16,6 +16,7 @@ mod config;
 mod dpm;
 mod falling;
 mod flow;
+mod given;
 mod method;
 mod of_alphas;
 mod of_sigmas;
@@ -52,7 +53,11 @@ pub struct Scheduler {
 pub struct Steps {
     /// How many steps: `num_inference_steps`.
     pub count: usize,
-    /// The noise of each step, from 1 on, in place of the scheduler's own: FLUX.
+    /// The steps of the training that are taken, the noisiest first, in place of the scheduler's own: not all
+    /// schedulers take them.
+    pub timesteps: Option<Vec<f64>>,
+    /// The noise of each step, in place of the scheduler's own: flow-match Euler, from 1 on, and Euler, with the noise
+    /// after the last step.
     pub sigmas: Option<Vec<f64>>,
     /// By how much the noise is shifted for the size of the picture: FLUX.1 dev.
     pub mu: Option<f64>,
@@ -66,7 +71,13 @@ impl Steps {
     /// So many steps, with everything else at its default.
     #[must_use]
     pub fn new(count: usize) -> Self {
-        Self { count, sigmas: None, mu: None, eta: None, strength: 1.0 }
+        Self { count, timesteps: None, sigmas: None, mu: None, eta: None, strength: 1.0 }
+    }
+
+    /// With the steps of the training that are taken, and as many steps.
+    #[must_use]
+    pub fn timesteps(self, timesteps: Vec<f64>) -> Self {
+        Self { count: timesteps.len(), timesteps: Some(timesteps), ..self }
     }
 
     /// With the noise of each step.

@@ -16,9 +16,15 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let train = fields.num_train_timesteps;
     let is_distilled = matches!(kind, SchedulerKind::Lcm | SchedulerKind::Tcd);
-    let numbers: Vec<f64> = match is_distilled {
-        true => distilled(fields, steps)?,
-        false => timesteps(fields, steps.count, Grid::Whole, train),
+    let numbers: Vec<f64> = match (&steps.timesteps, is_distilled) {
+        (Some(given), true) => {
+            let given: Vec<f64> = given.iter().map(|step| step.trunc()).collect();
+            let kept = (given.len() as f64 * steps.strength) as usize;
+            given[given.len() - kept.min(given.len())..].to_vec()
+        }
+        (Some(given), false) => given.iter().map(|step| step.trunc()).collect(),
+        (None, true) => distilled(fields, steps)?,
+        (None, false) => timesteps(fields, steps.count, Grid::Whole, train),
     };
     let first = alphas.first().copied().unwrap_or(1.0);
     let common = Common {

@@ -29,7 +29,7 @@ pub(super) fn plan(kind: SchedulerKind, fields: &Fields, alphas: &[f32], steps: 
     }
     fields.lambda_min_clipped = None;
     fields.use_lu_lambdas = None;
-    let fall = Falling::new(&fields, alphas, steps.count, Grid::Fractional);
+    let fall = Falling::new(&fields, alphas, steps, Grid::Fractional);
     let (mut timesteps, mut sigmas, init) = (fall.steps(), fall.sigmas.clone(), fall.init(&fields));
     let prediction = fields.prediction_type;
     let method: Box<dyn Method> = match kind {

@@ -7,7 +7,7 @@ use crate::diffusion::schedulers::method::{
     Method, Noise, Plan, Scaling, Step, alpha_and_sigma, sum,
 };
 use crate::diffusion::schedulers::{
-    Scheduler, Steps, dpm, flow, of_alphas, of_sigmas, pndm, unipc,
+    Scheduler, Steps, dpm, flow, given, of_alphas, of_sigmas, pndm, unipc,
 };
 use crate::error::{Error, Result};
 
@@ -33,6 +33,7 @@ impl Run {
             let reason = format!("{} steps; the model was trained with {most}", steps.count);
             return Err(Error::option("num_inference_steps", reason));
         }
+        given::check(kind, fields, steps)?;
         let alphas = &scheduler.alphas;
         let plan = match kind {
             SchedulerKind::FlowMatchEuler => flow::plan(fields, steps)?,

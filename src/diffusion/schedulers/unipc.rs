@@ -22,7 +22,7 @@ pub(super) fn plan(fields: &Fields, alphas: &[f32], steps: &Steps) -> Result<Pla
     let mut fields = fields.clone();
     fields.use_lu_lambdas = None;
     fields.lambda_min_clipped = None;
-    let fall = Falling::new(&fields, alphas, steps.count, Grid::OneMore);
+    let fall = Falling::new(&fields, alphas, steps, Grid::OneMore);
     let timesteps = fall.steps();
     let method = UniPc {
         prediction: fields.prediction_type,
