@@ -65,6 +65,15 @@ mod painting {
         /// Decode in parts, in less memory
         #[arg(long)]
         tiling: bool,
+        /// Weigh words: `(word:1.3)`, `(word)`, `[word]`
+        #[arg(long)]
+        weights: bool,
+        /// Windows of CLIP that a long text may take
+        #[arg(long)]
+        windows: Option<usize>,
+        /// Load each part when its turn comes, in less memory
+        #[arg(long)]
+        in_turn: bool,
         /// Quantize linear layers while loading: q8_0, q4_k, …
         #[arg(long)]
         quantize: Option<QuantLevel>,
@@ -76,7 +85,11 @@ mod painting {
         let arguments = Arguments::parse();
         let mut load = LoadOptions::default();
         load.quantize = arguments.quantize;
-        let painter = Painter::open(ModelSource::from(arguments.model.as_str()), &load)?;
+        let source = ModelSource::from(arguments.model.as_str());
+        let painter = match arguments.in_turn {
+            true => Painter::open_in_turn(source, &load)?,
+            false => Painter::open(source, &load)?,
+        };
         let mut options = PaintOptions::default().seed(arguments.seed).vae_tiling(arguments.tiling);
         options.negative_prompt = arguments.negative.clone();
         options.image = arguments.image.as_ref().map(read).transpose()?;
@@ -88,6 +101,8 @@ mod painting {
         options.width = arguments.width;
         options.scheduler = arguments.scheduler;
         options.max_sequence_length = arguments.words;
+        options.prompt_weights = arguments.weights.then_some(true);
+        options.max_embeddings_multiples = arguments.windows;
         let seen: Arc<Mutex<Vec<Tensor>>> = Arc::default();
         let (keep, wants_strip) = (Arc::clone(&seen), arguments.strip.is_some());
         let options = options.callback_on_step_end(StepCall::new(move |report| {

@@ -172,8 +172,10 @@ fn folders_that_lack_something() {
     if cfg!(feature = "image") {
         // It has a config for each part.
         let empty = tempfile::tempdir().unwrap();
-        let error = load("text-to-image", empty.path()).unwrap_err().to_string();
-        assert!(error.contains("has no model_index.json"), "{error}");
+        for task in ["text-to-image", "image-to-image"] {
+            let error = load(task, empty.path()).unwrap_err().to_string();
+            assert!(error.contains("has no model_index.json"), "{error}");
+        }
     }
     // What the model is comes before its tokenizer: both are missing of a model of an unknown kind.
     let is_built = |task: &&sconce::Task| {
@@ -181,7 +183,7 @@ fn folders_that_lack_something() {
         let is_of_sound = ["audio", "speech"].iter().any(|part| name.contains(part));
         (cfg!(feature = "audio") || !is_of_sound)
             && (cfg!(feature = "image") || !name.contains("image"))
-            && name != "text-to-image"
+            && !["text-to-image", "image-to-image"].contains(&name)
     };
     for task in sconce::Task::ALL.iter().filter(is_built) {
         let folder = tempfile::tempdir().unwrap();

@@ -6,13 +6,17 @@
 pub mod schedulers;
 
 mod begin;
+mod emphasis;
 mod flux;
 mod index;
 mod options;
 mod painter;
+mod parts;
+mod picture;
 mod prompt;
 mod stable;
 mod work;
 
-pub use options::{PaintOptions, StepCall, StepReport};
+pub use options::{OutputType, PaintOptions, StepCall, StepReport};
 pub use painter::{Painted, Painter};
+pub use parts::PartMemory;

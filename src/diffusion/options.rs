@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use crate::diffusion::schedulers::SchedulerKind;
-use crate::fields::options;
+use crate::fields::{choices, options};
 use crate::media::Image;
 
 options! {
@@ -15,8 +15,13 @@ options! {
     PaintOptions {
         /// Steps. Default: 50, of FLUX 28, of LCM pipelines 4.
         num_inference_steps: usize,
+        /// The steps of the training that are taken, the noisiest first, in place of so many: schedulers that do not
+        /// choose them themselves (DDPM, DPM-Solver, Euler, Heun, LCM, TCD). Not FLUX.
+        timesteps: (Vec<f64>),
+        /// The noise of each step: Euler, with the noise after the last step, and FLUX, from 1 on.
+        sigmas: (Vec<f64>),
         /// How closely the text is followed; above 1 the model is asked twice at each step. Default: 7.5, of SDXL
-        /// without a mask 5, of LCM pipelines 8.5, of FLUX 3.5, which FLUX.1 schnell ignores.
+        /// without a mask 5, of LCM pipelines 8.5, of FLUX 3.5, with a picture 7, which FLUX.1 schnell ignores.
         guidance_scale: f64,
         /// By how much a picture that guidance has made too bright is darkened, from 0 to 1. Default: 0.
         /// <https://arxiv.org/abs/2305.08891>
@@ -26,6 +31,17 @@ options! {
         negative_prompt: String,
         /// The text for the second encoder: SDXL and FLUX. Default: the text itself.
         prompt_2: String,
+        /// What is not to be in the picture, for the second encoder: SDXL and FLUX. Default: as `negative_prompt`.
+        negative_prompt_2: String,
+        /// As `guidance_scale`, for FLUX with a negative prompt: above 1 the model is asked twice at each step.
+        /// Default: 1.
+        true_cfg_scale: f64,
+        /// Whether brackets weigh words, by the grammar of Automatic1111: `(word:1.3)`, `(word)`, `[word]`. Stable
+        /// Diffusion 1 and 2. Default: no, brackets are read as they stand.
+        prompt_weights: bool,
+        /// Windows of CLIP's 75 tokens that a text may take, which are read one by one and joined. Stable Diffusion 1
+        /// and 2. Default: 1, and a longer text is cut, which is reported.
+        max_embeddings_multiples: usize,
         /// Pixels of a column, a multiple of 8, of FLUX of 16. Default: what the model was trained with.
         height: usize,
         /// Pixels of a row. Default: as `height`.
@@ -34,28 +50,55 @@ options! {
         num_images_per_prompt: usize,
         /// Seeds `torch.Generator("cpu")`. Default: 0.
         seed: u64,
-        /// How much of the noise of each step is new: DDIM and TCD. Default: 0; of TCD 0.3.
+        /// How much of the noise of each step is new: DDIM and TCD. Default: 0.
         eta: f64,
         /// Layers of CLIP that are left out at its end. Default: none.
         clip_skip: usize,
         /// Tokens of the text for T5: FLUX. Default: 512; FLUX.1 schnell was trained with 256.
         max_sequence_length: usize,
-        /// A picture to begin with, in place of noise: Stable Diffusion.
+        /// SDXL: height and width of the picture that it is to look like a part of. Default: as large as it is.
+        original_size: ([usize; 2]),
+        /// SDXL: where that part begins, from the top and from the left. Default: `[0, 0]`.
+        crops_coords_top_left: ([usize; 2]),
+        /// SDXL: height and width of the part. Default: as large as the picture.
+        target_size: ([usize; 2]),
+        /// SDXL: as `original_size`, for what is not to be in the picture; with `negative_target_size`. Default: as
+        /// `original_size`.
+        negative_original_size: ([usize; 2]),
+        /// SDXL: as `crops_coords_top_left`, for what is not to be in the picture. Default: `[0, 0]`.
+        negative_crops_coords_top_left: ([usize; 2]),
+        /// SDXL: as `target_size`, for what is not to be in the picture; with `negative_original_size`.
+        negative_target_size: ([usize; 2]),
+        /// A picture to begin with, in place of noise.
         #[serde(skip)]
         image: Image,
         /// Light where that picture is painted anew, and dark where it stays; of its size. Default: all of it is
         /// painted anew.
         #[serde(skip)]
         mask_image: Image,
-        /// How much of that picture is painted anew, from 0 to 1. Default: 0.8, of SDXL 0.3; with a mask 1.
+        /// How much of that picture is painted anew, from 0 to 1. Default: 0.8, of SDXL 0.3, of FLUX 0.6; with a mask
+        /// 1, of SDXL 0.9999, of FLUX 0.6.
         strength: f64,
         /// Another scheduler, with the options of the model's own.
         scheduler: SchedulerKind,
         /// Whether large pictures are decoded in parts, which bounds memory. Default: no.
         vae_tiling: bool,
+        /// What is made: pictures, or latents alone. Default: pictures.
+        output_type: OutputType,
         /// Called after each step, with what can be shown of the picture.
         #[serde(skip)]
         callback_on_step_end: StepCall,
+    }
+}
+
+choices! {
+    /// What painting makes.
+    #[non_exhaustive]
+    OutputType, "output_type" {
+        /// Pictures.
+        Pil = "pil",
+        /// Latents, which [`Painter::decode`](crate::diffusion::Painter::decode) makes pictures of.
+        Latent = "latent",
     }
 }
 

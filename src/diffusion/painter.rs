@@ -4,12 +4,14 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::diffusion::flux::Flux;
 use crate::diffusion::index::Index;
-use crate::diffusion::options::PaintOptions;
+use crate::diffusion::options::{OutputType, PaintOptions};
+use crate::diffusion::parts::{PartMemory, Residence};
 use crate::diffusion::schedulers::Scheduler;
 use crate::diffusion::stable::Stable;
 use crate::diffusion::work::Work;
 use crate::error::{Error, Result};
 use crate::media::Image;
+use crate::models::Model as _;
 use crate::models::diffusion::Vae;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
@@ -45,9 +47,9 @@ enum Model {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Painted {
-    /// The pictures.
+    /// The pictures; none where `output_type` is `latent`.
     pub images: Vec<Image>,
-    /// Their latents after the last step, `(pictures, channels, height, width)` in f32: `output_type` latent.
+    /// Their latents after the last step, `(pictures, channels, height, width)` in f32.
     pub latents: Tensor,
     /// Tokens of the text that were cut, because the encoder has no room for them.
     pub cut_tokens: usize,
@@ -65,6 +67,9 @@ const STABLE: [&str; 8] = [
     "StableDiffusionXLPipeline",
 ];
 
+/// The pipelines of FLUX.
+const FLUX: [&str; 3] = ["FluxImg2ImgPipeline", "FluxInpaintPipeline", "FluxPipeline"];
+
 /// Refuses numbers that no pipeline paints with.
 fn check(options: &PaintOptions) -> Result<()> {
     let shares = [("guidance_rescale", options.guidance_rescale), ("eta", options.eta)];
@@ -73,10 +78,14 @@ fn check(options: &PaintOptions) -> Result<()> {
             return Err(Error::option(name, format!("{value} is not between 0 and 1")));
         }
     }
-    match options.guidance_scale.filter(|scale| !scale.is_finite()) {
-        Some(scale) => Err(Error::option("guidance_scale", format!("{scale} is no finite number"))),
-        None => Ok(()),
+    for (name, value) in
+        [("guidance_scale", options.guidance_scale), ("true_cfg_scale", options.true_cfg_scale)]
+    {
+        if let Some(value) = value.filter(|value| !value.is_finite()) {
+            return Err(Error::option(name, format!("{value} is no finite number")));
+        }
     }
+    Ok(())
 }
 
 impl Painter {
@@ -95,11 +104,27 @@ impl Painter {
     ///
     /// As there.
     pub fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        Self::load(files, options, Residence::Always)
+    }
+
+    /// As [`open`](Self::open), for short memory: an encoder of texts is read when its turn comes and leaves before the
+    /// next part is read, and the model that paints leaves before its latents are decoded. So what is in memory is the
+    /// largest part with the autoencoder, and every call reads the files again: `enable_model_cpu_offload` of
+    /// diffusers, with the disk in the place of the CPU's memory.
+    ///
+    /// # Errors
+    ///
+    /// As there. A broken file is found when the turn of its part comes.
+    pub fn open_in_turn(source: impl Into<ModelSource>, options: &LoadOptions) -> Result<Self> {
+        Self::load(&source.into().open()?, options, Residence::InTurn)
+    }
+
+    fn load(files: &ModelFiles, options: &LoadOptions, residence: Residence) -> Result<Self> {
         let index = Index::read(files)?;
         let model = match index.class.as_str() {
-            "FluxPipeline" | "FluxImg2ImgPipeline" => Model::Flux(Flux::load(files, options)?),
+            class if FLUX.contains(&class) => Model::Flux(Flux::load(files, options, residence)?),
             class if STABLE.contains(&class) => {
-                Model::Stable(Stable::load(files, &index, options)?)
+                Model::Stable(Stable::load(files, &index, options, residence)?)
             }
             other => {
                 return Err(Error::unsupported(format!(
@@ -109,16 +134,23 @@ impl Painter {
             }
         };
         let vae = crate::models::diffusion::open_vae(&files.folder("vae")?, options)?;
-        let device = match &model {
-            Model::Stable(stable) => stable.device().clone(),
-            Model::Flux(flux) => flux.device().clone(),
-        };
         Ok(Self {
             scheduler: Scheduler::from_files(&files.folder("scheduler")?)?,
             model,
+            device: vae.device().clone(),
             vae,
-            device,
         })
+    }
+
+    /// The memory that the weights of each part take at the moment.
+    #[must_use]
+    pub fn memory(&self) -> Vec<PartMemory> {
+        let mut parts = match &self.model {
+            Model::Stable(stable) => stable.memory(),
+            Model::Flux(flux) => flux.memory(),
+        };
+        parts.push(PartMemory { name: "vae".to_owned(), bytes: self.vae.inventory().bytes() });
+        parts
     }
 
     /// The scheduler that pictures are painted with unless options name another.
@@ -158,7 +190,11 @@ impl Painter {
             Model::Stable(stable) => stable.paint(&work)?,
             Model::Flux(flux) => flux.paint(&work)?,
         };
-        Ok(Painted { images: self.decode(&latents, options)?, latents, cut_tokens })
+        let images = match options.output_type {
+            Some(OutputType::Latent) => Vec::new(),
+            Some(OutputType::Pil) | None => self.decode(&latents, options)?,
+        };
+        Ok(Painted { images, latents, cut_tokens })
     }
 
     /// How many tokens of a text the encoders have no room for: what they do not read.

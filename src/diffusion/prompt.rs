@@ -1,26 +1,84 @@
 //! Texts as the models read them.
 
-use candle_core::Tensor;
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
 
 use crate::batch::{PaddingSide, TokenBatch};
+use crate::diffusion::emphasis::weighted;
+use crate::diffusion::options::PaintOptions;
+use crate::diffusion::parts::{Part, Residence};
 use crate::error::{Error, Result};
-use crate::models::clip_text::{ClipText, ClipTextStates};
+use crate::models::AutoModel;
+use crate::models::clip_text::{ClipText, ClipTextConfig};
 use crate::models::heads::Encoder;
-use crate::models::{AutoModel, TextModel};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// A CLIP with its tokenizer.
 #[derive(Debug)]
 pub(super) struct ClipPrompt {
     tokenizer: Tokenizer,
-    pub(super) model: ClipText,
+    pub(super) model: Part<ClipText>,
+    /// The most tokens of a text.
+    positions: usize,
 }
 
 /// The ids of a text, and how many of its tokens have been cut.
-pub(super) struct Ids {
-    pub(super) ids: Vec<u32>,
+struct Ids {
+    ids: Vec<u32>,
+    cut: usize,
+}
+
+/// How texts are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// Windows of the encoder that a long text may take.
+    windows: usize,
+    /// Whether brackets weigh words.
+    weighs: bool,
+}
+
+impl Reading {
+    /// Texts are cut, and mean what they say.
+    pub(super) const PLAIN: Self = Self { windows: 1, weighs: false };
+
+    pub(super) fn of(options: &PaintOptions) -> Result<Self> {
+        match options.max_embeddings_multiples.unwrap_or(1) {
+            windows @ 1..=256 => Ok(Self { windows, weighs: options.prompt_weights == Some(true) }),
+            windows => {
+                let reason = format!("{windows} windows; a text takes 1 to 256");
+                Err(Error::option("max_embeddings_multiples", reason))
+            }
+        }
+    }
+
+    fn is_plain(self) -> bool {
+        self.windows == 1 && !self.weighs
+    }
+}
+
+/// Which hidden states of a CLIP are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum HiddenAt {
+    /// The last.
+    Last,
+    /// Those so many layers before, normed.
+    Normed(usize),
+    /// Those so many layers before, as they are.
+    Plain(usize),
+}
+
+/// What a CLIP makes of a text.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    /// `(tokens, features)`.
+    pub(super) text: Tensor,
+    /// `(1, features)`.
+    pub(super) pooled: Tensor,
+    /// `(1, features)`, where the model has a projection.
+    pub(super) projected: Option<Tensor>,
     pub(super) cut: usize,
 }
 
@@ -29,36 +87,153 @@ impl ClipPrompt {
         files: &ModelFiles,
         [tokenizer, encoder]: [&str; 2],
         options: &LoadOptions,
+        residence: Residence,
     ) -> Result<Self> {
-        let encoder = files.folder(encoder)?;
-        let has = |name: &str| Ok::<_, Error>(encoder.optional(name)?.is_some());
-        let is_variant = !has("model.safetensors")?
-            && !has("model.safetensors.index.json")?
-            && has("model.fp16.safetensors")?;
-        let model = match is_variant {
-            true => ClipText::from_stem(&encoder, "model.fp16", options)?,
-            false => ClipText::from_files(&encoder, options)?,
+        let config = ClipTextConfig::from_files(&files.folder(encoder)?)?;
+        let positions = config.encoder.max_positions;
+        if positions < 3 {
+            return Err(Error::unsupported(format!("{encoder}: texts of {positions} tokens")));
+        }
+        Ok(Self {
+            tokenizer: Tokenizer::from_files(&files.folder(tokenizer)?)?,
+            model: Part::new(files, encoder, options, residence, open_clip)?,
+            positions,
+        })
+    }
+
+    /// How many tokens of a text are not read.
+    pub(super) fn cut(&self, text: &str, reading: Reading) -> Result<usize> {
+        match reading.is_plain() {
+            true => Ok(ids(&self.tokenizer, text, self.positions)?.cut),
+            false => Ok(self.weighted_ids(text, reading)?.cut),
+        }
+    }
+
+    /// What the model makes of texts.
+    pub(super) fn encode(
+        &self,
+        texts: &[(&str, HiddenAt)],
+        reading: Reading,
+    ) -> Result<Vec<Encoded>> {
+        let model = &*self.model.take()?;
+        if reading.is_plain() {
+            let one = |&(text, at): &(&str, HiddenAt)| {
+                let Ids { ids, cut } = ids(&self.tokenizer, text, self.positions)?;
+                encoded(model, &[ids], at, cut)
+            };
+            return texts.iter().map(one).collect();
+        }
+        let all = texts.iter().map(|(text, _)| self.weighted_ids(text, reading));
+        let all = all.collect::<Result<Vec<_>>>()?;
+        // All texts become as long as the longest.
+        let longest = all.iter().map(|text| text.ids.len()).max().unwrap_or(0);
+        let windows = longest.div_ceil(self.positions - 2).clamp(1, reading.windows);
+        let pairs = all.iter().zip(texts);
+        pairs.map(|(text, &(_, at))| self.in_windows(model, text, at, windows, reading)).collect()
+    }
+
+    /// The ids of a text without special tokens, cut to what the windows hold, with the weight of each.
+    fn weighted_ids(&self, text: &str, reading: Reading) -> Result<WeightedIds> {
+        let parts = match reading.weighs {
+            true => weighted(text)?,
+            false => vec![(text.to_owned(), 1.0)],
         };
-        Ok(Self { tokenizer: Tokenizer::from_files(&files.folder(tokenizer)?)?, model })
+        let plain = EncodeOptions::default().add_special_tokens(false);
+        let (mut ids, mut weights) = (Vec::new(), Vec::new());
+        for (text, weight) in parts {
+            ids.extend(self.tokenizer.encode_with(text.as_str(), &plain)?.ids);
+            weights.resize(ids.len(), weight as f32);
+        }
+        let room = self.positions.saturating_sub(2).saturating_mul(reading.windows);
+        let cut = ids.len().saturating_sub(room);
+        ids.truncate(room);
+        weights.truncate(room);
+        Ok(WeightedIds { ids, weights, cut })
     }
 
-    /// As many ids as the model has positions.
-    pub(super) fn ids(&self, text: &str) -> Result<Ids> {
-        ids(&self.tokenizer, text, self.model.limits().context)
+    /// A text, window by window, each between special tokens: `get_weighted_text_embeddings` of diffusers' community
+    /// pipeline `lpw_stable_diffusion`.
+    fn in_windows(
+        &self,
+        model: &ClipText,
+        text: &WeightedIds,
+        at: HiddenAt,
+        windows: usize,
+        reading: Reading,
+    ) -> Result<Encoded> {
+        let room = self.positions - 2;
+        let lacks = |name: &str| Error::input(format!("the tokenizer has no {name} token"));
+        let begin = self.tokenizer.bos_token().ok_or_else(|| lacks("beginning"))?.id;
+        let end = self.tokenizer.eos_token().ok_or_else(|| lacks("end"))?.id;
+        let padding = self.tokenizer.pad_token().map_or(end, |token| token.id);
+        let mut ids = text.ids.clone();
+        ids.resize(room * windows, padding);
+        let row = |ids: &[u32]| [&[begin], ids, &[end]].concat();
+        let rows: Vec<Vec<u32>> = ids.chunks(room).map(row).collect();
+        let encoded = encoded(model, &rows, at, text.cut)?;
+        if !reading.weighs {
+            return Ok(encoded);
+        }
+        let mut weights = vec![1.0_f32; self.positions * windows];
+        for (number, weights_of) in text.weights.chunks(room).enumerate() {
+            let start = number * self.positions + 1;
+            weights[start..start + weights_of.len()].copy_from_slice(weights_of);
+        }
+        let states = encoded.text.to_dtype(DType::F32)?;
+        let weights = Tensor::from_vec(weights, (states.dim(0)?, 1), states.device())?;
+        let weighed = states.broadcast_mul(&weights)?;
+        // The mean stays what it was.
+        let mean = |x: &Tensor| x.mean_all()?.to_scalar::<f32>();
+        let factor = mean(&states)? / mean(&weighed)?;
+        let text = (weighed * f64::from(factor))?.to_dtype(encoded.text.dtype())?;
+        Ok(Encoded { text, ..encoded })
     }
+}
 
-    /// What the model makes of a text; `before_last` layers are left out of its hidden states.
-    pub(super) fn encode(&self, text: &str, before_last: usize) -> Result<(ClipTextStates, usize)> {
-        let Ids { ids, cut } = self.ids(text)?;
-        Ok((self.model.encode(&[ids], before_last)?, cut))
-    }
+/// Ids without special tokens.
+struct WeightedIds {
+    ids: Vec<u32>,
+    weights: Vec<f32>,
+    cut: usize,
+}
+
+/// Rows of one text; what is pooled is that of the first.
+fn encoded(model: &ClipText, rows: &[Vec<u32>], at: HiddenAt, cut: usize) -> Result<Encoded> {
+    let before_last = match at {
+        HiddenAt::Last => 0,
+        HiddenAt::Normed(layers) | HiddenAt::Plain(layers) => layers,
+    };
+    let states = model.encode(rows, before_last)?;
+    let text = match at {
+        HiddenAt::Last => states.last,
+        HiddenAt::Normed(_) => model.normed(&states.hidden)?,
+        HiddenAt::Plain(_) => states.hidden,
+    };
+    let first = |x: &Tensor| x.narrow(0, 0, 1);
+    Ok(Encoded {
+        text: text.flatten_to(1)?,
+        pooled: first(&states.pooled)?,
+        projected: states.projected.as_ref().map(first).transpose()?,
+        cut,
+    })
+}
+
+fn open_clip(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<ClipText>> {
+    let has = |name: &str| Ok::<_, Error>(files.optional(name)?.is_some());
+    let is_variant = !has("model.safetensors")?
+        && !has("model.safetensors.index.json")?
+        && has("model.fp16.safetensors")?;
+    Ok(Arc::new(match is_variant {
+        true => ClipText::from_stem(files, "model.fp16", options)?,
+        false => ClipText::from_files(files, options)?,
+    }))
 }
 
 /// A T5 with its tokenizer.
 #[derive(Debug)]
 pub(super) struct T5Prompt {
     tokenizer: Tokenizer,
-    model: std::sync::Arc<dyn Encoder>,
+    pub(super) model: Part<dyn Encoder>,
 }
 
 impl T5Prompt {
@@ -66,9 +241,13 @@ impl T5Prompt {
         files: &ModelFiles,
         [tokenizer, encoder]: [&str; 2],
         options: &LoadOptions,
+        residence: Residence,
     ) -> Result<Self> {
-        let model = AutoModel::from_files::<dyn Encoder>(&files.folder(encoder)?, options)?;
-        Ok(Self { model, tokenizer: Tokenizer::from_files(&files.folder(tokenizer)?)? })
+        let open = |files: &ModelFiles, options: &LoadOptions| {
+            AutoModel::from_files::<dyn Encoder>(files, options)
+        };
+        let tokenizer = Tokenizer::from_files(&files.folder(tokenizer)?)?;
+        Ok(Self { tokenizer, model: Part::new(files, encoder, options, residence, open)? })
     }
 
     /// How many tokens of a text are cut at a length.
@@ -76,11 +255,16 @@ impl T5Prompt {
         Ok(ids(&self.tokenizer, text, tokens)?.cut)
     }
 
-    /// The hidden states of a text, `(tokens, features)`. Padding is not hidden from the model, as in diffusers.
-    pub(super) fn encode(&self, text: &str, tokens: usize) -> Result<(Tensor, usize)> {
-        let Ids { ids, cut } = ids(&self.tokenizer, text, tokens)?;
-        let batch = TokenBatch::padded(&[ids], 0, PaddingSide::Right)?;
-        Ok((self.model.encode(&batch)?.squeeze(0)?, cut))
+    /// The hidden states of texts, `(tokens, features)`, and how many tokens of each were cut. Padding is not hidden
+    /// from the model, as in diffusers.
+    pub(super) fn encode(&self, texts: &[&str], tokens: usize) -> Result<Vec<(Tensor, usize)>> {
+        let model = self.model.take()?;
+        let one = |text: &&str| {
+            let Ids { ids, cut } = ids(&self.tokenizer, text, tokens)?;
+            let batch = TokenBatch::padded(&[ids], 0, PaddingSide::Right)?;
+            Ok((model.encode(&batch)?.squeeze(0)?, cut))
+        };
+        texts.iter().map(one).collect()
     }
 }
 

@@ -2,24 +2,28 @@
 //!
 //! Reference: `pipeline_stable_diffusion.py`, `pipeline_stable_diffusion_xl.py` and their kin for image to image.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 
 use crate::diffusion::begin::{Begin, Shape};
 use crate::diffusion::index::Index;
 use crate::diffusion::options::PaintOptions;
-use crate::diffusion::prompt::ClipPrompt;
+use crate::diffusion::parts::{Part, PartMemory, Residence};
+use crate::diffusion::prompt::{ClipPrompt, HiddenAt, Reading};
 use crate::diffusion::schedulers::Run;
-use crate::diffusion::work::{MOST_PIXELS, Work};
+use crate::diffusion::work::{MOST_PIXELS, Work, guided};
 use crate::error::{Error, Result};
-use crate::models::Model;
-use crate::models::diffusion::{UNet, UNetInput, open_unet};
+use crate::models::diffusion::{UNet, UNetConfig, UNetInput, open_unet};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
+use crate::warning::warn;
 
 /// The parts of a Stable Diffusion but for scheduler and autoencoder.
 #[derive(Debug)]
 pub(super) struct Stable {
-    unet: UNet,
+    unet: Part<UNet>,
+    config: UNetConfig,
     first: Option<ClipPrompt>,
     /// SDXL's second encoder, whose vectors are read, too.
     second: Option<ClipPrompt>,
@@ -47,9 +51,14 @@ impl Condition {
 }
 
 impl Stable {
-    pub(super) fn load(files: &ModelFiles, index: &Index, options: &LoadOptions) -> Result<Self> {
+    pub(super) fn load(
+        files: &ModelFiles,
+        index: &Index,
+        options: &LoadOptions,
+        residence: Residence,
+    ) -> Result<Self> {
         let clip = |names: [&str; 2]| match index.has(names[1]) {
-            true => ClipPrompt::load(files, names, options).map(Some),
+            true => ClipPrompt::load(files, names, options, residence).map(Some),
             false => Ok(None),
         };
         let (first, second) =
@@ -58,17 +67,23 @@ impl Stable {
             let name = "text_encoder";
             return Err(files.missing(name, name, "it reads the text that is painted"));
         }
+        let open =
+            |files: &ModelFiles, options: &LoadOptions| open_unet(files, options).map(Arc::new);
         Ok(Self {
             first,
             second,
-            unet: open_unet(&files.folder("unet")?, options)?,
+            config: UNetConfig::read(&files.folder("unet")?)?,
+            unet: Part::new(files, "unet", options, residence, open)?,
             is_lcm: index.class.starts_with("LatentConsistency"),
             zeros_for_empty: index.flag("force_zeros_for_empty_prompt").unwrap_or(true),
         })
     }
 
-    pub(super) fn device(&self) -> &Device {
-        self.unet.device()
+    /// The memory of its parts.
+    pub(super) fn memory(&self) -> Vec<PartMemory> {
+        let texts = [&self.first, &self.second].into_iter().flatten();
+        let texts = texts.map(|encoder| encoder.model.memory());
+        texts.chain([self.unet.memory()]).collect()
     }
 
     /// The latents of some pictures, `(pictures, channels, height, width)`, and how many tokens were cut.
@@ -83,27 +98,28 @@ impl Stable {
             (false, _) => 7.5,
         };
         let guidance = options.guidance_scale.unwrap_or(default);
-        let embeds_guidance = self.unet.config().time_cond_proj_dim;
+        let embeds_guidance = self.config.time_cond_proj_dim;
         let is_guided = guidance > 1.0 && embeds_guidance.is_none();
-
-        let prompt = options.prompt_2.as_deref().unwrap_or(work.prompt);
-        let positive = self.condition([work.prompt, prompt], options.clip_skip)?;
-        let negative = match (is_guided, &options.negative_prompt) {
-            (false, _) => None,
-            (true, None) if is_xl && self.zeros_for_empty => Some(positive.zeros()?),
-            (true, text) => {
-                let text = text.as_deref().unwrap_or("");
-                // Which layers are skipped is about the text alone, as in diffusers.
-                Some(self.condition([text, text], None)?)
-            }
+        self.check(options)?;
+        let mut generator = work.generator();
+        let shape = Shape {
+            is_xl,
+            is_lcm: self.is_lcm,
+            unet_channels: self.config.in_channels,
+            size: [height / scale, width / scale],
         };
+        let Begin { run, latents, inpaint } = Begin::new(work, shape, &mut generator)?;
+        let [positive, negative] = self.conditions(work, is_guided)?;
+        let Some(positive) = positive else { return Err(Error::input("there is no text")) };
         let guidance_features = match embeds_guidance {
             Some(size) => Some(embedded_guidance(guidance - 1.0, size, work.device)?),
             None => None,
         };
-        let sizes = [height, width, 0, 0, height, width].map(|size| size as f32);
-        let find_one = |sample: &Tensor, timestep: f32, condition: &Condition| {
-            self.unet.forward(UNetInput {
+        let sizes = sizes(options, [height, width]);
+        // From here on, the encoders may be gone.
+        let unet = self.unet.take()?;
+        let find_one = |sample: &Tensor, timestep: f32, condition: &Condition, sizes: [f32; 6]| {
+            unet.forward(UNetInput {
                 sample,
                 timestep,
                 text: &condition.text,
@@ -112,15 +128,6 @@ impl Stable {
             })
         };
         let rescale = options.guidance_rescale.unwrap_or(0.0);
-        let mut generator = work.generator();
-        let shape = Shape {
-            is_xl,
-            is_lcm: self.is_lcm,
-            unet_channels: self.unet.config().in_channels,
-            size: [height / scale, width / scale],
-        };
-        let mut begin = Begin::new(work, shape, &mut generator)?;
-        let inpaint = begin.inpaint.take();
         let find = |samples: &Tensor, timestep: f32| -> Result<Tensor> {
             let mut found = Vec::new();
             for number in 0..samples.dim(0)? {
@@ -128,19 +135,17 @@ impl Stable {
                 if let Some(inpaint) = &inpaint {
                     sample = inpaint.read(&sample)?;
                 }
-                let wanted = find_one(&sample, timestep, &positive)?;
+                let wanted = find_one(&sample, timestep, &positive, sizes[0])?;
                 found.push(match &negative {
                     Some(negative) => {
-                        let other = find_one(&sample, timestep, negative)?;
-                        guided(&wanted, &other, guidance, rescale)?
+                        let other = find_one(&sample, timestep, negative, sizes[1])?;
+                        rescaled(guided(&wanted, &other, guidance)?, &wanted, rescale)?
                     }
                     None => wanted,
                 });
             }
             Ok(Tensor::stack(&found, 0)?)
         };
-
-        let Begin { run, latents, .. } = begin;
         let after = |run: &Run, latents: Tensor| match &inpaint {
             Some(inpaint) => inpaint.after(run, latents),
             None => Ok(latents),
@@ -151,14 +156,57 @@ impl Stable {
 
     /// How many tokens of a text are not read.
     pub(super) fn cut_tokens(&self, prompt: &str, options: &PaintOptions) -> Result<usize> {
+        self.check(options)?;
+        let reading = Reading::of(options)?;
         let second = options.prompt_2.as_deref().unwrap_or(prompt);
         let mut cut = 0;
         for (encoder, text) in [(&self.first, prompt), (&self.second, second)] {
             if let Some(encoder) = encoder {
-                cut = cut.max(encoder.ids(text)?.cut);
+                cut = cut.max(encoder.cut(text, reading)?);
             }
         }
         Ok(cut)
+    }
+
+    /// Refuses options of other models.
+    fn check(&self, options: &PaintOptions) -> Result<()> {
+        let is_xl = self.second.is_some();
+        let refused = |names: &[(&str, bool)], reason: &str| match names
+            .iter()
+            .find(|(_, is_given)| *is_given)
+        {
+            Some((name, _)) => Err(Error::option(*name, reason)),
+            None => Ok(()),
+        };
+        refused(&[("true_cfg_scale", options.true_cfg_scale.is_some())], "for FLUX alone")?;
+        match is_xl {
+            true => refused(
+                &[
+                    ("prompt_weights", options.prompt_weights == Some(true)),
+                    (
+                        "max_embeddings_multiples",
+                        options.max_embeddings_multiples.is_some_and(|windows| windows != 1),
+                    ),
+                ],
+                "for Stable Diffusion 1 and 2; SDXL reads texts as they stand, one window each",
+            ),
+            false => refused(
+                &[
+                    ("prompt_2", options.prompt_2.is_some()),
+                    ("negative_prompt_2", options.negative_prompt_2.is_some()),
+                    ("original_size", options.original_size.is_some()),
+                    ("crops_coords_top_left", options.crops_coords_top_left.is_some()),
+                    ("target_size", options.target_size.is_some()),
+                    ("negative_original_size", options.negative_original_size.is_some()),
+                    (
+                        "negative_crops_coords_top_left",
+                        options.negative_crops_coords_top_left.is_some(),
+                    ),
+                    ("negative_target_size", options.negative_target_size.is_some()),
+                ],
+                "for SDXL; the model has one encoder of texts and reads no sizes",
+            ),
+        }
     }
 
     /// Height and width in pixels.
@@ -169,7 +217,7 @@ impl Stable {
             (Some(image), None) => {
                 [image.height, image.width].map(|side| (side / scale * scale).max(scale))
             }
-            _ => [self.unet.config().sample_size.unwrap_or(64).saturating_mul(scale); 2],
+            _ => [self.config.sample_size.unwrap_or(64).saturating_mul(scale); 2],
         };
         let side = |name: &str, side: usize| match side {
             side if side > 0 && side.is_multiple_of(scale) && side <= MOST_PIXELS => Ok(side),
@@ -186,36 +234,81 @@ impl Stable {
         ])
     }
 
-    /// The hidden states of a text by all encoders.
-    fn condition(&self, texts: [&str; 2], clip_skip: Option<usize>) -> Result<Condition> {
-        let Some(second) = &self.second else {
-            let Some(first) = &self.first else {
-                return Err(Error::input("the model has no text encoder"));
-            };
-            let (states, cut) = first.encode(texts[0], clip_skip.unwrap_or(0))?;
-            let text = match clip_skip {
-                None => states.last,
-                Some(_) => first.model.normed(&states.hidden)?,
-            };
-            return Ok(Condition { text: text.squeeze(0)?, pooled: None, cut });
-        };
-        // SDXL reads the last layer but one, and skips from there.
-        let skipped = clip_skip.map_or(1, |skip| skip.saturating_add(1));
-        let (of_second, mut cut) = second.encode(texts[1], skipped)?;
-        let mut text = of_second.hidden.squeeze(0)?;
-        if let Some(first) = &self.first {
-            let (of_first, more) = first.encode(texts[0], skipped)?;
-            text = Tensor::cat(&[of_first.hidden.squeeze(0)?, text], 1)?;
-            cut = cut.max(more);
+    /// The text and, where the picture is guided, what is not to be in it, by all encoders. Which layers are skipped
+    /// is about the text alone, as in diffusers.
+    fn conditions(&self, work: &Work<'_>, is_guided: bool) -> Result<[Option<Condition>; 2]> {
+        let (options, reading) = (work.options, Reading::of(work.options)?);
+        let is_xl = self.second.is_some();
+        let skip = options.clip_skip;
+        let text = [work.prompt, options.prompt_2.as_deref().unwrap_or(work.prompt)];
+        let negative = options.negative_prompt.as_deref();
+        if negative.is_some() && !is_guided {
+            warn("`negative_prompt` is not read: `guidance_scale` is not above 1");
         }
-        let pooled = of_second.projected.unwrap_or(of_second.pooled);
-        Ok(Condition { text, pooled: Some(pooled), cut })
+        let takes_zeros = is_xl && self.zeros_for_empty && negative.is_none();
+        let negative = negative.unwrap_or("");
+        let negative = [negative, options.negative_prompt_2.as_deref().unwrap_or(negative)];
+        let mut texts = vec![(text, skip)];
+        if is_guided && !takes_zeros {
+            texts.push((negative, None));
+        }
+        let at = |skip: Option<usize>| match (is_xl, skip) {
+            (false, None) => HiddenAt::Last,
+            (false, Some(layers)) => HiddenAt::Normed(layers),
+            // SDXL reads the last layer but one, and skips from there.
+            (true, skip) => HiddenAt::Plain(skip.unwrap_or(0).saturating_add(1)),
+        };
+        // One encoder after the other, so that each may leave before the next comes.
+        let mut conditions: Vec<Condition> = Vec::new();
+        for (number, encoder) in [&self.first, &self.second].into_iter().enumerate() {
+            let Some(encoder) = encoder else { continue };
+            let texts: Vec<_> =
+                texts.iter().map(|(text, skip)| (text[number], at(*skip))).collect();
+            for (row, encoded) in encoder.encode(&texts, reading)?.into_iter().enumerate() {
+                let pooled = (number == 1).then(|| encoded.projected.unwrap_or(encoded.pooled));
+                match conditions.get_mut(row) {
+                    None => {
+                        let (text, cut) = (encoded.text, encoded.cut);
+                        conditions.push(Condition { text, pooled, cut });
+                    }
+                    Some(condition) => {
+                        condition.text = Tensor::cat(&[&condition.text, &encoded.text], 1)?;
+                        condition.pooled = pooled;
+                        condition.cut = condition.cut.max(encoded.cut);
+                    }
+                }
+            }
+        }
+        let mut conditions = conditions.into_iter();
+        let (positive, negative) = (conditions.next(), conditions.next());
+        let negative = match (&positive, negative) {
+            (Some(positive), None) if is_guided && takes_zeros => Some(positive.zeros()?),
+            (_, negative) => negative,
+        };
+        Ok([positive, negative])
     }
 }
 
-/// Away from what the model finds without the text. <https://arxiv.org/abs/2207.12598>
-fn guided(wanted: &Tensor, other: &Tensor, guidance: f64, rescale: f64) -> Result<Tensor> {
-    let guided = (other + ((wanted - other)? * guidance)?)?;
+/// The six sizes that SDXL reads, of the text and of what is not to be in the picture.
+fn sizes(options: &PaintOptions, size: [usize; 2]) -> [[f32; 6]; 2] {
+    let six = |original: [usize; 2], crop: Option<[usize; 2]>, target: [usize; 2]| {
+        let [top, left] = crop.unwrap_or([0, 0]);
+        [original[0], original[1], top, left, target[0], target[1]].map(|size| size as f32)
+    };
+    let (original, target) =
+        (options.original_size.unwrap_or(size), options.target_size.unwrap_or(size));
+    let positive = six(original, options.crops_coords_top_left, target);
+    let negative = match (options.negative_original_size, options.negative_target_size) {
+        (Some(original), Some(target)) => {
+            six(original, options.negative_crops_coords_top_left, target)
+        }
+        _ => positive,
+    };
+    [positive, negative]
+}
+
+/// What guidance has made, as bright as what the model finds for the text. <https://arxiv.org/abs/2305.08891>
+fn rescaled(guided: Tensor, wanted: &Tensor, rescale: f64) -> Result<Tensor> {
     if rescale == 0.0 {
         return Ok(guided);
     }

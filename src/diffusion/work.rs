@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::diffusion::options::{PaintOptions, StepReport};
-use crate::diffusion::schedulers::{Run, Scheduler};
+use crate::diffusion::schedulers::{Run, Scheduler, SchedulerKind, Steps};
 use crate::error::{Error, Result};
 use crate::media::Image;
 use crate::models::diffusion::Vae;
@@ -29,6 +29,11 @@ pub(super) fn pixels(image: &Image, device: &Device) -> Result<Tensor> {
     Ok(picture.permute((2, 0, 1))?.contiguous()?)
 }
 
+/// Away from what the model finds without the text. <https://arxiv.org/abs/2207.12598>
+pub(super) fn guided(wanted: &Tensor, other: &Tensor, guidance: f64) -> Result<Tensor> {
+    Ok((other + ((wanted - other)? * guidance)?)?)
+}
+
 impl Work<'_> {
     /// How many pictures.
     pub(super) fn count(&self) -> Result<usize> {
@@ -41,6 +46,24 @@ impl Work<'_> {
     /// The random numbers of the picture.
     pub(super) fn generator(&self) -> Generator {
         Generator::seed(self.options.seed.unwrap_or(0))
+    }
+
+    /// The steps that the options ask for.
+    pub(super) fn steps_of(&self, default: usize) -> Steps {
+        let PaintOptions { num_inference_steps, timesteps, sigmas, eta, .. } = self.options;
+        let mut steps = Steps::new(num_inference_steps.unwrap_or(default));
+        if let Some(timesteps) = timesteps {
+            steps = steps.timesteps(timesteps.clone());
+        }
+        if let Some(sigmas) = sigmas {
+            // The last is that after the last step, but not where noise goes over into the picture.
+            let is_flow = self.scheduler.kind() == SchedulerKind::FlowMatchEuler;
+            steps.count = if is_flow { sigmas.len() } else { sigmas.len().saturating_sub(1) };
+            steps = steps.sigmas(sigmas.clone());
+        }
+        // Of TCD, too, whose own default is 0.3: diffusers' pipelines tell it theirs.
+        steps.eta = Some(eta.unwrap_or(0.0));
+        steps
     }
 
     /// One step after the other from the latents on; `find` is what the model finds in scaled latents, and

@@ -47,7 +47,8 @@ impl TaskName {
             (Task::ZeroShotClassification, _) => ("facebook/bart-large-mnli", "d7645e1"),
             (Task::ZeroShotImageClassification, _) => ("openai/clip-vit-base-patch32", "3d74acf"),
             (
-                Task::SentenceSimilarity
+                Task::ImageToImage
+                | Task::SentenceSimilarity
                 | Task::TextRanking
                 | Task::TextToImage
                 | Task::Translation,

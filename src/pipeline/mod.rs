@@ -37,6 +37,8 @@ mod hypothesis;
 mod image_classification;
 #[cfg(feature = "image")]
 mod image_feature_extraction;
+#[cfg(feature = "image")]
+mod image_to_image;
 mod input;
 mod options;
 #[cfg(feature = "image")]
@@ -90,6 +92,8 @@ pub use image_classification::{ImageClassificationOptions, ImageClassificationPi
 pub use image_feature_extraction::{
     ImageFeatureExtractionOptions, ImageFeatureExtractionPipeline, ImageFeatures,
 };
+#[cfg(feature = "image")]
+pub use image_to_image::{ImageToImagePipeline, PicturePrompt};
 pub use input::{Input, Output};
 pub use options::{Progress, TruncationReport};
 pub use question_answering::{

@@ -35,7 +35,9 @@ use crate::pipeline::{
     ZeroShotImageClassificationPipeline,
 };
 #[cfg(feature = "image")]
-use crate::pipeline::{PaintedImages, TextToImageOptions, TextToImagePipeline};
+use crate::pipeline::{
+    ImageToImagePipeline, PaintedImages, PicturePrompt, TextToImageOptions, TextToImagePipeline,
+};
 use crate::source::{ModelFiles, ModelSource};
 #[cfg(feature = "audio")]
 use crate::speech::transcript::Transcript;
@@ -258,6 +260,9 @@ tasks! {
     /// Returns the hidden states of pictures. Needs the feature `image`.
     ImageFeatureExtraction, "image-feature-extraction", aliases [] feature "image",
         image_feature_extraction: ImageFeatureExtractionPipeline(ImageInput, ImageFeatureExtractionOptions) -> ImageFeatures;
+    /// Paints pictures anew, or parts of them. Needs the feature `image`.
+    ImageToImage, "image-to-image", aliases ["inpainting"] feature "image",
+        image_to_image: ImageToImagePipeline(PicturePrompt, TextToImageOptions) -> PaintedImages;
     /// Answers questions from texts.
     QuestionAnswering, "question-answering", aliases [],
         question_answering: QuestionAnsweringPipeline(Question, QuestionAnsweringOptions) -> Vec<Answer>;

@@ -3,14 +3,16 @@
 //! Mirrors `StableDiffusionPipeline`, `StableDiffusionXLPipeline` and `FluxPipeline` of diffusers 0.39, and their kin that
 //! begin with a picture.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
+use candle_core::Tensor;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::diffusion::{PaintOptions, Painter};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::media::{Image, Media};
 use crate::options::LoadOptions;
 use crate::pipeline::arguments;
@@ -72,12 +74,15 @@ impl TaskOptions for TextToImageOptions {
 /// The pictures of one text. As JSON their sizes; the pictures themselves are an [`Output`]'s media.
 ///
 /// [`Output`]: crate::pipeline::Output
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct PaintedImages {
-    /// As many as `num_images_per_prompt` says.
+    /// As many as `num_images_per_prompt` says; none where `output_type` is `latent`.
     #[serde(serialize_with = "sizes")]
     pub images: Vec<Image>,
+    /// Their latents, `(pictures, channels, height, width)` in f32.
+    #[serde(skip)]
+    pub latents: Option<Tensor>,
 }
 
 fn sizes<S: Serializer>(images: &[Image], to: S) -> Result<S::Ok, S::Error> {
@@ -120,7 +125,7 @@ impl TaskSteps for TextToImagePipeline {
     type Options = TextToImageOptions;
 
     fn work(&self, options: &Self::Options) -> Result<impl WorkOf<Self> + use<>> {
-        Ok(Paint { painter: Arc::clone(&self.painter), options: options.paint.clone() })
+        Ok(Paint::new(&self.painter, options))
     }
 
     fn read_input(&self, input: &Value, _: &Self::Options) -> Result<Items<String>> {
@@ -132,14 +137,36 @@ impl TaskSteps for TextToImagePipeline {
     }
 }
 
-struct Paint {
+/// What is painted.
+pub(super) trait Subject {
+    /// The text, and the options with its pictures.
+    fn into_parts(self, options: PaintOptions) -> Result<(String, PaintOptions)>;
+}
+
+impl Subject for String {
+    fn into_parts(self, options: PaintOptions) -> Result<(String, PaintOptions)> {
+        Ok((self, options))
+    }
+}
+
+/// Painting, one subject after the other.
+pub(super) struct Paint<T> {
     painter: Arc<Painter>,
     options: PaintOptions,
+    subject: PhantomData<fn(T)>,
+}
+
+impl<T> Paint<T> {
+    pub(super) fn new(painter: &Arc<Painter>, options: &TextToImageOptions) -> Self {
+        let (painter, options) = (Arc::clone(painter), options.paint.clone());
+        Self { painter, options, subject: PhantomData }
+    }
 }
 
 /// A text, and how many of its tokens the encoder has no room for.
-struct Row {
+pub(super) struct Row {
     text: String,
+    options: PaintOptions,
     cut: usize,
 }
 
@@ -153,8 +180,8 @@ impl Measured for Row {
     }
 }
 
-impl Work for Paint {
-    type Item = String;
+impl<T: Subject + Measured + Send + 'static> Work for Paint<T> {
+    type Item = T;
     type Kept = ();
     type Row = Row;
     type Answer = PaintedImages;
@@ -165,21 +192,23 @@ impl Work for Paint {
         Pace::one_by_one()
     }
 
-    fn prepare(&self, text: String) -> Result<((), Vec<Row>)> {
-        let cut = self.painter.cut_tokens(&text, &self.options)?;
-        Ok(((), vec![Row { text, cut }]))
+    fn prepare(&self, subject: T) -> Result<((), Vec<Row>)> {
+        let (text, options) = subject.into_parts(self.options.clone())?;
+        let cut = self.painter.cut_tokens(&text, &options)?;
+        Ok(((), vec![Row { text, options, cut }]))
     }
 
     fn forward(&self, rows: &[&Row]) -> Result<Vec<PaintedImages>> {
         let paint = |row: &&Row| {
-            let painted = self.painter.paint(&row.text, &self.options)?;
-            Ok(PaintedImages { images: painted.images })
+            let painted = self.painter.paint(&row.text, &row.options)?;
+            Ok(PaintedImages { images: painted.images, latents: Some(painted.latents) })
         };
         rows.iter().map(paint).collect()
     }
 
     fn finish(&self, (): (), rows: Vec<(Row, PaintedImages)>) -> Result<PaintedImages> {
-        let images = rows.into_iter().flat_map(|(_, answer)| answer.images).collect();
-        Ok(PaintedImages { images })
+        // A subject is one row.
+        let answers = rows.into_iter().map(|(_, answer)| answer);
+        answers.last().ok_or_else(|| Error::input("nothing was painted"))
     }
 }

@@ -1,12 +1,17 @@
 """Writes tests/goldens/diffusion: tiny random pipelines of diffusers, and what they paint.
 
     pip install torch==2.9.1 diffusers==0.39.0 transformers==4.57.6
-    python tests/goldens/make_diffusion.py [NAME...]
+    LPW=lpw_stable_diffusion.py python tests/goldens/make_diffusion.py [NAME...]
+
+LPW is the community pipeline that weighs words and joins windows: examples/community/lpw_stable_diffusion.py of the repository of
+diffusers (SHA-256 37cac7da1cf7e77ffb06c49348b9dd9962ce829fb6a082046001a1595f6eb65d), wherever it lies.
 
 Weights are rounded to f16 and stored as such; everything is computed in f32.
 """
 
+import importlib.util
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -153,21 +158,46 @@ SMALL = [
     dict(num_inference_steps=2, **SIZE, num_images_per_prompt=2),
 ]
 SCHEDULERS = [
-    dict(num_inference_steps=3, **SIZE, scheduler=kind)
+    dict(num_inference_steps=3, height=32, width=32, scheduler=kind)
     for kind in ("EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler", "HeunDiscreteScheduler", "UniPCMultistepScheduler")
 ]
 IMAGE = [dict(num_inference_steps=5, strength=0.8, image=True), dict(num_inference_steps=2, image=[70, 53]), dict(num_inference_steps=4, strength=0.5, image=True, seed=3, scheduler="EulerDiscreteScheduler")]
+TINY = dict(height=32, width=32)
+# Steps of the caller's choice.
+GIVEN = [
+    dict(timesteps=[900, 600, 250], **TINY, scheduler="EulerDiscreteScheduler"), dict(sigmas=[8.0, 3.0, 0.7, 0.0], **TINY, scheduler="EulerDiscreteScheduler"),
+    dict(timesteps=[950, 700, 400, 100], **TINY, scheduler="DPMSolverMultistepScheduler"), dict(timesteps=[950, 700, 400, 100], **TINY, scheduler="DPMSolverSinglestepScheduler"),
+    dict(timesteps=[901, 400, 3], **TINY, scheduler="DDPMScheduler"), dict(timesteps=[800, 300], **TINY, scheduler="HeunDiscreteScheduler"),
+    dict(timesteps=[999, 499, 99], **TINY, scheduler="LCMScheduler"), dict(timesteps=[999, 499, 99], **TINY, scheduler="TCDScheduler"),
+    dict(timesteps=[900, 700, 400, 100], strength=0.5, image=[32, 32], scheduler="EulerDiscreteScheduler"),
+]
+LONG = "a cat and (a dog:1.4) " * 15
+WEIGHED = [
+    dict(num_inference_steps=2, **TINY, prompt="a (cat:1.5) and [a dog], ((more)) \\(or less\\)", negative_prompt="(dog:0.3", prompt_weights=True),
+    dict(num_inference_steps=2, **TINY, prompt=LONG, negative_prompt="a dog", prompt_weights=True, max_embeddings_multiples=3),
+    dict(num_inference_steps=2, **TINY, prompt=LONG, max_embeddings_multiples=2),
+    dict(num_inference_steps=1, **TINY, prompt="", prompt_weights=True),
+]
+SIZES = [
+    dict(num_inference_steps=2, **TINY, negative_prompt="a dog", negative_prompt_2="a cat", original_size=[512, 384], crops_coords_top_left=[8, 16], target_size=[96, 80]),
+    dict(num_inference_steps=2, **TINY, original_size=[512, 384], negative_original_size=[32, 48], negative_crops_coords_top_left=[1, 2], negative_target_size=[64, 40]),
+]
 PIPELINES = {
-    "sd1": (sd1, [*SMALL, *SCHEDULERS, dict(num_inference_steps=2, eta=1.0, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=1, height=128, width=128, vae_tiling=True), *IMAGE, dict(num_inference_steps=3, image=True, mask_image=True, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=4, strength=0.6, image=True, mask_image=True, scheduler="EulerDiscreteScheduler", **SIZE)]),
-    "sd2": (sd2, [*SMALL[:2], dict(num_inference_steps=3, height=40, width=104)]),
+    "sd1": (sd1, [*SMALL, *SCHEDULERS, dict(num_inference_steps=2, eta=1.0, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=1, height=128, width=128, vae_tiling=True), *IMAGE, dict(num_inference_steps=3, image=True, mask_image=True, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=4, strength=0.6, image=True, mask_image=True, scheduler="EulerDiscreteScheduler", **SIZE), *GIVEN, *WEIGHED]),
+    "sd2": (sd2, [*SMALL[:2], dict(num_inference_steps=3, height=40, width=104), WEIGHED[0]]),
     "inpaint": (inpaint, [dict(num_inference_steps=3, image=True, mask_image=True, **SIZE), dict(num_inference_steps=4, strength=0.6, image=True, mask_image=True, **SIZE)]),
     "lcm": (lcm, [dict(num_inference_steps=4, guidance_scale=8.0, **SIZE), dict(num_inference_steps=1, **SIZE)]),
-    "sdxl": (sdxl, [*SMALL, dict(num_inference_steps=2, prompt_2="a dog", **SIZE), dict(num_inference_steps=2, negative_prompt="", **SIZE), *IMAGE[:1]]),
+    "sdxl": (sdxl, [*SMALL, dict(num_inference_steps=2, prompt_2="a dog", **SIZE), dict(num_inference_steps=2, negative_prompt="", **SIZE), *IMAGE[:1], *SIZES, dict(num_inference_steps=3, image=True, mask_image=True, **SIZE)]),
     "flux-schnell": (flux, [
         dict(num_inference_steps=4, guidance_scale=0.0, max_sequence_length=32, **SIZE), dict(num_inference_steps=2, max_sequence_length=16, height=96, width=48, seed=9),
         dict(num_inference_steps=1, max_sequence_length=32, num_images_per_prompt=2, **SIZE), dict(num_inference_steps=2, max_sequence_length=32, height=70, width=72),
+        dict(num_inference_steps=5, strength=0.5, max_sequence_length=16, image=True, **SIZE), dict(sigmas=[1.0, 0.6, 0.1], max_sequence_length=16, **SIZE),
     ]),
-    "flux-dev": (flux_dev, [dict(num_inference_steps=3, max_sequence_length=32, **SIZE), dict(num_inference_steps=2, guidance_scale=1.5, max_sequence_length=32, prompt_2="dog", **SIZE)]),
+    "flux-dev": (flux_dev, [dict(num_inference_steps=3, max_sequence_length=32, **SIZE), dict(num_inference_steps=2, guidance_scale=1.5, max_sequence_length=32, prompt_2="dog", **SIZE),
+        dict(num_inference_steps=3, max_sequence_length=16, image=[70, 53], height=72, width=64, num_images_per_prompt=2), dict(num_inference_steps=4, max_sequence_length=16, image=True, mask_image=True, **SIZE),
+        dict(num_inference_steps=4, strength=1.0, max_sequence_length=16, image=True, mask_image=True, guidance_scale=2.0, **SIZE),
+        dict(num_inference_steps=2, max_sequence_length=16, negative_prompt="a dog", negative_prompt_2="a cat", true_cfg_scale=3.0, **SIZE),
+    ]),
 }
 
 
@@ -185,37 +215,60 @@ def mask():
     return Image.fromarray(np.repeat((light * 255)[:, :, None], 3, 2).astype("uint8"))
 
 
+def community():
+    spec = importlib.util.spec_from_file_location("lpw", os.environ.get("LPW", "lpw_stable_diffusion.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def kind_of(pipe, has_image, has_mask):
+    base = {"FluxPipeline": "Flux", "StableDiffusionXLPipeline": "StableDiffusionXL"}.get(type(pipe).__name__, "StableDiffusion")
+    return getattr(diffusers, base + ("Inpaint" if has_mask else "Img2Img" if has_image else "") + "Pipeline"), base
+
+
 def paint(pipe, options):
     options = dict(options)
     generator = torch.Generator().manual_seed(options.pop("seed", 0))
     kind, tiling = options.pop("scheduler", None), options.pop("vae_tiling", False)
+    prompt = options.pop("prompt", PROMPT)
+    weighs, windows = options.pop("prompt_weights", False), options.pop("max_embeddings_multiples", 1)
     scheduler = pipe.scheduler
     used = pipe
     size = options.pop("image", None)
     if size:
-        class_ = diffusers.StableDiffusionXLImg2ImgPipeline if hasattr(pipe, "text_encoder_2") else diffusers.StableDiffusionImg2ImgPipeline
-        extra = {} if hasattr(pipe, "text_encoder_2") else dict(requires_safety_checker=False)
-        used = class_(**pipe.components, **extra)
+        class_, base = kind_of(pipe, True, options.get("mask_image"))
+        used = class_(**pipe.components, **(dict(requires_safety_checker=False) if base == "StableDiffusion" else {}))
         options["image"] = picture() if size is True else picture(*size)
         if options.pop("mask_image", None):
             options["mask_image"] = mask()
-            used = diffusers.StableDiffusionInpaintPipeline(**pipe.components, **extra)
+    options.update({name: tuple(pair) for name, pair in options.items() if name.endswith(("_size", "_top_left"))})
     if kind:
         used.scheduler = getattr(diffusers, kind).from_config(scheduler.config)
     used.set_progress_bar_config(disable=True)
     if tiling:
         used.vae.enable_tiling()
+    if weighs or windows > 1:
+        negative = options.pop("negative_prompt", "")
+        with torch.no_grad():
+            texts = community().get_weighted_text_embeddings(pipe, prompt, negative, max_embeddings_multiples=windows, skip_parsing=not weighs)
+        options.update(prompt_embeds=texts[0], negative_prompt_embeds=texts[1])
+    else:
+        options["prompt"] = prompt
     seen = []
 
     def see(_, step, timestep, kwargs):
         seen.append(kwargs["latents"])
         return kwargs
 
-    images = used(PROMPT, generator=generator, output_type="np", callback_on_step_end=see, **options).images
+    images = used(generator=generator, output_type="np", callback_on_step_end=see, **options).images
     used.vae.disable_tiling()
     pipe.scheduler = scheduler
     latents = seen[-1]
     pixels = (np.asarray(images) * 255).round().astype("uint8")
+    if latents.dim() == 3:
+        # FLUX's are in patches.
+        latents = used._unpack_latents(latents, pixels.shape[1], pixels.shape[2], used.vae_scale_factor)
     return {"latents": numbers(latents), "shape": list(pixels.shape), "pixels": pixels.flatten()[::17].tolist(), "steps": len(seen)}
 
 
@@ -240,6 +293,22 @@ def parts(pipe):
             ids = pipe.tokenizer_2(PROMPT, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
             found["ids_2"] = ids[0].tolist()
             found["projected"] = numbers(pipe.text_encoder_2(ids).text_embeds)
+        if hasattr(pipe, "transformer"):
+            tokens = torch.tensor([[3, 30, 1, 0, 0]])
+            found["t5"] = numbers(pipe.text_encoder_2(tokens).last_hidden_state)
+            ids = pipe._prepare_latent_image_ids(1, 4, 3, "cpu", torch.float32)
+            found["step"] = numbers(pipe.transformer(
+                hidden_states=wave(1, 12, 16), timestep=torch.tensor([0.7]), guidance=torch.tensor([2.5]) if pipe.transformer.config.guidance_embeds else None,
+                pooled_projections=wave(1, 16), encoder_hidden_states=wave(1, 5, 12), txt_ids=torch.zeros(5, 3), img_ids=ids,
+            ).sample)
+        else:
+            config = pipe.unet.config
+            is_xl = config.addition_embed_type is not None
+            added = dict(text_embeds=wave(1, 12), time_ids=torch.tensor([[64.0, 48.0, 3.0, 5.0, 60.0, 40.0]])) if is_xl else None
+            guidance = wave(1, config.time_cond_proj_dim) if config.time_cond_proj_dim else None
+            found["step"] = numbers(pipe.unet(
+                wave(1, config.in_channels, 8, 6), torch.tensor(501), wave(1, 7, config.cross_attention_dim), added_cond_kwargs=added, timestep_cond=guidance,
+            ).sample)
     return found
 
 

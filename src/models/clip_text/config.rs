@@ -9,6 +9,7 @@ use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
 use crate::nn::positions::AbsolutePositions;
 use crate::nn::span::AttentionSpan;
+use crate::source::ModelFiles;
 use crate::weights::Bias;
 
 /// The half of CLIP that reads, except its weights.
@@ -58,6 +59,11 @@ impl Pooled {
 }
 
 impl ClipTextConfig {
+    /// That of an opened folder.
+    pub(crate) fn from_files(files: &ModelFiles) -> Result<Self> {
+        Self::read(&RawConfig::read(files)?)
+    }
+
     /// From the config of a text encoder, or of a whole CLIP, which has it as `text_config`; with the defaults of
     /// `configuration_clip.py`.
     pub(crate) fn read(whole: &RawConfig) -> Result<Self> {

@@ -11,7 +11,6 @@ pub use config::{ClipTextConfig, Pooled};
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::models::encoder::TextEncoder;
-use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::traits::{EncoderTrace, Model, ModelLimits, TextModel};
 use crate::options::LoadOptions;
@@ -50,14 +49,14 @@ impl ClipText {
     ///
     /// When a file is missing or broken, or the model is of another kind.
     pub fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        let config = ClipTextConfig::read(&RawConfig::read(files)?)?;
+        let config = ClipTextConfig::from_files(files)?;
         let weights = Weights::open(files, names(), options)?;
         Self::load(config, &weights, Threads::new(options.threads)?)
     }
 
     /// As [`from_files`](Self::from_files), with weights of another name than `model`, such as `model.fp16`.
     pub(crate) fn from_stem(files: &ModelFiles, stem: &str, options: &LoadOptions) -> Result<Self> {
-        let config = ClipTextConfig::read(&RawConfig::read(files)?)?;
+        let config = ClipTextConfig::from_files(files)?;
         let weights = Weights::open_stem(files, stem, names(), options)?;
         Self::load(config, &weights, Threads::new(options.threads)?)
     }

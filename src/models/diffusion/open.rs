@@ -1,6 +1,6 @@
 //! Parts of a folder that diffusers wrote.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -9,9 +9,10 @@ use crate::models::diffusion::tiny_vae::{AutoencoderTiny, TinyVaeConfig};
 use crate::models::diffusion::unet::UNet;
 use crate::models::diffusion::unet_config::UNetConfig;
 use crate::models::diffusion::vae::{AutoencoderKl, VaeConfig};
+use crate::models::traits::Model;
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, json};
-use crate::weights::{NameTable, Weights};
+use crate::weights::{Inventory, NameTable, Weights};
 
 /// What the files of weights are called.
 const STEM: &str = "diffusion_pytorch_model";
@@ -128,6 +129,22 @@ impl Vae {
                 (vae.config().scaling_factor, vae.config().shift_factor.unwrap_or(0.0))
             }
             Self::Tiny(vae) => (vae.config().scaling_factor, vae.config().shift_factor),
+        }
+    }
+}
+
+impl Model for Vae {
+    fn device(&self) -> &Device {
+        match self {
+            Self::Kl(vae) => vae.device(),
+            Self::Tiny(vae) => vae.device(),
+        }
+    }
+
+    fn inventory(&self) -> &Inventory {
+        match self {
+            Self::Kl(vae) => vae.inventory(),
+            Self::Tiny(vae) => vae.inventory(),
         }
     }
 }
