@@ -138,3 +138,68 @@ fn the_shortest_sound_is_encoded() {
         );
     }
 }
+
+/// Sound, and pieces of several lengths.
+fn sound(samples: usize) -> Vec<f32> {
+    (0..samples).map(|at| ((at * at % 97) as f32 / 97.0 - 0.5) * 0.8).collect()
+}
+
+#[test]
+fn pieces_give_what_the_whole_gives() {
+    let mut streamed = Vec::new();
+    for folder in folders() {
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let codec = open(&folder);
+        let Ok(mut first) = codec.begin_encoding(None) else {
+            let error = codec.begin_decoding().unwrap_err().to_string();
+            assert!(error.contains("whole sound"), "{name}: {error}");
+            continue;
+        };
+        streamed.push(name.clone());
+        assert!(codec.finish_encoding(&mut first).unwrap().iter().all(Vec::is_empty));
+        assert!(codec.encode_piece(&[&[0.1]], &mut first).is_err(), "{name} has ended");
+        for (samples, step) in [(701, 1), (701, 7), (640, 64), (333, 300), (13, 5), (640, 1000)] {
+            let sound = sound(samples);
+            let channels = vec![sound.as_slice(); codec.layout().channels];
+            let books = codec.layout().codebooks;
+            let whole = codec.encode(&channels, Some(books)).unwrap();
+            let mut state = codec.begin_encoding(Some(books)).unwrap();
+            let mut found = vec![Vec::new(); books];
+            let mut add = |piece: Vec<Vec<u32>>| {
+                found.iter_mut().zip(piece).for_each(|(found, piece)| found.extend(piece));
+            };
+            for start in (0..samples).step_by(step) {
+                let piece = start..samples.min(start + step);
+                let piece: Vec<&[f32]> = channels.iter().map(|it| &it[piece.clone()]).collect();
+                add(codec.encode_piece(&piece, &mut state).unwrap());
+            }
+            add(codec.finish_encoding(&mut state).unwrap());
+            assert_eq!(found, whole.chunks[0].books, "{name}: {samples} samples by {step}");
+            let expected = codec.decode(&whole).unwrap();
+            let mut state = codec.begin_decoding().unwrap();
+            let mut samples = vec![Vec::new(); codec.layout().channels];
+            let mut add = |piece: Vec<Vec<f32>>| {
+                samples.iter_mut().zip(piece).for_each(|(samples, piece)| samples.extend(piece));
+            };
+            let frames = found[0].len();
+            for start in (0..frames).step_by(step) {
+                let piece = start..frames.min(start + step);
+                let piece: Vec<Vec<u32>> =
+                    found.iter().map(|book| book[piece.clone()].to_vec()).collect();
+                add(codec.decode_piece(&piece, &mut state).unwrap());
+            }
+            add(codec.finish_decoding(&mut state).unwrap());
+            for (found, expected) in samples.iter().zip(&expected) {
+                assert_eq!(found.len(), expected.len(), "{name}: {frames} frames by {step}");
+                let apart = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+                let most = apart.fold(0.0_f32, f32::max);
+                assert!(most < 1e-4, "{name}: {most}");
+            }
+        }
+        let mut state = codec.begin_decoding().unwrap();
+        assert!(codec.encode_piece(&[&[0.1]], &mut state).is_err());
+        codec.decode_piece(&vec![vec![1]; codec.layout().codebooks], &mut state).unwrap();
+        assert!(codec.decode_piece(&[vec![1]], &mut state).is_err());
+    }
+    assert!(streamed.len() >= 2, "{streamed:?}");
+}

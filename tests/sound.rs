@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use sconce::audio::Audio;
+use sconce::audio::{Audio, AudioFeatures, ChromaFeatureExtractor};
 use sconce::generation::{CancelHandle, GenerationConfig};
 use sconce::models::AutoModel;
 use sconce::models::bark::Bark;
@@ -84,7 +84,7 @@ fn near(found: &[f32], expected: &[f32], what: &str) {
 }
 
 fn text(ids: &[u32]) -> ComposeInput {
-    ComposeInput { text: Some(ids.to_vec()), prompt: None }
+    ComposeInput { text: Some(ids.to_vec()), ..Default::default() }
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn music_is_that_of_the_reference() {
                 how.texts.map_or_else(|| vec![None], |texts| texts.into_iter().map(Some).collect());
             let inputs: Vec<ComposeInput> = texts
                 .into_iter()
-                .map(|text| ComposeInput { text, prompt: prompt.clone() })
+                .map(|text| ComposeInput { text, prompt: prompt.clone(), melody: None })
                 .collect();
             let found = composed(&model, &inputs, &config).unwrap();
             let (codes, audio) =
@@ -362,4 +362,103 @@ fn the_pipeline_refuses_what_makes_no_sense() {
     let voice = Map::from_iter([("voice_preset".to_owned(), json!("one"))]);
     let output = output.call(json!("a"), voice).unwrap();
     assert_eq!((output.json, output.media.len()), (json!({"sampling_rate": 2_000}), 1));
+}
+
+#[derive(Deserialize)]
+struct MelodyCase {
+    texts: Vec<Vec<u32>>,
+    melody: usize,
+    options: Map<String, Value>,
+}
+
+/// The pitches of the maker's `heard`.
+fn heard(frames: usize, pitches: usize) -> Option<AudioFeatures> {
+    let mut values = vec![0.0; frames * pitches];
+    (0..frames).for_each(|frame| values[frame * pitches + (frame * frame + 1) % pitches] = 1.0);
+    (frames > 0).then(|| AudioFeatures::new(values, pitches, frames).unwrap())
+}
+
+#[test]
+fn music_follows_melodies_as_in_the_reference() {
+    for (name, pitches) in [("melody-tiny", 12), ("melody-stereo-tiny", 24)] {
+        let (model, defaults) = load(name);
+        assert!(model.hears_melodies());
+        let tensor = tensors(&folder(name));
+        for (case, how) in cases::<MelodyCase>(&folder(name)) {
+            let options = GenerationConfig::from_json(&Value::Object(how.options)).unwrap();
+            let config = defaults.clone().overlaid(&options);
+            let melody = heard(how.melody, pitches);
+            let inputs: Vec<ComposeInput> = how
+                .texts
+                .into_iter()
+                .map(|ids| ComposeInput { melody: melody.clone(), ..text(&ids) })
+                .collect();
+            let found = composed(&model, &inputs, &config).unwrap();
+            let (codes, audio) =
+                (tensor(&format!("{case}.codes")), tensor(&format!("{case}.audio")));
+            for (number, piece) in found.iter().enumerate() {
+                let what = format!("{name}, {case}, {number}");
+                assert_eq!(piece.codes.concat(), ids(&codes.get(number).unwrap()), "{what}");
+                let audio = audio.get(number).unwrap().to_vec2::<f32>().unwrap();
+                for (found, expected) in piece.channels.iter().zip(&audio) {
+                    near(found, expected, &what);
+                }
+            }
+        }
+        let nothing = ComposeInput::default();
+        let prompted = ComposeInput { prompt: Some(vec![vec![0.1; 60]]), ..text(&[5, 1]) };
+        let foreign = ComposeInput { melody: heard(3, 5), ..text(&[5, 1]) };
+        for (input, word) in [(nothing, "text"), (prompted, "prompt"), (foreign, "pitches")] {
+            let error = composed(&model, &[input], &defaults).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+    let (model, defaults) = load("musicgen-tiny");
+    let melody = ComposeInput { melody: heard(3, 12), ..text(&[5, 1]) };
+    let error = composed(&model, &[melody], &defaults).unwrap_err().to_string();
+    assert!(error.contains("musicgen-melody"), "{error}");
+}
+
+#[derive(Deserialize)]
+struct ChromaCase {
+    options: Value,
+    seconds: f64,
+    pitch: f64,
+    pitches: Vec<usize>,
+}
+
+#[test]
+fn pitches_are_heard_as_by_the_reference() {
+    let cases: Vec<ChromaCase> =
+        serde_json::from_slice(&fs::read(folder("chroma.json")).unwrap()).unwrap();
+    for ChromaCase { options, seconds, pitch, pitches } in cases {
+        let config = serde_json::from_value(options).unwrap();
+        let extractor = ChromaFeatureExtractor::new(config).unwrap();
+        let rate = extractor.config().sampling_rate;
+        let sample = |at: usize| {
+            let step = (at * 10 / rate as usize) as f64;
+            let turns = pitch * 2_f64.powf(step / 3.0) * at as f64 / f64::from(rate);
+            let angle = std::f64::consts::TAU * turns;
+            (0.5 * angle.sin() + 0.2 * (2.0 * angle).sin()) as f32
+        };
+        let count = (seconds * f64::from(rate)) as usize;
+        let samples: Vec<f32> = (0..count).map(sample).collect();
+        let heard = extractor.extract(&samples, rate).unwrap();
+        let loudest = heard.values().chunks_exact(heard.width());
+        let loudest = loudest.map(|frame| frame.iter().position(|share| *share == 1.0).unwrap());
+        assert_eq!(loudest.collect::<Vec<_>>(), pitches, "{seconds} s from {pitch} Hz");
+    }
+}
+
+#[test]
+fn the_pipeline_follows_a_melody() {
+    let pipeline = Pipeline::text_to_audio(folder("melody-tiny").as_path()).build().unwrap();
+    let tone = (0..3000).map(|at| (at as f32 * 0.4).sin()).collect();
+    let melody = Audio::new(tone, 3000).unwrap();
+    let options = TextToAudioOptions::default().seed(3);
+    let with = pipeline.run_with("a", &options.clone().melody(melody.clone())).unwrap();
+    assert_ne!(with, pipeline.run_with("a", &options.clone()).unwrap());
+    let deaf = Pipeline::text_to_audio(folder("musicgen-tiny").as_path()).build().unwrap();
+    let error = deaf.run_with("a", &options.melody(melody)).unwrap_err().to_string();
+    assert!(error.contains("melody"), "{error}");
 }

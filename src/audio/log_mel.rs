@@ -32,14 +32,20 @@ pub(super) enum Preparation {
 }
 
 /// The logarithm and the least value that has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Log {
     /// Ten times base 10, from 1e-10.
     Decibels,
     /// Base 10, from 1e-10.
     Ten,
+    /// None: the values themselves.
+    None,
     /// Natural, from the distance of 1 to the next f32.
     Natural,
+    /// Natural, from this value.
+    NaturalFrom(f64),
+    /// Natural, after adding this value.
+    NaturalPlus(f64),
 }
 
 impl LogMel {
@@ -52,8 +58,20 @@ impl LogMel {
         bank: &MelBank,
         log: Log,
     ) -> Self {
-        let fft = RealFftPlanner::new().plan_fft_forward(bank.fft_length);
-        Self { window, hop, preparation, fft, filters: bank.filters(), log }
+        Self::with_filters(window, hop, preparation, bank.filters(), bank.fft_length, log)
+    }
+
+    /// As [`new`](Self::new), with filters of another kind.
+    pub(super) fn with_filters(
+        window: Vec<f64>,
+        hop: usize,
+        preparation: Preparation,
+        filters: MelFilters,
+        fft_length: usize,
+        log: Log,
+    ) -> Self {
+        let fft = RealFftPlanner::new().plan_fft_forward(fft_length);
+        Self { window, hop, preparation, fft, filters, log }
     }
 
     /// The values of a frame.
@@ -145,7 +163,10 @@ impl Log {
             Self::Decibels => mels.map(|mel| (10.0 * mel.max(LEAST).log10()) as f32),
             Self::Ten => mels.map(|mel| log10(mel.max(LEAST) as f32)),
             // In f64: values around 15 are compared over time, and may hardly differ.
+            Self::None => mels.map(|mel| mel as f32),
             Self::Natural => mels.map(|mel| mel.max(f64::from(f32::EPSILON)).ln() as f32),
+            Self::NaturalFrom(least) => mels.map(|mel| mel.max(least).ln() as f32),
+            Self::NaturalPlus(added) => mels.map(|mel| (mel + added).ln() as f32),
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum MelScale {
     Slaney,
     /// `2595 log10(1 + f / 700)`, with filters that are triangles over Hz and reach 1 (CLAP, fused).
     Htk,
+    /// As [`Htk`](Self::Htk), but each filter has the same area (XTTS).
+    HtkAreas,
     /// `1127 ln(1 + f / 700)`, with filters that are triangles over mels (what follows Kaldi).
     Kaldi,
 }
@@ -48,7 +50,7 @@ impl MelBank {
                 let width = f64::from(self.sampling_rate) / (2 * (bins - 1)) as f64;
                 (mels, (0..bins).map(|bin| self.scale.mels(width * bin as f64)).collect())
             }
-            MelScale::Htk | MelScale::Slaney => {
+            MelScale::Htk | MelScale::HtkAreas | MelScale::Slaney => {
                 let edges = mels.iter().map(|&mel| self.scale.hertz(mel)).collect::<Vec<_>>();
                 (edges, evenly(0.0, f64::from(self.sampling_rate / 2), bins))
             }
@@ -57,7 +59,10 @@ impl MelBank {
             MelFilters { spans: Vec::with_capacity(self.filters), weights: Vec::new() };
         for edge in edges.windows(3) {
             let [left, top, right] = [edge[0], edge[1], edge[2]];
-            let area = if self.scale == MelScale::Slaney { 2.0 / (right - left) } else { 1.0 };
+            let area = match self.scale {
+                MelScale::HtkAreas | MelScale::Slaney => 2.0 / (right - left),
+                MelScale::Htk | MelScale::Kaldi => 1.0,
+            };
             let weight = |at: &f64| {
                 let (up, down) = ((at - left) / (top - left), (right - at) / (right - top));
                 up.min(down).max(0.0) * area
@@ -75,7 +80,7 @@ impl MelBank {
 impl MelScale {
     fn mels(self, hertz: f64) -> f64 {
         match self {
-            Self::Htk => 2595.0 * (1.0 + hertz / 700.0).log10(),
+            Self::Htk | Self::HtkAreas => 2595.0 * (1.0 + hertz / 700.0).log10(),
             Self::Kaldi => 1127.0 * (hertz / 700.0).ln_1p(),
             Self::Slaney if hertz < 1000.0 => 3.0 * hertz / 200.0,
             Self::Slaney => 15.0 + (hertz / 1000.0).ln() * (27.0 / SLANEY_STEP.ln()),
@@ -84,7 +89,7 @@ impl MelScale {
 
     fn hertz(self, mels: f64) -> f64 {
         match self {
-            Self::Htk => 700.0 * (10.0_f64.powf(mels / 2595.0) - 1.0),
+            Self::Htk | Self::HtkAreas => 700.0 * (10.0_f64.powf(mels / 2595.0) - 1.0),
             Self::Kaldi => 700.0 * (mels / 1127.0).exp_m1(),
             Self::Slaney if mels < 15.0 => 200.0 * mels / 3.0,
             Self::Slaney => 1000.0 * ((SLANEY_STEP.ln() / 27.0) * (mels - 15.0)).exp(),
@@ -93,6 +98,16 @@ impl MelScale {
 }
 
 impl MelFilters {
+    /// Filters that let something through of each bin, whose weights these are.
+    pub(super) fn whole(filters: &[Vec<f64>]) -> Self {
+        let mut end = 0;
+        let spans = filters.iter().map(|filter| {
+            end += filter.len();
+            (0, end)
+        });
+        Self { spans: spans.collect(), weights: filters.concat() }
+    }
+
     /// The number of filters.
     pub(super) fn len(&self) -> usize {
         self.spans.len()

@@ -11,6 +11,7 @@ mod features;
 mod flac;
 mod log_mel;
 mod mel;
+mod mel_spectrogram;
 mod mkv_end;
 mod mp4_edits;
 mod opus;
@@ -24,12 +25,13 @@ mod window;
 
 pub use crate::media::Audio;
 pub use extractor::{
-    AstFeatureConfig, AstFeatureExtractor, ClapFeatureConfig, ClapFeatureExtractor, ClapPadding,
-    ClapTruncation, FeatureExtractor, SeamlessM4TFeatureConfig, SeamlessM4TFeatureExtractor,
-    Wav2Vec2FeatureConfig, Wav2Vec2FeatureExtractor, WhisperFeatureConfig, WhisperFeatureExtractor,
-    WhisperFeatureStream,
+    AstFeatureConfig, AstFeatureExtractor, ChromaFeatureConfig, ChromaFeatureExtractor,
+    ClapFeatureConfig, ClapFeatureExtractor, ClapPadding, ClapTruncation, FeatureExtractor,
+    SeamlessM4TFeatureConfig, SeamlessM4TFeatureExtractor, Wav2Vec2FeatureConfig,
+    Wav2Vec2FeatureExtractor, WhisperFeatureConfig, WhisperFeatureExtractor, WhisperFeatureStream,
 };
 pub use features::AudioFeatures;
+pub(crate) use mel_spectrogram::MelSpectrogram;
 pub use reader::{AudioBlock, AudioReader, read, read_bytes};
 pub use resample::Resampler;
 pub use stft::Stft;

@@ -10,6 +10,12 @@ pub(super) fn hann_of_torch(length: usize) -> Vec<f64> {
     (0..length).map(|at| f64::from((at as f32 * step).cos() * -0.5 + 0.5)).collect()
 }
 
+/// Hamming's window that repeats after `length`: `torch.hamming_window`.
+pub(super) fn hamming_of_torch(length: usize) -> Vec<f64> {
+    let step = TAU_32 / length as f32;
+    (0..length).map(|at| f64::from((at as f32 * step).cos() * -0.46 + 0.54)).collect()
+}
+
 /// Hann's window that repeats after `length`, as NumPy computes it.
 pub(super) fn hann(length: usize) -> Vec<f64> {
     let mut window = hann_symmetric(length + 1);

@@ -30,7 +30,7 @@ pub(crate) mod activations;
 pub(crate) mod attention;
 pub(crate) mod cached;
 pub(crate) mod convolution;
-#[cfg(feature = "image")]
+#[cfg(any(feature = "audio", feature = "image"))]
 pub(crate) mod convolution2d;
 #[cfg(feature = "image")]
 pub(crate) mod cross_attention;

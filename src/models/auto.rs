@@ -164,8 +164,9 @@ impl FromFiles for dyn Codec {
 impl FromFiles for MusicGen {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
         let raw = RawConfig::read(files)?;
-        if raw.model_type()? != "musicgen" {
-            return Err(unknown(files, &raw, "a model of music", ["musicgen"].iter()));
+        let known = ["musicgen", "musicgen_melody"];
+        if !known.contains(&raw.model_type()?) {
+            return Err(unknown(files, &raw, "a model of music", known.iter()));
         }
         checked(Self::load(&raw, files, options)?, options)
     }

@@ -27,6 +27,7 @@ pub(crate) struct SquareConfig {
     pub(crate) padding: [usize; 2],
 }
 
+#[cfg_attr(not(feature = "image"), allow(dead_code, reason = "pictures have more shapes"))]
 impl SquareConfig {
     /// Each result from one pixel.
     pub(crate) const ONE: Self = Self { kernel: 1, stride: 1, padding: [0; 2] };

@@ -37,6 +37,13 @@ struct Direction {
     recurrent: Tensor,
 }
 
+/// What an LSTM that goes one way remembers of the frames so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LstmState(
+    /// Of each layer the hidden state and the cell; none at the beginning.
+    Vec<[Vec<f32>; 2]>,
+);
+
 impl Lstm {
     /// Reads the tensors `name.weight_ih_l0`, `name.bias_hh_l1_reverse` and so on.
     pub(crate) fn load(weights: &Weights, name: &str, config: LstmConfig) -> Result<Self> {
@@ -65,17 +72,27 @@ impl Lstm {
     /// The frames of one row, `(frames, inputs)`, to `(frames, hidden)`, or twice as many where it goes both
     /// ways.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_with(x, &mut LstmState::default())
+    }
+
+    /// As [`forward`](Self::forward), going on from a state. Where it goes both ways, that is the state of either
+    /// end, and of no use.
+    pub(crate) fn forward_with(&self, x: &Tensor, state: &mut LstmState) -> Result<Tensor> {
         let (frames, channels) = x.dims2()?;
         if channels != self.config.inputs {
             let inputs = self.config.inputs;
             return Err(Error::input(format!("frames of {channels} channels into {inputs}")));
         }
         let mut x = x.clone();
-        for layer in &self.layers {
+        let width = self.config.hidden;
+        state.0.resize_with(self.layers.len(), || [vec![0.0; width], vec![0.0; width]]);
+        for (layer, state) in self.layers.iter().zip(&mut state.0) {
+            let begun = state.clone();
             let directions = layer.iter().enumerate().map(|(number, direction)| {
+                state.clone_from(&begun);
                 let gates = direction.input.forward(&x)?.to_dtype(DType::F32)?;
-                let y =
-                    direction.run(&gates.to_device(&Device::Cpu)?.contiguous()?, number == 1)?;
+                let gates = gates.to_device(&Device::Cpu)?.contiguous()?;
+                let y = direction.run(&gates, state, number == 1)?;
                 let y = Tensor::from_vec(y, (frames, self.config.hidden), &Device::Cpu)?;
                 Ok(y.to_device(x.device())?.to_dtype(x.dtype())?)
             });
@@ -86,12 +103,15 @@ impl Lstm {
 }
 
 impl Direction {
-    fn run(&self, gates: &Tensor, is_reversed: bool) -> Result<Vec<f32>> {
-        let width = self.recurrent.dim(1)?;
+    fn run(
+        &self,
+        gates: &Tensor,
+        [hidden, cell]: &mut [Vec<f32>; 2],
+        is_reversed: bool,
+    ) -> Result<Vec<f32>> {
         with_f32(gates, |gates| {
             with_f32(&self.recurrent, |recurrent| {
-                let (mut hidden, mut cell) = (vec![0.0; width], vec![0.0; width]);
-                lstm::run(gates, Dense::F32(recurrent), [&mut hidden, &mut cell], is_reversed)
+                lstm::run(gates, Dense::F32(recurrent), [hidden, cell], is_reversed)
             })
         })?
     }

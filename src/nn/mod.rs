@@ -14,7 +14,9 @@ pub mod relative;
 pub mod rope;
 pub mod span;
 
-#[cfg(feature = "image")]
+#[cfg(feature = "audio")]
+pub(crate) mod batch_norm;
+#[cfg(any(feature = "audio", feature = "image"))]
 pub(crate) mod convolution2d;
 mod dense;
 mod flash;
@@ -24,7 +26,7 @@ pub(crate) mod group_norm;
 pub(crate) mod lstm;
 mod mask;
 pub(crate) mod packed;
-#[cfg(feature = "image")]
+#[cfg(any(feature = "audio", feature = "image"))]
 pub(crate) mod picture;
 #[cfg(feature = "image")]
 pub(crate) mod pixels;

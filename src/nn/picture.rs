@@ -45,6 +45,7 @@ impl Picture {
         Self { x, ..*self }
     }
 
+    #[cfg(feature = "image")]
     /// Another size, each pixel being the one that lies nearest: `F.interpolate` of torch with `nearest`.
     pub(crate) fn resized(&self, height: usize, width: usize) -> Result<Self> {
         let nearest = |place: usize, from: usize, to: usize| {
@@ -58,6 +59,7 @@ impl Picture {
         Self::new(self.x.contiguous()?.index_select(&numbers, 0)?, height, width)
     }
 
+    #[cfg(feature = "image")]
     /// A part of the picture.
     pub(crate) fn part(
         &self,

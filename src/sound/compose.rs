@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::audio::Audio;
+use crate::audio::{Audio, AudioFeatures};
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::generation::{CancelHandle, GenerationConfig, Plan};
@@ -20,6 +20,9 @@ pub struct ComposeInput {
     pub text: Option<Vec<u32>>,
     /// Sound that the music goes on from: the samples of each channel, at the codec's sampling rate.
     pub prompt: Option<Vec<Vec<f32>>>,
+    /// The melody that the music follows, for a model that hears melodies: what
+    /// [`ChromaFeatureExtractor`](crate::audio::ChromaFeatureExtractor) hears.
+    pub melody: Option<AudioFeatures>,
 }
 
 /// Music.
@@ -184,6 +187,15 @@ fn guidance(config: &GenerationConfig) -> Result<Option<f64>> {
 }
 
 fn described(model: &MusicGen, inputs: &[ComposeInput], guided: bool) -> Result<KvCache> {
+    let hears = model.hears_melodies();
+    if !hears && inputs.iter().any(|input| input.melody.is_some()) {
+        let reason = "this MusicGen hears no melodies: choose facebook/musicgen-melody";
+        return Err(Error::input(reason));
+    }
+    if hears && inputs.iter().any(|input| input.prompt.is_some()) {
+        let reason = "MusicGen Melody goes on from no sound: give a melody instead of a prompt";
+        return Err(Error::input(reason));
+    }
     let texts: Vec<&[u32]> = inputs.iter().filter_map(|input| input.text.as_deref()).collect();
     if texts.is_empty() {
         return model.describe_nothing(inputs.len());
@@ -202,7 +214,12 @@ fn described(model: &MusicGen, inputs: &[ComposeInput], guided: bool) -> Result<
         return Err(Error::input(reason));
     }
     let texts: Vec<Vec<u32>> = texts.into_iter().map(<[u32]>::to_vec).collect();
-    model.describe(&TokenBatch::padded(&texts, 0, PaddingSide::Right)?, guided)
+    let texts = TokenBatch::padded(&texts, 0, PaddingSide::Right)?;
+    if !hears {
+        return model.describe(&texts, guided);
+    }
+    let melodies: Vec<_> = inputs.iter().map(|input| input.melody.as_ref()).collect();
+    model.describe_melodies(&texts, &melodies, guided)
 }
 
 /// What is given of each codebook: the start id, and the codes of the prompt.

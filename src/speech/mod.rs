@@ -12,6 +12,7 @@ pub mod transcript;
 mod vits_tokenizer;
 pub mod whisper;
 mod whisper_tokenizer;
+mod xtts;
 
 pub use error_rate::{ErrorRate, character_error_rate, word_error_rate};
 pub use kokoro_tokenizer::KokoroTokenizer;
@@ -21,3 +22,4 @@ pub use whisper_tokenizer::{
     AsrMerge, AsrOutput, LANGUAGES, Stride, TimestampLevel, WhisperTask, WhisperTokenizer,
     language_code, language_name,
 };
+pub use xtts::XttsTokenizer;

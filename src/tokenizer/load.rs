@@ -56,7 +56,15 @@ impl Tokenizer {
     /// Reads `tokenizer.json` as the tokenizers library alone does, whatever is beside it, and how it
     /// says that texts are cut.
     pub(crate) fn plain(files: &ModelFiles) -> Result<(Self, Option<Truncation>)> {
-        let path = files.required(TOKENIZER_JSON, "the tokenizer")?;
+        Self::plain_named(files, TOKENIZER_JSON)
+    }
+
+    /// As [`plain`](Self::plain), from a file of another name.
+    pub(crate) fn plain_named(
+        files: &ModelFiles,
+        name: &str,
+    ) -> Result<(Self, Option<Truncation>)> {
+        let path = files.required(name, "the tokenizer")?;
         let (tokenizer_json::Parts { tokenizer, template, .. }, truncation) =
             tokenizer_json::load_plain(&path)?;
         let backend = Backend::new(tokenizer);

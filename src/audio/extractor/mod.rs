@@ -2,6 +2,7 @@
 
 mod ast;
 mod check;
+mod chroma;
 mod clap;
 mod kaldi;
 mod seamless_m4t;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result, quoted};
 use crate::read;
 use crate::source::ModelFiles;
 pub use ast::{AstFeatureConfig, AstFeatureExtractor};
+pub use chroma::{ChromaFeatureConfig, ChromaFeatureExtractor};
 pub use clap::{ClapFeatureConfig, ClapFeatureExtractor, ClapPadding, ClapTruncation};
 pub use seamless_m4t::{SeamlessM4TFeatureConfig, SeamlessM4TFeatureExtractor};
 pub use wav2vec2::{Wav2Vec2FeatureConfig, Wav2Vec2FeatureExtractor};

@@ -1,5 +1,7 @@
 //! What reading a codec's config and laying out its sound have in common.
 
+use candle_core::{DType, Tensor};
+
 use super::seanet::Padding;
 use crate::error::Result;
 use crate::models::raw_config::RawConfig;
@@ -78,4 +80,11 @@ pub(super) fn interleaved(channels: &[&[f32]]) -> Vec<f32> {
 pub(super) fn apart(samples: &[f32], channels: usize) -> Vec<Vec<f32>> {
     let channel = |number: usize| samples.iter().skip(number).step_by(channels).copied().collect();
     (0..channels).map(channel).collect()
+}
+
+/// Of each channel the samples of a piece, `(samples, channels)`.
+pub(super) fn channels_of(samples: Option<&Tensor>, channels: usize) -> Result<Vec<Vec<f32>>> {
+    let Some(samples) = samples else { return Ok(vec![Vec::new(); channels]) };
+    let samples: Vec<f32> = samples.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+    Ok(apart(&samples, channels))
 }

@@ -6,9 +6,10 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::common;
+use super::pieces::{CodecState, Way};
 use super::quantizer::{Codebook, ResidualQuantizer};
 use super::seanet::{Padding, Seanet, SeanetConfig, SeanetNorm, Shortcut, Sight};
-use super::traits::{CodeChunk, Codec, CodecLayout, Codes};
+use super::traits::{CodeChunk, Codec, CodecLayout, Codes, whole};
 use crate::error::{Error, Result};
 use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
@@ -189,6 +190,42 @@ impl Encodec {
         Ok(CodeChunk::new(books).with_scale(scale))
     }
 
+    fn begin(&self, way: Way, books: usize) -> Result<CodecState> {
+        let has_pieces = self.encoder.has_pieces() && self.decoder.has_pieces();
+        match has_pieces && !self.config.normalize && self.config.chunks.is_none() {
+            true => Ok(CodecState::new(way, books)),
+            false => Err(whole()),
+        }
+    }
+
+    fn encoded(
+        &self,
+        x: Option<Tensor>,
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<Vec<u32>>> {
+        state.slots.rewind();
+        let (books, slots) = (state.books, &mut state.slots);
+        self.threads.run(|| match self.encoder.forward_piece(x, is_last, slots)? {
+            None => Ok(vec![Vec::new(); books]),
+            Some(frames) => self.quantizer.encode(&frames, books),
+        })
+    }
+
+    fn decoded(
+        &self,
+        x: Option<Tensor>,
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<Vec<f32>>> {
+        state.slots.rewind();
+        let slots = &mut state.slots;
+        self.threads.run(|| {
+            let samples = self.decoder.forward_piece(x, is_last, slots)?;
+            common::channels_of(samples.as_ref(), self.config.layout.channels)
+        })
+    }
+
     /// The samples of a chunk, `(samples, channels)`, `_decode_frame` of the reference.
     fn decode_chunk(&self, chunk: &CodeChunk) -> Result<Vec<f32>> {
         let frames = self.quantizer.decode(&chunk.books)?.to_dtype(self.dtype)?;
@@ -260,6 +297,43 @@ impl Codec for Encodec {
             };
             Ok(common::apart(&samples, channels))
         })
+    }
+
+    fn begin_encoding(&self, books: Option<usize>) -> Result<CodecState> {
+        let lowest = self.config.target_bandwidths.first().copied().unwrap_or_default();
+        let books = books.unwrap_or_else(|| self.config.books(lowest));
+        self.config.layout.check_books(books)?;
+        self.begin(Way::Encoding, books)
+    }
+
+    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+        state.check(Way::Encoding)?;
+        let (samples, _) = self.config.layout.checked(channels, Some(state.books))?;
+        let shape = (samples, channels.len());
+        let x = Tensor::from_vec(common::interleaved(channels), shape, &self.device)?;
+        self.encoded(Some(x.to_dtype(self.dtype)?), false, state)
+    }
+
+    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+        state.check(Way::Encoding)?;
+        state.is_done = true;
+        self.encoded(None, true, state)
+    }
+
+    fn begin_decoding(&self) -> Result<CodecState> {
+        self.begin(Way::Decoding, 0)
+    }
+
+    fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        self.config.layout.check_codes(books, state)?;
+        let frames = self.quantizer.decode(books)?.to_dtype(self.dtype)?;
+        self.decoded(Some(frames), false, state)
+    }
+
+    fn finish_decoding(&self, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        state.check(Way::Decoding)?;
+        state.is_done = true;
+        self.decoded(None, true, state)
     }
 
     fn codebooks_for(&self, bandwidth: f64) -> Result<usize> {

@@ -6,9 +6,10 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::common;
+use super::pieces::{CodecState, Way, transposed_piece};
 use super::quantizer::{Codebook, ResidualQuantizer};
 use super::seanet::{Padded, Padding, Seanet, SeanetConfig, SeanetNorm, Shortcut, Sight, cut};
-use super::traits::{CodeChunk, Codec, CodecLayout, Codes};
+use super::traits::{CodeChunk, Codec, CodecLayout, Codes, whole};
 use super::transformer::{CodecTransformer, CodecTransformerConfig, NAMES};
 use crate::error::{Error, Result};
 use crate::models::raw_config::RawConfig;
@@ -185,6 +186,22 @@ impl Mimi {
         })
     }
 
+    /// The frames of codes, `(frames, hidden)`.
+    fn frames(&self, books: &[Vec<u32>]) -> Result<Tensor> {
+        let meant = self.meant();
+        if books.len() < meant {
+            let found = books.len();
+            return Err(Error::input(format!(
+                "{found} codebooks, of which {meant} say what is meant"
+            )));
+        }
+        let x = self.quantizers[0].decode(&books[..meant], self.dtype)?;
+        match books.len() > meant {
+            true => Ok((x + self.quantizers[1].decode(&books[meant..], self.dtype)?)?),
+            false => Ok(x),
+        }
+    }
+
     /// How many codebooks say what is meant.
     fn meant(&self) -> usize {
         self.quantizers[0].books.0.len()
@@ -224,20 +241,112 @@ impl Codec for Mimi {
             });
         };
         chunk.checked(&self.layout)?;
-        let (meant, found) = (self.meant(), chunk.books.len());
-        if found < meant {
-            return Err(Error::input(format!(
-                "{found} codebooks, of which {meant} say what is meant"
-            )));
-        }
         self.threads.run(|| {
-            let mut x = self.quantizers[0].decode(&chunk.books[..meant], self.dtype)?;
-            if found > meant {
-                x = (x + self.quantizers[1].decode(&chunk.books[meant..], self.dtype)?)?;
-            }
+            let x = self.frames(&chunk.books)?;
             let x = self.decoder_transformer.forward(&self.upsample.forward(&x)?)?;
             let samples = self.decoder.forward(&x)?.to_dtype(DType::F32)?;
             Ok(common::apart(&samples.flatten_all()?.to_vec1()?, 1))
+        })
+    }
+
+    fn begin_encoding(&self, books: Option<usize>) -> Result<CodecState> {
+        let (books, meant) = (books.unwrap_or(self.layout.codebooks), self.meant());
+        self.layout.check_books(books)?;
+        if books < meant {
+            return Err(Error::input(format!(
+                "{books} codebooks, of which {meant} say what is meant"
+            )));
+        }
+        self.begin(Way::Encoding, books)
+    }
+
+    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+        state.check(Way::Encoding)?;
+        let (samples, _) = self.layout.checked(channels, Some(state.books))?;
+        let x = Tensor::from_vec(common::interleaved(channels), (samples, 1), &self.device)?;
+        self.encoded(Some(x.to_dtype(self.dtype)?), false, state)
+    }
+
+    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+        state.check(Way::Encoding)?;
+        state.is_done = true;
+        self.encoded(None, true, state)
+    }
+
+    fn begin_decoding(&self) -> Result<CodecState> {
+        self.begin(Way::Decoding, 0)
+    }
+
+    fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        self.layout.check_codes(books, state)?;
+        let frames = self.frames(books)?;
+        self.decoded(Some(frames), false, state)
+    }
+
+    fn finish_decoding(&self, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        state.check(Way::Decoding)?;
+        state.is_done = true;
+        self.decoded(None, true, state)
+    }
+}
+
+impl Mimi {
+    fn begin(&self, way: Way, books: usize) -> Result<CodecState> {
+        let is_causal = self.encoder.has_pieces()
+            && self.decoder.has_pieces()
+            && self.downsample.has_pieces()
+            && self.upsample.is_causal();
+        if !is_causal {
+            return Err(whole());
+        }
+        let transformer = match way {
+            Way::Encoding => &self.encoder_transformer,
+            Way::Decoding => &self.decoder_transformer,
+        };
+        let cache = Some(transformer.new_cache());
+        Ok(CodecState { cache, ..CodecState::new(way, books) })
+    }
+
+    fn encoded(
+        &self,
+        x: Option<Tensor>,
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<Vec<u32>>> {
+        state.slots.rewind();
+        let CodecState { slots, cache: Some(cache), books, .. } = state else {
+            return Err(Error::input("a state of another codec"));
+        };
+        let (books, meant) = (*books, self.meant());
+        self.threads.run(|| {
+            let x = self.encoder.forward_piece(x, is_last, slots)?;
+            let x = x.map(|x| self.encoder_transformer.forward_with(&x, cache)).transpose()?;
+            let Some(x) = self.downsample.piece(x, is_last, slots)? else {
+                return Ok(vec![Vec::new(); books]);
+            };
+            let mut codes = self.quantizers[0].encode(&x, meant)?;
+            if books > meant {
+                codes.extend(self.quantizers[1].encode(&x, books - meant)?);
+            }
+            Ok(codes)
+        })
+    }
+
+    fn decoded(
+        &self,
+        x: Option<Tensor>,
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<Vec<f32>>> {
+        state.slots.rewind();
+        let CodecState { slots, cache: Some(cache), .. } = state else {
+            return Err(Error::input("a state of another codec"));
+        };
+        self.threads.run(|| {
+            let x = transposed_piece(&self.upsample, x, slots)?;
+            let x = x.map(|x| self.decoder_transformer.forward_with(&x, cache)).transpose()?;
+            let samples = self.decoder.forward_piece(x, is_last, slots)?;
+            common::channels_of(samples.as_ref(), 1)
         })
     }
 }

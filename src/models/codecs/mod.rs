@@ -4,6 +4,7 @@ mod common;
 mod dac;
 mod encodec;
 mod mimi;
+mod pieces;
 mod quantizer;
 mod seanet;
 mod traits;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use dac::Dac;
 pub use encodec::{Encodec, EncodecConfig};
 pub use mimi::Mimi;
+pub use pieces::CodecState;
 pub use seanet::{Padding, SeanetConfig, SeanetNorm, Shortcut, Sight};
 pub use traits::{CodeChunk, Codec, CodecLayout, Codes};
 

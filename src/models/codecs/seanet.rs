@@ -92,17 +92,17 @@ pub enum SeanetNorm {
 /// A convolution that gives a frame for each `stride` frames of a row, however many there are.
 #[derive(Debug, Clone)]
 pub(super) struct Padded {
-    inner: Convolution,
-    norm: Option<GroupNorm>,
+    pub(super) inner: Convolution,
+    pub(super) norm: Option<GroupNorm>,
     /// Frames that each result is computed from, and from one result's first to that of the next.
-    window: [usize; 2],
-    is_causal: bool,
-    padding: Padding,
+    pub(super) window: [usize; 2],
+    pub(super) is_causal: bool,
+    pub(super) padding: Padding,
 }
 
 /// One of a stack.
 #[derive(Debug, Clone)]
-enum Layer {
+pub(super) enum Layer {
     Block(Box<Block>),
     Convolution(Padded),
     Elu,
@@ -112,21 +112,21 @@ enum Layer {
 
 /// A residual block.
 #[derive(Debug, Clone)]
-struct Block {
-    convolutions: [Padded; 2],
-    shortcut: Option<Padded>,
+pub(super) struct Block {
+    pub(super) convolutions: [Padded; 2],
+    pub(super) shortcut: Option<Padded>,
 }
 
 /// A norm, which sees the frames that are cut off after it.
 #[derive(Debug, Clone)]
-struct Normed {
+pub(super) struct Normed {
     norm: GroupNorm,
     cut: [usize; 2],
 }
 
 /// Layers one after the other.
 #[derive(Debug, Clone)]
-pub(super) struct Seanet(Vec<Layer>);
+pub(super) struct Seanet(pub(super) Vec<Layer>);
 
 impl Seanet {
     /// The half that makes frames of samples. Reads `layers.*` from the scope.
@@ -354,7 +354,7 @@ impl Padded {
 }
 
 /// `(frames, channels)` with so many more at either end.
-fn padded(x: &Tensor, [left, right]: [usize; 2], padding: Padding) -> Result<Tensor> {
+pub(super) fn padded(x: &Tensor, [left, right]: [usize; 2], padding: Padding) -> Result<Tensor> {
     if [left, right] == [0, 0] {
         return Ok(x.clone());
     }
@@ -391,7 +391,7 @@ fn padded(x: &Tensor, [left, right]: [usize; 2], padding: Padding) -> Result<Ten
     Ok(Tensor::from_vec(out, (left + frames + right, channels), x.device())?)
 }
 
-fn elu(x: &Tensor) -> Result<Tensor> {
+pub(super) fn elu(x: &Tensor) -> Result<Tensor> {
     Ok(x.elu(1.0)?)
 }
 

@@ -1,5 +1,6 @@
 //! What all codecs have in common.
 
+use super::pieces::{CodecState, Way};
 use crate::error::{Error, Result};
 use crate::models::traits::Model;
 
@@ -40,6 +41,84 @@ pub trait Codec: Model {
     /// large; when the chunks are not as long as this codec's; or the device fails.
     fn decode(&self, codes: &Codes) -> Result<Vec<Vec<f32>>>;
 
+    /// Begins a row of sound that comes in pieces, to be encoded with so many codebooks.
+    ///
+    /// ```no_run
+    /// # use sconce::models::AutoModel;
+    /// # use sconce::models::codecs::Codec;
+    /// # let codec = AutoModel::open::<dyn Codec>("kyutai/mimi", &Default::default())?;
+    /// # let blocks: Vec<Vec<f32>> = Vec::new();
+    /// let mut state = codec.begin_encoding(Some(8))?;
+    /// for block in &blocks {
+    ///     let books = codec.encode_piece(&[block.as_slice()], &mut state)?;
+    ///     println!("{} frames", books[0].len());
+    /// }
+    /// let last = codec.finish_encoding(&mut state)?;
+    /// # let _ = last;
+    /// # Ok::<(), sconce::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When there are not so many codebooks, and for codecs that need the whole row, as they see the future or norm
+    /// all of it: DAC, and EnCodec of 32 and 48 kHz.
+    fn begin_encoding(&self, books: Option<usize>) -> Result<CodecState> {
+        let _ = books;
+        Err(whole())
+    }
+
+    /// Takes the next samples, of any number, and returns of each codebook the codes of the frames that they complete:
+    /// in all those of [`encode`](Self::encode).
+    ///
+    /// # Errors
+    ///
+    /// For a state of something else or of a row that has ended, and as [`encode`](Self::encode).
+    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+        let _ = (channels, state);
+        Err(whole())
+    }
+
+    /// Ends a row, and returns of each codebook the codes of the last frames.
+    ///
+    /// # Errors
+    ///
+    /// As for [`encode_piece`](Self::encode_piece).
+    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+        let _ = state;
+        Err(whole())
+    }
+
+    /// Begins a row of codes that come in pieces.
+    ///
+    /// # Errors
+    ///
+    /// For codecs that need the whole row.
+    fn begin_decoding(&self) -> Result<CodecState> {
+        Err(whole())
+    }
+
+    /// Takes the codes of the next frames, of each codebook, and returns of each channel the samples that are known
+    /// by them: in all those of [`decode`](Self::decode).
+    ///
+    /// # Errors
+    ///
+    /// For a state of something else, another number of codebooks than in the first piece, and as
+    /// [`decode`](Self::decode).
+    fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        let _ = (books, state);
+        Err(whole())
+    }
+
+    /// Ends a row, and returns the last samples of each channel, of which there are some where the row was short.
+    ///
+    /// # Errors
+    ///
+    /// As for [`decode_piece`](Self::decode_piece).
+    fn finish_decoding(&self, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        let _ = state;
+        Err(whole())
+    }
+
     /// How many codebooks a bandwidth in thousands of bits per second stands for.
     ///
     /// # Errors
@@ -51,6 +130,13 @@ pub trait Codec: Model {
             "a bandwidth of {bandwidth} for a codec without bandwidths: choose 1 to {books} codebooks"
         )))
     }
+}
+
+/// The error of codecs that have no pieces.
+pub(super) fn whole() -> Error {
+    Error::unsupported(
+        "this codec needs the whole sound at once, as it sees the future: EnCodec of 24 kHz and Mimi work in pieces",
+    )
 }
 
 /// The sizes of a codec.
@@ -162,10 +248,32 @@ impl CodecLayout {
             }
         }
         let books = books.unwrap_or(self.codebooks);
+        self.check_books(books)?;
+        Ok((samples, books))
+    }
+
+    /// Refuses codes that are not the next of a row.
+    pub(super) fn check_codes(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<()> {
+        state.check(Way::Decoding)?;
+        CodeChunk::new(books.to_vec()).checked(self)?;
+        if state.books == 0 {
+            state.books = books.len();
+        }
+        match state.books == books.len() {
+            true => Ok(()),
+            false => {
+                let (found, own) = (books.len(), state.books);
+                Err(Error::input(format!("{found} codebooks after a piece with {own}")))
+            }
+        }
+    }
+
+    /// Refuses a number of codebooks that there are not.
+    pub(super) fn check_books(&self, books: usize) -> Result<()> {
         if books == 0 || books > self.codebooks {
             let own = self.codebooks;
             return Err(Error::input(format!("{books} codebooks of a codec of {own}")));
         }
-        Ok((samples, books))
+        Ok(())
     }
 }

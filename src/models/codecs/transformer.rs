@@ -114,13 +114,23 @@ impl CodecTransformer {
 
     /// The frames of a row, `(frames, hidden)`, the same shape back.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (frames, limit) = (x.dim(0)?, self.config.max_positions);
-        if frames > limit {
-            return Err(Error::ContextOverflow { tokens: frames, limit });
-        }
+        self.forward_with(x, &mut self.new_cache())
+    }
+
+    /// A cache for the frames of a row that come in pieces.
+    pub(super) fn new_cache(&self) -> KvCache {
         let AttentionConfig { kv_heads, head_dim, .. } = self.config.attention;
         let kept = vec![CacheLayer::new(kv_heads, head_dim); self.layers.len()];
-        let mut cache = KvCache::new(kept, self.cache_dtype);
+        KvCache::new(kept, self.cache_dtype)
+    }
+
+    /// As [`forward`](Self::forward), of frames after those that the cache holds.
+    pub(super) fn forward_with(&self, x: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
+        let (frames, limit) = (x.dim(0)?, self.config.max_positions);
+        let total = frames + cache.row_lengths().first().copied().unwrap_or(0);
+        if total > limit {
+            return Err(Error::ContextOverflow { tokens: total, limit });
+        }
         let mut outputs = Vec::with_capacity(frames.div_ceil(CHUNK));
         let ids = vec![0_u32; CHUNK.min(frames)];
         for start in (0..frames).step_by(CHUNK) {
@@ -132,7 +142,7 @@ impl CodecTransformer {
                 alibis: &[],
                 relative: None,
             };
-            let step = Step::new(&cache, &[frames], shared, &self.device)?;
+            let step = Step::new(cache, &[total], shared, &self.device)?;
             let mut x = x.narrow(0, start, count)?.contiguous()?;
             for (number, layer) in self.layers.iter().enumerate() {
                 let Layer { norms: [first, second], attention, mlp, scales } = layer;

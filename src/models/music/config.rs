@@ -19,6 +19,8 @@ use crate::weights::Bias;
 pub struct MusicDecoderConfig {
     /// The layers. Its words are those of all codebooks, one codebook after the other.
     pub decoder: DecoderConfig,
+    /// The most frames.
+    pub frames: usize,
     /// How many codebooks there are, of all channels.
     pub codebooks: usize,
     /// Codes are below this, and this number stands where there is none.
@@ -29,8 +31,17 @@ pub struct MusicDecoderConfig {
     pub start_id: u32,
 }
 
+/// Where a decoder finds what describes the music.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Described {
+    /// In a source that each layer attends to.
+    ByASource,
+    /// In so many vectors at most before the first frame: the model with melodies.
+    Before { vectors: usize },
+}
+
 /// Reads the section `decoder` of a config.json: `MusicgenDecoderConfig` of the reference, with its defaults.
-pub(super) fn decoder(raw: &RawConfig) -> Result<MusicDecoderConfig> {
+pub(super) fn decoder(raw: &RawConfig, described: Described) -> Result<MusicDecoderConfig> {
     let codes = sized(raw, "vocab_size", 2048)?;
     let codebooks = sized(raw, "num_codebooks", 4)?;
     let hidden_size = sized(raw, "hidden_size", 1024)?;
@@ -50,7 +61,7 @@ pub(super) fn decoder(raw: &RawConfig) -> Result<MusicDecoderConfig> {
         norms: NormPlace::Before,
         norm,
         residual_scale: None,
-        cross: Some(attention.clone()),
+        cross: (described == Described::ByASource).then(|| attention.clone()),
         attention,
         mlp: MlpConfig::Plain {
             hidden: sized(raw, "ffn_dim", 4096)?,
@@ -66,13 +77,18 @@ pub(super) fn decoder(raw: &RawConfig) -> Result<MusicDecoderConfig> {
             raw.refuse("bos_token_id", format!("it should be {codes}, the id after the codes"))
         );
     }
+    let frames = sized(&raw, "max_position_embeddings", 2048)?;
+    let before = match described {
+        Described::ByASource => 0,
+        Described::Before { vectors } => vectors,
+    };
     let words = codebooks.checked_mul(codes + 1);
     let vocab_size = words.ok_or_else(|| raw.refuse("num_codebooks", "these are too many"))?;
     Ok(MusicDecoderConfig {
         decoder: DecoderConfig {
             vocab_size,
             hidden_size,
-            max_positions: sized(&raw, "max_position_embeddings", 2048)?,
+            max_positions: frames.saturating_add(before),
             recomputed_beyond: None,
             embedding_scale: None,
             layers: vec![layer; layers],
@@ -87,6 +103,7 @@ pub(super) fn decoder(raw: &RawConfig) -> Result<MusicDecoderConfig> {
             logit_scale: None,
             logit_cap: None,
         },
+        frames,
         codebooks,
         codes,
         channels,

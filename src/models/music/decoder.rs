@@ -6,7 +6,7 @@ use super::config::MusicDecoderConfig;
 use crate::error::{Error, Result};
 use crate::models::decoder::{Decoder, Purpose};
 use crate::models::threads::Threads;
-use crate::models::traits::Model;
+use crate::models::traits::{CausalLm, Model};
 use crate::nn::cache::KvCache;
 use crate::nn::packed::select;
 use crate::weights::names::{NameTable, Rule, renamed};
@@ -57,6 +57,13 @@ impl CodebookDecoder {
     /// The layers.
     pub(super) fn layers(&self) -> &Decoder {
         &self.decoder
+    }
+
+    /// A cache of rows of so many vectors, `(vectors, hidden)`, which stand before the first frame.
+    pub(super) fn begin(&self, vectors: &Tensor, lengths: &[usize]) -> Result<KvCache> {
+        let mut cache = self.decoder.new_cache();
+        self.decoder.states_of_vectors(vectors, lengths, &mut cache)?;
+        Ok(cache)
     }
 
     /// Appends frames to the rows of a cache, of each row those of its next frames, frame by frame: `(frames,

@@ -2,6 +2,7 @@
 
 mod config;
 mod decoder;
+mod melody;
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use candle_core::{DType, Device, Tensor};
 
 pub use config::MusicDecoderConfig;
 
+use crate::audio::AudioFeatures;
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
 use crate::models::codecs::{self, Codec};
@@ -24,10 +26,15 @@ use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::names::{NameTable, Rule, renamed};
 use crate::weights::{Bias, Inventory, Linear, Weights};
+use config::Described;
 use decoder::CodebookDecoder;
+use melody::{MOST_TEXT, Melody, MelodyConfig};
 
 /// MusicGen (<https://arxiv.org/abs/2306.05284>): an encoder of text (T5), a decoder that writes a codec's codes
 /// and attends to the text, and the codec (EnCodec). `MusicgenForConditionalGeneration` of transformers.
+///
+/// The model with melodies (`MusicgenMelodyForConditionalGeneration`) has no source: its decoder goes on from a melody
+/// and the text.
 ///
 /// [`sound::compose`](crate::sound::compose) generates with it.
 #[derive(Debug)]
@@ -38,6 +45,7 @@ pub struct MusicGen {
     decoder: CodebookDecoder,
     codec: Arc<dyn Codec>,
     config: MusicDecoderConfig,
+    melody: Option<Melody>,
     inventory: Inventory,
     device: Device,
     /// Of activations.
@@ -55,7 +63,15 @@ impl MusicGen {
         let family = family.ok_or_else(|| {
             text.refuse("model_type", "encoders of texts other than T5 are not supported")
         })?;
-        let (of_decoder, config) = (&decoder, config::decoder(&decoder)?);
+        let melody = match raw.model_type()? {
+            MELODY => Some(MelodyConfig::read(raw)?),
+            _ => None,
+        };
+        let described = match melody {
+            None => Described::ByASource,
+            Some(melody) => Described::Before { vectors: melody.vectors() },
+        };
+        let (of_decoder, config) = (&decoder, config::decoder(&decoder, described)?);
         let weights = Weights::open(files, NameTable { base: NAMES, own: &[] }, options)?;
         let threads = Threads::new(options.threads)?;
         let of_text = weights.named(NameTable { base: family.base_names, own: family.names });
@@ -73,6 +89,7 @@ impl MusicGen {
                 return Err(decoder.refuse("cross_attention_hidden_size", reason));
             }
         };
+        let melody = melody.map(|melody| melody.load(&weights, hidden)).transpose()?;
         let layers = CodebookDecoder::load(&config, &weights, threads.clone())?;
         let of_codec = weights.named(NameTable::stored_names()).inside_multimodal("audio_encoder");
         let codec = codecs::of_weights(&audio, &of_codec, threads)?;
@@ -86,6 +103,7 @@ impl MusicGen {
             decoder: layers,
             codec,
             config,
+            melody,
             inventory: weights.inventory(),
             device: weights.device().clone(),
             dtype: weights.dtype(),
@@ -117,6 +135,9 @@ impl MusicGen {
     ///
     /// When an id is outside the vocabulary, or a text is empty or too long.
     pub fn describe(&self, texts: &TokenBatch, guided: bool) -> Result<KvCache> {
+        if self.melody.is_some() {
+            return self.describe_melodies(texts, &vec![None; texts.rows()], guided);
+        }
         let (packed, hidden) = self.text.packed(texts)?;
         let hidden = match &self.projection {
             Some(projection) => projection.forward(&hidden)?,
@@ -131,12 +152,72 @@ impl MusicGen {
         self.attend(&rows, &hidden, nothing)
     }
 
+    /// Whether music follows melodies.
+    #[must_use]
+    pub fn hears_melodies(&self) -> bool {
+        self.melody.is_some()
+    }
+
+    /// As [`describe`](Self::describe), with melodies: what
+    /// [`ChromaFeatureExtractor`](crate::audio::ChromaFeatureExtractor) hears. A melody is repeated, or cut, to the
+    /// length that the model knows.
+    ///
+    /// # Errors
+    ///
+    /// As there; for a melody with other pitches than the model's, and for a model that hears none.
+    pub fn describe_melodies(
+        &self,
+        texts: &TokenBatch,
+        melodies: &[Option<&AudioFeatures>],
+        guided: bool,
+    ) -> Result<KvCache> {
+        let Some(melody) = &self.melody else {
+            return Err(Error::input(
+                "this MusicGen hears no melodies: choose facebook/musicgen-melody",
+            ));
+        };
+        if melodies.len() != texts.rows() {
+            let (found, rows) = (melodies.len(), texts.rows());
+            return Err(Error::input(format!("{found} melodies for {rows} texts")));
+        }
+        let (packed, hidden) = self.text.packed(texts)?;
+        let hidden = match &self.projection {
+            Some(projection) => projection.forward(&hidden)?,
+            None => hidden,
+        };
+        let (mut vectors, mut lengths, mut at) = (Vec::new(), Vec::new(), 0);
+        let rows = packed.row_ids();
+        for (row, features) in rows.iter().zip(melodies) {
+            if row.is_empty() || row.len() > MOST_TEXT {
+                let found = row.len();
+                return Err(Error::input(format!(
+                    "a text of {found} tokens, of at most {MOST_TEXT}"
+                )));
+            }
+            vectors.push(melody.vectors(*features, &hidden)?);
+            vectors.push(hidden.narrow(0, at, row.len())?);
+            lengths.push(melody.config.frames + row.len());
+            at += row.len();
+        }
+        if guided {
+            for row in &rows {
+                vectors.push(melody.vectors(None, &hidden)?);
+                vectors.push(hidden.narrow(0, 0, row.len())?.zeros_like()?);
+                lengths.push(melody.config.frames + row.len());
+            }
+        }
+        self.decoder.begin(&Tensor::cat(&vectors, 0)?, &lengths)
+    }
+
     /// As [`describe`](Self::describe), without a text: so many rows that attend to nothing.
     ///
     /// # Errors
     ///
     /// When the device fails.
     pub fn describe_nothing(&self, rows: usize) -> Result<KvCache> {
+        if self.melody.is_some() {
+            return Err(Error::input("MusicGen Melody wants a text"));
+        }
         let hidden = self.config.decoder.hidden_size;
         let none = Tensor::zeros((0, hidden), self.dtype, &self.device)?;
         self.attend(&vec![[0_u32].as_slice(); rows], &none, rows)
@@ -185,7 +266,7 @@ impl Model for MusicGen {
 /// The decoder's limits, of which tokens are frames.
 impl TextModel for MusicGen {
     fn limits(&self) -> ModelLimits {
-        ModelLimits::new(self.config.codes, self.config.decoder.max_positions)
+        ModelLimits::new(self.config.codes, self.config.frames)
     }
 
     fn cache_bytes_per_token(&self) -> usize {
@@ -193,4 +274,9 @@ impl TextModel for MusicGen {
     }
 }
 
-const NAMES: &[Rule] = &[renamed("projection", "enc_to_dec_proj")];
+/// By `model_type` of config.json, the model with melodies.
+pub(super) const MELODY: &str = "musicgen_melody";
+const NAMES: &[Rule] = &[
+    renamed("projection", "enc_to_dec_proj"),
+    renamed("melody_projection", "audio_enc_to_dec_proj"),
+];

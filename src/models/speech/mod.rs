@@ -22,7 +22,8 @@ pub(crate) use family::Family;
 pub use seq2seq::WhisperForConditionalGeneration;
 pub use synthesis::{
     KokoroModel, KokoroStages, Speech, SpeechRequest, SpeechT5ForTextToSpeech, SpeechT5HifiGan,
-    TextToWaveform, VitsModel, VitsStages,
+    TextToWaveform, VitsModel, VitsStages, Xtts, XttsCloning, XttsConfig, XttsSampling, XttsStep,
+    XttsVoice,
 };
 pub use traits::{
     AudioClassifier, AudioTextModel, Ctc, LogitScales, SpeakerEncoder, SpeechSeq2Seq,

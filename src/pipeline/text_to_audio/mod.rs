@@ -1,6 +1,6 @@
 //! `text-to-audio`: music and speech by models that write a codec's codes, MusicGen and Bark.
 //!
-//! Mirrors `pipelines/text_to_audio.py` of transformers 4.57. Ours are `voice_preset`, `prompt`, `seed` and
+//! Mirrors `pipelines/text_to_audio.py` of transformers 4.57. Ours are `voice_preset`, `prompt`, `melody`, `seed` and
 //! `cancel`.
 
 mod model;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::audio::Audio;
+use crate::audio::{Audio, ChromaFeatureExtractor};
 use crate::error::Result;
 use crate::generation::GenerationConfig;
 use crate::media::Media;
@@ -55,13 +55,16 @@ impl TextToAudioPipeline {
             false => SoundModel::Music {
                 model: AutoModel::from_files::<MusicGen>(files, options)?,
                 defaults: Box::default(),
+                melodies: None,
             },
         };
         let tokenizer = Tokenizer::from_files(files)?;
         let model = match model {
             SoundModel::Music { model, .. } => {
                 let defaults = Box::new(GenerationConfig::from_files(files, &tokenizer)?);
-                SoundModel::Music { model, defaults }
+                let hears = || ChromaFeatureExtractor::from_files(files).map(Box::new);
+                let melodies = model.hears_melodies().then(hears).transpose()?;
+                SoundModel::Music { model, defaults, melodies }
             }
             bark @ SoundModel::Bark { .. } => bark,
         };
@@ -83,7 +86,8 @@ impl TextToAudioPipeline {
 
 /// Whether the model is one of this task's, and not one of `text-to-speech`.
 pub(super) fn writes_codes(files: &ModelFiles) -> Result<bool> {
-    Ok(architecture(files)?.is_some_and(|name| matches!(name.as_str(), "bark" | "musicgen")))
+    Ok(architecture(files)?
+        .is_some_and(|name| matches!(name.as_str(), "bark" | "musicgen" | "musicgen_melody")))
 }
 
 /// The architecture that config.json names.

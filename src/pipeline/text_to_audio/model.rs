@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::audio::Audio;
+use crate::audio::{Audio, ChromaFeatureExtractor};
 use crate::error::Result;
 use crate::generation::GenerationConfig;
 use crate::models::bark::Bark;
@@ -22,6 +22,8 @@ pub enum SoundModel {
         model: Arc<MusicGen>,
         /// Its `generation_config.json`.
         defaults: Box<GenerationConfig>,
+        /// What hears melodies; `None` for a model that follows none.
+        melodies: Option<Box<ChromaFeatureExtractor>>,
     },
     /// Bark.
     Bark {

@@ -19,6 +19,10 @@ task_options! {
         forward_params: (Map<String, Value>),
         /// Options of generation; they go over those of `forward_params`.
         generate_kwargs: (Map<String, Value>),
+        /// Music follows the melody of this sound, which is resampled where it must be: MusicGen Melody. Ours, not
+        /// transformers'.
+        #[serde(skip)]
+        melody: Audio,
         /// Music goes on from this sound, which is resampled where it must be. Both channels of stereo are the
         /// same. Ours, not transformers'.
         #[serde(skip)]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
+use crate::audio::Audio;
 use crate::error::{Error, Result};
 use crate::generation::{CancelHandle, GenerationConfig};
 use crate::pipeline::flow::{Measured, Pace, Work};
@@ -27,7 +28,7 @@ pub(super) struct Sounding {
 
 #[derive(Debug)]
 enum How {
-    Music { config: Box<GenerationConfig>, prompt: Option<Vec<Vec<f32>>> },
+    Music { config: Box<GenerationConfig>, input: Box<ComposeInput> },
     Bark { settings: Box<BarkSettings>, voice: Option<Voice> },
 }
 
@@ -57,7 +58,7 @@ impl Sounding {
             })?),
         };
         let how = match model {
-            SoundModel::Music { model, defaults } => {
+            SoundModel::Music { model, defaults, melodies } => {
                 if voice.is_some() {
                     return Err(Error::option("voice_preset", "MusicGen has no voices"));
                 }
@@ -66,12 +67,22 @@ impl Sounding {
                     let samples = prompt.clone().resampled(layout.sampling_rate)?.samples;
                     Ok::<_, Error>(vec![samples; model.config().channels])
                 });
-                How::Music {
-                    config: Box::new(music(defaults, &given)?),
-                    prompt: prompt.transpose()?,
-                }
+                let heard = |melody: &Audio| {
+                    let extractor = melodies.as_ref().ok_or_else(|| {
+                        let reason = "this model follows none: choose facebook/musicgen-melody";
+                        Error::option("melody", reason)
+                    })?;
+                    let rate = extractor.config().sampling_rate;
+                    extractor.extract(&melody.clone().resampled(rate)?.samples, rate)
+                };
+                let melody = options.melody.as_ref().map(heard).transpose()?;
+                let input = ComposeInput { text: None, prompt: prompt.transpose()?, melody };
+                How::Music { config: Box::new(music(defaults, &given)?), input: Box::new(input) }
             }
             SoundModel::Bark { settings, files, .. } => {
+                if options.melody.is_some() {
+                    return Err(Error::option("melody", "Bark follows none"));
+                }
                 if options.prompt.is_some() {
                     return Err(Error::option(
                         "prompt",
@@ -106,9 +117,9 @@ impl Sounding {
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         let seed = self.seed.wrapping_add(number << 32);
         match (&self.how, &self.model) {
-            (How::Music { config, prompt }, SoundModel::Music { model, .. }) => {
+            (How::Music { config, input }, SoundModel::Music { model, .. }) => {
                 let config = (**config).clone().seed(seed);
-                let input = ComposeInput { text: Some(text.0.clone()), prompt: prompt.clone() };
+                let input = ComposeInput { text: Some(text.0.clone()), ..(**input).clone() };
                 let music = compose(model, &[input], &config, &self.cancel, &mut |_, _| {})?;
                 let one = music.into_iter().next();
                 let one = one.ok_or_else(|| Error::input("no music was made"))?;

@@ -16,11 +16,13 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::media::{Audio, Media};
 use crate::models::AutoModel;
-use crate::models::speech::{SpeechT5HifiGan, TextToWaveform};
+use crate::models::speech::{SpeechT5HifiGan, TextToWaveform, Xtts};
 use crate::options::LoadOptions;
 use crate::pipeline::PipelineBuilder;
 use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
+use crate::sound::XttsSpeaker;
 use crate::source::{ModelFiles, ModelSource};
+use crate::speech::XttsTokenizer;
 pub use options::TextToSpeechOptions;
 pub use output::{SpokenPart, SpokenSpan, SpokenText};
 pub use reader::SpeechReader;
@@ -44,6 +46,11 @@ impl TextToSpeechPipeline {
     }
 
     pub(super) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
+        if Xtts::is_in(files)? {
+            let model = AutoModel::from_files::<Xtts>(files, options)?;
+            let reader = SpeechReader::Xtts(XttsTokenizer::of(&model));
+            return Ok(Self { model: Arc::new(XttsSpeaker::new(model)), reader });
+        }
         let model = AutoModel::from_files::<dyn TextToWaveform>(files, options)?;
         Ok(Self { model, reader: SpeechReader::from_files(files)? })
     }

@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::pipeline::text_to_speech::output::SpokenSpan;
+use crate::pipeline::text_to_text::sentences::parts;
 use crate::source::ModelFiles;
-use crate::speech::{KokoroTokenizer, SpokenIds, VitsTokenizer};
+use crate::speech::{KokoroTokenizer, SpokenIds, VitsTokenizer, XttsTokenizer};
 use crate::tokenizer::CharacterTokenizer;
 
 /// Turns texts into the ids of a model that speaks.
@@ -16,6 +17,8 @@ pub enum SpeechReader {
     Kokoro(KokoroTokenizer),
     /// An id for each character: VITS and MMS-TTS.
     Vits(VitsTokenizer),
+    /// Pieces of words, in one of several languages: XTTS.
+    Xtts(XttsTokenizer),
 }
 
 impl SpeechReader {
@@ -44,9 +47,29 @@ impl SpeechReader {
         is_phonemes: bool,
         voice: Option<&str>,
     ) -> Result<Vec<SpokenIds>> {
+        self.read_in(text, is_phonemes, voice, None)
+    }
+
+    /// As [`read`](Self::read), in one of the languages of a voice that speaks several.
+    ///
+    /// # Errors
+    ///
+    /// As there, and where the voice does not speak the language, or none is given: the error lists those that there
+    /// are.
+    pub fn read_in(
+        &self,
+        text: &str,
+        is_phonemes: bool,
+        voice: Option<&str>,
+        language: Option<&str>,
+    ) -> Result<Vec<SpokenIds>> {
         let read = match self {
             Self::Kokoro(tokenizer) if is_phonemes => return Ok(tokenizer.encode_phonemes(text)),
             Self::Kokoro(tokenizer) => return tokenizer.encode(text, voice),
+            Self::Xtts(_) if is_phonemes => {
+                return Err(Error::option("phonemes", "this voice reads letters"));
+            }
+            Self::Xtts(tokenizer) => tokenizer.read(text, spoken(tokenizer, language)?)?,
             Self::Characters(_) if is_phonemes => {
                 return Err(Error::option("phonemes", "this voice reads letters"));
             }
@@ -91,7 +114,7 @@ impl SpeechReader {
                     })
                     .collect()
             }
-            Self::Characters(_) | Self::Vits(_) => {
+            Self::Characters(_) | Self::Vits(_) | Self::Xtts(_) => {
                 let span = |(text, ids): (String, std::ops::Range<usize>)| SpokenSpan {
                     text,
                     start: place(ids.start),
@@ -102,6 +125,25 @@ impl SpeechReader {
         };
         [words, symbols]
     }
+
+    /// A text in parts that are not too long for the voice, cut between sentences: `enable_text_splitting`. Voices
+    /// other than XTTS have no limit.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_in`](Self::read_in), and for a word that is too long.
+    pub fn split<'t>(&self, text: &'t str, language: Option<&str>) -> Result<Vec<&'t str>> {
+        let Self::Xtts(tokenizer) = self else { return Ok(vec![text]) };
+        let most = tokenizer.most_characters(spoken(tokenizer, language)?)?;
+        parts(text, |part| Ok(part.chars().count() < most))
+    }
+}
+
+fn spoken<'l>(tokenizer: &XttsTokenizer, language: Option<&'l str>) -> Result<&'l str> {
+    language.ok_or_else(|| {
+        let all = tokenizer.languages().join(", ");
+        Error::option("language", format!("is missing; the voice speaks {all}"))
+    })
 }
 
 /// Whether the phonemes are in `config.json`, which then names no architecture: Kokoro.

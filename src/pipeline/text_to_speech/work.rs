@@ -73,7 +73,9 @@ impl Voice {
 
     /// A sentence with its ids; `None` where there is nothing in it to speak.
     pub(super) fn read(&self, text: &str) -> Result<Option<Sentence>> {
-        let mut read = self.reader.read(text, self.is_phonemes, self.request.voice.as_deref())?;
+        let SpeechRequest { voice, language, .. } = &self.request;
+        let (voice, language) = (voice.as_deref(), language.as_deref());
+        let mut read = self.reader.read_in(text, self.is_phonemes, voice, language)?;
         let unknown: String = read.iter().flat_map(|read| &read.unknown).collect();
         if !unknown.is_empty() {
             warn(&format!(
@@ -136,14 +138,18 @@ impl Work for Voice {
 
     fn prepare(&self, text: String) -> Result<((), Vec<Sentences>)> {
         let parts = match self.pause {
-            None => vec![text.as_str()],
             Some(_) => sentences(&text),
+            None if self.request.enable_text_splitting == Some(true) => {
+                self.reader.split(&text, self.request.language.as_deref())?
+            }
+            None => vec![text.as_str()],
         };
+        let is_cut = parts.len() > 1;
         let mut spoken = Vec::new();
         for part in parts {
             match self.read(part)? {
                 Some(sentence) => spoken.push(sentence),
-                None if self.pause.is_some() => {
+                None if self.pause.is_some() || is_cut => {
                     warn(&format!("there is nothing to speak in {part:?}"));
                 }
                 None => {}

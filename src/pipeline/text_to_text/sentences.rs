@@ -4,7 +4,10 @@ use crate::error::{Error, Result};
 
 /// As few parts as possible of which each fits: whole sentences where sentences fit, else words. A word that
 /// does not fit is an error.
-pub(super) fn parts(text: &str, fits: impl Fn(&str) -> Result<bool>) -> Result<Vec<&str>> {
+pub(in crate::pipeline) fn parts(
+    text: &str,
+    fits: impl Fn(&str) -> Result<bool>,
+) -> Result<Vec<&str>> {
     if fits(text)? {
         return Ok(vec![text]);
     }

@@ -29,7 +29,24 @@ pub(super) struct HifiGanConfig {
     pub(super) last_bias: bool,
     /// The width of a speaker's embedding that is added after the first convolution; 0 without.
     pub(super) speaker: usize,
+    /// What the checkpoint calls some parts.
+    pub(super) names: HifiGanNames,
 }
+
+/// What a checkpoint calls the parts whose names differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct HifiGanNames {
+    /// The upsamplings.
+    pub(super) upsampler: &'static str,
+    /// From a speaker's embedding to what is added after the first convolution.
+    pub(super) speaker: &'static str,
+    /// From a speaker's embedding to what is added after each upsampling; `None` where nothing is: XTTS.
+    pub(super) speakers: Option<&'static str>,
+}
+
+/// As in transformers.
+const NAMES: HifiGanNames =
+    HifiGanNames { upsampler: "upsampler", speaker: "cond", speakers: None };
 
 impl HifiGanConfig {
     /// Reads the fields that VITS and SpeechT5's vocoder have in common, with the defaults given for upsamplings.
@@ -74,6 +91,7 @@ impl HifiGanConfig {
             slope,
             last_bias: true,
             speaker: 0,
+            names: NAMES,
         })
     }
 
@@ -105,6 +123,7 @@ pub(super) struct HifiGan {
 #[derive(Debug)]
 struct Stage {
     upsample: TransposedConvolution,
+    speaker: Option<Convolution>,
     blocks: Vec<ResidualBlock>,
 }
 
@@ -121,11 +140,14 @@ impl HifiGan {
                 .dilation(dilation)
                 .padding((kernel * dilation - dilation) / 2)
         };
-        let mut channels = config.channels;
+        let (mut channels, names) = (config.channels, config.names);
         let first = same([config.in_channels, channels], 7, 1, true);
         let speaker = match config.speaker {
             0 => None,
-            size => Some(Convolution::load(weights, "cond", same([size, channels], 1, 1, true))?),
+            size => {
+                let config = same([size, channels], 1, 1, true);
+                Some(Convolution::load(weights, names.speaker, config)?)
+            }
         };
         let mut stages = Vec::new();
         for (number, &(rate, kernel)) in config.upsamples.iter().enumerate() {
@@ -138,13 +160,15 @@ impl HifiGan {
             );
             channels /= 2;
             let upsample = weight_norm::transposed(
-                &weights.scope("upsampler"),
+                &weights.scope(names.upsampler),
                 &number.to_string(),
                 upsample,
             )?;
             let block = |(at, (kernel, dilations)): (usize, &(usize, Vec<usize>))| {
                 let scope = weights.scope("resblocks").scope(number * config.blocks.len() + at);
-                let is_small = !scope.scope("convs2").contains("0");
+                // A weight may be stored in parts, a bias is not.
+                let second = scope.scope("convs2");
+                let is_small = !second.contains("0") && !second.contains("0.bias");
                 let step = |(at, &dilation): (usize, &usize)| -> Result<Vec<Convolution>> {
                     let load = |list: &str, dilation: usize| {
                         let config = same([channels; 2], *kernel, dilation, true);
@@ -157,7 +181,11 @@ impl HifiGan {
                 Ok(ResidualBlock { steps })
             };
             let blocks = config.blocks.iter().enumerate().map(block).collect::<Result<_>>()?;
-            stages.push(Stage { upsample, blocks });
+            let speaker = names.speakers.map(|name| {
+                let config = same([config.speaker, channels], 1, 1, true);
+                Convolution::load(&weights.scope(name), &number.to_string(), config)
+            });
+            stages.push(Stage { upsample, speaker: speaker.transpose()?, blocks });
         }
         Ok(Self {
             first: Convolution::load(weights, "conv_pre", first)?,
@@ -174,12 +202,15 @@ impl HifiGan {
 
     /// Frames of a spectrogram, `(frames, in_channels)`, and a speaker's embedding `(1, speaker)`, to samples.
     pub(super) fn forward(&self, frames: &Tensor, speaker: Option<&Tensor>) -> Result<Vec<f32>> {
-        let mut x = self.first.forward(frames)?;
-        if let (Some(layer), Some(speaker)) = (&self.speaker, speaker) {
-            x = x.broadcast_add(&layer.forward(speaker)?)?;
-        }
-        for Stage { upsample, blocks } in &self.stages {
-            x = upsample.forward(&leaky_relu(&x, self.slope)?)?;
+        let spoken = |x: Tensor, layer: &Option<Convolution>| -> Result<Tensor> {
+            match (layer, speaker) {
+                (Some(layer), Some(speaker)) => Ok(x.broadcast_add(&layer.forward(speaker)?)?),
+                _ => Ok(x),
+            }
+        };
+        let mut x = spoken(self.first.forward(frames)?, &self.speaker)?;
+        for Stage { upsample, speaker, blocks } in &self.stages {
+            x = spoken(upsample.forward(&leaky_relu(&x, self.slope)?)?, speaker)?;
             let mut sum: Option<Tensor> = None;
             for block in blocks {
                 let y = block.forward(&x, self.slope)?;

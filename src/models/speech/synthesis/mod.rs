@@ -4,6 +4,7 @@ pub mod kokoro;
 pub mod speecht5;
 pub mod traits;
 pub mod vits;
+pub mod xtts;
 
 mod hifigan;
 mod lists;
@@ -13,3 +14,4 @@ pub use kokoro::{KokoroModel, KokoroStages};
 pub use speecht5::{SpeechT5ForTextToSpeech, SpeechT5HifiGan};
 pub use traits::{Speech, SpeechRequest, TextToWaveform};
 pub use vits::{VitsModel, VitsStages};
+pub use xtts::{Xtts, XttsCloning, XttsConfig, XttsSampling, XttsStep, XttsVoice};

@@ -9,6 +9,7 @@ use crate::models::speech::synthesis::kokoro::{KokoroConfig, KokoroModel};
 use crate::models::speech::synthesis::speecht5::SpeechT5ForTextToSpeech;
 use crate::models::speech::synthesis::traits::TextToWaveform;
 use crate::models::speech::synthesis::vits::VitsModel;
+use crate::models::speech::synthesis::xtts::Xtts;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 
@@ -18,6 +19,12 @@ impl FromFiles for dyn TextToWaveform {
         let raw = RawConfig::read(files)?;
         if KokoroConfig::is_one(&raw) {
             return Ok(checked(KokoroModel::from_files(files, options)?, options)?);
+        }
+        if Xtts::is_of(&raw)? {
+            return Err(Error::unsupported(
+                "XTTS writes codes: open it as `Xtts` and speak by `sound::utter`, or by the pipeline \
+                 text-to-speech",
+            ));
         }
         match raw.model_type()? {
             "vits" => Ok(checked(VitsModel::from_files(files, options)?, options)?),
@@ -31,6 +38,13 @@ impl FromFiles for dyn TextToWaveform {
                 KNOWN.join(", ")
             ))),
         }
+    }
+}
+
+/// XTTS.
+impl FromFiles for Xtts {
+    fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        Ok(checked(Self::from_files(files, options)?, options)?)
     }
 }
 

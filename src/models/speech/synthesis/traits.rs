@@ -26,7 +26,7 @@ pub trait TextToWaveform: Model {
         0
     }
 
-    /// The names of the voices that a request chooses from: Kokoro. None where there are no names.
+    /// The names of the voices that a request chooses from: Kokoro, XTTS. None where there are no names.
     fn voices(&self) -> Vec<String> {
         Vec::new()
     }
@@ -78,9 +78,9 @@ options! {
         speaker_embeddings: (Vec<f32>),
         /// How fast, where 1 is normal: VITS.
         speaking_rate: f64,
-        /// The name of the voice, or several with commas between them, whose mean it is: Kokoro.
+        /// The name of the voice, or several with commas between them, whose mean it is: Kokoro. One name: XTTS.
         voice: String,
-        /// How fast, where 1 is normal: Kokoro.
+        /// How fast, where 1 is normal: Kokoro, XTTS.
         speed: f64,
         /// How much the sound varies: VITS, 0.667 by default.
         noise_scale: f64,
@@ -92,7 +92,48 @@ options! {
         minlenratio: f64,
         /// The most frames for each id: SpeechT5, 20 by default.
         maxlenratio: f64,
+        /// The code of the language: XTTS.
+        language: String,
+        /// Files in which the voice is heard, one or several; six seconds are good: XTTS. In JSON also one such.
+        #[serde(deserialize_with = "texts")]
+        speaker_wav: (Vec<String>),
+        /// So many seconds of the files together condition what is said: XTTS.
+        gpt_cond_len: usize,
+        /// So many seconds of them are heard at once: XTTS.
+        gpt_cond_chunk_len: usize,
+        /// So many seconds of each file are heard: XTTS.
+        max_ref_len: usize,
+        /// Whether files are made equally loud: XTTS.
+        sound_norm_refs: bool,
+        /// Whether codes are drawn; else the likeliest is taken: XTTS, `true` by default.
+        do_sample: bool,
+        /// Divides the logits of codes: XTTS.
+        temperature: f64,
+        /// Without effect where there are no beams: XTTS.
+        length_penalty: f64,
+        /// For codes that were there before: XTTS.
+        repetition_penalty: f64,
+        /// How many of the likeliest codes are drawn from: XTTS.
+        top_k: usize,
+        /// How much probability the codes that are drawn from have together: XTTS.
+        top_p: f64,
+        /// Whether a text is cut where it is longer than its language allows, without pauses: XTTS.
+        enable_text_splitting: bool,
     }
+}
+
+/// Texts, or one.
+fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Shapes {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(Option::<Shapes>::deserialize(from)?.map(|shape| match shape {
+        Shapes::One(text) => vec![text],
+        Shapes::Many(texts) => texts,
+    }))
 }
 
 /// A vector, or a list of one vector: `torch.tensor(...).unsqueeze(0)` of Python.
@@ -118,27 +159,10 @@ pub struct Speech {
     pub durations: Option<Vec<usize>>,
 }
 
-impl SpeechRequest {
-    /// These options, and where one is not given that of `other`.
-    #[must_use]
-    pub fn over(self, other: Self) -> Self {
-        Self {
-            speaker_id: self.speaker_id.or(other.speaker_id),
-            speaker_embeddings: self.speaker_embeddings.or(other.speaker_embeddings),
-            speaking_rate: self.speaking_rate.or(other.speaking_rate),
-            voice: self.voice.or(other.voice),
-            speed: self.speed.or(other.speed),
-            noise_scale: self.noise_scale.or(other.noise_scale),
-            noise_scale_duration: self.noise_scale_duration.or(other.noise_scale_duration),
-            threshold: self.threshold.or(other.threshold),
-            minlenratio: self.minlenratio.or(other.minlenratio),
-            maxlenratio: self.maxlenratio.or(other.maxlenratio),
-        }
-    }
-
-    /// Refuses the options of other models: `known` are the names of those that this one has.
-    pub(super) fn check(&self, known: &[&str]) -> Result<()> {
-        let Self {
+/// Hands the names of all options to a macro.
+macro_rules! names {
+    ($to:ident) => {
+        $to!(
             speaker_id,
             speaker_embeddings,
             speaking_rate,
@@ -149,19 +173,38 @@ impl SpeechRequest {
             threshold,
             minlenratio,
             maxlenratio,
-        } = self;
-        let given = [
-            ("speaker_id", speaker_id.is_some()),
-            ("speaker_embeddings", speaker_embeddings.is_some()),
-            ("speaking_rate", speaking_rate.is_some()),
-            ("voice", voice.is_some()),
-            ("speed", speed.is_some()),
-            ("noise_scale", noise_scale.is_some()),
-            ("noise_scale_duration", noise_scale_duration.is_some()),
-            ("threshold", threshold.is_some()),
-            ("minlenratio", minlenratio.is_some()),
-            ("maxlenratio", maxlenratio.is_some()),
-        ];
+            language,
+            speaker_wav,
+            gpt_cond_len,
+            gpt_cond_chunk_len,
+            max_ref_len,
+            sound_norm_refs,
+            do_sample,
+            temperature,
+            length_penalty,
+            repetition_penalty,
+            top_k,
+            top_p,
+            enable_text_splitting
+        )
+    };
+}
+impl SpeechRequest {
+    /// These options, and where one is not given that of `other`.
+    #[must_use]
+    pub fn over(self, other: Self) -> Self {
+        macro_rules! over {
+            ($($name:ident),+) => { Self { $($name: self.$name.or(other.$name)),+ } };
+        }
+        names!(over)
+    }
+
+    /// Refuses the options of other models: `known` are the names of those that this one has.
+    pub(crate) fn check(&self, known: &[&str]) -> Result<()> {
+        macro_rules! given {
+            ($($name:ident),+) => { [$((stringify!($name), self.$name.is_some())),+] };
+        }
+        let given = names!(given);
         match given.iter().find(|(name, is_given)| *is_given && !known.contains(name)) {
             None => Ok(()),
             Some((name, _)) => {

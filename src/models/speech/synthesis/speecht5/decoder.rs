@@ -7,6 +7,7 @@ use crate::models::speech::synthesis::speecht5::attention::{Attention, KeyValues
 use crate::models::speech::synthesis::speecht5::config::SpeechT5Config;
 use crate::models::speech::synthesis::speecht5::encoder::FeedForward;
 use crate::models::speech::synthesis::speecht5::positions::ScaledPositions;
+use crate::nn::batch_norm::BatchNorm;
 use crate::nn::norm::{Norm, NormConfig};
 use crate::random::Generator;
 use crate::weights::{Bias, Linear, Weights};
@@ -160,9 +161,7 @@ pub(super) struct Postnet {
 #[derive(Debug)]
 struct PostLayer {
     convolution: crate::nn::convolution::Convolution,
-    /// What a batch norm does after training.
-    factor: Tensor,
-    summand: Tensor,
+    norm: BatchNorm,
 }
 
 impl Postnet {
@@ -178,16 +177,9 @@ impl Postnet {
             let outs = if number + 1 == count { bins } else { units };
             let conv =
                 ConvolutionConfig::new([inputs, outs], kernel, Bias::Absent).padding(kernel / 2);
-            let tensor = |name: &str| -> Result<Tensor> {
-                Ok(weights.tensor(&format!("batch_norm.{name}"), &[outs])?.to_dtype(DType::F32)?)
-            };
-            let factor = (tensor("weight")? / (tensor("running_var")? + BATCH_EPS)?.sqrt()?)?;
-            let summand = (tensor("bias")? - (tensor("running_mean")? * &factor)?)?;
-            let dtype = weights.dtype();
             Ok(PostLayer {
                 convolution: Convolution::load(&weights, "conv", conv)?,
-                factor: factor.to_dtype(dtype)?,
-                summand: summand.to_dtype(dtype)?,
+                norm: BatchNorm::load(&weights, "batch_norm", outs)?,
             })
         };
         let reduction = config.reduction_factor;
@@ -211,13 +203,9 @@ impl Postnet {
     pub(super) fn refine(&self, frames: &Tensor) -> Result<Tensor> {
         let mut x = frames.clone();
         for (number, layer) in self.layers.iter().enumerate() {
-            let y = layer.convolution.forward(&x)?;
-            let y = y.broadcast_mul(&layer.factor)?.broadcast_add(&layer.summand)?;
+            let y = layer.norm.forward(&layer.convolution.forward(&x)?)?;
             x = if number + 1 < self.layers.len() { y.tanh()? } else { y };
         }
         Ok((frames + x)?)
     }
 }
-
-/// PyTorch's default.
-const BATCH_EPS: f64 = 1e-5;
