@@ -40,6 +40,7 @@ pub mod guide;
 #[cfg(feature = "image")]
 pub mod image;
 mod kernels;
+mod letters;
 mod media;
 #[cfg(feature = "audio")]
 pub mod minutes;

@@ -122,6 +122,10 @@ fn class(files: &ModelFiles, fields: &Map<String, Value>) -> Result<(Class, Stri
         return Ok((Class::named(&name), name));
     }
     let model_type = model.get("model_type").and_then(Value::as_str).unwrap_or_default();
+    // mistral-common puts the tokens around a text that this class does.
+    if files.optional(TOKENIZER_JSON)?.is_none() && files.optional(TEKKEN)?.is_some() {
+        return Ok((Class::Llama, format!("of {TEKKEN}")));
+    }
     Ok((Class::of_model(model_type), format!("of model type {model_type:?}")))
 }
 
@@ -152,6 +156,8 @@ fn object(files: &ModelFiles, name: &str) -> Result<Map<String, Value>> {
 }
 
 pub(super) const TOKENIZER_JSON: &str = "tokenizer.json";
+/// Mistral's own.
+pub(super) const TEKKEN: &str = "tekken.json";
 
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 

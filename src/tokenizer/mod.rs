@@ -2,7 +2,7 @@
 //!
 //! [`Tokenizer`] reads the tokenizer files of model repositories: `tokenizer.json` with its
 //! companions (`tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`), the older
-//! formats (`vocab.txt`, `vocab.json` with `merges.txt`, SentencePiece `.model` and `.spm`), and the
+//! formats (`vocab.txt`, `vocab.json` with `merges.txt`, SentencePiece `.model` and `.spm`, tiktoken's, Mistral's `tekken.json`), and the
 //! vocabulary inside a GGUF file. Ids, texts and offsets are those of Python's fast tokenizers
 //! (transformers 4.57).
 //!
@@ -40,6 +40,7 @@ mod named;
 mod pattern;
 mod pretokenizer;
 mod processor;
+mod ranks;
 mod sentencepiece;
 mod shared;
 mod sketch;
@@ -53,6 +54,7 @@ mod truncation;
 mod unconverted;
 #[cfg(feature = "audio")]
 mod unicode;
+mod words;
 
 pub use batch::{BatchEncoding, BatchOptions, Padding};
 #[cfg(feature = "audio")]

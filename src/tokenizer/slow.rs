@@ -12,11 +12,11 @@ use crate::source::{ModelFiles, file};
 use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::class::Class;
-use crate::tokenizer::config::Config;
+use crate::tokenizer::config::{Config, TEKKEN};
 use crate::tokenizer::pretokenizer::QWEN2;
 use crate::tokenizer::sketch::{Sketch, template};
-use crate::tokenizer::spm;
 use crate::tokenizer::tokenizer_json::{Parts, part};
+use crate::tokenizer::{ranks, spm};
 
 /// Reads whichever vocabulary files the class uses.
 pub(super) fn load(files: &ModelFiles, config: &Config) -> Result<Parts> {
@@ -30,14 +30,35 @@ pub(super) fn load(files: &ModelFiles, config: &Config) -> Result<Parts> {
             "sentencepiece.bpe.model"
         }
         Class::DebertaV2 => "spm.model",
-        Class::Gemma | Class::Llama => "tokenizer.model",
-        _ => {
-            let class = &config.class_name;
-            let reason = format!("no other form of the tokenizer class {class} is supported");
-            return Err(files.missing("tokenizer.json", "tokenizer.json", &reason));
-        }
+        Class::Gemma | Class::Llama | Class::Other => return model(files, config),
+        _ => return Err(not_supported(files, config)),
     };
-    spm::load(&required(files, name, "the SentencePiece vocabulary")?, config)
+    let path = required(files, name, "the SentencePiece vocabulary")?;
+    spm::load(&path, &file::read(&path)?, config)
+}
+
+/// `tekken.json`, or `tokenizer.model`, which is SentencePiece's or tiktoken's.
+fn model(files: &ModelFiles, config: &Config) -> Result<Parts> {
+    if let Some(path) = files.optional(TEKKEN)?.filter(|_| config.class != Class::Gemma) {
+        return ranks::tekken(&path);
+    }
+    let name = "tokenizer.model";
+    let path = match config.class {
+        Class::Other => files.optional(name)?.ok_or_else(|| not_supported(files, config))?,
+        _ => required(files, name, "the vocabulary")?,
+    };
+    let bytes = file::read(&path)?;
+    match ranks::is_tiktoken(&bytes) {
+        true => ranks::tiktoken(&path, &bytes, config),
+        false if config.class == Class::Other => Err(not_supported(files, config)),
+        false => spm::load(&path, &bytes, config),
+    }
+}
+
+fn not_supported(files: &ModelFiles, config: &Config) -> Error {
+    let class = &config.class_name;
+    let reason = format!("no other form of the tokenizer class {class} is supported");
+    files.missing("tokenizer.json", "tokenizer.json", &reason)
 }
 
 /// `vocab.txt` of BERT and its kin: `BertConverter`, `MPNetConverter`.

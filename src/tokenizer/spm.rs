@@ -11,7 +11,6 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{AddedToken, NormalizerWrapper, normalizers};
 
 use crate::error::{Error, Result};
-use crate::source::file;
 use crate::tokenizer::backend::guarded;
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::class::{Class, content};
@@ -25,9 +24,8 @@ use crate::tokenizer::{bounded, charsmap};
 pub(super) type Scored = Vec<(String, f64)>;
 
 /// Reads a `.model` file as the class in the config would.
-pub(super) fn load(path: &Path, config: &Config) -> Result<Parts> {
-    let bytes = file::read(path)?;
-    let model = SpmModel::parse(&bytes).map_err(|reason| Error::malformed(path, reason))?;
+pub(super) fn load(path: &Path, bytes: &[u8], config: &Config) -> Result<Parts> {
+    let model = SpmModel::parse(bytes).map_err(|reason| Error::malformed(path, reason))?;
     guarded(|| convert(&model, config)).map_err(|reason| Error::malformed(path, reason))
 }
 

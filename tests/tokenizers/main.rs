@@ -9,6 +9,7 @@ mod hostile;
 mod models;
 #[path = "../support/packages.rs"]
 mod packages;
+mod ranks;
 mod translation;
 
 use std::collections::BTreeMap;

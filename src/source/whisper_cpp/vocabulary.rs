@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::letters::letters;
 use crate::source::whisper_cpp::reader::Parsed;
 use crate::source::whisper_cpp::special::{Kind, Special};
 
@@ -129,16 +130,4 @@ impl<'a> Vocabulary<'a> {
         }
         bounds.windows(2).map(|part| &word[part[0]..part[1]]).collect()
     }
-}
-
-/// The character that stands for each byte in a vocabulary: itself where it is printable, and else one
-/// from 256 on. `bytes_to_unicode` of GPT-2.
-pub(super) fn letters() -> Vec<char> {
-    let mut unseen = (256..).filter_map(char::from_u32);
-    (0..=u8::MAX)
-        .map(|byte| match byte {
-            b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => char::from(byte),
-            _ => unseen.next().unwrap_or_default(),
-        })
-        .collect()
 }

@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use crate::base64;
 use crate::error::{Error, Result};
+use crate::letters::letters;
 use crate::source::json;
 use crate::source::whisper_cpp::reader::Sizes;
 use crate::source::whisper_cpp::special::Special;
-use crate::source::whisper_cpp::vocabulary::letters;
 
 /// The bytes of each token of the text, from the file that is found, given a repository of the Hub that has one and
 /// the name of OpenAI's own.

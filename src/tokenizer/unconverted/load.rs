@@ -1,6 +1,6 @@
 //! The files of Marian, M2M100, PLBART and Wav2Vec2CTC. ByT5 has none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -15,6 +15,7 @@ use crate::tokenizer::sentencepiece::SpmModel;
 use crate::tokenizer::unconverted::Unconverted;
 use crate::tokenizer::unconverted::letters::Letters;
 use crate::tokenizer::unconverted::vocabulary::{Splitter, Vocabulary};
+use crate::tokenizer::unconverted::words::Words;
 
 /// Reads the files of the class; none where the class is another, or where there is a `tokenizer.json`
 /// in their place.
@@ -190,6 +191,29 @@ fn letters(config: &Config, path: &Path) -> Result<Vocabulary> {
         listed: u32::MAX,
         own_added: &[],
     })
+}
+
+/// Whole words, by their numbers in the vocabulary.
+pub(in crate::tokenizer) fn words(vocab: Vec<String>, words: Words) -> Unconverted {
+    let vocabulary = Vocabulary {
+        splitter: Splitter::Words(words),
+        ids: vocab.iter().cloned().zip(0..).collect(),
+        target_ids: None,
+        base_size: count(vocab.len()),
+        tokens: (0..).zip(vocab).collect(),
+        unk_token: String::new(),
+        listed: u32::MAX,
+        own_added: &[],
+    };
+    let config = Config {
+        class: Class::Other,
+        class_name: "WhitespaceTokenizer".to_owned(),
+        fields: Map::new(),
+        added: BTreeMap::new(),
+        is_legacy: false,
+        special: Vec::new(),
+    };
+    Unconverted::new(vocabulary, &config)
 }
 
 fn vocabulary(path: &Path) -> Result<HashMap<String, u32>> {

@@ -1,4 +1,5 @@
-//! The classes that transformers never converts to fast ones: Marian, M2M100, PLBART, ByT5 and Wav2Vec2CTC.
+//! The classes that transformers never converts to fast ones: Marian, M2M100, PLBART, ByT5 and Wav2Vec2CTC; and the
+//! words of sentence-transformers.
 //!
 //! Source: `PreTrainedTokenizer` in `tokenization_utils.py`, and the classes' own files.
 
@@ -7,6 +8,7 @@ mod letters;
 pub(super) mod load;
 mod space;
 mod vocabulary;
+pub(super) mod words;
 
 use std::borrow::Cow;
 use std::collections::HashSet;

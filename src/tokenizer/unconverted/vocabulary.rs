@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use crate::tokenizer::processor::{Cut, Processor, SPACE};
 use crate::tokenizer::unconverted::letters::Letters;
 use crate::tokenizer::unconverted::space::{is_space, strip};
+use crate::tokenizer::unconverted::words::Words;
 
 /// Which of a translation's two texts is encoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +44,7 @@ pub(super) enum Splitter {
     PlBart(Processor),
     ByT5,
     Letters(Letters),
+    Words(Words),
 }
 
 impl Vocabulary {
@@ -71,6 +73,7 @@ impl Vocabulary {
                 let cut = |(byte, origin)| Cut { piece: char::from(byte).to_string(), origin };
                 Ok(bytes.map(cut).collect())
             }
+            Splitter::Words(words) => Ok(words.cut(text, |word| self.ids.contains_key(word))),
         }
     }
 
@@ -111,6 +114,7 @@ impl Vocabulary {
                 }
                 bytes.utf8_chunks().map(|chunk| chunk.valid()).collect()
             }
+            Splitter::Words(_) => tokens.join(" "),
         }
     }
 
@@ -132,6 +136,7 @@ impl Vocabulary {
                     }
                 }
             }
+            Splitter::Words(_) => false,
             _ => {
                 let is_stripped = |c| c == SPACE || is_space(c);
                 tail.last().is_some_and(|token| token.ends_with(is_stripped))
