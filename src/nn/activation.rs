@@ -12,7 +12,7 @@ use crate::kernels::elementwise;
 use crate::kernels::gate::Gate;
 use crate::weights::slices::with_f32;
 
-/// An activation function: those of transformers' `ACT2FN` that have no weights of their own.
+/// An activation function, by the names of transformers' `ACT2FN`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub enum Activation {
@@ -30,6 +30,8 @@ pub enum Activation {
     Linear,
     /// `x tanh(ln(1 + e^x))`.
     Mish,
+    /// `x`, and below 0 as many times it as a weight says, which MLPs have.
+    Prelu,
     /// `x sigmoid(1.702 x)`.
     QuickGelu,
     /// `max(x, 0)`.
@@ -44,6 +46,8 @@ pub enum Activation {
     Silu,
     /// The hyperbolic tangent: the poolers of encoders.
     Tanh,
+    /// xIELU, with weights that MLPs have: Apertus.
+    Xielu,
 }
 
 impl Activation {
@@ -51,7 +55,7 @@ impl Activation {
     ///
     /// # Errors
     ///
-    /// When the device fails.
+    /// When the device fails, and for functions with weights of their own.
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Gelu => return gelu(x),
@@ -68,6 +72,11 @@ impl Activation {
                 let softplus = (x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
                 x * softplus.tanh()?
             }
+            Self::Prelu | Self::Xielu => {
+                return Err(Error::unsupported(format!(
+                    "{self:?} has weights, which only MLPs load"
+                )));
+            }
             Self::QuickGelu => x * ops::sigmoid(&(x * 1.702)?)?,
             Self::Relu => x.relu(),
             Self::Relu6 => x.clamp(0.0, 6.0),
@@ -76,6 +85,11 @@ impl Activation {
             Self::Silu => x.silu(),
             Self::Tanh => x.tanh(),
         }?)
+    }
+
+    /// Whether it has weights of its own.
+    pub(crate) fn has_weights(self) -> bool {
+        matches!(self, Self::Prelu | Self::Xielu)
     }
 
     /// The kernel that applies it to a gate on the CPU.
@@ -153,6 +167,7 @@ const NAMES: &[(&str, Activation)] = &[
     ("leaky_relu", Activation::LeakyRelu),
     ("linear", Activation::Linear),
     ("mish", Activation::Mish),
+    ("prelu", Activation::Prelu),
     ("quick_gelu", Activation::QuickGelu),
     ("relu", Activation::Relu),
     ("relu2", Activation::ReluSquared),
@@ -161,6 +176,7 @@ const NAMES: &[(&str, Activation)] = &[
     ("silu", Activation::Silu),
     ("swish", Activation::Silu),
     ("tanh", Activation::Tanh),
+    ("xielu", Activation::Xielu),
 ];
 
 impl FromStr for Activation {
@@ -189,16 +205,17 @@ mod tests {
     struct Golden {
         x: Vec<f32>,
         y: BTreeMap<String, Vec<f32>>,
-        /// Those with weights, which a config cannot tell.
-        trained: Vec<String>,
+        /// Those with weights.
+        trained: BTreeMap<String, Vec<f32>>,
     }
 
     #[test]
     fn every_name_of_the_reference_is_its_function() -> Result<()> {
         let golden: Golden =
             serde_json::from_str(include_str!("../../tests/goldens/activations.json")).unwrap();
+        let names: BTreeMap<_, _> = golden.y.iter().chain(&golden.trained).collect();
         assert_eq!(
-            golden.y.keys().collect::<Vec<_>>(),
+            names.into_keys().collect::<Vec<_>>(),
             NAMES.iter().map(|(name, _)| name).collect::<Vec<_>>()
         );
         for (name, expected) in &golden.y {
@@ -213,8 +230,10 @@ mod tests {
                 );
             }
         }
-        for name in golden.trained {
-            assert!(name.parse::<Activation>().is_err(), "{name}");
+        for name in golden.trained.keys() {
+            let activation: Activation = name.parse()?;
+            assert!(activation.has_weights(), "{name}");
+            assert!(activation.forward(&Tensor::new(1.0_f32, &Device::Cpu)?).is_err(), "{name}");
         }
         Ok(())
     }

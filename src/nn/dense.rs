@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::kernels::elementwise;
 use crate::kernels::gate;
 use crate::nn::activation::Activation;
+use crate::nn::function::Function;
 use crate::weights::slices::with_f32;
 use crate::weights::{Bias, Linear, Weights};
 
@@ -15,7 +16,7 @@ pub(crate) struct Dense {
     gate: Option<Linear>,
     up: Linear,
     down: Linear,
-    activation: Activation,
+    function: Function,
 }
 
 impl Dense {
@@ -43,7 +44,7 @@ impl Dense {
             gate: None,
             up: weights.linear("up", size, hidden, bias)?,
             down: weights.linear("down", hidden, size, bias)?,
-            activation,
+            function: Function::load(weights, activation)?,
         })
     }
 
@@ -57,8 +58,8 @@ impl Dense {
         }
         let up = self.up.forward(x)?;
         let inner = match &self.gate {
-            Some(gate) => (self.activation.forward(&gate.forward(x)?)? * up)?,
-            None => self.activation.forward(&up)?,
+            Some(gate) => (self.function.forward(&gate.forward(x)?)? * up)?,
+            None => self.function.forward(&up)?,
         };
         self.down.forward(&inner)
     }
@@ -84,7 +85,16 @@ impl Dense {
 
     /// What goes into `down`, by kernels; `None` where there is none for the activation.
     fn inner_rows(&self, x: &[f32]) -> Result<Option<Vec<f32>>> {
-        Ok(match (&self.gate, self.activation) {
+        let Some(activation) = self.function.plain() else {
+            let [mut inner] = Linear::forward_rows([self.gate.as_ref().unwrap_or(&self.up)], x)?;
+            self.function.apply(&mut inner);
+            if self.gate.is_some() {
+                let [up] = Linear::forward_rows([&self.up], x)?;
+                inner.iter_mut().zip(&up).for_each(|(inner, up)| *inner *= up);
+            }
+            return Ok(Some(inner));
+        };
+        Ok(match (&self.gate, activation) {
             (Some(gate), Activation::Gelu) => {
                 let [mut inner, up] = Linear::forward_rows([gate, &self.up], x)?;
                 elementwise::gelu(&mut inner);

@@ -20,9 +20,9 @@ pub(crate) mod batch_norm;
 pub(crate) mod convolution2d;
 mod dense;
 mod flash;
+mod function;
 #[cfg(any(feature = "audio", feature = "image"))]
 pub(crate) mod group_norm;
-#[cfg(feature = "audio")]
 pub(crate) mod lstm;
 mod mask;
 pub(crate) mod packed;

@@ -9,6 +9,7 @@ without a generation_config.json says of generation. Tests beside the code and `
 import ast
 import inspect
 import json
+import math
 import sys
 import zlib
 from collections import defaultdict
@@ -109,8 +110,13 @@ def activations():
     x = torch.tensor([-30.0, -12.0, -6.5, -3.0, -1.7, -1.0, -0.5, -0.1, -1e-3, 0.0, 1e-3, 0.1, 0.3, 0.7, 1.0, 1.7, 3.0, 5.9, 6.5, 12.0, 30.0])
     functions = {name: ACT2FN[name] for name in sorted(ACT2CLS)}
     trained = [name for name, function in functions.items() if list(function.parameters())]
-    y = {name: short(function(x)) for name, function in functions.items() if name not in trained}
-    write("activations.json", {"x": short(x), "y": y, "trained": trained})
+    y = {name: short(function.float()(x).detach()) for name, function in functions.items()}
+    with torch.no_grad():  # as they begin, before they are rounded to bf16
+        functions["xielu"].alpha_p.fill_(math.log(math.expm1(0.8)))
+        functions["xielu"].alpha_n.fill_(math.log(math.expm1(0.3)))
+        functions["xielu"].eps.fill_(-1e-6)
+        y |= {name: short(functions[name](x)) for name in trained}
+    write("activations.json", {"x": short(x), "y": {name: y[name] for name in y if name not in trained}, "trained": {name: y[name] for name in trained}})
 
 
 def positions():

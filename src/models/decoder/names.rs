@@ -15,6 +15,7 @@ pub(super) const LLAMA_NAMES: &[Rule] = &[
     renamed("layers.*.attn.q_norm", "model.layers.*.self_attn.q_norm"),
     renamed("layers.*.attn.k_norm", "model.layers.*.self_attn.k_norm"),
     renamed("layers.*.mlp_norm", "model.layers.*.post_attention_layernorm"),
+    renamed("layers.*.mlp.act", "model.layers.*.mlp.act_fn"),
     renamed("layers.*.mlp.gate", "model.layers.*.mlp.gate_proj"),
     renamed("layers.*.mlp.up", "model.layers.*.mlp.up_proj"),
     renamed("layers.*.mlp.down", "model.layers.*.mlp.down_proj"),

@@ -41,7 +41,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
         layer.attention.output_bias = bias;
         layer.mlp = MlpConfig::Plain {
             hidden: raw.size("intermediate_size")?,
-            activation: raw.activation("hidden_act", "gelu_pytorch_tanh")?,
+            activation: raw.mlp_activation("hidden_act", "gelu_pytorch_tanh")?,
             bias,
         };
     }
