@@ -12,9 +12,19 @@ use sconce::generation::{
 use sconce::models::{AutoModel, Autoregressive, CausalLm, LogitsAt};
 use sconce::{LoadOptions, Result, TokenBatch};
 
-/// Grouped heads, sliding windows, learned positions.
-static FAMILIES: LazyLock<[Arc<dyn CausalLm>; 3]> = LazyLock::new(|| {
-    ["llama-gqa-tiny", "gemma2-tiny", "gpt2-tiny"].map(|name| {
+/// Grouped heads, sliding windows, learned positions, activations with weights, layers without positions, ALiBi,
+/// experts.
+static FAMILIES: LazyLock<[Arc<dyn CausalLm>; 7]> = LazyLock::new(|| {
+    [
+        "llama-gqa-tiny",
+        "gemma2-tiny",
+        "gpt2-tiny",
+        "apertus-tiny",
+        "exaone4-window-tiny",
+        "falcon-rw-tiny",
+        "qwen3-moe-tiny",
+    ]
+    .map(|name| {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name);
         AutoModel::open::<dyn CausalLm>(path, &LoadOptions::default()).unwrap()
     })

@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformers import (
+    ApertusConfig,
+    ArceeConfig,
     CohereConfig,
+    Ernie4_5Config,
+    Exaone4Config,
     FalconConfig,
     Gemma2Config,
     Gemma3TextConfig,
@@ -658,6 +662,45 @@ GOLDENS = [
         matters={"sliding_window": 100},
         gguf=(),
         refused='a bias for "attn_output"',
+    ),
+    # Activations with weights of their own.
+    family(
+        "apertus-tiny",
+        ApertusConfig,
+        dict(tie_word_embeddings=False, rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 3.0, "original_max_position_embeddings": 24}),
+        matters={"rope_theta": 10000.0, "rope_scaling": None},
+        gguf=(),
+        refused="xIELU",
+    ),
+    llama("llama-prelu-tiny", options=dict(hidden_act="prelu"), gguf=(), refused='`layers[0].mlp.Gated.activation` is "Prelu"', embedding_gain=0.1, logit_gain=5.0),
+    family("arcee-tiny", ArceeConfig, dict(tie_word_embeddings=False)),
+    family(
+        "arcee-bias-tiny",
+        ArceeConfig,
+        dict(attention_bias=True, mlp_bias=True),
+        embedding_gain=0.1,
+        logit_gain=5.0,
+        gguf=(),
+        refused='a bias for "attn_output"',
+    ),
+    family("ernie4_5-tiny", Ernie4_5Config, dict(head_dim=12), embedding_gain=0.1, logit_gain=5.0),
+    family(
+        "ernie4_5-bias-tiny",
+        Ernie4_5Config,
+        dict(use_bias=True, tie_word_embeddings=False),
+        matters={"rope_theta": 10000.0, "use_bias": False},
+        gguf=(),
+        refused='a bias for "ffn_',
+    ),
+    # As the model of 1.2B; and as that of 32B, which llama.cpp knows by its 64 layers.
+    family("exaone4-tiny", Exaone4Config, dict(sliding_window=None, layer_types=["full_attention"] * 2), embedding_gain=0.1, logit_gain=5.0),
+    family(
+        "exaone4-window-tiny",
+        Exaone4Config,
+        dict(num_hidden_layers=4, sliding_window=7, sliding_window_pattern=3, tie_word_embeddings=False),
+        matters={"rope_theta": 10000.0, "sliding_window": 100},
+        gguf=(),
+        refused="layer 0 attends to a sliding window of 7 tokens",
     ),
     plain("phi-tiny", PhiConfig, dict(rope_theta=10000.0, intermediate_size=128), matters={"partial_rotary_factor": 1.0}),
     plain(

@@ -1,6 +1,10 @@
 //! Decoder families: data, one file each, written as "Llama, except …".
 
+mod apertus;
+mod arcee;
 mod cohere;
+mod ernie4_5;
+mod exaone4;
 mod experts;
 mod falcon;
 mod gemma;
@@ -30,7 +34,11 @@ use crate::models::decoder::family::Family;
 
 /// Every decoder family. A new one is a file and a line here.
 pub(crate) const FAMILIES: &[&Family] = &[
+    &apertus::FAMILY,
+    &arcee::FAMILY,
     &cohere::FAMILY,
+    &ernie4_5::FAMILY,
+    &exaone4::FAMILY,
     &falcon::FAMILY,
     &gemma::FAMILY,
     &gemma2::FAMILY,
