@@ -65,6 +65,7 @@ struct Options {
     truncate_dim: Option<usize>,
     prompt: Option<String>,
     prompt_name: Option<String>,
+    task: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +158,7 @@ fn modules_prompts_and_options() {
         options.truncate_dim = case.options.truncate_dim;
         options.prompt = case.options.prompt.clone();
         options.prompt_name = case.options.prompt_name.clone();
+        options.task = case.options.task.clone();
         let texts = case.texts.as_ref().unwrap_or(&expected.texts);
         let found = embedder.embed(texts, &options).unwrap();
         for (number, (found, expected)) in found.vectors.iter().zip(&case.vectors).enumerate() {
@@ -174,6 +176,7 @@ fn modules_prompts_and_options() {
         asked.truncate_dim = case.options.truncate_dim;
         asked.prompt = case.options.prompt.clone();
         asked.prompt_name = case.options.prompt_name.clone();
+        asked.task = case.options.task.clone();
         let embedded = pipeline.build().unwrap().run_batch(texts.clone(), &asked).unwrap();
         for (found, expected) in embedded.iter().zip(&found.vectors) {
             close(&format!("{}, pipeline", case.name), found, expected, 1e-5);
@@ -264,7 +267,7 @@ fn what_is_not_built_is_named() {
     let ours = |kind: &str| format!("sentence_transformers.models.{kind}");
     let custom = class(0, "custom_st.Transformer".to_owned());
     named("mean", &custom, &["custom_st.Transformer", "Python code"]);
-    for kind in ["BoW", "WordEmbeddings", "CLIPModel", "Router", "Asym", "WeightedLayerPooling"] {
+    for kind in ["CLIPModel", "MLMTransformer", "SpladePooling"] {
         named("mean", &class(0, ours(kind)), &[kind, "not built"]);
     }
     named("mean", &class(1, ours("Polling")), &["did you mean \"Pooling\""]);
@@ -305,6 +308,73 @@ fn what_is_not_built_is_named() {
     refused("named", &config(settings, "default_prompt_name", "x".into()), "\"x\"");
     refused("named", &config(settings, "similarity_fn_name", "x".into()), settings);
     refused("named", &config(settings, "truncate_dim", 0.into()), settings);
+}
+
+/// Modules of words, of layers and of ways whose files contradict themselves.
+#[test]
+fn broken_modules_of_words_and_ways_are_named() {
+    let refused = |name: &str, file: &str, changed: &dyn Fn(&mut Value), expected: &str| {
+        let folder = expected_case(name).repository();
+        change(&folder.path().join(file), |config| changed(config));
+        let error = refusal(folder.path());
+        assert!(error.contains(expected) && error.contains(file), "{error}");
+    };
+    let set =
+        |field: &'static str, value: Value| move |config: &mut Value| config[field] = value.clone();
+    let phrases = "sentence_transformers.models.tokenizer.PhraseTokenizer";
+    let words = "0_WordEmbeddings/wordembedding_config.json";
+    refused("words", words, &set("tokenizer_class", phrases.into()), "PhraseTokenizer");
+    let kernels = serde_json::json!([1, 2]);
+    refused("words-cnn", "1_CNN/cnn_config.json", &set("kernel_sizes", kernels), "odd");
+    refused("words-lstm", "1_LSTM/lstm_config.json", &set("num_layers", 0.into()), "num_layers");
+    let narrow = set("word_embedding_dimension", 7.into());
+    refused("words-lstm", "1_LSTM/lstm_config.json", &narrow, "takes 7 numbers");
+    let late = set("layer_start", 9.into());
+    refused("layers", "1_WeightedLayerPooling/config.json", &late, "layers from 9 on");
+    let ways = "router_config.json";
+    refused("router", ways, &set("types", serde_json::json!({})), "has no type");
+    refused("router", ways, &set("structure", serde_json::json!({})), "no ways");
+    let default = |config: &mut Value| config["parameters"]["default_route"] = "x".into();
+    refused("router", ways, &default, "no way \"x\"");
+    let outside = |config: &mut Value| {
+        config["types"]["../x"] = "sentence_transformers.models.Pooling".into();
+        config["structure"]["query"] = serde_json::json!(["../x"]);
+    };
+    refused("router", ways, &outside, "../x");
+}
+
+#[test]
+fn tasks_choose_the_way_and_unknown_ones_are_named() {
+    let open = |name: &str| {
+        let folder = expected_case(name).repository();
+        SentenceEmbedder::open(folder.path(), &LoadOptions::default()).unwrap()
+    };
+    let task = |task: &str| EmbedOptions::default().task(task);
+    let error = open("router").embed(&["the"], &task("querry")).unwrap_err();
+    assert!(error.is_caller_error());
+    assert!(error.to_string().contains("did you mean \"query\""), "{error}");
+    // No way is the default one, and the mapping of any task is.
+    let mapped = open("router-mapped");
+    let other = mapped.embed(&["the"], &task("anything")).unwrap();
+    assert_eq!(other, mapped.embed(&["the"], &EmbedOptions::default()).unwrap());
+    // One way for all.
+    let words = open("words");
+    let plain = words.embed(&["the light"], &EmbedOptions::default()).unwrap();
+    assert_eq!(plain, words.embed(&["the light"], &task("query")).unwrap());
+}
+
+#[test]
+fn texts_without_a_known_word_are_zeros_where_pooling_allows() {
+    let open = |name: &str| {
+        let folder = expected_case(name).repository();
+        SentenceEmbedder::open(folder.path(), &LoadOptions::default()).unwrap()
+    };
+    for name in ["words", "words-weighted-ways", "bow-once"] {
+        let found = open(name).embed(&["", "unknown"], &EmbedOptions::default()).unwrap();
+        assert!(found.vectors.iter().flatten().all(|x| *x == 0.0), "{name}");
+    }
+    let error = open("words-cnn").embed(&["unknown"], &EmbedOptions::default()).unwrap_err();
+    assert!(error.is_caller_error() && error.to_string().contains("no word"), "{error}");
 }
 
 /// Weights, pooling and tokenizer of one GGUF file, as llama.cpp's converter writes them, give what

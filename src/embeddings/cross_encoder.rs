@@ -212,7 +212,7 @@ impl SequenceClassifier for PooledScorer {
     }
 
     fn classify(&self, batch: &TokenBatch) -> Result<Tensor> {
-        let scores = self.modules.run(&self.encoder.encode(batch)?, batch, 0)?;
+        let scores = self.modules.run(&*self.encoder, batch, 0)?;
         Ok(Tensor::new(scores, self.encoder.device())?)
     }
 }

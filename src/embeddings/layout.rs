@@ -33,7 +33,7 @@ pub(crate) struct Layout {
 }
 
 /// An entry of `modules.json`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Module {
     /// The class without its path: `Pooling`.
     pub(crate) kind: String,
@@ -66,10 +66,7 @@ impl Layout {
     pub(crate) fn read(files: &ModelFiles, opener: Opener) -> Result<Self> {
         let modules: Option<Vec<Entry>> = files.json(MODULES)?;
         for Entry { path, .. } in modules.iter().flatten() {
-            let mut parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
-            if !parts.all(stays_inside) {
-                check_named_by(&Path::new(&files.origin()).join(MODULES), path)?;
-            }
+            check_path(files, MODULES, path)?;
         }
         let mut config = Config::default();
         if modules.is_some() {
@@ -114,6 +111,15 @@ impl Layout {
     }
 }
 
+/// Refuses a path, which a file names, to what is not in the repository.
+fn check_path(files: &ModelFiles, named_by: &str, path: &str) -> Result<()> {
+    let mut parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    match parts.all(stays_inside) {
+        true => Ok(()),
+        false => check_named_by(&Path::new(&files.origin()).join(named_by), path),
+    }
+}
+
 /// What is wrong with `config_sentence_transformers.json`.
 pub(super) fn malformed(files: &ModelFiles, reason: impl ToString) -> Error {
     Error::malformed(Path::new(&files.origin()).join(CONFIG), reason)
@@ -146,6 +152,13 @@ impl Module {
         }
     }
 
+    /// A module that another one names, by its class.
+    pub(crate) fn of_class(files: &ModelFiles, class: &str, path: &str) -> Result<Self> {
+        check_path(files, "router_config.json", path)?;
+        let refuse = |reason| Error::unsupported(format!("{}: {reason}", files.origin()));
+        Self::new(Entry { path: path.to_owned(), class: class.to_owned() }).map_err(refuse)
+    }
+
     /// The files of the module alone.
     pub(crate) fn files(&self, files: &ModelFiles) -> Result<ModelFiles> {
         files.folder(&self.path)
@@ -162,35 +175,31 @@ const MODULES: &str = "modules.json";
 const CONFIG: &str = "config_sentence_transformers.json";
 
 const BUILT: &[&str] = &[
+    "Asym",
+    "BoW",
+    "CNN",
     "Dense",
     "Dropout",
+    "LSTM",
     "LayerNorm",
     "LogitScore",
     "Normalize",
     "Pooling",
+    "Router",
     "StaticEmbedding",
     "Transformer",
+    "WeightedLayerPooling",
+    "WordEmbeddings",
+    "WordWeights",
 ];
 
 /// Modules of sentence-transformers that hardly any repository has, and what to do about them.
 const NOT_BUILT: &[(&str, &str)] = &[
-    ("Asym", ROUTER),
-    ("BoW", WORDS),
     ("CLIPModel", "embeddings of pictures are not built; a model of texts is needed"),
-    ("CNN", WORDS),
-    ("LSTM", WORDS),
     ("MLMTransformer", SPARSE),
-    ("Router", ROUTER),
     ("SparseAutoEncoder", SPARSE),
     ("SparseStaticEmbedding", SPARSE),
     ("SpladePooling", SPARSE),
-    ("WeightedLayerPooling", "means over layers are not built; save the model with a Pooling"),
-    ("WordEmbeddings", WORDS),
-    ("WordWeights", WORDS),
 ];
-const ROUTER: &str = "models with a way for queries and another for documents are not built; load \
-                      the folder of one of them";
 const SPARSE: &str =
     "it makes sparse vectors, which are not built; a model with a Pooling is needed";
-const WORDS: &str = "models of whole words are not built; a model with a Transformer or a \
-                     StaticEmbedding is needed";

@@ -23,10 +23,14 @@ pub mod pooling;
 mod prompts;
 mod quantize;
 mod reader;
+mod router;
 mod search;
 mod static_embedding;
 mod steps;
+mod table;
+mod token_steps;
 mod transformer;
+mod words;
 
 use std::sync::Arc;
 
@@ -47,6 +51,7 @@ use crate::options::LoadOptions;
 use crate::source::{ModelFiles, ModelSource};
 use crate::tokenizer::{Encoding, Tokenizer};
 use body::Body;
+use router::Routes;
 
 /// Turns texts into vectors: with the modules of a sentence-transformers repository, or with the
 /// default modules for any other model.
@@ -55,7 +60,7 @@ use body::Body;
 /// read.
 #[derive(Debug, Clone)]
 pub struct SentenceEmbedder {
-    body: Arc<Body>,
+    routes: Arc<Routes>,
     prompts: Arc<Prompts>,
     similarity: Similarity,
     /// The model's own.
@@ -76,6 +81,10 @@ options! {
         /// One of the model's own prompts, such as `query`. Default: its `default_prompt_name`, if
         /// any.
         prompt_name: String,
+        /// Which way texts go through a model that has several (a `Router`, once `Asym`): `query` or
+        /// `document`, mostly. Other models have one way for all. Python's `encode_query` is this and
+        /// [`prompt_name`](Self#structfield.prompt_name), both `query`. Default: the model's default way.
+        task: String,
         /// How many dimensions to keep, from the first (Matryoshka models). Default: the model's
         /// own, or all.
         truncate_dim: usize,
@@ -119,9 +128,9 @@ impl SentenceEmbedder {
             }
             None => Similarity::Cosine,
         };
-        let body = Body::load(files, layout.modules.as_deref(), options)?;
-        let (body, prompts) = (Arc::new(body), Arc::new(layout.prompts));
-        Ok(Self { body, prompts, similarity, truncate_dim: layout.truncate_dim })
+        let routes = Routes::load(files, layout.modules.as_deref(), options)?;
+        let (routes, prompts) = (Arc::new(routes), Arc::new(layout.prompts));
+        Ok(Self { routes, prompts, similarity, truncate_dim: layout.truncate_dim })
     }
 
     /// An embedder of a model and a tokenizer that are there already; both stay shared. It has no
@@ -136,36 +145,37 @@ impl SentenceEmbedder {
         pooling: Pooling,
     ) -> Result<Self> {
         Ok(Self {
-            body: Arc::new(Body::from_parts(model, tokenizer, pooling)?),
+            routes: Arc::new(Routes::of(Body::from_parts(model, tokenizer, pooling)?)),
             prompts: Arc::default(),
             similarity: Similarity::Cosine,
             truncate_dim: None,
         })
     }
 
-    /// The encoder, to share it or to look inside; `None` for a table of static vectors.
+    /// The encoder, to share it or to look inside; `None` for tables of vectors and of words. Where a model has
+    /// several ways, that of the first; the same goes for the tokenizer and the dimension.
     #[must_use]
     pub fn model(&self) -> Option<&Arc<dyn Encoder>> {
-        self.body.model()
+        self.routes.first().model()
     }
 
     /// The tokenizer.
     #[must_use]
     pub fn tokenizer(&self) -> &Tokenizer {
-        self.body.tokenizer()
+        self.routes.first().tokenizer()
     }
 
     /// The most tokens of a text that are used, special tokens included; [`usize::MAX`] if there is
     /// no limit, as for static vectors.
     #[must_use]
     pub fn max_seq_length(&self) -> usize {
-        self.body.max_seq_length()
+        self.routes.max_seq_length()
     }
 
     /// The length of a vector, unless a call says otherwise.
     #[must_use]
     pub fn dimension(&self) -> usize {
-        let whole = self.body.modules().dimension;
+        let whole = self.routes.first().modules().dimension;
         self.truncate_dim.map_or(whole, |dimension| dimension.min(whole))
     }
 
@@ -220,15 +230,16 @@ impl SentenceEmbedder {
     pub(crate) fn prepare(&self, options: &EmbedOptions) -> Result<Call> {
         let prompt =
             self.prompts.choose(options.prompt.as_deref(), options.prompt_name.as_deref())?;
-        let whole = self.body.modules().dimension;
+        let body = self.routes.of_task(options.task.as_deref())?;
+        let whole = body.modules().dimension;
         let dimension = match options.truncate_dim {
             Some(0) => return Err(Error::option("truncate_dim", "no numbers would be left")),
             Some(dimension) => dimension.min(whole),
-            None => self.dimension(),
+            None => self.truncate_dim.map_or(whole, |dimension| dimension.min(whole)),
         };
         Ok(Call {
-            skipped: self.body.prompt_length(prompt)?,
-            body: Arc::clone(&self.body),
+            skipped: body.prompt_length(prompt)?,
+            body: Arc::clone(body),
             dimension,
             normalize: options.normalize_embeddings == Some(true),
             prompt: prompt.to_owned(),

@@ -8,7 +8,9 @@ use crate::batch::TokenBatch;
 use crate::embeddings::layout::Module;
 use crate::embeddings::pooling::Pooling;
 use crate::embeddings::steps::Step;
+use crate::embeddings::token_steps::{TokenRow, TokenStep};
 use crate::error::{Error, Result};
+use crate::models::heads::Encoder;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 
@@ -17,7 +19,14 @@ use crate::source::ModelFiles;
 pub(crate) struct Modules {
     /// Several are concatenated; none where vectors of texts come in.
     pooling: Vec<Pooling>,
+    /// Before the pooling.
+    token_steps: Vec<TokenStep>,
+    /// After it.
     steps: Vec<Step>,
+    /// Whether the encoder gives what its layers made (`output_hidden_states`).
+    pub(crate) gives_layers: bool,
+    /// Numbers of a vector when it comes out of the pooling.
+    pooled: usize,
     /// Of the vectors that come out.
     pub(crate) dimension: usize,
     /// Whether the tokens of a prompt are pooled too.
@@ -35,7 +44,10 @@ impl Modules {
     fn after(dimension: usize) -> Self {
         Self {
             pooling: Vec::new(),
+            token_steps: Vec::new(),
             steps: Vec::new(),
+            gives_layers: false,
+            pooled: dimension,
             dimension,
             includes_prompt: true,
             output: None,
@@ -68,6 +80,11 @@ impl Modules {
                 "Pooling" => modules.read_pooling(files, module)?,
                 // Without vectors of texts it does nothing.
                 "Normalize" if !is_pooled => {}
+                "CNN" | "Dense" | "LSTM" | "WeightedLayerPooling" | "WordWeights" if !is_pooled => {
+                    let step = TokenStep::read(files, module, modules.dimension, options)?;
+                    modules.dimension = step.length(modules.dimension);
+                    modules.token_steps.push(step);
+                }
                 _ if !is_pooled => return refuse(module, "comes before a Pooling"),
                 "Dropout" => {}
                 "Normalize" => modules.steps.push(Step::Normalize),
@@ -90,23 +107,81 @@ impl Modules {
         Ok(modules)
     }
 
-    /// One vector for each row of the batch, whose first `skipped` tokens are not looked at;
-    /// `hidden` is `(batch, tokens, hidden)`.
+    /// One vector for each row of the batch, whose first `skipped` tokens are not pooled.
     pub(crate) fn run(
         &self,
-        hidden: &Tensor,
+        encoder: &dyn Encoder,
         batch: &TokenBatch,
         skipped: usize,
     ) -> Result<Vec<Vec<f32>>> {
-        let (_, tokens, size) = hidden.dims3()?;
-        let values = hidden.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        let rows = values.chunks(tokens * size).zip(batch.attention_mask().chunks(tokens));
-        let pooled = rows.map(|(row, mask)| {
-            let kept = row.chunks(size).zip(mask).filter(|(_, mask)| **mask == 1);
-            let kept: Vec<_> = kept.map(|(token, _)| token).collect();
-            self.pooling.iter().flat_map(|pooling| pooling.pool(&kept, skipped)).collect()
+        let is_of_layers = |step: &TokenStep| matches!(step, TokenStep::Layers { .. });
+        if !(self.gives_layers && self.token_steps.iter().any(is_of_layers)) {
+            return self.run_on(&encoder.encode(batch)?, &[], batch, skipped);
+        }
+        let layers = encoder.encode_layers(batch)?;
+        let last = layers.last().ok_or_else(|| Error::input("a model without layers"))?;
+        self.run_on(last, &layers, batch, skipped)
+    }
+
+    /// `hidden` is `(batch, tokens, hidden)`, and so is each of `layers`, where these are wanted.
+    fn run_on(
+        &self,
+        hidden: &Tensor,
+        layers: &[Tensor],
+        batch: &TokenBatch,
+        skipped: usize,
+    ) -> Result<Vec<Vec<f32>>> {
+        let (rows, tokens, size) = hidden.dims3()?;
+        let numbers = |x: &Tensor| -> Result<Vec<f32>> {
+            Ok(x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?)
+        };
+        let values = numbers(hidden)?;
+        let layers = layers.iter().map(numbers).collect::<Result<Vec<_>>>()?;
+        let pooled = (0..rows).map(|row| {
+            let mask = &batch.attention_mask()[row * tokens..][..tokens];
+            let kept = |values: &'_ [f32]| -> Vec<f32> {
+                let of_row = values[row * tokens * size..][..tokens * size].chunks(size);
+                of_row
+                    .zip(mask)
+                    .filter(|(_, mask)| **mask == 1)
+                    .flat_map(|(token, _)| token)
+                    .copied()
+                    .collect()
+            };
+            let ids = batch.ids()[row * tokens..][..tokens].iter().zip(mask);
+            self.pool(
+                TokenRow {
+                    ids: ids.filter(|(_, mask)| **mask == 1).map(|(&id, _)| id).collect(),
+                    vectors: kept(&values),
+                    size,
+                    layers: layers.iter().map(|layer| kept(layer)).collect(),
+                    weight: None,
+                },
+                skipped,
+            )
         });
-        self.finish(pooled.collect())
+        self.finish(pooled.collect::<Result<_>>()?)
+    }
+
+    /// The vector of a text of at least one token.
+    pub(super) fn pool(&self, mut row: TokenRow, skipped: usize) -> Result<Vec<f32>> {
+        self.token_steps.iter().try_for_each(|step| step.apply(&mut row))?;
+        let tokens: Vec<_> = row.vectors.chunks(row.size.max(1)).collect();
+        let pooled =
+            self.pooling.iter().map(|pooling| pooling.weighted(&tokens, skipped, row.weight));
+        Ok(pooled.flatten().collect())
+    }
+
+    /// The vector of a text without tokens: zeros, as means and sums of nothing are.
+    pub(crate) fn empty(&self) -> Result<Vec<Vec<f32>>> {
+        if let Some(pooling) =
+            self.pooling.iter().find(|pooling| matches!(pooling, Pooling::Cls | Pooling::Max))
+        {
+            let name = pooling.name();
+            let reason = "the text has no word that the model knows, and nothing to pool by";
+            return Err(Error::input(format!("{reason} {name:?}")));
+        }
+        self.finish(vec![vec![0.0; self.pooled]])
     }
 
     /// What the modules after the pooling make of vectors.
@@ -145,6 +220,7 @@ impl Modules {
             self.pooling.push(Pooling::Mean);
         }
         self.dimension *= self.pooling.len();
+        self.pooled = self.dimension;
         self.includes_prompt =
             fields.get("include_prompt").and_then(Value::as_bool).unwrap_or(true);
         Ok(())

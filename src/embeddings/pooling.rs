@@ -25,6 +25,18 @@ impl Pooling {
     /// is always looked at. Empty where there are no tokens.
     #[must_use]
     pub fn pool(self, tokens: &[&[f32]], skipped: usize) -> Vec<f32> {
+        self.weighted(tokens, skipped, None)
+    }
+
+    /// As [`pool`](Self::pool), where the tokens weigh so much together: means are then by that.
+    pub(super) fn weighted(
+        self,
+        tokens: &[&[f32]],
+        skipped: usize,
+        weight: Option<f64>,
+    ) -> Vec<f32> {
+        // As the reference keeps 0 away.
+        let total = weight.map(|weight| weight.max(1e-9));
         let skipped = skipped.min(tokens.len().saturating_sub(1));
         let tokens = &tokens[skipped..];
         let size = tokens.first().map_or(0, |token| token.len());
@@ -37,7 +49,7 @@ impl Pooling {
             sum.into_iter().map(|sum| (sum / divisor) as f32).collect()
         };
         let count = tokens.len() as f64;
-        let weight = |place: usize| (skipped + place + 1) as f64;
+        let by_place = |place: usize| (skipped + place + 1) as f64;
         match self {
             Self::Cls => tokens.first().map_or_else(Vec::new, |token| token.to_vec()),
             Self::Last => tokens.last().map_or_else(Vec::new, |token| token.to_vec()),
@@ -48,9 +60,12 @@ impl Pooling {
                 }
                 max
             }
-            Self::Mean => sum(&|_| 1.0, count),
-            Self::MeanSqrtLength => sum(&|_| 1.0, count.sqrt()),
-            Self::WeightedMean => sum(&weight, (0..tokens.len()).map(weight).sum()),
+            Self::Mean => sum(&|_| 1.0, total.unwrap_or(count)),
+            Self::MeanSqrtLength => sum(&|_| 1.0, total.unwrap_or(count).sqrt()),
+            Self::WeightedMean => {
+                let places = || (0..tokens.len()).map(by_place).sum();
+                sum(&by_place, total.unwrap_or_else(places))
+            }
         }
     }
 }

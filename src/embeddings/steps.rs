@@ -43,38 +43,55 @@ impl Step {
         dimension: usize,
         options: &LoadOptions,
     ) -> Result<(Self, Option<String>)> {
-        let refuse = |why: String| {
-            let (origin, path) = (files.origin(), &module.path);
-            Error::unsupported(format!("{origin}: {path}/config.json: {why}"))
-        };
-        let fits = |taken: usize| match taken == dimension {
-            true => Ok(()),
-            false => Err(refuse(format!(
-                "takes {taken} numbers where the module before it gives {dimension}"
-            ))),
-        };
-        let open = || -> Result<Weights> {
-            Weights::open(&module.files(files)?, NameTable::stored_names(), options)
-        };
-        if module.kind == "LayerNorm" {
-            let NormSettings { dimension: size } = module.config(files)?;
-            fits(size)?;
-            let weights = open()?;
-            let [weight, bias] =
-                ["norm.weight", "norm.bias"].map(|name| numbers(&weights, name, size));
-            return Ok((Self::LayerNorm { weight: weight?, bias: bias? }, None));
+        if module.kind != "LayerNorm" {
+            return Self::dense(files, module, dimension, options, EMBEDDING);
         }
+        let NormSettings { dimension: size } = module.config(files)?;
+        fits(files, module, size, dimension)?;
+        let weights = Weights::open(&module.files(files)?, NameTable::stored_names(), options)?;
+        let [weight, bias] = ["norm.weight", "norm.bias"].map(|name| numbers(&weights, name, size));
+        Ok((Self::LayerNorm { weight: weight?, bias: bias? }, None))
+    }
+
+    /// A `Dense` of vectors of tokens.
+    pub(super) fn of_tokens(
+        files: &ModelFiles,
+        module: &Module,
+        dimension: usize,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        match Self::dense(files, module, dimension, options, TOKENS)? {
+            (step, None) => Ok(step),
+            (_, Some(output)) => {
+                let reason = format!("makes {output:?} of vectors of tokens");
+                Err(refused(files, module, SETTINGS, &reason))
+            }
+        }
+    }
+
+    fn dense(
+        files: &ModelFiles,
+        module: &Module,
+        dimension: usize,
+        options: &LoadOptions,
+        wanted: &str,
+    ) -> Result<(Self, Option<String>)> {
+        let refuse = |why: String| refused(files, module, SETTINGS, &why);
         let dense: DenseSettings = module.config(files)?;
-        fits(dense.in_features)?;
         let input = dense.module_input_name.as_deref().unwrap_or(EMBEDDING);
-        if input != EMBEDDING {
-            return Err(refuse(format!("takes {input:?}; only vectors of texts can be taken")));
+        if input != wanted {
+            let why = match wanted {
+                TOKENS => "and comes before a Pooling",
+                _ => "and only vectors of texts can be taken there",
+            };
+            return Err(refuse(format!("takes {input:?}, {why}")));
         }
+        fits(files, module, dense.in_features, dimension)?;
         let function = match &dense.activation_function {
             None => Function::TANH,
             Some(class) => Function::named(class, Function::TANH).map_err(refuse)?,
         };
-        let weights = open()?;
+        let weights = Weights::open(&module.files(files)?, NameTable::stored_names(), options)?;
         let bias = Bias::from(dense.bias.unwrap_or(true));
         let linear = weights.linear("linear", dense.in_features, dense.out_features, bias)?;
         let function =
@@ -108,6 +125,21 @@ impl Step {
     }
 }
 
+/// Of a module's file.
+pub(super) fn refused(files: &ModelFiles, module: &Module, file: &str, why: &str) -> Error {
+    Error::unsupported(format!("{}: {}/{file}: {why}", files.origin(), module.path))
+}
+
+fn fits(files: &ModelFiles, module: &Module, taken: usize, given: usize) -> Result<()> {
+    match taken == given {
+        true => Ok(()),
+        false => {
+            let why = format!("takes {taken} numbers where the module before it gives {given}");
+            Err(refused(files, module, SETTINGS, &why))
+        }
+    }
+}
+
 fn numbers(weights: &Weights, name: &str, count: usize) -> Result<Vec<f32>> {
     Ok(weights.tensor(name, &[count])?.to_dtype(DType::F32)?.to_vec1()?)
 }
@@ -125,3 +157,5 @@ fn layer_norm(vector: &mut [f32], weight: &[f32], bias: &[f32]) {
 
 /// The vector of a text, as features are called there.
 const EMBEDDING: &str = "sentence_embedding";
+const TOKENS: &str = "token_embeddings";
+const SETTINGS: &str = "config.json";

@@ -15,6 +15,8 @@ pub(crate) struct TransformerSettings {
     /// The most tokens of a row.
     pub(crate) max_length: Option<usize>,
     pub(crate) lower_case: bool,
+    /// Whether what each layer makes comes out, too: `output_hidden_states`.
+    pub(crate) gives_layers: bool,
     /// Texts go through the tokenizer's chat template.
     pub(crate) messages: Option<MessageSettings>,
 }
@@ -108,7 +110,9 @@ impl TransformerSettings {
         only("processing_kwargs.common", common, TEXT_FIELDS)?;
         let tokenizer = fields.processor_kwargs.unwrap_or_default();
         only("processor_kwargs", &tokenizer, TOKENIZER_FIELDS)?;
-        only("config_kwargs", &fields.config_kwargs.unwrap_or_default(), HUB_FIELDS)?;
+        let mut config = fields.config_kwargs.unwrap_or_default();
+        let gives_layers = config.remove("output_hidden_states") == Some(Value::Bool(true));
+        only("config_kwargs", &config, HUB_FIELDS)?;
         let stated = length(&tokenizer, "model_max_length").or(fields.max_seq_length);
         let [text, common] = [text, common].map(|kwargs| length(kwargs, "max_length"));
         if let Some(messages) = &mut messages {
@@ -123,6 +127,7 @@ impl TransformerSettings {
             task,
             max_length: common.or(text).or(stated),
             lower_case: fields.do_lower_case == Some(true),
+            gives_layers,
             messages,
         })
     }

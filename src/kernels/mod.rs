@@ -40,7 +40,6 @@ pub(crate) mod encoder_attention;
 pub(crate) mod gate;
 #[cfg(any(feature = "audio", feature = "image"))]
 pub(crate) mod group_norm;
-#[cfg(feature = "audio")]
 pub(crate) mod lstm;
 pub(crate) mod norm;
 pub(crate) mod packed;

@@ -21,6 +21,17 @@ pub trait Encoder: TextModel {
     ///
     /// When an id or token type is outside the vocabulary, or a row is longer than the model.
     fn encode(&self, batch: &TokenBatch) -> Result<Tensor>;
+
+    /// The hidden states before the first layer and after each one, the last of which are those of
+    /// [`encode`](Self::encode), with the same shape.
+    ///
+    /// # Errors
+    ///
+    /// As there, and for a model that keeps none.
+    fn encode_layers(&self, batch: &TokenBatch) -> Result<Vec<Tensor>> {
+        let _ = batch;
+        Err(Error::unsupported("this model does not keep the hidden states of its layers"))
+    }
 }
 
 /// One answer for a whole text or pair of texts: `AutoModelForSequenceClassification`.

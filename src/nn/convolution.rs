@@ -175,6 +175,11 @@ impl Convolution {
         Ok(Self { config, kind })
     }
 
+    /// Channels of a frame that comes out.
+    pub(crate) fn out_channels(&self) -> usize {
+        self.config.out_channels
+    }
+
     /// How many frames come out where so many go in.
     pub(crate) fn frames(&self, frames: usize) -> usize {
         self.config.frames(frames)

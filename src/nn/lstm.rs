@@ -69,6 +69,11 @@ impl Lstm {
         Ok(Self { config, layers: (0..layers).map(layer).collect::<Result<_>>()? })
     }
 
+    /// Channels of a frame that comes out.
+    pub(crate) fn outputs(&self) -> usize {
+        self.config.hidden * if self.config.is_bidirectional { 2 } else { 1 }
+    }
+
     /// The frames of one row, `(frames, inputs)`, to `(frames, hidden)`, or twice as many where it goes both
     /// ways.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {

@@ -35,6 +35,8 @@ task_options! {
         prompt_name: String,
         /// How texts are compared. Default: as the model was trained for.
         similarity_fn_name: Similarity,
+        /// Which way texts go through a model that has several: `query` or `document`, mostly.
+        task: String,
         /// How many dimensions of a vector are kept, from the first. Default: the model's own, or
         /// all.
         truncate_dim: usize,
@@ -103,6 +105,7 @@ impl TaskSteps for SentenceSimilarityPipeline {
             normalize_embeddings: options.normalize_embeddings,
             prompt: options.prompt.clone(),
             prompt_name: options.prompt_name.clone(),
+            task: options.task.clone(),
             truncate_dim: options.truncate_dim,
             ..EmbedOptions::default()
         };

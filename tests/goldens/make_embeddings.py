@@ -2,6 +2,7 @@
 sentence-transformers computes with them, and, with a folder of all-MiniLM-L6-v2 as argument, the vectors it gives 500 texts.
 
     venv/bin/python tests/goldens/make_embeddings.py PATH/TO/all-MiniLM-L6-v2   # sentence-transformers==5.7.0
+    venv/bin/python tests/goldens/make_embeddings.py bow router                 # only these of LAYOUTS
 """
 
 import json
@@ -100,6 +101,87 @@ LAYOUTS = {
         weights={"": {"embeddings": (320, 8)}}, tokenizer=("", None),
     ),
 }
+# Words in all the ways in which they are found; and numbers that a table of random ones has for them.
+WORDS = ["PADDING_TOKEN", "the", "light", "of", "candle", "love", "This", "movie", "hate", "i", "Berlin", "naïve", "wall", "don't", "b.c", "film"]
+WORD_TEXTS = ["The light of the candle", "I love THIS movie; I hate that film!", "(Berlin) the don't \"wall\".", "naïve", "the wall b.c the wall, of light unknown"]
+WORD_FILES = {
+    "0_WordEmbeddings/wordembedding_config.json": {"tokenizer_class": "sentence_transformers.sentence_transformer.modules.tokenizer.whitespace.WhitespaceTokenizer", "update_embeddings": False, "max_seq_length": 3},
+    "0_WordEmbeddings/whitespacetokenizer_config.json": {"vocab": WORDS, "stop_words": ["of", "hate"], "do_lower_case": False},
+}
+WORD_WEIGHTS = {"0_WordEmbeddings": {"emb_layer.weight": (len(WORDS), 8)}}
+TUNED = {"vocab": WORDS, "word_weights": {"the": 0.25, "this": 2.5, "wall": 1.5, "berlin": 0.5}, "unknown_word_weight": 0.75}
+FOLDED = {"in_features": 8, "out_features": 6, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}
+LAYERS = {"embedding_dimension": 32, "layer_start": 1, "num_hidden_layers": 2}
+
+
+def pooled(size, *modes):
+    return {"embedding_dimension": size, "pooling_mode": list(modes), "include_prompt": True}
+
+
+def words(*modules, files, weights={}, **more):
+    """`WordEmbeddings` and what comes after them; a text at a time, because convolutions see padding."""
+    return dict(base=None, texts=WORD_TEXTS, modules=[("WordEmbeddings", "0_WordEmbeddings"), *modules], files=WORD_FILES | files, weights=WORD_WEIGHTS | weights, alone=True, **more)
+
+
+LAYOUTS |= {
+    "words": words(("Pooling", "1_Pooling"), files={"1_Pooling/config.json": pooled(8, "mean", "lasttoken")}),
+    "words-weighted": words(
+        ("WordWeights", "1_WordWeights"), ("Pooling", "2_Pooling"), ("Dense", "3_Dense"),
+        files={"1_WordWeights/config.json": TUNED, "2_Pooling/config.json": pooled(8, "mean"), "3_Dense/config.json": FOLDED}, weights={"1_WordWeights": {"emb_layer.weight": (len(WORDS), 1)}, "3_Dense": {"linear.weight": (6, 8), "linear.bias": (6,)}},
+    ),
+    "words-weighted-ways": words(("WordWeights", "1_WordWeights"), ("Pooling", "2_Pooling"), files={"1_WordWeights/config.json": TUNED, "2_Pooling/config.json": pooled(8, "mean_sqrt_len_tokens", "weightedmean")}, weights={"1_WordWeights": {"emb_layer.weight": (len(WORDS), 1)}}),
+    "words-cnn": words(
+        ("CNN", "1_CNN"), ("Pooling", "2_Pooling"),
+        files={"1_CNN/cnn_config.json": {"in_word_embedding_dimension": 8, "out_channels": 5, "kernel_sizes": [1, 3, 5]}, "2_Pooling/config.json": pooled(15, "max", "mean")},
+        weights={"1_CNN": {f"convs.{at}.{part}": shape for at, kernel in enumerate([1, 3, 5]) for part, shape in [("weight", (5, 8, kernel)), ("bias", (5,))]}},
+    ),
+    "words-lstm": words(
+        ("LSTM", "1_LSTM"), ("Pooling", "2_Pooling"),
+        files={"1_LSTM/lstm_config.json": {"word_embedding_dimension": 8, "hidden_dim": 6, "num_layers": 2, "dropout": 0, "bidirectional": True}, "2_Pooling/config.json": pooled(12, "max")},
+        weights={"1_LSTM": {f"encoder.{part}_l{layer}{way}": shape for layer, wide in [(0, 8), (1, 12)] for way in ["", "_reverse"] for part, shape in [("weight_ih", (24, wide)), ("weight_hh", (24, 6)), ("bias_ih", (24,)), ("bias_hh", (24,))]}},
+    ),
+    "bow": dict(base=None, texts=WORD_TEXTS, modules=[("BoW", "0_BoW"), ("Dense", "1_Dense")], files={"0_BoW/config.json": TUNED | {"cumulative_term_frequency": True}, "1_Dense/config.json": FOLDED | {"in_features": len(WORDS)}}, weights={"1_Dense": {"linear.weight": (6, len(WORDS)), "linear.bias": (6,)}}),
+    "bow-once": dict(base=None, texts=WORD_TEXTS, modules=[("BoW", "0_BoW"), ("Normalize", "1_Normalize")], files={"0_BoW/config.json": TUNED | {"vocab": WORDS + ["the"], "cumulative_term_frequency": False}}),
+    "layers": dict(
+        texts=WORD_TEXTS, modules=[("Transformer", ""), ("WeightedLayerPooling", "1_WeightedLayerPooling"), ("Pooling", "2_Pooling")],
+        files={"sentence_bert_config.json": {"max_seq_length": 40, "config_kwargs": {"output_hidden_states": True}}, "1_WeightedLayerPooling/config.json": LAYERS, "2_Pooling/config.json": POOLING}, weights={"1_WeightedLayerPooling": {"layer_weights": (2,)}},
+    ),
+    # The model does not give its layers, so nothing is weighted.
+    "layers-unseen": dict(texts=WORD_TEXTS, modules=[("Transformer", ""), ("WeightedLayerPooling", "1_WeightedLayerPooling"), ("Pooling", "2_Pooling")], files={"1_WeightedLayerPooling/config.json": LAYERS, "2_Pooling/config.json": POOLING}, weights={"1_WeightedLayerPooling": {"layer_weights": (2,)}}),
+    "dense-of-tokens": dict(texts=WORD_TEXTS, modules=[("Transformer", ""), ("Dense", "1_Dense"), ("Pooling", "2_Pooling")], files={"1_Dense/config.json": FOLDED | {"in_features": 32, "module_input_name": "token_embeddings"}, "2_Pooling/config.json": pooled(6, "max")}, weights={"1_Dense": {"linear.weight": (6, 32), "linear.bias": (6,)}}),
+}
+ROUTER = {
+    "types": {"query_0_StaticEmbedding": "sentence_transformers.models.StaticEmbedding", "document_0_Transformer": "sentence_transformers.models.Transformer", "document_1_Pooling": "sentence_transformers.models.Pooling"},
+    "structure": {"query": ["query_0_StaticEmbedding"], "document": ["document_0_Transformer", "document_1_Pooling"]},
+    "parameters": {"default_route": "document", "allow_empty_key": True},
+}
+MAPPED = ROUTER | {"parameters": {"default_route": None, "allow_empty_key": False, "route_mappings": {"('question', 'text')": "query", "(None, 'text')": "document"}}}
+ASYM = {"types": {"query_0_Dense": "sentence_transformers.models.Dense", "doc_0_Dense": "sentence_transformers.models.Dense"}, "structure": {"query": ["query_0_Dense"], "doc": ["doc_0_Dense"]}, "parameters": {"allow_empty_key": True}}
+
+
+def router(config, options):
+    return dict(
+        at="document_0_Transformer", texts=WORD_TEXTS, modules=[("Router", ""), ("Normalize", "1_Normalize")], files={"router_config.json": config, "document_1_Pooling/config.json": POOLING},
+        weights={"query_0_StaticEmbedding": {"embedding.weight": (320, 32)}}, tokenizer=("query_0_StaticEmbedding", None), options=options,
+    )
+
+
+def asym(options):
+    dense = FOLDED | {"in_features": 32}
+    return dict(
+        texts=WORD_TEXTS, modules=[("Transformer", ""), ("Pooling", "1_Pooling"), ("Asym", "2_Asym"), ("Normalize", "3_Normalize")],
+        files={"1_Pooling/config.json": POOLING, "2_Asym/config.json": ASYM, "2_Asym/query_0_Dense/config.json": dense, "2_Asym/doc_0_Dense/config.json": dense},
+        weights={f"2_Asym/{way}_0_Dense": {"linear.weight": (6, 32), "linear.bias": (6,)} for way in ["query", "doc"]}, options=options,
+    )
+
+
+LAYOUTS |= {
+    "router": router(ROUTER, {"task": "query"}),
+    "router-default": router(ROUTER, {}),
+    "router-mapped": router(MAPPED, {"task": "question"}),
+    "asym": asym({}),
+    "asym-doc": asym({"task": "doc"}),
+}
 # Decoders that came without modules, or with a chat template: name: architecture, tokenizer's template, settings of the Transformer (None: no modules), options.
 CAUSAL = {
     "causal": ("Qwen3ForCausalLM", None, None, {}),
@@ -120,7 +202,16 @@ DECODERS = {
 }
 
 
-def main(minilm=None):
+def main(*names):
+    if names and set(names) <= set(LAYOUTS):
+        file = FOLDER / "expected.json"
+        result = json.loads(file.read_text())
+        for name in names:
+            shutil.rmtree(FOLDER / name, ignore_errors=True)
+            result["cases"] = [case for case in result["cases"] if case["name"] != name] + [make_layout(name, **LAYOUTS[name])]
+        file.write_text(json.dumps(result) + "\n")
+        return
+    minilm = names[0] if names else None
     FOLDER.mkdir(exist_ok=True)
     for folder in filter(Path.is_dir, FOLDER.iterdir()):
         shutil.rmtree(folder)
@@ -156,7 +247,7 @@ def make(name, modes, dense, normalize, settings, transformer, options):
     return over(name, BERT, options=options)
 
 
-def over(name, base, at="", without=(), texts=None, options={}):
+def over(name, base, at="", without=(), texts=None, options={}, alone=False):
     """What the folder of that name gives over the files of another."""
     with tempfile.TemporaryDirectory() as whole:
         whole = Path(whole)
@@ -165,13 +256,13 @@ def over(name, base, at="", without=(), texts=None, options={}):
         for file in without:
             (whole / file).unlink()
         shutil.copytree(FOLDER / name, whole, dirs_exist_ok=True)
-        case = encoded(name, whole, texts or TEXTS, options)
+        case = encoded(name, whole, texts or TEXTS, options, alone)
     return case | {"base": base, "at": at, "without": list(without)} | ({"texts": texts} if texts else {})
 
 
-def encoded(name, folder, texts, options):
+def encoded(name, folder, texts, options, alone=False):
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    vectors = rounded(model.encode(texts, **options))
+    vectors = rounded(model.encode(texts, **options | ({"batch_size": 1} if alone else {})))
     return {"name": name, "options": options, "dimension": model.get_embedding_dimension(), "similarity": model.similarity_fn_name, "vectors": vectors}
 
 
@@ -179,7 +270,7 @@ def rounded(vectors):
     return [[float(f"{x:.8g}") for x in row] for row in vectors.tolist()]
 
 
-def make_layout(name, base=BERT, at="", texts=None, modules=None, files={}, weights={}, tokenizer=None, prefix=None, options={}):
+def make_layout(name, base=BERT, at="", texts=None, modules=None, files={}, weights={}, tokenizer=None, prefix=None, options={}, alone=False):
     folder = FOLDER / name
     folder.mkdir()
     if prefix:  # as the class without a head saves it, and only so loads it
@@ -188,11 +279,11 @@ def make_layout(name, base=BERT, at="", texts=None, modules=None, files={}, weig
     if modules:
         write_modules(folder, modules)
     for file, content in files.items():
-        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         write(folder / file, content)
     torch.manual_seed(len(name))
     for path, shapes in weights.items():
-        (folder / path).mkdir(exist_ok=True)
+        (folder / path).mkdir(parents=True, exist_ok=True)
         save_file({key: (torch.randn(shape) / 4).round(decimals=3) for key, shape in shapes.items()}, folder / path / "model.safetensors")
     if tokenizer:
         path, cut = tokenizer
@@ -201,7 +292,7 @@ def make_layout(name, base=BERT, at="", texts=None, modules=None, files={}, weig
             kind.enable_truncation(cut)
         kind.enable_padding(length=16)
         kind.save(str(folder / path / "tokenizer.json"), pretty=False)
-    return over(name, base, at, texts=texts, options=options)
+    return over(name, base, at, texts=texts, options=options, alone=alone)
 
 
 def make_causal(name, architecture, template, settings, options):

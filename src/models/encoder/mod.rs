@@ -325,6 +325,16 @@ impl Encoder for TextEncoder {
             finite(packed.unpack(&hidden)?)
         })
     }
+
+    fn encode_layers(&self, batch: &TokenBatch) -> Result<Vec<Tensor>> {
+        let (packed, _, rows) = self.traced(batch, false)?;
+        let layers = self.layers.len() + 1;
+        let layer = |number: usize| {
+            let states: Vec<_> = rows.iter().map(|row| &row.hidden_states[number]).collect();
+            finite(packed.unpack(&Tensor::cat(&states, 0)?)?)
+        };
+        (0..layers).map(layer).collect()
+    }
 }
 
 #[cfg(test)]
