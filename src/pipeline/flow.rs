@@ -157,15 +157,18 @@ impl<W: Work, I: Iterator<Item = W::Item>> Flow<W, I> {
             self.count = rest.map(|rest| rest + first.len() + second.len());
             if second.is_empty() {
                 self.stage = Stage::Done;
-                let prepared = first.into_par_iter().map(|item| self.work.prepare(item));
+                let (work, call) = (&self.work, &self.call);
+                let prepared = first.into_par_iter();
+                let prepared = prepared.map(|item| call.check().and_then(|()| work.prepare(item)));
                 return Some(prepared.collect()).filter(|prepared: &Vec<_>| !prepared.is_empty());
             }
             let (chunks, taken) = sync_channel::<Vec<W::Item>>(2);
             let (give, prepared) = sync_channel(2);
-            let work = Arc::clone(&self.work);
+            let (work, call) = (Arc::clone(&self.work), self.call.clone());
             thread::spawn(move || {
                 for chunk in taken {
-                    let rows = chunk.into_iter().map(|item| work.prepare(item)).collect();
+                    let prepared = |item| call.check().and_then(|()| work.prepare(item));
+                    let rows = chunk.into_iter().map(prepared).collect();
                     if give.send(rows).is_err() {
                         break;
                     }
@@ -215,6 +218,7 @@ impl<W: Work, I: Iterator<Item = W::Item>> Flow<W, I> {
         self.seen += items.len();
         let lengths: Vec<usize> = rows.iter().map(Measured::length).collect();
         let answers = by_length(&lengths, self.pace.batch, |batch| {
+            self.call.check()?;
             self.work.forward(&batch.iter().map(|&row| &rows[row]).collect::<Vec<_>>())
         });
         let answers = match answers {
@@ -256,6 +260,12 @@ impl<W: Work, I: Iterator<Item = W::Item>> Iterator for Flow<W, I> {
         loop {
             if let Some(output) = self.ready.pop_front() {
                 return Some(output);
+            }
+            if let (Err(error), Stage::Start | Stage::Ahead { .. }) =
+                (self.call.check(), &self.stage)
+            {
+                self.stage = Stage::Done;
+                return Some(Err(error));
             }
             let Some(prepared) = self.next_prepared() else {
                 self.bar.finish_and_clear();

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::generation::CancelHandle;
 
 /// The options of every call, for all tasks.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +15,18 @@ pub(super) struct CallOptions {
     pub(super) batch_size: Option<usize>,
     pub(super) progress: Progress,
     pub(super) truncation_report: Option<TruncationReport>,
+    /// Of tasks whose cancelled calls fail; others end their answers, and look at it themselves.
+    pub(super) cancel: Option<CancelHandle>,
+}
+
+impl CallOptions {
+    /// An error once the call is cancelled.
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.cancel {
+            Some(cancel) if cancel.is_cancelled() => Err(Error::Interrupted),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The options of a task.
@@ -37,6 +50,10 @@ macro_rules! task_options {
                 $($fields)*
                 /// The most rows of a forward pass. Default: as many as fit a budget of tokens.
                 batch_size: usize,
+                /// Cancels the call from any thread: before the next pass of the model, or the next text that is
+                /// prepared for one. The call then fails with [`Error::Interrupted`](crate::Error::Interrupted).
+                #[serde(skip)]
+                cancel: (crate::generation::CancelHandle),
                 /// Where the progress of a long call is reported. Default: a bar on stderr.
                 #[serde(skip)]
                 progress: (crate::pipeline::Progress),
@@ -58,6 +75,7 @@ macro_rules! task_options {
                     batch_size: self.batch_size,
                     progress: self.progress.clone().unwrap_or_default(),
                     truncation_report: self.truncation_report.clone(),
+                    cancel: self.cancel.clone(),
                 }
             }
 

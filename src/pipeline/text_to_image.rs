@@ -63,6 +63,7 @@ impl TaskOptions for TextToImageOptions {
             batch_size: Some(1),
             progress: self.progress.clone().unwrap_or_default(),
             truncation_report: self.truncation_report.clone(),
+            ..CallOptions::default()
         }
     }
 

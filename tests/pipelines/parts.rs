@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 use sconce::LoadOptions;
 use sconce::embeddings::{Pooling, SentenceEmbedder};
+use sconce::generation::CancelHandle;
 use sconce::pipeline::{
     Answer, Entity, FeatureExtractionOptions, FeatureExtractionPipeline, Features, FillMaskOptions,
-    FillMaskPipeline, Filling, LabelScore, Pipeline, Progress, QuestionAnsweringOptions,
-    QuestionAnsweringPipeline, Ranked, SentenceSimilarityPipeline, Task, TaskName,
-    TextClassificationOptions, TextClassificationPipeline, TextRankingPipeline,
+    FillMaskPipeline, Filling, LabelScore, Pipeline, Progress, Question, QuestionAnsweringOptions,
+    QuestionAnsweringPipeline, Ranked, SentenceSimilarityOptions, SentenceSimilarityPipeline, Task,
+    TaskName, TextClassificationOptions, TextClassificationPipeline, TextRankingPipeline,
     TokenClassificationOptions, TokenClassificationPipeline, TokenizerOptions, TopK,
     ZeroShotClassification, ZeroShotClassificationPipeline,
 };
@@ -144,4 +145,45 @@ fn languages_of_a_task_that_has_none_are_refused() {
     assert!(error.to_string().contains("this one has no languages"), "{error}");
     let (_folder, pipeline, _) = text_pipeline("masks-wordpiece");
     assert!(pipeline.clone().call("A [MASK].", Map::new()).is_ok());
+}
+
+/// A call that is cancelled fails before its next pass, wherever it is; a stream then ends.
+#[test]
+fn calls_are_cancelled_between_passes() {
+    let cancelled = CancelHandle::default();
+    cancelled.cancel();
+    let interrupted = |error: sconce::Error| matches!(error, sconce::Error::Interrupted);
+    macro_rules! fails {
+        ($golden:literal, $task:ident, $options:ident, $input:expr) => {{
+            let (_folder, pipeline, _) = text_pipeline($golden);
+            let Pipeline::$task(pipeline) = pipeline else { panic!($golden) };
+            let options = $options::default().cancel(cancelled.clone());
+            assert!(interrupted(pipeline.run_with($input, &options).unwrap_err()), $golden);
+        }};
+    }
+    fails!("features-wordpiece", FeatureExtraction, FeatureExtractionOptions, "good");
+    fails!("masks-wordpiece", FillMask, FillMaskOptions, "A [MASK].");
+    let question = Question::new("Who?", "Wolfgang");
+    fails!("questions-wordpiece", QuestionAnswering, QuestionAnsweringOptions, question);
+    fails!("similarity", SentenceSimilarity, SentenceSimilarityOptions, "good");
+    fails!("classify-wordpiece", TextClassification, TextClassificationOptions, "good");
+    fails!("tokens-wordpiece", TokenClassification, TokenClassificationOptions, "Angela lives");
+
+    let (_folder, pipeline, _) = text_pipeline("classify-wordpiece");
+    let Pipeline::TextClassification(pipeline) = pipeline else { panic!("classify") };
+    let cancel = CancelHandle::default();
+    let (handle, passes) = (cancel.clone(), Arc::new(Mutex::new(0)));
+    let counted = Arc::clone(&passes);
+    let progress = Progress::call(move |_, _| {
+        let mut passes = counted.lock().unwrap();
+        *passes += 1;
+        if *passes == 2 {
+            handle.cancel();
+        }
+    });
+    let options = TextClassificationOptions::default().cancel(cancel).progress(progress);
+    let mut outputs = pipeline.stream(std::iter::repeat("good bad"), &options).unwrap();
+    let fine = outputs.by_ref().take_while(Result::is_ok).count();
+    assert!(fine > 0 && outputs.next().is_none());
+    assert_eq!(*passes.lock().unwrap(), 2);
 }

@@ -224,7 +224,7 @@ impl TaskOptions for AutomaticSpeechRecognitionOptions {
             Progress::Bar => Progress::Off,
             other => other,
         };
-        CallOptions { batch_size: self.batch_size, progress, truncation_report: None }
+        CallOptions { batch_size: self.batch_size, progress, ..CallOptions::default() }
     }
 
     /// Nothing is cut.

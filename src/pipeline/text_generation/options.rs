@@ -304,6 +304,7 @@ impl TaskOptions for TextGenerationOptions {
             batch_size: self.batch_size,
             progress: self.progress.clone().unwrap_or_default(),
             truncation_report: self.truncation_report.clone(),
+            ..CallOptions::default()
         }
     }
 

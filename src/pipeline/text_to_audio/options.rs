@@ -3,17 +3,12 @@
 use serde_json::{Map, Value};
 
 use crate::audio::Audio;
-use crate::generation::CancelHandle;
 use crate::pipeline::options::task_options;
 
 task_options! {
     /// Call options of [`TextToAudioPipeline`](crate::pipeline::TextToAudioPipeline), by their Hugging Face
     /// names.
     TextToAudioOptions {
-        /// Cancels the call from any thread; it then fails with [`Error::Interrupted`](crate::Error::Interrupted).
-        /// Ours, not transformers'.
-        #[serde(skip)]
-        cancel: CancelHandle,
         /// What goes to the model: options of generation, of Bark also with `semantic_`, `coarse_` and `fine_` before
         /// them, and `history_prompt`, the name of a voice.
         forward_params: (Map<String, Value>),

@@ -1,6 +1,5 @@
 //! The options of `text-to-speech`.
 
-use crate::generation::CancelHandle;
 use crate::models::speech::SpeechRequest;
 use crate::pipeline::options::task_options;
 
@@ -8,10 +7,6 @@ task_options! {
     /// Call options of [`TextToSpeechPipeline`](crate::pipeline::TextToSpeechPipeline), by their Hugging Face
     /// names.
     TextToSpeechOptions {
-        /// Cancels the call from any thread; it then fails with [`Error::Interrupted`](crate::Error::Interrupted).
-        /// Ours, not transformers'.
-        #[serde(skip)]
-        cancel: CancelHandle,
         /// How the text is spoken: `speaker_id`, `speaker_embeddings` and so on.
         forward_params: SpeechRequest,
         /// The same for models that write step by step (SpeechT5), where it goes over `forward_params`; others

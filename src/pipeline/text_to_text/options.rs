@@ -185,6 +185,7 @@ impl TaskOptions for TextToTextOptions {
             batch_size: self.batch_size,
             progress: self.progress.clone().unwrap_or_default(),
             truncation_report: self.truncation_report.clone(),
+            ..CallOptions::default()
         }
     }
 
