@@ -147,8 +147,7 @@ impl TokenStep {
                 let Layered { layer_start: start, num_hidden_layers } = module.config(files)?;
                 let states = num_hidden_layers.checked_add(1);
                 let count = states.and_then(|states| states.checked_sub(start));
-                let Some(count) = count.filter(|count| *count > 0)
-                else {
+                let Some(count) = count.filter(|count| *count > 0) else {
                     let reason = format!("layers from {start} on, of {num_hidden_layers}");
                     return Err(refused(files, module, "config.json", &reason));
                 };
