@@ -106,7 +106,8 @@ fn control_tokens_of_tekken_files_are_found_in_texts() {
     assert_eq!(tokenizer.id_to_token(29).unwrap(), "<SPECIAL_29>");
 }
 
-/// The file that Mistral-Nemo was trained with gives the ids of its `tokenizer.json`.
+/// The file that Mistral-Nemo was trained with gives the ids of its `tokenizer.json`, but for `<pad>`, which has another
+/// number there than in mistral-common.
 #[test]
 fn a_real_tekken_file_agrees_with_the_tokenizer_json_of_its_model() {
     let folder = tempfile::tempdir().unwrap();
@@ -115,6 +116,9 @@ fn a_real_tekken_file_agrees_with_the_tokenizer_json_of_its_model() {
     let golden = Golden::read("json-mistral_nemo");
     assert_eq!(tokenizer.vocab_size(), 131_072);
     for (text, case) in golden.texts.iter().zip(golden.json["cases"].as_array().unwrap()) {
+        if text.contains("<pad>") {
+            continue;
+        }
         let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
         assert_eq!(tokenizer.encode(text).unwrap().ids, ids, "{text:?}");
     }
