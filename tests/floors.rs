@@ -21,7 +21,6 @@ const FLOORS: &[(&str, usize)] = &[
     ("warning", 0),
     ("media", 0),
     ("quiet", 0),
-    ("base64", 0),
     ("letters", 0),
     ("random", 0),
     ("kernels", 1),
