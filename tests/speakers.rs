@@ -95,11 +95,14 @@ fn vectors_of_voices_are_those_of_the_reference() {
     assert!(AutoModel::open::<dyn Ctc>(voices.as_path(), &LoadOptions::default()).is_err());
 }
 
-/// A voice that changes between two vowels.
+/// A voice that changes between two vowels, with a short silence after each two.
 fn voice(pitch: f32, vowels: [f32; 2], seconds: f32) -> Vec<f32> {
     (0..(seconds * 16_000.0) as usize)
         .map(|at| {
             let t = at as f32 / 16_000.0;
+            if t % 0.3 > 0.21 {
+                return 0.0;
+            }
             let vowel = vowels[(t / 0.15) as usize % 2];
             let harmonics = (1..30).map(|harmonic| {
                 let frequency = pitch * harmonic as f32;
@@ -163,7 +166,7 @@ fn two_voices_take_turns() {
     let expected = [(0.0, 4.0), (4.75, 7.75), (8.5, 12.5), (13.25, 16.25)];
     for (turn, (start, end)) in turns.iter().zip(expected) {
         let apart = (turn.start - start).abs().max((turn.end - end).abs());
-        assert!(apart < 0.15, "{turn:?}");
+        assert!(apart < 0.2, "{turn:?}");
     }
     // At another rate, and where nobody speaks.
     assert_eq!(diarizer.diarize(&audio.clone().resampled(8_000).unwrap()).unwrap().len(), 4);

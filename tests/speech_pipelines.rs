@@ -118,9 +118,11 @@ fn calls_are_pythons(name: &str, pipeline: &Pipeline, calls: &[Value]) {
         let mut inputs: Vec<_> = recordings.collect();
         let input = if inputs.len() == 1 { inputs.remove(0) } else { Input::List(inputs) };
         let outcome = pipeline.call(input, options(&call["options"])).map(|output| output.json);
-        // How Whisper's attention rounds decides where a word ends: a frame sooner or later.
-        let of_attention = name == "whisper" && call["options"]["return_timestamps"] == "word";
-        let most = if of_attention { 0.0201 } else { 1e-6 };
+        // How Whisper's attention rounds decides where a word ends: a frame sooner or later. So does, of ways to read
+        // a word that a search joins, which one comes last.
+        let by_frames = matches!(name, "whisper" | "searched");
+        let of_words = by_frames && call["options"]["return_timestamps"] == "word";
+        let most = if of_words { 0.0201 } else { 1e-6 };
         let problem = match (call.get("output"), outcome) {
             (Some(expected), Ok(found)) => difference(expected, &found, most),
             (Some(_), Err(error)) => Some(error.to_string()),

@@ -242,6 +242,7 @@ impl From<PathBuf> for ModelSource {
 ///
 /// # fn main() -> sconce::Result<()> {
 /// let source = ModelSource::whisper_pt("tiny.en.pt").tokenizer("./whisper-tiny.en");
+/// # #[cfg(feature = "audio")]
 /// let pipeline = Pipeline::automatic_speech_recognition(source).build()?;
 /// # Ok(())
 /// # }
