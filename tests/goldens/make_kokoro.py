@@ -137,7 +137,9 @@ def make(name, config, prefix):
             model.decoder.decode[-1].register_forward_hook(keep("decoded", lambda out: out[0].T)),
         ]
         torch.manual_seed(number)
-        found = model(phonemes, Style(pack[len(phonemes) - 1]), speed, return_output=True)
+        # The reference's pipeline also counts phonemes that the model does not know, which are not spoken.
+        known = sum(symbol in config["vocab"] for symbol in phonemes)
+        found = model(phonemes, Style(pack[known - 1]), speed, return_output=True)
         after = torch.rand(1)
         for hook in hooks:
             hook.remove()
@@ -174,8 +176,11 @@ def randomize(model):
         else:
             weight.data = noise * (1.3 / weight[0].numel() ** 0.5)
     # Some frames have a pitch and some have none.
-    model.predictor.F0_proj.weight.data *= 60
-    model.predictor.F0_proj.bias.data += 15
+    model.predictor.F0_proj.weight.data *= 20
+    model.predictor.F0_proj.bias.data += 8
+    # The phase of what is hardly heard depends on the last digits of the pitch; trained models take little notice of it.
+    for convolution in model.decoder.generator.noise_convs:
+        convolution.weight.data[:, convolution.in_channels // 2:] *= 0.05
     model.decoder.F0_conv.weight_g.data *= 0.01
     # Sounds of different lengths, and none too loud.
     model.predictor.duration_proj.linear_layer.weight.data *= 5

@@ -5,7 +5,6 @@ mod cut;
 mod g2p;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use serde::Deserialize;
 
