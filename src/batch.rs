@@ -31,6 +31,8 @@ pub struct TokenBatch {
     attention_mask: Vec<u8>,
     /// Which of two texts a token is of, `(rows, tokens)`.
     type_ids: Vec<u32>,
+    /// 1 for a token that all tokens of its row attend to, `(rows, tokens)`; empty where there are none.
+    global_attention_mask: Vec<u8>,
 }
 
 impl TokenBatch {
@@ -68,7 +70,8 @@ impl TokenBatch {
             return Err(Error::input(format!("row {row} is empty: it holds nothing but padding")));
         }
         let type_ids = vec![0; ids.len()];
-        Ok(Self { rows, tokens, ids, attention_mask, type_ids })
+        let global_attention_mask = Vec::new();
+        Ok(Self { rows, tokens, ids, attention_mask, type_ids, global_attention_mask })
     }
 
     /// Rows of different lengths, padded with `pad_id` to the longest.
@@ -110,6 +113,39 @@ impl TokenBatch {
         Ok(Self { type_ids, ..self })
     }
 
+    /// The same batch with marked tokens, a 1 in the mask, one row after the other: all tokens of their row
+    /// attend to them, and they to all. LED takes them; other models refuse them.
+    ///
+    /// # Errors
+    ///
+    /// When the mask does not hold a 0 or a 1 for each id, or a 1 where there is padding.
+    pub fn with_global_attention_mask(self, mask: Vec<u8>) -> Result<Self> {
+        if mask.len() != self.ids.len() || mask.iter().any(|&mask| mask > 1) {
+            return Err(Error::input(format!(
+                "the global attention mask must hold a 0 or a 1 for each of the {} ids",
+                self.ids.len()
+            )));
+        }
+        if let Some(at) = mask.iter().zip(&self.attention_mask).position(|(all, own)| all > own) {
+            let (row, column) = (at / self.tokens, at % self.tokens);
+            let reason =
+                format!("row {row} has padding at {column}, which the global attention mask marks");
+            return Err(Error::input(reason));
+        }
+        Ok(Self { global_attention_mask: mask, ..self })
+    }
+
+    /// The same batch with the first token of each row marked, wherever its padding is: what LED's summaries
+    /// are made with.
+    #[must_use]
+    pub fn with_global_first_tokens(self) -> Self {
+        let firsts = self.attention_mask.chunks(self.tokens).flat_map(|row| {
+            let first = row.iter().position(|&mask| mask == 1);
+            (0..row.len()).map(move |column| u8::from(Some(column) == first))
+        });
+        Self { global_attention_mask: firsts.collect(), ..self }
+    }
+
     /// The number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -132,6 +168,21 @@ impl TokenBatch {
     #[must_use]
     pub fn attention_mask(&self) -> &[u8] {
         &self.attention_mask
+    }
+
+    /// 1 for each marked token, one row after the other; empty where none was asked for.
+    #[must_use]
+    pub fn global_attention_mask(&self) -> &[u8] {
+        &self.global_attention_mask
+    }
+
+    /// The error for marked tokens, where a model has nothing to do with them.
+    pub(crate) fn refuse_marked(&self) -> Result<()> {
+        if self.global_attention_mask.contains(&1) {
+            let reason = "a `global_attention_mask`, and the model has no global attention";
+            return Err(Error::input(reason));
+        }
+        Ok(())
     }
 
     /// Which of two texts each token is of, one row after the other.

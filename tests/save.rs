@@ -3,15 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
+use serde_json::Value;
 
-use sconce::models::{AutoModel, CausalLm, save};
+use sconce::batch::TokenBatch;
+use sconce::models::heads::Encoder;
+use sconce::models::{AutoModel, CausalLm, LogitsAt, Seq2SeqLm, save};
 use sconce::source::gguf::{GgufFile, GgufValue};
 use sconce::tokenizer::Tokenizer;
-use sconce::{CachePrecision, LoadOptions, ModelSource, QuantLevel};
+use sconce::{CachePrecision, LoadOptions, ModelSource, Precision, QuantLevel};
 
 #[path = "support/golden.rs"]
 mod golden;
@@ -29,6 +33,9 @@ fn main() {
         }
         let golden = Arc::new(golden);
         trials.push(Trial::test(golden.name.clone(), move || check(&golden)));
+    }
+    for name in ["text2text-t5", "text2text-umt5"] {
+        trials.push(Trial::test(name, move || check_t5(name)));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -71,6 +78,60 @@ fn check(golden: &Golden) -> Outcome {
     quantized(golden, there.path())
 }
 
+/// A whole encoder-decoder, and its encoder alone.
+fn check_t5(name: &str) -> Outcome {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let golden = goldens.join("text_to_text").join(name);
+    let about: Value = serde_json::from_str(&fs::read_to_string(golden.join("golden.json"))?)?;
+    let folder = tempfile::tempdir()?;
+    for file in ["config.json", "generation_config.json", "model.safetensors"] {
+        fs::copy(golden.join(file), folder.path().join(file))?;
+    }
+    for (file, model) in about["models"].as_object().unwrap() {
+        let model = goldens.join("tokenizers/models").join(model.as_str().unwrap());
+        fs::copy(model, folder.path().join(file))?;
+    }
+    for (file, content) in about["files"].as_object().unwrap() {
+        fs::write(folder.path().join(file), content.to_string())?;
+    }
+    let files = ModelSource::directory(folder.path()).open()?;
+    let there = tempfile::tempdir()?;
+    let whole = there.path().join("whole.gguf");
+    let options = exact().dtype(Precision::F32);
+    let model = AutoModel::from_files::<dyn Seq2SeqLm>(&files, &options)?;
+    save(&files, model.inventory(), &whole)?;
+    let saved = AutoModel::open::<dyn Seq2SeqLm>(ModelSource::gguf(&whole), &exact())?;
+    assert_eq!(saved.inventory().bytes_by_precision(), model.inventory().bytes_by_precision());
+    assert_eq!(saved.start_id(), model.start_id());
+    let (before, after) =
+        (Tokenizer::from_files(&files)?, Tokenizer::open(ModelSource::gguf(&whole))?);
+    let text = "The house  is wonderful, and ｆｕｌｌ 12345 of l'été 😀 ! ";
+    let ids = before.encode(text)?.ids;
+    assert_eq!(after.encode(text)?.ids, ids);
+    assert_eq!(after.decode(&ids, true)?, before.decode(&ids, true)?);
+    let source = TokenBatch::single(&ids)?;
+    let logits = |model: &dyn Seq2SeqLm| -> Outcome<Vec<Vec<Vec<f32>>>> {
+        let (batch, mut cache) = (TokenBatch::single(&[0, 9, 7])?, model.encode(&source)?);
+        Ok(model.forward(&batch, &mut cache, LogitsAt::EveryToken)?.to_vec3()?)
+    };
+    assert_eq!(logits(&*saved)?, logits(&*model)?);
+    let converted = golden.join("model.gguf");
+    if converted.exists() {
+        compare(&GgufFile::open(&[whole])?, &GgufFile::open(&[converted])?)?;
+    }
+
+    let alone = there.path().join("alone.gguf");
+    let encoder = AutoModel::from_files::<dyn Encoder>(&files, &options)?;
+    save(&files, encoder.inventory(), &alone)?;
+    let saved = AutoModel::open::<dyn Encoder>(ModelSource::gguf(&alone), &exact())?;
+    let states =
+        |model: &dyn Encoder| -> Outcome<_> { Ok(model.encode(&source)?.to_vec3::<f32>()?) };
+    assert_eq!(states(&*saved)?, states(&*encoder)?);
+    let error = AutoModel::open::<dyn Seq2SeqLm>(ModelSource::gguf(&alone), &exact()).unwrap_err();
+    assert!(error.to_string().contains("open it as `dyn Encoder`"), "{error}");
+    Ok(())
+}
+
 /// Against the converter's file of the same folder.
 fn compare(saved: &GgufFile, converted: &GgufFile) -> Outcome {
     let shapes = |file: &GgufFile| -> BTreeMap<String, (Vec<usize>, u32)> {
@@ -86,13 +147,44 @@ fn compare(saved: &GgufFile, converted: &GgufFile) -> Outcome {
         let unread = key.starts_with("general.")
             || key == "starcoder2.attention.layer_norm_rms_epsilon"
             || key.ends_with("moe.feed_forward_length")
+            // transformers strips T5's texts whatever the SentencePiece file says, and so do we.
+            || key == "tokenizer.ggml.remove_extra_whitespaces"
             // What the scaling stretches the context to is longer than the config says.
             || key == "llama.context_length" && saved.tensors().contains_key("rope_freqs.weight");
         if unread {
             continue;
         }
         let found = saved.metadata().get(key).ok_or_else(|| format!("no key {key}"))?;
+        let is_t5 = converted.metadata()["general.architecture"] == "t5".into();
+        let is_of_tokens = ["tokens", "scores", "token_type"]
+            .iter()
+            .any(|name| key.strip_prefix("tokenizer.ggml.") == Some(*name));
+        if is_t5 && is_of_tokens {
+            // The converter forgets T5's sentinels.
+            same_pieces(saved, converted)?;
+            continue;
+        }
         assert_eq!(same_numbers(found), same_numbers(value), "{key}");
+    }
+    Ok(())
+}
+
+/// Of the tokens that the converter's file knows.
+fn same_pieces(saved: &GgufFile, converted: &GgufFile) -> Outcome {
+    let list = |file: &GgufFile, name: &str| match same_numbers(&file.metadata()[name]) {
+        GgufValue::Array(values) => values,
+        other => panic!("{other:?}"),
+    };
+    let lists = |file: &GgufFile| {
+        ["tokens", "scores", "token_type"].map(|name| list(file, &format!("tokenizer.ggml.{name}")))
+    };
+    let (found, expected) = (lists(saved), lists(converted));
+    let unused = GgufValue::UInt(5);
+    let known = expected[2].iter().position(|kind| *kind == unused).unwrap_or(expected[2].len());
+    assert!(known > 100);
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found.len(), expected.len());
+        assert_eq!(found[..known], expected[..known]);
     }
     Ok(())
 }

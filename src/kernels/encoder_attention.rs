@@ -23,6 +23,13 @@ pub(crate) struct DistanceBias<'a> {
     pub(crate) longest: usize,
 }
 
+impl<'a> DistanceBias<'a> {
+    /// What a head's query at a place gets for the keys of the row from the place `first` on.
+    pub(crate) fn of(&self, head: usize, query: usize, first: usize) -> &'a [f32] {
+        &self.values[head * (2 * self.longest - 1) + self.longest - 1 + first - query..]
+    }
+}
+
 /// Vectors for distances, whose products with queries and keys are added to scores: DeBERTa.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DistanceVectors<'a> {
@@ -215,9 +222,8 @@ impl<'a> Head<'a> {
         number: usize,
         [of_queries, of_keys]: [&[f32]; 2],
     ) {
-        if let Some(DistanceBias { values, longest }) = self.attention.bias {
-            let start = self.head * (2 * longest - 1) + longest - 1 + seen.start - query;
-            let added = &values[start..][..scores.len()];
+        if let Some(bias) = self.attention.bias {
+            let added = &bias.of(self.head, query, seen.start)[..scores.len()];
             let heads = self.attention.heads;
             let gate = self
                 .attention

@@ -24,7 +24,7 @@ use crate::models::last_token::{LastTokenClassifier, NextTokenScorer};
 use crate::models::music::MusicGen;
 use crate::models::raw_config::RawConfig;
 use crate::models::seq2seq;
-use crate::models::seq2seq::{EncoderDecoder, Seq2SeqClassifier, Seq2SeqLm};
+use crate::models::seq2seq::{EncoderDecoder, Seq2SeqClassifier, Seq2SeqLm, Seq2SeqSpans};
 #[cfg(feature = "audio")]
 use crate::models::speech::{self, SpeechSeq2Seq, WhisperForConditionalGeneration};
 use crate::models::traits::{CausalLm, Model};
@@ -192,14 +192,7 @@ impl FromFiles for dyn Encoder {
             let purpose = Purpose::HiddenStates;
             return Ok(checked(Decoder::load(family, &raw, files, options, purpose)?.0, options)?);
         }
-        let with_encoder = seq2seq_family(files, &raw)?
-            .filter(|family| family.encoder == seq2seq::EncoderAlone::Used);
-        Ok(match with_encoder {
-            Some(family) => {
-                checked(EncoderDecoder::load_encoder(family, &raw, files, options)?, options)?
-            }
-            None => checked(text_encoder(files, &raw, options)?.0, options)?,
-        })
+        Ok(checked(text_encoder(files, &raw, options)?.0, options)?)
     }
 }
 
@@ -226,9 +219,13 @@ impl FromFiles for dyn TokenClassifier {
     }
 }
 
-/// An encoder with a question-answering head.
+/// An encoder or an encoder-decoder with a question-answering head.
 impl FromFiles for dyn QuestionAnswerer {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
+        let raw = RawConfig::read(files)?;
+        if let Some(family) = seq2seq_family(files, &raw)? {
+            return Ok(checked(Seq2SeqSpans::load(family, &raw, files, options)?, options)?);
+        }
         Ok(headed::<SpanHead>(files, options)?)
     }
 }
@@ -255,11 +252,17 @@ pub(super) fn checked<M: Model>(model: M, options: &LoadOptions) -> Result<Arc<M
     Ok(Arc::new(model))
 }
 
+/// An encoder, or that of T5 and its kin.
 fn text_encoder(
     files: &ModelFiles,
     raw: &RawConfig,
     options: &LoadOptions,
 ) -> Result<(TextEncoder, Weights)> {
+    let with_encoder =
+        seq2seq_family(files, raw)?.filter(|family| family.encoder == seq2seq::EncoderAlone::Used);
+    if let Some(family) = with_encoder {
+        return EncoderDecoder::load_encoder(family, raw, files, options);
+    }
     let name = raw.model_type()?;
     let names = |family: &encoder::families::Family| match files.gguf() {
         None => family.model_types,
@@ -287,7 +290,10 @@ pub(super) fn decoder_family(
 }
 
 /// The family of encoder-decoders that a config names.
-fn seq2seq_family(files: &ModelFiles, raw: &RawConfig) -> Result<Option<&'static seq2seq::Family>> {
+pub(super) fn seq2seq_family(
+    files: &ModelFiles,
+    raw: &RawConfig,
+) -> Result<Option<&'static seq2seq::Family>> {
     let (name, is_gguf) = (raw.model_type()?, files.gguf().is_some());
     let named = |family: &&&seq2seq::Family| family.types(is_gguf).contains(&name);
     Ok(seq2seq::families::FAMILIES.iter().find(named).copied())

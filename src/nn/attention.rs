@@ -2,6 +2,7 @@
 //! of another sequence.
 
 mod cached;
+mod globals;
 mod source;
 mod uncached;
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::kernels::encoder_attention::DistanceBias;
 use crate::nn::Step;
+use crate::nn::globals::{Globals, LoadedGlobals};
 use crate::nn::norm::{Norm, NormConfig};
 use crate::nn::relative::{Gate, LayerDistances, RelativePositions};
 use crate::nn::rope::Rope;
@@ -38,6 +40,8 @@ pub struct AttentionConfig {
     pub score_cap: Option<f64>,
     /// How queries and keys are normed before they are rotated.
     pub qk_norm: QkNorm,
+    /// What is attended to whatever the span leaves out.
+    pub globals: Globals,
     /// Whether the query, key and value projections have biases.
     pub qkv_bias: Bias,
     /// Whether the output projection has a bias.
@@ -57,6 +61,7 @@ impl AttentionConfig {
             positions: Positions::None,
             score_cap: None,
             qk_norm: QkNorm::None,
+            globals: Globals::None,
             qkv_bias: bias,
             output_bias: bias,
         }
@@ -104,19 +109,21 @@ pub(crate) struct Attention {
     key_norm: Option<Norm>,
     distances: Option<LayerDistances>,
     gate: Option<Gate>,
+    globals: Option<LoadedGlobals>,
     config: AttentionConfig,
 }
 
 impl Attention {
     /// Reads `q`, `k`, `v` and `o` from the scope, `q_norm` and `k_norm` where there are such, and what
-    /// [`LayerDistances::load`] and [`Gate::load`] do.
+    /// [`LayerDistances::load`], [`Gate::load`] and [`LoadedGlobals::load`] do.
     pub(crate) fn load(weights: &Weights, hidden: usize, config: &AttentionConfig) -> Result<Self> {
         let AttentionConfig { heads, kv_heads, head_dim, scale, .. } = *config;
         if kv_heads == 0 || head_dim == 0 || !heads.is_multiple_of(kv_heads) {
             let reason = format!("{heads} heads of {head_dim} channels that share {kv_heads}");
             return Err(Error::unsupported(reason));
         }
-        let weights = &weights.with_heads(HeadCounts { heads, kv_heads, head_dim });
+        let counts = HeadCounts { heads, kv_heads, head_dim };
+        let weights = &weights.with_heads(counts);
         let queries = heads * head_dim;
         let keys = kv_heads * head_dim;
         let norm = |name: &str, all_heads: usize| match config.qk_norm {
@@ -152,6 +159,13 @@ impl Attention {
                 }
                 _ => None,
             },
+            globals: LoadedGlobals::load(
+                weights,
+                hidden,
+                counts,
+                config.qkv_bias,
+                &config.globals,
+            )?,
             query,
             key,
             value: weights.linear("v", hidden, keys, config.qkv_bias)?,

@@ -5,10 +5,11 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::nn::attention::{Attention, AttentionConfig, Positions};
+use crate::nn::globals::Globals;
 use crate::nn::mlp::{Mlp, MlpConfig};
 use crate::nn::norm::{Norm, NormConfig, normed};
-use crate::nn::relative::SharedRelative;
-use crate::nn::residual;
+use crate::nn::relative::{RelativePositions, SharedRelative};
+use crate::nn::{Step, residual};
 use crate::weights::Weights;
 
 /// One attention half and one feed-forward half.
@@ -134,6 +135,7 @@ impl Layer {
     pub(crate) fn forward(
         &self,
         x: &Tensor,
+        step: &Step,
         attend: impl FnOnce(&Attention, &Tensor) -> Result<Tensor>,
         attend_source: impl FnOnce(&Attention, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
@@ -142,14 +144,14 @@ impl Layer {
             let normed = normed(attention.norms.before.as_ref(), x.clone())?;
             let attended = attend(&attention.inner, &normed)?;
             let own = mlp.norms.before.as_ref().map(|norm| norm.forward(x)).transpose()?;
-            let fed = mlp.inner.forward(&own.unwrap_or(normed))?;
+            let fed = mlp.inner.forward_rows(&own.unwrap_or(normed), &step.rows())?;
             return residual::join(x, (fed + attended)?, *scale);
         }
         let mut x = attention.forward(x, *scale, attend)?;
         if let Some(cross) = cross {
             x = cross.forward(&x, *scale, attend_source)?;
         }
-        mlp.forward(&x, *scale, Mlp::forward)
+        mlp.forward(&x, *scale, |mlp, x| mlp.forward_rows(x, &step.rows()))
     }
 
     /// The attention to a source, which keeps keys and values of it.
@@ -212,11 +214,20 @@ pub(crate) fn shared_relative(
     hidden: usize,
     layers: &[LayerConfig],
 ) -> Result<Option<SharedRelative>> {
-    let relative = layers.iter().filter_map(|layer| match layer.attention.positions {
-        Positions::Relative(relative) => Some((layer.attention.heads, relative)),
-        _ => None,
-    });
-    SharedRelative::load(weights, hidden, &relative.collect::<Vec<_>>())
+    let of_layer = |layer: &LayerConfig| -> Vec<(usize, RelativePositions)> {
+        let AttentionConfig { heads, positions, globals, .. } = layer.attention;
+        let own = match positions {
+            Positions::Relative(relative) => Some(relative),
+            _ => None,
+        };
+        let of_sums = match globals {
+            Globals::Sums { positions, .. } => Some(positions),
+            Globals::Marked | Globals::None => None,
+        };
+        own.into_iter().chain(of_sums).map(|relative| (heads, relative)).collect()
+    };
+    let relative: Vec<_> = layers.iter().flat_map(of_layer).collect();
+    SharedRelative::load(weights, hidden, &relative)
 }
 
 #[cfg(test)]
@@ -226,12 +237,10 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
+    use crate::nn::Shared;
     use crate::nn::activation::Activation;
-    use crate::nn::attention::QkNorm;
     use crate::nn::cache::{CacheLayer, KvCache};
-    use crate::nn::relative::RelativePositions;
     use crate::nn::span::AttentionSpan;
-    use crate::nn::{Shared, Step};
     use crate::options::LoadOptions;
     use crate::source::ModelSource;
     use crate::weights::Bias;
@@ -244,18 +253,7 @@ mod tests {
     const SOURCES: [usize; 2] = [7, 12];
 
     fn attention(heads: usize, scale: f64, positions: Positions, bias: Bias) -> AttentionConfig {
-        AttentionConfig {
-            heads,
-            kv_heads: heads,
-            head_dim: 8,
-            scale,
-            span: 0,
-            positions,
-            score_cap: None,
-            qk_norm: QkNorm::None,
-            qkv_bias: bias,
-            output_bias: bias,
-        }
+        AttentionConfig { scale, positions, ..AttentionConfig::plain(heads, 8, bias) }
     }
 
     /// Layers of BART and T5 give what the reference's do, with kernels and with candle's operations,
@@ -342,6 +340,7 @@ mod tests {
                     let (mut own, source) = cache.layer_and_source(0);
                     let found = layer.forward(
                         &part,
+                        &step,
                         |attention, x| attention.forward(x, &step, &mut own),
                         |cross, x| cross.forward_source(x, &step, &source.unwrap()),
                     )?;

@@ -1,6 +1,8 @@
 //! The feed-forward half of a layer.
 
-use candle_core::Tensor;
+use std::ops::Range;
+
+use candle_core::{D, Tensor};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -13,7 +15,7 @@ use crate::weights::{Bias, Weights};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum MlpConfig {
-    /// Some of many gated ones: Mixtral, Qwen2-MoE, Qwen3-MoE.
+    /// Some of many: Mixtral, Qwen2-MoE, Qwen3-MoE, NLLB-MoE.
     Experts(ExpertsConfig),
     /// `down(act(gate(x)) * up(x))`: Llama and its descendants.
     Gated {
@@ -56,11 +58,17 @@ impl Mlp {
         })
     }
 
-    /// `x: (batch, tokens, hidden)`, the same shape back.
+    /// `x: (.., tokens, hidden)`, the same shape back.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let tokens = x.elem_count() / x.dim(D::Minus1)?.max(1);
+        self.forward_rows(x, std::slice::from_ref(&(0..tokens)))
+    }
+
+    /// The same of packed rows: which experts a token gets may depend on the other tokens of its row.
+    pub(crate) fn forward_rows(&self, x: &Tensor, rows: &[Range<usize>]) -> Result<Tensor> {
         match self {
             Self::Dense(dense) => dense.forward(x),
-            Self::Experts(experts) => experts.forward(x),
+            Self::Experts(experts) => experts.forward(x, rows),
         }
     }
 }

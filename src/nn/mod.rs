@@ -6,6 +6,7 @@ pub mod attention;
 pub mod cache;
 pub mod convolution;
 pub mod experts;
+pub mod globals;
 pub mod layer;
 pub mod mlp;
 pub mod norm;

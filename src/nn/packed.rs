@@ -15,6 +15,8 @@ pub(crate) struct Tokens {
     pub(crate) rows: Vec<Range<usize>>,
     pub(crate) ids: Vec<u32>,
     pub(crate) type_ids: Vec<u32>,
+    /// Whether all tokens of the row attend to each; empty where there are none such.
+    pub(crate) is_marked: Vec<bool>,
 }
 
 impl Tokens {
@@ -41,6 +43,18 @@ impl Tokens {
         self.rows.iter().flat_map(|row| 0..row.len() as u32).collect()
     }
 
+    /// Places in their row of the tokens that all others attend to, row by row; empty where there are none.
+    pub(crate) fn marked(&self) -> Vec<Vec<usize>> {
+        if self.is_marked.is_empty() {
+            return Vec::new();
+        }
+        let marked = |row: &Range<usize>| {
+            let places = self.is_marked[row.clone()].iter().enumerate();
+            places.filter(|&(_, &is_marked)| is_marked).map(|(place, _)| place).collect()
+        };
+        self.rows.iter().map(marked).collect()
+    }
+
     /// Some rows at a time, with so many tokens together at most, but for a row that has more; none is
     /// without tokens where there are any.
     pub(crate) fn parts(&self, most: usize) -> Vec<Self> {
@@ -53,6 +67,7 @@ impl Tokens {
             part.rows.push(part.ids.len()..part.ids.len() + row.len());
             part.ids.extend(&self.ids[row.clone()]);
             part.type_ids.extend(&self.type_ids[row.clone()]);
+            part.is_marked.extend(self.is_marked.get(row.clone()).unwrap_or_default());
             parts.push(part);
         }
         parts
@@ -82,6 +97,9 @@ impl Packed {
             if mask == 1 {
                 packed.ids.push(id);
                 packed.type_ids.push(type_id);
+                packed
+                    .is_marked
+                    .extend(batch.global_attention_mask().get(slot).map(|&mask| mask == 1));
                 if let Some(row) = packed.rows.last_mut() {
                     row.end += 1;
                 }

@@ -31,6 +31,8 @@ pub(crate) struct Step {
     /// Tables of what is added to scores, `(heads, 2 longest - 1)` each, by the slot of the key minus
     /// that of the query plus `longest - 1`.
     biases: Vec<Vec<f32>>,
+    /// Places of the tokens that all tokens of their row attend to, row by row; empty where there are none.
+    pub(crate) marked: Vec<Vec<usize>>,
     /// For layers that have vectors for distances.
     pub(crate) distances: Option<Distances>,
     /// Asked for by [`recording`](Self::recording).
@@ -95,7 +97,8 @@ impl Step {
     pub(crate) fn uncached(tokens: &Tokens, shared: Shared<'_>, device: &Device) -> Result<Self> {
         let segment = |tokens: &Range<usize>| Segment { tokens: tokens.clone(), start: 0 };
         let lengths: Vec<usize> = tokens.rows.iter().map(Range::len).collect();
-        Self::of(tokens.rows.iter().map(segment).collect(), &lengths, shared, device)
+        let step = Self::of(tokens.rows.iter().map(segment).collect(), &lengths, shared, device)?;
+        Ok(Self { marked: tokens.marked(), ..step })
     }
 
     fn of(
@@ -119,6 +122,7 @@ impl Step {
                 .collect::<Result<_>>()?,
             longest,
             biases: biases.unwrap_or_default(),
+            marked: Vec::new(),
             distances: relative.and_then(|relative| relative.distances(longest)),
             shares: None,
             segments,
@@ -146,6 +150,11 @@ impl Step {
         let mask = |span: &AttentionSpan| mask::additive(&self.segments, span.reach(), device);
         let masks = self.spans.iter().map(mask).collect::<Result<_>>()?;
         Ok(Self { views: Views::Masks(masks), ..self })
+    }
+
+    /// Where each row's tokens are.
+    pub(crate) fn rows(&self) -> Vec<Range<usize>> {
+        self.segments.iter().map(|segment| segment.tokens.clone()).collect()
     }
 
     /// Whether all rows have as many tokens, in the same slots.

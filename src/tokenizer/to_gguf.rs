@@ -2,6 +2,9 @@
 //!
 //! Sources: `get_vocab_base` and `_create_vocab_sentencepiece` of llama.cpp's converter.
 
+mod entry;
+mod unigram;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
@@ -16,6 +19,7 @@ use crate::tokenizer::pretokenizer::PreTokenizer;
 use crate::tokenizer::shared::Tokenizer;
 use crate::tokenizer::special::SpecialToken;
 use crate::tokenizer::spm;
+use crate::tokenizer::to_gguf::entry::{Kind, Named, Parsed};
 
 /// The tokenizer and the chat template of a source, for a model with so many ids.
 ///
@@ -62,24 +66,17 @@ fn name(files: &ModelFiles, parts: &Parts) -> String {
     }
 }
 
-type Named = Vec<(&'static str, GgufValue)>;
-type Parsed<T> = std::result::Result<T, String>;
-
-/// `llama_token_type` of llama.cpp.
-#[derive(Clone, Copy)]
-enum Kind {
-    Normal = 1,
-    Unknown = 2,
-    Control = 3,
-    UserDefined = 4,
-    Unused = 5,
-    Byte = 6,
-}
-
 fn vocabulary(parts: &Parts, ids: usize) -> Parsed<Named> {
     let model = &parts.json["model"];
-    if model["type"] != "BPE" {
-        return Err(format!("is of the kind {}; GGUF files are written of BPE", model["type"]));
+    match model["type"].as_str() {
+        Some("BPE") => {}
+        Some("Unigram") => return unigram::unigram(parts, ids),
+        _ => {
+            let kind = &model["type"];
+            return Err(format!(
+                "is of the kind {kind}; GGUF files are written of BPE and Unigram"
+            ));
+        }
     }
     let bytes_fall_back = model["byte_fallback"] == true;
     let unknown = model["unk_token"].as_str();

@@ -1,10 +1,10 @@
 //! What a checkpoint calls the tensors that we know under our own names.
 //!
 //! A table maps our name on the left to the checkpoint's on the right. `*` is the number of a layer
-//! or an expert, the same on both sides. A rule for `layers.*.attn.q` also holds for
-//! `layers.*.attn.q.weight` and `….bias`: the last part is carried over. A name without a rule is
-//! looked for unchanged. If several rules match a name, the first whose tensor exists in the
-//! checkpoint counts.
+//! or an expert, the same on both sides, where it may also end a part (`expert_*`). A rule for
+//! `layers.*.attn.q` also holds for `layers.*.attn.q.weight` and `….bias`: the last part is carried
+//! over. A name without a rule is looked for unchanged. If several rules match a name, the first whose
+//! tensor exists in the checkpoint counts.
 
 use std::ops::Range;
 
@@ -164,11 +164,11 @@ impl Rule {
             Stored::Rows { of, part, layout } => (of, How::Rows(part, layout)),
         };
         let mut numbers = numbers.into_iter();
-        let filled = theirs.split('.').map(|segment| match segment {
-            "*" => numbers.next().unwrap_or(segment),
-            name => name,
+        let filled = theirs.split('.').map(|segment| match segment.strip_suffix('*') {
+            Some(before) => [before, numbers.next().unwrap_or("*")].concat(),
+            None => segment.to_owned(),
         });
-        let name = filled.chain(parameter).collect::<Vec<_>>().join(".");
+        let name = filled.chain(parameter.map(str::to_owned)).collect::<Vec<_>>().join(".");
         Some(Resolved { name, how, transposed: self.transposed })
     }
 

@@ -74,6 +74,8 @@ VALUES = {
     "problem_type": ["regression"],
     "pruned_heads": [{"0": [1]}],
     "repad_logits_with_grad": [True],
+    "router_dtype": ["bfloat16"],
+    "second_expert_policy": ["sampling"],
     "rope_scaling": [{"rope_type": "linear", "factor": 2.0}, {"rope_type": "yarn", "factor": 2.0}],
     "sparse_prediction": [True],
     "tie_word_embeddings": [True, False],
@@ -81,7 +83,7 @@ VALUES = {
 
 
 # Folders that differ from others in how they are stored, or in the one field that all are tried with.
-NOTHING_NEW = ["-bf16-", "-bin-", "-gguf-", "-nulls-", "-odd-", "-old-", "-rope-", "-sharded-", "reranker-"]
+NOTHING_NEW = ["-bf16-", "-bin-", "-gguf-", "-nulls-", "-odd-", "-old-", "-rope-", "-sharded-", "-spans-", "-tokens-", "reranker-"]
 
 
 def main(names):

@@ -5,8 +5,9 @@
 
 A folder is a checkpoint, `expected.json` and `expected.safetensors`. For each row of each case these hold the hidden states of the
 encoder (`case.row.encoder`), the logits of all tokens of the decoder (`case.row.logits`), what the decoder goes on with by the
-largest logit, and what `generate` gives with four beams: ids, and the score of each row. Of classifiers
-they hold the logits of labels (`case.row.sequence`), of encoders alone their hidden states. Beams are taken only from weights that
+largest logit, and what `generate` gives with four beams: ids, and the score of each row. Of models with another
+head they hold its logits (`case.row.head`), of encoders alone their hidden states. Where `globals` has places of tokens, those are
+in the `global_attention_mask`. Beams are taken only from weights that
 give the same ids when all of them are disturbed a little, so that no rounding decides.
 """
 
@@ -20,8 +21,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from transformers import (
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     BartConfig,
     LEDConfig,
     LongT5Config,
@@ -29,6 +32,7 @@ from transformers import (
     MarianConfig,
     MBartConfig,
     MT5Config,
+    NllbMoeConfig,
     PegasusConfig,
     PLBartConfig,
     T5Config,
@@ -65,8 +69,17 @@ GOLDENS = {
     "umt5-encoder-tiny": (UMT5Config, T5, {}, "encoder"),
     "bart-tiny": (BartConfig, BART, {"normalize_before": False, "final_logits_bias": None}, "bin"),
     "bart-scaled-tiny": (BartConfig, BART | dict(scale_embedding=True, tie_word_embeddings=False, activation_function="relu"), {}, ""),
-    "bart-classifier-tiny": (BartConfig, BART | dict(num_labels=3), {}, "classifier"),
-    "mbart-classifier-tiny": (MBartConfig, BART | dict(num_labels=3), {}, "classifier"),
+    "t5-classifier-tiny": (T5Config, T5 | dict(num_labels=3), {"decoder_start_token_id": 0}, "sequence"),
+    "t5-tokens-tiny": (T5Config, T5 | dict(num_labels=3), {}, "token"),
+    "t5-spans-tiny": (T5Config, T5, {"decoder_start_token_id": 0}, "spans"),
+    "mt5-spans-tiny": (MT5Config, T5, {}, "spans"),
+    "umt5-classifier-tiny": (UMT5Config, T5 | dict(num_labels=3), {}, "sequence"),
+    "umt5-tokens-tiny": (UMT5Config, T5 | dict(num_labels=3), {}, "token"),
+    "umt5-spans-tiny": (UMT5Config, T5, {}, "spans"),
+    "bart-classifier-tiny": (BartConfig, BART | dict(num_labels=3), {}, "sequence"),
+    "bart-spans-tiny": (BartConfig, BART, {}, "spans"),
+    "mbart-classifier-tiny": (MBartConfig, BART | dict(num_labels=3), {}, "sequence"),
+    "mbart-spans-tiny": (MBartConfig, BART, {}, "spans"),
     "mbart-tiny": (MBartConfig, BART | dict(scale_embedding=True, decoder_start_token_id=7), {"decoder_start_token_id": None}, ""),
     "pegasus-tiny": (PegasusConfig, BART | dict(scale_embedding=True, activation_function="relu"), {"static_position_embeddings": True}, ""),
     "marian-tiny": (
@@ -92,10 +105,44 @@ GOLDENS = {
         {},
         "",
     ),
+    "nllb-moe-tiny": (
+        NllbMoeConfig,
+        BART | dict(num_experts=3, encoder_sparse_step=2, decoder_sparse_step=1, router_bias=True),
+        {},
+        "",
+    ),
+    # Experts drop tokens: more of them in a batch, and others. So none is in the decoder.
+    "nllb-moe-limited-tiny": (
+        NllbMoeConfig,
+        BART
+        | dict(
+            num_experts=3, encoder_sparse_step=1, decoder_sparse_step=0, batch_prioritized_routing=True, moe_token_dropout=0.1,
+            moe_eval_capacity_token_fraction=0.3, normalize_router_prob_before_dropping=True,
+        ),
+        {},
+        "",
+    ),
+    "nllb-moe-counted-tiny": (
+        NllbMoeConfig,
+        BART
+        | dict(
+            num_experts=3, encoder_sparse_step=1, decoder_sparse_step=0, moe_eval_capacity_token_fraction=-1.0, expert_capacity=16,
+            router_dtype="bfloat16",
+        ),
+        {},
+        "",
+    ),
+    "longt5-global-tiny": (
+        LongT5Config,
+        T5 | dict(local_radius=5, global_block_size=4, encoder_attention_type="transient-global", feed_forward_proj="gated-gelu"),
+        {},
+        "",
+    ),
     "longt5-tiny": (LongT5Config, T5 | dict(local_radius=5, feed_forward_proj="gated-gelu"), {}, ""),
     "plbart-tiny": (PLBartConfig, BART | dict(decoder_start_token_id=2), {}, ""),
 }
 NEW_TOKENS = 16
+HEADS = {"sequence": AutoModelForSequenceClassification, "spans": AutoModelForQuestionAnswering, "token": AutoModelForTokenClassification}
 # What goes into the head, in T5, in those of BART's kin that norm before each half, and in the others.
 FINAL_NORMS = ("decoder.final_layer_norm", "model.decoder.layer_norm.", "model.decoder.layers.1.final_layer_norm")
 BEAMS = dict(num_beams=4, num_return_sequences=2, max_new_tokens=NEW_TOKENS, do_sample=False)
@@ -114,7 +161,7 @@ def make(name, config_class, options, fields, form):
     for seed in range(1, 300):
         config = config_class(**options)
         config._attn_implementation = "eager"
-        model = {"encoder": T5EncoderModel, "classifier": AutoModelForSequenceClassification}.get(form, AutoModelForSeq2SeqLM)
+        model = T5EncoderModel if form == "encoder" else HEADS.get(form, AutoModelForSeq2SeqLM)
         if form == "encoder" and config_class is UMT5Config:
             from transformers import UMT5EncoderModel
 
@@ -148,7 +195,7 @@ def make(name, config_class, options, fields, form):
     made_with = {package: version(package) for package in ["transformers", "torch"]}
     lines = ",\n  ".join(json.dumps(case) for case in expected)
     (folder / "expected.json").write_text(
-        f'{{"made_with": {json.dumps(made_with)},\n "seed": {seed},\n "encoder_alone": {json.dumps(form == "encoder")},\n "classifies": {json.dumps(form == "classifier")},\n'
+        f'{{"made_with": {json.dumps(made_with)},\n "seed": {seed},\n "encoder_alone": {json.dumps(form == "encoder")},\n "head": {json.dumps(form if form in HEADS else None)},\n'
         f' "padding_id": {config.pad_token_id},\n "beams": {json.dumps(BEAMS)},\n "cases": [\n  {lines}\n ]}}\n'
     )
     print(name, "seed", seed, sum(file.stat().st_size for file in folder.iterdir()) // 1000, "kB")
@@ -199,7 +246,8 @@ def rows(lengths, offset):
 def expect(model, form):
     config = model.config
     plain = rows([11], 1)
-    if form != "classifier":
+    # mBART counts the ids that are no padding.
+    if form != "sequence" and (form not in HEADS or config.model_type != "mbart"):
         # A padding token in the text itself.
         plain[0][4] = config.pad_token_id
     cases = [
@@ -207,16 +255,21 @@ def expect(model, form):
         {"name": "long", "sources": rows([70], 2), "rows": rows([68], 5)},
         {"name": "batch", "sources": rows([7, 3, 12, 1], 3), "rows": rows([5, 9, 2, 1], 6)},
     ]
+    if config.model_type == "led":
+        cases.append({"name": "global", "sources": rows([40, 9, 3], 2), "rows": rows([8, 3, 5], 5), "globals": [[0, 17, 18], [0], []]})
+        cases.append({"name": "first", "sources": rows([23], 5), "rows": rows([4], 6), "globals": [[0]]})
     arrays = {}
     for case in cases:
-        if form == "classifier":
+        if form in HEADS:
             del case["rows"]
             for row, ids in enumerate(case["sources"]):
                 # Of two ends the last counts; in mBART the last token is the language.
                 ids += ([config.eos_token_id, 9] if len(ids) == 7 else []) + [config.eos_token_id]
                 ids += [11] if config.model_type == "mbart" else []
                 with torch.no_grad():
-                    arrays[f"{case['name']}.{row}.sequence"] = model(input_ids=torch.tensor([ids])).logits.contiguous()
+                    out = model(input_ids=torch.tensor([ids]))
+                logits = torch.stack([out.start_logits[0], out.end_logits[0]], 1) if form == "spans" else out.logits
+                arrays[f"{case['name']}.{row}.head"] = logits.reshape(-1, logits.shape[-1]).contiguous()
             continue
         if form == "encoder":
             del case["rows"]
@@ -226,11 +279,14 @@ def expect(model, form):
             continue
         case["rows"] = [[config.decoder_start_token_id, *row] for row in case["rows"]]
         for row, (source, ids) in enumerate(zip(case["sources"], case["rows"])):
+            marked = {}
+            if "globals" in case:
+                marked = {"global_attention_mask": torch.tensor([[int(place in case["globals"][row]) for place in range(len(source))]])}
             with torch.no_grad():
-                out = model(input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([ids]))
+                out = model(input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([ids]), **marked)
             arrays[f"{case['name']}.{row}.encoder"] = out.encoder_last_hidden_state[0].contiguous()
             arrays[f"{case['name']}.{row}.logits"] = out.logits[0].contiguous()
-        if case["name"] == "long":
+        if case["name"] == "long" or "globals" in case:
             continue
         case["greedy"] = greedy(model, case["sources"])
         distinct = {id for row in case["greedy"] for id in row}
@@ -245,13 +301,20 @@ def expect(model, form):
             other.tie_weights()
             if beams(other, case["sources"])[0] != case["beams"]:
                 raise Unsuitable("beams are too close")
-    if form not in ("encoder", "classifier"):
+    if form in ("", "bin") and not drops_tokens(config):
         check_padding(model, cases[2])
     return cases, arrays
 
 
+def drops_tokens(config):
+    """What a row gives depends on the rows beside it."""
+    return config.model_type == "nllb-moe" and config.moe_eval_capacity_token_fraction < 1
+
+
 def greedy(model, sources):
     """What the decoder goes on with by the largest logit, whatever it is."""
+    if len(sources) > 1 and drops_tokens(model.config):
+        return [row for source in sources for row in greedy(model, [source])]
     batch, mask = padded(sources, model.config.pad_token_id)
     out = model.generate(
         input_ids=batch, attention_mask=mask, max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=None, forced_eos_token_id=None,
@@ -265,6 +328,11 @@ def greedy(model, sources):
 
 def beams(model, sources):
     """Two of four hypotheses for each source, and their scores."""
+    if len(sources) > 1 and drops_tokens(model.config):
+        rows, scores = zip(*(beams(model, [source]) for source in sources))
+        width = max(len(row) for alone in rows for row in alone)
+        rows = [row + [model.config.pad_token_id] * (width - len(row)) for alone in rows for row in alone]
+        return rows, [score for alone in scores for score in alone]
     batch, mask = padded(sources, model.config.pad_token_id)
     out = model.generate(
         input_ids=batch, attention_mask=mask, **BEAMS, return_dict_in_generate=True, output_scores=True,

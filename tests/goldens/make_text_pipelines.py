@@ -28,6 +28,12 @@ HERE = Path(__file__).parent
 
 # Which tokenizer of `encoders/` goes with which architecture.
 KINDS = {"wordpiece": ("bert-tiny", "Bert"), "bytes": ("roberta-tiny", "Roberta"), "unigram": ("xlm-roberta-tiny", "XLMRoberta")}
+# Encoder-decoders with other heads; they have the tokenizers of encoders here.
+SEQ2SEQ = {"t5": ("xlm-roberta-tiny", "T5"), "bart": ("roberta-tiny", "Bart")}
+SIZES = {
+    "t5": dict(d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2, eos_token_id=2, decoder_start_token_id=1),
+    "bart": dict(d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24),
+}
 
 TEXT = "Angela Merkel lives in Berlin, and Hugging Face Inc. is a company in New York City!"
 LONG = " ".join([TEXT, "I love this movie; I hate that film.", "Where does Wolfgang live? He lives in Paris, the capital of France."] * 2)
@@ -209,6 +215,11 @@ def table():
     yield "classify-untyped-names", "text-classification", "wordpiece", NLI, {}, pairs
     # Windows of a real XLM-R: one type, and the tokenizers crate numbers the second text of all but the first window 1.
     yield "questions-one-type", "question-answering", "unigram", None, {}, calls_of_questions()
+    yield "classify-t5", "text-classification", "t5", ["NEGATIVE", "NEUTRAL", "POSITIVE"], {}, calls_of_classification()
+    yield "tokens-t5", "token-classification", "t5", NER, {}, calls_of_tokens()
+    yield "questions-t5", "question-answering", "t5", None, {}, calls_of_questions()
+    yield "questions-bart", "question-answering", "bart", None, {}, calls_of_questions()
+    yield "zero-shot-bart", "zero-shot-classification", "bart", NLI, {}, calls_of_zero_shot()
     # WordPiece with a mask token that swallows spaces.
     yield "tokens-mpnet", "token-classification", "wordpiece", NER, {}, calls_of_tokens()
 
@@ -232,6 +243,7 @@ FILES = {
     "classify-untyped": {"tokenizer_config.json": tokenizer_config("bert-tiny", tokenizer_class="DistilBertTokenizer")},
     "classify-untyped-names": {"tokenizer_config.json": tokenizer_config("bert-tiny", model_input_names=["input_ids", "attention_mask"])},
     "questions-one-type": {"tokenizer_config.json": tokenizer_config("xlm-roberta-tiny", tokenizer_class="XLMRobertaTokenizer")},
+    **{name: {"tokenizer_config.json": tokenizer_config("xlm-roberta-tiny", tokenizer_class="XLMRobertaTokenizer")} for name in ["classify-t5", "tokens-t5", "questions-t5"]},
     "tokens-mpnet": {"tokenizer_config.json": tokenizer_config("bert-tiny", tokenizer_class="MPNetTokenizer", mask_token=None)},
     "tokens-words": {"tokenizer_config.json": json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>", "model_max_length": 64})},
     "rank-prompts": {
@@ -263,12 +275,13 @@ HEADS = {
 
 
 def save_model(folder, task, kind, labels, extra, seed):
-    tokenizer, family = KINDS[kind]
+    tokenizer, family = (KINDS | SEQ2SEQ)[kind]
     vocabulary = json.loads((HERE / f"encoders/{tokenizer}/config.json").read_text())
     names = ["vocab_size", "max_position_embeddings", "type_vocab_size", "pad_token_id"]
     extra = {name: vocabulary[name] for name in names} | extra
+    sizes = SIZES.get(kind, dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24))
     config = getattr(transformers, family + "Config")(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
+        **sizes,
         **(({"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}} if labels else {}) | extra),
     )
     torch.manual_seed(seed)

@@ -40,7 +40,7 @@ GENERATION = [
     SHORT, {"num_beams": 1} | SHORT, {"num_beams": 2, "num_return_sequences": 2} | SHORT, {"max_length": 9, "max_new_tokens": None},
     {"min_new_tokens": 8} | SHORT, {"no_repeat_ngram_size": 2} | SHORT, {"repetition_penalty": 1.7} | SHORT,
     {"encoder_no_repeat_ngram_size": 1} | SHORT, {"length_penalty": 2.0, "early_stopping": True} | SHORT,
-    {"return_tensors": True} | SHORT, {"return_tensors": False} | SHORT, {"return_text": True} | SHORT,
+    {"return_tensors": True} | SHORT, {"return_tensors": True, "num_beams": 3, "num_return_sequences": 3} | SHORT, {"return_tensors": False} | SHORT, {"return_text": True} | SHORT,
     {"clean_up_tokenization_spaces": True} | SHORT, {"clean_up_tokenization_spaces": False} | SHORT,
     {"stop_sequence": "e"} | SHORT, {"num_workers": 0} | SHORT, {"decoder_start_token_id": 5} | SHORT,
     {"no_such_option": 1}, {"max_new_tokens": "many"}, {"num_beams": 2, "num_return_sequences": 3} | SHORT,
@@ -124,6 +124,27 @@ def cases():
                            max_length=30, min_length=8, num_beams=4, no_repeat_ngram_size=3, early_stopping=True, length_penalty=2.0),
         "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN])),
     }
+    yield "summarization-pegasus", {
+        "task": "summarization", "models": {"spiece.model": "unigram.model"}, 
+        "tokenizer": {"tokenizer_class": "PegasusTokenizer", "model_max_length": 40, "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>",
+                      "mask_token": "<mask_2>", "mask_token_sent": "<mask_1>", "offset": 103},
+        "config": dict(model_type="pegasus", vocab_size=None, max_position_embeddings=64, activation_function="relu", scale_embedding=True,
+                       decoder_start_token_id=0, forced_eos_token_id=1, pad_token_id=0, eos_token_id=1) | BART,
+        "generation": dict(decoder_start_token_id=0, forced_eos_token_id=1, pad_token_id=0, bos_token_id=0, eos_token_id=1, max_length=24,
+                           num_beams=8, length_penalty=0.6),
+        "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN])),
+    }
+    yield "summarization-led", {
+        "task": "summarization", "models": bart, "tokenizer": {"tokenizer_class": "LEDTokenizer", "model_max_length": 40},
+        "config": dict(model_type="led", vocab_size=None, max_encoder_position_embeddings=96, max_decoder_position_embeddings=64, attention_window=[4, 8],
+                       decoder_start_token_id=2, pad_token_id=1, bos_token_id=0, eos_token_id=2) | BART,
+        "generation": dict(decoder_start_token_id=2, pad_token_id=1, bos_token_id=0, eos_token_id=2, max_length=30, min_length=6, num_beams=2,
+                           no_repeat_ngram_size=3, early_stopping=True, length_penalty=2.0),
+        "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN])),
+    }
+    yield "text2text-umt5", t5("text2text-generation", model_type="umt5", decoder_start_token_id=0, pad_token_id=0, eos_token_id=1) | {"calls": list(calls(TEXT))}
+    byt5 = {"models": {}, "tokenizer": {"tokenizer_class": "ByT5Tokenizer", "model_max_length": 90}}
+    yield "translation-byt5", t5("translation_en_to_fr", vocab_size=384) | byt5 | {"calls": list(calls(TEXT))}
     yield "translation-marian", marian()
     spm = lambda name: {"sentencepiece.bpe.model": f"{name}.model"}
     yield "translation-nllb", multilingual(

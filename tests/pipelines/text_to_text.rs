@@ -169,7 +169,9 @@ fn long_texts_are_cut_and_reported_or_split_and_joined() {
 
     let (folder, pipeline) = summarization("summarization-bart");
     let error = pipeline.run_with(long.repeat(4), &short()).unwrap_err();
-    assert!(error.is_caller_error() && error.to_string().contains("`truncation`"), "{error}");
+    assert!(error.is_caller_error(), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("`truncation`") && error.contains("`split_long_texts`"), "{error}");
     // A tokenizer that allows more than the model has positions.
     let file = folder.path().join("tokenizer_config.json");
     let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();

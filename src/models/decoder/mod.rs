@@ -177,6 +177,7 @@ impl Decoder {
         if let Some(id) = batch.ids().iter().find(|&&id| id as usize >= vocab) {
             return Err(Error::input(format!("token id {id} in a vocabulary of {vocab}")));
         }
+        batch.refuse_marked()?;
         let packed = Packed::new(batch);
         let tokens = lengths(&packed.row_ids(), cache).into_iter().max().unwrap_or(0);
         if tokens > limit {
@@ -328,6 +329,7 @@ impl Decoder {
                 let (mut own, source) = cache.layer_and_source(number);
                 x = layer.forward(
                     &x,
+                    &step,
                     |attention, x| attention.forward(x, &step, &mut own),
                     |cross, x| {
                         let source = source

@@ -1,5 +1,7 @@
 //! An encoder as data.
 
+use serde::Serialize;
+
 use crate::nn::activation::Activation;
 use crate::nn::layer::LayerConfig;
 use crate::nn::norm::NormConfig;
@@ -10,7 +12,7 @@ use crate::weights::Bias;
 
 /// A whole encoder, except its weights. Families make it from config.json or from GGUF metadata;
 /// the encoder that runs it does not know the families.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EncoderConfig {
     /// Ids are below this.
@@ -39,7 +41,7 @@ pub struct EncoderConfig {
 }
 
 /// From ids to the first layer's input.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EmbeddingsConfig {
     /// Width of the tables.
@@ -57,7 +59,7 @@ pub struct EmbeddingsConfig {
 }
 
 /// Whether the sum of the embeddings is projected to the hidden size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Projection {
     /// After the norm: ELECTRA, ALBERT.
@@ -69,7 +71,7 @@ pub enum Projection {
 }
 
 /// A convolution over the embeddings, added to the first layer's result: DeBERTa v2 XL and XXL.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConvolutionConfig {
     /// Tokens that each result depends on; odd.
@@ -83,7 +85,7 @@ pub struct ConvolutionConfig {
 }
 
 /// What may be put on top, as the family defines it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct HeadsConfig {
     /// What a sequence classifier looks at.
@@ -122,7 +124,7 @@ impl HeadsConfig {
 }
 
 /// What a sequence classifier looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum HeadPooling {
     /// The first token's vector: most families.
@@ -132,7 +134,7 @@ pub enum HeadPooling {
 }
 
 /// A linear layer, an activation and perhaps a norm.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TransformConfig {
     /// Width of the result.
@@ -146,7 +148,7 @@ pub struct TransformConfig {
 }
 
 /// Whose weights the masked language model's logits use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum MaskedOutput {
     /// A matrix of its own.
     Own,

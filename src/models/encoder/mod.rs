@@ -22,6 +22,7 @@ use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::traits::{EncoderTrace, Model, ModelLimits, TextModel};
 use crate::nn::attention::Attention;
+use crate::nn::globals::Globals;
 use crate::nn::layer::{Layer, shared_relative};
 use crate::nn::norm::{Norm, normed};
 use crate::nn::packed::{Packed, Tokens};
@@ -165,6 +166,9 @@ impl TextEncoder {
         if let Some(id) = batch.ids().iter().find(|&&id| id as usize >= vocab) {
             return Err(Error::input(format!("token id {id} in a vocabulary of {vocab}")));
         }
+        if self.config.layers.iter().all(|layer| layer.attention.globals != Globals::Marked) {
+            batch.refuse_marked()?;
+        }
         let packed = Packed::new(batch);
         let (tokens, limit) = (packed.tokens.longest(), self.config.max_positions);
         if tokens > limit {
@@ -278,7 +282,7 @@ impl TextEncoder {
             let attend = |attention: &Attention, x: &Tensor| attention.forward_uncached(x, step);
             let no_source =
                 |_: &Attention, _: &Tensor| Err(Error::input("an encoder has no source"));
-            x = layer.forward(&x, attend, no_source)?;
+            x = layer.forward(&x, step, attend, no_source)?;
             if let (0, Some(convolution)) = (number, &self.convolution) {
                 x = convolution.forward(&embedded, &x, step)?;
             }

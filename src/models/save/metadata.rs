@@ -19,9 +19,7 @@ pub(super) fn of(
     architecture: &str,
     dialect: &Dialect,
 ) -> (Metadata, Factors) {
-    let mut keys = Keys { architecture, metadata: Vec::new() };
-    keys.metadata.push(("general.architecture".to_owned(), architecture.into()));
-    keys.metadata.push(("general.type".to_owned(), "model".into()));
+    let mut keys = Keys::new(architecture);
     keys.push("embedding_length", config.hidden_size);
     keys.push("block_count", config.layers.len());
     keys.push("vocab_size", config.vocab_size);
@@ -42,12 +40,21 @@ pub(super) fn of(
     (keys.metadata, factors)
 }
 
-struct Keys<'a> {
+/// Metadata behind the prefix of an architecture.
+pub(super) struct Keys<'a> {
     architecture: &'a str,
-    metadata: Metadata,
+    pub(super) metadata: Metadata,
 }
 
-impl Keys<'_> {
+impl<'a> Keys<'a> {
+    pub(super) fn new(architecture: &'a str) -> Self {
+        let metadata = vec![
+            ("general.architecture".to_owned(), architecture.into()),
+            ("general.type".to_owned(), "model".into()),
+        ];
+        Self { architecture, metadata }
+    }
+
     fn layer<'m>(&mut self, layer: &LayerConfig, mlps: impl Iterator<Item = &'m MlpConfig>) {
         let attention = &layer.attention;
         self.push("attention.head_count", attention.heads);
@@ -133,7 +140,7 @@ impl Keys<'_> {
         }
     }
 
-    fn push(&mut self, key: &str, value: impl Into<GgufValue>) {
+    pub(super) fn push(&mut self, key: &str, value: impl Into<GgufValue>) {
         self.metadata.push((format!("{}.{key}", self.architecture), value.into()));
     }
 }

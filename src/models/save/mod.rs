@@ -1,13 +1,14 @@
 //! Saving models.
 
 mod compare;
+mod encoder_decoder;
 mod metadata;
 mod tensors;
 
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::models::auto::decoder_family;
+use crate::models::auto::{decoder_family, seq2seq_family};
 use crate::models::decoder::families::FAMILIES;
 use crate::models::decoder::{DecoderConfig, Dialect, HeadWeights, opened};
 use crate::models::raw_config::RawConfig;
@@ -45,8 +46,8 @@ use crate::weights::{Inventory, Outgoing, Progress};
 /// # Errors
 ///
 /// When `to` exists or cannot be written; when a GGUF file is to be saved as a folder; and when a
-/// GGUF file cannot express the model: an encoder, a sliding window where the architecture has
-/// none, a tokenizer that llama.cpp does not know.
+/// GGUF file cannot express the model: an encoder other than T5's, a sliding window where the architecture
+/// has none, a tokenizer that llama.cpp does not know.
 pub fn save(files: &ModelFiles, inventory: &Inventory, to: impl AsRef<Path>) -> Result<()> {
     save_with(files, inventory, to, &|_| {})
 }
@@ -85,10 +86,14 @@ fn as_gguf(
     let unknown = || {
         let (origin, name) = (files.origin(), raw.model_type().unwrap_or_default());
         Error::unsupported(format!(
-            "{origin} is of the architecture {name:?}, and only decoders that llama.cpp knows can be \
-             saved as GGUF"
+            "{origin} is of the architecture {name:?}, and only decoders that llama.cpp knows, T5 and its \
+             kin can be saved as GGUF; save it as a folder"
         ))
     };
+    if let Some(family) = seq2seq_family(files, &raw)? {
+        let gguf = family.gguf.ok_or_else(unknown)?;
+        return encoder_decoder::as_gguf(family, gguf, files, inventory, to, progress);
+    }
     let family = decoder_family(files, &raw)?.ok_or_else(unknown)?;
     let dialect = &family.gguf;
     let architecture = *dialect.types.first().ok_or_else(unknown)?;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::models::decoder::{DecoderConfig, Family};
 use crate::models::save::metadata::Factors;
 use crate::source::ggml::GgmlType;
-use crate::weights::names::{HeadCounts, How, Resolved};
+use crate::weights::names::{HeadCounts, How, NameTable, Resolved, Rule};
 use crate::weights::{Inventory, Item, Order, Outgoing, Part, Role, Weights};
 
 /// All that the inventory lists, fused and stacked as the architecture has it.
@@ -14,21 +14,47 @@ pub(super) fn of<'a>(
     config: &DecoderConfig,
     family: &Family,
 ) -> Result<Vec<Outgoing<'a>>> {
-    let names = family.gguf.name_table();
+    let table = family.gguf.name_table();
     // The only change of pairing that there is: halves to neighbours.
     let reordered = family.hf.pairing != family.gguf.pairing;
+    let names = |name: &str| table.resolve(name, |name| (family.gguf.holds)(config, name));
+    named(weights, inventory, names, |item, name| part(item, name, config, reordered))
+}
+
+/// All that the inventory lists, by a table that renames and does no more.
+pub(super) fn renamed<'a>(
+    weights: &'a Weights,
+    inventory: &Inventory,
+    names: &'static [Rule],
+) -> Result<Vec<Outgoing<'a>>> {
+    let table = NameTable { base: names, own: &[] };
+    let part = |item: &Item, name: String| Part {
+        name,
+        shape: item.shape.clone(),
+        precision: precision(item),
+        heads: None,
+        order: Order::Same,
+    };
+    named(weights, inventory, |name| table.resolve(name, |_| false), part)
+}
+
+fn named<'a>(
+    weights: &'a Weights,
+    inventory: &Inventory,
+    names: impl Fn(&str) -> Resolved,
+    part: impl Fn(&Item, String) -> Part,
+) -> Result<Vec<Outgoing<'a>>> {
     let mut groups: Vec<(String, Vec<(How, Part)>)> = Vec::new();
     for item in inventory.items() {
         let name = match item.role {
             Role::Tensor => item.name.clone(),
             Role::Embedding | Role::Linear => format!("{}.weight", item.name),
         };
-        let Resolved { name: theirs, how, .. } =
-            names.resolve(&name, |name| (family.gguf.holds)(config, name));
+        let Resolved { name: theirs, how, .. } = names(&name);
         if theirs == name {
             return Err(Error::unsupported(format!("GGUF files have no name for {name:?}")));
         }
-        let part = (how, part(item, name, config, reordered));
+        let part = (how, part(item, name));
         match groups.iter_mut().find(|(name, _)| *name == theirs) {
             Some((_, parts)) => parts.push(part),
             None => groups.push((theirs, vec![part])),
@@ -71,9 +97,12 @@ fn part(item: &Item, name: String, config: &DecoderConfig, reordered: bool) -> P
         }
         _ => Order::Same,
     };
-    // ggml adds and multiplies by f32 only.
-    let precision = if item.role == Role::Tensor { "f32" } else { item.precision };
-    Part { name, shape: item.shape.clone(), precision, heads, order }
+    Part { name, shape: item.shape.clone(), precision: precision(item), heads, order }
+}
+
+/// ggml adds and multiplies by f32 only.
+fn precision(item: &Item) -> &'static str {
+    if item.role == Role::Tensor { "f32" } else { item.precision }
 }
 
 /// One tensor of one or more of ours.

@@ -1,10 +1,12 @@
 //! An encoder-decoder as data.
 
+use serde::Serialize;
+
 use crate::models::decoder::DecoderConfig;
 use crate::models::encoder::EncoderConfig;
 
 /// A whole encoder-decoder, except its weights. Families make it from config.json or from GGUF metadata.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Seq2SeqConfig {
     /// The half that reads.
@@ -18,7 +20,7 @@ pub struct Seq2SeqConfig {
 }
 
 /// Whose vectors the two halves give to words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Words {
     /// Each half has a table of its own: Marian with two vocabularies.
     Own,

@@ -27,17 +27,17 @@ pub(crate) struct Family {
     pub(crate) prefix: Option<&'static str>,
     /// Whether there is a class for the encoder alone.
     pub(crate) encoder: EncoderAlone,
-    /// What the decoder of a model that classifies reads before the text.
+    /// What the decoder of a model with another head than that of words reads before the text.
     pub(crate) first_token: FirstToken,
     /// GGUF files of the family, where there are such.
     pub(crate) gguf: Option<Gguf>,
 }
 
-/// A family in GGUF files.
+/// A family in GGUF files, which do not tell its members apart.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gguf {
-    /// `general.architecture`.
-    pub(crate) architectures: &'static [&'static str],
+    /// `general.architecture` of a whole model, and of an encoder alone.
+    pub(crate) architectures: [&'static str; 2],
     /// Reads the metadata.
     pub(crate) config: fn(&RawConfig) -> Result<Seq2SeqConfig>,
     /// What the tensors are called.
@@ -53,7 +53,8 @@ pub(crate) enum EncoderAlone {
     Unused,
 }
 
-/// What the decoder of a model that classifies reads before the text: `shift_tokens_right` of the reference.
+/// What the decoder of a model with another head than that of words reads before the text: `shift_tokens_right`
+/// of the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FirstToken {
     /// The text's last token, which is its language in mBART and PLBART.
@@ -64,10 +65,10 @@ pub(crate) enum FirstToken {
 
 impl Family {
     /// What the family is called in a config.json, or in the metadata of a GGUF file.
-    pub(crate) fn types(&self, is_gguf: bool) -> &'static [&'static str] {
-        match (is_gguf, self.gguf) {
+    pub(crate) fn types(&self, is_gguf: bool) -> &[&'static str] {
+        match (is_gguf, &self.gguf) {
             (false, _) => self.model_types,
-            (true, Some(gguf)) => gguf.architectures,
+            (true, Some(gguf)) => &gguf.architectures,
             (true, None) => &[],
         }
     }

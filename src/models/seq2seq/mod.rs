@@ -4,8 +4,8 @@ pub mod config;
 
 pub(crate) mod families;
 
-mod classifier;
 mod family;
+mod heads;
 pub(in crate::models) mod names;
 mod traits;
 
@@ -13,9 +13,9 @@ use std::fmt;
 
 use candle_core::{Device, Tensor};
 
-pub(crate) use classifier::Seq2SeqClassifier;
 pub use config::Seq2SeqConfig;
-pub(crate) use family::{EncoderAlone, Family};
+pub(crate) use family::{EncoderAlone, Family, Gguf};
+pub(crate) use heads::{Seq2SeqClassifier, Seq2SeqSpans};
 pub use traits::Seq2SeqLm;
 
 use crate::batch::TokenBatch;
@@ -125,16 +125,16 @@ impl EncoderDecoder {
         Ok(self.decoder.states(rows, &mut cache)?.1)
     }
 
-    /// Reads the encoder alone: `T5EncoderModel` of transformers.
+    /// Reads the encoder alone: `T5EncoderModel` of transformers; and the weights, as [`load`](Self::load) does.
     pub(crate) fn load_encoder(
         family: &Family,
         raw: &RawConfig,
         files: &ModelFiles,
         options: &LoadOptions,
-    ) -> Result<TextEncoder> {
+    ) -> Result<(TextEncoder, Weights)> {
         let config = family.read_of(raw, files)?;
         let weights = family.weights(files, options)?;
-        Self::encoder_of(config, &weights, Threads::new(options.threads)?)
+        Ok((Self::encoder_of(config, &weights, Threads::new(options.threads)?)?, weights))
     }
 
     /// The encoder alone, from a view of a checkpoint.

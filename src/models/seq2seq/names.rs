@@ -37,6 +37,10 @@ pub(super) const T5_NAMES: &[Rule] = &[
     renamed("decoder.layers.*.mlp_norm", "decoder.block.*.layer.2.layer_norm"),
     renamed("decoder.final_norm", "decoder.final_layer_norm"),
     renamed("decoder.head", "lm_head"),
+    renamed("sequence.dense", "classification_head.dense"),
+    renamed("sequence.out", "classification_head.out_proj"),
+    renamed("spans.out", "qa_outputs"),
+    renamed("token.out", "classifier"),
 ];
 
 /// BART and its descendants, without the prefix of those with a head.
@@ -77,6 +81,7 @@ pub(in crate::models) const BART_NAMES: &[Rule] = &[
     renamed("decoder.head", "lm_head"),
     renamed("sequence.dense", "classification_head.dense"),
     renamed("sequence.out", "classification_head.out_proj"),
+    renamed("spans.out", "qa_outputs"),
 ];
 
 /// GGUF files of T5 and its descendants.

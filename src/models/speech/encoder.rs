@@ -138,6 +138,7 @@ impl ConvolutionalEncoder {
         for layer in &self.layers {
             x = layer.forward(
                 &x,
+                &step,
                 |attention: &Attention, x| attention.forward_uncached(x, &step),
                 |_, _| Err(Error::input("an encoder has no source")),
             )?;

@@ -121,6 +121,7 @@ impl VisionEncoder {
         for layer in &self.layers {
             x = layer.forward(
                 &x,
+                &step,
                 |attention: &Attention, x| attention.forward_uncached(x, &step),
                 |_, _| Err(Error::input("an encoder has no source")),
             )?;

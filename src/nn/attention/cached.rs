@@ -179,7 +179,6 @@ mod tests {
     use super::*;
     use crate::nn::Shared;
     use crate::nn::alibi::AlibiConfig;
-    use crate::nn::attention::QkNorm;
     use crate::nn::cache::{CacheLayer, KvCache};
     use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
     use crate::nn::span::AttentionSpan;
@@ -227,17 +226,14 @@ mod tests {
                 key_norm: None,
                 distances: None,
                 gate: None,
+                globals: None,
                 config: AttentionConfig {
-                    heads,
                     kv_heads,
-                    head_dim,
                     scale: 0.3,
                     span,
                     positions,
                     score_cap,
-                    qk_norm: QkNorm::None,
-                    qkv_bias: Bias::Absent,
-                    output_bias: Bias::Absent,
+                    ..AttentionConfig::plain(heads, head_dim, Bias::Absent)
                 },
             };
             let mut cache = KvCache::new([CacheLayer::new(kv_heads, head_dim); 2], DType::F32);

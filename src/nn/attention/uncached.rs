@@ -19,8 +19,11 @@ impl Attention {
     /// is kept. Scores are not capped.
     pub(crate) fn forward_uncached(&self, x: &Tensor, step: &Step) -> Result<Tensor> {
         let has_kernel = x.device().is_cpu() && x.dtype() == DType::F32 && step.shares.is_none();
-        let attended =
-            if has_kernel { self.by_kernel(x, step)? } else { self.row_by_row(x, step)? };
+        let attended = match &self.globals {
+            Some(globals) if globals.are_in(step) => self.with_globals(x, globals, step)?,
+            _ if has_kernel => self.by_kernel(x, step)?,
+            _ => self.row_by_row(x, step)?,
+        };
         self.output.forward(&attended)
     }
 
@@ -50,7 +53,7 @@ impl Attention {
         let AttentionConfig { heads, kv_heads, head_dim, scale, span, .. } = self.config;
         let [queries, keys, values] =
             with_f32(&x.contiguous()?, |x| self.project_rows(x, &step.ropes))??;
-        let rows = rows(step);
+        let rows = step.rows();
         let gates = self.gates(x)?.map(|gates| gates.flatten_all()?.to_vec1()).transpose()?;
         let gates: Option<&Vec<f32>> = gates.as_ref();
         let causal = self.causal_bias(step);
@@ -85,7 +88,7 @@ impl Attention {
     pub(crate) fn row_by_row(&self, x: &Tensor, step: &Step) -> Result<Tensor> {
         let [queries, keys, values] = self.project(x, &step.ropes)?;
         let queries = (queries * self.config.scale)?;
-        let (rows, window) = (rows(step), step.spans[self.config.span].window());
+        let (rows, window) = (step.rows(), step.spans[self.config.span].window());
         let causal = self.causal_bias(step);
         let (bias, longest) = (self.bias_or(step, causal.as_deref()), step.longest);
         if bias.is_none() && step.distances.is_none() && step.shares.is_none() {
@@ -134,11 +137,6 @@ impl Attention {
         }
         Ok(Tensor::cat(&rows, 0)?)
     }
-}
-
-/// Where each row's tokens are.
-fn rows(step: &Step) -> Vec<Range<usize>> {
-    step.segments.iter().map(|segment| segment.tokens.clone()).collect()
 }
 
 /// What is added to the scores of a row of so many tokens in layers with this window, where the longest

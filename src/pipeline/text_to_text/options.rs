@@ -39,8 +39,8 @@ pub struct TextToTextOptions {
     /// `translation`: the language to translate to. Multilingual models need it; models of one pair of
     /// languages ignore it.
     pub tgt_lang: Option<String>,
-    /// Whether a text longer than the tokenizer's `model_max_length`, or else than the model reads, is cut.
-    /// Default: no, and one that is longer than the model reads is an error.
+    /// Whether a text is cut that is longer than the tokenizer's `model_max_length` or than the model reads,
+    /// whichever is less. Default: no, and one that is longer than the model reads is an error.
     pub truncation: Option<TruncationStrategy>,
     /// Where the progress of a long call is reported. Default: a bar on stderr.
     #[serde(skip)]

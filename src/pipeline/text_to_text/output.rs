@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 pub enum WrittenText {
     /// A text.
     Text(String),
-    /// With `return_tensors`: the ids of the decoder, from the token that it begins with.
+    /// With `return_tensors`: the ids of the decoder, from the token that it begins with. All of a text are as
+    /// long as its longest, padded behind.
     TokenIds(Vec<u32>),
 }
 
@@ -23,6 +24,17 @@ impl WrittenText {
             Self::Text(text) => Some(text),
             Self::TokenIds(_) => None,
         }
+    }
+
+    /// Makes the ids of one text's records as many.
+    pub(super) fn pad(records: &mut [Self], padding: u32) {
+        let ids = records.iter_mut().filter_map(|record| match record {
+            Self::TokenIds(ids) => Some(ids),
+            Self::Text(_) => None,
+        });
+        let ids: Vec<_> = ids.collect();
+        let longest = ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        ids.into_iter().for_each(|ids| ids.resize(longest, padding));
     }
 
     /// The record of the Python pipeline whose fields begin so.

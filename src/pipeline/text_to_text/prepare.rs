@@ -10,6 +10,7 @@ use crate::warning::warn;
 
 /// How texts are read in one call, and what the decoder is asked for.
 pub(super) struct Reading {
+    kind: Kind,
     rows: Rows,
     prefix: String,
     pub(super) splits: bool,
@@ -48,7 +49,7 @@ impl TextToText {
         let of_rows = TokenizerOptions { truncation: options.truncation, ..Default::default() };
         let start = self.start(&config)?;
         let rows = Rows::new(&tokenizer, self.model.encoder(), Some(&of_rows));
-        Ok(Reading { rows, prefix, splits: options.splits(), config, start })
+        Ok(Reading { kind: self.kind, rows, prefix, splits: options.splits(), config, start })
     }
 
     fn missing_language(&self, is_source: bool) -> Error {
@@ -85,7 +86,12 @@ impl Reading {
     }
 
     fn row(&self, text: &str) -> Result<Encoding> {
-        Ok(self.rows.row(self.prefixed(text).as_str().into())?)
+        self.rows.row(self.prefixed(text).as_str().into()).map_err(|unfit| match unfit {
+            Unfit::TooLong(reason) if self.kind == Kind::Summarization => {
+                Error::option("truncation", format!("{reason}, as `split_long_texts` does"))
+            }
+            unfit => unfit.into(),
+        })
     }
 
     fn prefixed(&self, text: &str) -> String {

@@ -160,6 +160,9 @@ impl Work for Writing {
                 }
             }
         }
+        let config = &self.reading.config;
+        let end = || config.eos_token_id.as_ref().and_then(|ids| ids.first().copied());
+        WrittenText::pad(&mut records, config.pad_token_id.or_else(end).unwrap_or(0));
         Ok(records)
     }
 }

@@ -143,6 +143,11 @@ impl GgufNumbers {
         Self { kind, bytes: bytes.to_vec() }
     }
 
+    /// A list of bytes.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self::new(0, bytes)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::models::decoder::config::DecoderConfig;
 use crate::models::raw_config::RawConfig;
-use crate::nn::experts::{ExpertShares, ExpertsConfig};
+use crate::nn::experts::{ExpertForm, ExpertShares, ExpertsConfig};
 use crate::nn::mlp::MlpConfig;
 
 /// `num_experts`, of which each token takes `num_experts_per_tok`, as wide as the field `width` says.
@@ -19,6 +19,7 @@ pub(super) fn read(raw: &RawConfig, width: &str, shares: ExpertShares) -> Result
         chosen,
         hidden: raw.size(width)?,
         activation: raw.activation("hidden_act", "silu")?,
+        form: ExpertForm::Gated,
         shares,
         shared: None,
     })

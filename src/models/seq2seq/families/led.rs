@@ -1,9 +1,9 @@
 //! LED (<https://arxiv.org/abs/2004.05150>): BART, except that the encoder's layers attend to a window on both
-//! sides, and that positions are numbered from 0 on, with a table for each half. No token is seen by all, as
-//! where the reference is given no `global_attention_mask`.
+//! sides and to marked tokens, and that positions are numbered from 0 on, with a table for each half.
 
 use crate::models::seq2seq::families::bart;
 use crate::models::seq2seq::family::Family;
+use crate::nn::globals::Globals;
 use crate::nn::positions::AbsolutePositions;
 use crate::nn::span::AttentionSpan;
 use crate::weights::names::renamed;
@@ -55,6 +55,7 @@ pub(super) const FAMILY: Family = Family {
             let span = AttentionSpan::Bidirectional { window };
             let spans = &mut config.encoder.spans;
             let known = spans.iter().position(|known| *known == span);
+            layer.attention.globals = Globals::Marked;
             layer.attention.span = known.unwrap_or(spans.len());
             if known.is_none() {
                 spans.push(span);
@@ -66,6 +67,18 @@ pub(super) const FAMILY: Family = Family {
         renamed("encoder.layers.*.attn.q", "encoder.layers.*.self_attn.longformer_self_attn.query"),
         renamed("encoder.layers.*.attn.k", "encoder.layers.*.self_attn.longformer_self_attn.key"),
         renamed("encoder.layers.*.attn.v", "encoder.layers.*.self_attn.longformer_self_attn.value"),
+        renamed(
+            "encoder.layers.*.attn.global.q",
+            "encoder.layers.*.self_attn.longformer_self_attn.query_global",
+        ),
+        renamed(
+            "encoder.layers.*.attn.global.k",
+            "encoder.layers.*.self_attn.longformer_self_attn.key_global",
+        ),
+        renamed(
+            "encoder.layers.*.attn.global.v",
+            "encoder.layers.*.self_attn.longformer_self_attn.value_global",
+        ),
         renamed("encoder.layers.*.attn.o", "encoder.layers.*.self_attn.output"),
     ],
     prefix: Some("led"),

@@ -2,6 +2,9 @@
 //! except that layers norm before each half, that positions are sinusoidal, without an end and numbered
 //! after the padding id, and that embeddings are scaled and not normed.
 
+use crate::error::Result;
+use crate::models::raw_config::RawConfig;
+use crate::models::seq2seq::config::Seq2SeqConfig;
 use crate::models::seq2seq::families::{bart, parts};
 use crate::models::seq2seq::family::{Family, token_id};
 use crate::nn::positions::AbsolutePositions;
@@ -24,17 +27,19 @@ pub(super) const FAMILY: Family = Family {
         ("eos_token_id", 2),
         ("decoder_start_token_id", 2),
     ],
-    config: |raw| {
-        let raw = raw.with_default("activation_function", "relu");
-        let raw = raw.with_default("scale_embedding", true);
-        let mut config = bart::config(&raw)?;
-        bart::norm_before(&mut config);
-        bart::without_embedding_norms(&mut config);
-        let padding_id = token_id(&raw, "pad_token_id")?.unwrap_or(1);
-        let table = AbsolutePositions::SinusoidalAfterPadding { padding_id };
-        bart::set_positions(&mut config, table, parts::ENDLESS);
-        config.decoder.head_bias = Bias::Absent;
-        Ok(config)
-    },
+    config,
     ..bart::FAMILY
 };
+
+pub(super) fn config(raw: &RawConfig) -> Result<Seq2SeqConfig> {
+    let raw = raw.with_default("activation_function", "relu");
+    let raw = raw.with_default("scale_embedding", true);
+    let mut config = bart::config(&raw)?;
+    bart::norm_before(&mut config);
+    bart::without_embedding_norms(&mut config);
+    let padding_id = token_id(&raw, "pad_token_id")?.unwrap_or(1);
+    let table = AbsolutePositions::SinusoidalAfterPadding { padding_id };
+    bart::set_positions(&mut config, table, parts::ENDLESS);
+    config.decoder.head_bias = Bias::Absent;
+    Ok(config)
+}

@@ -7,6 +7,7 @@ mod m2m_100;
 mod marian;
 mod mbart;
 mod mt5;
+mod nllb_moe;
 mod parts;
 mod pegasus;
 mod plbart;
@@ -15,8 +16,10 @@ mod umt5;
 
 use crate::models::seq2seq::family::Family;
 
-/// Every family of encoder-decoders. A new one is a file and a line here.
+/// Every family of encoder-decoders. A new one is a file and a line here. T5 stands before its kin: the first
+/// reads the GGUF files of all.
 pub(crate) const FAMILIES: &[&Family] = &[
+    &t5::FAMILY,
     &bart::FAMILY,
     &led::FAMILY,
     &longt5::FAMILY,
@@ -24,8 +27,8 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &marian::FAMILY,
     &mbart::FAMILY,
     &mt5::FAMILY,
+    &nllb_moe::FAMILY,
     &pegasus::FAMILY,
     &plbart::FAMILY,
-    &t5::FAMILY,
     &umt5::FAMILY,
 ];

@@ -11,7 +11,6 @@ pub(super) const FAMILY: Family = Family {
         let raw = raw.with_default("feed_forward_proj", "gated-gelu");
         t5::config(&raw.with_default("tie_word_embeddings", false), Tables::OfModel)
     },
-    gguf: None,
     ..t5::FAMILY
 };
 

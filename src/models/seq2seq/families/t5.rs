@@ -39,10 +39,10 @@ pub(super) const FAMILY: Family = Family {
     config: |raw| config(raw, Tables::OfModel),
     base_names: T5_NAMES,
     names: &[],
-    prefix: None,
+    prefix: Some("transformer"),
     encoder: EncoderAlone::Used,
     first_token: FirstToken::OfConfig,
-    gguf: Some(Gguf { architectures: &["t5", "t5encoder"], config: of_gguf, names: T5_GGUF_NAMES }),
+    gguf: Some(Gguf { architectures: ["t5", "t5encoder"], config: of_gguf, names: T5_GGUF_NAMES }),
 };
 
 /// GGUF files of the whole family: which member it is, its tensors tell.

@@ -11,6 +11,5 @@ pub(super) const FAMILY: Family = Family {
     config: |raw| {
         t5::config(&raw.with_default("feed_forward_proj", "gated-gelu"), Tables::OfLayers)
     },
-    gguf: None,
     ..t5::FAMILY
 };

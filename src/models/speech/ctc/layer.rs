@@ -82,7 +82,7 @@ impl SpeechLayer {
                     |attention: &Attention, x: &Tensor| attention.forward_uncached(x, step);
                 let no_source =
                     |_: &Attention, _: &Tensor| Err(Error::input("an encoder has no source"));
-                let x = layer.forward(x, attend, no_source)?;
+                let x = layer.forward(x, step, attend, no_source)?;
                 match language {
                     Some(adapter) => {
                         let LanguageAdapter { norm, mlp } = &**adapter;
