@@ -124,16 +124,6 @@ def cases():
                            max_length=30, min_length=8, num_beams=4, no_repeat_ngram_size=3, early_stopping=True, length_penalty=2.0),
         "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN])),
     }
-    yield "summarization-pegasus", {
-        "task": "summarization", "models": {"spiece.model": "unigram.model"}, 
-        "tokenizer": {"tokenizer_class": "PegasusTokenizer", "model_max_length": 40, "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>",
-                      "mask_token": "<mask_2>", "mask_token_sent": "<mask_1>", "offset": 103},
-        "config": dict(model_type="pegasus", vocab_size=None, max_position_embeddings=64, activation_function="relu", scale_embedding=True,
-                       decoder_start_token_id=0, forced_eos_token_id=1, pad_token_id=0, eos_token_id=1) | BART,
-        "generation": dict(decoder_start_token_id=0, forced_eos_token_id=1, pad_token_id=0, bos_token_id=0, eos_token_id=1, max_length=24,
-                           num_beams=8, length_penalty=0.6),
-        "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN])),
-    }
     yield "summarization-led", {
         "task": "summarization", "models": bart, "tokenizer": {"tokenizer_class": "LEDTokenizer", "model_max_length": 40},
         "config": dict(model_type="led", vocab_size=None, max_encoder_position_embeddings=96, max_decoder_position_embeddings=64, attention_window=[4, 8],
