@@ -20,6 +20,10 @@ pub(super) const FAMILY: Family = Family {
         names: &[
             renamed("layers.*.attn_norm", "model.layers.*.attention_layernorm"),
             renamed("layers.*.mlp_norm", "model.layers.*.feedforward_layernorm"),
+            renamed("layers.*.mlp.act.alpha_n", "model.layers.*.mlp.act_fn.alpha_n"),
+            renamed("layers.*.mlp.act.alpha_p", "model.layers.*.mlp.act_fn.alpha_p"),
+            renamed("layers.*.mlp.act.beta", "model.layers.*.mlp.act_fn.beta"),
+            renamed("layers.*.mlp.act.eps", "model.layers.*.mlp.act_fn.eps"),
         ],
         sizes: &sizes([131_072, 4096, 14_336, 32, 32]),
         ids: &[("bos_token_id", &[1]), ("eos_token_id", &[2]), ("pad_token_id", &[3])],
