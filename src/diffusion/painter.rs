@@ -37,10 +37,9 @@ pub struct Painter {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each painter")]
 enum Model {
-    Stable(Stable),
-    Flux(Flux),
+    Stable(Box<Stable>),
+    Flux(Box<Flux>),
 }
 
 /// What was painted.
@@ -122,9 +121,11 @@ impl Painter {
     fn load(files: &ModelFiles, options: &LoadOptions, residence: Residence) -> Result<Self> {
         let index = Index::read(files)?;
         let model = match index.class.as_str() {
-            class if FLUX.contains(&class) => Model::Flux(Flux::load(files, options, residence)?),
+            class if FLUX.contains(&class) => {
+                Model::Flux(Box::new(Flux::load(files, options, residence)?))
+            }
             class if STABLE.contains(&class) => {
-                Model::Stable(Stable::load(files, &index, options, residence)?)
+                Model::Stable(Box::new(Stable::load(files, &index, options, residence)?))
             }
             other => {
                 return Err(Error::unsupported(format!(
