@@ -66,6 +66,6 @@ pub use candle_core::{DType, Device, Tensor};
 
 pub use batch::TokenBatch;
 pub use error::{Error, Result};
-pub use options::{CachePrecision, LoadOptions, Precision, QuantLevel};
+pub use options::{Adapter, AdapterPlace, CachePrecision, LoadOptions, Precision, QuantLevel};
 pub use pipeline::{Pipeline, Task};
 pub use source::ModelSource;

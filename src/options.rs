@@ -1,12 +1,18 @@
 //! How to load a model: device, dtype, quantization.
 
+mod adapter;
+
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use adapter::ModelPart;
+pub use adapter::{Adapter, AdapterPlace};
 
 use crate::error::{Error, none_of};
 
@@ -47,6 +53,12 @@ pub struct LoadOptions {
     /// alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// LoRA that the model is loaded with, one after the other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<Adapter>,
+    /// The part of a larger model that is loaded.
+    #[serde(skip)]
+    pub(crate) part: Option<ModelPart>,
     /// Told after every tensor that is loaded, for a progress bar. A download has
     /// [one of its own](crate::source::hub::HubRepo::progress).
     #[serde(skip)]
@@ -127,6 +139,38 @@ impl LoadOptions {
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
+    }
+
+    /// Adds an [adapter](Self::adapters): a folder, a file or a repository of the Hub, and how strong it is.
+    #[must_use]
+    pub fn adapter(self, source: impl AsRef<Path>, scale: f32) -> Self {
+        self.with_adapter(Adapter::new(source).scale(scale))
+    }
+
+    /// As [`adapter`](Self::adapter), with all that can be said of one.
+    #[must_use]
+    pub fn with_adapter(mut self, adapter: Adapter) -> Self {
+        self.adapters.push(adapter);
+        self
+    }
+
+    /// The same options for a part of a larger model.
+    #[cfg(feature = "image")]
+    pub(crate) fn for_part(&self, part: ModelPart) -> Self {
+        Self { part: Some(part), ..self.clone() }
+    }
+
+    /// The same options for the part of that name.
+    #[cfg(feature = "image")]
+    pub(crate) fn named_part(&self, name: &str) -> Self {
+        let named = self.part.and_then(|part| part.named(name));
+        Self { part: named.or(self.part), ..self.clone() }
+    }
+
+    /// The same options without adapters: for parts that never have any.
+    #[cfg(feature = "image")]
+    pub(crate) fn without_adapters(&self) -> Self {
+        Self { adapters: Vec::new(), ..self.clone() }
     }
 
     /// Sets [`progress`](Self::progress). It is called on the thread that loads and should return quickly.

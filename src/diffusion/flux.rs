@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::models::diffusion::{FluxConfig, FluxInput, FluxTransformer, open_flux};
 use crate::options::LoadOptions;
 use crate::random::Generator;
-use crate::source::{ModelFiles, json};
+use crate::source::ModelFiles;
 use crate::warning::warn;
 
 /// The parts of a FLUX but for scheduler and autoencoder.
@@ -55,12 +55,13 @@ impl Flux {
         options: &LoadOptions,
         residence: Residence,
     ) -> Result<Self> {
-        let config = files.folder("transformer")?.required("config.json", "the model's sizes")?;
+        let transformer = files.folder("transformer")?;
+        let (config, _) = transformer.required_json("config.json", "the model's sizes")?;
         let [clip, t5] = [["tokenizer", "text_encoder"], ["tokenizer_2", "text_encoder_2"]];
         let open =
             |files: &ModelFiles, options: &LoadOptions| open_flux(files, options).map(Arc::new);
         Ok(Self {
-            config: json::read_fields(&config)?,
+            config,
             clip: ClipPrompt::load(files, clip, options, residence)?,
             t5: T5Prompt::load(files, t5, options, residence)?,
             transformer: Part::new(files, "transformer", options, residence, open)?,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::source::{ModelFiles, json};
+use crate::source::ModelFiles;
 
 /// The parts of a pipeline.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn read(files: &ModelFiles) -> Result<Self> {
-        let path = files.required("model_index.json", "the parts of a pipeline of diffusers")?;
-        let fields: Map<String, Value> = json::read(&path)?;
+        let needed_for = "the parts of a pipeline of diffusers";
+        let (fields, path) = files.required_map("model_index.json", needed_for)?;
         match fields.get("_class_name").and_then(Value::as_str) {
             Some(class) => Ok(Self { class: class.to_owned(), fields }),
             None => Err(Error::malformed(path, "has no `_class_name`")),

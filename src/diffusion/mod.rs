@@ -14,6 +14,7 @@ mod painter;
 mod parts;
 mod picture;
 mod prompt;
+mod single;
 mod stable;
 mod work;
 

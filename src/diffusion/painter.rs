@@ -7,13 +7,14 @@ use crate::diffusion::index::Index;
 use crate::diffusion::options::{OutputType, PaintOptions};
 use crate::diffusion::parts::{PartMemory, Residence};
 use crate::diffusion::schedulers::Scheduler;
+use crate::diffusion::single;
 use crate::diffusion::stable::Stable;
 use crate::diffusion::work::Work;
 use crate::error::{Error, Result};
 use crate::media::Image;
 use crate::models::Model as _;
 use crate::models::diffusion::Vae;
-use crate::options::LoadOptions;
+use crate::options::{LoadOptions, ModelPart};
 use crate::source::{ModelFiles, ModelSource};
 
 /// A model that paints, with all of its parts: no call changes it.
@@ -87,8 +88,20 @@ fn check(options: &PaintOptions) -> Result<()> {
     Ok(())
 }
 
+/// The parts that an adapter may be for.
+fn parts_of(index: &Index) -> &'static [&'static str] {
+    match (index.has("transformer"), index.has("text_encoder"), index.has("text_encoder_2")) {
+        (true, ..) => &["transformer", "text_encoder", "text_encoder_2"],
+        (false, true, true) => &["unet", "text_encoder", "text_encoder_2"],
+        (false, false, true) => &["unet", "text_encoder_2"],
+        (false, _, false) => &["unet", "text_encoder"],
+    }
+}
+
 impl Painter {
-    /// Opens a folder or a repository that diffusers wrote.
+    /// Opens a folder or a repository that diffusers wrote, or a whole Stable Diffusion in one file (`.safetensors`,
+    /// `.ckpt`). What the file is, its tensors tell. Tokenizers are taken from folders beside it, or from the repository
+    /// that diffusers takes them from; other places are named by [`ModelSource::part`] and [`ModelSource::config`].
     ///
     /// # Errors
     ///
@@ -119,7 +132,9 @@ impl Painter {
     }
 
     fn load(files: &ModelFiles, options: &LoadOptions, residence: Residence) -> Result<Self> {
+        let files = &single::complete(files)?;
         let index = Index::read(files)?;
+        let options = &options.for_part(ModelPart { name: "", all: parts_of(&index) });
         let model = match index.class.as_str() {
             class if FLUX.contains(&class) => {
                 Model::Flux(Box::new(Flux::load(files, options, residence)?))

@@ -48,6 +48,7 @@ impl<T: Model + ?Sized + 'static> Part<T> {
         open: impl Fn(&ModelFiles, &LoadOptions) -> Result<Arc<T>> + Send + Sync + 'static,
     ) -> Result<Self> {
         let files = files.folder(name)?;
+        let options = &options.named_part(name);
         let state = match residence {
             Residence::Always => State::Kept(open(&files, options)?),
             Residence::InTurn => {

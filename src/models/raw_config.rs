@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::nn::activation::Activation;
+use crate::source::ModelFiles;
 use crate::source::gguf::{GgufFile, GgufValue};
-use crate::source::{ModelFiles, json};
 
 /// The fields of `config.json`. GGUF metadata is translated into the same fields, so families read
 /// both in the same way.
@@ -28,8 +28,9 @@ impl RawConfig {
             return Self::of_gguf(file);
         }
         files.refuse_adapter()?;
-        let path = files.required("config.json", "the model's architecture and sizes")?;
-        Ok(Self { fields: json::read(&path)?, origin: path, spellings: &[] })
+        let needed_for = "the model's architecture and sizes";
+        let (fields, origin) = files.required_map("config.json", needed_for)?;
+        Ok(Self { fields, origin, spellings: &[] })
     }
 
     /// Translates the metadata of a GGUF file.

@@ -1,6 +1,7 @@
 //! One builder for every task.
 
 use std::fmt;
+use std::path::Path;
 
 use candle_core::Device;
 
@@ -58,6 +59,13 @@ impl<T: TaskPipeline> PipelineBuilder<T> {
     #[must_use]
     pub fn skip_modules(mut self, modules: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.options = self.options.skip_modules(modules);
+        self
+    }
+
+    /// Adds a LoRA and how strong it is. See [`LoadOptions::adapters`].
+    #[must_use]
+    pub fn adapter(mut self, source: impl AsRef<Path>, scale: f32) -> Self {
+        self.options = self.options.adapter(source, scale);
         self
     }
 

@@ -14,8 +14,7 @@ pub(super) fn for_adapter(config: &Path) -> String {
     let base = base.map(|base| format!(" of {base:?}")).unwrap_or_default();
     format!(
         "adapter_config.json says that it is a PEFT adapter{base}, which is not supported by itself: \
-         load the model it was made for, or merge both in Python (`AutoPeftModelForCausalLM\
-         .from_pretrained(…).merge_and_unload().save_pretrained(…)`) and load that"
+         load the model that it was made for with it: `.adapter(\"./adapter\", 1.0)`"
     )
 }
 
@@ -99,7 +98,7 @@ mod tests {
 
         put("adapter/adapter_config.json", r#"{"base_model_name_or_path": "a/b", "r": 8}"#);
         let adapter = for_adapter(&root.join("adapter/adapter_config.json"));
-        assert!(adapter.contains("\"a/b\"") && adapter.contains("merge_and_unload"), "{adapter}");
+        assert!(adapter.contains("\"a/b\"") && adapter.contains(".adapter("), "{adapter}");
         assert!(for_repository("bartowski/x-GGUF").is_some() && for_repository("a/b").is_none());
     }
 }

@@ -14,8 +14,10 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_slice(&text).map_err(|error| Error::malformed(path, error))
 }
 
-/// Reads the fields of the object in a JSON file, with errors that name the field.
-pub(crate) fn read_fields<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let fields: Map<String, Value> = read(path)?;
-    crate::read::read_fields(&fields).map_err(|wrong| Error::malformed(path, wrong))
+/// Reads fields that are those of a file, with errors that name the field.
+pub(crate) fn fields_of<T: DeserializeOwned>(
+    fields: &Map<String, Value>,
+    path: &Path,
+) -> Result<T> {
+    crate::read::read_fields(fields).map_err(|wrong| Error::malformed(path, wrong))
 }

@@ -26,10 +26,12 @@ mod model_source;
 mod names;
 mod served;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use directory::Directory;
@@ -48,12 +50,20 @@ pub struct ModelFiles {
     files: Arc<Files>,
     /// Where names begin: nothing, or the path of a subfolder and `/`.
     folder: String,
+    /// The folders that are others.
+    parts: Arc<BTreeMap<String, Self>>,
+    /// What lies beside a single file: configs and tokenizers.
+    beside: Option<Arc<Self>>,
 }
 
 #[derive(Debug)]
 enum Files {
     Directory(Directory),
     Gguf(GgufFile),
+    Weights(PathBuf),
+    /// The contents of JSON files.
+    #[cfg_attr(not(feature = "image"), expect(dead_code, reason = "configs of models that paint"))]
+    Given(Map<String, Value>),
     Hub(Box<OpenRepo>),
     #[cfg(feature = "audio")]
     WhisperCpp(Box<WhisperCppFile>),
@@ -71,13 +81,19 @@ impl Files {
         {
             return Ok(Self::WhisperCpp(Box::new(WhisperCppFile::open(file)?)));
         }
+        if let [file] = parts
+            && file.extension().is_some_and(|end| WEIGHTS.iter().any(|weights| end == *weights))
+        {
+            return Ok(Self::Weights(file.clone()));
+        }
         Ok(Self::Gguf(GgufFile::open(parts)?))
     }
 }
 
 impl ModelFiles {
     fn new(files: Files) -> Self {
-        Self { files: Arc::new(files), folder: String::new() }
+        let (folder, parts) = (String::new(), Arc::default());
+        Self { files: Arc::new(files), folder, parts, beside: None }
     }
 
     /// The files of a folder in this one, as diffusers and sentence-transformers keep parts of a model; of
@@ -92,7 +108,59 @@ impl ModelFiles {
             check_name(part)?;
             folder += &format!("{part}/");
         }
-        Ok(Self { files: Arc::clone(&self.files), folder })
+        Ok(match self.parts.get(folder.trim_end_matches('/')) {
+            // A file alone keeps the configs of the folder whose place it takes.
+            Some(part) if part.is_single() && part.beside.is_none() => {
+                let parts = Arc::default();
+                part.with_beside(Self { folder, parts, ..self.same() })
+            }
+            Some(part) => part.same(),
+            None => Self { folder, ..self.same() },
+        })
+    }
+
+    /// The same files again.
+    pub(crate) fn same(&self) -> Self {
+        let (files, parts) = (Arc::clone(&self.files), Arc::clone(&self.parts));
+        Self { files, folder: self.folder.clone(), parts, beside: self.beside.clone() }
+    }
+
+    /// The same file with others beside it.
+    pub(crate) fn with_beside(&self, beside: Self) -> Self {
+        Self { beside: Some(Arc::new(beside)), ..self.same() }
+    }
+
+    /// The same files with others in the place of a folder.
+    #[cfg(feature = "image")]
+    pub(crate) fn with_part(&self, folder: &str, files: Self) -> Self {
+        let part = |(name, part): (&String, &Self)| (name.clone(), part.same());
+        let mut parts: BTreeMap<_, _> = self.parts.iter().map(part).collect();
+        parts.insert(folder.to_owned(), files);
+        Self { parts: Arc::new(parts), ..self.same() }
+    }
+
+    /// Whether a folder in this one is another source.
+    #[cfg(feature = "image")]
+    pub(crate) fn has_part(&self, folder: &str) -> bool {
+        self.parts.contains_key(folder)
+    }
+
+    /// The same file alone.
+    #[cfg(feature = "image")]
+    pub(crate) fn alone(&self) -> Self {
+        Self { beside: None, ..self.same() }
+    }
+
+    /// What lies beside the file.
+    #[cfg(feature = "image")]
+    pub(crate) fn beside(&self) -> Option<&Self> {
+        self.beside.as_deref()
+    }
+
+    /// Files that there are no files of: configs that are known.
+    #[cfg(feature = "image")]
+    pub(crate) fn given(files: Map<String, Value>) -> Self {
+        Self::new(Files::Given(files))
     }
 
     /// The local path of a file of the folder or repository; `None` where there is no such file,
@@ -107,7 +175,11 @@ impl ModelFiles {
         let name = format!("{}{name}", self.folder);
         match &*self.files {
             Files::Directory(directory) => directory.optional(&name),
-            Files::Gguf(_) => Ok(None),
+            Files::Gguf(_) | Files::Weights(_) => match &self.beside {
+                Some(beside) => beside.optional(&name),
+                None => Ok(None),
+            },
+            Files::Given(_) => Ok(None),
             Files::Hub(repo) => repo.optional(&name),
             #[cfg(feature = "audio")]
             Files::WhisperCpp(file) => file.optional(&name),
@@ -153,6 +225,39 @@ impl ModelFiles {
         self.optional(name)?.map(|path| json::read(&path)).transpose()
     }
 
+    /// What the fields of a JSON file say that must be there, and the file; also one that is
+    /// [given](Self::given).
+    pub(crate) fn required_json<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        needed_for: &str,
+    ) -> Result<(T, PathBuf)> {
+        let (fields, path) = self.required_map(name, needed_for)?;
+        Ok((json::fields_of(&fields, &path)?, path))
+    }
+
+    /// As [`required_json`](Self::required_json), the fields themselves.
+    pub(crate) fn required_map(
+        &self,
+        name: &str,
+        needed_for: &str,
+    ) -> Result<(Map<String, Value>, PathBuf)> {
+        if let Some(Value::Object(fields)) = self.given_json(name) {
+            return Ok((fields.clone(), PathBuf::from(name)));
+        }
+        let path = self.required(name, needed_for)?;
+        Ok((json::read(&path)?, path))
+    }
+
+    fn given_json(&self, name: &str) -> Option<&Value> {
+        let name = format!("{}{name}", self.folder);
+        match (&*self.files, &self.beside) {
+            (Files::Given(files), _) => files.get(&name),
+            (_, Some(beside)) => beside.given_json(&name),
+            _ => None,
+        }
+    }
+
     /// The error for a file that is not there, with what to do about it; `file` may list
     /// alternatives to `name`.
     pub(crate) fn missing(&self, name: &str, file: &str, reason: &str) -> Error {
@@ -195,6 +300,20 @@ impl ModelFiles {
         }
     }
 
+    /// The file, where the source is one of weights alone.
+    #[must_use]
+    pub fn weights(&self) -> Option<&Path> {
+        match &*self.files {
+            Files::Weights(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether the source is a single file.
+    pub(crate) fn is_single(&self) -> bool {
+        self.gguf().is_some() || self.weights().is_some()
+    }
+
     /// The file of whisper.cpp, where the source is one.
     #[cfg(feature = "audio")]
     pub(crate) fn whisper_cpp(&self) -> Option<&WhisperCppFile> {
@@ -228,6 +347,8 @@ impl ModelFiles {
         match &*self.files {
             Files::Directory(directory) => directory.path().display().to_string(),
             Files::Gguf(file) => file.path().display().to_string(),
+            Files::Weights(path) => path.display().to_string(),
+            Files::Given(_) => "what is known of the model".to_owned(),
             Files::Hub(repo) => repo.to_string(),
             #[cfg(feature = "audio")]
             Files::WhisperCpp(file) => file.path().display().to_string(),
@@ -237,6 +358,9 @@ impl ModelFiles {
         }
     }
 }
+
+/// How those end that hold weights alone.
+const WEIGHTS: [&str; 2] = ["safetensors", "ckpt"];
 
 /// Of the files in a folder.
 #[cfg(feature = "audio")]

@@ -1,6 +1,8 @@
 //! Where a model comes from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::source::directory::Directory;
@@ -9,13 +11,13 @@ use crate::source::names::check_name;
 use crate::source::remote::{self, RemoteModel};
 #[cfg(feature = "audio")]
 use crate::source::whisper_cpp::WhisperPtFile;
-use crate::source::{Files, ModelFiles, gguf, lfs};
+use crate::source::{Files, ModelFiles, WEIGHTS, file, gguf, lfs};
 
 /// Where a model comes from.
 ///
 /// A string that begins with `openai:` names a model of a [service](remote). Any other string is a Hub id,
-/// unless it begins with `/`, `./`, `../` or `~/`, is `.`, `..` or `~`, or ends in `.gguf`, `.bin` or `.pt`: then
-/// it is a local path. The same holds with `\\` in place of `/`, and after a
+/// unless it begins with `/`, `./`, `../` or `~/`, is `.`, `..` or `~`, or ends in `.gguf`, `.bin`, `.pt`,
+/// `.safetensors` or `.ckpt`: then it is a local path. The same holds with `\\` in place of `/`, and after a
 /// drive (`C:\\`). The choice never depends on what is on the disk. If a file or folder has the
 /// name of the repository, the error or a warning says so.
 ///
@@ -38,9 +40,19 @@ pub enum ModelSource {
     /// split file (`-00001-of-0000N.gguf`) any part may be named. With the feature `audio` also one of
     /// whisper.cpp's files (`ggml-tiny.bin`), which it is told by its first bytes.
     Gguf(PathBuf),
+    /// A local file of weights alone (`.safetensors`, `.ckpt`): a whole Stable Diffusion or FLUX in the layout of its
+    /// makers, or an adapter.
+    Weights(PathBuf),
+    /// A source of which some parts are others: see [`part`](Self::part).
+    Parts {
+        /// The source.
+        base: Box<Self>,
+        /// The folders in it that are others, by their names.
+        parts: BTreeMap<String, Self>,
+    },
     /// A Hub repository.
     Hub(HubRepo),
-    /// A GGUF file, or one of whisper.cpp's, inside a Hub repository.
+    /// A GGUF file, one of whisper.cpp's, or one of weights alone, inside a Hub repository.
     HubGguf {
         /// The repository.
         repo: HubRepo,
@@ -79,6 +91,39 @@ impl ModelSource {
         WhisperPt::new(path)
     }
 
+    /// A file of weights with a folder that says what they are: configs and tokenizers as diffusers writes them, `config`
+    /// of its `from_single_file`.
+    ///
+    /// ```
+    /// use sconce::ModelSource;
+    ///
+    /// let _one_file = ModelSource::from("v1-5-pruned.safetensors").config("./stable-diffusion-v1-5");
+    /// ```
+    #[must_use]
+    pub fn config(self, source: impl Into<Self>) -> Self {
+        self.part(CONFIG, source)
+    }
+
+    /// The same source with another one in the place of a folder in it, as of those of diffusers: a transformer in a
+    /// GGUF file, a text encoder, a tokenizer.
+    ///
+    /// ```
+    /// use sconce::ModelSource;
+    ///
+    /// let _flux = ModelSource::from("./FLUX.1-schnell")
+    ///     .part("transformer", "flux1-schnell-Q4_0.gguf")
+    ///     .part("text_encoder_2", "t5-v1_1-xxl-encoder-Q5_K_M.gguf");
+    /// ```
+    #[must_use]
+    pub fn part(self, folder: impl Into<String>, source: impl Into<Self>) -> Self {
+        let (base, mut parts) = match self {
+            Self::Parts { base, parts } => (base, parts),
+            other => (Box::new(other), BTreeMap::new()),
+        };
+        parts.insert(folder.into(), source.into());
+        Self::Parts { base, parts }
+    }
+
     /// A model of the service that `OPENAI_BASE_URL` names, by default OpenAI's.
     #[must_use]
     pub fn openai(model: impl Into<String>) -> RemoteModel {
@@ -109,6 +154,26 @@ impl ModelSource {
                 parts.iter().try_for_each(|part| lfs::refuse_pointer(part))?;
                 Files::single(&parts)?
             }
+            Self::Weights(path) => {
+                lfs::refuse_pointer(path)?;
+                file::open(path)?;
+                Files::Weights(path.clone())
+            }
+            Self::Parts { base, parts } => {
+                let mut files = base.open()?;
+                let mut opened = BTreeMap::new();
+                for (folder, part) in parts {
+                    check_name(folder)?;
+                    opened.insert(folder.clone(), part.open()?);
+                }
+                if files.is_single()
+                    && let Some(configs) = opened.remove(CONFIG)
+                {
+                    files = files.with_beside(configs);
+                }
+                files.parts = Arc::new(opened);
+                return Ok(files);
+            }
             Self::Hub(repo) => Files::Hub(Box::new(repo.open_unless_meant_local("config.json")?)),
             Self::HubGguf { repo, file } => {
                 check_name(file)?;
@@ -137,6 +202,12 @@ impl ModelSource {
 }
 
 impl HubRepo {
+    /// A file of weights inside this repository: [`ModelSource::Weights`].
+    #[must_use]
+    pub fn weights(self, file: impl Into<String>) -> ModelSource {
+        self.gguf(file)
+    }
+
     /// A GGUF file inside this repository. Of a split file (`-00001-of-0000N.gguf`) any part may
     /// be named.
     #[must_use]
@@ -160,6 +231,8 @@ impl From<&str> for ModelSource {
         };
         if text.ends_with(".pt") {
             Self::whisper_pt(path).into()
+        } else if WEIGHTS.iter().any(|end| text.ends_with(&format!(".{end}"))) {
+            Self::Weights(path)
         } else if SINGLE.iter().any(|end| text.ends_with(&format!(".{end}"))) {
             Self::Gguf(path)
         } else if looks_local(text) {
@@ -169,6 +242,9 @@ impl From<&str> for ModelSource {
         }
     }
 }
+
+/// The part of a file of weights that says what it is.
+const CONFIG: &str = "config";
 
 /// How the names of files end that hold a whole model.
 const SINGLE: [&str; 2] = ["gguf", "bin"];
@@ -211,11 +287,13 @@ impl From<&Self> for ModelSource {
     }
 }
 
-/// A path is a folder, or a single file where it ends in `.gguf`, `.bin` or `.pt`.
+/// A path is a folder, or a single file where it ends in `.gguf`, `.bin`, `.pt`, `.safetensors` or `.ckpt`.
 impl From<&Path> for ModelSource {
     fn from(path: &Path) -> Self {
         if path.extension().is_some_and(|end| end == "pt") {
             Self::whisper_pt(path).into()
+        } else if path.extension().is_some_and(|end| WEIGHTS.iter().any(|other| end == *other)) {
+            Self::Weights(path.to_owned())
         } else if path.extension().is_some_and(|end| SINGLE.iter().any(|single| end == *single)) {
             Self::gguf(path)
         } else {
@@ -344,6 +422,9 @@ mod tests {
         for path in ["x.gguf", "./x.gguf", "/a/x.gguf", "owner/x-00001-of-00002.gguf", "x.bin"] {
             let ModelSource::Gguf(found) = ModelSource::from(path) else { panic!("{path}") };
             assert_eq!(found, Path::new(path));
+        }
+        for path in ["x.safetensors", "./x.ckpt", "owner/x.safetensors"] {
+            assert!(matches!(ModelSource::from(path), ModelSource::Weights(_)), "{path}");
         }
         for path in ["tiny.en.pt", "./a/tiny.pt"] {
             let ModelSource::WhisperPt(found) = ModelSource::from(path) else { panic!("{path}") };

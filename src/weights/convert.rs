@@ -36,6 +36,11 @@ pub(super) fn dense(
     }
 }
 
+/// The tensor's elements.
+pub(super) fn numbers(stored: &StoredTensor<'_>) -> Result<Vec<f32>> {
+    values::<f32>(stored, 0.0)
+}
+
 /// The matrix as blocks; its rows must be whole blocks. Stored blocks of that kind are used as they
 /// are. On the CPU they are packed for the kernels.
 pub(super) fn blocks(stored: &StoredTensor<'_>, blocks: Blocks, device: &Device) -> Result<Matrix> {
@@ -101,6 +106,12 @@ fn by_candle(
 }
 
 fn collect<T: Float>(stored: &StoredTensor<'_>, plus: f32, device: &Device) -> Result<Tensor> {
+    let tensor = Tensor::from_vec(values::<T>(stored, plus)?, stored.shape.as_slice(), device)?;
+    stored.release();
+    Ok(tensor)
+}
+
+fn values<T: Float>(stored: &StoredTensor<'_>, plus: f32) -> Result<Vec<T>> {
     // Memory that the system hands out zeroed is first touched by the thread that fills it.
     let mut values = T::zeros(stored.elements_count());
     let as_stored = stored.elements == T::STORED && plus == 0.0;
@@ -131,9 +142,7 @@ fn collect<T: Float>(stored: &StoredTensor<'_>, plus: f32, device: &Device) -> R
                 },
             )?;
     }
-    let tensor = Tensor::from_vec(values, stored.shape.as_slice(), device)?;
-    stored.release();
-    Ok(tensor)
+    Ok(values)
 }
 
 /// The tensor's blocks of `kind`, which its rows must divide into.

@@ -88,7 +88,7 @@ impl Embedding {
     /// `(.., vocab)`. It shares the table, which does not change.
     #[must_use]
     pub fn as_linear(&self) -> Linear {
-        Linear { weight: self.table.clone(), bias: None }
+        Linear { weight: self.table.clone(), bias: None, beside: None }
     }
 }
 

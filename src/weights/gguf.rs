@@ -9,13 +9,16 @@ use crate::source::gguf::{GgufFile, GgufTensor};
 use crate::source::whisper_cpp::{Tensor, WhisperCppFile};
 use crate::weights::blocks;
 use crate::weights::elements::Elements;
-use crate::weights::store::{Entry, Store};
+use crate::weights::store::{Entry, Order, Store};
 
 pub(super) fn open(file: &GgufFile) -> Result<Store> {
     let entry = |(name, tensor): (&String, &GgufTensor)| {
         let (part, range) = tensor.location();
         let elements = elements(tensor.ggml_type);
-        (name.clone(), Entry { file: part, range, shape: tensor.shape.clone(), elements })
+        (
+            name.clone(),
+            Entry { file: part, range, shape: tensor.shape.clone(), elements, order: Order::Rows },
+        )
     };
     let tensors = file.tensors().iter().map(entry).collect();
     Ok(Store::of_files(file.path().to_owned(), file.parts().to_vec(), tensors))
@@ -25,7 +28,10 @@ pub(super) fn open(file: &GgufFile) -> Result<Store> {
 pub(super) fn open_whisper_cpp(file: &WhisperCppFile) -> Store {
     let entry = |(name, tensor): (&String, &Tensor)| {
         let Tensor { shape, ggml_type, range } = tensor.clone();
-        (name.clone(), Entry { file: 0, range, shape, elements: elements(ggml_type) })
+        (
+            name.clone(),
+            Entry { file: 0, range, shape, elements: elements(ggml_type), order: Order::Rows },
+        )
     };
     let tensors = file.tensors().iter().map(entry).collect();
     Store::of_files(file.path().to_owned(), vec![file.mapped().clone()], tensors)

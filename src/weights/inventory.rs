@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::options::{LoadCallback, LoadProgress};
+use crate::weights::adapters::{Adapters, Unfit};
 
 /// The parts of a model: every layer, table and tensor it loaded, under the model's own names.
 ///
@@ -15,6 +16,10 @@ use crate::options::{LoadCallback, LoadProgress};
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     items: Vec<Item>,
+    /// Whether adapters changed them.
+    pub(super) is_adapted: bool,
+    /// What is in the adapters and was not loaded.
+    pub(super) unfit: Vec<Unfit>,
 }
 
 /// One layer, table or tensor.
@@ -125,11 +130,11 @@ impl Notes {
     }
 
     /// What was noted, each name once.
-    pub(super) fn inventory(&self) -> Inventory {
+    pub(super) fn inventory(&self, adapters: &Adapters) -> Inventory {
         let notes = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = HashSet::new();
         let items = notes.iter().filter(|item| seen.insert(item.name.as_str())).cloned().collect();
-        Inventory { items }
+        Inventory { items, is_adapted: !adapters.is_empty(), unfit: adapters.unfit() }
     }
 }
 
@@ -262,7 +267,7 @@ mod tests {
         }
         // A head that is the embedding.
         add("embed", Role::Embedding, &[8, 4], "bf16", 64);
-        let inventory = notes.inventory();
+        let inventory = notes.inventory(&Adapters::default());
         assert_eq!(inventory.parameters(), 32 + 2 * (24 + 6 + 4) + (20 + 5 + 4));
         assert_eq!((inventory.bytes(), inventory.bytes_of(Role::Linear)), (64 + 3 * 70, 90));
         let sums = inventory.bytes_by_precision();

@@ -1,6 +1,6 @@
 //! From named tensors to the layers of a model.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -8,8 +8,9 @@ use crate::weights::convert;
 use crate::weights::elements::Elements;
 use crate::weights::embedding::Embedding;
 use crate::weights::inventory::{Item, Role};
-use crate::weights::linear::Linear;
-use crate::weights::plan::ModuleNames;
+use crate::weights::linear::{Linear, Matrix};
+use crate::weights::low_rank::LowRank;
+use crate::weights::plan::{Blocks, ModuleNames};
 use crate::weights::view::{Found, Weights};
 
 /// Whether a linear layer has a bias.
@@ -75,17 +76,15 @@ impl Weights {
         is_output_head: bool,
     ) -> Result<Linear> {
         let found = self.stored(&format!("{name}.weight"), &[out_features, in_features])?;
-        let Found { tensor: stored, plus, .. } = &found;
         let plan = &self.plan;
+        let stored = &found.tensor;
         let names = ModuleNames { ours: &self.path(name), stored: &stored.name, is_output_head };
-        let weight = match plan.linear_blocks(&stored.elements, in_features, names) {
-            Some(blocks) => convert::blocks(stored, blocks, &plan.device)?,
-            None => {
-                let dtype = plan.dense(&stored.elements);
-                plan.matrix(convert::dense(stored, dtype, *plus, &plan.device)?)
-            }
-        };
-        self.note(name, Role::Linear, &found, weight.precision(), weight.bytes());
+        let blocks = plan.linear_blocks(&stored.elements, in_features, names);
+        let dtype = plan.dense(&stored.elements);
+        let (found, beside) = self.adapted(found, blocks, true)?;
+        let weight = self.matrix(&found, blocks, dtype)?;
+        let bytes = weight.bytes() + beside.as_ref().map_or(0, LowRank::bytes);
+        self.note(name, Role::Linear, &found, weight.precision(), bytes);
         let bias_name = format!("{name}.bias");
         let bias = match bias {
             Bias::Absent => None,
@@ -94,7 +93,16 @@ impl Weights {
                 Some(self.tensor(&bias_name, &[out_features])?)
             }
         };
-        Ok(Linear { weight, bias })
+        Ok(Linear { weight, bias, beside })
+    }
+
+    /// A matrix in blocks or dense.
+    fn matrix(&self, found: &Found<'_>, blocks: Option<Blocks>, dtype: DType) -> Result<Matrix> {
+        let device = &self.plan.device;
+        Ok(match blocks {
+            Some(blocks) => convert::blocks(&found.tensor, blocks, device)?,
+            None => self.plan.matrix(convert::dense(&found.tensor, dtype, found.plus, device)?),
+        })
     }
 
     /// The embedding table of that name, `(vocab, hidden)` under `name.weight`. Blocks stay blocks
@@ -124,20 +132,16 @@ impl Weights {
         is_output_head: bool,
     ) -> Result<Embedding> {
         let found = self.stored(&format!("{name}.weight"), &[vocab, hidden])?;
-        let Found { tensor: stored, plus, .. } = &found;
         let plan = &self.plan;
+        let stored = &found.tensor;
         let names = ModuleNames { ours: &self.path(name), stored: &stored.name, is_output_head };
+        let dtype = plan.dense(&stored.elements);
         let blocks = match is_output_head && !plan.skips_head() {
             true => plan.linear_blocks(&stored.elements, hidden, names),
             false => plan.kept_blocks(&stored.elements, hidden),
         };
-        let table = match blocks {
-            Some(blocks) => convert::blocks(stored, blocks, &plan.device)?,
-            None => {
-                let dtype = plan.dense(&stored.elements);
-                plan.matrix(convert::dense(stored, dtype, *plus, &plan.device)?)
-            }
-        };
+        let (found, _) = self.adapted(found, blocks, false)?;
+        let table = self.matrix(&found, blocks, dtype)?;
         self.note(name, Role::Embedding, &found, table.precision(), table.bytes());
         Ok(Embedding::of(table, plan.compute))
     }
@@ -149,7 +153,7 @@ impl Weights {
     ///
     /// As for [`linear`](Self::linear).
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let found = self.stored(name, shape)?;
+        let (found, _) = self.adapted(self.stored(name, shape)?, None, false)?;
         let (dtype, device) = (self.plan.compute, &self.plan.device);
         let tensor = convert::dense(&found.tensor, dtype, found.plus, device)?;
         let bytes = tensor.elem_count() * tensor.dtype().size_in_bytes();
@@ -182,7 +186,7 @@ impl Weights {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::Device;
     use safetensors::Dtype;
     use safetensors::tensor::TensorView;
 

@@ -10,6 +10,7 @@ use crate::kernels::activations::Activations;
 use crate::kernels::dense;
 use crate::kernels::packed::{self, Factor, Packed};
 use crate::weights::elements::block_name;
+use crate::weights::low_rank::LowRank;
 use crate::weights::slices::{with_dense, with_f32};
 
 /// `y = x Wᵀ + b`, with dense or quantized weights. Cloning shares the weights.
@@ -17,6 +18,8 @@ use crate::weights::slices::{with_dense, with_f32};
 pub struct Linear {
     pub(super) weight: Matrix,
     pub(super) bias: Option<Tensor>,
+    /// What adapters add.
+    pub(super) beside: Option<LowRank>,
 }
 
 /// A weight of shape `(out_features, in_features)`.
@@ -46,7 +49,7 @@ impl Linear {
             let dims = bias.dims();
             return Err(Error::input(format!("a bias of {dims:?} for {out_features} features")));
         }
-        Ok(Self { weight: Matrix::Dense(weight.contiguous()?), bias })
+        Ok(Self { weight: Matrix::Dense(weight.contiguous()?), bias, beside: None })
     }
 
     /// The same layer with another bias, of `(out_features)`.
@@ -106,7 +109,12 @@ impl Linear {
 
     /// `(rows, in_features)` to `(rows, out_features)` in the same dtype, by candle's operations.
     fn by_candle(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.weight.multiply(x)?.to_dtype(x.dtype())?;
+        let y = self.weight.multiply(x)?;
+        let y = match &self.beside {
+            Some(beside) => (&y + beside.of(x)?.to_dtype(y.dtype())?)?,
+            None => y,
+        };
+        let y = y.to_dtype(x.dtype())?;
         match &self.bias {
             Some(bias) => Ok(y.broadcast_add(&bias.to_dtype(y.dtype())?)?),
             None => Ok(y),
@@ -117,7 +125,7 @@ impl Linear {
     /// rows of `out_features`, on the CPU; `None` where the weights only take rows that lie one after the
     /// other.
     pub(crate) fn forward_overlapping(&self, x: &[f32], stride: usize) -> Result<Option<Vec<f32>>> {
-        let Matrix::Dense(weight) = &self.weight else { return Ok(None) };
+        let (Matrix::Dense(weight), None) = (&self.weight, &self.beside) else { return Ok(None) };
         let bias = self.bias_numbers()?;
         let columns = self.in_features();
         let products = with_dense(weight, |weight| {
@@ -164,7 +172,8 @@ impl Linear {
                 Matrix::Packed(weight) => factors.push((Factor { weight, bias }, out)),
                 Matrix::Quantized(_) => {
                     let x = Tensor::from_slice(x, (rows, in_features), &Device::Cpu)?;
-                    *out = layer.by_candle(&x)?.flatten_all()?.to_vec1()?;
+                    let alone = Self { beside: None, ..(*layer).clone() };
+                    *out = alone.by_candle(&x)?.flatten_all()?.to_vec1()?;
                 }
             }
         }
@@ -172,6 +181,11 @@ impl Linear {
         if !factors.is_empty() {
             let products = packed::multiply(&Activations::quantize(x, in_features), &factors);
             packed_outs.into_iter().zip(products).for_each(|(out, product)| *out = product);
+        }
+        for (layer, out) in layers.iter().zip(&mut outs) {
+            if let Some(beside) = &layer.beside {
+                beside.add_rows(x, out)?;
+            }
         }
         Ok(outs)
     }
@@ -268,10 +282,11 @@ mod tests {
                     assert_eq!(linear.bytes(), inner * outer * dtype.size_in_bytes());
                     close(&y.flatten_all()?.to_vec1::<f32>()?, &expected, 1e-4);
                     // Activations that are exact in bf16 are what they were when rounded to it.
-                    let Linear { weight: Matrix::Dense(weight), bias } = linear else {
+                    let Linear { weight: Matrix::Dense(weight), bias, .. } = linear else {
                         unreachable!()
                     };
-                    let y = Linear { weight: Matrix::RoundedBF16(weight), bias }.forward(&x)?;
+                    let weight = Matrix::RoundedBF16(weight);
+                    let y = Linear { weight, bias, beside: None }.forward(&x)?;
                     close(&y.flatten_all()?.to_vec1::<f32>()?, &expected, 1e-4);
                 }
             }
@@ -286,7 +301,8 @@ mod tests {
         let x = Tensor::from_vec(numbers(3 * 256, 4), (1, 3, 256), cpu)?;
         let quantized = QTensor::quantize(&weight, GgmlDType::Q8_0)?;
         let dense = Linear::new(quantized.dequantize(cpu)?, None)?;
-        let linear = Linear { weight: Matrix::Quantized(Arc::new(quantized)), bias: None };
+        let linear =
+            Linear { weight: Matrix::Quantized(Arc::new(quantized)), bias: None, beside: None };
         assert_eq!((linear.precision(), linear.bytes()), ("q8_0", 48 * 8 * 34));
         let values = |y: Tensor| y.flatten_all().and_then(|y| y.to_vec1::<f32>());
         // Activations are quantized too, to 8 bits.
@@ -304,7 +320,8 @@ mod tests {
         let packed = Packed::new(BlockFormat::Q4K, 48, 256, &[&quantized.data()?]).unwrap();
         let values = |weight, rows| -> Result<Vec<f32>> {
             let x = Tensor::from_vec(numbers(rows * 256, 4), (1, rows, 256), cpu)?;
-            let y = Linear { weight, bias: None }.forward(&x.to_dtype(DType::BF16)?)?;
+            let y =
+                Linear { weight, bias: None, beside: None }.forward(&x.to_dtype(DType::BF16)?)?;
             assert_eq!((y.dims(), y.dtype()), ([1, rows, 48].as_slice(), DType::BF16));
             Ok(y.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?)
         };

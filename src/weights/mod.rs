@@ -1,5 +1,7 @@
 #![doc = include_str!("../../docs/loading.md")]
 
+mod adapted;
+mod adapters;
 mod blocks;
 mod convert;
 mod elements;
@@ -7,7 +9,9 @@ mod embedding;
 mod gguf;
 mod inventory;
 mod layers;
+pub(crate) mod layout;
 mod linear;
+mod low_rank;
 pub(crate) mod names;
 mod open;
 mod outcome;
@@ -26,7 +30,9 @@ pub use layers::Bias;
 pub use linear::Linear;
 pub use names::NameTable;
 pub(crate) use outcome::check;
-pub(crate) use save::{Order, Outgoing, Part, Progress, save, write_gguf};
+#[cfg(feature = "image")]
+pub(crate) use outcome::check_adapters;
+pub(crate) use save::{Order, Outgoing, Part, Progress, refuse_adapted, save, write_gguf};
 #[cfg(feature = "audio")]
 pub(crate) use torch::saved_tensor;
 pub use view::Weights;

@@ -20,6 +20,9 @@ impl Store {
         if let Some(file) = files.gguf() {
             return gguf::open(file);
         }
+        if let Some(path) = files.weights() {
+            return Self::open_file(path);
+        }
         #[cfg(feature = "audio")]
         if let Some(file) = files.whisper_cpp() {
             return Ok(gguf::open_whisper_cpp(file));
@@ -34,9 +37,7 @@ impl Store {
         for format in &formats[..if stem.is_some() { formats.len() } else { 2 }] {
             let single = format!("{}.{}", stem.unwrap_or(format.stem), format.extension);
             if let Some(path) = files.optional(&single)? {
-                let mapped = Arc::new(MappedFile::open(&path)?);
-                let tensors = (format.read)(&mapped, 0)?.into_iter().collect();
-                return Ok(Self::of_files(path, vec![mapped], tensors));
+                return Self::open_as(path, format);
             }
             let index = format!("{single}.index.json");
             if let Some(index) = files.optional(&index)? {
@@ -47,6 +48,20 @@ impl Store {
         let last = names.pop().unwrap_or_default();
         let all = format!("{} or {last}", names.join(", "));
         Err(files.missing(&names[0], &all, "one of them holds the model's weights"))
+    }
+
+    /// Opens a file of weights, of the format that its name ends in: safetensors, or else a pickle.
+    pub(super) fn open_file(path: &Path) -> Result<Self> {
+        let is_safetensors =
+            path.extension().is_some_and(|end| end == safetensors::FORMAT.extension);
+        let format = if is_safetensors { &safetensors::FORMAT } else { &torch::FORMAT };
+        Self::open_as(path.to_owned(), format)
+    }
+
+    fn open_as(path: PathBuf, format: &Format) -> Result<Self> {
+        let mapped = Arc::new(MappedFile::open(&path)?);
+        let tensors = (format.read)(&mapped, 0)?.into_iter().collect();
+        Ok(Self::of_files(path, vec![mapped], tensors))
     }
 
     fn open_shards(files: &ModelFiles, index: PathBuf, format: &Format) -> Result<Self> {

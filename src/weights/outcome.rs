@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result, did_you_mean};
 use crate::options::{LoadOptions, QuantLevel};
 use crate::warning::warn;
+use crate::weights::adapters::Unfit;
 use crate::weights::inventory::{Inventory, Item, Role};
 use crate::weights::plan::{OUTPUT_HEADS, is_in, level_for_rows};
 
@@ -15,11 +16,33 @@ use crate::weights::plan::{OUTPUT_HEADS, is_in, level_for_rows};
 ///
 /// When a name in `skip_modules` is that of no module.
 pub(crate) fn check(inventory: &Inventory, options: &LoadOptions) -> Result<()> {
+    check_adapters(inventory)?;
     options.skip_modules.iter().flatten().try_for_each(|module| known(inventory, module))?;
     if let Some(said) = options.quantize.and_then(|level| fallbacks(inventory, level)) {
         warn(&said);
     }
     Ok(())
+}
+
+/// Rejects adapters with modules that the loaded model does not have.
+///
+/// # Errors
+///
+/// When there are such.
+pub(crate) fn check_adapters(inventory: &Inventory) -> Result<()> {
+    let Some(Unfit { origin, modules, of }) = inventory.unfit.first() else { return Ok(()) };
+    let linear = inventory.items().iter().filter(|item| item.role == Role::Linear);
+    let names: Vec<_> = linear.map(|item| item.stored_as.trim_end_matches(".weight")).collect();
+    let examples: Vec<_> = names.iter().step_by((names.len() / 3).max(1)).take(3).collect();
+    Err(Error::option(
+        "adapters",
+        format!(
+            "{origin} is for another model: {} of its {of} modules are not in this one, such as {:?}; this \
+             one has modules like {examples:?}",
+            modules.len(),
+            &modules[..modules.len().min(3)]
+        ),
+    ))
 }
 
 fn known(inventory: &Inventory, module: &str) -> Result<()> {
@@ -94,6 +117,7 @@ fn kind_of(item: &Item) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::adapters::Adapters;
     use crate::weights::inventory::Notes;
 
     fn inventory() -> Inventory {
@@ -118,7 +142,7 @@ mod tests {
                 assembled: false,
             });
         }
-        notes.inventory()
+        notes.inventory(&Adapters::default())
     }
 
     #[test]

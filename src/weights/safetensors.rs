@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::source::mapped::MappedFile;
 use crate::weights::elements::{Elements, kind_of_blocks};
-use crate::weights::store::{Directory, Entry, Format};
+use crate::weights::store::{Directory, Entry, Format, Order};
 
 pub(super) const FORMAT: Format = Format { stem: "model", extension: "safetensors", read };
 
@@ -46,7 +46,13 @@ fn read(file: &MappedFile, number: usize) -> Result<Directory> {
             }
             return Ok((
                 name,
-                Entry { file: number, range, shape, elements: Elements::Blocks(kind) },
+                Entry {
+                    file: number,
+                    range,
+                    shape,
+                    elements: Elements::Blocks(kind),
+                    order: Order::Rows,
+                },
             ));
         }
         let elements = match info.dtype {
@@ -57,9 +63,19 @@ fn read(file: &MappedFile, number: usize) -> Result<Directory> {
             Dtype::F8_E4M3 => Elements::F8E4M3,
             other => Elements::Other(other.to_string()),
         };
-        Ok((name, Entry { file: number, range, shape: info.shape.clone(), elements }))
+        Ok((
+            name,
+            Entry { file: number, range, shape: info.shape.clone(), elements, order: Order::Rows },
+        ))
     };
     metadata.tensors().into_iter().map(entry).collect()
+}
+
+/// A text in the metadata of a file, where it is one of safetensors and has it.
+pub(super) fn metadata(file: &MappedFile, key: &str) -> Option<String> {
+    let (header, _) = header(file.bytes()).ok()?;
+    let metadata: Metadata = serde_json::from_slice(header).ok()?;
+    metadata.metadata().as_ref()?.get(key).cloned()
 }
 
 /// The header's text, and where the tensors begin.

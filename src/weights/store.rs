@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::source::mapped::MappedFile;
 use crate::weights::elements::Elements;
+#[cfg(feature = "image")]
+use crate::weights::layout::{Layout, MovedPart};
 
 /// All tensors of a checkpoint, by the names it gives them.
 #[derive(Debug)]
@@ -32,6 +34,20 @@ pub(super) struct Entry {
     pub(super) range: Range<usize>,
     pub(super) shape: Vec<usize>,
     pub(super) elements: Elements,
+    pub(super) order: Order,
+}
+
+/// How the bytes of a tensor lie.
+#[cfg_attr(not(feature = "image"), allow(dead_code, reason = "for models that paint"))]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Row by row.
+    #[default]
+    Rows,
+    /// The second half of the rows before the first.
+    HalvesSwapped,
+    /// Column by column.
+    Columns,
 }
 
 /// A tensor, or some of its rows, still in the file unless its elements had to be reordered.
@@ -63,14 +79,37 @@ impl Store {
     pub(super) fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
         let (name, entry) = self.find(name)?;
         let file = &self.files[entry.file];
-        Some(StoredTensor {
+        let stored = StoredTensor {
             name: name.to_owned(),
             file,
             shape: entry.shape.clone(),
             elements: entry.elements.clone(),
             pieces: vec![Cow::Borrowed(&file.bytes()[entry.range.clone()])],
             range: entry.range.clone(),
-        })
+        };
+        let rows = entry.shape.first().copied().unwrap_or(0);
+        match entry.order {
+            Order::Rows => Some(stored),
+            Order::HalvesSwapped => stored.rows(&[rows / 2..rows, 0..rows / 2]).ok(),
+            Order::Columns => {
+                let columns = 0..entry.shape.get(1).copied().unwrap_or(0);
+                stored.transposed_rows(std::slice::from_ref(&columns)).ok()
+            }
+        }
+    }
+
+    /// The same tensors by the names of another layout; those that it does not know are left out.
+    #[cfg(feature = "image")]
+    pub(super) fn moved(self, layout: &Layout) -> Self {
+        let mut tensors = BTreeMap::new();
+        for (name, entry) in &self.tensors {
+            for (ours, part) in layout.ours(name) {
+                if let Some(entry) = entry.moved(part) {
+                    tensors.insert(ours, entry);
+                }
+            }
+        }
+        Self { tensors, ..self }
     }
 
     /// Whether the checkpoint says it has the tensor.
@@ -131,6 +170,31 @@ impl Store {
             }
         });
         entry.map(|(name, entry)| (name.as_str(), entry))
+    }
+}
+
+#[cfg(feature = "image")]
+impl Entry {
+    /// A part of it; nothing where it has not so many rows.
+    fn moved(&self, part: &MovedPart) -> Option<Self> {
+        let (range, order, shape) = match part {
+            MovedPart::All => (self.range.clone(), self.order, self.shape.clone()),
+            MovedPart::HalvesSwapped => {
+                (self.range.clone(), Order::HalvesSwapped, self.shape.clone())
+            }
+            MovedPart::Transposed => (self.range.clone(), Order::Columns, self.shape.clone()),
+            MovedPart::Rows(rows, of) => {
+                let (&first, rest) = self.shape.split_first()?;
+                let row = self.range.len().checked_div(first)?;
+                if first != *of || row * first != self.range.len() {
+                    return None;
+                }
+                let start = self.range.start;
+                let shape = std::iter::once(rows.len()).chain(rest.iter().copied()).collect();
+                (start + rows.start * row..start + rows.end * row, self.order, shape)
+            }
+        };
+        Some(Self { file: self.file, range, shape, elements: self.elements.clone(), order })
     }
 }
 

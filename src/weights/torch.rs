@@ -22,7 +22,7 @@ use crate::weights::convert;
 use crate::weights::elements::Elements;
 #[cfg(feature = "audio")]
 use crate::weights::store::Store;
-use crate::weights::store::{Directory, Entry, Format};
+use crate::weights::store::{Directory, Entry, Format, Order};
 
 /// TorchScript: the same archive, with the program beside it, and objects for modules.
 pub(super) const SCRIPT: Format = Format { stem: "model", extension: "jit", read };
@@ -89,7 +89,10 @@ pub(super) fn open_whisper(file: &WhisperPtFile) -> Result<Store> {
                     .ok_or_else(|| format!("tensor {name:?} ends beyond its storage"))?;
             }
             let range = start..moved.len();
-            directory.push((name, Entry { file: 1, range, shape: tensor.shape, elements }));
+            directory.push((
+                name,
+                Entry { file: 1, range, shape: tensor.shape, elements, order: Order::Rows },
+            ));
         }
         Ok((directory, moved))
     };
@@ -197,7 +200,7 @@ fn entries(
                 (elements, range)
             }
         };
-        Ok((name, Entry { file: number, range, shape, elements }))
+        Ok((name, Entry { file: number, range, shape, elements, order: Order::Rows }))
     };
     tensors.into_iter().map(entry).collect()
 }

@@ -1,6 +1,7 @@
 //! A checkpoint through a name table: which tensor a name means.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
@@ -8,8 +9,10 @@ use candle_core::{DType, Device};
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
+use crate::weights::adapters::Adapters;
 use crate::weights::elements::Elements;
 use crate::weights::inventory::{Inventory, Notes};
+use crate::weights::layout::Layout;
 use crate::weights::names::{HeadCounts, How, NameTable, Resolved};
 use crate::weights::plan::LoadPlan;
 use crate::weights::quantized::Scheme;
@@ -51,6 +54,8 @@ pub struct Weights {
     pub(super) scheme: Scheme,
     pub(super) plan: LoadPlan,
     pub(super) notes: Arc<Notes>,
+    pub(super) adapters: Arc<Adapters>,
+    pub(super) layout: Option<Arc<Layout>>,
 }
 
 impl Weights {
@@ -86,6 +91,28 @@ impl Weights {
         Self::of(Store::open(files, Some(stem))?, files, names, options)
     }
 
+    /// Opens a single file in the layout of its makers: `layout` says what is called how behind the first of
+    /// `prefixes` that a tensor `probe` is found with. `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    #[cfg(feature = "image")]
+    pub(crate) fn open_moved(
+        files: &ModelFiles,
+        (prefixes, probe): (&[&str], &str),
+        layout: impl FnOnce(&str) -> Layout,
+        names: NameTable,
+        options: &LoadOptions,
+    ) -> Result<Option<Self>> {
+        let store = Store::open(files, None)?;
+        let is_there = |prefix: &&&str| store.contains(&format!("{prefix}{probe}"));
+        match prefixes.iter().find(is_there) {
+            None => Ok(None),
+            Some(prefix) => Self::of(store.moved(&layout(prefix)), files, names, options).map(Some),
+        }
+    }
+
     fn of(
         store: Store,
         files: &ModelFiles,
@@ -103,6 +130,8 @@ impl Weights {
             part: None,
             scheme: Scheme::read(files)?,
             plan,
+            adapters: Arc::new(Adapters::open(options)?),
+            layout: None,
             notes: Arc::new(Notes::new(total, options.progress.clone())),
         })
     }
@@ -165,7 +194,7 @@ impl Weights {
     /// What has been loaded so far, from all scopes of the checkpoint.
     #[must_use]
     pub fn inventory(&self) -> Inventory {
-        self.notes.inventory()
+        self.notes.inventory(&self.adapters)
     }
 
     /// Where tensors are put.
@@ -232,6 +261,7 @@ impl Weights {
             }
             How::Whole | How::PlusOne => None,
         };
+        let rows = ranges.clone();
         let stored = match (ranges, transposed) {
             (None, false) => stored,
             (None, true) => {
@@ -255,7 +285,10 @@ impl Weights {
         let plus = if resolved.how == How::PlusOne { 1.0 } else { 0.0 };
         match tensor.elements {
             Elements::Other(_) => Err(tensor.unreadable()),
-            _ => Ok(Found { tensor, plus, whole, transposed }),
+            _ => {
+                let is_one_of_many = matches!(resolved.how, How::Expert(_));
+                Ok(Found { tensor, plus, whole, transposed, rows, is_one_of_many })
+            }
         }
     }
 
@@ -275,13 +308,18 @@ impl Weights {
             names.push(format!("{part}.{name}"));
             names.extend(name.strip_prefix("model.").map(|bare| format!("model.{part}.{bare}")));
         }
-        names
-            .into_iter()
-            .find(|name| self.store.contains(name) || self.scheme.contains(&self.store, name))
+        names.into_iter().find(|name| {
+            self.store.contains(name)
+                || self.scheme.contains(&self.store, name)
+                || self.adapters.whole(name).is_some()
+        })
     }
 
     /// The tensor of that name, put together where it is stored as several.
     pub(super) fn read(&self, name: &str) -> Result<Option<StoredTensor<'_>>> {
+        if let Some(whole) = self.adapters.whole(name) {
+            return Ok(Some(StoredTensor { name: name.to_owned(), ..whole }));
+        }
         Ok(match self.scheme.assemble(&self.store, name)? {
             None => self.store.tensor(name),
             Some(assembled) => Some(StoredTensor { name: name.to_owned(), ..assembled }),
@@ -306,6 +344,10 @@ pub(super) struct Found<'a> {
     pub(super) whole: Vec<usize>,
     /// Whether the checkpoint holds it the other way round.
     pub(super) transposed: bool,
+    /// The rows of that tensor which it is, where these are not all.
+    pub(super) rows: Option<Vec<Range<usize>>>,
+    /// Whether that tensor is a stack of several.
+    pub(super) is_one_of_many: bool,
 }
 
 /// Whether a matrix is asked for where the windows of a convolution lie: one that goes over a picture in steps of its own

@@ -35,7 +35,7 @@ pub use method::Noise;
 pub use run::Run;
 
 use crate::error::{Error, Result};
-use crate::source::{ModelFiles, json};
+use crate::source::ModelFiles;
 use config::Fields;
 
 /// A scheduler: data that no run changes. Cloning is cheap.
@@ -131,8 +131,8 @@ impl Scheduler {
     ///
     /// When the file is missing or broken, or its class or an option of it is not known.
     pub fn from_files(files: &ModelFiles) -> Result<Self> {
-        let path = files.required("scheduler_config.json", "how pictures are painted")?;
-        let config: Map<String, Value> = json::read(&path)?;
+        let needed_for = "how pictures are painted";
+        let (config, path) = files.required_map("scheduler_config.json", needed_for)?;
         #[derive(Deserialize)]
         struct Class {
             #[serde(rename = "_class_name")]

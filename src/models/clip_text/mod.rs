@@ -3,6 +3,7 @@
 //! Reference: `modeling_clip.py` of transformers.
 
 mod config;
+mod layouts;
 
 use candle_core::{Device, Tensor};
 
@@ -16,7 +17,7 @@ use crate::models::traits::{EncoderTrace, Model, ModelLimits, TextModel};
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::weights::names::{NameTable, Rule, renamed};
-use crate::weights::{Bias, Inventory, Linear, Weights};
+use crate::weights::{Bias, Inventory, Linear, Weights, check_adapters};
 
 /// The half of CLIP that reads: `CLIPTextModel` and `CLIPTextModelWithProjection`. An encoder whose tokens see those
 /// before them.
@@ -26,6 +27,39 @@ pub struct ClipText {
     pooled: Pooled,
     projection: Option<Linear>,
     inventory: Inventory,
+}
+
+/// The weights of an encoder in a file: of a whole Stable Diffusion, of which it is the part that `options` are for, or
+/// alone.
+fn in_one_file(
+    files: &ModelFiles,
+    config: &ClipTextConfig,
+    options: &LoadOptions,
+) -> Result<Weights> {
+    const OF_TRANSFORMERS: &str = "text_model.embeddings.token_embedding.weight";
+    const OF_OPEN_CLIP: &str = "token_embedding.weight";
+    let is_second = options.part.is_some_and(|part| part.name == "text_encoder_2");
+    let (clip, open_clip): (&[&str], &[&str]) = match is_second {
+        true => (&[], &["conditioner.embedders.1.model.", "conditioner.embedders.0.model."]),
+        false => (
+            &[
+                "cond_stage_model.transformer.",
+                "state_dict.cond_stage_model.transformer.",
+                "conditioner.embedders.0.transformer.",
+            ],
+            &["cond_stage_model.model.", "state_dict.cond_stage_model.model."],
+        ),
+    };
+    let found = (clip, OF_TRANSFORMERS);
+    if let Some(weights) = Weights::open_moved(files, found, layouts::clip, names(), options)? {
+        return Ok(weights);
+    }
+    let layout = |prefix: &str| layouts::open_clip(config, is_second, prefix);
+    let found = (open_clip, OF_OPEN_CLIP);
+    match Weights::open_moved(files, found, layout, names(), options)? {
+        Some(weights) => Ok(weights),
+        None => Weights::open(files, names(), options),
+    }
 }
 
 /// What a [`ClipText`] makes of texts.
@@ -50,15 +84,28 @@ impl ClipText {
     /// When a file is missing or broken, or the model is of another kind.
     pub fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let config = ClipTextConfig::from_files(files)?;
-        let weights = Weights::open(files, names(), options)?;
-        Self::load(config, &weights, Threads::new(options.threads)?)
+        let weights = match files.weights() {
+            None => Weights::open(files, names(), options)?,
+            Some(_) => in_one_file(files, &config, options)?,
+        };
+        Self::checked(config, &weights, options)
     }
 
     /// As [`from_files`](Self::from_files), with weights of another name than `model`, such as `model.fp16`.
     pub(crate) fn from_stem(files: &ModelFiles, stem: &str, options: &LoadOptions) -> Result<Self> {
+        if files.weights().is_some() {
+            return Self::from_files(files, options);
+        }
         let config = ClipTextConfig::from_files(files)?;
         let weights = Weights::open_stem(files, stem, names(), options)?;
-        Self::load(config, &weights, Threads::new(options.threads)?)
+        Self::checked(config, &weights, options)
+    }
+
+    /// As [`load`](Self::load), of weights that hold nothing else.
+    fn checked(config: ClipTextConfig, weights: &Weights, options: &LoadOptions) -> Result<Self> {
+        let model = Self::load(config, weights, Threads::new(options.threads)?)?;
+        check_adapters(&model.inventory)?;
+        Ok(model)
     }
 
     /// Reads the model from a scope of weights with the names of [`names`].

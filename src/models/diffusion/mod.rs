@@ -7,6 +7,7 @@ mod attention;
 mod flux;
 mod flux_blocks;
 mod layers;
+mod layouts;
 mod open;
 mod tiles;
 mod tiny_vae;

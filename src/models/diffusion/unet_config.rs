@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::source::{ModelFiles, json};
+use crate::source::ModelFiles;
 
 /// `UNet2DConditionModel` of diffusers, except its weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +51,7 @@ pub struct BlockConfig {
     pub text: usize,
 }
 
-/// What SDXL adds to the embedded time: the text's pooled vector and six sizes.
+/// What SDXL adds to the embedded time: the text's pooled vector and six sizes, or those of its refiner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddedConfig {
@@ -64,8 +64,7 @@ pub struct AddedConfig {
 impl UNetConfig {
     /// Reads `config.json` with the defaults of diffusers' class.
     pub(crate) fn read(files: &ModelFiles) -> Result<Self> {
-        let path = files.required("config.json", "the UNet's sizes")?;
-        let fields: Fields = json::read_fields(&path)?;
+        let (fields, path) = files.required_json::<Fields>("config.json", "the UNet's sizes")?;
         fields.config().map_err(|reason| Error::malformed(path, reason))
     }
 }

@@ -82,6 +82,7 @@ fn as_gguf(
     to: &Path,
     progress: Progress<'_>,
 ) -> Result<()> {
+    weights::refuse_adapted(inventory)?;
     let raw = RawConfig::read(files)?;
     let unknown = || {
         let (origin, name) = (files.origin(), raw.model_type().unwrap_or_default());

@@ -29,11 +29,22 @@ pub(crate) fn save(
     to: &Path,
     progress: Progress<'_>,
 ) -> Result<()> {
+    refuse_adapted(inventory)?;
     let weights = Weights::open(files, NameTable::stored_names(), &LoadOptions::default())?;
     let written = tensors_to_write(&weights, inventory)?;
     match files.gguf() {
         Some(file) => gguf::save(file, &weights, &written, to, progress),
         None => folder::save(files, &weights, &written, to, progress),
+    }
+}
+
+/// Refuses a model that is not what its files hold.
+pub(crate) fn refuse_adapted(inventory: &Inventory) -> Result<()> {
+    match inventory.is_adapted {
+        false => Ok(()),
+        true => Err(Error::unsupported(
+            "saving a model that was loaded with adapters: save it without them, and load them with it",
+        )),
     }
 }
 
