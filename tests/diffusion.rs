@@ -377,7 +377,7 @@ fn paint(painter: &Painter, golden: &Value, case: &Value) -> Result<(), String> 
         seen.lock().unwrap().push(report.latents.clone());
         ControlFlow::Continue(())
     }));
-    let prompt = case["options"]["prompt"].as_str().or(golden["prompt"].as_str()).unwrap();
+    let prompt = case["options"]["prompt"].as_str().or_else(|| golden["prompt"].as_str()).unwrap();
     let painted = painter.paint(prompt, &options).map_err(|error| error.to_string())?;
     let shape = [painted.images.len(), painted.images[0].height, painted.images[0].width, 3];
     let expected: Vec<usize> =

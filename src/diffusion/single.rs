@@ -78,7 +78,7 @@ fn alone(files: &ModelFiles) -> Result<ModelFiles> {
 
 /// A tokenizer from beside the file, or else from where diffusers takes it.
 fn tokenizer(file: &Path, name: &str, repository: &str) -> Result<ModelFiles> {
-    let beside = file.parent().unwrap_or(Path::new(".")).join(name);
+    let beside = file.parent().unwrap_or_else(|| Path::new(".")).join(name);
     if beside.is_dir() {
         return ModelSource::directory(beside).open();
     }

@@ -46,7 +46,7 @@ pub fn assign_speakers(utterances: &mut [Utterance], turns: &[SpeakerTurn]) {
 impl From<&Transcript> for Vec<Utterance> {
     fn from(transcript: &Transcript) -> Self {
         let mut latest = 0.0;
-        let mut found = Vec::new();
+        let mut found = Self::new();
         for segment in &transcript.segments {
             let start = segment.start.unwrap_or(latest);
             latest = segment.end.unwrap_or(start);

@@ -106,6 +106,7 @@ impl Model for XttsSpeaker {
 }
 
 impl TextToWaveform for XttsSpeaker {
+    #[expect(clippy::misnamed_getters, reason = "the rate of the model's input is another")]
     fn sampling_rate(&self) -> u32 {
         self.model.config().output_sampling_rate
     }

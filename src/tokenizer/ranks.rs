@@ -151,6 +151,9 @@ impl Tekken {
     }
 }
 
+/// Two tokens that are put together.
+type Merge<'a> = (&'a [u8], &'a [u8]);
+
 impl Ranks {
     fn convert(self) -> tokenizers::Result<Parts> {
         let merges = self.merges()?;
@@ -194,7 +197,7 @@ impl Ranks {
     }
 
     /// Every way to put a token together from two others, lowest rank first.
-    fn merges(&self) -> std::result::Result<Vec<(&[u8], &[u8])>, String> {
+    fn merges(&self) -> std::result::Result<Vec<Merge<'_>>, String> {
         let ids: HashMap<&[u8], u32> =
             self.tokens.iter().map(|(token, id)| (token.as_slice(), *id)).collect();
         let mut merges = Vec::new();

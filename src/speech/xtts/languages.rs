@@ -96,7 +96,6 @@ const LANGUAGES: &[Language] = &[
             between: " con ",
             one: ["un", "una"],
         }),
-        ..NOTHING
     },
     Language {
         code: "fr",
@@ -120,7 +119,6 @@ const LANGUAGES: &[Language] = &[
             between: " et ",
             one: ["un"; 2],
         }),
-        ..NOTHING
     },
     Language {
         code: "de",
@@ -142,7 +140,6 @@ const LANGUAGES: &[Language] = &[
             between: " und ",
             one: ["ein"; 2],
         }),
-        ..NOTHING
     },
     Language {
         code: "it",
@@ -165,7 +162,6 @@ const LANGUAGES: &[Language] = &[
             between: " e ",
             one: ["un", "una"],
         }),
-        ..NOTHING
     },
     Language {
         code: "pt",
@@ -241,7 +237,6 @@ const LANGUAGES: &[Language] = &[
             between: ", ",
             one: ["één"; 2],
         }),
-        ..NOTHING
     },
     Language {
         code: "tr",

@@ -95,6 +95,6 @@ impl Texts {
 fn steps<'a>(part: &'a Value, list: &str) -> &'a [Value] {
     match part {
         Value::Null => &[],
-        part => part[list].as_array().map_or(std::slice::from_ref(part), Vec::as_slice),
+        part => part[list].as_array().map_or_else(|| std::slice::from_ref(part), Vec::as_slice),
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::options::{Adapter, AdapterPlace, ModelPart};
+use crate::source::gguf::GgufValue;
 use crate::source::{ModelFiles, ModelSource, json};
 use crate::weights::adapters::config::Config;
 use crate::weights::adapters::names::{Key, Role, flat};
@@ -257,7 +258,7 @@ fn of_file(files: &ModelFiles, store: &Store, part: Option<ModelPart>) -> Result
                 format!("is a GGUF file of the type {:?}, no LoRA", kind.unwrap_or("model"));
             return Err(Error::malformed(file.path(), reason));
         }
-        let alpha = file.metadata().get("adapter.lora.alpha").and_then(|alpha| alpha.as_f64());
+        let alpha = file.metadata().get("adapter.lora.alpha").and_then(GgufValue::as_f64);
         return Ok(Config::of_alpha(alpha));
     }
     let Some(text) = store.files.first().and_then(|file| safetensors::metadata(file, KEY)) else {

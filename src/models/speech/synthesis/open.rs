@@ -44,7 +44,7 @@ impl FromFiles for dyn TextToWaveform {
 /// XTTS.
 impl FromFiles for Xtts {
     fn from_files(files: &ModelFiles, options: &LoadOptions) -> Result<Arc<Self>> {
-        Ok(checked(Self::from_files(files, options)?, options)?)
+        checked(Self::from_files(files, options)?, options)
     }
 }
 

@@ -67,7 +67,7 @@ fn english(number: u64) -> String {
         let (hundreds, rest) = (number / 100, number % 100);
         let rest_words = match rest {
             0 => String::new(),
-            ..20 => ENGLISH[rest as usize].to_owned(),
+            1..20 => ENGLISH[rest as usize].to_owned(),
             _ if rest.is_multiple_of(10) => ENGLISH_TENS[rest as usize / 10].to_owned(),
             _ => format!("{}-{}", ENGLISH_TENS[rest as usize / 10], ENGLISH[rest as usize % 10]),
         };
@@ -143,7 +143,7 @@ fn spanish(number: u64) -> String {
         let (hundreds, rest) = (number / 100, number % 100);
         let rest_words = match rest {
             0 => String::new(),
-            ..30 => SPANISH[rest as usize].to_owned(),
+            1..30 => SPANISH[rest as usize].to_owned(),
             _ if rest.is_multiple_of(10) => SPANISH_TENS[rest as usize / 10].to_owned(),
             _ => format!("{} y {}", SPANISH_TENS[rest as usize / 10], SPANISH[rest as usize % 10]),
         };
@@ -176,7 +176,7 @@ fn french(number: u64) -> String {
     fn small(number: u64) -> String {
         match number {
             0 => String::new(),
-            ..17 => FRENCH[number as usize].to_owned(),
+            1..17 => FRENCH[number as usize].to_owned(),
             17..20 => format!("dix-{}", FRENCH[number as usize - 10]),
             20..70 => {
                 let tens = FRENCH_TENS[number as usize / 10];
@@ -189,7 +189,7 @@ fn french(number: u64) -> String {
             71 => "soixante et onze".to_owned(),
             70..80 => format!("soixante-{}", small(number - 60)),
             80 => "quatre-vingts".to_owned(),
-            80..100 => format!("quatre-vingt-{}", small(number - 80)),
+            81..100 => format!("quatre-vingt-{}", small(number - 80)),
             _ => {
                 let hundreds = match number / 100 {
                     1 => "cent".to_owned(),
@@ -231,7 +231,7 @@ fn italian(number: u64) -> String {
     fn small(number: u64) -> String {
         match number {
             0 => String::new(),
-            ..20 => ITALIAN[number as usize].to_owned(),
+            1..20 => ITALIAN[number as usize].to_owned(),
             20..100 => {
                 let tens = ITALIAN_TENS[number as usize / 10];
                 match number % 10 {
@@ -288,7 +288,7 @@ fn portuguese(number: u64) -> String {
         }
         let (hundreds, rest) = (PORTUGUESE_HUNDREDS[number as usize / 100], number % 100);
         let rest = match rest {
-            ..20 => joined(vec![PORTUGUESE[rest as usize].to_owned()], ""),
+            1..20 => joined(vec![PORTUGUESE[rest as usize].to_owned()], ""),
             _ => {
                 let tens = PORTUGUESE_TENS[rest as usize / 10].to_owned();
                 joined(vec![tens, PORTUGUESE[rest as usize % 10].to_owned()], " e ")
@@ -335,7 +335,7 @@ fn dutch(number: u64) -> String {
     fn small(number: u64) -> String {
         match number {
             0 => String::new(),
-            ..20 => DUTCH[number as usize].to_owned(),
+            1..20 => DUTCH[number as usize].to_owned(),
             20..100 => {
                 let tens = DUTCH_TENS[number as usize / 10];
                 match number % 10 {
