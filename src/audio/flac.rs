@@ -29,9 +29,13 @@ impl Audio {
         let config = Encoder::default().into_verified().map_err(|(_, error)| other(error))?;
         let source = MemSource::from_samples(&samples, 1, 16, self.sampling_rate as usize);
         drop(samples);
-        let stream = flacenc::encode_with_fixed_block_size(&config, source, config.block_size);
+        let block = config.block_size;
+        let mut stream =
+            flacenc::encode_with_fixed_block_size(&config, source, block).map_err(other)?;
+        // The last block, which may be shorter, does not count. The encoder writes the shortest of all.
+        stream.stream_info_mut().set_block_sizes(block, block).map_err(other)?;
         let mut sink = ByteSink::new();
-        stream.map_err(other)?.write(&mut sink).map_err(other)?;
+        stream.write(&mut sink).map_err(other)?;
         to.write_all(sink.as_slice())?;
         to.flush()
     }

@@ -147,7 +147,9 @@ fn is_up_to_the_caller(error: &Error) -> bool {
         Error::ContextOverflow { .. } => true,
         // Of an empty template, and of one that prints what the caller left empty.
         Error::InvalidInput { reason } => {
-            reason.ends_with("the prompt is empty") || reason.contains("put it where to guess")
+            let of_texts =
+                ["the prompt is empty", "put it where to guess", "no word that the model knows"];
+            of_texts.iter().any(|words| reason.contains(words))
         }
         Error::InvalidOption { option, .. } => {
             ["chat_template", "doc_stride", "max_length", "max_seq_len", "truncation"]
