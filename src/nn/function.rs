@@ -1,6 +1,7 @@
 //! The activation of an MLP, with its weights where it has some.
 
 use candle_core::{DType, Tensor};
+use half::bf16;
 
 use crate::error::Result;
 use crate::nn::activation::Activation;
@@ -40,14 +41,16 @@ impl Function {
                         true => number(name, &[]),
                         false => Ok(default),
                     };
-                let (beta, eps) = (stored("beta", 0.5)?, stored("eps", -1e-6)?);
-                let positive = softplus(number("alpha_p", &[1])?);
-                Self::Xielu {
-                    positive,
-                    negative: beta + softplus(number("alpha_n", &[1])?),
-                    beta,
-                    eps,
-                }
+                // The reference keeps these numbers in bf16, whatever the dtype of the model.
+                let rounded = |x: f32| bf16::from_f32(x).to_f32();
+                let beta = rounded(stored("beta", 0.5)?);
+                let eps = rounded(stored("eps", -1e-6)?);
+                let grown = |name: &str| -> Result<f32> {
+                    Ok(rounded(softplus(rounded(number(name, &[1])?))))
+                };
+                let positive = grown("alpha_p")?;
+                let negative = rounded(beta + grown("alpha_n")?);
+                Self::Xielu { positive, negative, beta, eps }
             }
             plain => Self::Plain(plain),
         })

@@ -670,9 +670,9 @@ GOLDENS = [
         dict(tie_word_embeddings=False, rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 3.0, "original_max_position_embeddings": 24}),
         matters={"rope_theta": 10000.0, "rope_scaling": None},
         gguf=(),
-        refused="xIELU",
+        refused='no name for "layers.0.mlp.act.',
     ),
-    llama("llama-prelu-tiny", options=dict(hidden_act="prelu"), gguf=(), refused='`layers[0].mlp.Gated.activation` is "Prelu"', embedding_gain=0.1, logit_gain=5.0),
+    llama("llama-prelu-tiny", options=dict(hidden_act="prelu"), gguf=(), refused='no name for "layers.0.mlp.act.', embedding_gain=0.1, logit_gain=5.0),
     family("arcee-tiny", ArceeConfig, dict(tie_word_embeddings=False)),
     family(
         "arcee-bias-tiny",
