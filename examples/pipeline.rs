@@ -117,7 +117,7 @@ fn save(folder: &Path, name: &str, media: &Media) -> Result<PathBuf, Error> {
             sconce::image::write(&path, image)?;
             Ok(path)
         }
-        _ => Err(usage("output", &format!("{}: no file is written of it", folder.display()))),
+        _ => Err(usage("output", &format!("{}: no file is written of {name}", folder.display()))),
     }
 }
 

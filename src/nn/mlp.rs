@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -59,12 +59,13 @@ impl Mlp {
     }
 
     /// `x: (.., tokens, hidden)`, the same shape back.
+    #[cfg(any(feature = "audio", feature = "image"))]
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let tokens = x.elem_count() / x.dim(D::Minus1)?.max(1);
+        let tokens = x.elem_count() / x.dim(candle_core::D::Minus1)?.max(1);
         self.forward_rows(x, std::slice::from_ref(&(0..tokens)))
     }
 
-    /// The same of packed rows: which experts a token gets may depend on the other tokens of its row.
+    /// `x: (.., tokens, hidden)` of packed rows, the same shape back: which experts a token gets may depend on the other tokens of its row.
     pub(crate) fn forward_rows(&self, x: &Tensor, rows: &[Range<usize>]) -> Result<Tensor> {
         match self {
             Self::Dense(dense) => dense.forward(x),

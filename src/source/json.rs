@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::source::file;
@@ -15,8 +14,9 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 /// Reads fields that are those of a file, with errors that name the field.
+#[cfg(feature = "image")]
 pub(crate) fn fields_of<T: DeserializeOwned>(
-    fields: &Map<String, Value>,
+    fields: &serde_json::Map<String, serde_json::Value>,
     path: &Path,
 ) -> Result<T> {
     crate::read::read_fields(fields).map_err(|wrong| Error::malformed(path, wrong))

@@ -227,6 +227,7 @@ impl ModelFiles {
 
     /// What the fields of a JSON file say that must be there, and the file; also one that is
     /// [given](Self::given).
+    #[cfg(feature = "image")]
     pub(crate) fn required_json<T: DeserializeOwned>(
         &self,
         name: &str,

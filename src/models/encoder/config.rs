@@ -105,6 +105,7 @@ pub struct HeadsConfig {
 
 impl HeadsConfig {
     /// Of a model that nothing is put on top of.
+    #[cfg(feature = "image")]
     pub(crate) fn none(hidden_size: usize) -> Self {
         let transform = TransformConfig {
             size: hidden_size,

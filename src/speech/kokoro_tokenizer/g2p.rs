@@ -23,7 +23,7 @@ pub(super) fn tokens(text: &str, is_british: bool) -> Result<Vec<Token>> {
             Error::input(format!("{line:?} cannot be made into phonemes: {error}"))
         })?;
         for token in read {
-            if token.phonemes.as_ref().is_none_or(|phonemes| phonemes.is_empty())
+            if token.phonemes.as_ref().is_none_or(String::is_empty)
                 && token.text.chars().any(char::is_alphanumeric)
             {
                 unread.push(token.text.clone());
