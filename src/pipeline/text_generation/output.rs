@@ -50,7 +50,7 @@ pub struct GenerationDetails {
     /// count, they are 0.
     pub usage: Usage,
     /// The tokens of the answer with their log-probabilities, and with as many of the likeliest others as
-    /// `top_logprobs` asks for. None where a service wrote it: see [`served`](Self::served).
+    /// `top_logprobs` asks for. None where a service wrote it: see `details.served`.
     pub tokens: Vec<Token>,
     /// What a service says about an answer that it wrote: tokens with their log-probabilities where
     /// `top_logprobs` asks for them, and fields that have no place here.
