@@ -63,6 +63,8 @@ def language(name):
     base, config = LANGUAGE[name]
     torch.manual_seed(len(name))
     made = AutoModelForCausalLM.from_pretrained(HERE / base, dtype=torch.float32)
+    # Files say no path of the machine that made them.
+    made.name_or_path = base
     model = wide(get_peft_model(made, LoraConfig(task_type="CAUSAL_LM", **config)))
     folder = OUT / name
     model.save_pretrained(folder)
@@ -199,6 +201,7 @@ def make_diffusers():
     pipe = pipeline("sd1")
     torch.manual_seed(14)
     config = LoraConfig(r=3, lora_alpha=2, target_modules=["to_q", "to_out.0", "conv2"], alpha_pattern={"attn2.to_q": 7})
+    pipe.text_encoder.name_or_path = "diffusion/sd1/text_encoder"
     pipe.unet.add_adapter(config)
     pipe.text_encoder.add_adapter(LoraConfig(r=2, lora_alpha=5, target_modules=["v_proj", "fc2"]))
     wide(pipe.unet), wide(pipe.text_encoder)

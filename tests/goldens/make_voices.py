@@ -12,6 +12,7 @@ import io
 import json
 import shutil
 import sys
+from contextlib import chdir
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -182,10 +183,12 @@ def make_speecht5(name, options, vocoder_options, calls):
     # A few rules instead of the many of NFKC, which would be most of the folder.
     rules = folder / "rules.tsv"
     rules.write_text("E9\t65\nA0\t20\n")
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["hello, my dog is cute. Two words x Ha", "the quick brown fox jumps over a lazy dog"]),
-        model_writer=trained, model_type="char", vocab_size=34, normalization_rule_tsv=str(rules), pad_id=1, bos_id=0, eos_id=2, unk_id=3, minloglevel=2,
-    )
+    # The model says where its rules are: no path of the machine that made it.
+    with chdir(folder):
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["hello, my dog is cute. Two words x Ha", "the quick brown fox jumps over a lazy dog"]),
+            model_writer=trained, model_type="char", vocab_size=34, normalization_rule_tsv=rules.name, pad_id=1, bos_id=0, eos_id=2, unk_id=3, minloglevel=2,
+        )
     rules.unlink()
     (folder / "spm_char.model").write_bytes(trained.getvalue())
     tokenizer = SpeechT5Tokenizer(str(folder / "spm_char.model"))
