@@ -2,6 +2,9 @@
 #![cfg(feature = "audio")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/wav.rs"]
+mod wav;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +15,7 @@ use sconce::pipeline::{
 };
 use sconce::{Error, LoadOptions, ModelSource, Result};
 use serde_json::{Value, json};
+use wav::wav;
 
 fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
@@ -70,24 +74,6 @@ fn every_way(
     ]
 }
 
-/// A wav file of a second, from the bytes of its samples. `format` 1: integers, 3: floating point.
-fn wav(format: u16, [channels, bits]: [u16; 2], rate: u32, stated: u32, data: &[u8]) -> Vec<u8> {
-    let frame = channels * (bits / 8);
-    let mut wav = b"RIFF".to_vec();
-    wav.extend(stated.saturating_add(36).to_le_bytes());
-    wav.extend(b"WAVEfmt \x10\0\0\0");
-    wav.extend(format.to_le_bytes());
-    wav.extend(channels.to_le_bytes());
-    wav.extend(rate.to_le_bytes());
-    wav.extend(rate.wrapping_mul(frame.into()).to_le_bytes());
-    wav.extend(frame.to_le_bytes());
-    wav.extend(bits.to_le_bytes());
-    wav.extend(b"data");
-    wav.extend(stated.to_le_bytes());
-    wav.extend(data);
-    wav
-}
-
 /// A second of a tone, from -1 to 1.
 fn tone() -> impl Iterator<Item = f32> {
     (0..16_000).map(|at| (at as f32 * 0.13).sin() * 0.5)
@@ -108,8 +94,8 @@ fn what_is_no_sound_is_one_error_each_way() {
     for (name, bytes, words) in [
         ("empty", Vec::new(), "the file is empty"),
         ("a film without sound", film, "no audio track"),
-        ("1 Hz", wav(1, [1, 16], 1, 32_000, &whole), "is 1 Hz the right sampling rate?"),
-        ("no numbers", wav(3, [1, 32], 16_000, 64_000, &not_numbers), "of the audio is NaN"),
+        ("1 Hz", wav(1, 1, 1, 16, 32_000, &whole), "is 1 Hz the right sampling rate?"),
+        ("no numbers", wav(3, 1, 16_000, 32, 64_000, &not_numbers), "of the audio is NaN"),
     ] {
         for (way, found) in every_way(&whisper, &letters, &bytes.into()).into_iter().enumerate() {
             let error = found.unwrap_err().to_string();
@@ -120,7 +106,7 @@ fn what_is_no_sound_is_one_error_each_way() {
     let audio = Audio::new(vec![0.0, f32::NAN], 16_000).unwrap_err();
     assert!(audio.is_caller_error() && audio.to_string().contains("NaN"), "{audio}");
     // One of several does not take the others with it.
-    let inputs = [AudioInput::from(wav(1, [1, 16], 16_000, 32_000, &whole)), Vec::new().into()];
+    let inputs = [AudioInput::from(wav(1, 1, 16_000, 16, 32_000, &whole)), Vec::new().into()];
     let found: Vec<_> = whisper
         .stream(inputs.clone().into_iter().chain(inputs), &greedy().chunk_length_s(2.0))
         .unwrap()
@@ -140,20 +126,20 @@ fn strange_files_are_read_to_their_end() {
         let found = every_way(&whisper, &letters, &bytes.into());
         found.into_iter().map(Result::unwrap).collect()
     };
-    let expected = texts(wav(1, [1, 16], 16_000, 32_000, &whole));
+    let expected = texts(wav(1, 1, 16_000, 16, 32_000, &whole));
     for (name, bytes) in [
-        ("a header that states too much", wav(1, [1, 16], 16_000, 3_200_000, &whole)),
-        ("a header that states nothing", wav(1, [1, 16], 16_000, 0, &whole)),
-        ("six channels", wav(1, [6, 16], 16_000, 192_000, &of_16_bits(6))),
+        ("a header that states too much", wav(1, 1, 16_000, 16, 3_200_000, &whole)),
+        ("a header that states nothing", wav(1, 1, 16_000, 16, 0, &whole)),
+        ("six channels", wav(1, 6, 16_000, 16, 192_000, &of_16_bits(6))),
     ] {
         assert_eq!(texts(bytes), expected, "{name}");
     }
     // Other numbers of bits round otherwise; of 8 the text may be another.
     let of_8: Vec<u8> = tone().map(|x| (x * 128.0 + 128.0) as u8).collect();
     for bytes in [
-        wav(1, [1, 24], 16_000, 48_000, &of_24),
-        wav(3, [1, 32], 16_000, 64_000, &of_float),
-        wav(1, [1, 8], 16_000, 16_000, &of_8),
+        wav(1, 1, 16_000, 24, 48_000, &of_24),
+        wav(3, 1, 16_000, 32, 64_000, &of_float),
+        wav(1, 1, 16_000, 8, 16_000, &of_8),
     ] {
         texts(bytes);
     }
@@ -167,7 +153,7 @@ fn what_a_model_cannot_do_is_told() {
     let (_folder, whisper) = pipeline("whisper", |config| {
         config.as_object_mut().unwrap().remove("alignment_heads");
     });
-    let input = || AudioInput::from(wav(1, [1, 16], 16_000, 32_000, &of_16_bits(1)));
+    let input = || AudioInput::from(wav(1, 1, 16_000, 16, 32_000, &of_16_bits(1)));
     let words = greedy().return_timestamps(ReturnTimestamps::Word);
     for options in [words.clone(), words.chunk_length_s(2.0)] {
         let error = whisper.run_with(input(), &options).unwrap_err();

@@ -6,6 +6,8 @@
 mod hostile;
 #[path = "../support/packages.rs"]
 mod packages;
+#[path = "../support/wav.rs"]
+mod wav;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -89,21 +89,9 @@ fn sizes(bytes: &[u8]) -> Parsed<Sizes> {
     }
     let archive = TorchArchive::open(bytes)?;
     let (unpickled, _) = unpickle(&bytes[archive.pickle.clone()])?;
-    let size = |name: &str| match unpickled.size_in("dims", name) {
-        Some(size) if (1..1 << 20).contains(&size) => Ok(size),
-        Some(size) => Err(format!("has {name} {size}")),
-        None => Err(format!("says no {name:?} in \"dims\": it is none of OpenAI's Whisper files")),
-    };
-    Ok(Sizes {
-        vocab: size("n_vocab")?,
-        audio_positions: size("n_audio_ctx")?,
-        audio_hidden: size("n_audio_state")?,
-        audio_heads: size("n_audio_head")?,
-        audio_layers: size("n_audio_layer")?,
-        text_positions: size("n_text_ctx")?,
-        text_hidden: size("n_text_state")?,
-        text_heads: size("n_text_head")?,
-        text_layers: size("n_text_layer")?,
-        mel_bins: size("n_mels")?,
+    Sizes::read(|name| {
+        unpickled.size_in("dims", name).ok_or_else(|| {
+            format!("says no {name:?} in \"dims\": it is none of OpenAI's Whisper files")
+        })
     })
 }

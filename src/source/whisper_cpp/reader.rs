@@ -43,6 +43,29 @@ pub(super) struct Sizes {
     pub(super) mel_bins: usize,
 }
 
+impl Sizes {
+    /// Of `whisper_hparams` by their names, which are asked for in the order of whisper.cpp's files.
+    pub(super) fn read(mut number: impl FnMut(&str) -> Parsed<usize>) -> Parsed<Self> {
+        let mut size = |name: &str| {
+            let size = number(name)?;
+            let possible = (1..1 << 20).contains(&size);
+            possible.then_some(size).ok_or_else(|| format!("has {name} {size}"))
+        };
+        Ok(Self {
+            vocab: size("n_vocab")?,
+            audio_positions: size("n_audio_ctx")?,
+            audio_hidden: size("n_audio_state")?,
+            audio_heads: size("n_audio_head")?,
+            audio_layers: size("n_audio_layer")?,
+            text_positions: size("n_text_ctx")?,
+            text_hidden: size("n_text_state")?,
+            text_heads: size("n_text_head")?,
+            text_layers: size("n_text_layer")?,
+            mel_bins: size("n_mels")?,
+        })
+    }
+}
+
 /// Reasons are completed with the file's name by the caller.
 pub(super) type Parsed<T> = std::result::Result<T, String>;
 
@@ -52,23 +75,7 @@ pub(super) fn header(bytes: &[u8]) -> Parsed<Header> {
     if reader.number()? != MAGIC {
         return Err("is not a file of whisper.cpp: it begins otherwise".to_owned());
     }
-    let mut size = |name: &str| {
-        let size = reader.number()?;
-        let possible = (1..1 << 20).contains(&size);
-        possible.then_some(size as usize).ok_or_else(|| format!("has {name} {size}"))
-    };
-    let sizes = Sizes {
-        vocab: size("n_vocab")?,
-        audio_positions: size("n_audio_ctx")?,
-        audio_hidden: size("n_audio_state")?,
-        audio_heads: size("n_audio_head")?,
-        audio_layers: size("n_audio_layer")?,
-        text_positions: size("n_text_ctx")?,
-        text_hidden: size("n_text_state")?,
-        text_heads: size("n_text_head")?,
-        text_layers: size("n_text_layer")?,
-        mel_bins: size("n_mels")?,
-    };
+    let sizes = Sizes::read(|_| Ok(reader.number()? as usize))?;
     if sizes.audio_hidden != sizes.text_hidden {
         let [audio, text] = [sizes.audio_hidden, sizes.text_hidden];
         return Err(format!(
