@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::options::AdapterPlace;
-use crate::weights::adapters::{Change, Matrices, Name, Rows, flat, merged};
+use crate::weights::adapters::{Change, Name, Product, Rows, flat, merged};
 use crate::weights::elements::Elements;
 #[cfg(feature = "image")]
 use crate::weights::layout::Layout;
@@ -40,6 +40,7 @@ impl Weights {
         let is_beside = |change: &Change| {
             is_linear
                 && change.matrices.magnitude.is_none()
+                && matches!(change.matrices.product, Product::LowRank { .. })
                 && (stays || change.place == AdapterPlace::Beside)
         };
         let (beside, inside): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_beside);
@@ -78,7 +79,8 @@ impl Weights {
         let [mut downs, mut ups] = [Vec::new(), Vec::new()];
         let (device, dtype) = (self.device(), self.dtype());
         for Change { matrices, .. } in changes {
-            let Matrices { down, up, rank, ins, outs, scale, .. } = matrices;
+            let (ins, outs, scale) = (matrices.ins, matrices.outs, matrices.scale);
+            let Product::LowRank { down, up, rank } = matrices.product else { continue };
             let up: Vec<f32> = up.into_iter().map(|number| number * scale).collect();
             downs.push(Tensor::from_vec(down, (rank, ins), device)?.to_dtype(dtype)?);
             ups.push(Tensor::from_vec(up, (outs, rank), device)?.to_dtype(dtype)?);

@@ -14,6 +14,10 @@ use crate::error::{Error, Result};
 pub(super) struct Config {
     peft_type: Option<String>,
     lora_alpha: Option<f64>,
+    /// Of LoHa and LoKr.
+    alpha: Option<f64>,
+    r: Option<usize>,
+    rank_pattern: Option<Map<String, Value>>,
     use_rslora: Option<bool>,
     /// In order: the first that fits counts.
     alpha_pattern: Option<Map<String, Value>>,
@@ -36,8 +40,10 @@ impl Config {
                 path.display()
             )))
         };
-        if let Some(kind) = self.peft_type.as_deref().filter(|kind| *kind != "LORA") {
-            return refuse("peft_type", &format!("{kind:?}; LORA is supported"));
+        const KINDS: [&str; 3] = ["LORA", "LOHA", "LOKR"];
+        if let Some(kind) = self.peft_type.as_deref().filter(|kind| !KINDS.contains(kind)) {
+            let known = KINDS.join(", ");
+            return refuse("peft_type", &format!("{kind:?}; {known} are supported"));
         }
         // These take something from the model's own weights before they are added.
         if let Some(start) = self.init_lora_weights.as_str() {
@@ -85,12 +91,19 @@ impl Config {
         Self { lora_alpha: alpha.filter(|alpha| *alpha != 0.0), ..Self::default() }
     }
 
-    /// By what the product of a module's matrices is multiplied; `stored`: its own alpha.
-    pub(super) fn scale(&self, module: &str, rank: usize, stored: Option<f64>) -> f64 {
-        let rank = rank.max(1) as f64;
-        let mut patterns = self.alpha_pattern.iter().flatten();
-        let of_pattern = || patterns.find(|(pattern, _)| fits(pattern, module))?.1.as_f64();
-        let alpha = stored.or_else(of_pattern).or(self.lora_alpha).unwrap_or(rank);
+    /// By what the product of a module's matrices is multiplied; `stored`: its own alpha. Matrices of a LoKr may have
+    /// no rank: PEFT then takes that of the config, and LyCORIS multiplies by 1.
+    pub(super) fn scale(&self, module: &str, rank: Option<usize>, stored: Option<f64>) -> f64 {
+        let of_pattern = |patterns: &Option<Map<String, Value>>| {
+            let mut patterns = patterns.iter().flatten();
+            patterns.find(|(pattern, _)| fits(pattern, module))?.1.as_f64()
+        };
+        let rank = rank.map(|rank| rank as f64);
+        let configured = || of_pattern(&self.rank_pattern).or(self.r.map(|r| r as f64));
+        let Some(rank) = rank.or_else(configured) else { return 1.0 };
+        let rank = rank.max(1.0);
+        let alpha = stored.or_else(|| of_pattern(&self.alpha_pattern));
+        let alpha = alpha.or(self.lora_alpha).or(self.alpha).unwrap_or(rank);
         match self.use_rslora {
             Some(true) => alpha / rank.sqrt(),
             _ => alpha / rank,
@@ -116,13 +129,19 @@ mod tests {
         let config = |text: &str| -> Config { serde_json::from_str(text).unwrap() };
         let plain =
             config(r#"{"lora_alpha": 8, "alpha_pattern": {"v_proj": 2, "layers.1.q_proj": 6}}"#);
-        assert_eq!(plain.scale("model.layers.0.q_proj", 4, None), 2.0);
-        assert_eq!(plain.scale("model.layers.1.q_proj", 4, None), 1.5);
-        assert_eq!(plain.scale("model.layers.0.v_proj", 4, None), 0.5);
-        assert_eq!(plain.scale("model.layers.0.my_v_proj", 4, None), 2.0);
-        assert_eq!(plain.scale("q", 4, Some(1.0)), 0.25);
-        assert_eq!(config("{}").scale("q", 4, None), 1.0);
-        assert_eq!(config(r#"{"lora_alpha": 8, "use_rslora": true}"#).scale("q", 4, None), 4.0);
+        assert_eq!(plain.scale("model.layers.0.q_proj", Some(4), None), 2.0);
+        assert_eq!(plain.scale("model.layers.1.q_proj", Some(4), None), 1.5);
+        assert_eq!(plain.scale("model.layers.0.v_proj", Some(4), None), 0.5);
+        assert_eq!(plain.scale("model.layers.0.my_v_proj", Some(4), None), 2.0);
+        assert_eq!(plain.scale("q", Some(4), Some(1.0)), 0.25);
+        assert_eq!(config("{}").scale("q", Some(4), None), 1.0);
+        let kron = config(r#"{"alpha": 6, "r": 4, "rank_pattern": {"v": 2}}"#);
+        assert_eq!([kron.scale("q", None, None), kron.scale("v", None, None)], [1.5, 3.0]);
+        assert_eq!(config("{}").scale("q", None, Some(4.0)), 1.0);
+        assert_eq!(
+            config(r#"{"lora_alpha": 8, "use_rslora": true}"#).scale("q", Some(4), None),
+            4.0
+        );
     }
 
     #[test]

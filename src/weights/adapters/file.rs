@@ -8,6 +8,7 @@ use crate::options::{Adapter, AdapterPlace, ModelPart};
 use crate::source::gguf::GgufValue;
 use crate::source::{ModelFiles, ModelSource, json};
 use crate::weights::adapters::config::Config;
+use crate::weights::adapters::matrices::{Magnitude, Matrices, Numbers, Product};
 use crate::weights::adapters::names::{Key, Role, flat};
 use crate::weights::store::{Store, StoredTensor};
 use crate::weights::{convert, safetensors};
@@ -31,22 +32,6 @@ pub(super) struct AdapterFile {
 struct Module {
     name: String,
     tensors: BTreeMap<Role, String>,
-}
-
-/// The matrices of a module, in f32.
-#[derive(Debug)]
-pub(in crate::weights) struct Matrices {
-    /// `(rank, in_features)`.
-    pub(in crate::weights) down: Vec<f32>,
-    /// `(out_features, rank)`.
-    pub(in crate::weights) up: Vec<f32>,
-    pub(in crate::weights) rank: usize,
-    pub(in crate::weights) ins: usize,
-    pub(in crate::weights) outs: usize,
-    /// By what their product is multiplied.
-    pub(in crate::weights) scale: f32,
-    /// The lengths of the rows of the sum: DoRA.
-    pub(in crate::weights) magnitude: Option<Vec<f32>>,
 }
 
 /// What is read, for an error.
@@ -96,7 +81,7 @@ impl AdapterFile {
                 Ok(key) => key,
                 Err(Some(kind)) => {
                     return Err(Error::unsupported(format!(
-                        "{}: tensor {name:?} is of {kind}; LoRA, and DoRA of PEFT, are supported",
+                        "{}: tensor {name:?} is of {kind}; LoRA, DoRA, LoHa and LoKr are supported",
                         self.store.origin.display()
                     )));
                 }
@@ -165,47 +150,94 @@ impl AdapterFile {
         self.store.tensor(self.whole.get(flat)?)
     }
 
-    /// The matrices of a module.
+    /// What it adds to a module.
     pub(super) fn matrices(&self, flat: &str) -> Result<Option<Matrices>> {
         let Some(module) = self.modules.get(flat) else { return Ok(None) };
-        let lacks = |what: &str| {
-            let reason = format!("the adapter's module {:?} has no {what}", module.name);
+        let has = |role: Role| module.tensors.contains_key(&role);
+        let numbers = |role: Role| match module.tensors.get(&role) {
+            Some(name) => self.numbers(name),
+            None => {
+                let (name, ending) = (&module.name, role.ending());
+                let reason = format!("the adapter's module {name:?} has no {ending:?}");
+                Err(Error::malformed(self.origin(), reason))
+            }
+        };
+        let unfit = || {
+            let reason = format!("the matrices of {:?} do not fit together", module.name);
             Error::malformed(self.origin(), reason)
         };
-        let read =
-            |role: Role| module.tensors.get(&role).map(|name| self.numbers(name)).transpose();
-        let is_table = module.tensors.contains_key(&Role::TableDown);
-        let (first, second) = match is_table {
-            false => (read(Role::Down)?, read(Role::Up)?),
-            // Its rows are those of the table, `(vocabulary, features)`: what goes in are features.
-            true => (read(Role::TableUp)?.map(turned), read(Role::TableDown)?.map(turned)),
+        let whole = |all: Numbers| (Product::Whole(all.numbers), [all.rows, all.columns]);
+        let half = |core: Option<Role>, left: Role, right: Role| -> Result<Numbers> {
+            let (left, right) = (numbers(left)?, numbers(right)?);
+            let product = match core.filter(|core| has(*core)) {
+                Some(core) => numbers(core)?.tucker(left, right),
+                None => left.times(right),
+            };
+            product.ok_or_else(unfit)
         };
-        let (down, up) = (
-            first.ok_or_else(|| lacks("first matrix"))?,
-            second.ok_or_else(|| lacks("second matrix"))?,
-        );
-        let (rank, ins, outs) = (down.rows, down.columns, up.rows);
-        if rank == 0 || up.columns != rank {
-            let reason = format!(
-                "the matrices of {:?} are {:?} and {:?}, which have no rank in common",
-                module.name,
-                [rank, ins],
-                [outs, up.columns]
-            );
-            return Err(Error::malformed(self.origin(), reason));
-        }
-        let alpha = read(Role::Alpha)?.map(|alpha| alpha.numbers.first().copied().map(f64::from));
-        let scale = self.config.scale(&module.name, rank, alpha.flatten()) as f32;
-        let magnitude = read(Role::Magnitude)?.map(|magnitude| magnitude.numbers);
-        Ok(Some(Matrices {
-            down: down.numbers,
-            up: up.numbers,
-            rank,
-            ins,
-            outs,
-            scale: scale * self.scale,
-            magnitude,
-        }))
+        let rows_of = |role: Role| numbers(role).map(|matrix| matrix.rows);
+        let (rank, (product, [outs, ins])) = if has(Role::HadaRight1) {
+            let second = half(Some(Role::HadaCore2), Role::HadaLeft2, Role::HadaRight2)?;
+            let first = half(Some(Role::HadaCore1), Role::HadaLeft1, Role::HadaRight1)?;
+            let all = first.hadamard(&second).ok_or_else(unfit)?;
+            (Some(rows_of(Role::HadaRight1)?), whole(all))
+        } else if [Role::Kron1, Role::KronRight1].into_iter().any(has) {
+            let side = |full: Role,
+                        core: Option<Role>,
+                        left: Role,
+                        right: Role|
+             -> Result<(Numbers, Option<usize>)> {
+                match has(full) {
+                    true => Ok((numbers(full)?, None)),
+                    false => Ok((half(core, left, right)?, Some(rows_of(right)?))),
+                }
+            };
+            let (first, rank) = side(Role::Kron1, None, Role::KronLeft1, Role::KronRight1)?;
+            let core = Some(Role::KronCore2);
+            let (second, other) = side(Role::Kron2, core, Role::KronLeft2, Role::KronRight2)?;
+            (rank.or(other), whole(first.kronecker(&second)))
+        } else if has(Role::Mid) {
+            let (down, up) = (numbers(Role::Down)?, numbers(Role::Up)?);
+            let rank = down.rows;
+            let all = numbers(Role::Mid)?.tucker(up.turned(), down).ok_or_else(unfit)?;
+            (Some(rank), whole(all))
+        } else {
+            let (down, up) = match has(Role::TableDown) {
+                false => (numbers(Role::Down)?, numbers(Role::Up)?),
+                // Its rows are those of the table, `(vocabulary, features)`: what goes in are features.
+                true => (numbers(Role::TableUp)?.turned(), numbers(Role::TableDown)?.turned()),
+            };
+            let (rank, ins, outs) = (down.rows, down.columns, up.rows);
+            if rank == 0 || up.columns != rank {
+                let reason = format!(
+                    "the matrices of {:?} are {:?} and {:?}, which have no rank in common",
+                    module.name,
+                    [rank, ins],
+                    [outs, up.columns]
+                );
+                return Err(Error::malformed(self.origin(), reason));
+            }
+            let product = Product::LowRank { down: down.numbers, up: up.numbers, rank };
+            (Some(rank), (product, [outs, ins]))
+        };
+        let alpha = match has(Role::Alpha) {
+            true => numbers(Role::Alpha)?.numbers.first().copied().map(f64::from),
+            false => None,
+        };
+        let scale = self.config.scale(&module.name, rank, alpha) as f32;
+        let magnitude = match [Role::Magnitude, Role::DoraScale].into_iter().find(|role| has(*role))
+        {
+            None => None,
+            Some(role) => {
+                let Numbers { shape, numbers, .. } = numbers(role)?;
+                // `(1, channels, …)`, by LyCORIS; PEFT's of kernels are so, too, and of rows.
+                let of_inputs =
+                    role == Role::DoraScale && shape.len() > 1 && shape[0] == 1 && outs > 1;
+                Some(if of_inputs { Magnitude::Inputs(numbers) } else { Magnitude::Rows(numbers) })
+            }
+        };
+        let scale = scale * self.scale;
+        Ok(Some(Matrices { product, ins, outs, scale, magnitude }))
     }
 
     fn numbers(&self, name: &str) -> Result<Numbers> {
@@ -213,22 +245,8 @@ impl AdapterFile {
         let stored =
             stored.ok_or_else(|| Error::malformed(self.origin(), format!("lacks {name:?}")))?;
         let numbers = convert::numbers(&stored)?;
-        let rows = stored.shape.first().copied().unwrap_or(1);
-        Ok(Numbers { rows, columns: numbers.len().checked_div(rows).unwrap_or(0), numbers })
+        Ok(Numbers::new(stored.shape.to_vec(), numbers))
     }
-}
-
-/// A matrix.
-struct Numbers {
-    rows: usize,
-    columns: usize,
-    numbers: Vec<f32>,
-}
-
-fn turned(matrix: Numbers) -> Numbers {
-    let Numbers { rows, columns, numbers } = matrix;
-    let number = |at: usize| numbers[at % rows * columns + at / rows];
-    Numbers { rows: columns, columns: rows, numbers: (0..rows * columns).map(number).collect() }
 }
 
 /// The weights of a folder.

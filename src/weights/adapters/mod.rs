@@ -2,6 +2,7 @@
 
 mod config;
 mod file;
+mod matrices;
 mod merge;
 mod names;
 
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-pub(super) use file::Matrices;
+pub(super) use matrices::{Magnitude, Matrices, Product};
 pub(super) use merge::merged;
 pub(super) use names::flat;
 
@@ -114,7 +115,14 @@ impl Adapters {
             };
             let outs = tensor.shape.first().copied().unwrap_or(0);
             let ins = tensor.shape.iter().skip(1).product::<usize>();
-            let is_wrong = matrices.magnitude.as_ref().is_some_and(|lengths| lengths.len() != outs);
+            let is_wrong = match &matrices.magnitude {
+                None => false,
+                Some(Magnitude::Rows(lengths)) => lengths.len() != outs,
+                // Of all rows; some of them do not tell it.
+                Some(Magnitude::Inputs(lengths)) => {
+                    matrices.outs != shape[0] || tensor.shape.get(1) != Some(&lengths.len())
+                }
+            };
             if is_wrong || [matrices.outs, matrices.ins] != [outs, ins] {
                 return Err(mismatch(file, name, shape, tensor));
             }

@@ -9,14 +9,41 @@ pub(super) enum Role {
     Up,
     /// The number that, divided by the rank, is the scale.
     Alpha,
+    /// Between the two others, for each pixel of a kernel.
+    Mid,
     /// The length of each row: DoRA.
     Magnitude,
+    /// The length of each row, or of each channel that goes in, by its shape: DoRA by LyCORIS and Kohya's scripts.
+    DoraScale,
+    /// LoHa: two products, of which each number is multiplied with the other's.
+    HadaLeft1,
+    HadaRight1,
+    HadaLeft2,
+    HadaRight2,
+    /// Between the two matrices of a product, for each pixel of a kernel.
+    HadaCore1,
+    HadaCore2,
+    /// LoKr: two matrices, or products, with the second in the place of each number of the first.
+    Kron1,
+    KronLeft1,
+    KronRight1,
+    Kron2,
+    KronLeft2,
+    KronRight2,
+    KronCore2,
     /// As [`Down`](Self::Down), of a table: from ids.
     TableDown,
     /// As [`Up`](Self::Up), of a table: to features.
     TableUp,
     /// What stands in the place of the model's own tensor: `modules_to_save` of PEFT.
     Whole,
+}
+
+impl Role {
+    /// How names of such tensors end, for an error.
+    pub(super) fn ending(self) -> &'static str {
+        ENDINGS.iter().find(|(_, role)| *role == self).map_or("", |(ending, _)| *ending)
+    }
 }
 
 /// A tensor of an adapter.
@@ -30,7 +57,7 @@ pub(super) struct Key {
 }
 
 /// The endings of names, the longer before those that they end in.
-const ENDINGS: [(&str, Role); 18] = [
+const ENDINGS: [(&str, Role); 33] = [
     (".lora_A.default.weight", Role::Down),
     (".lora_B.default.weight", Role::Up),
     (".lora_A.weight", Role::Down),
@@ -43,7 +70,22 @@ const ENDINGS: [(&str, Role); 18] = [
     (".lora.up.weight", Role::Up),
     (".weight.lora_a", Role::Down),
     (".weight.lora_b", Role::Up),
+    (".lora_mid.weight", Role::Mid),
     (".alpha", Role::Alpha),
+    (".dora_scale", Role::DoraScale),
+    (".hada_w1_a", Role::HadaLeft1),
+    (".hada_w1_b", Role::HadaRight1),
+    (".hada_w2_a", Role::HadaLeft2),
+    (".hada_w2_b", Role::HadaRight2),
+    (".hada_t1", Role::HadaCore1),
+    (".hada_t2", Role::HadaCore2),
+    (".lokr_w1", Role::Kron1),
+    (".lokr_w1_a", Role::KronLeft1),
+    (".lokr_w1_b", Role::KronRight1),
+    (".lokr_w2", Role::Kron2),
+    (".lokr_w2_a", Role::KronLeft2),
+    (".lokr_w2_b", Role::KronRight2),
+    (".lokr_t2", Role::KronCore2),
     (".lora_magnitude_vector.weight", Role::Magnitude),
     (".lora_magnitude_vector", Role::Magnitude),
     (".lora_magnitude_vector.default", Role::Magnitude),
@@ -52,12 +94,8 @@ const ENDINGS: [(&str, Role); 18] = [
 ];
 
 /// What is in a name of another kind of adapter.
-const REFUSED: [(&str, &str); 9] = [
-    (".dora_scale", "DoRA by Kohya's scripts"),
-    (".hada_", "LoHa"),
-    (".lokr_", "LoKr"),
+const REFUSED: [(&str, &str); 5] = [
     (".oft_", "OFT"),
-    (".lora_mid.", "a LoRA of three factors (Tucker)"),
     (".lora_B.bias", "`lora_bias`"),
     (".trainable_tokens_delta", "`trainable_token_indices`"),
     (".ia3_l", "IA3"),
@@ -65,13 +103,16 @@ const REFUSED: [(&str, &str); 9] = [
 ];
 
 /// How the names of a part begin.
-const PARTS: [(&str, Option<&str>); 12] = [
+const PARTS: [(&str, Option<&str>); 15] = [
     ("lora_unet_", None),
     ("lora_transformer_", None),
     ("lora_te1_", Some("text_encoder")),
     ("lora_te2_", Some("text_encoder_2")),
     ("lora_te_", Some("text_encoder")),
     ("base_model.model.", None),
+    ("text_encoders.clip_l.transformer.", Some("text_encoder")),
+    ("text_encoders.clip_g.transformer.", Some("text_encoder_2")),
+    ("text_encoders.t5xxl.transformer.", Some("text_encoder_2")),
     ("text_encoder.", Some("text_encoder")),
     ("text_encoder_2.", Some("text_encoder_2")),
     ("unet.", None),
@@ -103,6 +144,9 @@ impl Key {
             }
             false => (None, name.strip_prefix("base_model.model.").unwrap_or(name)),
         };
+        if let Some(key) = of_processor(rest, part) {
+            return Ok(key);
+        }
         let ending = |(end, role): &(&str, Role)| Some((rest.strip_suffix(*end)?, *role));
         if let Some((module, role)) = ENDINGS.iter().find_map(ending) {
             return Ok(Self { part, module: module.replace(".base_layer", ""), role });
@@ -118,6 +162,28 @@ impl Key {
             false => Err(None),
         }
     }
+}
+
+/// What the processors of XLabs's FLUX are called, and the modules that they are about, by the names of FLUX's makers.
+/// The rows of the last are the first of `linear1`.
+const PROCESSORS: [(&str, &str); 6] = [
+    (".processor.qkv_lora1", ".img_attn.qkv"),
+    (".processor.qkv_lora2", ".txt_attn.qkv"),
+    (".processor.proj_lora1", ".img_attn.proj"),
+    (".processor.proj_lora2", ".txt_attn.proj"),
+    (".processor.proj_lora", ".linear2"),
+    (".processor.qkv_lora", ".qkv"),
+];
+
+/// A tensor of XLabs's LoRA of FLUX.
+fn of_processor(name: &str, part: Option<&'static str>) -> Option<Key> {
+    let ends = [(".down.weight", Role::Down), (".up.weight", Role::Up)];
+    let (rest, role) =
+        ends.into_iter().find_map(|(end, role)| Some((name.strip_suffix(end)?, role)))?;
+    let (block, module) = PROCESSORS
+        .iter()
+        .find_map(|(theirs, module)| Some((rest.strip_suffix(*theirs)?, *module)))?;
+    Some(Key { part, module: format!("{block}{module}"), role })
 }
 
 /// The layer of an older name: `attn1.processor.to_q` is `attn1.to_q`, in text encoders `q_proj`.
@@ -161,6 +227,19 @@ mod tests {
                 Role::Up,
             ),
             (
+                "double_blocks.3.processor.qkv_lora2.up.weight".to_owned(),
+                None,
+                "double_blocks.3.txt_attn.qkv",
+                Role::Up,
+            ),
+            (
+                "single_blocks.3.processor.proj_lora.down.weight".to_owned(),
+                None,
+                "single_blocks.3.linear2",
+                Role::Down,
+            ),
+            ("lora_unet_a.lokr_w1_b".to_owned(), None, "a", Role::KronRight1),
+            (
                 "diffusion_model.double_blocks.0.a.lora_B.weight".to_owned(),
                 None,
                 "double_blocks.0.a",
@@ -183,7 +262,7 @@ mod tests {
             let key = Key::read(name, false).unwrap();
             assert_eq!(key, Key { part: None, module: module.to_owned(), role }, "{name}");
         }
-        assert_eq!(Key::read("lora_unet_a.hada_w1_a", true), Err(Some("LoHa")));
+        assert_eq!(Key::read("lora_unet_a.oft_blocks", true), Err(Some("OFT")));
         assert_eq!(Key::read("model.embed_tokens.weight", false), Err(None));
     }
 }

@@ -37,6 +37,8 @@ pub(in crate::models::diffusion) fn flux(config: &FluxConfig, prefix: &str) -> L
             part("proj_mlp", size.saturating_mul(4)),
         ];
         rules.fused(&format!("{theirs}.linear1"), &parts);
+        // What XLabs's LoRA has of it.
+        rules.fused(&format!("{theirs}.qkv"), &parts[..3]);
     }
     rules.layout(prefix)
 }
