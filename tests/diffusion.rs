@@ -165,7 +165,7 @@ fn pipelines() -> Vec<PathBuf> {
     let mut folders: Vec<_> = folders.map(|folder| folder.unwrap().path()).collect();
     folders.retain(|folder| folder.join("model_index.json").exists());
     folders.sort();
-    assert!(folders.len() >= 6);
+    assert!(folders.len() >= 8);
     folders
 }
 
@@ -239,11 +239,12 @@ fn every_part_is_as_in_python() {
         let guidance = config.time_cond_proj_dim.map(|size| wave(&[1, size]));
         let pooled = wave(&[1, 12]);
         let sizes = [64.0, 48.0, 3.0, 5.0, 60.0, 40.0];
+        let count = config.added.map_or(0, |added| (added.inputs - 12) / added.size);
         let input = UNetInput {
             sample: &wave(&[config.in_channels, 8, 6]),
             timestep: 501.0,
             text: &wave(&[7, config.blocks[0].text]),
-            added: config.added.map(|_| (&pooled, sizes)),
+            added: config.added.map(|_| (&pooled, &sizes[..count])),
             guidance: guidance.as_ref(),
         };
         check(&values(&unet.forward(input).unwrap()), "step");
@@ -337,6 +338,15 @@ fn mask() -> Image {
     Image::new(64, 64, rgb).unwrap()
 }
 
+/// Latents that SDXL has begun, for its refiner.
+fn begun(golden: &Value) -> Tensor {
+    let folder = goldens().join("diffusion/sdxl");
+    let prompt = read(&folder.join("expected.json"))["prompt"].as_str().unwrap().to_owned();
+    let options = options(golden).output_type(OutputType::Latent);
+    let painter = Painter::open(folder.as_path(), &cpu()).unwrap();
+    painter.paint(&prompt, &options).unwrap().latents
+}
+
 fn options(golden: &Value) -> PaintOptions {
     let mut fields = golden.as_object().unwrap().clone();
     let image = fields.remove("image").map(|size| match size.as_array() {
@@ -345,10 +355,15 @@ fn options(golden: &Value) -> PaintOptions {
     });
     let has_mask = fields.remove("mask_image").is_some();
     fields.remove("prompt");
+    let latents = fields.remove("image_latents").map(|shape| {
+        wave(&numbers(&shape).into_iter().map(|side| side as usize).collect::<Vec<_>>())
+    });
+    let latents = fields.remove("base").map(|options| begun(&options)).or(latents);
     let options: PaintOptions = serde_json::from_value(Value::Object(fields)).unwrap();
-    let options = match image {
-        Some(image) => options.image(image),
-        None => options,
+    let options = match (image, latents) {
+        (Some(image), _) => options.image(image),
+        (None, Some(latents)) => options.image_latents(latents),
+        (None, None) => options,
     };
     if has_mask { options.mask_image(mask()) } else { options }
 }
@@ -456,6 +471,9 @@ fn options_of_other_models_and_steps_that_make_no_sense_are_refused() {
         Painter::open(goldens().join("diffusion").join(name).as_path(), &cpu()).unwrap()
     };
     let (sd1, sdxl, flux) = (open("sd1"), open("sdxl"), open("flux-schnell"));
+    let refiner = open("refiner");
+    let latents =
+        |shape: &[usize]| PaintOptions::default().image_latents(wave(shape)).num_inference_steps(4);
     let euler = || PaintOptions::default().scheduler(SchedulerKind::Euler);
     let plain = PaintOptions::default;
     for (painter, options, expected) in [
@@ -472,8 +490,25 @@ fn options_of_other_models_and_steps_that_make_no_sense_are_refused() {
         (&sd1, plain().prompt_2("a"), "prompt_2"),
         (&sd1, plain().true_cfg_scale(2.0), "true_cfg_scale"),
         (&sd1, plain().max_embeddings_multiples(0), "max_embeddings_multiples"),
-        (&sdxl, plain().prompt_weights(true), "prompt_weights"),
-        (&sdxl, plain().max_embeddings_multiples(2), "max_embeddings_multiples"),
+        (&sdxl, plain().aesthetic_score(6.0), "aesthetic_score"),
+        (&sdxl, plain().denoising_end(1.0), "denoising_end"),
+        (&sdxl, plain().denoising_end(1e-9), "denoising_end"),
+        (&sdxl, plain().denoising_end(f64::NAN), "denoising_end"),
+        (&sdxl, plain().denoising_start(0.5), "denoising_start"),
+        (&sdxl, latents(&[1, 4, 4, 4]).denoising_start(0.5).denoising_end(0.5), "denoising_end"),
+        (&sdxl, latents(&[1, 4, 4, 4]).denoising_start(0.999_9), "denoising_start"),
+        (&sdxl, latents(&[1, 4, 4, 4]).denoising_start(0.5).strength(0.5), "strength"),
+        (&sdxl, latents(&[1, 3, 4, 4]), "image_latents"),
+        (&sdxl, latents(&[1, 4, 8, 4]), "height"),
+        (&sdxl, latents(&[2, 4, 4, 4]), "image_latents"),
+        (&sdxl, latents(&[1, 4, 4, 4]).image(picture(32, 32)), "image_latents"),
+        (&sdxl, latents(&[1, 4, 4, 4]).mask_image(mask()), "mask_image"),
+        (&sd1, plain().denoising_end(0.5), "denoising_end"),
+        (&refiner, plain(), "image"),
+        (&refiner, latents(&[1, 4, 4, 4]).prompt_2("a"), "prompt_2"),
+        (&refiner, latents(&[1, 4, 4, 4]).target_size([8, 8]), "target_size"),
+        (&flux, plain().denoising_end(0.5), "denoising_end"),
+        (&flux, latents(&[1, 4, 4]), "image_latents"),
         (&flux, plain().timesteps(vec![500.0]), "timesteps"),
         (&flux, plain().sigmas(vec![1.0, 0.0]), "sigmas"),
         (&flux, plain().clip_skip(1), "clip_skip"),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use sconce::diffusion::{PaintOptions, Painted, Painter};
+use sconce::pipeline::Image;
 use sconce::{Adapter, LoadOptions, ModelSource, Precision};
 use serde_json::Value;
 
@@ -76,6 +77,23 @@ fn files_paint_what_their_folders_paint() {
     // Also a part with the names of diffusers.
     let unet = folder("sd1").join("unet/diffusion_pytorch_model.safetensors");
     check(&ModelSource::from(folder("sd1")).part("unet", unet), "sd1", 1);
+}
+
+/// Models that go on with pictures: as their folders, which are compared with diffusers.
+#[test]
+fn files_go_on_with_pictures_as_their_folders_do() {
+    let rgb = (0..64 * 64 * 3).map(|at| (at * 7 % 251) as u8).collect();
+    let picture = Image::new(64, 64, rgb).unwrap();
+    let rgb = (0..64 * 64 * 3).map(|at| if at % 192 < 90 { 255 } else { 0 }).collect();
+    let mask = Image::new(64, 64, rgb).unwrap();
+    let steps = PaintOptions::default().num_inference_steps(4).strength(0.6).image(picture);
+    let steps = steps.height(64).width(64);
+    for (name, options) in [("refiner", steps.clone()), ("inpaint", steps.mask_image(mask))] {
+        let source = file(&format!("{name}.safetensors")).config(folder(name));
+        let found = Painter::open(&source, &cpu()).unwrap().paint("a cat", &options).unwrap();
+        let whole = Painter::open(folder(name), &cpu()).unwrap();
+        assert_eq!(found.images, whole.paint("a cat", &options).unwrap().images, "{name}");
+    }
 }
 
 #[test]

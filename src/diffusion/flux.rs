@@ -8,10 +8,12 @@ use candle_core::{DType, Tensor};
 
 use crate::diffusion::options::PaintOptions;
 use crate::diffusion::parts::{Part, PartMemory, Residence};
-use crate::diffusion::picture::{Inpaint, Kept, check_mask, encoded, sized, small_mask};
+use crate::diffusion::picture::{
+    Inpaint, Kept, check_mask, is_given, of_picture, size_of_latents, sized, small_mask,
+};
 use crate::diffusion::prompt::{ClipPrompt, Encoded, HiddenAt, Reading, T5Prompt};
 use crate::diffusion::schedulers::{Run, SchedulerKind};
-use crate::diffusion::work::{MOST_PIXELS, Work, guided, pixels};
+use crate::diffusion::work::{MOST_PIXELS, Work, guided};
 use crate::error::{Error, Result};
 use crate::models::diffusion::{FluxConfig, FluxInput, FluxTransformer, open_flux};
 use crate::options::LoadOptions;
@@ -36,6 +38,11 @@ struct Condition {
     /// `(1, features)`.
     pooled: Tensor,
     cut: usize,
+}
+
+/// A text for T5; an empty one counts as none, as in diffusers.
+fn given<'a>(text: &'a Option<String>, other: &'a str) -> &'a str {
+    text.as_deref().filter(|text| !text.is_empty()).unwrap_or(other)
 }
 
 /// How many tokens of a text T5 reads.
@@ -75,7 +82,7 @@ impl Flux {
 
     /// How many tokens of a text T5 does not read.
     pub(super) fn cut_tokens(&self, prompt: &str, options: &PaintOptions) -> Result<usize> {
-        let text = options.prompt_2.as_deref().unwrap_or(prompt);
+        let text = given(&options.prompt_2, prompt);
         self.t5.cut(text, words(options)?)
     }
 
@@ -92,7 +99,7 @@ impl Flux {
             return Err(Error::input("there is no text"));
         };
         let negative = conditions.next();
-        let default = if options.image.is_some() { 7.0 } else { 3.5 };
+        let default = if is_given(options) { 7.0 } else { 3.5 };
         let guidance = options.guidance_scale.unwrap_or(default) as f32;
         // From here on, the encoders may be gone.
         let transformer = self.transformer.take()?;
@@ -133,10 +140,10 @@ impl Flux {
     fn conditions(&self, work: &Work<'_>, is_guided: bool) -> Result<Vec<Condition>> {
         let (options, words) = (work.options, words(work.options)?);
         let prompt = work.prompt;
-        let mut texts = vec![[prompt, options.prompt_2.as_deref().unwrap_or(prompt)]];
+        let mut texts = vec![[prompt, given(&options.prompt_2, prompt)]];
         match options.negative_prompt.as_deref() {
             Some(negative) if is_guided => {
-                texts.push([negative, options.negative_prompt_2.as_deref().unwrap_or(negative)]);
+                texts.push([negative, given(&options.negative_prompt_2, negative)]);
             }
             Some(_) => warn("`negative_prompt` is not read: `true_cfg_scale` is not above 1"),
             None => {}
@@ -180,10 +187,10 @@ impl Flux {
         let run = work.scheduler.run(&steps)?;
         let channels = self.config.in_channels / 4;
         let shape = (work.count()?, channels, 2 * height, 2 * width);
-        let Some(picture) = &options.image else {
+        if !is_given(options) {
             let latents = generator.randn_tensor(shape, DType::F32, work.device)?;
             return Ok(Begin { run, latents, inpaint: None });
-        };
+        }
         let strength = options.strength.unwrap_or(0.6);
         let first = (count as f64 - (count as f64 * strength).min(count as f64)) as usize;
         if first >= count {
@@ -193,10 +200,10 @@ impl Flux {
         let run = run.begin_at(first);
         let side = 2 * work.vae.scale();
         let wanted = [height * side, width * side];
-        let of_picture =
-            encoded(work, &pixels(&*sized(picture, wanted)?, work.device)?, generator)?;
+        let picture = options.image.as_ref().map(|picture| sized(picture, wanted)).transpose()?;
+        let of_picture = of_picture(work, picture.as_deref(), shape.0, generator)?;
         let noise = generator.randn_tensor(shape, DType::F32, work.device)?;
-        let latents = run.add_noise(&of_picture.repeat((shape.0, 1, 1, 1))?, &noise)?;
+        let latents = run.add_noise(&of_picture, &noise)?;
         let inpaint = match &options.mask_image {
             None => None,
             Some(mask) => {
@@ -231,7 +238,11 @@ fn check(work: &Work<'_>) -> Result<()> {
         ("negative_original_size", options.negative_original_size.is_some()),
         ("negative_crops_coords_top_left", options.negative_crops_coords_top_left.is_some()),
         ("negative_target_size", options.negative_target_size.is_some()),
-        ("strength", options.strength.is_some() && options.image.is_none()),
+        ("denoising_start", options.denoising_start.is_some()),
+        ("denoising_end", options.denoising_end.is_some()),
+        ("aesthetic_score", options.aesthetic_score.is_some()),
+        ("negative_aesthetic_score", options.negative_aesthetic_score.is_some()),
+        ("strength", options.strength.is_some() && !is_given(options)),
     ];
     if let Some((name, _)) = others.into_iter().find(|(_, is_given)| *is_given) {
         let reason = match name {
@@ -240,7 +251,7 @@ fn check(work: &Work<'_>) -> Result<()> {
         };
         return Err(Error::option(name, reason));
     }
-    check_mask(options)?;
+    check_mask(work)?;
     let kind = work.scheduler.kind();
     if kind != SchedulerKind::FlowMatchEuler {
         let reason = format!("{kind} is not for FLUX, which takes FlowMatchEulerDiscreteScheduler");
@@ -252,6 +263,13 @@ fn check(work: &Work<'_>) -> Result<()> {
 /// Patches of a column and of a row.
 fn size(work: &Work<'_>) -> Result<[usize; 2]> {
     let patch = 2 * work.vae.scale();
+    if let Some(size) = size_of_latents(work)? {
+        if size.iter().any(|side| !side.is_multiple_of(patch)) {
+            let reason = "FLUX takes latents of even sides";
+            return Err(Error::option("image_latents", reason));
+        }
+        return Ok(size.map(|side| side / patch));
+    }
     let default = 128 * work.vae.scale();
     let side = |name: &str, side: Option<usize>| match side.unwrap_or(default) {
         side if side < patch || side > MOST_PIXELS => {

@@ -9,6 +9,7 @@ mod begin;
 mod emphasis;
 mod flux;
 mod index;
+mod kind;
 mod options;
 mod painter;
 mod parts;

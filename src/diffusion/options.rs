@@ -36,11 +36,11 @@ options! {
         /// As `guidance_scale`, for FLUX with a negative prompt: above 1 the model is asked twice at each step.
         /// Default: 1.
         true_cfg_scale: f64,
-        /// Whether brackets weigh words, by the grammar of Automatic1111: `(word:1.3)`, `(word)`, `[word]`. Stable
-        /// Diffusion 1 and 2. Default: no, brackets are read as they stand.
+        /// Whether brackets weigh words, by the grammar of Automatic1111: `(word:1.3)`, `(word)`, `[word]`. Not
+        /// FLUX. Default: no, brackets are read as they stand.
         prompt_weights: bool,
-        /// Windows of CLIP's 75 tokens that a text may take, which are read one by one and joined. Stable Diffusion 1
-        /// and 2. Default: 1, and a longer text is cut, which is reported.
+        /// Windows of CLIP's 75 tokens that a text may take, which are read one by one and joined. Not FLUX.
+        /// Default: 1, and a longer text is cut, which is reported.
         max_embeddings_multiples: usize,
         /// Pixels of a column, a multiple of 8, of FLUX of 16. Default: what the model was trained with.
         height: usize,
@@ -65,13 +65,18 @@ options! {
         /// SDXL: as `original_size`, for what is not to be in the picture; with `negative_target_size`. Default: as
         /// `original_size`.
         negative_original_size: ([usize; 2]),
-        /// SDXL: as `crops_coords_top_left`, for what is not to be in the picture. Default: `[0, 0]`.
+        /// SDXL: as `crops_coords_top_left`, for what is not to be in the picture. Default: `[0, 0]`. With a picture to
+        /// begin with, only the refiner reads it, as in diffusers: other models take `crops_coords_top_left`.
         negative_crops_coords_top_left: ([usize; 2]),
         /// SDXL: as `target_size`, for what is not to be in the picture; with `negative_original_size`.
         negative_target_size: ([usize; 2]),
         /// A picture to begin with, in place of noise.
         #[serde(skip)]
         image: Image,
+        /// Latents in the place of that picture, `(pictures, channels, height, width)`, such as
+        /// [`Painted::latents`](crate::diffusion::Painted::latents): `image` of diffusers, where that is a tensor.
+        #[serde(skip)]
+        image_latents: Tensor,
         /// Light where that picture is painted anew, and dark where it stays; of its size. Default: all of it is
         /// painted anew.
         #[serde(skip)]
@@ -79,6 +84,16 @@ options! {
         /// How much of that picture is painted anew, from 0 to 1. Default: 0.8, of SDXL 0.3, of FLUX 0.6; with a mask
         /// 1, of SDXL 0.9999, of FLUX 0.6.
         strength: f64,
+        /// SDXL: the share of the noise that is gone already, between 0 and 1: where the steps begin in place of
+        /// `strength`, with no noise added to `image_latents` or `image`. Default: as `strength` says.
+        denoising_start: f64,
+        /// SDXL: the share of the noise that is gone at the end, between 0 and 1: a refiner goes on with the latents.
+        /// Default: all of it.
+        denoising_end: f64,
+        /// How beautiful the picture is to be: SDXL's refiner. Default: 6.
+        aesthetic_score: f64,
+        /// As `aesthetic_score`, for what is not to be in the picture. Default: 2.5.
+        negative_aesthetic_score: f64,
         /// Another scheduler, with the options of the model's own.
         scheduler: SchedulerKind,
         /// Whether large pictures are decoded in parts, which bounds memory. Default: no.

@@ -175,6 +175,12 @@ impl Painter {
         &self.scheduler
     }
 
+    /// Puts another scheduler in the place of the model's own.
+    #[must_use]
+    pub fn with_scheduler(self, scheduler: Scheduler) -> Self {
+        Self { scheduler, ..self }
+    }
+
     /// The autoencoder.
     #[must_use]
     pub fn vae(&self) -> &Vae {

@@ -26,7 +26,7 @@ pub(super) struct Inpaint {
 pub(super) enum Kept {
     /// The UNet reads the mask and the latents of the rest, `(1, channels, height, width)`.
     Read(Tensor),
-    /// It is put back after each step: the picture's latents and the noise.
+    /// It is put back after each step: the picture's latents and the noise, `(pictures, channels, height, width)`.
     PutBack { latents: Tensor, noise: Tensor },
 }
 
@@ -44,27 +44,90 @@ impl Inpaint {
     /// The latents after a step, with the rest of the picture as noisy as they are.
     pub(super) fn after(&self, run: &Run, latents: Tensor) -> Result<Tensor> {
         let Kept::PutBack { latents: picture, noise } = &self.kept else { return Ok(latents) };
-        let rest = match run.position() < run.timesteps().len() {
-            true => run.add_noise(&picture.broadcast_as(noise.shape())?.contiguous()?, noise)?,
-            false => picture.broadcast_as(noise.shape())?.contiguous()?,
+        let rest = match run.position() < run.end() {
+            true => run.add_noise(picture, noise)?,
+            false => picture.clone(),
         };
         let painted = latents.broadcast_mul(&self.mask)?;
         Ok((painted + rest.broadcast_mul(&(1.0 - &self.mask)?)?)?)
     }
 }
 
-/// Refuses a mask of no picture, or of another size.
-pub(super) fn check_mask(options: &PaintOptions) -> Result<()> {
-    match (&options.image, &options.mask_image) {
+/// Whether there is a picture to begin with, or its latents.
+pub(super) fn is_given(options: &PaintOptions) -> bool {
+    options.image.is_some() || options.image_latents.is_some()
+}
+
+/// Refuses a mask of no picture, or of another size, and latents that are none.
+pub(super) fn check_mask(work: &Work<'_>) -> Result<()> {
+    let options = work.options;
+    if options.image.is_some() && options.image_latents.is_some() {
+        let reason = "there is an `image`, too, and a picture begins with one of them";
+        return Err(Error::option("image_latents", reason));
+    }
+    let of_latents = size_of_latents(work)?;
+    let size = options.image.as_ref().map(|image| [image.height, image.width]).or(of_latents);
+    match (size, &options.mask_image) {
         (None, Some(_)) => Err(Error::option("mask_image", "there is no `image` that it masks")),
-        (Some(image), Some(mask)) if (image.width, image.height) != (mask.width, mask.height) => {
+        (Some([height, width]), Some(mask)) if [height, width] != [mask.height, mask.width] => {
             let reason = format!(
-                "it has {} by {} pixels, and the picture {} by {}",
-                mask.width, mask.height, image.width, image.height
+                "it has {} by {} pixels, and the picture {width} by {height}",
+                mask.width, mask.height
             );
             Err(Error::option("mask_image", reason))
         }
         _ => Ok(()),
+    }
+}
+
+/// The pixels of a column and of a row of the picture whose latents are given.
+pub(super) fn size_of_latents(work: &Work<'_>) -> Result<Option<[usize; 2]>> {
+    let options = work.options;
+    let Some(latents) = &options.image_latents else { return Ok(None) };
+    let channels = work.vae.latent_channels();
+    let size = match *latents.dims() {
+        [1.., found, height @ 1.., width @ 1..] if found == channels => {
+            [height, width].map(|side| side.saturating_mul(work.vae.scale()))
+        }
+        _ => {
+            let reason = format!(
+                "it is {:?}; latents of this model are (pictures, {channels}, height, width)",
+                latents.dims()
+            );
+            return Err(Error::option("image_latents", reason));
+        }
+    };
+    for (name, given, side) in
+        [("height", options.height, size[0]), ("width", options.width, size[1])]
+    {
+        if let Some(given) = given.filter(|given| *given != side) {
+            let reason = format!("{given} pixels; `image_latents` are a picture of {side}");
+            return Err(Error::option(name, reason));
+        }
+    }
+    Ok(Some(size))
+}
+
+/// The latents of the picture to begin with, for each of so many pictures: given, or of the picture itself.
+pub(super) fn of_picture(
+    work: &Work<'_>,
+    picture: Option<&Image>,
+    pictures: usize,
+    generator: &mut Generator,
+) -> Result<Tensor> {
+    let latents = match (&work.options.image_latents, picture) {
+        (Some(latents), _) => latents.to_device(work.device)?.to_dtype(DType::F32)?,
+        (None, Some(picture)) => encoded(work, &pixels(picture, work.device)?, generator)?,
+        (None, None) => return Err(Error::option("image", "there is no picture to begin with")),
+    };
+    match latents.dim(0)? {
+        count if pictures.is_multiple_of(count) => {
+            Ok(latents.repeat((pictures / count, 1, 1, 1))?)
+        }
+        count => {
+            let reason = format!("latents of {count} pictures for {pictures} pictures");
+            Err(Error::option("image_latents", reason))
+        }
     }
 }
 
@@ -77,11 +140,7 @@ pub(super) fn sized(image: &Image, [height, width]: [usize; 2]) -> Result<Cow<'_
 }
 
 /// Latents of a picture, drawn from what the encoder finds likely, `(1, channels, height, width)`.
-pub(super) fn encoded(
-    work: &Work<'_>,
-    picture: &Tensor,
-    generator: &mut Generator,
-) -> Result<Tensor> {
+fn encoded(work: &Work<'_>, picture: &Tensor, generator: &mut Generator) -> Result<Tensor> {
     let (factor, shift) = work.vae.factors();
     let latents = match work.vae {
         Vae::Tiny(vae) => vae.encode(picture)?,

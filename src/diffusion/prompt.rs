@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
+use half::f16;
 
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::diffusion::emphasis::weighted;
@@ -38,15 +39,18 @@ pub(super) struct Reading {
     windows: usize,
     /// Whether brackets weigh words.
     weighs: bool,
+    /// As SDXL does it.
+    is_xl: bool,
 }
 
 impl Reading {
     /// Texts are cut, and mean what they say.
-    pub(super) const PLAIN: Self = Self { windows: 1, weighs: false };
+    pub(super) const PLAIN: Self = Self { windows: 1, weighs: false, is_xl: false };
 
-    pub(super) fn of(options: &PaintOptions) -> Result<Self> {
+    pub(super) fn of(options: &PaintOptions, is_xl: bool) -> Result<Self> {
+        let weighs = options.prompt_weights == Some(true);
         match options.max_embeddings_multiples.unwrap_or(1) {
-            windows @ 1..=256 => Ok(Self { windows, weighs: options.prompt_weights == Some(true) }),
+            windows @ 1..=256 => Ok(Self { windows, weighs, is_xl }),
             windows => {
                 let reason = format!("{windows} windows; a text takes 1 to 256");
                 Err(Error::option("max_embeddings_multiples", reason))
@@ -54,7 +58,7 @@ impl Reading {
         }
     }
 
-    fn is_plain(self) -> bool {
+    pub(super) fn is_plain(self) -> bool {
         self.windows == 1 && !self.weighs
     }
 }
@@ -127,6 +131,10 @@ impl ClipPrompt {
         let all = all.collect::<Result<Vec<_>>>()?;
         // All texts become as long as the longest.
         let longest = all.iter().map(|text| text.ids.len()).max().unwrap_or(0);
+        if reading.is_xl {
+            let pairs = all.iter().zip(texts);
+            return pairs.map(|(text, &(_, at))| self.in_rows(model, text, at, longest)).collect();
+        }
         let windows = longest.div_ceil(self.positions - 2).clamp(1, reading.windows);
         let pairs = all.iter().zip(texts);
         pairs.map(|(text, &(_, at))| self.in_windows(model, text, at, windows, reading)).collect()
@@ -162,9 +170,7 @@ impl ClipPrompt {
         reading: Reading,
     ) -> Result<Encoded> {
         let room = self.positions - 2;
-        let lacks = |name: &str| Error::input(format!("the tokenizer has no {name} token"));
-        let begin = self.tokenizer.bos_token().ok_or_else(|| lacks("beginning"))?.id;
-        let end = self.tokenizer.eos_token().ok_or_else(|| lacks("end"))?.id;
+        let [begin, end] = self.ends()?;
         let padding = self.tokenizer.pad_token().map_or(end, |token| token.id);
         let mut ids = text.ids.clone();
         ids.resize(room * windows, padding);
@@ -187,6 +193,49 @@ impl ClipPrompt {
         let factor = mean(&states)? / mean(&weighed)?;
         let text = (weighed * f64::from(factor))?.to_dtype(encoded.text.dtype())?;
         Ok(Encoded { text, ..encoded })
+    }
+
+    /// A text of SDXL, window by window, the last as short as it is: `get_weighted_text_embeddings_sdxl` of diffusers'
+    /// community pipeline `lpw_stable_diffusion_xl`. Weights are distances from the last token of a window, in half
+    /// precision, and what is pooled is that of the last window.
+    fn in_rows(
+        &self,
+        model: &ClipText,
+        text: &WeightedIds,
+        at: HiddenAt,
+        longest: usize,
+    ) -> Result<Encoded> {
+        let [begin, end] = self.ends()?;
+        let (mut ids, mut weights) = (text.ids.clone(), text.weights.clone());
+        ids.resize(longest, end);
+        weights.resize(longest, 1.0);
+        // Of an empty text, the special tokens alone.
+        let room = self.positions - 2;
+        let windows = longest.div_ceil(room).max(1);
+        let window = |number: usize| number * room..longest.min((number + 1) * room);
+        let mut rows = Vec::with_capacity(windows);
+        let mut last = None;
+        for number in 0..windows {
+            let row = [&[begin], &ids[window(number)], &[end]].concat();
+            let factors = weights[window(number)].iter().map(|&x| f16::from_f32(x).to_f32());
+            let factors: Vec<f32> = [1.0].into_iter().chain(factors).chain([1.0]).collect();
+            let encoded = encoded(model, &[row], at, text.cut)?;
+            let states = encoded.text.to_dtype(DType::F32)?;
+            let factors = Tensor::from_vec(factors, (states.dim(0)?, 1), states.device())?;
+            let end = states.narrow(0, states.dim(0)? - 1, 1)?;
+            let weighed = states.broadcast_sub(&end)?.broadcast_mul(&factors)?;
+            rows.push(weighed.broadcast_add(&end)?.to_dtype(encoded.text.dtype())?);
+            last = Some(encoded);
+        }
+        let last = last.ok_or_else(|| Error::input("there is no text"))?;
+        Ok(Encoded { text: Tensor::cat(&rows, 0)?, ..last })
+    }
+
+    /// The special tokens around a text.
+    fn ends(&self) -> Result<[u32; 2]> {
+        let lacks = |name: &str| Error::input(format!("the tokenizer has no {name} token"));
+        let begin = self.tokenizer.bos_token().ok_or_else(|| lacks("beginning"))?.id;
+        Ok([begin, self.tokenizer.eos_token().ok_or_else(|| lacks("end"))?.id])
     }
 }
 

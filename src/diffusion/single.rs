@@ -40,7 +40,7 @@ pub(super) fn complete(files: &ModelFiles) -> Result<ModelFiles> {
         Found::Other(what) => {
             let origin = path.display();
             return Err(Error::unsupported(format!(
-                "{origin}: it holds {what}; whole Stable Diffusions 1, 2 and XL in one file, and transformers of \
+                "{origin}: it holds {what}; whole Stable Diffusions 1, 2 and XL and its refiner in one file, and transformers of \
                  FLUX are read"
             )));
         }
@@ -128,7 +128,7 @@ fn found(files: &ModelFiles) -> Result<Found> {
         (Some(_), true, _) => whole(SD2),
         _ if has("edm_mean") => Found::Other("Playground 2.5"),
         (Some(4), _, true) => whole(SDXL),
-        (Some(4), ..) if is_refiner => Found::Other("the refiner of Stable Diffusion XL"),
+        (Some(4), ..) if is_refiner => whole(SDXL_REFINER),
         (Some(4), ..) if has("cond_stage_model.transformer.text_model.final_layer_norm.weight") => {
             whole(SD1)
         }
@@ -156,6 +156,8 @@ const SD2_INPAINT: [&str; 2] =
     [include_str!("configs/sd2_inpaint.json"), "stabilityai/stable-diffusion-2-inpainting"];
 const SDXL: [&str; 2] =
     [include_str!("configs/sdxl.json"), "stabilityai/stable-diffusion-xl-base-1.0"];
+const SDXL_REFINER: [&str; 2] =
+    [include_str!("configs/sdxl_refiner.json"), "stabilityai/stable-diffusion-xl-refiner-1.0"];
 const SDXL_INPAINT: [&str; 2] =
     [include_str!("configs/sdxl_inpaint.json"), "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"];
 
@@ -164,15 +166,25 @@ mod tests {
     use super::*;
     use crate::diffusion::index::Index;
     use crate::diffusion::schedulers::Scheduler;
+    use crate::models::clip_text::ClipTextConfig;
+    use crate::models::diffusion::UNetConfig;
 
     #[test]
     fn the_known_configs_are_read() -> Result<()> {
-        for [text, repository] in [SD1, SD1_INPAINT, SD2, SD2_INPAINT, SDXL, SDXL_INPAINT] {
+        for [text, repository] in
+            [SD1, SD1_INPAINT, SD2, SD2_INPAINT, SDXL, SDXL_INPAINT, SDXL_REFINER]
+        {
             let files = ModelFiles::given(serde_json::from_str(text).unwrap());
             let index = Index::read(&files)?;
             assert!(index.class.starts_with("StableDiffusion"), "{repository}");
             assert!(index.has("text_encoder") || index.has("text_encoder_2"), "{repository}");
             Scheduler::from_files(&files.folder("scheduler")?)?;
+            UNetConfig::read(&files.folder("unet")?)?;
+            for encoder in ["text_encoder", "text_encoder_2"] {
+                if index.has(encoder) {
+                    ClipTextConfig::from_files(&files.folder(encoder)?)?;
+                }
+            }
         }
         Ok(())
     }

@@ -2,14 +2,17 @@
 //!
 //! Reference: `pipeline_stable_diffusion.py`, `pipeline_stable_diffusion_xl.py` and their kin for image to image.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
 use crate::diffusion::begin::{Begin, Shape};
 use crate::diffusion::index::Index;
+use crate::diffusion::kind::Kind;
 use crate::diffusion::options::PaintOptions;
 use crate::diffusion::parts::{Part, PartMemory, Residence};
+use crate::diffusion::picture::size_of_latents;
 use crate::diffusion::prompt::{ClipPrompt, HiddenAt, Reading};
 use crate::diffusion::schedulers::Run;
 use crate::diffusion::work::{MOST_PIXELS, Work, guided};
@@ -29,6 +32,8 @@ pub(super) struct Stable {
     second: Option<ClipPrompt>,
     /// Whether SDXL takes zeros for a missing negative text.
     zeros_for_empty: bool,
+    /// Whether it reads how beautiful the picture is to be: SDXL's refiner, which goes on with pictures.
+    is_refiner: bool,
     /// Made by latent consistency distillation, with defaults of its own.
     is_lcm: bool,
 }
@@ -76,7 +81,16 @@ impl Stable {
             unet: Part::new(files, "unet", options, residence, open)?,
             is_lcm: index.class.starts_with("LatentConsistency"),
             zeros_for_empty: index.flag("force_zeros_for_empty_prompt").unwrap_or(true),
+            is_refiner: index.flag("requires_aesthetics_score").unwrap_or(false),
         })
+    }
+
+    fn kind(&self) -> Kind {
+        match (&self.second, self.is_refiner) {
+            (None, _) => Kind::Plain,
+            (Some(_), false) => Kind::Xl,
+            (Some(_), true) => Kind::Refiner,
+        }
     }
 
     /// The memory of its parts.
@@ -100,7 +114,7 @@ impl Stable {
         let guidance = options.guidance_scale.unwrap_or(default);
         let embeds_guidance = self.config.time_cond_proj_dim;
         let is_guided = guidance > 1.0 && embeds_guidance.is_none();
-        self.check(options)?;
+        self.kind().check(options)?;
         let mut generator = work.generator();
         let shape = Shape {
             is_xl,
@@ -115,10 +129,10 @@ impl Stable {
             Some(size) => Some(embedded_guidance(guidance - 1.0, size, work.device)?),
             None => None,
         };
-        let sizes = sizes(options, [height, width]);
+        let sizes = self.kind().sizes(options, [height, width]);
         // From here on, the encoders may be gone.
         let unet = self.unet.take()?;
-        let find_one = |sample: &Tensor, timestep: f32, condition: &Condition, sizes: [f32; 6]| {
+        let find_one = |sample: &Tensor, timestep: f32, condition: &Condition, sizes: &[f32]| {
             unet.forward(UNetInput {
                 sample,
                 timestep,
@@ -135,10 +149,10 @@ impl Stable {
                 if let Some(inpaint) = &inpaint {
                     sample = inpaint.read(&sample)?;
                 }
-                let wanted = find_one(&sample, timestep, &positive, sizes[0])?;
+                let wanted = find_one(&sample, timestep, &positive, &sizes[0])?;
                 found.push(match &negative {
                     Some(negative) => {
-                        let other = find_one(&sample, timestep, negative, sizes[1])?;
+                        let other = find_one(&sample, timestep, negative, &sizes[1])?;
                         rescaled(guided(&wanted, &other, guidance)?, &wanted, rescale)?
                     }
                     None => wanted,
@@ -156,11 +170,11 @@ impl Stable {
 
     /// How many tokens of a text are not read.
     pub(super) fn cut_tokens(&self, prompt: &str, options: &PaintOptions) -> Result<usize> {
-        self.check(options)?;
-        let reading = Reading::of(options)?;
-        let second = options.prompt_2.as_deref().unwrap_or(prompt);
+        self.kind().check(options)?;
+        let reading = Reading::of(options, self.second.is_some())?;
+        let texts = self.texts(prompt, options.prompt_2.as_deref(), reading);
         let mut cut = 0;
-        for (encoder, text) in [(&self.first, prompt), (&self.second, second)] {
+        for (encoder, text) in [&self.first, &self.second].into_iter().zip(&texts) {
             if let Some(encoder) = encoder {
                 cut = cut.max(encoder.cut(text, reading)?);
             }
@@ -168,50 +182,30 @@ impl Stable {
         Ok(cut)
     }
 
-    /// Refuses options of other models.
-    fn check(&self, options: &PaintOptions) -> Result<()> {
-        let is_xl = self.second.is_some();
-        let refused = |names: &[(&str, bool)], reason: &str| match names
-            .iter()
-            .find(|(_, is_given)| *is_given)
-        {
-            Some((name, _)) => Err(Error::option(*name, reason)),
-            None => Ok(()),
-        };
-        refused(&[("true_cfg_scale", options.true_cfg_scale.is_some())], "for FLUX alone")?;
-        match is_xl {
-            true => refused(
-                &[
-                    ("prompt_weights", options.prompt_weights == Some(true)),
-                    (
-                        "max_embeddings_multiples",
-                        options.max_embeddings_multiples.is_some_and(|windows| windows != 1),
-                    ),
-                ],
-                "for Stable Diffusion 1 and 2; SDXL reads texts as they stand, one window each",
-            ),
-            false => refused(
-                &[
-                    ("prompt_2", options.prompt_2.is_some()),
-                    ("negative_prompt_2", options.negative_prompt_2.is_some()),
-                    ("original_size", options.original_size.is_some()),
-                    ("crops_coords_top_left", options.crops_coords_top_left.is_some()),
-                    ("target_size", options.target_size.is_some()),
-                    ("negative_original_size", options.negative_original_size.is_some()),
-                    (
-                        "negative_crops_coords_top_left",
-                        options.negative_crops_coords_top_left.is_some(),
-                    ),
-                    ("negative_target_size", options.negative_target_size.is_some()),
-                ],
-                "for SDXL; the model has one encoder of texts and reads no sizes",
-            ),
+    /// What each encoder reads. A refiner's only one is the second, and reads the first text; where words are weighed
+    /// or texts are long, both read both, as in `lpw_stable_diffusion_xl`.
+    fn texts<'a>(
+        &self,
+        text: &'a str,
+        second: Option<&'a str>,
+        reading: Reading,
+    ) -> [Cow<'a, str>; 2] {
+        match second.filter(|second| !second.is_empty() && self.first.is_some()) {
+            None => [text.into(), text.into()],
+            Some(second) if reading.is_plain() => [text.into(), second.into()],
+            Some(second) => {
+                let both = format!("{text} {second}");
+                [both.clone().into(), both.into()]
+            }
         }
     }
 
     /// Height and width in pixels.
     fn size(&self, work: &Work<'_>, scale: usize) -> Result<[usize; 2]> {
         let options = work.options;
+        if let Some(size) = size_of_latents(work)? {
+            return Ok(size);
+        }
         let default = match (&options.image, &options.mask_image) {
             // As large as the picture, in whole latent pixels.
             (Some(image), None) => {
@@ -237,20 +231,19 @@ impl Stable {
     /// The text and, where the picture is guided, what is not to be in it, by all encoders. Which layers are skipped
     /// is about the text alone, as in diffusers.
     fn conditions(&self, work: &Work<'_>, is_guided: bool) -> Result<[Option<Condition>; 2]> {
-        let (options, reading) = (work.options, Reading::of(work.options)?);
         let is_xl = self.second.is_some();
+        let (options, reading) = (work.options, Reading::of(work.options, is_xl)?);
         let skip = options.clip_skip;
-        let text = [work.prompt, options.prompt_2.as_deref().unwrap_or(work.prompt)];
+        let text = self.texts(work.prompt, options.prompt_2.as_deref(), reading);
         let negative = options.negative_prompt.as_deref();
         if negative.is_some() && !is_guided {
             warn("`negative_prompt` is not read: `guidance_scale` is not above 1");
         }
-        let takes_zeros = is_xl && self.zeros_for_empty && negative.is_none();
+        let takes_zeros = is_xl && self.zeros_for_empty && negative.is_none() && reading.is_plain();
         let negative = negative.unwrap_or("");
-        let negative = [negative, options.negative_prompt_2.as_deref().unwrap_or(negative)];
         let mut texts = vec![(text, skip)];
         if is_guided && !takes_zeros {
-            texts.push((negative, None));
+            texts.push((self.texts(negative, options.negative_prompt_2.as_deref(), reading), None));
         }
         let at = |skip: Option<usize>| match (is_xl, skip) {
             (false, None) => HiddenAt::Last,
@@ -263,7 +256,7 @@ impl Stable {
         for (number, encoder) in [&self.first, &self.second].into_iter().enumerate() {
             let Some(encoder) = encoder else { continue };
             let texts: Vec<_> =
-                texts.iter().map(|(text, skip)| (text[number], at(*skip))).collect();
+                texts.iter().map(|(text, skip)| (&*text[number], at(*skip))).collect();
             for (row, encoded) in encoder.encode(&texts, reading)?.into_iter().enumerate() {
                 let pooled = (number == 1).then(|| encoded.projected.unwrap_or(encoded.pooled));
                 match conditions.get_mut(row) {
@@ -287,24 +280,6 @@ impl Stable {
         };
         Ok([positive, negative])
     }
-}
-
-/// The six sizes that SDXL reads, of the text and of what is not to be in the picture.
-fn sizes(options: &PaintOptions, size: [usize; 2]) -> [[f32; 6]; 2] {
-    let six = |original: [usize; 2], crop: Option<[usize; 2]>, target: [usize; 2]| {
-        let [top, left] = crop.unwrap_or([0, 0]);
-        [original[0], original[1], top, left, target[0], target[1]].map(|size| size as f32)
-    };
-    let (original, target) =
-        (options.original_size.unwrap_or(size), options.target_size.unwrap_or(size));
-    let positive = six(original, options.crops_coords_top_left, target);
-    let negative = match (options.negative_original_size, options.negative_target_size) {
-        (Some(original), Some(target)) => {
-            six(original, options.negative_crops_coords_top_left, target)
-        }
-        _ => positive,
-    };
-    [positive, negative]
 }
 
 /// What guidance has made, as bright as what the model finds for the text. <https://arxiv.org/abs/2305.08891>

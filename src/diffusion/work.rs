@@ -77,7 +77,7 @@ impl Work<'_> {
         after: impl Fn(&Run, Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
         let first = run.position();
-        let steps = run.timesteps().len();
+        let steps = run.end();
         for step in first..steps {
             let timestep = run.timesteps()[step];
             let found = find(&run.scale_input(&latents)?, timestep)?;

@@ -1,10 +1,12 @@
 """Writes tests/goldens/diffusion: tiny random pipelines of diffusers, and what they paint.
 
     pip install torch==2.9.1 diffusers==0.39.0 transformers==4.57.6
-    LPW=lpw_stable_diffusion.py python tests/goldens/make_diffusion.py [NAME...]
+    LPW=FOLDER python tests/goldens/make_diffusion.py [NAME...]
 
-LPW is the community pipeline that weighs words and joins windows: examples/community/lpw_stable_diffusion.py of the repository of
-diffusers (SHA-256 37cac7da1cf7e77ffb06c49348b9dd9962ce829fb6a082046001a1595f6eb65d), wherever it lies.
+LPW holds the community pipelines that weigh words and join windows, examples/community of the repository of diffusers:
+lpw_stable_diffusion.py (SHA-256 37cac7da1cf7e77ffb06c49348b9dd9962ce829fb6a082046001a1595f6eb65d) and
+lpw_stable_diffusion_xl.py (e397d440ffd49aa235f96432f726cf979198bec5acc66f1abda49146d6a4b0f0).
+`refiner` goes on with what `sdxl` has begun, and comes after it.
 
 Weights are rounded to f16 and stored as such; everything is computed in f32.
 """
@@ -116,7 +118,8 @@ def sd2(folder):
 
 
 def lcm(folder):
-    return sd1(folder, unet=unet(time_cond_proj_dim=10), scheduler=diffusers.LCMScheduler(**SD))
+    pipe = sd1(folder, unet=unet(time_cond_proj_dim=10), scheduler=diffusers.LCMScheduler(**SD))
+    return diffusers.LatentConsistencyModelPipeline(**pipe.components, requires_safety_checker=False)
 
 
 def sdxl(folder):
@@ -128,6 +131,22 @@ def sdxl(folder):
         vae=vae(scaling_factor=0.13025, force_upcast=True), text_encoder=clip(3, eos=2), text_encoder_2=clip(4, True, "gelu", hidden=12),
         tokenizer=clip_tokenizer(folder / "tokenizer"), tokenizer_2=clip_tokenizer(folder / "tokenizer_2", "!"), unet=made,
         scheduler=diffusers.EulerDiscreteScheduler(**SD, steps_offset=1, timestep_spacing="leading"), add_watermarker=False,
+    )
+
+
+REFINER = dict(requires_aesthetics_score=True, force_zeros_for_empty_prompt=False)
+
+
+def refiner(folder):
+    """One encoder of texts, and a score in the place of the last two sizes."""
+    made = unet(
+        12, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=(2, 4), use_linear_projection=True,
+        transformer_layers_per_block=2, addition_embed_type="text_time", addition_time_embed_dim=4, projection_class_embeddings_input_dim=5 * 4 + 12,
+    )
+    return diffusers.StableDiffusionXLImg2ImgPipeline(
+        vae=vae(scaling_factor=0.13025, force_upcast=True), text_encoder=None, text_encoder_2=clip(9, True, "gelu", hidden=12), tokenizer=None,
+        tokenizer_2=clip_tokenizer(folder / "tokenizer_2", "!"), unet=made, scheduler=diffusers.EulerDiscreteScheduler(**SD, steps_offset=1, timestep_spacing="leading"),
+        add_watermarker=False, **REFINER,
     )
 
 
@@ -178,20 +197,51 @@ WEIGHED = [
     dict(num_inference_steps=2, **TINY, prompt=LONG, max_embeddings_multiples=2),
     dict(num_inference_steps=1, **TINY, prompt="", prompt_weights=True),
 ]
+# Of SDXL: as long as they are, and both texts for both encoders.
+WEIGHED_XL = [
+    dict(num_inference_steps=2, **TINY, prompt="a (cat:1.5) and [a dog], ((more)) \\(or less\\)", negative_prompt="(dog:0.3", prompt_weights=True),
+    dict(num_inference_steps=2, **TINY, prompt=LONG, negative_prompt="a dog", prompt_2="(a dog:1.3)", negative_prompt_2="[cat]", prompt_weights=True, max_embeddings_multiples=4, clip_skip=1),
+    dict(num_inference_steps=2, **TINY, prompt="a cat and a dog " * 12, max_embeddings_multiples=3),
+    dict(num_inference_steps=1, **TINY, prompt="(a cat:0.7)", prompt_weights=True, guidance_scale=1.0),
+]
 SIZES = [
     dict(num_inference_steps=2, **TINY, negative_prompt="a dog", negative_prompt_2="a cat", original_size=[512, 384], crops_coords_top_left=[8, 16], target_size=[96, 80]),
     dict(num_inference_steps=2, **TINY, original_size=[512, 384], negative_original_size=[32, 48], negative_crops_coords_top_left=[1, 2], negative_target_size=[64, 40]),
 ]
+# With a picture, the sizes have other defaults.
+SIZES_OF_PICTURES = [
+    dict(num_inference_steps=4, strength=0.5, image=[32, 32], negative_prompt="a dog", original_size=[512, 384], crops_coords_top_left=[8, 16], negative_original_size=[32, 48]),
+    dict(num_inference_steps=4, strength=0.5, image=[32, 32], negative_prompt="a dog", negative_target_size=[40, 48], negative_crops_coords_top_left=[1, 2]),
+]
+# Begun by SDXL, and gone on with.
+BEGUN = dict(num_inference_steps=5, denoising_end=0.6, **TINY)
+REFINED = [
+    dict(num_inference_steps=5, denoising_start=0.6, base=BEGUN),
+    dict(num_inference_steps=5, denoising_start=0.6, base=dict(BEGUN, seed=4, num_images_per_prompt=2), num_images_per_prompt=2, negative_prompt="a dog", aesthetic_score=7.5, negative_aesthetic_score=1.0, guidance_scale=3.0),
+    dict(num_inference_steps=4, denoising_start=0.5, base=dict(BEGUN, num_inference_steps=4, denoising_end=0.5, scheduler="HeunDiscreteScheduler"), scheduler="HeunDiscreteScheduler"),
+    dict(num_inference_steps=6, denoising_start=0.4, denoising_end=0.9, base=dict(BEGUN, num_inference_steps=6, denoising_end=0.4, scheduler="DPMSolverMultistepScheduler"), scheduler="DPMSolverMultistepScheduler"),
+    dict(num_inference_steps=5, denoising_start=0.6, seed=2, base=dict(num_inference_steps=5, denoising_end=0.6, image=True, mask_image=True, **SIZE), mask_image=True, **SIZE),
+    dict(num_inference_steps=4, strength=0.5, image=[32, 40], original_size=[64, 48], crops_coords_top_left=[1, 2], negative_original_size=[32, 24], negative_crops_coords_top_left=[3, 4]),
+    dict(num_inference_steps=5, denoising_start=0.7, image=[32, 32]),
+    dict(num_inference_steps=4, image_latents=[1, 4, 4, 5], num_images_per_prompt=2, clip_skip=1),
+]
 PIPELINES = {
-    "sd1": (sd1, [*SMALL, *SCHEDULERS, dict(num_inference_steps=2, eta=1.0, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=1, height=128, width=128, vae_tiling=True), *IMAGE, dict(num_inference_steps=3, image=True, mask_image=True, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=4, strength=0.6, image=True, mask_image=True, scheduler="EulerDiscreteScheduler", **SIZE), *GIVEN, *WEIGHED]),
+    "sd1": (sd1, [*SMALL, *SCHEDULERS, dict(num_inference_steps=2, eta=1.0, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=1, height=128, width=128, vae_tiling=True), *IMAGE, dict(num_inference_steps=3, image=True, mask_image=True, scheduler="DDIMScheduler", **SIZE), dict(num_inference_steps=4, strength=0.6, image=True, mask_image=True, scheduler="EulerDiscreteScheduler", **SIZE), *GIVEN, *WEIGHED,
+        dict(num_inference_steps=6, strength=0.5, image=[32, 32], scheduler="LCMScheduler"), dict(num_inference_steps=6, strength=0.5, image=[32, 32], scheduler="TCDScheduler"),
+        dict(num_inference_steps=4, strength=0.5, image_latents=[1, 4, 4, 5]),
+    ]),
     "sd2": (sd2, [*SMALL[:2], dict(num_inference_steps=3, height=40, width=104), WEIGHED[0]]),
     "inpaint": (inpaint, [dict(num_inference_steps=3, image=True, mask_image=True, **SIZE), dict(num_inference_steps=4, strength=0.6, image=True, mask_image=True, **SIZE)]),
-    "lcm": (lcm, [dict(num_inference_steps=4, guidance_scale=8.0, **SIZE), dict(num_inference_steps=1, **SIZE)]),
-    "sdxl": (sdxl, [*SMALL, dict(num_inference_steps=2, prompt_2="a dog", **SIZE), dict(num_inference_steps=2, negative_prompt="", **SIZE), *IMAGE[:1], *SIZES, dict(num_inference_steps=3, image=True, mask_image=True, **SIZE)]),
+    "lcm": (lcm, [dict(num_inference_steps=4, guidance_scale=8.0, **SIZE), dict(num_inference_steps=1, **SIZE), dict(TINY), dict(strength=0.3, image=[32, 40], guidance_scale=2.0), dict(timesteps=[799, 399, 99], strength=0.7, image=[32, 32])]),
+    "sdxl": (sdxl, [*SMALL, dict(num_inference_steps=2, prompt_2="a dog", **SIZE), dict(num_inference_steps=2, negative_prompt="", **SIZE), *IMAGE[:1], *SIZES, dict(num_inference_steps=3, image=True, mask_image=True, **SIZE),
+        *SIZES_OF_PICTURES, *WEIGHED_XL, BEGUN, dict(BEGUN, denoising_end=0.35, scheduler="HeunDiscreteScheduler"), dict(num_inference_steps=6, denoising_start=0.3, denoising_end=0.8, image=[32, 32]),
+        dict(num_inference_steps=6, denoising_end=0.7, image=True, mask_image=True, **SIZE), dict(num_inference_steps=2, prompt_2="", **TINY),
+    ]),
+    "refiner": (refiner, REFINED),
     "flux-schnell": (flux, [
         dict(num_inference_steps=4, guidance_scale=0.0, max_sequence_length=32, **SIZE), dict(num_inference_steps=2, max_sequence_length=16, height=96, width=48, seed=9),
         dict(num_inference_steps=1, max_sequence_length=32, num_images_per_prompt=2, **SIZE), dict(num_inference_steps=2, max_sequence_length=32, height=70, width=72),
-        dict(num_inference_steps=5, strength=0.5, max_sequence_length=16, image=True, **SIZE), dict(sigmas=[1.0, 0.6, 0.1], max_sequence_length=16, **SIZE),
+        dict(num_inference_steps=5, strength=0.5, max_sequence_length=16, image=True, **SIZE), dict(num_inference_steps=4, strength=0.5, max_sequence_length=16, image_latents=[1, 4, 8, 6], height=64, width=48), dict(sigmas=[1.0, 0.6, 0.1], max_sequence_length=16, **SIZE),
     ]),
     "flux-dev": (flux_dev, [dict(num_inference_steps=3, max_sequence_length=32, **SIZE), dict(num_inference_steps=2, guidance_scale=1.5, max_sequence_length=32, prompt_2="dog", **SIZE),
         dict(num_inference_steps=3, max_sequence_length=16, image=[70, 53], height=72, width=64, num_images_per_prompt=2), dict(num_inference_steps=4, max_sequence_length=16, image=True, mask_image=True, **SIZE),
@@ -215,16 +265,31 @@ def mask():
     return Image.fromarray(np.repeat((light * 255)[:, :, None], 3, 2).astype("uint8"))
 
 
-def community():
-    spec = importlib.util.spec_from_file_location("lpw", os.environ.get("LPW", "lpw_stable_diffusion.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def community(name):
+    path = pathlib.Path(os.environ.get("LPW", ".")) / f"{name}.py"
+    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, path))
+    # The ids of the special tokens of real CLIPs stand in it.
+    exec(compile(path.read_text().replace("bos, eos = 49406, 49407", "bos, eos = 516, 517"), name, "exec"), module.__dict__)
     return module
 
 
 def kind_of(pipe, has_image, has_mask):
-    base = {"FluxPipeline": "Flux", "StableDiffusionXLPipeline": "StableDiffusionXL"}.get(type(pipe).__name__, "StableDiffusion")
+    bases = {
+        "FluxPipeline": "Flux", "StableDiffusionXLPipeline": "StableDiffusionXL", "StableDiffusionXLImg2ImgPipeline": "StableDiffusionXL",
+        "LatentConsistencyModelPipeline": "LatentConsistencyModel",
+    }
+    base = bases.get(type(pipe).__name__, "StableDiffusion")
     return getattr(diffusers, base + ("Inpaint" if has_mask else "Img2Img" if has_image else "") + "Pipeline"), base
+
+
+def wave(*shape):
+    return torch.sin(torch.arange(int(np.prod(shape)), dtype=torch.float32) * 0.37).reshape(shape)
+
+
+def begun(options):
+    """Latents of SDXL for the refiner."""
+    pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(OUT / "sdxl", torch_dtype=torch.float32, add_watermarker=False)
+    return paint(pipe, {**options, "output_type": "latent"})
 
 
 def paint(pipe, options):
@@ -235,11 +300,20 @@ def paint(pipe, options):
     weighs, windows = options.pop("prompt_weights", False), options.pop("max_embeddings_multiples", 1)
     scheduler = pipe.scheduler
     used = pipe
-    size = options.pop("image", None)
-    if size:
+    size, of_latents, base_options = options.pop("image", None), options.pop("image_latents", None), options.pop("base", None)
+    if size or of_latents or base_options:
         class_, base = kind_of(pipe, True, options.get("mask_image"))
-        used = class_(**pipe.components, **(dict(requires_safety_checker=False) if base == "StableDiffusion" else {}))
-        options["image"] = picture() if size is True else picture(*size)
+        extra = dict(requires_safety_checker=False) if base in ("StableDiffusion", "LatentConsistencyModel") else {}
+        if base == "StableDiffusionXL":
+            extra = {name: pipe.config[name] for name in REFINER if name in pipe.config}
+            extra["add_watermarker"] = False
+        used = class_(**pipe.components, **extra)
+        if base_options:
+            options["image"] = begun(base_options)
+        elif of_latents:
+            options["image"] = wave(*of_latents)
+        else:
+            options["image"] = picture() if size is True else picture(*size)
         if options.pop("mask_image", None):
             options["mask_image"] = mask()
     options.update({name: tuple(pair) for name, pair in options.items() if name.endswith(("_size", "_top_left"))})
@@ -251,7 +325,12 @@ def paint(pipe, options):
     if weighs or windows > 1:
         negative = options.pop("negative_prompt", "")
         with torch.no_grad():
-            texts = community().get_weighted_text_embeddings(pipe, prompt, negative, max_embeddings_multiples=windows, skip_parsing=not weighs)
+            if hasattr(pipe, "text_encoder_2"):
+                others = [options.pop(name, None) for name in ("prompt_2", "negative_prompt_2", "clip_skip")]
+                texts = community("lpw_stable_diffusion_xl").get_weighted_text_embeddings_sdxl(pipe, prompt, others[0], negative, others[1], clip_skip=others[2])
+                options.update(pooled_prompt_embeds=texts[2], negative_pooled_prompt_embeds=texts[3])
+            else:
+                texts = community("lpw_stable_diffusion").get_weighted_text_embeddings(pipe, prompt, negative, max_embeddings_multiples=windows, skip_parsing=not weighs)
         options.update(prompt_embeds=texts[0], negative_prompt_embeds=texts[1])
     else:
         options["prompt"] = prompt
@@ -261,7 +340,10 @@ def paint(pipe, options):
         seen.append(kwargs["latents"])
         return kwargs
 
-    images = used(generator=generator, output_type="np", callback_on_step_end=see, **options).images
+    output = options.pop("output_type", "np")
+    images = used(generator=generator, output_type=output, callback_on_step_end=see, **options).images
+    if output == "latent":
+        return images
     used.vae.disable_tiling()
     pipe.scheduler = scheduler
     latents = seen[-1]
@@ -275,20 +357,17 @@ def paint(pipe, options):
 def parts(pipe):
     """What each part makes of numbers that every language has."""
     found = {}
-
-    def wave(*shape):
-        return torch.sin(torch.arange(int(np.prod(shape)), dtype=torch.float32) * 0.37).reshape(shape)
-
     with torch.no_grad():
         moments = pipe.vae.encode(wave(1, 3, 64, 48)).latent_dist.parameters
         found["moments"] = numbers(moments)
         found["decoded"] = numbers(pipe.vae.decode(wave(1, 4, 8, 6)).sample.flatten()[::17])
-        ids = pipe.tokenizer(PROMPT, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
-        made = pipe.text_encoder(ids, output_hidden_states=True)
-        found["ids"] = ids[0].tolist()
-        found["last"] = numbers(made.last_hidden_state.flatten()[::3])
-        found["pooled"] = numbers(made.pooler_output)
-        found["second"] = numbers(made.hidden_states[-2].flatten()[::3])
+        if pipe.text_encoder is not None:
+            ids = pipe.tokenizer(PROMPT, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+            made = pipe.text_encoder(ids, output_hidden_states=True)
+            found["ids"] = ids[0].tolist()
+            found["last"] = numbers(made.last_hidden_state.flatten()[::3])
+            found["pooled"] = numbers(made.pooler_output)
+            found["second"] = numbers(made.hidden_states[-2].flatten()[::3])
         if getattr(pipe, "text_encoder_2", None) is not None and hasattr(pipe.text_encoder_2, "text_projection"):
             ids = pipe.tokenizer_2(PROMPT, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
             found["ids_2"] = ids[0].tolist()
@@ -304,7 +383,10 @@ def parts(pipe):
         else:
             config = pipe.unet.config
             is_xl = config.addition_embed_type is not None
-            added = dict(text_embeds=wave(1, 12), time_ids=torch.tensor([[64.0, 48.0, 3.0, 5.0, 60.0, 40.0]])) if is_xl else None
+            sizes = torch.tensor([[64.0, 48.0, 3.0, 5.0, 60.0, 40.0]])
+            if pipe.config.get("requires_aesthetics_score"):
+                sizes = sizes[:, :5]
+            added = dict(text_embeds=wave(1, 12), time_ids=sizes) if is_xl else None
             guidance = wave(1, config.time_cond_proj_dim) if config.time_cond_proj_dim else None
             found["step"] = numbers(pipe.unet(
                 wave(1, config.in_channels, 8, 6), torch.tensor(501), wave(1, 7, config.cross_attention_dim), added_cond_kwargs=added, timestep_cond=guidance,

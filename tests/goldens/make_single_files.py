@@ -131,6 +131,10 @@ def sdxl_text(folder):
     return found | open_clip(state(folder, "text_encoder_2"), "conditioner.embedders.1.model.")
 
 
+def refiner_text(folder):
+    return open_clip(state(folder, "text_encoder_2"), "conditioner.embedders.0.model.")
+
+
 def flux_tensors(folder):
     found, fused = {}, {}
     ends = {
@@ -239,6 +243,8 @@ def main():
     torch.save({"state_dict": sd1, "global_step": 7}, OUT / "sd1.ckpt")
     write("sd2.safetensors", stable("sd2", [True, True], sd2_text))
     write("sdxl.safetensors", stable("sdxl", [True, False], sdxl_text))
+    write("refiner.safetensors", stable("refiner", [True, False], refiner_text))
+    write("inpaint.safetensors", stable("inpaint", [False, True], sd1_text))
     flux = flux_tensors(HERE / "diffusion" / "flux-dev")
     write("flux-dev.safetensors", flux)
     write("ae.safetensors", vae_tensors(HERE / "diffusion" / "flux-dev", ""))
@@ -247,6 +253,8 @@ def main():
     check(diffusers.StableDiffusionPipeline, "sd1.safetensors", "sd1", **plain)
     check(diffusers.StableDiffusionXLPipeline, "sdxl.safetensors", "sdxl", add_watermarker=False)
     check(diffusers.StableDiffusionPipeline, "sd2.safetensors", "sd2", **plain)
+    check(diffusers.StableDiffusionXLImg2ImgPipeline, "refiner.safetensors", "refiner", add_watermarker=False)
+    check(diffusers.StableDiffusionInpaintPipeline, "inpaint.safetensors", "inpaint", **plain)
     for file in sorted(OUT.rglob("*.*")):
         print(file.name, file.stat().st_size // 1000, "kB")
 

@@ -155,6 +155,18 @@ impl Scheduler {
         Self::new(kind, (*self.config).clone())
     }
 
+    /// The scheduler with some options changed, by their names in `scheduler_config.json`: what `from_config` of
+    /// diffusers does with keywords. Models that were made fast often ask for `timestep_spacing` `trailing`.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_options(&self, changes: Map<String, Value>) -> Result<Self> {
+        let mut config = (*self.config).clone();
+        config.extend(changes);
+        Self::new(self.kind, config)
+    }
+
     /// Which scheduler it is.
     #[must_use]
     pub fn kind(&self) -> SchedulerKind {

@@ -22,6 +22,7 @@ pub struct Run {
     scaling: Scaling,
     order: usize,
     at: usize,
+    end: usize,
     method: Box<dyn Method>,
 }
 
@@ -52,7 +53,8 @@ impl Run {
         };
         let Plan { timesteps, sigmas, init_noise_sigma, scaling, order, method } = plan;
         let alphas = std::sync::Arc::clone(alphas);
-        Ok(Self { timesteps, sigmas, alphas, init_noise_sigma, scaling, order, at: 0, method })
+        let end = timesteps.len();
+        Ok(Self { timesteps, sigmas, alphas, init_noise_sigma, scaling, order, at: 0, end, method })
     }
 
     /// The step of the training for each call of the model, the noisiest first.
@@ -89,6 +91,18 @@ impl Run {
     #[must_use]
     pub fn begin_at(self, call: usize) -> Self {
         Self { at: call.min(self.timesteps.len()), ..self }
+    }
+
+    /// Ends before a later call, and leaves the noise that is there: another model goes on.
+    #[must_use]
+    pub fn end_at(self, call: usize) -> Self {
+        Self { end: call.min(self.timesteps.len()), ..self }
+    }
+
+    /// The number of the call that it ends before.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.end
     }
 
     /// What the model reads of the latents at the next step.
@@ -134,7 +148,7 @@ impl Run {
     ///
     /// When all steps are done, or the shapes differ.
     pub fn step(&mut self, output: &Tensor, sample: &Tensor, noise: Noise<'_>) -> Result<Tensor> {
-        if self.at >= self.timesteps.len() {
+        if self.at >= self.end {
             return Err(Error::input("the run has no step left"));
         }
         if output.dims() != sample.dims() {

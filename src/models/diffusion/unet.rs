@@ -40,8 +40,9 @@ pub struct UNetInput<'a> {
     pub timestep: f32,
     /// The hidden states of the text, `(tokens, features)`.
     pub text: &'a Tensor,
-    /// The text's pooled vector, `(1, features)`, and six sizes: SDXL.
-    pub added: Option<(&'a Tensor, [f32; 6])>,
+    /// The text's pooled vector, `(1, features)`, and six sizes: SDXL. Its refiner reads four and how beautiful the
+    /// picture is.
+    pub added: Option<(&'a Tensor, &'a [f32])>,
     /// The embedded guidance, `(1, features)`: models made by latent consistency distillation.
     pub guidance: Option<&'a Tensor>,
 }
@@ -227,9 +228,17 @@ impl UNet {
         if let (Some(layers), Some(config), Some((pooled, sizes))) =
             (&self.added, self.config.added, input.added)
         {
-            let sizes = waves.of(&sizes, config.size, &self.device)?;
-            let sizes = sizes.reshape((1, 6 * config.size))?.to_dtype(self.compute)?;
+            let count = sizes.len();
+            let sizes = waves.of(sizes, config.size, &self.device)?;
+            let sizes = sizes.reshape((1, count * config.size))?.to_dtype(self.compute)?;
             let both = Tensor::cat(&[pooled.to_dtype(self.compute)?, sizes], 1)?;
+            let (found, wanted) = (both.dim(1)?, config.inputs);
+            if found != wanted {
+                return Err(Error::input(format!(
+                    "a pooled text and {count} sizes are {found} features, and the UNet reads {wanted}: \
+                     `requires_aesthetics_score` of model_index.json, or the text encoder, is of another model"
+                )));
+            }
             time = (time + layers.forward(&both, None)?)?;
         }
         Activation::Silu.forward(&time)

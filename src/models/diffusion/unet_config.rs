@@ -229,9 +229,9 @@ impl Fields {
             Some(_) => {
                 match (self.addition_time_embed_dim, self.projection_class_embeddings_input_dim) {
                     (Some(size), Some(inputs))
-                        if size == 0 || size.checked_mul(6).is_none_or(|sizes| sizes >= inputs) =>
+                        if size == 0 || size.checked_mul(5).is_none_or(|sizes| sizes >= inputs) =>
                     {
-                        return Err("six times `addition_time_embed_dim` should be less than \
+                        return Err("five times `addition_time_embed_dim` should be less than \
                                     `projection_class_embeddings_input_dim`"
                             .to_owned());
                     }
