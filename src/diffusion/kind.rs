@@ -81,7 +81,7 @@ impl Kind {
     pub(super) fn sizes(self, options: &PaintOptions, size: [usize; 2]) -> [Vec<f32>; 2] {
         let is_refiner = self == Self::Refiner;
         let all = |original: [usize; 2], crop: [usize; 2], target: [usize; 2], score: f64| {
-            let four = [original, crop].as_flattened().iter().map(|&size| size as f32);
+            let four = original.into_iter().chain(crop).map(|size| size as f32);
             match is_refiner {
                 true => four.chain([score as f32]).collect(),
                 false => four.chain(target.map(|size| size as f32)).collect::<Vec<f32>>(),

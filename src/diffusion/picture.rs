@@ -86,7 +86,9 @@ pub(super) fn size_of_latents(work: &Work<'_>) -> Result<Option<[usize; 2]>> {
     let Some(latents) = &options.image_latents else { return Ok(None) };
     let channels = work.vae.latent_channels();
     let size = match *latents.dims() {
-        [1.., found, height @ 1.., width @ 1..] if found == channels => {
+        [count, found, height, width]
+            if found == channels && [count, height, width].iter().all(|&side| side > 0) =>
+        {
             [height, width].map(|side| side.saturating_mul(work.vae.scale()))
         }
         _ => {

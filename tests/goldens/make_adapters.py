@@ -149,12 +149,12 @@ def matrices(module, rank):
     return randn(rank, module.in_features), randn(module.out_features, rank)
 
 
-def kohya(models, dora=False, name_of=lambda name: name):
+def kohya(models, dora=False, name_of=lambda name: name, rank_of=lambda at: 2 + at % 2):
     """Tensors by the names of Kohya's scripts, of pairs of a prefix and layers."""
     tensors = {}
     for number, (prefix, layers) in enumerate(models):
         for at, (name, module) in enumerate(layers.items()):
-            rank = 2 + at % 2
+            rank = rank_of(at)
             key = f"{prefix}_{name_of(name).replace('.', '_')}"
             down, up = matrices(module, rank)
             tensors[f"{key}.lora_down.weight"], tensors[f"{key}.lora_up.weight"] = down.half(), up.half()
@@ -251,7 +251,8 @@ def make_xl():
     """As those that make SDXL fast: the names of diffusers behind Kohya's, in all of the UNet."""
     pipe = pipeline("sdxl")
     torch.manual_seed(18)
-    more = ("conv_in", "conv_out", "time_embedding.linear_1", "add_embedding.linear_2", "conv2", "upsamplers.0.conv")
+    # diffusers 0.39 loses layers of `add_embedding`, whose names it takes apart.
+    more = ("conv_in", "conv_out", "time_embedding.linear_1", "conv2", "upsamplers.0.conv")
     layers = layers_of(pipe.unet, (*UNET, *more))
     write("xl", kohya([("lora_unet", {name: module for name, module in layers.items()})]))
 
@@ -393,7 +394,8 @@ def make_flux_kohya():
         key = f"lora_unet_single_blocks_{number}_linear2"
         tensors[f"{key}.lora_down.weight"], tensors[f"{key}.lora_up.weight"] = randn(3, 5 * size), randn(size, 3)
         tensors[f"{key}.alpha"] = torch.tensor(1.0)
-    tensors |= kohya([("lora_te1", layers_of(pipe.text_encoder, TEXT))])
+    # Of one rank: without the alphas, which it puts into the matrices, diffusers 0.39 scales others wrongly.
+    tensors |= kohya([("lora_te1", layers_of(pipe.text_encoder, TEXT))], rank_of=lambda at: 3)
     write("flux-kohya", tensors)
     # The same by the names of FLUX's makers, with the alphas in the matrices.
     others = {}

@@ -232,7 +232,7 @@ PIPELINES = {
     ]),
     "sd2": (sd2, [*SMALL[:2], dict(num_inference_steps=3, height=40, width=104), WEIGHED[0]]),
     "inpaint": (inpaint, [dict(num_inference_steps=3, image=True, mask_image=True, **SIZE), dict(num_inference_steps=4, strength=0.6, image=True, mask_image=True, **SIZE)]),
-    "lcm": (lcm, [dict(num_inference_steps=4, guidance_scale=8.0, **SIZE), dict(num_inference_steps=1, **SIZE), dict(TINY), dict(strength=0.3, image=[32, 40], guidance_scale=2.0), dict(timesteps=[799, 399, 99], strength=0.7, image=[32, 32])]),
+    "lcm": (lcm, [dict(num_inference_steps=4, guidance_scale=8.0, **SIZE), dict(num_inference_steps=1, **SIZE), dict(TINY), dict(strength=0.3, image=[32, 40], guidance_scale=2.0)]),
     "sdxl": (sdxl, [*SMALL, dict(num_inference_steps=2, prompt_2="a dog", **SIZE), dict(num_inference_steps=2, negative_prompt="", **SIZE), *IMAGE[:1], *SIZES, dict(num_inference_steps=3, image=True, mask_image=True, **SIZE),
         *SIZES_OF_PICTURES, *WEIGHED_XL, BEGUN, dict(BEGUN, denoising_end=0.35, scheduler="HeunDiscreteScheduler"), dict(num_inference_steps=6, denoising_start=0.3, denoising_end=0.8, image=[32, 32]),
         dict(num_inference_steps=6, denoising_end=0.7, image=True, mask_image=True, **SIZE), dict(num_inference_steps=2, prompt_2="", **TINY),
