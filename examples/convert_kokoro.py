@@ -1,20 +1,21 @@
 """Converts a Kokoro in a file for ONNX to a folder that sconce opens, for checking it against that file.
 
-    pip install numpy onnx safetensors torch
+    pip install numpy onnx safetensors
     python examples/convert_kokoro.py kokoro.onnx tokenizer.json voices ./kokoro
 
 Reads the values of an f32 export of Kokoro-82M, `tokenizer.json` with the ids of phonemes, and `voices/*.bin`, which are numbers in f32.
-Writes `config.json`, `model.safetensors` and `voices/*.pt` as `hexgrad/Kokoro-82M` has them, whose own files need no conversion.
+Writes `config.json` and `model.safetensors` as `hexgrad/Kokoro-82M` has them, whose own files need no conversion, and copies the
+voices.
 """
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from onnx import numpy_helper
 from safetensors.numpy import save_file
 
@@ -92,8 +93,7 @@ def main(source, tokenizer, voices, target):
     save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, target / "model.safetensors", {"format": "pt"})
     names = sorted(Path(voices).glob("*.bin"))
     for file in names:
-        pack = np.fromfile(file, dtype=np.float32).reshape(-1, 1, 2 * config["style_dim"])
-        torch.save(torch.from_numpy(pack), target / "voices" / f"{file.stem}.pt")
+        shutil.copy(file, target / "voices")
     print(f"{target}: {len(tensors)} tensors, {sum(value.size for value in tensors.values()):,} parameters, {len(names)} voices")
 
 

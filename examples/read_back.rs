@@ -160,10 +160,10 @@ mod reading {
     }
 
     fn value(mel: &AudioFeatures, frame: usize, bin: usize) -> f32 {
-        mel.values()[bin * mel.frames() + frame]
+        mel.values()[frame * mel.width() + bin]
     }
 
-    /// Two spectrograms side by side, low sounds below; a pixel of three by three for each value.
+    /// Two spectrograms side by side, low sounds below; a pixel for each value.
     fn picture(one: &AudioFeatures, other: &AudioFeatures) -> Result<Image> {
         let (left, right, bins) = (one.length(), other.length(), one.width());
         let frames = left + GAP + right;

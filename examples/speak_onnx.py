@@ -1,7 +1,7 @@
 """Speaks ids by onnxruntime, beside `examples/read_back.rs`: a voice of Piper, or Kokoro with a voice's file.
 
-    pip install numpy onnxruntime soundfile torch
-    python examples/speak_onnx.py kokoro.onnx ours/ids.json theirs --voice kokoro/voices/af_heart.pt
+    pip install numpy onnxruntime soundfile
+    python examples/speak_onnx.py kokoro.onnx ours/ids.json theirs --voice kokoro/voices/af_heart.bin
     python examples/speak_onnx.py en_US-joe-medium.onnx ours/ids.json theirs
 """
 
@@ -29,9 +29,7 @@ def main():
     session = onnxruntime.InferenceSession(arguments.model, options)
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.voice:
-        import torch
-
-        pack, rate = torch.load(arguments.voice).numpy(), 24000
+        pack, rate = np.fromfile(arguments.voice, dtype=np.float32).reshape(-1, 1, 256), 24000
     else:
         rate = json.loads(Path(f"{arguments.model}.json").read_text())["audio"]["sample_rate"]
     seconds = taken = 0.0

@@ -251,7 +251,8 @@ fn bad_files_are_refused() {
     fs::copy(wide, other.path().join("voices/wide.pt")).unwrap();
     fs::write(other.path().join("voices/broken.pt"), b"PK\x03\x04").unwrap();
     let model = model(other.path()).unwrap();
-    for voice in ["wide", "broken"] {
+    fs::write(other.path().join("voices/short.bin"), [0; 100]).unwrap();
+    for voice in ["wide", "broken", "short"] {
         let request = SpeechRequest::default().voice(voice);
         let found = model.stages(&[0, 1, 0], &request, &mut Generator::seed(0), &|| Ok(()));
         assert!(found.unwrap_err().to_string().contains(voice));

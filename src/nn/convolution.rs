@@ -185,6 +185,19 @@ impl Convolution {
         self.config.frames(frames)
     }
 
+    /// Frames from the first that a result is computed from to the last, both included, and from one result's first to
+    /// the next result's.
+    #[cfg(feature = "audio")]
+    pub(crate) fn window(&self) -> [usize; 2] {
+        [self.config.window().reach(), self.config.stride]
+    }
+
+    /// Frames of zeros before the first one and after the last one.
+    #[cfg(feature = "audio")]
+    pub(crate) fn padding(&self) -> [usize; 2] {
+        self.config.padding
+    }
+
     /// The frames of one row, `(frames, in_channels)` to `(frames, out_channels)`. An error where they are
     /// too few for one.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {

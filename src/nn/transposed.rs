@@ -84,6 +84,21 @@ impl TransposedConvolution {
         self.config.stride
     }
 
+    /// How many frames one that comes out is computed from.
+    pub(crate) fn reach(&self) -> usize {
+        self.config.kernel.div_ceil(self.config.stride)
+    }
+
+    /// How many frames come out where so many go in.
+    pub(crate) fn frames(&self, frames: usize) -> usize {
+        self.config.frames(frames)
+    }
+
+    /// Frames that are cut off at the beginning and at the end.
+    pub(crate) fn cut(&self) -> [usize; 2] {
+        self.config.cut
+    }
+
     /// Whether each frame that comes out is of one that went in and of the one before: a kernel of twice the stride,
     /// of which the end is cut off.
     pub(crate) fn is_causal(&self) -> bool {

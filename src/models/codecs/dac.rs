@@ -6,6 +6,9 @@
 use candle_core::{D, DType, Device, Tensor};
 
 use super::common;
+use super::pieces::{
+    CodecState, Slots, Way, added_piece, convolution_piece, transposed_convolution_piece,
+};
 use super::quantizer::Codebook;
 use super::traits::{CodeChunk, Codec, CodecLayout, Codes};
 use crate::error::{Error, Result};
@@ -214,6 +217,89 @@ fn forward(layers: &[Layer], x: &Tensor) -> Result<Tensor> {
     Ok(x)
 }
 
+/// A piece of a row, or the end of it; `None` where it completes no result.
+fn forward_piece(
+    layers: &[Layer],
+    x: Option<Tensor>,
+    is_last: bool,
+    slots: &mut Slots,
+) -> Result<Option<Tensor>> {
+    let snaked = |snake: &Snake, x: Option<&Tensor>| x.map(|x| snake.forward(x)).transpose();
+    let mut x = x;
+    for layer in layers {
+        x = match layer {
+            Layer::Convolution(it) => convolution_piece(it, x, is_last, slots)?,
+            Layer::Snake(snake) => snaked(snake, x.as_ref())?,
+            Layer::Transposed(it) => transposed_convolution_piece(it, x, is_last, slots)?,
+            Layer::Unit([first, second], [wide, point]) => {
+                let y = snaked(first, x.as_ref())?;
+                let y = convolution_piece(wide, y, is_last, slots)?;
+                let y = snaked(second, y.as_ref())?.map(|y| point.forward(&y)).transpose()?;
+                added_piece(x, y, slots)?
+            }
+        };
+    }
+    Ok(x)
+}
+
+impl Dac {
+    /// The codes of frames, `(frames, hidden)`.
+    fn quantized(&self, frames: Tensor, books: usize) -> Result<Vec<Vec<u32>>> {
+        let mut rest = frames;
+        let mut codes = Vec::with_capacity(books);
+        for book in self.books.iter().take(books) {
+            let narrow = book.input.forward(&rest)?.to_dtype(DType::F32)?;
+            let nearest = book.directions.nearest(&direction(&narrow)?)?;
+            rest = (&rest - book.decode(&nearest, rest.dtype())?)?;
+            codes.push(nearest.to_vec1()?);
+        }
+        Ok(codes)
+    }
+
+    /// The frames of codes, `(frames, hidden)`.
+    fn frames(&self, books: &[Vec<u32>]) -> Result<Tensor> {
+        let mut sum: Option<Tensor> = None;
+        for (book, codes) in self.books.iter().zip(books) {
+            let codes = Tensor::new(codes.as_slice(), &self.device)?;
+            let frames = book.decode(&codes, self.dtype)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + frames)?,
+                None => frames,
+            });
+        }
+        sum.ok_or_else(|| Error::input("there are no codes to decode"))
+    }
+
+    fn encoded(
+        &self,
+        x: Option<Tensor>,
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<Vec<u32>>> {
+        state.slots.rewind();
+        let (books, slots) = (state.books, &mut state.slots);
+        self.threads.run(|| match forward_piece(&self.encoder, x, is_last, slots)? {
+            None => Ok(vec![Vec::new(); books]),
+            Some(frames) => self.quantized(frames, books),
+        })
+    }
+
+    fn decoded(
+        &self,
+        x: Option<Tensor>,
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<Vec<f32>>> {
+        state.slots.rewind();
+        let slots = &mut state.slots;
+        self.threads.run(|| {
+            let samples = forward_piece(&self.decoder, x, is_last, slots)?;
+            let samples = samples.map(|samples| samples.tanh()).transpose()?;
+            common::channels_of(samples.as_ref(), 1)
+        })
+    }
+}
+
 impl Codec for Dac {
     fn layout(&self) -> CodecLayout {
         self.layout
@@ -223,20 +309,14 @@ impl Codec for Dac {
         let (samples, books) = self.layout.checked(channels, books)?;
         self.threads.run(|| {
             let x = Tensor::from_vec(common::interleaved(channels), (samples, 1), &self.device)?;
-            let mut rest =
+            let frames =
                 forward(&self.encoder, &x.to_dtype(self.dtype)?).map_err(|error| match error {
                     Error::InvalidInput { .. } => {
                         Error::input(format!("{samples} samples are too few for a frame"))
                     }
                     error => error,
                 })?;
-            let mut codes = Vec::with_capacity(books);
-            for book in self.books.iter().take(books) {
-                let narrow = book.input.forward(&rest)?.to_dtype(DType::F32)?;
-                let nearest = book.directions.nearest(&direction(&narrow)?)?;
-                rest = (&rest - book.decode(&nearest, rest.dtype())?)?;
-                codes.push(nearest.to_vec1()?);
-            }
+            let codes = self.quantized(frames, books)?;
             Ok(Codes { chunks: vec![CodeChunk::new(codes)] })
         })
     }
@@ -251,19 +331,45 @@ impl Codec for Dac {
         };
         chunk.checked(&self.layout)?;
         self.threads.run(|| {
-            let mut sum: Option<Tensor> = None;
-            for (book, codes) in self.books.iter().zip(&chunk.books) {
-                let codes = Tensor::new(codes.as_slice(), &self.device)?;
-                let frames = book.decode(&codes, self.dtype)?;
-                sum = Some(match sum {
-                    Some(sum) => (sum + frames)?,
-                    None => frames,
-                });
-            }
-            let frames = sum.ok_or_else(|| Error::input("there are no codes to decode"))?;
+            let frames = self.frames(&chunk.books)?;
             let samples = forward(&self.decoder, &frames)?.tanh()?.to_dtype(DType::F32)?;
             Ok(common::apart(&samples.flatten_all()?.to_vec1()?, 1))
         })
+    }
+
+    fn begin_encoding(&self, books: Option<usize>) -> Result<CodecState> {
+        let books = books.unwrap_or(self.layout.codebooks);
+        self.layout.check_books(books)?;
+        Ok(CodecState::new(Way::Encoding, books))
+    }
+
+    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+        state.check(Way::Encoding)?;
+        let (samples, _) = self.layout.checked(channels, Some(state.books))?;
+        let x = Tensor::from_vec(common::interleaved(channels), (samples, 1), &self.device)?;
+        self.encoded(Some(x.to_dtype(self.dtype)?), false, state)
+    }
+
+    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+        state.check(Way::Encoding)?;
+        state.is_done = true;
+        self.encoded(None, true, state)
+    }
+
+    fn begin_decoding(&self) -> Result<CodecState> {
+        Ok(CodecState::new(Way::Decoding, 0))
+    }
+
+    fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        self.layout.check_codes(books, state)?;
+        let frames = self.frames(books)?;
+        self.decoded(Some(frames), false, state)
+    }
+
+    fn finish_decoding(&self, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        state.check(Way::Decoding)?;
+        state.is_done = true;
+        self.decoded(None, true, state)
     }
 }
 

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use super::seanet::{Block, Layer, Padded, Padding, Seanet, elu, padded};
 use crate::error::{Error, Result};
 use crate::nn::cache::KvCache;
+use crate::nn::convolution::Convolution;
 use crate::nn::lstm::{Lstm, LstmState};
 use crate::nn::transposed::TransposedConvolution;
 
@@ -44,6 +45,9 @@ struct Slot {
     rest: Option<Tensor>,
     is_started: bool,
     lstm: LstmState,
+    /// Of layers that see the future: the number of the first frame of `rest`, and of the result that is due.
+    first: usize,
+    due: usize,
 }
 
 impl CodecState {
@@ -139,6 +143,78 @@ fn block_piece(
         None => x,
         Some(shortcut) => shortcut.piece(x, is_last, slots)?,
     };
+    added_piece(straight, y, slots)
+}
+
+/// A piece of a row, or the end of it, through a convolution with zeros beyond the ends: results come as soon as all that
+/// they see has.
+pub(super) fn convolution_piece(
+    convolution: &Convolution,
+    x: Option<Tensor>,
+    is_last: bool,
+    slots: &mut Slots,
+) -> Result<Option<Tensor>> {
+    let slot = slots.take();
+    let Some(frames) = slot.joined(x.as_ref())? else { return Ok(None) };
+    let ([reach, stride], before) = (convolution.window(), convolution.padding()[0]);
+    let (first, seen) = (slot.first / stride, slot.first + frames.dim(0)?);
+    let known = match is_last {
+        true => first + convolution.frames(frames.dim(0)?),
+        false => (seen + before + stride).saturating_sub(reach) / stride,
+    };
+    // Zeros stand before what is kept, too: frames are kept from so early on that no result sees these.
+    let next = (known * stride).saturating_sub(before) / stride;
+    slot.results(&frames, known, first, next * stride, |x| convolution.forward(x))
+}
+
+/// As [`convolution_piece`], through a transposed convolution.
+pub(super) fn transposed_convolution_piece(
+    inner: &TransposedConvolution,
+    x: Option<Tensor>,
+    is_last: bool,
+    slots: &mut Slots,
+) -> Result<Option<Tensor>> {
+    let slot = slots.take();
+    let Some(frames) = slot.joined(x.as_ref())? else { return Ok(None) };
+    let (stride, cut) = (inner.stride(), inner.cut()[0]);
+    let first = slot.first * stride;
+    let known = match is_last {
+        true => first + inner.frames(frames.dim(0)?),
+        false => ((slot.first + frames.dim(0)?) * stride).saturating_sub(cut),
+    };
+    let next = ((known + cut) / stride).saturating_sub(inner.reach() - 1);
+    slot.results(&frames, known, first, next, |x| inner.forward(x))
+}
+
+impl Slot {
+    /// The results from the one that is due to the one of number `known`, of frames of which the first gives number
+    /// `first`. Frames are kept from number `next` on.
+    fn results(
+        &mut self,
+        frames: &Tensor,
+        known: usize,
+        first: usize,
+        next: usize,
+        forward: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Option<Tensor>> {
+        if known <= self.due {
+            self.rest = Some(frames.clone());
+            return Ok(None);
+        }
+        let y = forward(frames)?.narrow(0, self.due - first, known - self.due)?.contiguous()?;
+        let next = next.clamp(self.first, self.first + frames.dim(0)?);
+        self.rest = rest(frames, next - self.first)?;
+        (self.first, self.due) = (next, known);
+        Ok(Some(y))
+    }
+}
+
+/// What goes in and what comes of it one piece later, added.
+pub(super) fn added_piece(
+    straight: Option<Tensor>,
+    y: Option<Tensor>,
+    slots: &mut Slots,
+) -> Result<Option<Tensor>> {
     let slot = slots.take();
     let waiting = slot.joined(straight.as_ref())?;
     let (Some(y), Some(waiting)) = (y, &waiting) else {

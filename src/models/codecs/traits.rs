@@ -60,8 +60,8 @@ pub trait Codec: Model {
     ///
     /// # Errors
     ///
-    /// When there are not so many codebooks, and for codecs that need the whole row, as they see the future or norm
-    /// all of it: DAC, and EnCodec of 32 and 48 kHz.
+    /// When there are not so many codebooks, and for codecs that need the whole row, as they mirror its end or norm all of
+    /// it: EnCodec of 32 and 48 kHz.
     fn begin_encoding(&self, books: Option<usize>) -> Result<CodecState> {
         let _ = books;
         Err(whole())
@@ -135,7 +135,8 @@ pub trait Codec: Model {
 /// The error of codecs that have no pieces.
 pub(super) fn whole() -> Error {
     Error::unsupported(
-        "this codec needs the whole sound at once, as it sees the future: EnCodec of 24 kHz and Mimi work in pieces",
+        "this codec needs the whole sound at once, as it mirrors the end of it or norms all of it: EnCodec of 24 kHz, Mimi and DAC \
+         work in pieces",
     )
 }
 

@@ -1,14 +1,16 @@
 //! Voices: for each number of phonemes a style.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result, did_you_mean};
 use crate::source::ModelFiles;
+use crate::source::file::read;
 use crate::weights::saved_tensor;
 
-/// The voices of a model: the files `voices/*.pt` beside it.
+/// The voices of a model: the files `voices/*.pt` beside it, or `voices/*.bin`, which hold the numbers alone, as they are
+/// published for ONNX.
 #[derive(Debug)]
 pub(super) struct Voices {
     files: ModelFiles,
@@ -26,14 +28,16 @@ impl Voices {
         let Some(found) = self.files.listed(FOLDER) else {
             return KNOWN.iter().map(|&name| name.to_owned()).collect();
         };
-        let names = found.iter().filter_map(|file| file.strip_suffix(".pt"));
-        let mut names: Vec<_> = names.map(str::to_owned).collect();
+        let name =
+            |file: &String| ENDS.iter().find_map(|end| Some(file.strip_suffix(end)?.to_owned()));
+        let mut names: Vec<_> = found.iter().filter_map(name).collect();
         names.sort();
+        names.dedup();
         names
     }
 
-    /// The style of a voice for so many phonemes, `(2 style_dim)`: of one name, of a path that ends in `.pt`, or of
-    /// several with commas between them, whose mean it is.
+    /// The style of a voice for so many phonemes, `(2 style_dim)`: of one name, of a path that ends in `.pt` or
+    /// `.bin`, or of several with commas between them, whose mean it is.
     pub(super) fn style(&self, voice: &str, phonemes: usize) -> Result<Vec<f32>> {
         let names: Vec<&str> = voice.split(',').map(str::trim).collect();
         if names.len() > MOST {
@@ -51,7 +55,7 @@ impl Voices {
 
     fn row(&self, name: &str, phonemes: usize) -> Result<Vec<f32>> {
         let path = self.path(name)?;
-        let pack = saved_tensor(&path)?;
+        let pack = self.pack(&path)?;
         let (rows, width) = match *pack.dims() {
             [rows, 1, width] | [rows, width] => (rows, width),
             _ => (0, 0),
@@ -77,22 +81,42 @@ impl Voices {
         }
     }
 
+    /// All styles of a voice.
+    fn pack(&self, path: &Path) -> Result<Tensor> {
+        if !path.extension().is_some_and(|end| end == "bin") {
+            return saved_tensor(path);
+        }
+        let bytes = read(path)?;
+        let (numbers, rest) = bytes.as_chunks();
+        if !rest.is_empty() || !numbers.len().is_multiple_of(self.width) {
+            let reason = format!("holds {} bytes, not rows of {} f32", bytes.len(), self.width);
+            return Err(Error::malformed(path, reason));
+        }
+        let numbers = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        Ok(Tensor::from_vec::<_, f32>(numbers, ((), self.width), &Device::Cpu)?)
+    }
+
     fn path(&self, name: &str) -> Result<PathBuf> {
-        if name.ends_with(".pt") {
+        if ENDS.iter().any(|end| name.ends_with(end)) {
             return Ok(PathBuf::from(name));
         }
-        let is_name =
-            !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
-        let found =
-            if is_name { self.files.optional(&format!("{FOLDER}/{name}.pt"))? } else { None };
-        found.ok_or_else(|| Error::option("voice", self.unknown(name)))
+        if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c)) {
+            for end in ENDS {
+                if let Some(found) = self.files.optional(&format!("{FOLDER}/{name}{end}"))? {
+                    return Ok(found);
+                }
+            }
+        }
+        Err(Error::option("voice", self.unknown(name)))
     }
 
     fn unknown(&self, name: &str) -> String {
         let names = self.names();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         match names.as_slice() {
-            [] => format!("there is no voice {name:?}, and no file {FOLDER}/*.pt beside the model"),
+            [] => format!(
+                "there is no voice {name:?}, and no file {FOLDER}/*.pt or *.bin beside the model"
+            ),
             names => {
                 let advice = did_you_mean(name, names);
                 format!("there is no voice {name:?}; there are {}{advice}", names.join(", "))
@@ -103,6 +127,8 @@ impl Voices {
 
 /// Where voices lie.
 const FOLDER: &str = "voices";
+/// Of their names.
+const ENDS: [&str; 2] = [".pt", ".bin"];
 /// Of a voice of `hexgrad/Kokoro-82M`: one for each number of phonemes.
 const ROWS: usize = 510;
 /// That are mixed.
