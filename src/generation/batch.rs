@@ -92,24 +92,34 @@ pub fn generate_seq2seq(
         return Err(Error::option("token_healing", NO_TEXT_TO_HEAL));
     }
     let batch = TokenBatch::padded(sources, 0, PaddingSide::Right)?;
-    let outputs = config.outputs();
-    let (cache, traces) = match outputs.is_traced() {
-        true => model.encode_traced(&batch, outputs.attentions)?,
-        false => (model.encode(&batch)?, Vec::new()),
-    };
+    let (cache, traces) = read_sources(&**model, &batch, config)?;
     let plan =
         |number: usize| config.plan_with_source(start, &sources[number], model.limits(), tokenizer);
     let decoder: Arc<dyn Autoregressive> = model.clone();
     let prompts = vec![start; sources.len()];
     let mut answers = continued(&decoder, cache, &prompts, plan, config, cancel)?;
     let each = config.sequences().max(1);
-    for (mut trace, answers) in traces.into_iter().zip(answers.chunks_mut(each)) {
-        if !outputs.hidden_states {
-            trace.hidden_states.clear();
-        }
+    for (trace, answers) in traces.into_iter().zip(answers.chunks_mut(each)) {
         answers.iter_mut().for_each(|answer| answer.encoder = trace.clone());
     }
     Ok(answers)
+}
+
+/// Reads sources, and returns what the encoder has computed of each, if the options ask for that.
+pub(crate) fn read_sources(
+    model: &dyn Seq2SeqLm,
+    sources: &TokenBatch,
+    config: &GenerationConfig,
+) -> Result<(KvCache, Vec<EncoderTrace>)> {
+    let outputs = config.outputs();
+    if !outputs.is_traced() {
+        return Ok((model.encode(sources)?, Vec::new()));
+    }
+    let (cache, mut traces) = model.encode_traced(sources, outputs.attentions)?;
+    if !outputs.hidden_states {
+        traces.iter_mut().for_each(|trace| trace.hidden_states.clear());
+    }
+    Ok((cache, traces))
 }
 
 /// The answers to all prompts, each of which has a plan, and a row in the cache unless that is empty.

@@ -62,6 +62,7 @@ mod text;
 mod timings;
 mod transition;
 
+pub(crate) use batch::read_sources;
 pub use batch::{complete, generate_batch, generate_batch_until, generate_seq2seq};
 pub use beams::{
     Advance, CloneConstraint, Constraint, DisjunctiveConstraint, EarlyStopping, ForcedWords,

@@ -120,7 +120,7 @@ pub use text_to_speech::{
 };
 pub use text_to_text::{
     SummarizationPipeline, Text2TextGenerationPipeline, TextToTextOptions, TranslationPipeline,
-    WrittenText,
+    WrittenOutput, WrittenText,
 };
 pub use token_classification::{
     AggregationStrategy, Entity, TextOrWords, TokenClassificationOptions,

@@ -13,7 +13,7 @@ mod work;
 use std::sync::Arc;
 
 pub use options::TextToTextOptions;
-pub use output::WrittenText;
+pub use output::{WrittenOutput, WrittenText};
 pub use tasks::{SummarizationPipeline, Text2TextGenerationPipeline, TranslationPipeline};
 
 use crate::error::{Error, Result};

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use sconce::generation::GenerationConfig;
+use sconce::generation::{CancelHandle, GenerationConfig, generate_seq2seq};
 use sconce::models::{AutoModel, CausalLm, Seq2SeqLm};
 use sconce::pipeline::{
     Pipeline, SummarizationPipeline, TaskName, TextToTextOptions, TranslationPipeline,
@@ -13,7 +13,7 @@ use sconce::pipeline::{
 };
 use sconce::tokenizer::TruncationStrategy;
 use sconce::{LoadOptions, ModelSource};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::options;
 
@@ -30,7 +30,9 @@ fn golden(name: &str) -> (tempfile::TempDir, Pipeline, Vec<Value>) {
     let read = read(name);
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "generation_config.json", "model.safetensors"] {
-        fs::copy(golden.join(file), folder.path().join(file)).unwrap();
+        if golden.join(file).exists() {
+            fs::copy(golden.join(file), folder.path().join(file)).unwrap();
+        }
     }
     for (name, source) in read["models"].as_object().unwrap() {
         let source = goldens.join("tokenizers/models").join(source.as_str().unwrap());
@@ -182,6 +184,75 @@ fn long_texts_are_cut_and_reported_or_split_and_joined() {
     let cut = cut.truncation_report(report.clone());
     assert_eq!(pipeline.run_with(long.repeat(4), &cut).unwrap().len(), 1);
     assert_eq!(report.inputs(), [0]);
+}
+
+/// What the low level returns, which has goldens of its own.
+#[test]
+fn details_say_how_a_text_came_about() {
+    let (_folder, pipeline) = translation("translation-marian");
+    let config = GenerationConfig::default()
+        .max_new_tokens(6)
+        .num_beams(3)
+        .num_return_sequences(2)
+        .top_logprobs(2)
+        .return_dict_in_generate(true)
+        .output_scores(true)
+        .output_logits(true)
+        .output_hidden_states(true)
+        .output_attentions(true);
+    let options = TextToTextOptions::from(config.clone());
+    let plain = pipeline.run_batch(TEXTS, &options).unwrap();
+    assert!(plain.iter().flatten().all(|text| text.details.is_empty()));
+    let found = pipeline.run_batch(TEXTS, &options.details(true)).unwrap();
+    let tokenizer = pipeline.tokenizer();
+    let sources: Vec<_> = TEXTS.iter().map(|text| tokenizer.encode(text).unwrap().ids).collect();
+    let config = pipeline.generation_config().clone().overlaid(&config);
+    let start = [pipeline.model().start_id().unwrap()];
+    let cancel = CancelHandle::default();
+    let expected =
+        generate_seq2seq(pipeline.model(), None, &sources, &start, &config, &cancel).unwrap();
+    let near = |found: &[f32], expected: &[f32]| {
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4 || a == b;
+        found.len() == expected.len() && found.iter().zip(expected).all(near)
+    };
+    for (texts, (plain, expected)) in found.iter().zip(plain.iter().zip(expected.chunks(2))) {
+        for ((text, plain), expected) in texts.iter().zip(plain).zip(expected) {
+            assert_eq!(text.output, plain.output);
+            let [details] = text.details.as_slice() else { panic!("{text:?}") };
+            assert_eq!(details.ids(), expected.ids());
+            assert_eq!(details.beam_indices, expected.beam_indices);
+            assert!(near(details.score.as_slice(), expected.score.as_slice()));
+            assert_eq!(details.tokens[0].top_logprobs.len(), 2);
+            assert_eq!(details.outputs.len(), expected.outputs.len());
+            for (step, expected) in details.outputs.iter().zip(&expected.outputs) {
+                for (found, expected) in
+                    [(&step.scores, &expected.scores), (&step.logits, &expected.logits)]
+                {
+                    assert!(near(found.as_ref().unwrap(), expected.as_ref().unwrap()));
+                }
+                assert_eq!((step.hidden_states.len(), step.cross_attentions.len()), (3, 2));
+            }
+            assert_eq!(details.encoder.hidden_states.len(), 3);
+            assert_eq!(details.encoder.attentions.len(), 2);
+            for (found, expected) in
+                details.encoder.hidden_states.iter().zip(&expected.encoder.hidden_states)
+            {
+                let [found, expected] = [found, expected]
+                    .map(|states| states.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                assert!(near(&found, &expected));
+            }
+        }
+    }
+    // As JSON, and of a text in parts.
+    let pipeline = Pipeline::Translation(pipeline);
+    let asked = super::options(&json!({"max_new_tokens": 3, "top_logprobs": 1, "details": true}));
+    let found = Value::from(pipeline.call(&json!(TEXT), asked).unwrap());
+    assert_eq!(found[0]["details"][0]["tokens"].as_array().unwrap().len(), 3);
+    assert!(found[0]["translation_text"].is_string());
+    let (_folder, pipeline) = summarization("summarization-t5");
+    let long = TEXTS[..3].join(" ").repeat(4);
+    let split = short().split_long_texts(true).details(true);
+    assert!(pipeline.run_with(long, &split).unwrap()[0].details.len() > 1);
 }
 
 #[test]

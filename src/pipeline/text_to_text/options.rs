@@ -25,6 +25,9 @@ pub struct TextToTextOptions {
     /// Whether spaces before punctuation are removed from the output (` .`, ` ,`, ` n't`). Default:
     /// `false`.
     pub clean_up_tokenization_spaces: Option<bool>,
+    /// Whether the output says how each text came about: [`WrittenText::details`](super::WrittenText::details).
+    /// Not in Python. Default: `false`.
+    pub details: Option<bool>,
     /// Whether the output is token ids. Default: `false`.
     pub return_tensors: Option<bool>,
     /// `summarization`: whether a text that is longer than the model reads is split between sentences, and
@@ -64,6 +67,7 @@ impl TextToTextOptions {
     options!(@setter batch_size usize);
     options!(@setter cancel CancelHandle);
     options!(@setter clean_up_tokenization_spaces bool);
+    options!(@setter details bool);
     options!(@setter return_tensors bool);
     options!(@setter split_long_texts bool);
     options!(@setter src_lang String);
@@ -105,6 +109,7 @@ impl TextToTextOptions {
         let mut read = Self {
             batch_size: arguments::take(take, "batch_size")?,
             clean_up_tokenization_spaces: arguments::take(take, "clean_up_tokenization_spaces")?,
+            details: arguments::take(take, "details")?,
             return_tensors: arguments::take(take, "return_tensors")?,
             split_long_texts: arguments::take(take, "split_long_texts")?,
             src_lang: arguments::take(take, "src_lang")?,
@@ -150,9 +155,10 @@ impl TextToTextOptions {
 }
 
 /// Options that are the pipelines' own.
-const OF_PIPELINE: [&str; 9] = [
+const OF_PIPELINE: [&str; 10] = [
     "batch_size",
     "clean_up_tokenization_spaces",
+    "details",
     "return_tensors",
     "return_text",
     "split_long_texts",

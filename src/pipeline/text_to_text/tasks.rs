@@ -113,7 +113,7 @@ macro_rules! text_to_text {
 
             fn write_output(&self, output: Self::Output, _: &TextToTextOptions) -> Result<Value> {
                 let name = Kind::$kind.return_name();
-                Ok(output.into_iter().map(|one| one.into_record(name)).collect())
+                output.into_iter().map(|one| one.into_record(name)).collect()
             }
 
             /// A list of texts of which each becomes one gives their records in one list.
@@ -126,7 +126,7 @@ macro_rules! text_to_text {
                 };
                 let outputs = skeleton::stream(self, texts, options)?.map(|output| {
                     let records = output?.into_iter().map(|one| one.into_record(name));
-                    arguments::one_or_more(records.collect())
+                    arguments::one_or_more(records.collect::<Result<_>>()?)
                 });
                 outputs.collect::<Result<Value>>().map(Some)
             }

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use crate::batch::Budget;
 use crate::error::Result;
-use crate::generation::{self, Plan, Sequence, complete};
+use crate::generation::{self, Generated, Plan, Sequence, complete};
 use crate::models::Autoregressive;
 use crate::pipeline::arguments::GLOBAL_MAX_LENGTH;
 use crate::pipeline::flow::{Measured, Pace, Work};
 use crate::pipeline::text_to_text::prepare::Reading;
-use crate::pipeline::text_to_text::{Kind, TextToText, TextToTextOptions, WrittenText};
+use crate::pipeline::text_to_text::{
+    Kind, TextToText, TextToTextOptions, WrittenOutput, WrittenText,
+};
 use crate::pipeline::tokenize::token_batch;
 use crate::tokenizer::Encoding;
 use crate::warning::warn;
@@ -76,13 +78,16 @@ impl Writing {
     }
 
     /// The output of one answer.
-    fn written(&self, ids: &[u32]) -> Result<WrittenText> {
-        let ids = [&[self.reading.start], ids].concat();
-        if self.options.return_tensors == Some(true) {
-            return Ok(WrittenText::TokenIds(ids));
-        }
-        let clean_up = self.options.clean_up_tokenization_spaces.unwrap_or(false);
-        self.task.tokenizer.decode_with(&ids, true, clean_up).map(WrittenText::Text)
+    fn written(&self, answer: Generated) -> Result<WrittenText> {
+        let ids = [vec![self.reading.start], answer.ids()].concat();
+        let output = if self.options.return_tensors == Some(true) {
+            WrittenOutput::TokenIds(ids)
+        } else {
+            let clean_up = self.options.clean_up_tokenization_spaces.unwrap_or(false);
+            WrittenOutput::Text(self.task.tokenizer.decode_with(&ids, true, clean_up)?)
+        };
+        let details = if self.options.details == Some(true) { vec![answer] } else { Vec::new() };
+        Ok(WrittenText { output, details })
     }
 }
 
@@ -91,7 +96,7 @@ impl Work for Writing {
     type Kept = ();
     type Row = Row;
     /// As many as `num_return_sequences` says; or what went wrong with this text alone.
-    type Answer = Result<Vec<generation::Generated>>;
+    type Answer = Result<Vec<Generated>>;
     type Output = Vec<WrittenText>;
 
     /// Texts of like length go together: what each gets does not depend on the others.
@@ -119,7 +124,8 @@ impl Work for Writing {
         let Reading { config, start, .. } = &self.reading;
         let started = Instant::now();
         let sources: Vec<_> = rows.iter().map(|row| &row.source).collect();
-        let mut cache = self.task.model.encode(&token_batch(&sources)?)?;
+        let batch = token_batch(&sources)?;
+        let (mut cache, traces) = generation::read_sources(&*self.task.model, &batch, config)?;
         let each = config.sequences_per_prompt();
         if each > 1 {
             let copies: Vec<_> = (0..rows.len()).flat_map(|row| vec![row; each]).collect();
@@ -138,9 +144,13 @@ impl Work for Writing {
         });
         let model: Arc<dyn Autoregressive> = self.task.model.clone();
         let mut answers = complete(&model, &cache, sequences)?.into_iter();
+        let mut traces = traces.into_iter();
         let mut answer = || {
+            let trace = traces.next().unwrap_or_default();
             let lists = answers.by_ref().take(each).collect::<Result<Vec<_>>>();
-            lists.map(|lists| lists.into_iter().flatten().collect())
+            let mut answers: Vec<Generated> = lists?.into_iter().flatten().collect();
+            answers.iter_mut().for_each(|answer| answer.encoder = trace.clone());
+            Ok(answers)
         };
         Ok(rows.iter().map(|_| answer()).collect())
     }
@@ -149,14 +159,11 @@ impl Work for Writing {
     fn finish(&self, (): (), rows: Vec<(Row, Self::Answer)>) -> Result<Vec<WrittenText>> {
         let mut records: Vec<WrittenText> = Vec::new();
         for (part, (_, answers)) in rows.into_iter().enumerate() {
-            for (index, answer) in answers?.iter().enumerate() {
-                let written = self.written(&answer.ids())?;
-                match (records.get_mut(index), written) {
-                    (Some(WrittenText::Text(text)), WrittenText::Text(more)) if part > 0 => {
-                        text.push(' ');
-                        text.push_str(more.trim_start());
-                    }
-                    (_, written) => records.push(written),
+            for (index, answer) in answers?.into_iter().enumerate() {
+                let written = self.written(answer)?;
+                match records.get_mut(index).filter(|_| part > 0) {
+                    Some(record) => record.join(written),
+                    None => records.push(written),
                 }
             }
         }
