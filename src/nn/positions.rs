@@ -31,7 +31,7 @@ pub enum AbsolutePositions {
     CosinesFirst,
     /// None: rotary and relative families.
     None,
-    /// As [`Sinusoidal`](Self::Sinusoidal), but the longest wavelength is 10,000 · 2π itself, and numbers
+    /// As [`Sinusoidal`](Self::Sinusoidal) without a table, but the longest wavelength is 10,000 · 2π itself, and numbers
     /// are those of [`AfterPadding`](Self::AfterPadding), with zeros for the padding token: M2M100, NLLB.
     /// <https://arxiv.org/abs/2010.11125>
     SinusoidalAfterPadding {
@@ -39,8 +39,12 @@ pub enum AbsolutePositions {
         padding_id: u32,
     },
     /// Sines in the first half of the channels and cosines in the second, of wavelengths from 2π to
-    /// 10,000 · 2π: Marian, Pegasus. <https://arxiv.org/abs/1706.03762>
-    Sinusoidal,
+    /// 10,000 · 2π: Marian, Pegasus. Where the checkpoint holds a table, that is read, which may be in
+    /// 16 bits, or not be these at all. <https://arxiv.org/abs/1706.03762>
+    Sinusoidal {
+        /// Rows of the table, where there is one.
+        rows: usize,
+    },
 }
 
 /// Vectors by position, loaded.
@@ -65,11 +69,13 @@ impl PositionTable {
     ) -> Result<Option<Self>> {
         let learned = match config {
             AbsolutePositions::None => return Ok(None),
-            AbsolutePositions::CosinesFirst
-            | AbsolutePositions::Sinusoidal
-            | AbsolutePositions::SinusoidalAfterPadding { .. } => None,
+            AbsolutePositions::CosinesFirst | AbsolutePositions::SinusoidalAfterPadding { .. } => {
+                None
+            }
+            AbsolutePositions::Sinusoidal { .. } if !weights.contains(name) => None,
             AbsolutePositions::AfterPadding { rows, .. }
-            | AbsolutePositions::Learned { rows, .. } => Some(weights.embedding(name, rows, size)?),
+            | AbsolutePositions::Learned { rows, .. }
+            | AbsolutePositions::Sinusoidal { rows } => Some(weights.embedding(name, rows, size)?),
         };
         Ok(Some(Self { config, learned, size, compute: weights.dtype() }))
     }
@@ -133,7 +139,7 @@ impl PositionTable {
             }
             AbsolutePositions::CosinesFirst
             | AbsolutePositions::None
-            | AbsolutePositions::Sinusoidal => positions.to_vec(),
+            | AbsolutePositions::Sinusoidal { .. } => positions.to_vec(),
         }
     }
 }
@@ -183,7 +189,7 @@ mod tests {
         let golden: Golden =
             serde_json::from_str(include_str!("../../tests/goldens/positions.json")).unwrap();
         for (size, expected) in golden.sinusoids {
-            let config = AbsolutePositions::Sinusoidal;
+            let config = AbsolutePositions::Sinusoidal { rows: 0 };
             let table = table(config, size);
             let found = table.forward(&golden.places, &golden.places, &Device::Cpu)?;
             for (found, expected) in found.to_vec2::<f32>()?.iter().zip(&expected) {

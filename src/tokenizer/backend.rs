@@ -206,12 +206,12 @@ impl Backend {
         self.vocabulary().keys().map(String::len).max().unwrap_or(0)
     }
 
+    /// Whether decoding can leave an id out: by its text, since a vocabulary may have two tokens of one text.
     pub(super) fn is_special(&self, id: u32) -> bool {
         match &self.0 {
             Core::Fast(engine) => {
-                let added = engine.get_added_vocabulary();
-                let token = added.get_added_tokens_decoder().get(&id);
-                token.is_some_and(|token| added.is_special_token(&token.content))
+                let token = self.id_to_token(id);
+                token.is_some_and(|token| engine.get_added_vocabulary().is_special_token(&token))
             }
             Core::Unconverted(tokenizer) => tokenizer.is_special(id),
         }

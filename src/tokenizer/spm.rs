@@ -150,8 +150,9 @@ fn sketch(spm: &SpmModel, config: &Config, tokenizer: &Engine) -> tokenizers::Re
                 // Their languages, if any, come with the class's template.
                 Class::MBart | Class::MBart50 | Class::Nllb => Value::Null,
                 Class::Pegasus => {
+                    // The class knows the id; the pieces of a model may have the same text once more.
                     let eos = config.special("eos_token").unwrap_or_default();
-                    template(&["$A", eos], &["$A", "$B", eos], id)?
+                    template(&["$A", eos], &["$A", "$B", eos], |_| Some(PEGASUS_EOS))?
                 }
                 Class::T5 => template(&["$A", "</s>"], &["$A", "</s>", "$B", "</s>"], id)?,
                 _ => {
@@ -251,6 +252,9 @@ fn vocabulary(spm: &SpmModel, config: &Config) -> tokenizers::Result<Scored> {
         _ => from(0).collect(),
     })
 }
+
+/// The id of Pegasus' end, behind that of its padding.
+const PEGASUS_EOS: u32 = 1;
 
 /// How many ids Pegasus puts before the unknown token and the pieces.
 fn pegasus_offset(config: &Config) -> usize {

@@ -30,8 +30,8 @@ pub(super) const FAMILY: Family = Family {
         }
         let mut config = bart::config(raw)?;
         bart::without_embedding_norms(&mut config);
-        let most = config.decoder.max_positions;
-        bart::set_positions(&mut config, AbsolutePositions::Sinusoidal, most);
+        let rows = config.decoder.max_positions;
+        bart::set_positions(&mut config, AbsolutePositions::Sinusoidal { rows }, rows);
         if !raw.flag("share_encoder_decoder_embeddings", true)? {
             config.words = Words::Own;
             let vocab = raw.optional_size("decoder_vocab_size")?;

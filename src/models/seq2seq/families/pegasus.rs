@@ -26,8 +26,8 @@ pub(super) const FAMILY: Family = Family {
         let mut config = bart::config(raw)?;
         bart::norm_before(&mut config);
         bart::without_embedding_norms(&mut config);
-        let most = config.decoder.max_positions;
-        bart::set_positions(&mut config, AbsolutePositions::Sinusoidal, most);
+        let rows = config.decoder.max_positions;
+        bart::set_positions(&mut config, AbsolutePositions::Sinusoidal { rows }, rows);
         Ok(config)
     },
     ..bart::FAMILY
