@@ -185,7 +185,7 @@ fn modules_prompts_and_options() {
 }
 
 /// Cases in which the longest text is not cut.
-const ROOMY: &[&str] = &["model2vec", "no-modules", "of-another-class", "steps"];
+const ROOMY: &[&str] = &["model2vec", "no-modules", "of-another-class", "steps", "words-phrases"];
 
 /// Every class of torch that needs no arguments, and one that is another's.
 #[test]
@@ -321,9 +321,22 @@ fn broken_modules_of_words_and_ways_are_named() {
     };
     let set =
         |field: &'static str, value: Value| move |config: &mut Value| config[field] = value.clone();
-    let phrases = "sentence_transformers.models.tokenizer.PhraseTokenizer";
+    // Of which Python makes numbers without a length.
+    let wrapped = "sentence_transformers.models.tokenizer.TransformersTokenizerWrapper";
     let words = "0_WordEmbeddings/wordembedding_config.json";
-    refused("words", words, &set("tokenizer_class", phrases.into()), "PhraseTokenizer");
+    refused(
+        "words",
+        words,
+        &set("tokenizer_class", wrapped.into()),
+        "TransformersTokenizerWrapper",
+    );
+    // Each run of as many words would be looked for.
+    let long = |config: &mut Value| {
+        config["max_ngram_length"] = 1000.into();
+        config["vocab"][1] = ["a"; 100].join("_").into();
+    };
+    let phrases = "0_WordEmbeddings/phrasetokenizer_config.json";
+    refused("words-phrases", phrases, &long, "a phrase of 100 words");
     let kernels = serde_json::json!([1, 2]);
     refused("words-cnn", "1_CNN/cnn_config.json", &set("kernel_sizes", kernels), "odd");
     refused("words-lstm", "1_LSTM/lstm_config.json", &set("num_layers", 0.into()), "num_layers");

@@ -2,13 +2,10 @@
 //! grows with their length, counted by the allocator.
 #![cfg(feature = "audio")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-#![expect(unsafe_code, reason = "an allocator that counts what is in use")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sconce::audio::{Audio, WavSamples};
 use sconce::pipeline::{
@@ -18,51 +15,13 @@ use sconce::pipeline::{
 use sconce::speech::ctc::CtcBeamOptions;
 use sconce::{LoadOptions, ModelSource};
 
+#[path = "support/counted.rs"]
+mod counted;
 #[path = "support/recording.rs"]
 mod recording;
 
+use counted::most_of;
 use recording::recording;
-
-struct Counted;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counted = Counted;
-
-fn more(size: usize) {
-    let now = NOW.fetch_add(size, Ordering::Relaxed) + size;
-    MOST.fetch_max(now, Ordering::Relaxed);
-}
-
-// SAFETY: every call is passed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        more(layout.size());
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        more(layout.size());
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        more(size);
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 /// Tests count one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -99,10 +58,7 @@ fn most(
     input: AudioInput,
     options: &AutomaticSpeechRecognitionOptions,
 ) -> usize {
-    let before = NOW.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
-    pipeline.run_with(input, options).unwrap();
-    MOST.load(Ordering::Relaxed).saturating_sub(before)
+    most_of(|| pipeline.run_with(input, options).unwrap()).1
 }
 
 /// How many bytes more a second of sound takes, from a shorter and a longer recording.

@@ -254,7 +254,7 @@ impl First {
         options: &LoadOptions,
     ) -> Result<Self> {
         Ok(match module.kind.as_str() {
-            "BoW" => Self::Bag(BagOfWords::new(module.config(files)?)),
+            "BoW" => Self::Bag(BagOfWords::new(module.config(files)?)?),
             "StaticEmbedding" => Self::Static(StaticEmbedding::read(own, options)?),
             "WordEmbeddings" => Self::Words(WordEmbeddings::read(own, options)?),
             kind => {

@@ -11,7 +11,7 @@ use crate::embeddings::table::VectorTable;
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 use crate::source::{ModelFiles, json};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, WordSplit};
 use crate::weights::{NameTable, Weights};
 
 /// A vector for each word.
@@ -46,13 +46,18 @@ struct Settings {
     tokenizer_class: String,
 }
 
-/// `whitespacetokenizer_config.json`.
+/// `whitespacetokenizer_config.json` or `phrasetokenizer_config.json`.
 #[derive(Deserialize)]
 struct Words {
     vocab: Vec<String>,
     stop_words: HashSet<String>,
+    /// Of no effect on phrases, as in Python.
     #[serde(default)]
     do_lower_case: bool,
+    #[serde(default = "underscore")]
+    ngram_separator: Option<String>,
+    #[serde(default = "five")]
+    max_ngram_length: usize,
 }
 
 impl WordEmbeddings {
@@ -60,36 +65,48 @@ impl WordEmbeddings {
     pub(super) fn read(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let path = files.required("wordembedding_config.json", "the settings of WordEmbeddings")?;
         let Settings { tokenizer_class } = json::read(&path)?;
-        let class = tokenizer_class.rsplit('.').next().unwrap_or_default();
-        if class != "WhitespaceTokenizer" || !tokenizer_class.starts_with("sentence_transformers.")
-        {
-            let reason = "only sentence-transformers' WhitespaceTokenizer splits words here";
-            return Err(Error::unsupported(format!(
-                "{}: `tokenizer_class` is {tokenizer_class:?}; {reason}",
-                path.display()
-            )));
-        }
-        let words = files.required("whitespacetokenizer_config.json", "the words")?;
-        let Words { vocab, stop_words, do_lower_case } = json::read(&words)?;
+        let class = tokenizer_class.strip_prefix("sentence_transformers.").unwrap_or_default();
+        let (file, has_phrases) = match class.rsplit('.').next().unwrap_or_default() {
+            "WhitespaceTokenizer" => ("whitespacetokenizer_config.json", false),
+            "PhraseTokenizer" => ("phrasetokenizer_config.json", true),
+            _ => {
+                let reason = "sentence-transformers' WhitespaceTokenizer and PhraseTokenizer split words here";
+                return Err(Error::unsupported(format!(
+                    "{}: `tokenizer_class` is {tokenizer_class:?}; {reason}",
+                    path.display()
+                )));
+            }
+        };
+        let path = files.required(file, "the words")?;
+        let words: Words = json::read(&path)?;
+        let split = match has_phrases {
+            false => WordSplit::Spaces { is_lower_case: words.do_lower_case },
+            true => {
+                let (separator, longest) = (words.ngram_separator, words.max_ngram_length);
+                WordSplit::Phrases { separator, longest }
+            }
+        };
         let options = options.clone().device(Device::Cpu);
         let weights = Weights::open(files, NameTable::stored_names(), &options)?;
         Ok(Self {
-            tokenizer: Tokenizer::of_words(vocab, stop_words, do_lower_case),
+            tokenizer: Tokenizer::of_words(words.vocab, words.stop_words, split)
+                .map_err(|error| Error::malformed(&path, error))?,
             table: VectorTable::read(&weights, &["emb_layer.weight"], files.origin())?,
         })
     }
 }
 
 impl BagOfWords {
-    pub(super) fn new(mut words: WordWeights) -> Self {
+    pub(super) fn new(mut words: WordWeights) -> Result<Self> {
         let mut seen = HashSet::new();
         words.vocab.retain(|word| seen.insert(word.clone()));
         let weights = words.weights();
-        Self {
-            tokenizer: Tokenizer::of_words(words.vocab, HashSet::new(), false),
+        let split = WordSplit::Spaces { is_lower_case: false };
+        Ok(Self {
+            tokenizer: Tokenizer::of_words(words.vocab, HashSet::new(), split)?,
             weights,
             is_cumulative: words.cumulative_term_frequency,
-        }
+        })
     }
 
     pub(super) fn dimension(&self) -> usize {
@@ -115,6 +132,14 @@ impl WordWeights {
         let weight = |word: &String| known(word).or_else(|| known(&word.to_lowercase()));
         self.vocab.iter().map(|word| weight(word).unwrap_or(self.unknown_word_weight)).collect()
     }
+}
+
+fn underscore() -> Option<String> {
+    Some("_".to_owned())
+}
+
+fn five() -> usize {
+    5
 }
 
 fn one() -> f32 {

@@ -43,11 +43,21 @@ pub(super) trait Work: Send + Sync + 'static {
         Pace::of_rows(batch_size.unwrap_or(usize::MAX))
     }
 
-    /// The rows to run: one, or the windows of a long text. Where one is cut, the item counts as cut.
+    /// The rows to run: one, or the first windows of a long text. Where one is cut, the item counts as cut.
     fn prepare(&self, item: Self::Item) -> Result<(Self::Kept, Vec<Self::Row>)>;
 
     /// Runs the model; one answer per row.
     fn forward(&self, rows: &[&Self::Row]) -> Result<Vec<Self::Answer>>;
+
+    /// The next rows of a long item, after what the model says about those before is taken from `read`
+    /// into `kept`; none at the end.
+    fn next_rows(
+        &self,
+        _kept: &mut Self::Kept,
+        _read: &mut Vec<(Self::Row, Self::Answer)>,
+    ) -> Result<Vec<Self::Row>> {
+        Ok(Vec::new())
+    }
 
     fn finish(
         &self,
@@ -216,29 +226,51 @@ impl<W: Work, I: Iterator<Item = W::Item>> Flow<W, I> {
             }));
         }
         self.seen += items.len();
-        let lengths: Vec<usize> = rows.iter().map(Measured::length).collect();
-        let answers = by_length(&lengths, self.pace.batch, |batch| {
-            self.call.check()?;
-            self.work.forward(&batch.iter().map(|&row| &rows[row]).collect::<Vec<_>>())
-        });
-        let answers = match answers {
-            Ok(answers) => answers,
-            Err(error) => {
-                self.stage = Stage::Done;
-                self.ready.push_back(Err(error));
-                return;
+        let outputs = self.read(rows).and_then(|rows| {
+            let mut rows = rows.into_iter();
+            for item in items {
+                let output = match item {
+                    Ok((kept, count)) => self.finish(kept, rows.by_ref().take(count).collect())?,
+                    Err(error) => Err(error),
+                };
+                self.ready.push_back(output);
             }
-        };
-        let mut rows = rows.into_iter().zip(answers);
-        for item in items {
-            let output = item.and_then(|(kept, count)| {
-                self.work.finish(kept, rows.by_ref().take(count).collect())
-            });
-            self.ready.push_back(output);
+            Ok(())
+        });
+        if let Err(error) = outputs {
+            self.stage = Stage::Done;
+            self.ready.push_back(Err(error));
+            return;
         }
         match &self.call.progress {
             Progress::Call(told) => told(self.seen, self.count),
             Progress::Bar | Progress::Off => self.bar.set_position(self.seen as u64),
+        }
+    }
+
+    /// What the model says about rows; an error ends the flow.
+    fn read(&self, rows: Vec<W::Row>) -> Result<Vec<(W::Row, W::Answer)>> {
+        let lengths: Vec<usize> = rows.iter().map(Measured::length).collect();
+        let answers = by_length(&lengths, self.pace.batch, |batch| {
+            self.call.check()?;
+            self.work.forward(&batch.iter().map(|&row| &rows[row]).collect::<Vec<_>>())
+        })?;
+        Ok(rows.into_iter().zip(answers).collect())
+    }
+
+    /// The output of an item, whose other rows are read first, or its own error; one of the model ends
+    /// the flow.
+    fn finish(
+        &self,
+        mut kept: W::Kept,
+        mut read: Vec<(W::Row, W::Answer)>,
+    ) -> Result<Result<W::Output>> {
+        loop {
+            match self.work.next_rows(&mut kept, &mut read) {
+                Ok(rows) if rows.is_empty() => return Ok(self.work.finish(kept, read)),
+                Ok(rows) => read.extend(self.read(rows)?),
+                Err(error) => return Ok(Err(error)),
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 pub use options::QuestionAnsweringOptions;
 pub use spans::Answer;
+use spans::Found;
 
 use crate::batch::PaddingSide;
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ use crate::pipeline::flow::{Measured, Work};
 use crate::pipeline::options::TaskOptions;
 use crate::pipeline::scores;
 use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf, pipeline};
-use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
+use crate::pipeline::tokenize::{RowWindows, Rows, TokenizerOptions, token_batch};
 use crate::tokenizer::{Encoding, TextInput, TruncationStrategy, Unfit};
 
 /// A question, and the text to answer it from.
@@ -141,16 +142,33 @@ impl Ask {
     fn context_is_second(&self) -> bool {
         self.rows.tokenizer().padding_side() == PaddingSide::Right
     }
+
+    fn reader<'a>(&'a self, context: &'a Characters) -> spans::Reader<'a> {
+        spans::Reader {
+            context,
+            sequence: usize::from(self.context_is_second()),
+            cls: self.rows.tokenizer().cls_token().map(|token| token.id),
+            options: &self.options,
+        }
+    }
+}
+
+/// A context that is read window by window.
+struct Asked {
+    context: Characters,
+    /// Those that are not made yet.
+    windows: RowWindows,
+    found: Found,
 }
 
 impl Work for Ask {
     type Item = Question;
-    type Kept = Characters;
+    type Kept = Asked;
     type Row = Encoding;
     type Answer = (Vec<f32>, Vec<f32>);
     type Output = Vec<Answer>;
 
-    fn prepare(&self, item: Question) -> Result<(Characters, Vec<Encoding>)> {
+    fn prepare(&self, item: Question) -> Result<(Asked, Vec<Encoding>)> {
         for (name, text) in [("question", &item.question), ("context", &item.context)] {
             if text.is_empty() {
                 return Err(Error::input(format!("the {name} is empty")));
@@ -165,14 +183,19 @@ impl Work for Ask {
             }
         };
         // Windows take a long context in, and a question is never cut: nothing is to report.
-        let windows = self.rows.windows(input, cut, self.stride).map_err(|unfit| match unfit {
+        let windows = self.rows.windows(input, cut, self.stride);
+        let mut windows = windows.map_err(|unfit| match unfit {
             Unfit::Stride(reason) => Error::option("doc_stride", reason),
             Unfit::NoRoom(reason) | Unfit::TooLong(reason) | Unfit::TooShort(reason) => {
                 Error::option("max_seq_len", reason)
             }
             Unfit::Other(error) => error,
         })?;
-        Ok((Characters::new(item.context), windows))
+        let rows = windows.some()?;
+        Ok((
+            Asked { context: Characters::new(item.context), windows, found: Found::default() },
+            rows,
+        ))
     }
 
     fn forward(&self, rows: &[&Encoding]) -> Result<Vec<Self::Answer>> {
@@ -188,18 +211,23 @@ impl Work for Ask {
             .collect())
     }
 
+    fn next_rows(
+        &self,
+        asked: &mut Asked,
+        read: &mut Vec<(Encoding, Self::Answer)>,
+    ) -> Result<Vec<Encoding>> {
+        self.reader(&asked.context).read(&std::mem::take(read), &mut asked.found);
+        asked.windows.some()
+    }
+
     fn finish(
         &self,
-        context: Characters,
-        windows: Vec<(Encoding, Self::Answer)>,
+        Asked { context, mut found, .. }: Asked,
+        rows: Vec<(Encoding, Self::Answer)>,
     ) -> Result<Vec<Answer>> {
-        let reader = spans::Reader {
-            context: &context,
-            sequence: usize::from(self.context_is_second()),
-            cls: self.rows.tokenizer().cls_token().map(|token| token.id),
-            options: &self.options,
-        };
-        Ok(reader.answers(&windows))
+        let reader = self.reader(&context);
+        reader.read(&rows, &mut found);
+        Ok(reader.best(found))
     }
 }
 

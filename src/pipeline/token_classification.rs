@@ -19,8 +19,8 @@ use crate::pipeline::characters::Characters;
 use crate::pipeline::flow::{Measured, Work};
 use crate::pipeline::scores;
 use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf, from_text, pipeline};
-use crate::pipeline::tokenize::{Rows, TokenizerOptions, token_batch};
-use crate::tokenizer::{Encoding, TextInput, TruncationStrategy, Unfit};
+use crate::pipeline::tokenize::{RowWindows, Rows, TokenizerOptions, token_batch};
+use crate::tokenizer::{Encoding, TextInput, TruncationStrategy};
 
 /// A text, or the words of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,34 +95,76 @@ struct Label {
     options: TokenClassificationOptions,
 }
 
+/// A text whose entities are found window by window.
+struct Labelling {
+    text: Characters,
+    /// Where each of the words that the text was put together from begins.
+    word_starts: Option<Vec<usize>>,
+    /// Those that are not made yet.
+    windows: Option<RowWindows>,
+    /// How many windows have been read, and what was found in them.
+    read: usize,
+    found: Vec<Entity>,
+}
+
+impl Label {
+    fn find(&self, kept: &mut Labelling, rows: Vec<(Encoding, Vec<f32>)>) -> Result<()> {
+        let reader = entities::Reader {
+            tokenizer: self.rows.tokenizer(),
+            labels: self.model.labels(),
+            strategy: self.options.aggregation_strategy.unwrap_or_default(),
+            text: &kept.text,
+            word_starts: kept.word_starts.as_deref(),
+            offsets: self.options.offset_mapping.as_deref(),
+        };
+        let ignored = |entity: &Entity| match &self.options.ignore_labels {
+            Some(labels) => labels.contains(&entity.label),
+            None => entity.label == "O",
+        };
+        kept.read += rows.len();
+        for (row, logits) in &rows {
+            let entities = reader.entities(row, logits)?.into_iter();
+            kept.found.extend(entities.filter(|one| !ignored(one)));
+        }
+        Ok(())
+    }
+}
+
 impl Work for Label {
     type Item = TextOrWords;
-    /// The text, and where each of the words it was put together from begins.
-    type Kept = (Characters, Option<Vec<usize>>);
+    type Kept = Labelling;
     type Row = Encoding;
     type Answer = Vec<f32>;
     type Output = Vec<Entity>;
 
-    fn prepare(&self, item: TextOrWords) -> Result<(Self::Kept, Vec<Encoding>)> {
-        let encode = |input: TextInput<'_>| -> Result<Vec<Encoding>, Unfit> {
-            match self.options.stride {
-                Some(stride) => self.rows.windows(input, TruncationStrategy::LongestFirst, stride),
-                None => Ok(vec![self.rows.row(input)?]),
+    fn prepare(&self, item: TextOrWords) -> Result<(Labelling, Vec<Encoding>)> {
+        let words: Vec<&str>;
+        let input = match &item {
+            TextOrWords::Text(text) => TextInput::Text(text),
+            TextOrWords::Words(_) if self.rows.tokenizer().refuses_words() => {
+                return Err(Error::option(
+                    "is_split_into_words",
+                    "this tokenizer tells words by the spaces between them; give it text, or set \
+                     `add_prefix_space` in its tokenizer_config.json",
+                ));
+            }
+            TextOrWords::Words(all) => {
+                words = all.iter().map(String::as_str).collect();
+                TextInput::Words(&words)
             }
         };
-        match item {
-            TextOrWords::Text(text) => {
-                let rows = encode(TextInput::Text(&text))?;
-                Ok(((Characters::new(text), None), rows))
+        let (windows, rows) = match self.options.stride {
+            None => (None, vec![self.rows.row(input)?]),
+            Some(stride) => {
+                let strategy = TruncationStrategy::LongestFirst;
+                let mut windows = self.rows.windows(input, strategy, stride)?;
+                let rows = windows.some()?;
+                (Some(windows), rows)
             }
-            TextOrWords::Words(_) if self.rows.tokenizer().refuses_words() => Err(Error::option(
-                "is_split_into_words",
-                "this tokenizer tells words by the spaces between them; give it text, or set \
-                     `add_prefix_space` in its tokenizer_config.json",
-            )),
+        };
+        let (text, word_starts) = match item {
+            TextOrWords::Text(text) => (text, None),
             TextOrWords::Words(words) => {
-                let parts: Vec<&str> = words.iter().map(String::as_str).collect();
-                let rows = encode(TextInput::Words(&parts))?;
                 let delimiter = self.options.delimiter.as_deref().unwrap_or(" ");
                 let gap = delimiter.chars().count();
                 let mut next = 0;
@@ -131,38 +173,30 @@ impl Work for Label {
                     starts.push(next);
                     next += word.chars().count() + gap;
                 }
-                Ok(((Characters::new(words.join(delimiter)), Some(starts)), rows))
+                (words.join(delimiter), Some(starts))
             }
-        }
+        };
+        let text = Characters::new(text);
+        Ok((Labelling { text, word_starts, windows, read: 0, found: Vec::new() }, rows))
     }
 
     fn forward(&self, rows: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
         scores::rows(&self.model.classify_tokens(&token_batch(rows)?)?)
     }
 
-    fn finish(
+    fn next_rows(
         &self,
-        (text, word_starts): Self::Kept,
-        rows: Vec<(Encoding, Vec<f32>)>,
-    ) -> Result<Vec<Entity>> {
-        let windows = rows.len();
-        let mut found = Vec::new();
-        for (row, logits) in &rows {
-            let reader = entities::Reader {
-                tokenizer: self.rows.tokenizer(),
-                labels: self.model.labels(),
-                strategy: self.options.aggregation_strategy.unwrap_or_default(),
-                text: &text,
-                word_starts: word_starts.as_deref(),
-                offsets: self.options.offset_mapping.as_deref(),
-            };
-            let ignored = |entity: &Entity| match &self.options.ignore_labels {
-                Some(labels) => labels.contains(&entity.label),
-                None => entity.label == "O",
-            };
-            found.extend(reader.entities(row, logits)?.into_iter().filter(|one| !ignored(one)));
-        }
-        Ok(if windows > 1 { entities::without_overlaps(found) } else { found })
+        kept: &mut Labelling,
+        read: &mut Vec<(Encoding, Vec<f32>)>,
+    ) -> Result<Vec<Encoding>> {
+        self.find(kept, std::mem::take(read))?;
+        kept.windows.as_mut().map_or_else(|| Ok(Vec::new()), RowWindows::some)
+    }
+
+    fn finish(&self, mut kept: Labelling, rows: Vec<(Encoding, Vec<f32>)>) -> Result<Vec<Entity>> {
+        self.find(&mut kept, rows)?;
+        let Labelling { read, found, .. } = kept;
+        Ok(if read > 1 { entities::without_overlaps(found) } else { found })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::fields::options;
 use crate::models::{ModelLimits, TextModel};
 use crate::pipeline::flow::Measured;
 use crate::tokenizer::{
-    EncodeOptions, Encoding, TextInput, Tokenizer, Truncation, TruncationStrategy, Unfit,
+    EncodeOptions, Encoding, TextInput, Tokenizer, Truncation, TruncationStrategy, Unfit, Windows,
 };
 
 options! {
@@ -55,59 +55,47 @@ impl Rows {
         Self { tokenizer: tokenizer.clone(), limits, options }
     }
 
-    /// The row of one text or pair. What is cut off is its `overflowing`.
+    /// The row of one text or pair. Where it is cut, the next part is its `overflowing`.
     pub(super) fn row(&self, input: TextInput<'_>) -> Result<Encoding, Unfit> {
         let default = match self.options.max_length {
             Some(_) => TruncationStrategy::LongestFirst,
             None => TruncationStrategy::DoNotTruncate,
         };
-        let mut row = self.windows(input, self.options.truncation.unwrap_or(default), 0)?;
-        let rest = row.split_off(1);
-        let mut first = row.swap_remove(0);
-        first.overflowing = rest;
+        let mut windows = self.windows(input, self.options.truncation.unwrap_or(default), 0)?;
+        let mut first = windows.first()?;
+        // Enough to tell that the text is cut.
+        first.overflowing = windows.next().transpose()?.into_iter().collect();
         Ok(first)
     }
 
     /// The row of one text or pair, however long.
     pub(super) fn whole(&self, input: TextInput<'_>) -> Result<Encoding, Unfit> {
-        Ok(self.windows(input, TruncationStrategy::DoNotTruncate, 0)?.swap_remove(0))
+        Ok(self.windows(input, TruncationStrategy::DoNotTruncate, 0)?.first()?)
     }
 
-    /// The windows of a text, `stride` tokens of which overlap.
+    /// The windows of a text, `stride` tokens of which overlap. The first, which is the longest, is checked now.
     pub(super) fn windows(
         &self,
         input: TextInput<'_>,
         strategy: TruncationStrategy,
         stride: usize,
-    ) -> Result<Vec<Encoding>, Unfit> {
+    ) -> Result<RowWindows, Unfit> {
         let special = self.options.add_special_tokens.unwrap_or(true);
         let cut = Truncation::to(self.longest()).strategy(strategy).stride(stride);
         let encode = EncodeOptions::default().add_special_tokens(special).truncation(cut);
-        let mut first = self.tokenizer.fit(input, &encode)?;
-        let rest = std::mem::take(&mut first.overflowing);
-        let mut windows: Vec<_> = std::iter::once(first).chain(rest).collect();
-        if !self.tokenizer.returns_type_ids() {
-            // Models of one type have no other; the tokenizers crate numbers the second text of all
-            // windows but the first 1, whatever the template says.
-            windows.iter_mut().for_each(|window| window.type_ids.fill(0));
-        }
-        windows.iter().try_for_each(|window| self.check(window))?;
+        let mut windows = RowWindows {
+            windows: self.tokenizer.windows(input, &encode)?,
+            tokenizer: self.tokenizer.clone(),
+            limits: self.limits,
+            first: None,
+        };
+        windows.first = windows.checked()?;
         Ok(windows)
     }
 
     /// Refuses a row that is empty, longer than the model reads, or not of its vocabulary.
     pub(super) fn check(&self, row: &Encoding) -> Result<(), Unfit> {
-        let (tokens, limit) = (row.len(), self.limits.context);
-        if tokens == 0 {
-            return Err(Error::input("the text is empty: it has no tokens").into());
-        }
-        if tokens > limit {
-            return Err(Unfit::TooLong(format!(
-                "a text of {tokens} tokens is longer than the {limit} that the model reads: set \
-                 `truncation` to cut it, or split it"
-            )));
-        }
-        Ok(self.tokenizer.check_known(&row.ids, self.limits.vocab)?)
+        check(&self.tokenizer, self.limits, row)
     }
 
     /// The most tokens of a row that may be cut.
@@ -121,6 +109,72 @@ impl Rows {
         &self.tokenizer
     }
 }
+
+/// The rows of a text, made one by one.
+pub(super) struct RowWindows {
+    windows: Windows,
+    tokenizer: Tokenizer,
+    limits: ModelLimits,
+    /// Made already.
+    first: Option<Encoding>,
+}
+
+impl RowWindows {
+    /// The next ones, as many as make some batches; none at the end.
+    pub(super) fn some(&mut self) -> Result<Vec<Encoding>> {
+        let (mut rows, mut tokens) = (Vec::new(), 0);
+        while tokens < SOME_TOKENS
+            && let Some(row) = self.next().transpose()?
+        {
+            tokens += row.len();
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    fn first(&mut self) -> Result<Encoding> {
+        self.next().unwrap_or_else(|| Err(Error::input("the text has no tokens")))
+    }
+
+    fn checked(&mut self) -> Result<Option<Encoding>, Unfit> {
+        let Some(mut row) = self.windows.next().transpose()? else { return Ok(None) };
+        if !self.tokenizer.returns_type_ids() {
+            // Models of one type have no other; the tokenizers crate numbers the second text of all
+            // windows but the first 1, whatever the template says.
+            row.type_ids.fill(0);
+        }
+        check(&self.tokenizer, self.limits, &row)?;
+        Ok(Some(row))
+    }
+}
+
+impl Iterator for RowWindows {
+    type Item = Result<Encoding>;
+
+    fn next(&mut self) -> Option<Result<Encoding>> {
+        match self.first.take() {
+            Some(first) => Some(Ok(first)),
+            None => self.checked().map_err(Error::from).transpose(),
+        }
+    }
+}
+
+fn check(tokenizer: &Tokenizer, limits: ModelLimits, row: &Encoding) -> Result<(), Unfit> {
+    let (tokens, limit) = (row.len(), limits.context);
+    if tokens == 0 {
+        return Err(Error::input("the text is empty: it has no tokens").into());
+    }
+    if tokens > limit {
+        return Err(Unfit::TooLong(format!(
+            "a text of {tokens} tokens is longer than the {limit} that the model reads: set \
+             `truncation` to cut it, or split it"
+        )));
+    }
+    Ok(tokenizer.check_known(&row.ids, limits.vocab)?)
+}
+
+/// Of the windows of a text, as many tokens are in memory at once.
+const SOME_TOKENS: usize = 1 << 14;
 
 impl Measured for Encoding {
     fn length(&self) -> usize {

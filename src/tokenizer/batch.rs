@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
-use crate::tokenizer::encode::{EncodeOptions, Encoding, TextInput};
+use crate::tokenizer::encode::{EncodeOptions, TextInput};
+use crate::tokenizer::encoding::Encoding;
 use crate::tokenizer::shared::Tokenizer;
 use crate::tokenizer::truncation::Truncation;
 

@@ -1,12 +1,12 @@
 //! From text to ids.
 
-use std::ops::Range;
-
 use tokenizers::{InputSequence, TruncationDirection};
 
 use crate::error::Result;
+use crate::tokenizer::encoding::Encoding;
 use crate::tokenizer::shared::Tokenizer;
-use crate::tokenizer::truncation::{Truncation, Unfit, truncate};
+use crate::tokenizer::truncation::{Of, Truncation, Unfit, truncate};
+use crate::tokenizer::windows::{Cut, Windows};
 
 /// What to encode.
 #[derive(Debug, Clone, Copy)]
@@ -77,76 +77,6 @@ impl EncodeOptions {
     }
 }
 
-/// A text as ids, with the place in the text that each id comes from. All lists have one entry per
-/// token.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Encoding {
-    /// Token ids.
-    pub ids: Vec<u32>,
-    /// `token_type_ids`: 0 for the first text, 1 for the second, as in the model's template.
-    pub type_ids: Vec<u32>,
-    /// 1 for a token, 0 for padding.
-    pub attention_mask: Vec<u8>,
-    /// 1 for a special token that was put there and for padding, 0 for text.
-    pub special_tokens_mask: Vec<u8>,
-    /// Begin and end in the text, in characters (Unicode scalar values, as Python counts them);
-    /// `(0, 0)` for special tokens.
-    pub offsets: Vec<(usize, usize)>,
-    /// The tokens as the vocabulary spells them.
-    pub tokens: Vec<String>,
-    /// The word of the text that a token belongs to; `None` for special tokens.
-    pub word_ids: Vec<Option<u32>>,
-    /// The text that a token belongs to, 0 or 1; `None` for special tokens.
-    pub sequence_ids: Vec<Option<usize>>,
-    /// The rest of a truncated text, in windows of the same length. If both texts of a pair are
-    /// truncated, each window of one text comes with each window of the other. If these would have
-    /// more than four million tokens, the windows of both texts come side by side.
-    pub overflowing: Vec<Self>,
-}
-
-impl Encoding {
-    /// The number of tokens.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether there are no tokens.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    /// The byte range of each token in the text, for slicing; [`offsets`](Self::offsets) count
-    /// characters. `text` is the text that was encoded; of a pair, the first (`sequence` 0) or the
-    /// second (1). Tokens of the other text have empty ranges.
-    ///
-    /// ```
-    /// use sconce::tokenizer::Tokenizer;
-    ///
-    /// let text = "Zoë Müller";
-    /// let encoding = Tokenizer::open("./tests/goldens/encoders/bert-tiny")?.encode(text)?;
-    /// let bytes = encoding.bytes(text, 0);
-    /// let last = encoding.len() - 2; // before [SEP]
-    /// assert_eq!(&text[bytes[1].start..bytes[last].end], text);
-    /// assert_eq!((encoding.offsets[last].1, bytes[last].end), (10, 12));
-    /// # Ok::<(), sconce::Error>(())
-    /// ```
-    #[must_use]
-    pub fn bytes(&self, text: &str, sequence: usize) -> Vec<Range<usize>> {
-        let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
-        let byte = |character: usize| starts.get(character).copied().unwrap_or(text.len());
-        let tokens = self.offsets.iter().zip(&self.sequence_ids);
-        tokens
-            .map(|(&(start, end), of)| match *of == Some(sequence) {
-                true => byte(start)..byte(end).max(byte(start)),
-                false => 0..0,
-            })
-            .collect()
-    }
-}
-
 impl Tokenizer {
     /// The ids of one text, with special tokens: transformers' `tokenizer(text)`.
     ///
@@ -178,6 +108,18 @@ impl Tokenizer {
         input: TextInput<'_>,
         options: &EncodeOptions,
     ) -> Result<Encoding, Unfit> {
+        let mut windows = self.windows(input, options)?;
+        let mut first = windows.next().transpose()?.unwrap_or_default();
+        first.overflowing = windows.collect::<Result<_>>()?;
+        Ok(first)
+    }
+
+    /// The windows of a text, of which [`fit`](Self::fit) gives the first with the others in it.
+    pub(crate) fn windows(
+        &self,
+        input: TextInput<'_>,
+        options: &EncodeOptions,
+    ) -> Result<Windows, Unfit> {
         let backend = &self.shared.backend;
         let split = |text: InputSequence<'_>| backend.split(text, self.side);
         let (mut first, mut second) = match input {
@@ -197,15 +139,22 @@ impl Tokenizer {
                 .flatten()
                 .for_each(|text| drop_end(text, eos));
         }
+        let add_special_tokens = options.add_special_tokens;
+        let template = self.template.clone();
         if let Some(truncation) = &options.truncation {
-            let special = match options.add_special_tokens {
-                true => self.template.length(second.is_some()),
-                false => 0,
-            };
-            truncate(self, &mut first, second.as_mut(), truncation, special)?;
+            let special = if add_special_tokens { template.length(second.is_some()) } else { 0 };
+            if let Some((of, ranges)) =
+                truncate(self, &mut first, second.as_mut(), truncation, special)?
+            {
+                let (text, other, is_second) = match (of, second) {
+                    (Of::Second, Some(second)) => (second, Some(first), true),
+                    (_, second) => (first, second, false),
+                };
+                let cut = Cut { template, add_special_tokens, text, other, is_second, ranges };
+                return Ok(Windows::Cut(Box::new(cut)));
+            }
         }
-        let whole = self.template.apply(first, second, options.add_special_tokens)?;
-        Ok(convert(whole))
+        Ok(Windows::of(template.apply(first, second, add_special_tokens)?))
     }
 }
 
@@ -215,21 +164,5 @@ fn drop_end(text: &mut tokenizers::Encoding, eos: Option<u32>) {
     if last.is_some() && last == eos {
         text.truncate(text.len() - 1, 0, TruncationDirection::Right);
         text.take_overflowing();
-    }
-}
-
-fn convert(mut encoding: tokenizers::Encoding) -> Encoding {
-    let overflowing = encoding.take_overflowing().into_iter().map(convert).collect();
-    let small = |mask: &[u32]| mask.iter().map(|&value| u8::from(value != 0)).collect();
-    Encoding {
-        ids: encoding.get_ids().to_vec(),
-        type_ids: encoding.get_type_ids().to_vec(),
-        attention_mask: small(encoding.get_attention_mask()),
-        special_tokens_mask: small(encoding.get_special_tokens_mask()),
-        offsets: encoding.get_offsets().to_vec(),
-        tokens: encoding.get_tokens().to_vec(),
-        word_ids: encoding.get_word_ids().to_vec(),
-        sequence_ids: encoding.get_sequence_ids(),
-        overflowing,
     }
 }

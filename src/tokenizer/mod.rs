@@ -30,6 +30,7 @@ mod config;
 mod conversation;
 mod decode;
 mod encode;
+mod encoding;
 mod fields;
 mod gguf;
 mod language_codes;
@@ -54,6 +55,7 @@ mod truncation;
 mod unconverted;
 #[cfg(feature = "audio")]
 mod unicode;
+mod windows;
 mod words;
 
 pub use batch::{BatchEncoding, BatchOptions, Padding};
@@ -63,7 +65,8 @@ pub use conversation::EncodedChat;
 pub use decode::DecodeStream;
 #[cfg(feature = "audio")]
 pub(crate) use decode::clean_up_spaces;
-pub use encode::{EncodeOptions, Encoding, TextInput};
+pub use encode::{EncodeOptions, TextInput};
+pub use encoding::Encoding;
 pub use shared::Tokenizer;
 pub use special::{AddedToken, SpecialToken};
 pub(crate) use to_gguf::gguf_metadata;
@@ -71,3 +74,5 @@ pub(crate) use truncation::Unfit;
 pub use truncation::{Truncation, TruncationStrategy};
 #[cfg(feature = "audio")]
 pub(crate) use unicode::{composed, decomposed};
+pub(crate) use windows::Windows;
+pub(crate) use words::WordSplit;

@@ -8,6 +8,7 @@ use crate::error::{Error, none_of};
 use crate::fields::choices;
 use crate::read::described;
 use crate::tokenizer::shared::Tokenizer;
+use crate::tokenizer::windows::Ranges;
 
 /// How to truncate a text that is too long. The rest is kept in
 /// [`Encoding::overflowing`](crate::tokenizer::Encoding::overflowing).
@@ -120,16 +121,24 @@ impl From<Unfit> for Error {
     }
 }
 
-/// Cuts a text or a pair that will have so many special tokens around it.
+/// Which text of a pair.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    First,
+    Second,
+}
+
+/// Where a text or a pair that will have so many special tokens around it is to be cut. Where both of a pair are, they
+/// are cut here, with their windows as overflowing parts.
 pub(super) fn truncate(
     tokenizer: &Tokenizer,
     first: &mut tokenizers::Encoding,
     second: Option<&mut tokenizers::Encoding>,
     truncation: &Truncation,
     special: usize,
-) -> Result<(), Unfit> {
+) -> Result<Option<(Of, Ranges)>, Unfit> {
     if truncation.strategy == TruncationStrategy::DoNotTruncate {
-        return Ok(());
+        return Ok(None);
     }
     let length = truncation.max_length;
     let room = length.checked_sub(special).ok_or_else(|| {
@@ -141,15 +150,19 @@ pub(super) fn truncate(
     };
     let lengths = (first.len(), second.as_ref().map(|second| second.len()));
     let (keep_first, keep_second) = kept(truncation.strategy, lengths, room)?;
-    let mut texts: Vec<_> =
-        [Some((first, keep_first)), second.zip(Some(keep_second))].into_iter().flatten().collect();
+    let mut texts: Vec<_> = [
+        Some((Of::First, first, keep_first)),
+        second.map(|second| (Of::Second, second, keep_second)),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|(_, text, keep)| *keep < text.len())
+    .collect();
     // The windows of a pair are those of one text with each of those of the other.
+    let stride = truncation.stride;
     let mut windows = 1_usize;
-    for (text, keep) in &mut texts {
-        let (whole, keep, stride) = (text.len(), *keep, truncation.stride);
-        if keep >= whole {
-            continue;
-        }
+    for (_, text, keep) in &texts {
+        let (whole, keep) = (text.len(), *keep);
         if keep > 0 && stride >= keep {
             let reason = format!("{stride} must be less than the {keep} tokens left");
             return Err(Unfit::Stride(reason));
@@ -163,15 +176,20 @@ pub(super) fn truncate(
             return Err(Unfit::Stride(reason));
         }
         windows = windows.saturating_mul(own);
-        text.truncate(keep, stride, direction);
     }
-    if texts.len() == 2 && windows.saturating_mul(length) > MOST_WINDOWED {
-        for (text, _) in texts {
+    if let [(of, text, keep)] = texts.as_slice() {
+        return Ok(Some((*of, Ranges::new(text.len(), *keep, stride, direction))));
+    }
+    for (_, text, keep) in &mut texts {
+        text.truncate(*keep, stride, direction);
+    }
+    if windows.saturating_mul(length) > MOST_WINDOWED {
+        for (_, text, _) in texts {
             let next = text.take_overflowing().into_iter().next();
             text.set_overflowing(next.into_iter().collect());
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The tokens of a text's windows where they overlap, and of a pair's where both texts are cut.

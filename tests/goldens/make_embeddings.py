@@ -1,7 +1,7 @@
 """Makes `embeddings/`: module folders for the tiny BERT of `encoders/`, whole folders of decoders that embed, what
 sentence-transformers computes with them, and, with a folder of all-MiniLM-L6-v2 as argument, the vectors it gives 500 texts.
 
-    venv/bin/python tests/goldens/make_embeddings.py PATH/TO/all-MiniLM-L6-v2   # sentence-transformers==5.7.0
+    venv/bin/python tests/goldens/make_embeddings.py PATH/TO/all-MiniLM-L6-v2   # sentence-transformers==5.7.0 nltk==3.10.4
     venv/bin/python tests/goldens/make_embeddings.py bow router                 # only these of LAYOUTS
 """
 
@@ -20,6 +20,8 @@ from sentence_transformers import SentenceTransformer, util
 from sentence_transformers.util import quantize_embeddings
 from tokenizers import processors
 from transformers import AutoModel, MistralConfig, Qwen3Config
+
+from nltk.tokenize import word_tokenize
 
 import encoder_tokenizers
 
@@ -108,6 +110,19 @@ WORD_FILES = {
     "0_WordEmbeddings/wordembedding_config.json": {"tokenizer_class": "sentence_transformers.sentence_transformer.modules.tokenizer.whitespace.WhitespaceTokenizer", "update_embeddings": False, "max_seq_length": 3},
     "0_WordEmbeddings/whitespacetokenizer_config.json": {"vocab": WORDS, "stop_words": ["of", "hate"], "do_lower_case": False},
 }
+# Words as NLTK cuts them, and phrases of them.
+PHRASES = [
+    "PADDING_TOKEN", "the", "New_York", "new_york_city", "is", "``", "''", "do", "n't", "ca", "can", "not", "gon", "na", "wan", "'s", "(", ")", "big",
+    "$", "3.88", "...", "U.S.", "a__b", "a_b_c_d_e_f", "Köln", "i", "'", "'t", "light_of_the_candle", "!", ".", ",", "--", "“", "”", "new", "york", "they", "'ll", "don't", "km", "'tis",
+]
+PHRASE_TEXTS = [
+    "New York is big.", "the new York City, NEW YORK CITY and new york", "I can't, you cannot; they'll wanna go -- don't!", "\"Quoted\" 'single' (the) $3.88... “Köln”",
+    "Light of the Candle: U.S. the 's 'tis a__b a b c d e f", "gonna 5 km, \"'tis\" 'Twas the U.S.\n", "unknown",
+]
+PHRASE_FILES = {
+    "0_WordEmbeddings/wordembedding_config.json": {"tokenizer_class": "sentence_transformers.models.tokenizer.PhraseTokenizer.PhraseTokenizer", "update_embeddings": False, "max_seq_length": 1000000},
+    "0_WordEmbeddings/phrasetokenizer_config.json": {"vocab": PHRASES, "stop_words": ["and", "you", "is"], "do_lower_case": True, "ngram_separator": "_", "max_ngram_length": 5},
+}
 WORD_WEIGHTS = {"0_WordEmbeddings": {"emb_layer.weight": (len(WORDS), 8)}}
 TUNED = {"vocab": WORDS, "word_weights": {"the": 0.25, "this": 2.5, "wall": 1.5, "berlin": 0.5}, "unknown_word_weight": 0.75}
 FOLDED = {"in_features": 8, "out_features": 6, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}
@@ -125,6 +140,7 @@ def words(*modules, files, weights={}, **more):
 
 LAYOUTS |= {
     "words": words(("Pooling", "1_Pooling"), files={"1_Pooling/config.json": pooled(8, "mean", "lasttoken")}),
+    "words-phrases": dict(base=None, texts=PHRASE_TEXTS, modules=[("WordEmbeddings", "0_WordEmbeddings"), ("Pooling", "1_Pooling")], files=PHRASE_FILES | {"1_Pooling/config.json": pooled(8, "mean", "mean_sqrt_len_tokens")}, weights={"0_WordEmbeddings": {"emb_layer.weight": (len(PHRASES), 8)}}, alone=True),
     "words-weighted": words(
         ("WordWeights", "1_WordWeights"), ("Pooling", "2_Pooling"), ("Dense", "3_Dense"),
         files={"1_WordWeights/config.json": TUNED, "2_Pooling/config.json": pooled(8, "mean"), "3_Dense/config.json": FOLDED}, weights={"1_WordWeights": {"emb_layer.weight": (len(WORDS), 1)}, "3_Dense": {"linear.weight": (6, 8), "linear.bias": (6,)}},
@@ -202,7 +218,20 @@ DECODERS = {
 }
 
 
+def nltk_words():
+    """What `word_tokenize` makes of texts that are put together from all that its rules look for."""
+    parts = [
+        "a", "B", "7", "3.5", "é", "e\u0301", "²", "ſ", "İ", "中", "😀", " ", "  ", "\n", "\t", "\x1c", "\u00a0", ".", "..", "...", ",", ":", ";", "?", "!", "*", "-", "--", "–", "—", "@", "#", "$", "%", "&",
+        "'", "''", '"', "`", "``", "«", "»", "‘", "’", "“", "”", "„", "(", ")", "[", "]", "{", "}", "<", ">", "_", "/", "'s", "'S", "'m", "'D", "'ll", "'LL", "'re", "'Ve", "'ve", "n't", "N'T", "N't",
+        "can", "not", "cannot", "CANNOT", "d'ye", "gimme", "gıMme", "gonna", "gotta", "lemme", "more'n", "wanna", "'tis", "'tıs", "'twas", "'TWAS", "wannabe", "don't", "U.S.",
+    ]
+    chance = random.Random(1)
+    texts = [text for text in PHRASE_TEXTS + TEXTS] + ["".join(chance.choices(parts, k=chance.randrange(1, 14))) for _ in range(1200)] + [" ".join(chance.choices(parts, k=chance.randrange(1, 9))) for _ in range(600)]
+    return [[text, word_tokenize(text, preserve_line=True)] for text in texts]
+
+
 def main(*names):
+    (FOLDER / "nltk_words.json").write_text(json.dumps(nltk_words(), ensure_ascii=False) + "\n")
     if names and set(names) <= set(LAYOUTS):
         file = FOLDER / "expected.json"
         result = json.loads(file.read_text())

@@ -40,6 +40,20 @@ pub(super) struct Reader<'a> {
 /// A window of the context, and the logits of begins and ends.
 pub(super) type Window = (Encoding, (Vec<f32>, Vec<f32>));
 
+/// What some windows of a context have shown.
+pub(super) struct Found {
+    answers: Vec<Answer>,
+    /// Where in `answers` the same words are, in any case.
+    known: HashMap<String, usize>,
+    least_null: f64,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { answers: Vec::new(), known: HashMap::new(), least_null: 1_000_000.0 }
+    }
+}
+
 struct Span {
     start: usize,
     end: usize,
@@ -47,13 +61,11 @@ struct Span {
 }
 
 impl Reader<'_> {
-    pub(super) fn answers(&self, windows: &[Window]) -> Vec<Answer> {
-        let mut answers: Vec<Answer> = Vec::new();
-        // Where in `answers` the same words are, in any case.
-        let mut known: HashMap<String, usize> = HashMap::new();
-        let mut least_null = 1_000_000_f64;
+    /// Adds the answers of the next windows.
+    pub(super) fn read(&self, windows: &[Window], found: &mut Found) {
+        let Found { answers, known, least_null } = found;
         for (row, (starts, ends)) in windows {
-            for span in self.spans(row, starts, ends, &mut least_null) {
+            for span in self.spans(row, starts, ends, least_null) {
                 let (start, end) = self.characters(row, &span);
                 let answer = self.context.slice(start, end);
                 match known.entry(answer.to_lowercase()) {
@@ -71,6 +83,10 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// The best answers, best first.
+    pub(super) fn best(&self, Found { mut answers, least_null, .. }: Found) -> Vec<Answer> {
         if self.options.handle_impossible_answer == Some(true) {
             let answer = String::new();
             answers.push(Answer { score: least_null, start: 0, end: 0, bytes: 0..0, answer });

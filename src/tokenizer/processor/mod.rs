@@ -27,6 +27,7 @@ pub(super) struct Processor {
 }
 
 /// A piece of a text.
+#[derive(Clone)]
 pub(super) struct Cut {
     pub(super) piece: String,
     /// The bytes of the text that the piece comes from.

@@ -7,6 +7,7 @@ mod added;
 mod letters;
 pub(super) mod load;
 mod space;
+mod treebank;
 mod vocabulary;
 pub(super) mod words;
 
