@@ -132,17 +132,17 @@ impl RawConfig {
         self.read_as(field, Value::as_str, "text")
     }
 
-    /// The activation that a field names, or the default of the reference; none with weights of its own.
-    pub(crate) fn activation(&self, field: &str, default: &str) -> Result<Activation> {
-        let activation = self.mlp_activation(field, default)?;
+    /// As [`activation`](Self::activation), where no weights are loaded for it: none that has some.
+    pub(crate) fn plain_activation(&self, field: &str, default: &str) -> Result<Activation> {
+        let activation = self.activation(field, default)?;
         match activation.has_weights() {
             false => Ok(activation),
             true => Err(self.refuse(field, "it has weights, which are not read there")),
         }
     }
 
-    /// As [`activation`](Self::activation), for an MLP that loads the weights that it has.
-    pub(crate) fn mlp_activation(&self, field: &str, default: &str) -> Result<Activation> {
+    /// The activation that a field names, or the default of the reference. Its weights are loaded with those of the MLP.
+    pub(crate) fn activation(&self, field: &str, default: &str) -> Result<Activation> {
         let name = self.text(field)?.unwrap_or(default);
         name.parse().map_err(|error: Error| match error {
             Error::UnsupportedModel { reason } => self.refuse(field, reason),

@@ -21,7 +21,7 @@ pub(crate) mod batch_norm;
 pub(crate) mod convolution2d;
 mod dense;
 mod flash;
-mod function;
+pub(crate) mod function;
 #[cfg(any(feature = "audio", feature = "image"))]
 pub(crate) mod group_norm;
 pub(crate) mod lstm;

@@ -186,11 +186,17 @@ impl Rule {
             }
         }
         match (segments.next(), segments.next()) {
-            (parameter @ (None | Some("weight" | "bias")), None) => Some((numbers, parameter)),
+            (None, _) => Some((numbers, None)),
+            (Some(parameter), None) if PARAMETERS.contains(&parameter) => {
+                Some((numbers, Some(parameter)))
+            }
             _ => None,
         }
     }
 }
+
+/// Names of parameters of layers and of activations.
+const PARAMETERS: [&str; 6] = ["weight", "bias", "alpha_n", "alpha_p", "beta", "eps"];
 
 impl Part {
     /// Where this part lies in a fused tensor; `rows` is how many rows it has. `None` where query,

@@ -1,4 +1,4 @@
-"""What the reference makes of config.json: `activations.json`, every function that a config may name, `positions.json`, how positions are told, and `config_fields.json`,
+"""What the reference makes of config.json: `activations.json`, every function that a config may name, `activation_weights.json`, what the weights of one are called, `positions.json`, how positions are told, and `config_fields.json`,
 which tells of every field of every family whether it changes what a model computes, and `config_generation.json`, what a config.json
 without a generation_config.json says of generation. Tests beside the code and `tests/configs.rs` hold ours against them.
 
@@ -88,6 +88,7 @@ NOTHING_NEW = ["-bf16-", "-bin-", "-gguf-", "-nulls-", "-odd-", "-old-", "-rope-
 
 def main(names):
     activations()
+    activation_weights()
     positions()
     folders = sorted(path.parent for path in HERE.glob("*-tiny/config.json"))
     folders += sorted(path.parent for path in HERE.glob("encoders/*-tiny/config.json"))
@@ -119,6 +120,35 @@ def activations():
         functions["xielu"].eps.fill_(-1e-6)
         y |= {name: short(functions[name](x)) for name in trained}
     write("activations.json", {"x": short(x), "y": {name: y[name] for name in y if name not in trained}, "trained": {name: y[name] for name in trained}})
+
+
+def activation_weights():
+    """What the weights of `prelu` are called in a checkpoint of each family: folder, field, and names."""
+    fields = ["activation", "activation_function", "classifier_activation", "dense_act_fn", "hidden_act", "hidden_activation", "pooler_act"]
+    folders = [path.parent for path in sorted(HERE.glob("*-tiny/config.json")) + sorted(HERE.glob("encoders/*-tiny/config.json")) + sorted(HERE.glob("seq2seq/*-tiny/config.json")) + sorted(HERE.glob("vision/*-tiny/config.json"))]
+    found, seen = [], set()
+    for folder in folders:
+        config = json.loads((folder / "config.json").read_text())
+        kind = config["model_type"]
+        if not (folder / "model.safetensors").exists() or kind in ["nomic_bert", "apertus"] or any(part in folder.name for part in NOTHING_NEW + ["-classifier-", "-encoder-", "base", "prelu"]):
+            continue
+        parts = [part for part in ["text_config", "vision_config"] if part in config] or [None]
+        for field in fields:
+            was = [(config[part] if part else config).get(field) for part in parts]
+            if (kind, field) in seen or not all(was) or kind == "gemma" and field == "hidden_activation":
+                continue
+            changed = json.loads(json.dumps(config))
+            for part in parts:
+                (changed[part] if part else changed)[field] = "prelu"
+            live = CONFIG_MAPPING[kind].from_dict(changed)
+            name = config["architectures"][0]
+            model = AutoModelForMaskedLM.from_config(live) if name == "TinyWithEveryHead" and kind != "gemma3_text" else AutoModel.from_config(live) if name == "TinyWithEveryHead" else getattr(transformers, name)(live)
+            names = [name for name, weight in model.named_parameters() if weight.shape == (1,) and "act" in name.split(".")[-2]]
+            if kind == "gemma3_text" and name == "TinyWithEveryHead":
+                names = ["model." + name for name in names]
+            seen.add((kind, field))
+            found.append({"folder": str(folder.relative_to(HERE)), "field": field, "parts": [part for part in parts if part], "names": names})
+    write("activation_weights.json", found)
 
 
 def positions():

@@ -210,6 +210,7 @@ const NAMES: &[Rule] = &[
     renamed("layers.*.attn.v", "text_model.encoder.layers.*.self_attn.v_proj"),
     renamed("layers.*.attn.o", "text_model.encoder.layers.*.self_attn.out_proj"),
     renamed("layers.*.attn_norm", "text_model.encoder.layers.*.layer_norm1"),
+    renamed("layers.*.mlp.act", "text_model.encoder.layers.*.mlp.activation_fn"),
     renamed("layers.*.mlp.up", "text_model.encoder.layers.*.mlp.fc1"),
     renamed("layers.*.mlp.down", "text_model.encoder.layers.*.mlp.fc2"),
     renamed("layers.*.mlp_norm", "text_model.encoder.layers.*.layer_norm2"),

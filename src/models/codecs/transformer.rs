@@ -164,7 +164,7 @@ const CHUNK: usize = 512;
 /// What the tensors of both transformers are called.
 pub(super) const NAMES: &[Rule] = &names();
 
-const fn names() -> [Rule; 20] {
+const fn names() -> [Rule; 22] {
     macro_rules! of {
         ($($part:literal),+) => {
             [$(
@@ -174,6 +174,7 @@ const fn names() -> [Rule; 20] {
                 renamed(concat!($part, ".layers.*.attn.o"), concat!($part, ".layers.*.self_attn.o_proj")),
                 renamed(concat!($part, ".layers.*.attn_norm"), concat!($part, ".layers.*.input_layernorm")),
                 renamed(concat!($part, ".layers.*.attn_scale"), concat!($part, ".layers.*.self_attn_layer_scale.scale")),
+                renamed(concat!($part, ".layers.*.mlp.act"), concat!($part, ".layers.*.mlp.activation_fn")),
                 renamed(concat!($part, ".layers.*.mlp.up"), concat!($part, ".layers.*.mlp.fc1")),
                 renamed(concat!($part, ".layers.*.mlp.down"), concat!($part, ".layers.*.mlp.fc2")),
                 renamed(concat!($part, ".layers.*.mlp_norm"), concat!($part, ".layers.*.post_attention_layernorm")),

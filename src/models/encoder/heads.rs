@@ -11,7 +11,7 @@ use crate::models::heads::{
 };
 use crate::models::raw_config::RawConfig;
 use crate::models::traits::{HeadOnBody, Model, TextModel};
-use crate::nn::activation::Activation;
+use crate::nn::function::Function;
 use crate::nn::norm::Norm;
 use crate::weights::{Bias, Linear, Weights};
 
@@ -57,7 +57,7 @@ pub(crate) struct MaskedHead {
 #[derive(Debug)]
 struct Transform {
     dense: Linear,
-    activation: Activation,
+    function: Function,
     norm: Option<Norm>,
 }
 
@@ -260,7 +260,7 @@ impl Transform {
     fn load(weights: &Weights, hidden: usize, config: &TransformConfig) -> Result<Self> {
         Ok(Self {
             dense: weights.linear("dense", hidden, config.size, config.bias)?,
-            activation: config.activation,
+            function: Function::load(weights, config.activation)?,
             norm: match config.norm {
                 Some(norm) => Some(Norm::load(weights, "norm", config.size, norm)?),
                 None => None,
@@ -269,7 +269,7 @@ impl Transform {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.activation.forward(&self.dense.forward(x)?)?;
+        let x = self.function.forward(&self.dense.forward(x)?)?;
         self.norm.as_ref().map_or_else(|| Ok(x.clone()), |norm| norm.forward(&x))
     }
 }

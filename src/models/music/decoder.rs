@@ -113,6 +113,7 @@ const NAMES: &[Rule] = &[
     renamed("music.layers.*.cross.v", "decoder.model.decoder.layers.*.encoder_attn.v_proj"),
     renamed("music.layers.*.cross.o", "decoder.model.decoder.layers.*.encoder_attn.out_proj"),
     renamed("music.layers.*.cross_norm", "decoder.model.decoder.layers.*.encoder_attn_layer_norm"),
+    renamed("music.layers.*.mlp.act", "decoder.model.decoder.layers.*.activation_fn"),
     renamed("music.layers.*.mlp.up", "decoder.model.decoder.layers.*.fc1"),
     renamed("music.layers.*.mlp.down", "decoder.model.decoder.layers.*.fc2"),
     renamed("music.layers.*.mlp_norm", "decoder.model.decoder.layers.*.final_layer_norm"),

@@ -59,6 +59,7 @@ const NAMES: &[Rule] = &[
     renamed("layers.*.attn.v", "encoder.layer.*.attention.attention.value"),
     renamed("layers.*.attn.o", "encoder.layer.*.attention.output.dense"),
     renamed("layers.*.attn_norm", "encoder.layer.*.layernorm_before"),
+    renamed("layers.*.mlp.act", "encoder.layer.*.intermediate.intermediate_act_fn"),
     renamed("layers.*.mlp.up", "encoder.layer.*.intermediate.dense"),
     renamed("layers.*.mlp.down", "encoder.layer.*.output.dense"),
     renamed("layers.*.mlp_norm", "encoder.layer.*.layernorm_after"),

@@ -15,6 +15,7 @@ use crate::models::traits::Model;
 use crate::models::vision::depthwise::Depthwise;
 use crate::models::vision::traits::ImageClassifier;
 use crate::nn::activation::Activation;
+use crate::nn::function::Function;
 use crate::nn::norm::{Norm, NormConfig};
 use crate::weights::names::{Rule, renamed};
 use crate::weights::{Bias, Inventory, Linear, Weights};
@@ -51,7 +52,7 @@ struct Layer {
     depthwise: Depthwise,
     norm: Norm,
     up: Linear,
-    activation: Activation,
+    function: Function,
     /// Of V2: weight and bias of the response normalization, `(1, 4 * width)`.
     responses: Option<[Tensor; 2]>,
     down: Linear,
@@ -198,7 +199,7 @@ impl Layer {
             depthwise: Depthwise::load(weights, "depthwise", width, KERNEL)?,
             norm: Norm::load(weights, "norm", width, NORM)?,
             up: weights.linear("up", width, inner, Bias::Present)?,
-            activation,
+            function: Function::load(weights, activation)?,
             responses: match is_second {
                 true => Some([responses("responses.weight")?, responses("responses.bias")?]),
                 false => None,
@@ -213,7 +214,7 @@ impl Layer {
 
     fn forward(&self, x: &Pixels) -> Result<Tensor> {
         let seen = self.depthwise.forward(&x.values, x.height, x.width)?;
-        let inner = self.activation.forward(&self.up.forward(&self.norm.forward(&seen)?)?)?;
+        let inner = self.function.forward(&self.up.forward(&self.norm.forward(&seen)?)?)?;
         let inner = match &self.responses {
             None => inner,
             Some([weight, bias]) => {
@@ -285,6 +286,7 @@ pub(super) const NAMES: &[Rule] = &[
     renamed("stages.*.shrink", "encoder.stages.*.downsampling_layer.1"),
     renamed("stages.*.layers.*.depthwise", "encoder.stages.*.layers.*.dwconv"),
     renamed("stages.*.layers.*.norm", "encoder.stages.*.layers.*.layernorm"),
+    renamed("stages.*.layers.*.act", "encoder.stages.*.layers.*.act"),
     renamed("stages.*.layers.*.up", "encoder.stages.*.layers.*.pwconv1"),
     renamed("stages.*.layers.*.responses", "encoder.stages.*.layers.*.grn"),
     renamed("stages.*.layers.*.down", "encoder.stages.*.layers.*.pwconv2"),

@@ -5,7 +5,7 @@ use candle_nn::ops;
 
 use crate::error::{Error, Result};
 use crate::models::vision::config::Pooling;
-use crate::nn::activation::Activation;
+use crate::nn::function::Function;
 use crate::nn::mlp::Mlp;
 use crate::nn::norm::{Norm, NormConfig};
 use crate::weights::names::HeadCounts;
@@ -16,7 +16,7 @@ use crate::weights::{Bias, Linear, Weights};
 pub(super) enum Pooler {
     First,
     FirstNormed(Norm),
-    Dense { dense: Linear, activation: Activation },
+    Dense { dense: Linear, function: Function },
     Attention(Box<AttentionPooler>),
 }
 
@@ -48,7 +48,7 @@ impl Pooler {
             Pooling::Dense { .. } if !weights.contains("dense") => return Ok(None),
             &Pooling::Dense { size, activation } => Self::Dense {
                 dense: weights.linear("dense", hidden, size, Bias::Present)?,
-                activation,
+                function: Function::load(weights, activation)?,
             },
             Pooling::Attention { heads, norm, mlp } => {
                 let mlp = Mlp::load(&weights.scope("mlp"), hidden, mlp)?;
@@ -65,7 +65,7 @@ impl Pooler {
         match self {
             Self::First => Ok(first()?),
             Self::FirstNormed(norm) => norm.forward(&first()?),
-            Self::Dense { dense, activation } => activation.forward(&dense.forward(&first()?)?),
+            Self::Dense { dense, function } => function.forward(&dense.forward(&first()?)?),
             Self::Attention(pooler) => pooler.forward(x),
         }
     }

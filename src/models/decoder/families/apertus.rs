@@ -20,10 +20,6 @@ pub(super) const FAMILY: Family = Family {
         names: &[
             renamed("layers.*.attn_norm", "model.layers.*.attention_layernorm"),
             renamed("layers.*.mlp_norm", "model.layers.*.feedforward_layernorm"),
-            renamed("layers.*.mlp.act.alpha_n", "model.layers.*.mlp.act_fn.alpha_n"),
-            renamed("layers.*.mlp.act.alpha_p", "model.layers.*.mlp.act_fn.alpha_p"),
-            renamed("layers.*.mlp.act.beta", "model.layers.*.mlp.act_fn.beta"),
-            renamed("layers.*.mlp.act.eps", "model.layers.*.mlp.act_fn.eps"),
         ],
         sizes: &sizes([131_072, 4096, 14_336, 32, 32]),
         ids: &[("bos_token_id", &[1]), ("eos_token_id", &[2]), ("pad_token_id", &[3])],
@@ -58,7 +54,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
         layer.attention.qk_norm = QkNorm::PerHead(layer.norm);
         layer.mlp = MlpConfig::Plain {
             hidden: raw.size("intermediate_size")?,
-            activation: raw.mlp_activation("hidden_act", "xielu")?,
+            activation: raw.activation("hidden_act", "xielu")?,
             bias: Bias::Absent,
         };
     }

@@ -25,7 +25,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
     for layer in &mut config.layers {
         layer.mlp = MlpConfig::Plain {
             hidden: raw.size("intermediate_size")?,
-            activation: raw.mlp_activation("hidden_act", "relu2")?,
+            activation: raw.activation("hidden_act", "relu2")?,
             bias: raw.flag("mlp_bias", false)?.into(),
         };
     }

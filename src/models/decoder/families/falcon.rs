@@ -40,6 +40,7 @@ pub(super) const FAMILY: Family = Family {
             renamed("layers.*.attn.o", "transformer.h.*.self_attention.dense"),
             renamed("layers.*.mlp_norm", "transformer.h.*.ln_mlp"),
             renamed("layers.*.mlp_norm", "transformer.h.*.post_attention_layernorm"),
+            renamed("layers.*.mlp.act", "transformer.h.*.mlp.act"),
             renamed("layers.*.mlp.up", "transformer.h.*.mlp.dense_h_to_4h"),
             renamed("layers.*.mlp.down", "transformer.h.*.mlp.dense_4h_to_h"),
         ],

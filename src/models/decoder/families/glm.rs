@@ -8,7 +8,7 @@ use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::rope::RopePairing;
 use crate::weights::Bias;
-use crate::weights::names::{Part, part};
+use crate::weights::names::{Part, part, renamed};
 
 pub(super) const FAMILY: Family = Family {
     config,
@@ -16,6 +16,7 @@ pub(super) const FAMILY: Family = Family {
         types: &["glm"],
         pairing: RopePairing::Adjacent,
         names: &[
+            renamed("layers.*.mlp.act", "model.layers.*.mlp.activation_fn"),
             part("layers.*.mlp.gate", "model.layers.*.mlp.gate_up_proj", Part::Gate),
             part("layers.*.mlp.up", "model.layers.*.mlp.gate_up_proj", Part::Up),
         ],

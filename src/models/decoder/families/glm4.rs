@@ -14,6 +14,7 @@ pub(super) const FAMILY: Family = Family {
         types: &["glm4"],
         names: &[
             renamed("layers.*.attn_post_norm", "model.layers.*.post_self_attn_layernorm"),
+            renamed("layers.*.mlp.act", "model.layers.*.mlp.activation_fn"),
             part("layers.*.mlp.gate", "model.layers.*.mlp.gate_up_proj", Part::Gate),
             part("layers.*.mlp.up", "model.layers.*.mlp.gate_up_proj", Part::Up),
             renamed("layers.*.mlp_post_norm", "model.layers.*.post_mlp_layernorm"),

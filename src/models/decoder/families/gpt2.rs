@@ -28,6 +28,7 @@ pub(super) const FAMILY: Family = Family {
             part("layers.*.attn.v", "transformer.h.*.attn.c_attn", Part::Value).transposed(),
             renamed("layers.*.attn.o", "transformer.h.*.attn.c_proj").transposed(),
             renamed("layers.*.mlp_norm", "transformer.h.*.ln_2"),
+            renamed("layers.*.mlp.act", "transformer.h.*.mlp.act"),
             renamed("layers.*.mlp.up", "transformer.h.*.mlp.c_fc").transposed(),
             renamed("layers.*.mlp.down", "transformer.h.*.mlp.c_proj").transposed(),
         ],

@@ -27,6 +27,7 @@ pub(super) const FAMILY: Family = Family {
             rows("layers.*.attn.v", FUSED, Part::Value, Fused::Grouped),
             renamed("layers.*.attn.o", "gpt_neox.layers.*.attention.dense"),
             renamed("layers.*.mlp_norm", "gpt_neox.layers.*.post_attention_layernorm"),
+            renamed("layers.*.mlp.act", "gpt_neox.layers.*.mlp.act"),
             renamed("layers.*.mlp.up", "gpt_neox.layers.*.mlp.dense_h_to_4h"),
             renamed("layers.*.mlp.down", "gpt_neox.layers.*.mlp.dense_4h_to_h"),
         ],

@@ -101,7 +101,7 @@ fn layer(raw: &RawConfig) -> Result<LayerConfig> {
         cross: None,
         mlp: MlpConfig::Gated {
             hidden: raw.size("intermediate_size")?,
-            activation: raw.mlp_activation("hidden_act", "silu")?,
+            activation: raw.activation("hidden_act", "silu")?,
             bias: Bias::from(raw.flag("mlp_bias", false)?),
         },
     })

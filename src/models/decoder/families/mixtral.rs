@@ -17,6 +17,10 @@ pub(super) const FAMILY: Family = Family {
         types: &["mixtral"],
         names: &[
             renamed("layers.*.mlp.router", "model.layers.*.block_sparse_moe.gate"),
+            renamed(
+                "layers.*.mlp.experts.*.act",
+                "model.layers.*.block_sparse_moe.experts.*.act_fn",
+            ),
             renamed("layers.*.mlp.experts.*.gate", "model.layers.*.block_sparse_moe.experts.*.w1"),
             renamed("layers.*.mlp.experts.*.up", "model.layers.*.block_sparse_moe.experts.*.w3"),
             renamed("layers.*.mlp.experts.*.down", "model.layers.*.block_sparse_moe.experts.*.w2"),

@@ -23,6 +23,7 @@ pub(super) const FAMILY: Family = Family {
             renamed("layers.*.attn.o", "model.layers.*.self_attn.dense"),
             renamed("layers.*.attn.q_norm", "model.layers.*.self_attn.q_layernorm"),
             renamed("layers.*.attn.k_norm", "model.layers.*.self_attn.k_layernorm"),
+            renamed("layers.*.mlp.act", "model.layers.*.mlp.activation_fn"),
             renamed("layers.*.mlp.up", "model.layers.*.mlp.fc1"),
             renamed("layers.*.mlp.down", "model.layers.*.mlp.fc2"),
         ],

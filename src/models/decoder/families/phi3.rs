@@ -10,7 +10,7 @@ use crate::models::decoder::families::{llama, spans};
 use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::rope::RopeScaling;
-use crate::weights::names::{Part, part};
+use crate::weights::names::{Part, part, renamed};
 
 pub(super) const FAMILY: Family = Family {
     config,
@@ -20,6 +20,7 @@ pub(super) const FAMILY: Family = Family {
             part("layers.*.attn.q", "model.layers.*.self_attn.qkv_proj", Part::Query),
             part("layers.*.attn.k", "model.layers.*.self_attn.qkv_proj", Part::Key),
             part("layers.*.attn.v", "model.layers.*.self_attn.qkv_proj", Part::Value),
+            renamed("layers.*.mlp.act", "model.layers.*.mlp.activation_fn"),
             part("layers.*.mlp.gate", "model.layers.*.mlp.gate_up_proj", Part::Gate),
             part("layers.*.mlp.up", "model.layers.*.mlp.gate_up_proj", Part::Up),
         ],

@@ -17,10 +17,12 @@ pub(super) const FAMILY: Family = Family {
         // Qwen3-MoE has no shared one.
         names: &[
             renamed("layers.*.mlp.router", "model.layers.*.mlp.gate"),
+            renamed("layers.*.mlp.experts.*.act", "model.layers.*.mlp.experts.*.act_fn"),
             renamed("layers.*.mlp.experts.*.gate", "model.layers.*.mlp.experts.*.gate_proj"),
             renamed("layers.*.mlp.experts.*.up", "model.layers.*.mlp.experts.*.up_proj"),
             renamed("layers.*.mlp.experts.*.down", "model.layers.*.mlp.experts.*.down_proj"),
             renamed("layers.*.mlp.shared_gate", "model.layers.*.mlp.shared_expert_gate"),
+            renamed("layers.*.mlp.shared.act", "model.layers.*.mlp.shared_expert.act_fn"),
             renamed("layers.*.mlp.shared.gate", "model.layers.*.mlp.shared_expert.gate_proj"),
             renamed("layers.*.mlp.shared.up", "model.layers.*.mlp.shared_expert.up_proj"),
             renamed("layers.*.mlp.shared.down", "model.layers.*.mlp.shared_expert.down_proj"),

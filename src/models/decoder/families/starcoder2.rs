@@ -16,6 +16,7 @@ pub(super) const FAMILY: Family = Family {
     hf: Dialect {
         types: &["starcoder2"],
         names: &[
+            renamed("layers.*.mlp.act", "model.layers.*.mlp.act"),
             renamed("layers.*.mlp.up", "model.layers.*.mlp.c_fc"),
             renamed("layers.*.mlp.down", "model.layers.*.mlp.c_proj"),
         ],
@@ -41,7 +42,7 @@ fn config(raw: &RawConfig) -> Result<DecoderConfig> {
         layer.attention.output_bias = bias;
         layer.mlp = MlpConfig::Plain {
             hidden: raw.size("intermediate_size")?,
-            activation: raw.mlp_activation("hidden_act", "gelu_pytorch_tanh")?,
+            activation: raw.activation("hidden_act", "gelu_pytorch_tanh")?,
             bias,
         };
     }

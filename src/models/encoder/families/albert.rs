@@ -37,6 +37,7 @@ pub(super) const FAMILY: Family = Family {
             "layers.*.*.attn_norm",
             "encoder.albert_layer_groups.*.albert_layers.*.attention.LayerNorm",
         ),
+        renamed("layers.*.*.mlp.act", "encoder.albert_layer_groups.*.albert_layers.*.activation"),
         renamed("layers.*.*.mlp.up", "encoder.albert_layer_groups.*.albert_layers.*.ffn"),
         renamed("layers.*.*.mlp.down", "encoder.albert_layer_groups.*.albert_layers.*.ffn_output"),
         renamed(
@@ -45,6 +46,7 @@ pub(super) const FAMILY: Family = Family {
         ),
         renamed("sequence.dense", "pooler"),
         renamed("masked.dense", "predictions.dense"),
+        renamed("masked.act", "predictions.activation"),
         renamed("masked.norm", "predictions.LayerNorm"),
         renamed("masked.out", "predictions.decoder"),
         // The first wins in the reference, too.

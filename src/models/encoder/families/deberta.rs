@@ -60,7 +60,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
     }
     config.heads.sequence.size =
         raw.optional_size("pooler_hidden_size")?.unwrap_or(config.hidden_size);
-    config.heads.sequence.activation = raw.activation("pooler_hidden_act", "gelu")?;
+    config.heads.sequence.activation = raw.plain_activation("pooler_hidden_act", "gelu")?;
     config.heads.masked.size = config.embeddings.size;
     if !raw.flag("legacy", true)? {
         if config.embeddings.size != config.hidden_size {
@@ -111,7 +111,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         config.convolution = Some(ConvolutionConfig {
             kernel: kernel as usize,
             groups,
-            activation: raw.activation("conv_act", "tanh")?,
+            activation: raw.plain_activation("conv_act", "tanh")?,
             norm,
         });
     }

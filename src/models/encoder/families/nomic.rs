@@ -66,7 +66,7 @@ fn config(raw: &RawConfig) -> Result<EncoderConfig> {
         return Err(raw.refuse("rotary_emb_fraction", "only 1 is supported"));
     }
     let activation = match raw.text("activation_function")? {
-        None => raw.activation("hidden_act", "silu")?,
+        None => raw.plain_activation("hidden_act", "silu")?,
         Some("swiglu") => Activation::Silu,
         Some("geglu") => Activation::Gelu,
         Some(_) => return Err(raw.refuse("activation_function", "it should be swiglu or geglu")),

@@ -26,9 +26,11 @@ pub(super) const FAMILY: Family = Family {
         Ok(config)
     },
     names: &[
+        renamed("encoder.layers.*.mlp.act", "encoder.layers.*.ffn.act"),
         renamed("encoder.layers.*.mlp.up", "encoder.layers.*.ffn.fc1"),
         renamed("encoder.layers.*.mlp.down", "encoder.layers.*.ffn.fc2"),
         renamed("encoder.layers.*.mlp.router", "encoder.layers.*.ffn.router.classifier"),
+        renamed("encoder.layers.*.mlp.experts.*.act", "encoder.layers.*.ffn.experts.expert_*.act"),
         renamed("encoder.layers.*.mlp.experts.*.up", "encoder.layers.*.ffn.experts.expert_*.fc1"),
         renamed("encoder.layers.*.mlp.experts.*.down", "encoder.layers.*.ffn.experts.expert_*.fc2"),
         renamed("encoder.layers.*.mlp_norm", "encoder.layers.*.ff_layer_norm"),
@@ -37,9 +39,11 @@ pub(super) const FAMILY: Family = Family {
         renamed("decoder.layers.*.cross.v", "decoder.layers.*.cross_attention.v_proj"),
         renamed("decoder.layers.*.cross.o", "decoder.layers.*.cross_attention.out_proj"),
         renamed("decoder.layers.*.cross_norm", "decoder.layers.*.cross_attention_layer_norm"),
+        renamed("decoder.layers.*.mlp.act", "decoder.layers.*.ffn.act"),
         renamed("decoder.layers.*.mlp.up", "decoder.layers.*.ffn.fc1"),
         renamed("decoder.layers.*.mlp.down", "decoder.layers.*.ffn.fc2"),
         renamed("decoder.layers.*.mlp.router", "decoder.layers.*.ffn.router.classifier"),
+        renamed("decoder.layers.*.mlp.experts.*.act", "decoder.layers.*.ffn.experts.expert_*.act"),
         renamed("decoder.layers.*.mlp.experts.*.up", "decoder.layers.*.ffn.experts.expert_*.fc1"),
         renamed("decoder.layers.*.mlp.experts.*.down", "decoder.layers.*.ffn.experts.expert_*.fc2"),
         renamed("decoder.layers.*.mlp_norm", "decoder.layers.*.ff_layer_norm"),

@@ -118,7 +118,7 @@ impl ProjectionConfig {
     pub(super) fn read(raw: &RawConfig) -> Result<Self> {
         Ok(Self {
             size: raw.optional_size("projection_dim")?.unwrap_or(512),
-            activation: raw.activation("projection_hidden_act", "relu")?,
+            activation: raw.plain_activation("projection_hidden_act", "relu")?,
         })
     }
 }

@@ -62,6 +62,10 @@ pub(super) const NAMES: &[Rule] = &[
         "audio_model.audio_encoder.layers.*.blocks.*.layernorm_after",
     ),
     renamed(
+        "audio.stages.*.layers.*.mlp.act",
+        "audio_model.audio_encoder.layers.*.blocks.*.intermediate.intermediate_act_fn",
+    ),
+    renamed(
         "audio.stages.*.layers.*.mlp.up",
         "audio_model.audio_encoder.layers.*.blocks.*.intermediate.dense",
     ),
@@ -85,6 +89,7 @@ pub(super) const NAMES: &[Rule] = &[
     renamed("text.layers.*.attn.v", "text_model.encoder.layer.*.attention.self.value"),
     renamed("text.layers.*.attn.o", "text_model.encoder.layer.*.attention.output.dense"),
     renamed("text.layers.*.attn_norm", "text_model.encoder.layer.*.attention.output.LayerNorm"),
+    renamed("text.layers.*.mlp.act", "text_model.encoder.layer.*.intermediate.intermediate_act_fn"),
     renamed("text.layers.*.mlp.up", "text_model.encoder.layer.*.intermediate.dense"),
     renamed("text.layers.*.mlp.down", "text_model.encoder.layer.*.output.dense"),
     renamed("text.layers.*.mlp_norm", "text_model.encoder.layer.*.output.LayerNorm"),

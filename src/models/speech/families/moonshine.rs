@@ -55,6 +55,7 @@ const NAMES: &[Rule] = &[
     renamed("encoder.layers.*.attn.v", "encoder.layers.*.self_attn.v_proj"),
     renamed("encoder.layers.*.attn.o", "encoder.layers.*.self_attn.o_proj"),
     renamed("encoder.layers.*.attn_norm", "encoder.layers.*.input_layernorm"),
+    renamed("encoder.layers.*.mlp.act", "encoder.layers.*.mlp.activation_fn"),
     renamed("encoder.layers.*.mlp.up", "encoder.layers.*.mlp.fc1"),
     renamed("encoder.layers.*.mlp.down", "encoder.layers.*.mlp.fc2"),
     renamed("encoder.layers.*.mlp_norm", "encoder.layers.*.post_attention_layernorm"),
@@ -71,6 +72,7 @@ const NAMES: &[Rule] = &[
     renamed("decoder.layers.*.cross.o", "decoder.layers.*.encoder_attn.o_proj"),
     renamed("decoder.layers.*.cross_norm", "decoder.layers.*.post_attention_layernorm"),
     // What is gated comes before its gate.
+    renamed("decoder.layers.*.mlp.act", "decoder.layers.*.mlp.activation_fn"),
     part("decoder.layers.*.mlp.up", "decoder.layers.*.mlp.fc1", Part::Gate),
     part("decoder.layers.*.mlp.gate", "decoder.layers.*.mlp.fc1", Part::Up),
     renamed("decoder.layers.*.mlp.down", "decoder.layers.*.mlp.fc2"),

@@ -89,6 +89,7 @@ const NAMES: &[Rule] = &[
     renamed("vision.layers.*.attn_norm", "encoder.layer.*.norm1"),
     renamed("vision.layers.*.attn_scale", "encoder.layer.*.layer_scale1.lambda1"),
     part("vision.layers.*.mlp.gate", "encoder.layer.*.mlp.weights_in", Part::Gate),
+    renamed("vision.layers.*.mlp.act", "encoder.layer.*.mlp.activation"),
     renamed("vision.layers.*.mlp.up", "encoder.layer.*.mlp.fc1"),
     part("vision.layers.*.mlp.up", "encoder.layer.*.mlp.weights_in", Part::Up),
     renamed("vision.layers.*.mlp.down", "encoder.layer.*.mlp.fc2"),

@@ -78,10 +78,12 @@ const NAMES: &[Rule] = &[
     renamed("vision.layers.*.attn.v", "encoder.layer.*.attention.attention.value"),
     renamed("vision.layers.*.attn.o", "encoder.layer.*.attention.output.dense"),
     renamed("vision.layers.*.attn_norm", "encoder.layer.*.layernorm_before"),
+    renamed("vision.layers.*.mlp.act", "encoder.layer.*.intermediate.intermediate_act_fn"),
     renamed("vision.layers.*.mlp.up", "encoder.layer.*.intermediate.dense"),
     renamed("vision.layers.*.mlp.down", "encoder.layer.*.output.dense"),
     renamed("vision.layers.*.mlp_norm", "encoder.layer.*.layernorm_after"),
     renamed("vision.final_norm", "layernorm"),
+    renamed("vision.pooler.act", "pooler.activation"),
     renamed("vision.pooler.dense", "pooler.dense"),
     renamed("head.out", "classifier"),
 ];

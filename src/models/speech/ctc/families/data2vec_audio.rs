@@ -15,7 +15,7 @@ pub(super) const FAMILY: Family = Family {
         let kernel = raw.optional_size("conv_pos_kernel_size")?.unwrap_or(19);
         let field = "conv_pos_kernel_size";
         let convolution = wav2vec2::same_length(raw, config.hidden_size, kernel, field)?;
-        let activation = raw.activation("feat_extract_activation", "gelu")?;
+        let activation = raw.plain_activation("feat_extract_activation", "gelu")?;
         config.positions = PositionsConfig::Stack(convolution, activation, count);
         Ok(config)
     },

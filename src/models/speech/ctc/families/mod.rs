@@ -64,6 +64,7 @@ pub(super) const NAMES: &[Rule] = &[
     renamed("layers.*.attn.v", "encoder.layers.*.attention.v_proj"),
     renamed("layers.*.attn.o", "encoder.layers.*.attention.out_proj"),
     renamed("layers.*.attn_norm", "encoder.layers.*.layer_norm"),
+    renamed("layers.*.mlp.act", "encoder.layers.*.feed_forward.intermediate_act_fn"),
     renamed("layers.*.mlp.up", "encoder.layers.*.feed_forward.intermediate_dense"),
     renamed("layers.*.mlp.down", "encoder.layers.*.feed_forward.output_dense"),
     renamed("layers.*.mlp_norm", "encoder.layers.*.final_layer_norm"),

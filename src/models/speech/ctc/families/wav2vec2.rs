@@ -58,7 +58,7 @@ pub(super) fn config(raw: &RawConfig) -> Result<SpeechEncoderConfig> {
     let layers = raw.layers()?.unwrap_or(12);
     let frame_size = front.last().map_or(1, |layer| layer.convolution.out_channels);
     let kernel = raw.optional_size("num_conv_pos_embeddings")?.unwrap_or(128);
-    let activation = raw.activation("feat_extract_activation", "gelu")?;
+    let activation = raw.plain_activation("feat_extract_activation", "gelu")?;
     let strides = front.iter().map(|layer| layer.convolution.stride);
     Ok(SpeechEncoderConfig {
         frame_size,
@@ -139,7 +139,7 @@ fn front(raw: &RawConfig) -> Result<Vec<FrontLayerConfig>> {
         Some("layer") => [FrontNorm::Frames; 2],
         Some(_) => return Err(raw.refuse("feat_extract_norm", "it should be group or layer")),
     };
-    let activation = raw.activation("feat_extract_activation", "gelu")?;
+    let activation = raw.plain_activation("feat_extract_activation", "gelu")?;
     let bias = Bias::from(raw.flag("conv_bias", false)?);
     let inputs = std::iter::once(&1).chain(&sizes);
     let shapes = inputs.zip(&sizes).zip(strides).zip(kernels).enumerate();

@@ -64,7 +64,7 @@ fn config(raw: &RawConfig) -> Result<SpeechEncoderConfig> {
     let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-5)? };
     let inner = raw.optional_size("intermediate_size")?.unwrap_or(4096);
     let mlp = |activation| MlpConfig::Plain { hidden: inner, activation, bias: Bias::Present };
-    let activation = raw.activation("hidden_act", "swish")?;
+    let activation = raw.plain_activation("hidden_act", "swish")?;
     let mut attention = wav2vec2::attention(raw, hidden_size, 16)?;
     attention.positions = positions(raw)?;
     let kernel = raw.optional_size("conv_depthwise_kernel_size")?.unwrap_or(31);
@@ -140,7 +140,7 @@ fn adapter(
     let size = raw.optional_size("output_hidden_size")?.unwrap_or(hidden_size);
     let kernel = raw.optional_size("adapter_kernel_size")?.unwrap_or(3);
     let stride = raw.optional_size("adapter_stride")?.unwrap_or(2);
-    let activation = raw.activation("adapter_act", "relu")?;
+    let activation = raw.plain_activation("adapter_act", "relu")?;
     Ok(Some(AdapterConfig {
         projection_norm: (size != hidden_size).then_some(norm),
         size,

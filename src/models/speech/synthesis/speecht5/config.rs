@@ -97,7 +97,7 @@ impl SpeechT5Config {
             decoder_layers: few("decoder_layers", 6)?,
             decoder_attention_heads: heads("decoder_attention_heads")?,
             decoder_ffn_dim: size("decoder_ffn_dim", 3072)?,
-            hidden_act: raw.activation("hidden_act", "gelu")?,
+            hidden_act: raw.plain_activation("hidden_act", "gelu")?,
             layer_norm_eps: raw.epsilon("layer_norm_eps", 1e-5)?,
             num_mel_bins: size("num_mel_bins", 80)?,
             reduction_factor: few("reduction_factor", 2)?,

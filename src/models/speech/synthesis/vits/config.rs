@@ -134,7 +134,7 @@ impl VitsConfig {
             use_bias: raw.flag("use_bias", true)?,
             ffn_dim: size("ffn_dim", 768)?,
             ffn_kernel_size: few("ffn_kernel_size", 3, 1 << 10)?,
-            hidden_act: raw.activation("hidden_act", "relu")?,
+            hidden_act: raw.plain_activation("hidden_act", "relu")?,
             layer_norm_eps: raw.epsilon("layer_norm_eps", 1e-5)?,
             flow_size,
             use_stochastic_duration_prediction: raw
