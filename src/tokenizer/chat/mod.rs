@@ -34,8 +34,9 @@
 //!
 //! Other output:
 //!
-//! - values that no template prints: a method that is not called, a macro, a generator, a namespace,
-//!   the result of `groupby` or `encode`, a part of a `range`, a character younger than Python 3.11;
+//! - values that no template prints: a method that is not called, a macro, a generator, the
+//!   result of `encode`, the attributes of a namespace (which are in alphabetical order), a character
+//!   younger than Python 3.11;
 //! - a test for a method of anything but a dict (`dict.items` exists even if the dict has no key of
 //!   that name, as in Python);
 //! - `striptags` with an entity that XML does not have;

@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use super::arguments::{bind, given, integer, required, string};
 use super::value::{items, list, reserve};
-use super::views::{shown, view};
+use super::views::{range, shown, view};
 use super::{Outcome, bytes, fail, strings, tag};
 
 /// Calls a method. Those that change a list or dict raise, as in transformers' sandbox.
@@ -42,6 +42,10 @@ fn sliced(state: &State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value
         let part = strings::window(text, start, stop)?;
         return Ok(Value::from(part.map_or("", |(_, part)| part)));
     }
+    if let Some(range) = range(value) {
+        let (first, stop) = bounds(start, stop, step, value.len().unwrap_or(0))?;
+        return range.part(first, stop, step);
+    }
     let of_chars = value.as_str().map(|text| text.chars().map(Value::from).collect::<Vec<_>>());
     let items = match of_chars {
         Some(chars) => {
@@ -56,17 +60,7 @@ fn sliced(state: &State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value
         }
         None => return Err(fail(format!("{} cannot be sliced", value.kind()))),
     };
-    let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
-    // CPython's `PySlice_AdjustIndices`.
-    let (low, high) = if step < 0 { (-1, length - 1) } else { (0, length) };
-    let bound = |index: Option<Value>, default: i64| -> Outcome<i64> {
-        let Some(index) = given(index) else { return Ok(default) };
-        let index = integer(&index)?;
-        let index = if index < 0 { index.saturating_add(length) } else { index };
-        Ok(index.clamp(low, high))
-    };
-    let (first, end) = if step < 0 { (high, low) } else { (low, high) };
-    let (mut index, stop) = (bound(start, first)?, bound(stop, end)?);
+    let (mut index, stop) = bounds(start, stop, step, items.len())?;
     let mut kept = Vec::new();
     while if step < 0 { index > stop } else { index < stop } {
         kept.extend(usize::try_from(index).ok().and_then(|index| items.get(index)).cloned());
@@ -79,6 +73,25 @@ fn sliced(state: &State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value
         _ if value.is_tuple() => Ok(Value::from(Tuple::from(kept))),
         _ => list(kept),
     }
+}
+
+/// Where a slice of so many items begins and before which it ends: CPython's `PySlice_AdjustIndices`.
+fn bounds(
+    start: Option<Value>,
+    stop: Option<Value>,
+    step: i64,
+    length: usize,
+) -> Outcome<(i64, i64)> {
+    let length = i64::try_from(length).unwrap_or(i64::MAX);
+    let (low, high) = if step < 0 { (-1, length - 1) } else { (0, length) };
+    let bound = |index: Option<Value>, default: i64| -> Outcome<i64> {
+        let Some(index) = given(index) else { return Ok(default) };
+        let index = integer(&index)?;
+        let index = if index < 0 { index.saturating_add(length) } else { index };
+        Ok(index.clamp(low, high))
+    };
+    let (first, end) = if step < 0 { (high, low) } else { (low, high) };
+    Ok((bound(start, first)?, bound(stop, end)?))
 }
 
 /// Whether dicts have a method of the name.

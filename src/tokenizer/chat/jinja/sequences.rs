@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
@@ -353,6 +352,11 @@ struct Group {
     list: Value,
 }
 
+/// Whether the value is one of what `groupby` makes.
+pub(super) fn is_group(value: &Value) -> bool {
+    value.downcast_object_ref::<Group>().is_some()
+}
+
 impl Object for Group {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Seq
@@ -368,10 +372,5 @@ impl Object for Group {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Seq(2)
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = |value| text::repr(value).map_err(|_| fmt::Error);
-        write!(f, "({}, {})", part(&self.grouper)?, part(&self.list)?)
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use minijinja::value::ValueKind;
 use minijinja::{State, Value};
 
-use super::value::{MAX_DEPTH, reserve};
+use super::sequences::is_group;
+use super::value::{MAX_DEPTH, is_namespace, reserve};
 use super::views::is_view;
 use super::{MAX_OUTPUT, Outcome, bytes, fail, unicode};
 
@@ -45,7 +46,8 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) -> Outcome<()> {
             _ => write!(out, "{value}")?,
         },
         ValueKind::Map => {
-            out.push('{');
+            let is_namespace = is_namespace(value);
+            out.push_str(if is_namespace { "<Namespace {" } else { "{" });
             for (index, key) in value.try_iter()?.checked().enumerate() {
                 let key = key?;
                 if index > 0 {
@@ -55,13 +57,14 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) -> Outcome<()> {
                 out.push_str(": ");
                 write_repr(out, &value.get_item(&key)?, depth)?;
             }
-            out.push('}');
+            out.push_str(if is_namespace { "}>" } else { "}" });
         }
         ValueKind::Bytes => bytes::quote(out, value.as_bytes().unwrap_or_default()),
         ValueKind::Seq | ValueKind::Iterable if is_view(value) => write!(out, "{value}")?,
         // What cannot tell its length is a generator: printing must not use it up.
         ValueKind::Seq | ValueKind::Iterable if value.len().is_some() => {
-            let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
+            let is_tuple = value.is_tuple() || is_group(value);
+            let (open, close) = if is_tuple { ('(', ')') } else { ('[', ']') };
             out.push(open);
             for (index, item) in value.try_iter()?.checked().enumerate() {
                 if index > 0 {

@@ -27,7 +27,12 @@ pub(super) fn is_view(value: &Value) -> bool {
 }
 
 pub(super) fn is_range(value: &Value) -> bool {
-    value.downcast_object_ref::<Range>().is_some()
+    range(value).is_some()
+}
+
+/// The range that a value is.
+pub(super) fn range(value: &Value) -> Option<&Range> {
+    value.downcast_object_ref::<Range>()
 }
 
 /// The list that a view shows.
@@ -66,6 +71,16 @@ impl Range {
 
     fn at(&self, index: usize) -> i64 {
         self.start + self.step * index as i64
+    }
+
+    /// The numbers from one index on to another, in steps.
+    pub(super) fn part(&self, first: i64, stop: i64, step: i64) -> Outcome<Value> {
+        let place = |index: i64| self.step.checked_mul(index)?.checked_add(self.start);
+        let part = (place(first), place(stop), self.step.checked_mul(step));
+        let (Some(first), Some(stop), Some(step)) = part else {
+            return Err(fail("the numbers of the range are too large"));
+        };
+        Self::new(first, stop, step).map(Value::from_object)
     }
 }
 
