@@ -6,6 +6,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::common;
+use super::in_pieces::{self, InPieces};
 use super::pieces::{CodecState, Way};
 use super::quantizer::{Codebook, ResidualQuantizer};
 use super::seanet::{Padding, Seanet, SeanetConfig, SeanetNorm, Shortcut, Sight};
@@ -198,34 +199,6 @@ impl Encodec {
         }
     }
 
-    fn encoded(
-        &self,
-        x: Option<Tensor>,
-        is_last: bool,
-        state: &mut CodecState,
-    ) -> Result<Vec<Vec<u32>>> {
-        state.slots.rewind();
-        let (books, slots) = (state.books, &mut state.slots);
-        self.threads.run(|| match self.encoder.forward_piece(x, is_last, slots)? {
-            None => Ok(vec![Vec::new(); books]),
-            Some(frames) => self.quantizer.encode(&frames, books),
-        })
-    }
-
-    fn decoded(
-        &self,
-        x: Option<Tensor>,
-        is_last: bool,
-        state: &mut CodecState,
-    ) -> Result<Vec<Vec<f32>>> {
-        state.slots.rewind();
-        let slots = &mut state.slots;
-        self.threads.run(|| {
-            let samples = self.decoder.forward_piece(x, is_last, slots)?;
-            common::channels_of(samples.as_ref(), self.config.layout.channels)
-        })
-    }
-
     /// The samples of a chunk, `(samples, channels)`, `_decode_frame` of the reference.
     fn decode_chunk(&self, chunk: &CodeChunk) -> Result<Vec<f32>> {
         let frames = self.quantizer.decode(&chunk.books)?.to_dtype(self.dtype)?;
@@ -307,17 +280,11 @@ impl Codec for Encodec {
     }
 
     fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
-        state.check(Way::Encoding)?;
-        let (samples, _) = self.config.layout.checked(channels, Some(state.books))?;
-        let shape = (samples, channels.len());
-        let x = Tensor::from_vec(common::interleaved(channels), shape, &self.device)?;
-        self.encoded(Some(x.to_dtype(self.dtype)?), false, state)
+        in_pieces::encode(self, channels, state)
     }
 
     fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
-        state.check(Way::Encoding)?;
-        state.is_done = true;
-        self.encoded(None, true, state)
+        in_pieces::finish_encoding(self, state)
     }
 
     fn begin_decoding(&self) -> Result<CodecState> {
@@ -325,15 +292,11 @@ impl Codec for Encodec {
     }
 
     fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        self.config.layout.check_codes(books, state)?;
-        let frames = self.quantizer.decode(books)?.to_dtype(self.dtype)?;
-        self.decoded(Some(frames), false, state)
+        in_pieces::decode(self, books, state)
     }
 
     fn finish_decoding(&self, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        state.check(Way::Decoding)?;
-        state.is_done = true;
-        self.decoded(None, true, state)
+        in_pieces::finish_decoding(self, state)
     }
 
     fn codebooks_for(&self, bandwidth: f64) -> Result<usize> {
@@ -344,6 +307,44 @@ impl Codec for Encodec {
                 "the bandwidth {bandwidth} is none of this codec's, which are {known:?}"
             ))),
         }
+    }
+}
+
+impl InPieces for Encodec {
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn frames(&self, books: &[Vec<u32>]) -> Result<Tensor> {
+        Ok(self.quantizer.decode(books)?.to_dtype(self.dtype)?)
+    }
+
+    fn encoded(
+        &self,
+        x: Option<Tensor>,
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<Vec<u32>>> {
+        state.slots.rewind();
+        let (books, slots) = (state.books, &mut state.slots);
+        self.threads.run(|| match self.encoder.forward_piece(x, is_last, slots)? {
+            None => Ok(vec![Vec::new(); books]),
+            Some(frames) => self.quantizer.encode(&frames, books),
+        })
+    }
+
+    fn decoded(
+        &self,
+        x: Option<Tensor>,
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<Vec<f32>>> {
+        state.slots.rewind();
+        let slots = &mut state.slots;
+        self.threads.run(|| {
+            let samples = self.decoder.forward_piece(x, is_last, slots)?;
+            common::channels_of(samples.as_ref(), self.config.layout.channels)
+        })
     }
 }
 

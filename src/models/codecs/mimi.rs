@@ -6,6 +6,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::common;
+use super::in_pieces::{self, InPieces};
 use super::pieces::{CodecState, Way, transposed_piece};
 use super::quantizer::{Codebook, ResidualQuantizer};
 use super::seanet::{Padded, Padding, Seanet, SeanetConfig, SeanetNorm, Shortcut, Sight, cut};
@@ -186,22 +187,6 @@ impl Mimi {
         })
     }
 
-    /// The frames of codes, `(frames, hidden)`.
-    fn frames(&self, books: &[Vec<u32>]) -> Result<Tensor> {
-        let meant = self.meant();
-        if books.len() < meant {
-            let found = books.len();
-            return Err(Error::input(format!(
-                "{found} codebooks, of which {meant} say what is meant"
-            )));
-        }
-        let x = self.quantizers[0].decode(&books[..meant], self.dtype)?;
-        match books.len() > meant {
-            true => Ok((x + self.quantizers[1].decode(&books[meant..], self.dtype)?)?),
-            false => Ok(x),
-        }
-    }
-
     /// How many codebooks say what is meant.
     fn meant(&self) -> usize {
         self.quantizers[0].books.0.len()
@@ -261,16 +246,11 @@ impl Codec for Mimi {
     }
 
     fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
-        state.check(Way::Encoding)?;
-        let (samples, _) = self.layout.checked(channels, Some(state.books))?;
-        let x = Tensor::from_vec(common::interleaved(channels), (samples, 1), &self.device)?;
-        self.encoded(Some(x.to_dtype(self.dtype)?), false, state)
+        in_pieces::encode(self, channels, state)
     }
 
     fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
-        state.check(Way::Encoding)?;
-        state.is_done = true;
-        self.encoded(None, true, state)
+        in_pieces::finish_encoding(self, state)
     }
 
     fn begin_decoding(&self) -> Result<CodecState> {
@@ -278,15 +258,11 @@ impl Codec for Mimi {
     }
 
     fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        self.layout.check_codes(books, state)?;
-        let frames = self.frames(books)?;
-        self.decoded(Some(frames), false, state)
+        in_pieces::decode(self, books, state)
     }
 
     fn finish_decoding(&self, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        state.check(Way::Decoding)?;
-        state.is_done = true;
-        self.decoded(None, true, state)
+        in_pieces::finish_decoding(self, state)
     }
 }
 
@@ -305,6 +281,27 @@ impl Mimi {
         };
         let cache = Some(transformer.new_cache());
         Ok(CodecState { cache, ..CodecState::new(way, books) })
+    }
+}
+
+impl InPieces for Mimi {
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn frames(&self, books: &[Vec<u32>]) -> Result<Tensor> {
+        let meant = self.meant();
+        if books.len() < meant {
+            let found = books.len();
+            return Err(Error::input(format!(
+                "{found} codebooks, of which {meant} say what is meant"
+            )));
+        }
+        let x = self.quantizers[0].decode(&books[..meant], self.dtype)?;
+        match books.len() > meant {
+            true => Ok((x + self.quantizers[1].decode(&books[meant..], self.dtype)?)?),
+            false => Ok(x),
+        }
     }
 
     fn encoded(

@@ -3,6 +3,7 @@
 mod common;
 mod dac;
 mod encodec;
+mod in_pieces;
 mod mimi;
 mod pieces;
 mod quantizer;
