@@ -118,10 +118,8 @@ fn calls_are_pythons(name: &str, pipeline: &Pipeline, calls: &[Value]) {
         let mut inputs: Vec<_> = recordings.collect();
         let input = if inputs.len() == 1 { inputs.remove(0) } else { Input::List(inputs) };
         let outcome = pipeline.call(input, options(&call["options"])).map(|output| output.json);
-        // How Whisper's attention rounds decides where a word ends: a frame sooner or later. Words of searches are a
-        // frame apart in the two calls with batches of three: why is not known.
-        let by_frames = matches!(name, "whisper" | "searched");
-        let of_words = by_frames && call["options"]["return_timestamps"] == "word";
+        // How Whisper's attention rounds decides where a word ends: a frame sooner or later.
+        let of_words = name == "whisper" && call["options"]["return_timestamps"] == "word";
         let most = if of_words { 0.0201 } else { 1e-6 };
         let problem = match (call.get("output"), outcome) {
             (Some(expected), Ok(found)) => difference(expected, &found, most),
