@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let chat = ChatOptions::default().add_generation_prompt(true);
     let prompt = tokenizer.encode_chat(&[Message::user(question)], &chat)?.encoding.ids;
     let config = GenerationConfig::from_files(&files, &tokenizer)?.max_new_tokens(200).seed(0);
-    let plan = config.plan(&prompt, model.limits(), None)?;
+    let plan = config.plan(&prompt, model.limits(), Some(&tokenizer))?;
     let plain = Sequence::new(&prompt, plan)?;
     let drafted = plain.clone().with_drafter(drafting);
     let answers = [("plain", plain), ("drafted", drafted)].map(|(name, sequence)| {

@@ -21,6 +21,7 @@ mod transcribing {
         AutomaticSpeechRecognitionOptions, AutomaticSpeechRecognitionPipeline, Pipeline,
         ReturnTimestamps,
     };
+    use sconce::source::WhisperPt;
     use sconce::speech::WhisperTask;
     use sconce::speech::transcript::{TranscriptFormat, TranscriptOptions, TranscriptWriter};
     use sconce::{LoadOptions, ModelSource, QuantLevel, Result};
@@ -28,9 +29,12 @@ mod transcribing {
     #[derive(Parser)]
     #[command(about = "Transcribes recordings")]
     struct Arguments {
-        /// A Hub id, a folder (`./folder`) or a file of whisper.cpp's
+        /// A Hub id, a folder (`./folder`), a file of whisper.cpp's or one of OpenAI's (`./tiny.pt`)
         #[arg(long, default_value = "openai/whisper-tiny")]
         model: String,
+        /// The vocabulary of OpenAI's file: a folder, a Hub id or a `.tiktoken` file; by default beside it
+        #[arg(long)]
+        tokenizer: Option<String>,
         /// txt, srt, vtt, tsv, json or md
         #[arg(long, default_value = "txt")]
         format: TranscriptFormat,
@@ -72,7 +76,12 @@ mod transcribing {
         let arguments = Arguments::parse();
         let mut load = LoadOptions::default();
         load.quantize = arguments.quantize;
-        let source = ModelSource::from(arguments.model.as_str());
+        let source = match &arguments.tokenizer {
+            Some(vocabulary) => {
+                WhisperPt::new(&arguments.model).tokenizer(vocabulary.as_str()).into()
+            }
+            None => ModelSource::from(arguments.model.as_str()),
+        };
         let whisper = Pipeline::automatic_speech_recognition(source).options(load).build()?;
         let cancel = CancelHandle::default();
         let handle = cancel.clone();
