@@ -58,6 +58,19 @@ impl GenerationConfig {
         if kept.contains(&Some(true)) && self.return_dict_in_generate != Some(true) {
             warn("`output_scores` and its like have no effect without `return_dict_in_generate`");
         }
+        let lengths = [
+            ("min_new_tokens", self.min_new_tokens, "max_new_tokens", self.max_new_tokens),
+            ("min_length", self.min_length, "max_length", self.max_length),
+        ];
+        for (least, at_least, most, at_most) in lengths {
+            if let (Some(at_least), Some(at_most)) = (at_least, at_most)
+                && at_least > at_most
+            {
+                warn(&format!(
+                    "`{least}` is {at_least}, more than `{most}`, {at_most}, where answers end"
+                ));
+            }
+        }
         let beside_beams = [
             (self.prompt_lookup_num_tokens.is_some(), "prompt_lookup_num_tokens"),
             (self.assistant_early_exit.is_some(), "assistant_early_exit"),

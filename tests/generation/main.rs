@@ -5,6 +5,7 @@
 mod beams;
 mod contrasts;
 mod drafts;
+mod fields;
 mod guidance;
 mod outputs;
 mod processors;

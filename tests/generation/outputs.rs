@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, safetensors};
 use sconce::generation::{
-    CancelHandle, Generated, GenerationConfig, GenerationMode, PromptLookup, Sequence, StepOutput,
-    generate, generate_batch, generate_seq2seq, generate_text, heal_tokens,
+    CancelHandle, DraftModel, Drafting, Generated, GenerationConfig, GenerationMode, PromptLookup,
+    Sequence, StepOutput, generate, generate_batch, generate_seq2seq, generate_text, heal_tokens,
 };
-use sconce::models::{AutoModel, CausalLm, EncoderTrace, Seq2SeqLm};
+use sconce::models::{AutoModel, CausalLm, EncoderTrace, LogitsAt, Seq2SeqLm};
 use sconce::tokenizer::Tokenizer;
-use sconce::{LoadOptions, Precision, Result};
+use sconce::{LoadOptions, Precision, Result, TokenBatch};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -48,12 +48,13 @@ fn everything() -> GenerationConfig {
 /// `tests/goldens/make_outputs.py` says what is what.
 #[test]
 fn outputs_as_transformers() -> Result<()> {
-    as_transformers("outputs", 24)
+    as_transformers("outputs", 26)
 }
 
+/// Contrastive search, DoLa and groups of beams.
 #[test]
-fn outputs_of_contrastive_search_as_transformers() -> Result<()> {
-    as_transformers("contrastive_outputs", 6)
+fn outputs_of_old_modes_as_transformers() -> Result<()> {
+    as_transformers("old_outputs", 16)
 }
 
 /// Alone and in a batch, of both kinds of models.
@@ -168,6 +169,68 @@ fn near(found: &Tensor, expected: &Tensor, label: &str) -> Result<()> {
 
 fn tiny(name: &str) -> Arc<dyn CausalLm> {
     AutoModel::open::<dyn CausalLm>(golden(name), &LoadOptions::default()).unwrap()
+}
+
+/// The steps of an answer with constraints are those of its own tokens.
+#[test]
+fn outputs_of_constrained_beams_are_of_their_own_way() -> Result<()> {
+    let options = json!({"num_beams": 3, "num_return_sequences": 2, "force_words_ids": [[30, 31]]});
+    let config = everything().max_new_tokens(4).overlaid(&GenerationConfig::from_json(&options)?);
+    for name in ["llama-gqa-tiny", "gpt2-tiny"] {
+        let (model, prompts) = (tiny(name), [vec![5, 17, 42, 8, 23], vec![7, 30]]);
+        let answers = generate_batch(&model, None, &prompts, &config)?;
+        for (answer, prompt) in answers.iter().zip(prompts.iter().flat_map(|it| [it, it])) {
+            for (step, output) in answer.outputs.iter().enumerate() {
+                let before = [&prompt[..], &answer.ids()[..step]].concat();
+                let batch = TokenBatch::single(&before)?;
+                let expected =
+                    model.forward(&batch, &mut model.new_cache(), LogitsAt::LastToken)?;
+                let found = Tensor::new(output.logits.as_deref().unwrap(), &Device::Cpu)?;
+                near(&found, &expected.flatten_all()?, &format!("{name}, step {step}"))?;
+                let scores = output.scores.as_deref().unwrap();
+                let token = &answer.tokens[step];
+                assert!((scores[token.id as usize] - token.logprob).abs() < 1e-4);
+                assert_eq!(
+                    output.hidden_states[0].dims()[0],
+                    if step == 0 { prompt.len() } else { 1 }
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Drafts of each kind: the tokens, scores, logits, hidden states and attentions that transformers has without them.
+#[test]
+fn outputs_of_drafted_answers_as_transformers() -> Result<()> {
+    let file = golden("outputs/cases.json");
+    let cases: Vec<Case> = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let cases: Vec<_> = cases.iter().filter(|case| case.case.starts_with("drafted")).collect();
+    assert_eq!(cases.len(), 2);
+    let mut accepted = [0; 3];
+    for case in cases {
+        let file = golden(&format!("outputs/{}.safetensors", case.model));
+        let expected = safetensors::load(file, &Device::Cpu)?;
+        let model = tiny(&case.model);
+        let config = everything().overlaid(&GenerationConfig::from_json(&case.options)?);
+        let drafters = [
+            Drafting::from(PromptLookup::new(3, 1)?),
+            Drafting::from(DraftModel::new(&model, &*model, &config)?),
+            Drafting::from(DraftModel::early_exit(&*model, 1, &config)?),
+        ];
+        for (drafting, accepted) in drafters.into_iter().zip(&mut accepted) {
+            let stream = generate(&model, &case.prompt, &config)?;
+            let mut stream = stream.with_drafter(drafting.whole());
+            while stream.next().transpose()?.is_some() {}
+            assert_eq!(stream.generated(), case.answers[0]);
+            *accepted += stream.timings().accepted_tokens;
+            for (token, output) in stream.sequence().outputs().iter().enumerate() {
+                compare(&case.model, output, &expected, &format!("{}.0.{token}", case.case))?;
+            }
+        }
+    }
+    assert!(accepted.iter().all(|&accepted| accepted > 0), "{accepted:?}");
+    Ok(())
 }
 
 /// Several tokens of a pass are told as the steps that they stand for; contrasts and cached prompts keep

@@ -25,7 +25,13 @@ CASES = {
     "greedy": {"max_new_tokens": 3, "repetition_penalty": 1.3},
     "sampled": {"max_new_tokens": 3, "do_sample": True, "top_k": 1, "temperature": 0.5},
     "beams": {"max_new_tokens": 3, "num_beams": 3, "num_return_sequences": 2},
+    "drafted": {"max_new_tokens": 5},
 }
+# Of this case, what has been said before comes again. It is plain greedy search; scores and logits are the same with
+# drafts of each kind. (Hidden states and attentions are not: transformers takes those of a first pass that drafts have
+# part in from the beginning of the prompt.)
+REPEATED = [[5, 17, 42, 5, 17, 42, 5, 17], [7, 7, 7]]
+DRAFTS = [{"assistant_model": None}, {"prompt_lookup_num_tokens": 3, "max_matching_ngram_size": 1}, {"assistant_early_exit": 1}]
 EVERYTHING = ["return_dict_in_generate", "output_scores", "output_logits", "output_hidden_states", "output_attentions"]
 
 torch.set_num_threads(1)
@@ -36,7 +42,9 @@ for name, is_seq2seq in MODELS.items():
     model = kind.from_pretrained(HERE / name, attn_implementation="eager", dtype=torch.float32).eval()
     tensors = {}
     for case, options in CASES.items():
-        for number, prompt in enumerate(PROMPTS):
+        if case == "drafted" and name != "llama-gqa-tiny":
+            continue
+        for number, prompt in enumerate(REPEATED if case == "drafted" else PROMPTS):
             ids = torch.tensor([prompt])
             out = model.generate(
                 ids,
@@ -47,6 +55,21 @@ for name, is_seq2seq in MODELS.items():
                 **options,
                 **dict.fromkeys(EVERYTHING, True),
             )
+            for drafts in DRAFTS if case == "drafted" else []:
+                drafts = {name: model if value is None else value for name, value in drafts.items()}
+                drafted = model.generate(
+                    ids,
+                    attention_mask=torch.ones_like(ids),
+                    do_sample=False,
+                    eos_token_id=[model.config.vocab_size],
+                    pad_token_id=1,
+                    **options,
+                    **drafts,
+                    **dict.fromkeys(EVERYTHING, True),
+                )
+                for kind in ["scores", "logits"]:
+                    for one, other in zip(out[kind], drafted[kind]):
+                        assert torch.allclose(one, other, atol=1e-4), (name, drafts, kind)
             first = 1 if is_seq2seq else len(prompt)
             answers = out.sequences[:, first:].tolist()
             beams = out.get("beam_indices")

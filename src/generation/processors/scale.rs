@@ -139,6 +139,10 @@ pub struct Renormalize;
 impl LogitsProcessor for Renormalize {
     fn process(&mut self, _tokens: &[u32], logits: &mut [f32]) -> Result<()> {
         let softmax = Softmax::of(logits);
+        if softmax.max() == f32::NEG_INFINITY {
+            // Nothing is left, which is for the sampler to say: divided by a sum of 0 it would be NaN.
+            return Ok(());
+        }
         for logit in logits {
             *logit = softmax.log_probability(*logit);
         }
