@@ -1,4 +1,4 @@
-//! Many rows of activations with AVX2: weights are unpacked once for all rows, and four rows of
+//! Many rows of activations with AVX2: weights are unpacked once for all rows, and some rows of
 //! activations are spread over vectors once for many weights, so that they are the operand that comes
 //! from memory.
 //!
@@ -17,7 +17,13 @@ use crate::kernels::packed::avx2::unpack::{self, twice, unpack};
 use crate::kernels::packed::format::{BlockFormat, Format, Meaning, ROWS, with_format};
 
 /// Rows of activations at a time: their sums, and what they are made of, fill the registers.
-pub(super) const HEIGHT: usize = 4;
+const HEIGHT: usize = 4;
+
+/// The same where quants are signed, whose sums of pairs are added at once.
+const SIGNED_HEIGHT: usize = 6;
+
+/// Rows are shared out in multiples of both.
+pub(super) const ROUND: usize = 12;
 
 /// Pieces at a time: so many of four rows of activations stay in the first cache.
 const PIECES: usize = 12;
@@ -29,10 +35,8 @@ const GROUPS: usize = 48;
 /// have is never read.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Piece<const SIGNS: usize> {
+struct Piece {
     quants: [__m256i; 8],
-    /// All bits of a byte where its quant is negative; where quants are signed.
-    signs: [__m256i; SIGNS],
     scale: __m256,
     /// The sizes of negative quants.
     correction: __m256i,
@@ -42,16 +46,17 @@ struct Piece<const SIGNS: usize> {
     minimum: [__m256; 2],
 }
 
-/// 32 columns of four rows of activations, each number in all lanes.
+/// 32 columns of `H` rows of activations.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Spread {
-    words: [[__m256i; HEIGHT]; 8],
-    scale: [__m256; HEIGHT],
+struct Spread<const H: usize> {
+    /// Each word in all lanes.
+    words: [[__m256i; H]; 8],
+    scale: [f32; H],
     /// What offsets of quants make too much, negated.
-    correction: [__m256i; HEIGHT],
+    correction: [i32; H],
     /// What minima are multiplied with; only the first where both halves have one.
-    sums: [[__m256; HEIGHT]; 2],
+    sums: [[f32; H]; 2],
 }
 
 /// Multiplies groups of eight rows with some rows of activations.
@@ -70,8 +75,8 @@ pub(super) unsafe fn multiply(
     // SAFETY: the caller's promise.
     unsafe {
         with_format!(format, F => match F::SIGNED {
-            true => multiply_as::<F, 8>(groups, x, rows, target),
-            false => multiply_as::<F, 0>(groups, x, rows, target),
+            true => multiply_as::<F, SIGNED_HEIGHT>(groups, x, rows, target),
+            false => multiply_as::<F, HEIGHT>(groups, x, rows, target),
         });
     }
 }
@@ -80,7 +85,7 @@ pub(super) unsafe fn multiply(
 ///
 /// As of [`multiply`].
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn multiply_as<F: Format, const SIGNS: usize>(
+unsafe fn multiply_as<F: Format, const H: usize>(
     groups: &[u8],
     x: &Activations,
     rows: Range<usize>,
@@ -90,8 +95,12 @@ unsafe fn multiply_as<F: Format, const SIGNS: usize>(
     let blocks = x.columns / (pieces * 32);
     assert!(x.columns.is_multiple_of(pieces * 32) && rows.end <= x.rows);
     assert_eq!(groups.len(), target.rows.div_ceil(ROWS) * blocks * size);
-    let (ints, floats) = ([_mm256_setzero_si256(); HEIGHT], [_mm256_setzero_ps(); HEIGHT]);
-    let nothing = Spread { words: [ints; 8], scale: floats, correction: ints, sums: [floats; 2] };
+    let nothing = Spread {
+        words: [[_mm256_setzero_si256(); H]; 8],
+        scale: [0.0; H],
+        correction: [0; H],
+        sums: [[0.0; H]; 2],
+    };
     let at_once = (PIECES / pieces).max(1);
     let mut spread = vec![nothing; blocks.min(at_once) * pieces];
     let mut unpacked = Vec::with_capacity(GROUPS * spread.len());
@@ -102,7 +111,7 @@ unsafe fn multiply_as<F: Format, const SIGNS: usize>(
             for group in groups.chunks_exact(blocks * size) {
                 for block in group[start * size..].chunks_exact(size).take(count) {
                     for piece in 0..pieces {
-                        unpacked.push(Piece::<SIGNS>::new::<F>(&unpack::<F>(block, piece)));
+                        unpacked.push(Piece::new::<F>(&unpack::<F>(block, piece)));
                     }
                 }
             }
@@ -113,41 +122,43 @@ unsafe fn multiply_as<F: Format, const SIGNS: usize>(
                 target: target.part(number * GROUPS * ROWS, GROUPS * ROWS),
             };
             let spread = &mut spread[..count * pieces];
-            for row in rows.clone().step_by(HEIGHT) {
+            let mut row = rows.start;
+            while row < rows.end {
                 // SAFETY: the caller's promise, and so many rows are left.
-                unsafe {
+                row += unsafe {
                     match rows.end - row {
-                        1 => work.multiply::<F, 1>(row, spread),
-                        2 => work.multiply::<F, 2>(row, spread),
-                        3 => work.multiply::<F, 3>(row, spread),
-                        _ => work.multiply::<F, HEIGHT>(row, spread),
+                        1 => work.multiply::<F, H, 1>(row, spread),
+                        2 => work.multiply::<F, H, 2>(row, spread),
+                        3 => work.multiply::<F, H, 3>(row, spread),
+                        left if left < H => work.multiply::<F, H, HEIGHT>(row, spread),
+                        _ => work.multiply::<F, H, H>(row, spread),
                     }
-                }
+                };
             }
         }
     }
 }
 
-impl<const SIGNS: usize> Piece<SIGNS> {
+impl Piece {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn new<F: Format>(from: &unpack::Piece) -> Self {
         let zero = _mm256_setzero_si256();
-        let (mut quants, mut signs, mut correction) = (from.quants, [zero; SIGNS], zero);
-        for (quants, signs) in quants.iter_mut().zip(&mut signs) {
-            *signs = _mm256_cmpgt_epi8(zero, *quants);
-            *quants = _mm256_abs_epi8(*quants);
-            let negative = _mm256_and_si256(*quants, *signs);
+        let mut correction = zero;
+        for quants in from.quants {
+            let negative =
+                _mm256_and_si256(_mm256_abs_epi8(quants), _mm256_cmpgt_epi8(zero, quants));
             let pairs = _mm256_maddubs_epi16(negative, _mm256_set1_epi8(1));
             let fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
             correction = _mm256_add_epi32(correction, fours);
         }
         let factors = from.factors.map(|factors| twice(factors));
-        Self { quants, signs, scale: from.scale, correction, factors, minimum: from.minimum }
+        let (quants, scale, minimum) = (from.quants, from.scale, from.minimum);
+        Self { quants, scale, correction, factors, minimum }
     }
 }
 
-impl Spread {
+impl<const H: usize> Spread<H> {
     /// Sets row number `i` to piece number `at` of a row of activations.
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -156,13 +167,13 @@ impl Spread {
         words!(WORD {
             self.words[WORD][i] = word(values, WORD);
         });
-        self.scale[i] = _mm256_set1_ps(group.scale);
+        self.scale[i] = group.scale;
         if const { offset::<F>() } > 0 {
-            self.correction[i] = _mm256_set1_epi32(-const { offset::<F>() } * group.total);
+            self.correction[i] = -const { offset::<F>() } * group.total;
         }
         let sums = if F::HALVES { group.halves } else { [group.sum; 2] };
         for (to, sum) in self.sums.iter_mut().zip(sums).take(const { minima::<F>() }) {
-            to[i] = _mm256_set1_ps(sum);
+            to[i] = sum;
         }
     }
 }
@@ -177,22 +188,26 @@ const fn minima<F: Format>() -> usize {
 }
 
 /// Pieces of some groups that are to be multiplied.
-struct Work<'a, const SIGNS: usize> {
-    pieces: &'a [Piece<SIGNS>],
+struct Work<'a> {
+    pieces: &'a [Piece],
     /// The first piece's number in its rows.
     start: usize,
     x: &'a Activations,
     target: Target<'a>,
 }
 
-impl<const SIGNS: usize> Work<'_, SIGNS> {
-    /// Multiplies `M` rows of activations from `row`.
+impl Work<'_> {
+    /// Multiplies `M` rows of activations from `row`, and returns `M`.
     ///
     /// # Safety
     ///
     /// As of [`super::multiply_many`]; there must be so many rows.
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn multiply<F: Format, const M: usize>(&self, row: usize, spread: &mut [Spread]) {
+    unsafe fn multiply<F: Format, const H: usize, const M: usize>(
+        &self,
+        row: usize,
+        spread: &mut [Spread<H>],
+    ) -> usize {
         for (at, spread) in spread.iter_mut().enumerate() {
             for i in 0..M {
                 spread.put::<F>(i, self.x, row + i, self.start + at);
@@ -219,7 +234,7 @@ impl<const SIGNS: usize> Work<'_, SIGNS> {
                     }
                 };
             }
-            add::<F, SIGNS, M>(pieces, spread, &mut sums);
+            add::<F, H, M>(pieces, spread, &mut sums);
             for (i, sums) in sums.into_iter().enumerate() {
                 // SAFETY: as above.
                 unsafe {
@@ -230,6 +245,7 @@ impl<const SIGNS: usize> Work<'_, SIGNS> {
                 }
             }
         }
+        M
     }
 }
 
@@ -244,18 +260,18 @@ fn lanes(count: usize) -> __m256i {
 /// Adds the products of some pieces with `M` rows of activations.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add<F: Format, const SIGNS: usize, const M: usize>(
-    pieces: &[Piece<SIGNS>],
-    x: &[Spread],
+fn add<F: Format, const H: usize, const M: usize>(
+    pieces: &[Piece],
+    x: &[Spread<H>],
     sums: &mut [__m256; M],
 ) {
     for (piece, x) in pieces.iter().zip(x) {
-        let totals = dots::<F, SIGNS, M>(piece, x);
+        let totals = dots::<F, H, M>(piece, x);
         for (i, (total, sums)) in totals.into_iter().zip(sums.iter_mut()).enumerate() {
-            let scale = _mm256_mul_ps(piece.scale, x.scale[i]);
+            let scale = _mm256_mul_ps(piece.scale, _mm256_set1_ps(x.scale[i]));
             *sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), scale, *sums);
             for (minimum, of) in piece.minimum.iter().zip(&x.sums).take(const { minima::<F>() }) {
-                *sums = _mm256_fmadd_ps(*minimum, of[i], *sums);
+                *sums = _mm256_fmadd_ps(*minimum, _mm256_set1_ps(of[i]), *sums);
             }
         }
     }
@@ -264,10 +280,7 @@ fn add<F: Format, const SIGNS: usize, const M: usize>(
 /// `quants · factors` of eight rows with `M` rows of activations.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn dots<F: Format, const SIGNS: usize, const M: usize>(
-    piece: &Piece<SIGNS>,
-    x: &Spread,
-) -> [__m256i; M] {
+fn dots<F: Format, const H: usize, const M: usize>(piece: &Piece, x: &Spread<H>) -> [__m256i; M] {
     let together = const { together::<F>() };
     let mut totals = [_mm256_setzero_si256(); M];
     let mut pairs = [_mm256_setzero_si256(); M];
@@ -275,15 +288,20 @@ fn dots<F: Format, const SIGNS: usize, const M: usize>(
         if F::SIGNED {
             *total = piece.correction;
         } else if const { offset::<F>() } > 0 {
-            *total = x.correction[i];
+            *total = _mm256_set1_epi32(x.correction[i]);
         }
     }
     words!(WORD {
-        let quants = piece.quants[WORD];
+        let mut quants = piece.quants[WORD];
+        let mut signs = _mm256_setzero_si256();
+        if F::SIGNED {
+            signs = _mm256_cmpgt_epi8(signs, quants);
+            quants = _mm256_abs_epi8(quants);
+        }
         for i in 0..M {
             let mut x = x.words[WORD][i];
-            if SIGNS > 0 {
-                x = _mm256_xor_si256(x, piece.signs[WORD]);
+            if F::SIGNED {
+                x = _mm256_xor_si256(x, signs);
             }
             let products = _mm256_maddubs_epi16(quants, x);
             let first = WORD.is_multiple_of(together);

@@ -37,7 +37,7 @@ pub(super) fn rows_together(tier: Tier, rows: usize) -> Option<usize> {
     /// So many take long enough for what unpacking weights takes not to count.
     const LEAST: usize = 64;
     let threads = pool::threads();
-    let shared = (rows / (4 * threads)).next_multiple_of(many::HEIGHT).max(LEAST);
+    let shared = (rows / (4 * threads)).next_multiple_of(many::ROUND).max(LEAST);
     let together = if threads == 1 { rows } else { shared };
     (tier == Tier::Avx2 && rows >= LEAST * threads).then_some(together)
 }
