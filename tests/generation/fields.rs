@@ -211,7 +211,7 @@ fn a_processor_that_rules_everything_out_is_an_error_in_every_mode() -> Result<(
                 let is_clear = error.contains("no token to choose") && is_named;
                 assert!(is_clear, "{options}, after {left}: {error}");
                 let ids = |answers: &[sconce::generation::Generated]| -> Vec<Vec<u32>> {
-                    answers.iter().map(|answer| answer.ids()).collect()
+                    answers.iter().map(Generated::ids).collect()
                 };
                 assert_eq!(ids(answers[1].as_ref().unwrap()), ids(&alone), "{options}");
             }

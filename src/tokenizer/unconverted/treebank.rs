@@ -127,7 +127,7 @@ impl Spaced {
         // The last byte before or in the match, for what is new.
         let at = |offset: usize| {
             let place = (whole.start + offset).min(whole.end.saturating_sub(1));
-            from.origins.get(place).or(from.origins.last()).copied().unwrap_or(0)
+            from.origins.get(place).or_else(|| from.origins.last()).copied().unwrap_or(0)
         };
         let mut rest = with.char_indices();
         let mut new = 0;

@@ -99,7 +99,7 @@ impl Config {
             patterns.find(|(pattern, _)| fits(pattern, module))?.1.as_f64()
         };
         let rank = rank.map(|rank| rank as f64);
-        let configured = || of_pattern(&self.rank_pattern).or(self.r.map(|r| r as f64));
+        let configured = || of_pattern(&self.rank_pattern).or_else(|| self.r.map(|r| r as f64));
         let Some(rank) = rank.or_else(configured) else { return 1.0 };
         let rank = rank.max(1.0);
         let alpha = stored.or_else(|| of_pattern(&self.alpha_pattern));

@@ -83,7 +83,7 @@ impl Voices {
 
     /// All styles of a voice.
     fn pack(&self, path: &Path) -> Result<Tensor> {
-        if !path.extension().is_some_and(|end| end == "bin") {
+        if path.extension().is_none_or(|end| end != "bin") {
             return saved_tensor(path);
         }
         let bytes = read(path)?;
