@@ -19,7 +19,7 @@
 //! | [`attention`] | cached keys and values, f32, f16 or 8 bits, exact | f32 | below `1e-5` of the largest value |
 //! | [`norm`] and [`group_norm`], [`rope`], [`gate`] | f32 | f32 | below `3e-6`, `2e-5` and `1e-6`, relatively |
 //! | [`convolution`] of each channel by itself | f32 | f32 | below `3e-6` of the sum of the products' magnitudes |
-//! | [`convolution2d`] | f32, f16, bf16, exact | f32 | below `3e-6` of the sum of the products' magnitudes, `2e-5` by Winograd's way |
+//! | [`convolution2d`] | f32, f16, bf16, Q8_0, exact | f32 | below `3e-6` of the sum of the products' magnitudes, `2e-5` by Winograd's way |
 //! | [`softmax`] over a vocabulary | | f32, summed in f64 | below `3e-7`, relatively |
 //! | [`elementwise`] | | f32 | GELU: below `2e-7`, `1.6e-7` of a larger result |
 //! | [`lstm`] | f32 | f32 | a step: below `2e-6` |

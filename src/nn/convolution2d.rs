@@ -60,32 +60,66 @@ enum Kind {
 }
 
 impl Kind {
-    /// Of `weight: (out_channels, in_channels, kernel, kernel)`.
-    fn on_cpu(weight: &Tensor, bias: Option<Tensor>, shape: SquareConfig) -> Result<Self> {
+    /// Of `weight: (out_channels, in_channels, kernel, kernel)`; `in_blocks`: rounded to blocks of 8 bits.
+    fn on_cpu(
+        weight: &Tensor,
+        bias: Option<Tensor>,
+        shape: SquareConfig,
+        in_blocks: bool,
+    ) -> Result<Self> {
         let (outputs, inputs, kernel, _) = weight.dims4()?;
         let rows = weight.permute((0, 2, 3, 1))?.reshape((outputs, kernel * kernel * inputs))?;
         if shape == SquareConfig::ONE {
             return Ok(Self::Pixelwise(Linear::new(rows.contiguous()?, bias)?));
         }
-        let panels =
-            with_dense(&rows.contiguous()?, |rows| Panels::new(rows, outputs, inputs, kernel))?;
+        let rows = rows.contiguous()?;
+        let panels = match in_blocks {
+            true => with_f32(&rows.to_dtype(DType::F32)?, |rows| {
+                Panels::quantized(rows, outputs, inputs, kernel)
+            })?,
+            false => with_dense(&rows, |rows| Panels::new(rows, outputs, inputs, kernel))?,
+        };
         let bias = bias.map(|bias| bias.to_dtype(DType::F32)).transpose()?;
         Ok(Self::Panels { panels: Arc::new(panels), bias })
     }
 }
 
 impl Convolution2d {
-    /// Reads `name.weight`, `(out_channels, in_channels, kernel, kernel)`, and `name.bias`.
+    /// Reads `name.weight`, `(out_channels, in_channels, kernel, kernel)`, and `name.bias`. Where matrices are quantized,
+    /// kernels of many channels are, too, to blocks of 8 bits.
+    #[cfg(feature = "image")]
     pub(crate) fn load(
+        weights: &Weights,
+        name: &str,
+        channels: [usize; 2],
+        shape: SquareConfig,
+        bias: Bias,
+    ) -> Result<Self> {
+        Self::load_as(weights, name, channels, shape, bias, true)
+    }
+
+    /// As [`load`](Self::load), never in blocks.
+    #[cfg(feature = "audio")]
+    pub(crate) fn load_dense(
+        weights: &Weights,
+        name: &str,
+        channels: [usize; 2],
+        shape: SquareConfig,
+        bias: Bias,
+    ) -> Result<Self> {
+        Self::load_as(weights, name, channels, shape, bias, false)
+    }
+
+    fn load_as(
         weights: &Weights,
         name: &str,
         [inputs, outputs]: [usize; 2],
         shape: SquareConfig,
         bias: Bias,
+        may_quantize: bool,
     ) -> Result<Self> {
         let kernel = shape.kernel;
-        let weight =
-            weights.tensor(&format!("{name}.weight"), &[outputs, inputs, kernel, kernel])?;
+        let (weight, in_blocks) = weights.kernel(name, [outputs, inputs, kernel], may_quantize)?;
         let name = format!("{name}.bias");
         let bias = match bias {
             Bias::Absent => None,
@@ -95,7 +129,7 @@ impl Convolution2d {
             }
         };
         let kind = match weight.device().is_cpu() {
-            true => Kind::on_cpu(&weight, bias, shape)?,
+            true => Kind::on_cpu(&weight, bias, shape, in_blocks)?,
             false => Kind::Candle { weight, bias },
         };
         Ok(Self { shape, kind })
@@ -178,6 +212,7 @@ fn shifted(picture: Picture, shift: Option<&Tensor>) -> Result<Picture> {
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
+    use candle_core::quantized::{GgmlDType, QTensor};
 
     use super::*;
 
@@ -200,7 +235,7 @@ mod tests {
                 let kernel = shape.kernel;
                 let weight = numbers(&[outputs, inputs, kernel, kernel], 1)?;
                 let bias = numbers(&[outputs], 2)?;
-                let kind = Kind::on_cpu(&weight, Some(bias.clone()), shape)?;
+                let kind = Kind::on_cpu(&weight, Some(bias.clone()), shape, false)?;
                 let convolution = Convolution2d { shape, kind };
                 let picture = Picture::new(numbers(&[height * width, inputs], 3)?, height, width)?;
                 let found = convolution.forward(&picture)?;
@@ -209,6 +244,31 @@ mod tests {
                 let most = (found.x - expected.x)?.abs()?.max_all()?.to_scalar::<f32>()?;
                 assert!(most < 2e-5, "{shape:?}: {most}");
             }
+        }
+        Ok(())
+    }
+
+    /// In blocks of 8 bits, a convolution is that with the numbers which Q8_0 rounds to, by candle's blocks.
+    #[test]
+    fn blocks_are_what_they_stand_for() -> Result<()> {
+        let (inputs, outputs) = (64, 40);
+        let picture = Picture::new(numbers(&[40 * 33, inputs], 3)?, 40, 33)?;
+        for shape in [SquareConfig::THREE, SquareConfig::HALVING] {
+            let weight = numbers(&[outputs, inputs, 3, 3], 1)?;
+            let rows =
+                weight.permute((0, 2, 3, 1))?.reshape((outputs, 9 * inputs))?.contiguous()?;
+            let blocks = QTensor::quantize(&rows, GgmlDType::Q8_0)?.dequantize(&Device::Cpu)?;
+            let rounded = blocks.reshape((outputs, 3, 3, inputs))?.permute((0, 3, 1, 2))?;
+            let rounded = rounded.contiguous()?;
+            let kind = Kind::on_cpu(&weight, None, shape, true)?;
+            let convolution = Convolution2d { shape, kind };
+            let found = convolution.forward(&picture)?;
+            let most = |weight: &Tensor| -> Result<f32> {
+                let expected = convolution.by_candle(&picture, weight, None)?;
+                Ok((&found.x - expected.x)?.abs()?.max_all()?.to_scalar::<f32>()?)
+            };
+            let (apart, lost) = (most(&rounded)?, most(&weight)?);
+            assert!(apart < 1e-4 && lost > 1e-4 && lost < 0.05, "{shape:?}: {apart}, {lost}");
         }
         Ok(())
     }

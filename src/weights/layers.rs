@@ -4,6 +4,8 @@ use candle_core::{DType, Tensor};
 use serde::Serialize;
 
 use crate::error::Result;
+#[cfg(any(feature = "audio", feature = "image"))]
+use crate::kernels::convolution2d::Panels;
 use crate::weights::convert;
 use crate::weights::elements::Elements;
 use crate::weights::embedding::Embedding;
@@ -159,6 +161,40 @@ impl Weights {
         let bytes = tensor.elem_count() * tensor.dtype().size_in_bytes();
         self.note(name, Role::Tensor, &found, tensor.dtype().as_str(), bytes);
         Ok(tensor)
+    }
+
+    /// The kernel `name.weight`, `(outputs, inputs, kernel, kernel)`, of a convolution over pictures, in what matrices are
+    /// kept in; and whether the convolution rounds it to blocks of 8 bits, where matrices are quantized.
+    #[cfg(any(feature = "audio", feature = "image"))]
+    pub(crate) fn kernel(
+        &self,
+        name: &str,
+        [outputs, inputs, kernel]: [usize; 3],
+        may_quantize: bool,
+    ) -> Result<(Tensor, bool)> {
+        let full = format!("{name}.weight");
+        let found = self.stored(&full, &[outputs, inputs, kernel, kernel])?;
+        let plan = &self.plan;
+        let stored = &found.tensor;
+        let names =
+            ModuleNames { ours: &self.path(name), stored: &stored.name, is_output_head: false };
+        // Those of few channels are small, and rounding them shows.
+        let is_large = kernel > 1 && inputs.min(outputs) >= 32;
+        let is_quantized = may_quantize && is_large && plan.quantizes_kernels(names);
+        let dtype = match plan.device.is_cpu() && !is_quantized {
+            true => plan.dense(&stored.elements),
+            false => plan.compute,
+        };
+        let (found, _) = self.adapted(found, None, false)?;
+        let tensor = convert::dense(&found.tensor, dtype, found.plus, &plan.device)?;
+        let (precision, bytes) = match is_quantized {
+            true => ("q8_0", Panels::quantized_bytes(outputs, inputs, kernel)),
+            false => {
+                (tensor.dtype().as_str(), tensor.elem_count() * tensor.dtype().size_in_bytes())
+            }
+        };
+        self.note(&full, Role::Tensor, &found, precision, bytes);
+        Ok((tensor, is_quantized))
     }
 
     fn note(

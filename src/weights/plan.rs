@@ -85,6 +85,13 @@ impl LoadPlan {
         asked.map(Blocks::Of).or_else(|| self.kept_blocks(stored, row))
     }
 
+    /// Whether kernels of convolutions over pictures are rounded to blocks of 8 bits, which other devices do not
+    /// multiply.
+    #[cfg(any(feature = "audio", feature = "image"))]
+    pub(super) fn quantizes_kernels(&self, names: ModuleNames<'_>) -> bool {
+        self.device.is_cpu() && self.quantize.is_some() && !self.skips(names)
+    }
+
     fn skips(&self, names: ModuleNames<'_>) -> bool {
         let stored = names.stored.strip_suffix(".weight").unwrap_or(names.stored);
         match &self.skip_modules {

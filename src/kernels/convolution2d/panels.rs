@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use crate::kernels::dense::{Dense, widen};
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
-use crate::kernels::tier::Tier;
+use crate::kernels::tier::{Tier, tiered};
 use crate::kernels::tile;
 
 /// The weights of a convolution: panels of as many outputs as are computed at once, each
@@ -28,7 +28,15 @@ enum Values {
     BF16(Vec<bf16>),
     F16(Vec<f16>),
     F32(Vec<f32>),
+    /// Blocks of [`BLOCK`] rows of a panel's output, with the scale of each: Q8_0.
+    Q8 {
+        values: Vec<i8>,
+        scales: Vec<f32>,
+    },
 }
+
+/// Weights of an output that have a scale in common.
+const BLOCK: usize = 32;
 
 /// Some outputs of a convolution.
 pub(super) struct Panel<'a> {
@@ -64,6 +72,34 @@ impl Panels {
         Self { values, kernel, inputs, outputs, width }
     }
 
+    /// As [`new`](Self::new), rounded to blocks of 8 bits.
+    pub(crate) fn quantized(weight: &[f32], outputs: usize, inputs: usize, kernel: usize) -> Self {
+        let [_, width] = tile::tile(Tier::best());
+        let columns = kernel * kernel * inputs;
+        let (mut values, mut scales) = (Vec::with_capacity(weight.len()), Vec::new());
+        for row in weight.chunks_exact(columns) {
+            for block in row.chunks(BLOCK) {
+                let largest = block.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+                let scale = largest / 127.0;
+                let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+                values.extend(block.iter().map(|x| (x * inverse).round() as i8));
+                scales.push(f16::from_f32(scale).to_f32());
+            }
+        }
+        let blocks = columns.div_ceil(BLOCK);
+        let values = Values::Q8 {
+            values: laid_out(&values, 0, outputs, columns, width),
+            scales: laid_out(&scales, 0.0, outputs, blocks, width),
+        };
+        Self { values, kernel, inputs, outputs, width }
+    }
+
+    /// The bytes that [`quantized`](Self::quantized) takes.
+    pub(crate) fn quantized_bytes(outputs: usize, inputs: usize, kernel: usize) -> usize {
+        let columns = kernel * kernel * inputs;
+        outputs.next_multiple_of(8) * (columns + 4 * columns.div_ceil(BLOCK))
+    }
+
     pub(super) fn count(&self) -> usize {
         self.outputs.div_ceil(self.width)
     }
@@ -95,6 +131,11 @@ impl Panel<'_> {
             Values::BF16(values) => widen(tier, &values[place], room),
             Values::F16(values) => widen(tier, &values[place], room),
             Values::F32(values) => return &values[place],
+            Values::Q8 { values, scales } => {
+                let blocks = columns.div_ceil(BLOCK);
+                let scales = &scales[self.outputs.start * blocks..][..self.width * blocks];
+                widen_blocks(tier, &values[place], scales, rows.start, self.width, room);
+            }
         }
         room
     }
@@ -118,6 +159,19 @@ impl Panel<'_> {
         }
         // SAFETY: the caller's promise.
         unsafe { out.write(result * self.panels.outputs + self.outputs.start, sums) };
+    }
+}
+
+tiered! {
+    /// Rows of blocks from the row `first` of a panel on, each `width` numbers.
+    fn widen_blocks(values: &[i8], scales: &[f32], first: usize, width: usize, out: &mut [f32]) {
+        let rows = values.chunks_exact(width).zip(out.chunks_exact_mut(width));
+        for (row, (values, out)) in rows.enumerate() {
+            let scales = &scales[(first + row) / BLOCK * width..][..width];
+            for at in 0..width {
+                out[at] = f32::from(values[at]) * scales[at];
+            }
+        }
     }
 }
 

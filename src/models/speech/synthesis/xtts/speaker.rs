@@ -37,7 +37,7 @@ impl SpeakerEncoder {
     pub(super) fn load(weights: &Weights, size: usize) -> Result<Self> {
         let mels = MelSpectrogram::of_xtts_speaker();
         let mut channels = outs(weights, "conv1")?;
-        let first = Convolution2d::load(
+        let first = Convolution2d::load_dense(
             weights,
             "conv1",
             [1, channels],
@@ -119,7 +119,7 @@ impl Block {
     fn load(weights: &Weights, ins: usize, stride: usize) -> Result<(Self, usize)> {
         let outs_of = outs(weights, "conv1")?;
         let convolution = |name: &str, ins: usize, shape: SquareConfig| {
-            Convolution2d::load(weights, name, [ins, outs_of], shape, Bias::Absent)
+            Convolution2d::load_dense(weights, name, [ins, outs_of], shape, Bias::Absent)
         };
         let first = SquareConfig { stride, ..SquareConfig::THREE };
         let shortcut = match weights.contains("downsample.0") {
