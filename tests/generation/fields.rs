@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use sconce::generation::{
-    CancelHandle, DraftModel, Drafting, GenerationConfig, LogitsProcessor, PromptLookup, Sequence,
-    complete, generate, generate_batch, generate_from, generate_seq2seq,
+    CancelHandle, DraftModel, Drafting, Generated, GenerationConfig, LogitsProcessor, PromptLookup,
+    Sequence, complete, generate, generate_batch, generate_from, generate_seq2seq,
 };
 use sconce::models::{AutoModel, Autoregressive, CausalLm, ModelLimits, Seq2SeqLm};
 use sconce::pipeline::on_warning;
