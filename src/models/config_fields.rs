@@ -24,6 +24,7 @@ use crate::models::seq2seq::Seq2SeqConfig;
 use crate::models::speech::{self, SpeechSeq2SeqConfig};
 use crate::nn::layer::LayerConfig;
 use crate::nn::mlp::MlpConfig;
+use crate::nn::positions::AbsolutePositions;
 
 /// What was tried with the models of one family.
 #[derive(Deserialize)]
@@ -224,6 +225,12 @@ fn read(name: &str, raw: &RawConfig) -> Result<Read> {
         let mut config = family.read(raw)?;
         config.encoder.max_positions = 0;
         config.decoder.max_positions = 0;
+        let tables = [&mut config.encoder.embeddings.positions, &mut config.decoder.positions];
+        for table in tables {
+            if let AbsolutePositions::Sinusoidal { rows } = table {
+                *rows = 0;
+            }
+        }
         // The caller gives the first token.
         config.start_id = None;
         return Ok(Read::Seq2Seq(Box::new(config)));

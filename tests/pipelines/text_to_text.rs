@@ -246,7 +246,7 @@ fn details_say_how_a_text_came_about() {
     // As JSON, and of a text in parts.
     let pipeline = Pipeline::Translation(pipeline);
     let asked = super::options(&json!({"max_new_tokens": 3, "top_logprobs": 1, "details": true}));
-    let found = Value::from(pipeline.call(&json!(TEXT), asked).unwrap());
+    let found = Value::from(pipeline.call(json!(TEXT), asked).unwrap());
     assert_eq!(found[0]["details"][0]["tokens"].as_array().unwrap().len(), 3);
     assert!(found[0]["translation_text"].is_string());
     let (_folder, pipeline) = summarization("summarization-t5");

@@ -69,7 +69,10 @@ fn kokoro_tensors(graph: &Graph) -> Outcome<BTreeMap<String, Values>> {
     let places = places.map(|(pattern, name)| (regex(pattern), name));
     let place = |name: &str| {
         let found = places.iter().find(|(pattern, _)| pattern.is_match(name));
-        found.map_or(name.to_owned(), |(pattern, to)| pattern.replace(name, *to).into_owned())
+        found.map_or_else(
+            || name.to_owned(),
+            |(pattern, to)| pattern.replace(name, *to).into_owned(),
+        )
     };
     let mut tensors = BTreeMap::new();
     for (name, values) in &graph.values {

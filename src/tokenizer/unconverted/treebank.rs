@@ -135,8 +135,10 @@ impl Spaced {
             let digit = if c == '$' { rest.next().and_then(|(_, c)| c.to_digit(10)) } else { None };
             match digit {
                 Some(group) => {
-                    let range = found.get(group as usize).map_or(0..0, |group| group.range());
-                    self.copy(from, range);
+                    if let Some(group) = found.get(group as usize) {
+                        self.copy(from, group.range());
+                        new = group.end() - whole.start;
+                    }
                 }
                 None => {
                     self.text.push(c);
