@@ -6,6 +6,7 @@
 use candle_core::{D, DType, Device, Tensor};
 
 use super::common;
+use super::in_pieces::{self, InPieces};
 use super::pieces::{
     CodecState, Slots, Way, added_piece, convolution_piece, transposed_convolution_piece,
 };
@@ -255,49 +256,6 @@ impl Dac {
         }
         Ok(codes)
     }
-
-    /// The frames of codes, `(frames, hidden)`.
-    fn frames(&self, books: &[Vec<u32>]) -> Result<Tensor> {
-        let mut sum: Option<Tensor> = None;
-        for (book, codes) in self.books.iter().zip(books) {
-            let codes = Tensor::new(codes.as_slice(), &self.device)?;
-            let frames = book.decode(&codes, self.dtype)?;
-            sum = Some(match sum {
-                Some(sum) => (sum + frames)?,
-                None => frames,
-            });
-        }
-        sum.ok_or_else(|| Error::input("there are no codes to decode"))
-    }
-
-    fn encoded(
-        &self,
-        x: Option<Tensor>,
-        is_last: bool,
-        state: &mut CodecState,
-    ) -> Result<Vec<Vec<u32>>> {
-        state.slots.rewind();
-        let (books, slots) = (state.books, &mut state.slots);
-        self.threads.run(|| match forward_piece(&self.encoder, x, is_last, slots)? {
-            None => Ok(vec![Vec::new(); books]),
-            Some(frames) => self.quantized(frames, books),
-        })
-    }
-
-    fn decoded(
-        &self,
-        x: Option<Tensor>,
-        is_last: bool,
-        state: &mut CodecState,
-    ) -> Result<Vec<Vec<f32>>> {
-        state.slots.rewind();
-        let slots = &mut state.slots;
-        self.threads.run(|| {
-            let samples = forward_piece(&self.decoder, x, is_last, slots)?;
-            let samples = samples.map(|samples| samples.tanh()).transpose()?;
-            common::channels_of(samples.as_ref(), 1)
-        })
-    }
 }
 
 impl Codec for Dac {
@@ -344,16 +302,11 @@ impl Codec for Dac {
     }
 
     fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
-        state.check(Way::Encoding)?;
-        let (samples, _) = self.layout.checked(channels, Some(state.books))?;
-        let x = Tensor::from_vec(common::interleaved(channels), (samples, 1), &self.device)?;
-        self.encoded(Some(x.to_dtype(self.dtype)?), false, state)
+        in_pieces::encode(self, channels, state)
     }
 
     fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
-        state.check(Way::Encoding)?;
-        state.is_done = true;
-        self.encoded(None, true, state)
+        in_pieces::finish_encoding(self, state)
     }
 
     fn begin_decoding(&self) -> Result<CodecState> {
@@ -361,15 +314,59 @@ impl Codec for Dac {
     }
 
     fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        self.layout.check_codes(books, state)?;
-        let frames = self.frames(books)?;
-        self.decoded(Some(frames), false, state)
+        in_pieces::decode(self, books, state)
     }
 
     fn finish_decoding(&self, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        state.check(Way::Decoding)?;
-        state.is_done = true;
-        self.decoded(None, true, state)
+        in_pieces::finish_decoding(self, state)
+    }
+}
+
+impl InPieces for Dac {
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn frames(&self, books: &[Vec<u32>]) -> Result<Tensor> {
+        let mut sum: Option<Tensor> = None;
+        for (book, codes) in self.books.iter().zip(books) {
+            let codes = Tensor::new(codes.as_slice(), &self.device)?;
+            let frames = book.decode(&codes, self.dtype)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + frames)?,
+                None => frames,
+            });
+        }
+        sum.ok_or_else(|| Error::input("there are no codes to decode"))
+    }
+
+    fn encoded(
+        &self,
+        x: Option<Tensor>,
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<Vec<u32>>> {
+        state.slots.rewind();
+        let (books, slots) = (state.books, &mut state.slots);
+        self.threads.run(|| match forward_piece(&self.encoder, x, is_last, slots)? {
+            None => Ok(vec![Vec::new(); books]),
+            Some(frames) => self.quantized(frames, books),
+        })
+    }
+
+    fn decoded(
+        &self,
+        x: Option<Tensor>,
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<Vec<f32>>> {
+        state.slots.rewind();
+        let slots = &mut state.slots;
+        self.threads.run(|| {
+            let samples = forward_piece(&self.decoder, x, is_last, slots)?;
+            let samples = samples.map(|samples| samples.tanh()).transpose()?;
+            common::channels_of(samples.as_ref(), 1)
+        })
     }
 }
 
