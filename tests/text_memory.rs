@@ -1,12 +1,15 @@
-//! What is in memory while long texts are read in windows, counted by the allocator.
+//! What is in memory while long texts are read in windows, and while beams are searched, counted by the allocator.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, too, end them by panicking")]
 
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use candle_core::{Device, Tensor};
+use sconce::generation::{CancelHandle, GenerationConfig, generate_seq2seq};
+use sconce::models::{AutoModel, Seq2SeqLm};
 use sconce::pipeline::{Pipeline, Task};
-use sconce::{LoadOptions, ModelSource};
+use sconce::{CachePrecision, LoadOptions, ModelSource};
 use serde_json::{Map, Value, json};
 
 #[path = "support/counted.rs"]
@@ -82,4 +85,45 @@ fn windows_are_in_memory_some_at_a_time() {
         println!("{name}: {apart} bytes, {close} bytes");
         assert!(close < apart + apart / 4, "{name}: {apart} bytes, {close} bytes");
     }
+}
+
+/// Four beams of sixteen texts over a large vocabulary: their logits are in memory once, and not a second time for
+/// the search, and what the cache keeps of short rows is little.
+#[test]
+fn beams_take_their_logits_once() {
+    const VOCAB: usize = 40_000;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/seq2seq/marian-tiny");
+    let folder = tempfile::tempdir().unwrap();
+    let config = fs::read_to_string(golden.join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    config["vocab_size"] = VOCAB.into();
+    config["decoder_vocab_size"] = VOCAB.into();
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let weights = golden.join("model.safetensors");
+    let mut weights = candle_core::safetensors::load(weights, &Device::Cpu).unwrap();
+    let table = (0..VOCAB * 32).map(|at| ((at * 7919) % 1009) as f32 / 5000.0 - 0.1).collect();
+    let table = Tensor::from_vec(table, (VOCAB, 32), &Device::Cpu).unwrap();
+    weights.insert("model.shared.weight".to_owned(), table);
+    let bias = Tensor::zeros((1, VOCAB), candle_core::DType::F32, &Device::Cpu).unwrap();
+    weights.insert("final_logits_bias".to_owned(), bias);
+    candle_core::safetensors::save(&weights, folder.path().join("model.safetensors")).unwrap();
+    let options = LoadOptions::default().cache(CachePrecision::F32);
+    let model = AutoModel::open::<dyn Seq2SeqLm>(folder.path(), &options).unwrap();
+
+    let sources = vec![vec![5, 6, 7]; 16];
+    // With a processor, which changes the scores of each beam.
+    let config = GenerationConfig::default()
+        .max_new_tokens(6)
+        .num_beams(4)
+        .do_sample(false)
+        .bad_words_ids(vec![vec![9]]);
+    let (start, cancel) = ([47], CancelHandle::default());
+    let search = || generate_seq2seq(&model, None, &sources, &start, &config, &cancel).unwrap();
+    search();
+    let (answers, most) = most_of(search);
+    assert_eq!(answers.len(), 16);
+    let logits = 16 * 4 * VOCAB * 4;
+    println!("{most} bytes, of which logits are {logits}");
+    assert!(most < logits + logits / 2, "{most} bytes for logits of {logits}");
 }

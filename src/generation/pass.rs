@@ -1,6 +1,6 @@
 //! A forward pass, and what its rows want of it beside logits.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::batch::TokenBatch;
@@ -19,12 +19,10 @@ pub(super) struct Wants<'a> {
     dola: Option<&'a DolaLayers>,
 }
 
-/// What a pass gives.
+/// What a pass gives beside its logits.
 #[derive(Debug)]
 pub(super) struct Passed {
-    /// For each row those after each of its tokens, or after the last alone.
-    pub(super) logits: Vec<f32>,
-    /// As the model said them, where `logits` are others and someone asks for them.
+    /// As the model said them, where the logits are others and someone asks for them.
     pub(super) own_logits: Option<Vec<f32>>,
     /// How many tokens of the longest row were in the cache.
     pub(super) longest_before: usize,
@@ -43,7 +41,9 @@ impl<'a> Wants<'a> {
     }
 }
 
-/// Computes a batch whose padding is on the left.
+/// Computes a batch whose padding is on the left. Logits are, for each row, those after each of its tokens, or
+/// after the last alone: on the CPU, in f32, and never in memory a second time, since those of a batch over a
+/// large vocabulary are tens of megabytes.
 pub(super) fn pass(
     model: &dyn Autoregressive,
     batch: &TokenBatch,
@@ -51,13 +51,13 @@ pub(super) fn pass(
     at: LogitsAt,
     checkpoint: &Checkpoint<'_>,
     rows: &[Wants<'_>],
-) -> Result<Passed> {
+) -> Result<(Tensor, Passed)> {
     let outputs = rows.iter().fold(OutputRequest::default(), |all, row| all.or(row.outputs));
     let contrasts = rows.iter().any(|row| row.dola.is_some());
     let longest_before = cache.row_lengths().into_iter().max().unwrap_or(0);
     if !contrasts && !outputs.is_traced() {
         let logits = model.forward_with(batch, cache, at, checkpoint)?;
-        return passed(&logits, longest_before, None);
+        return passed(logits, longest_before, None);
     }
     let option = match (contrasts, outputs.hidden_states) {
         (true, _) => "dola_layers",
@@ -80,27 +80,25 @@ pub(super) fn pass(
     };
     let trace = model.trace_with(batch, cache, &request, checkpoint)?;
     let logits = trace.logits.clone();
-    let mut passed = passed(&logits, longest_before, Some(trace))?;
+    let (mut logits, mut passed) = passed(logits, longest_before, Some(trace))?;
     if let (true, Some(trace)) = (contrasts, &passed.trace) {
-        passed.own_logits = outputs.logits.then(|| passed.logits.clone());
-        early.contrast(&mut passed.logits, passed.vocab, model, trace, &request)?;
+        let mut contrasted = numbers(&logits)?;
+        passed.own_logits = outputs.logits.then(|| contrasted.clone());
+        early.contrast(&mut contrasted, passed.vocab, model, trace, &request)?;
+        logits = Tensor::from_vec(contrasted, logits.shape(), &Device::Cpu)?;
     }
     passed.trace = passed.trace.filter(|_| outputs.is_traced());
-    Ok(passed)
+    Ok((logits, passed))
 }
 
-fn passed(logits: &Tensor, longest_before: usize, trace: Option<Trace>) -> Result<Passed> {
+fn passed(logits: Tensor, longest_before: usize, trace: Option<Trace>) -> Result<(Tensor, Passed)> {
     let (rows, vocab) = (logits.dim(0)?, logits.dim(D::Minus1)?);
-    let logits = numbers(logits)?;
-    let each = logits.len() / rows.max(1);
-    Ok(Passed { own_logits: None, longest_before, vocab, each, logits, trace })
+    let each = logits.elem_count() / rows.max(1);
+    let logits = logits.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+    Ok((logits, Passed { own_logits: None, longest_before, vocab, each, trace }))
 }
 
-/// The numbers of a tensor. Those of a batch over a large vocabulary are tens of megabytes: on the CPU all threads
-/// copy them.
-fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
-    if tensor.device().is_cpu() && tensor.dtype() == DType::F32 && tensor.is_contiguous() {
-        return with_f32(tensor, |numbers| numbers.par_iter().copied().collect());
-    }
-    Ok(tensor.flatten_all()?.to_vec1()?)
+/// The logits of a pass as numbers that may be changed; all threads copy them.
+pub(super) fn numbers(logits: &Tensor) -> Result<Vec<f32>> {
+    with_f32(logits, |numbers| numbers.par_iter().copied().collect())
 }

@@ -50,12 +50,10 @@ impl Softmax {
         (f64::from(logit - self.max) - self.total.ln()) as f32
     }
 
-    /// Makes log-probabilities of the logits of the row the softmax was made of.
-    pub(super) fn log_probabilities(&self, logits: &mut [f32]) {
+    /// The log-probabilities of the logits of the row the softmax was made of.
+    pub(super) fn log_probabilities(&self, logits: &[f32]) -> Vec<f32> {
         let log_total = self.total.ln() as f32;
-        for logit in logits {
-            *logit = *logit - self.max - log_total;
-        }
+        logits.iter().map(|logit| logit - self.max - log_total).collect()
     }
 
     /// `-Σ p ln p` over the row the softmax was made of, in nats.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use candle_core::Tensor;
+
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
 use crate::generation::ahead;
 use crate::generation::draft::Costs;
 use crate::generation::outputs::RowPlace;
-use crate::generation::pass::{Passed, Wants, pass};
+use crate::generation::pass::{Passed, Wants, numbers, pass};
 use crate::generation::plan::Plan;
 use crate::generation::sampler::Token;
 use crate::generation::sequence::Sequence;
@@ -154,7 +156,7 @@ impl Stepper {
             return Ok(events);
         }
         let before: Vec<_> = self.sequences.iter().map(|sequence| sequence.computed).collect();
-        let mut passed = match self.pass(&running) {
+        let (logits, passed) = match self.pass(&running) {
             Err(Error::Interrupted) if interrupted(&self.sequences, &running) => {
                 for &place in &running {
                     self.sequences[place].timings.record(started.elapsed(), 0);
@@ -164,6 +166,8 @@ impl Stepper {
             }
             passed => passed?,
         };
+        let mut all = numbers(&logits)?;
+        drop(logits);
         let Passed { each, vocab, longest_before, .. } = passed;
         let mut lengths = self.cache.row_lengths();
         for (number, &sequence) in running.iter().enumerate() {
@@ -177,10 +181,10 @@ impl Stepper {
             let answered = advancing.answer.len();
             if let Some(shadow) = &advancing.shadow {
                 let end = (shadow.row + 1) * each;
-                let logits = &passed.logits[end - (advancing.drafted + 1) * vocab..end];
+                let logits = &all[end - (advancing.drafted + 1) * vocab..end];
                 advancing.plan.guide_away_from(logits.chunks(vocab));
             }
-            let logits = &mut passed.logits[own.clone()];
+            let logits = &mut all[own.clone()];
             let tokens = match next == Some(row) {
                 true => advancing.advance_through(logits.to_vec().chunks_mut(vocab)),
                 false => advancing.advance_through(logits.chunks_mut(vocab)),
@@ -326,7 +330,7 @@ impl Stepper {
     }
 
     /// A pass of the sequences at these places, and of the tokens that they have drafted.
-    fn pass(&mut self, running: &[usize]) -> Result<Passed> {
+    fn pass(&mut self, running: &[usize]) -> Result<(Tensor, Passed)> {
         let batch = self.batch(running)?;
         let Self { model, cache, sequences, costs } = self;
         let checkpoint = || match interrupted(sequences, running) {

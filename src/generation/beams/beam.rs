@@ -47,7 +47,7 @@ pub(super) struct Survivor {
 #[derive(Debug)]
 pub(super) struct Scores<'a> {
     /// As the model has them.
-    pub(super) model: Vec<&'a [f32]>,
+    pub(super) model: &'a [Vec<f32>],
     /// What the step of each beam has computed, if it is kept, but for the scores.
     pub(super) outputs: Vec<Option<&'a StepOutput>>,
     /// After the processors.
@@ -65,7 +65,7 @@ impl Scores<'_> {
         history: &mut History,
     ) -> usize {
         let Candidate { beam, id, .. } = candidate;
-        let (model, wanted) = (self.model[beam], beams[beam].plan.top_logprobs);
+        let (model, wanted) = (&*self.model[beam], beams[beam].plan.top_logprobs);
         let token = Token {
             id,
             logprob: self.processed[beam][id as usize],

@@ -1,8 +1,5 @@
 //! How beams may go on.
 
-use rayon::iter::ParallelIterator;
-use rayon::slice::ParallelSliceMut;
-
 use crate::error::Result;
 use crate::generation::distribution::Distribution;
 use crate::generation::sampler::Sampler;
@@ -18,9 +15,9 @@ pub(super) struct Candidate {
     pub(super) score: f32,
 }
 
-/// Logits, row by row, to log-probabilities. A row that is no distribution becomes NaN.
-pub(super) fn log_softmax(logits: &mut [f32], vocab: usize) {
-    logits.par_chunks_mut(vocab.max(1)).for_each(|row| Softmax::of(row).log_probabilities(row));
+/// The log-probabilities of a row of logits. One that is no distribution becomes NaN.
+pub(super) fn log_softmax(logits: &[f32]) -> Vec<f32> {
+    Softmax::of(logits).log_probabilities(logits)
 }
 
 /// The `count` best continuations, the best first; of equals that of the first beam, then of the lowest
@@ -182,12 +179,10 @@ mod tests {
 
     #[test]
     fn rows_become_log_probabilities() {
-        let mut logits = [1.0, 2.0, 0.5, f32::NEG_INFINITY, f32::NAN, 0.0];
-        log_softmax(&mut logits, 2);
         let total = 1.0 + (-1f32).exp();
-        assert!((logits[0] - (-1.0 - total.ln())).abs() < 1e-6);
-        assert_eq!(logits[2..4], [0.0, f32::NEG_INFINITY]);
-        assert!(logits[4].is_nan() && logits[5].is_nan());
+        assert!((log_softmax(&[1.0, 2.0])[0] - (-1.0 - total.ln())).abs() < 1e-6);
+        assert_eq!(log_softmax(&[0.5, f32::NEG_INFINITY]), [0.0, f32::NEG_INFINITY]);
+        assert!(log_softmax(&[f32::NAN, 0.0]).iter().all(|score| score.is_nan()));
         for invalid in [f32::NAN, f32::INFINITY] {
             assert!(best(&[[0.0, invalid]], &[0.0], 1).is_err());
             let sampler = &mut Multinomial::seeded(1);

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 
-use super::candidates::log_softmax;
 use super::search::Search;
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
@@ -17,6 +16,7 @@ use crate::generation::sequence::Sequence;
 use crate::generation::stop::FinishReason;
 use crate::models::{Autoregressive, LogitsAt};
 use crate::nn::cache::KvCache;
+use crate::weights::slices::with_f32;
 
 /// The best answers to each prompt, with one forward pass per step for all of them. `cache` is empty or
 /// has a row for each, without tokens. Prompts are computed once, and then fork; the beams of a prompt
@@ -80,7 +80,7 @@ pub(in crate::generation) fn run(
         let wants: Vec<_> = wants.chain(guiding).collect();
         let before = cache.row_lengths();
         let at = LogitsAt::LastToken;
-        let mut passed = match pass(model, &batch, &mut cache, at, &checkpoint, &wants) {
+        let (logits, passed) = match pass(model, &batch, &mut cache, at, &checkpoint, &wants) {
             Err(Error::Interrupted) if are_interrupted(&running) => {
                 for search in running {
                     search.record(started.elapsed(), 0);
@@ -90,21 +90,22 @@ pub(in crate::generation) fn run(
             }
             passed => passed?,
         };
-        let outputs = kept(&passed, &wants, &before, &tokens)?;
-        let Passed { logits, vocab, .. } = &mut passed;
-        model.on_threads(&mut || {
-            log_softmax(logits, *vocab);
-            running.par_iter_mut().for_each(|search| {
-                search.step(logits, *vocab, &outputs);
-                search.record(started.elapsed(), 1);
+        let outputs = with_f32(&logits, |logits| kept(logits, &passed, &wants, &before, &tokens))??;
+        with_f32(&logits, |logits| {
+            model.on_threads(&mut || {
+                running.par_iter_mut().for_each(|search| {
+                    search.step(logits, passed.vocab, &outputs);
+                    search.record(started.elapsed(), 1);
+                });
             });
-        });
+        })?;
     }
     Ok(searches.into_iter().map(Search::answers).collect())
 }
 
 /// What is kept of the step of each row, but for its scores; nothing where no row asks for anything.
 fn kept(
+    logits: &[f32],
     passed: &Passed,
     wants: &[Wants<'_>],
     before: &[usize],
@@ -115,7 +116,7 @@ fn kept(
     }
     let rows = wants.iter().zip(tokens).enumerate().map(|(row, (wants, tokens))| {
         let (vocab, new) = (passed.vocab, tokens.len());
-        let logits = &passed.logits[row * vocab..(row + 1) * vocab];
+        let logits = &logits[row * vocab..(row + 1) * vocab];
         let logits = wants.outputs.logits.then(|| Arc::from(logits));
         let mut output = StepOutput { logits, ..StepOutput::default() };
         if let Some(trace) = &passed.trace {

@@ -3,9 +3,12 @@
 use std::iter;
 use std::time::Duration;
 
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
+use rayon::iter::{
+    IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator,
+};
 
 use super::beam::{Beam, Scores};
+use super::candidates::log_softmax;
 use super::group::Group;
 use super::history::History;
 use super::hypotheses::Hypotheses;
@@ -118,21 +121,16 @@ impl Search {
         rows
     }
 
-    /// Goes on by one token, by the log-probabilities of the rows; `outputs` holds what is kept of the rows'
-    /// steps, or nothing. An error ends this search alone.
-    pub(super) fn step(&mut self, log_probabilities: &[f32], vocab: usize, outputs: &[StepOutput]) {
-        if let Err(error) = self.advance(log_probabilities, vocab, outputs) {
+    /// Goes on by one token, by the logits of the rows; `outputs` holds what is kept of the rows' steps, or
+    /// nothing. An error ends this search alone.
+    pub(super) fn step(&mut self, logits: &[f32], vocab: usize, outputs: &[StepOutput]) {
+        if let Err(error) = self.advance(logits, vocab, outputs) {
             self.groups.iter_mut().for_each(|group| group.beams.clear());
             self.failed = Some(error);
         }
     }
 
-    fn advance(
-        &mut self,
-        log_probabilities: &[f32],
-        vocab: usize,
-        outputs: &[StepOutput],
-    ) -> Result<()> {
+    fn advance(&mut self, logits: &[f32], vocab: usize, outputs: &[StepOutput]) -> Result<()> {
         self.tokens += 1;
         let BeamOptions { diversity_penalty, pad, .. } = self.options;
         let mode = self.sequence.plan.mode;
@@ -145,21 +143,20 @@ impl Search {
                 // As in transformers, whose rows go on with padding.
                 chosen.extend(pad.into_iter().flat_map(|pad| iter::repeat_n(pad, group.size)));
             } else {
-                let row =
-                    |beam: &Beam| &log_probabilities[beam.row * vocab..(beam.row + 1) * vocab];
-                let model: Vec<_> = group.beams.iter().map(row).collect();
+                // Of a few searches at a time: those of all are tens of megabytes.
+                let row = |row: usize| log_softmax(&logits[row * vocab..(row + 1) * vocab]);
+                let model: Vec<_> = group.beams.par_iter().map(|beam| row(beam.row)).collect();
                 let beams = group.beams.par_iter_mut().zip(&model);
                 let processed = beams.map(|(beam, model)| {
-                    if let Some(Shadow { row, .. }) = beam.shadow {
-                        let own = row * vocab..(row + 1) * vocab;
-                        beam.plan.guide_away_from(iter::once(&log_probabilities[own]));
+                    if let Some(Shadow { row: of_shadow, .. }) = beam.shadow {
+                        beam.plan.guide_away_from(iter::once(&*row(of_shadow)));
                     }
                     beam.processed(model, &chosen, diversity_penalty)
                 });
                 let processed = processed.collect::<Result<_>>()?;
                 let outputs = group.beams.iter().map(|beam| outputs.get(beam.row));
                 let outputs = outputs.map(|output| output.filter(|_| is_kept)).collect();
-                let scores = Scores { model, outputs, processed, first };
+                let scores = Scores { model: &model, outputs, processed, first };
                 group.step(mode, &scores, self.tokens, &mut *self.sampler, &mut self.history)?;
                 chosen.extend(group.beams.iter().filter_map(|beam| beam.tokens.last()));
             }
