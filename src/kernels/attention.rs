@@ -15,7 +15,7 @@ mod tests;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::kernels::cached::{Block, Head, Layout, TOKENS, width};
+use crate::kernels::cached::{Block, Head, KeptOfHead, Layout, TOKENS, width};
 use crate::kernels::encoder_attention::DistanceBias;
 use crate::kernels::exp::{exp, exponentials, largest, tanh};
 use crate::kernels::pool;
@@ -32,7 +32,7 @@ pub(crate) struct Row<'a> {
     pub(crate) start: usize,
     /// Slots that hold keys.
     pub(crate) slots: usize,
-    /// [`TOKENS`] slots each; `None` for what no query sees any more.
+    /// [`TOKENS`] slots each, the last perhaps fewer; `None` for what no query sees any more.
     pub(crate) blocks: &'a [Option<Arc<Block>>],
 }
 
@@ -156,6 +156,10 @@ impl Attention<'_> {
         let mut tokens = 0;
         for row in self.rows {
             assert!(row.tokens.start == tokens && row.slots <= row.blocks.len() * TOKENS);
+            assert!(row.blocks.iter().enumerate().all(|(number, block)| {
+                let slots = row.slots.saturating_sub(number * TOKENS).min(TOKENS);
+                block.as_ref().is_none_or(|block| slots <= block.room())
+            }));
             assert!(self.biases.is_none_or(|(_, slots)| row.slots <= slots));
             assert!(self.distances.is_none_or(|DistanceBias { longest, .. }| {
                 row.slots.max(row.start + row.tokens.len()) <= longest
@@ -309,11 +313,12 @@ impl Scratch {
         let queries = Rows { values: queries, stride: head_dim };
         let shape = [count, head_dim, keys.next_multiple_of(8)];
         let into = Store::Write;
-        if let (Head::F16(numbers), true) = (cached, count <= FEW) {
-            let keys = Rows { values: &numbers[..head_dim * TOKENS], stride: TOKENS };
+        let stride = cached.room;
+        if let (KeptOfHead::F16(numbers), true) = (cached.kept, count <= FEW) {
+            let keys = Rows { values: &numbers[..head_dim * stride], stride };
             return product(tier, queries, keys, shape, scores, TOKENS, into);
         }
-        let keys = Rows { values: cached.keys(tier, head_dim, wide), stride: TOKENS };
+        let keys = Rows { values: cached.keys(tier, head_dim, wide), stride };
         product(tier, queries, keys, shape, scores, TOKENS, into);
     }
 
@@ -324,8 +329,8 @@ impl Scratch {
         let shares = Rows { values: &scores[slots.start..], stride: TOKENS };
         let shape = [count, slots.len(), width];
         let into = Store::Accumulate;
-        if let (Head::F16(numbers), true) = (cached, count <= FEW) {
-            let values = &numbers[head_dim * TOKENS..][slots.start * width..];
+        if let (KeptOfHead::F16(numbers), true) = (cached.kept, count <= FEW) {
+            let values = &numbers[head_dim * cached.room..][slots.start * width..];
             let values = Rows { values, stride: width };
             return product(tier, shares, values, shape, sums, width + 2, into);
         }

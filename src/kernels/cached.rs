@@ -1,7 +1,8 @@
-//! Keys and values as a cache keeps them: in blocks of [`TOKENS`] tokens.
+//! Keys and values as a cache keeps them: in blocks of [`TOKENS`] tokens. The last block of a row has room for
+//! fewer, so that short rows, such as beams, take little memory; it is copied to a larger one as the row grows.
 //!
-//! In a block each head of each layer has its keys, `(head_dim, TOKENS)`, and then its values,
-//! `(TOKENS, head_dim)` with rows filled up to eights: scores and sums of values are products with
+//! In a block each head of each layer has its keys, `(head_dim, room)`, and then its values,
+//! `(room, head_dim)` with rows filled up to eights: scores and sums of values are products with
 //! these matrices as they lie.
 //!
 //! In 8 bits, 32 channels of a vector, or fewer at its end, have a scale in f16, and each channel is
@@ -15,8 +16,10 @@ use half::slice::HalfFloatSliceExt;
 use crate::kernels::dense;
 use crate::kernels::tier::{Tier, tiered};
 
-/// Tokens of a block.
+/// Tokens of a block that is full.
 pub(crate) const TOKENS: usize = 64;
+/// Tokens that a block may have room for.
+const ROOMS: [usize; 3] = [16, 32, TOKENS];
 /// Channels with a scale of their own.
 const SCALED: usize = 32;
 
@@ -33,6 +36,7 @@ pub(crate) enum Kind {
 pub(crate) struct Layout {
     kind: Kind,
     layers: Vec<Layer>,
+    /// Of each token.
     numbers: usize,
     scales: usize,
 }
@@ -41,14 +45,21 @@ pub(crate) struct Layout {
 struct Layer {
     kv_heads: usize,
     head_dim: usize,
-    /// Where its numbers and scales begin.
+    /// How many numbers and scales of a token come before its own.
     number: usize,
     scale: usize,
 }
 
-/// Keys and values of so many tokens, in all layers of a [`Layout`].
+/// Keys and values of some tokens, in all layers of a [`Layout`].
 #[derive(Debug, Clone)]
-pub(crate) enum Block {
+pub(crate) struct Block {
+    room: usize,
+    kept: Kept,
+}
+
+/// What a block holds.
+#[derive(Debug, Clone)]
+pub(crate) enum Kept {
     F16(Vec<f16>),
     F32(Vec<f32>),
     Q8 { numbers: Vec<i8>, scales: Vec<f16> },
@@ -56,7 +67,14 @@ pub(crate) enum Block {
 
 /// Keys and values of one head.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Head<'a> {
+pub(super) struct Head<'a> {
+    /// The tokens that there is room for.
+    pub(super) room: usize,
+    pub(super) kept: KeptOfHead<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum KeptOfHead<'a> {
     F16(&'a [f16]),
     F32(&'a [f32]),
     Q8 { numbers: &'a [i8], scales: &'a [f16] },
@@ -80,7 +98,7 @@ impl Layout {
         [self.layers[layer].kv_heads, self.layers[layer].head_dim]
     }
 
-    /// Bytes of a block.
+    /// Bytes of a token.
     pub(crate) fn bytes(&self) -> usize {
         match self.kind {
             Kind::F16 => self.numbers.saturating_mul(2),
@@ -89,25 +107,68 @@ impl Layout {
         }
     }
 
-    /// A block of zeros; `None` where there is no memory for one.
-    pub(crate) fn block(&self) -> Option<Block> {
+    /// A block of zeros with room for so many tokens, [`TOKENS`] at most; `None` where there is no memory for one.
+    pub(crate) fn block(&self, tokens: usize) -> Option<Block> {
+        self.zeros(ROOMS.into_iter().find(|&room| tokens <= room)?)
+    }
+
+    /// A block of zeros that holds so many numbers; `None` where none does, or there is no memory for one.
+    pub(crate) fn block_of(&self, numbers: usize) -> Option<Block> {
+        self.zeros(ROOMS.into_iter().find(|room| self.numbers.checked_mul(*room) == Some(numbers))?)
+    }
+
+    /// A copy of a block with room for so many tokens.
+    pub(crate) fn widened(&self, block: &Block, tokens: usize) -> Option<Block> {
+        let mut wide = self.block(tokens)?;
+        let rooms = [block.room, wide.room];
+        for (layer, &Layer { kv_heads, head_dim, .. }) in self.layers.iter().enumerate() {
+            let (shape, of_scales) = ([head_dim, width(head_dim)], [head_dim.div_ceil(SCALED); 2]);
+            for head in 0..kv_heads {
+                let [from, to] = rooms.map(|room| self.head(layer, head, room));
+                match (&block.kept, &mut wide.kept) {
+                    (Kept::F16(old), Kept::F16(new)) => {
+                        widen(&old[from[0].clone()], &mut new[to[0].clone()], shape, rooms);
+                    }
+                    (Kept::F32(old), Kept::F32(new)) => {
+                        widen(&old[from[0].clone()], &mut new[to[0].clone()], shape, rooms);
+                    }
+                    (
+                        Kept::Q8 { numbers: old, scales },
+                        Kept::Q8 { numbers, scales: to_scales },
+                    ) => {
+                        widen(&old[from[0].clone()], &mut numbers[to[0].clone()], shape, rooms);
+                        let (from, to) = (&scales[from[1].clone()], &mut to_scales[to[1].clone()]);
+                        widen(from, to, of_scales, rooms);
+                    }
+                    _ => return None,
+                }
+            }
+        }
+        Some(wide)
+    }
+
+    fn zeros(&self, room: usize) -> Option<Block> {
         fn zeros<T: Clone + Default>(count: usize) -> Option<Vec<T>> {
             let mut zeros = Vec::new();
             zeros.try_reserve_exact(count).ok()?;
             zeros.resize(count, T::default());
             Some(zeros)
         }
-        Some(match self.kind {
-            Kind::F16 => Block::F16(zeros(self.numbers)?),
-            Kind::F32 => Block::F32(zeros(self.numbers)?),
-            Kind::Q8 => Block::Q8 { numbers: zeros(self.numbers)?, scales: zeros(self.scales)? },
-        })
+        let [numbers, scales] = [self.numbers, self.scales].map(|each| each.saturating_mul(room));
+        let kept = match self.kind {
+            Kind::F16 => Kept::F16(zeros(numbers)?),
+            Kind::F32 => Kept::F32(zeros(numbers)?),
+            Kind::Q8 => Kept::Q8 { numbers: zeros(numbers)?, scales: zeros(scales)? },
+        };
+        Some(Block { room, kept })
     }
 
-    /// Where the numbers and the scales of a head are.
-    fn head(&self, layer: usize, head: usize) -> [Range<usize>; 2] {
+    /// Where the numbers and the scales of a head are in a block with so much room.
+    fn head(&self, layer: usize, head: usize, room: usize) -> [Range<usize>; 2] {
         let Layer { head_dim, number, scale, .. } = self.layers[layer];
-        let range = |start: usize, each: usize| start + head * each..start + (head + 1) * each;
+        let range = |start: usize, each: usize| {
+            room * (start + head * each)..room * (start + (head + 1) * each)
+        };
         [range(number, numbers(head_dim)), range(scale, scales(head_dim))]
     }
 }
@@ -117,17 +178,40 @@ pub(super) fn width(head_dim: usize) -> usize {
     head_dim.next_multiple_of(8)
 }
 
-/// Numbers of a head: keys, then values.
+/// Numbers of a token in a head: of its key and its value.
 fn numbers(head_dim: usize) -> usize {
-    TOKENS.saturating_mul(head_dim.saturating_add(head_dim.saturating_add(7) / 8 * 8))
+    head_dim.saturating_add(head_dim.saturating_add(7) / 8 * 8)
 }
 
-/// Scales of a head: of keys, then of values.
+/// Scales of a token in a head: of its key and its value.
 fn scales(head_dim: usize) -> usize {
-    2 * TOKENS * head_dim.div_ceil(SCALED)
+    2 * head_dim.div_ceil(SCALED)
+}
+
+/// Copies a head to one with more room: keys of so many channels, values of such a width.
+fn widen<T: Copy>(from: &[T], to: &mut [T], [channels, width]: [usize; 2], [old, new]: [usize; 2]) {
+    let (from_keys, from_values) = from.split_at(channels * old);
+    let (keys, values) = to.split_at_mut(channels * new);
+    for (to, from) in keys.chunks_exact_mut(new).zip(from_keys.chunks_exact(old)) {
+        to[..old].copy_from_slice(from);
+    }
+    values[..width * old].copy_from_slice(from_values);
 }
 
 impl Block {
+    /// The tokens that there is room for.
+    pub(crate) fn room(&self) -> usize {
+        self.room
+    }
+
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    pub(crate) fn kept_mut(&mut self) -> &mut Kept {
+        &mut self.kept
+    }
+
     /// Writes keys and values of some tokens, `(tokens, kv_heads, head_dim)`, from a slot on. In f16
     /// what is beyond its range becomes its largest number.
     pub(crate) fn store(
@@ -138,34 +222,36 @@ impl Block {
         vectors: [&[f32]; 2],
     ) {
         let [kv_heads, head_dim] = layout.shape(layer);
-        let places = |head: usize| layout.head(layer, head);
-        let shape = [kv_heads, head_dim, width(head_dim)];
-        match self {
-            Self::F16(to) => {
+        let Self { room, kept } = self;
+        let places = |head: usize| layout.head(layer, head, *room);
+        let (slots, shape) = ([slot, *room], [kv_heads, head_dim, width(head_dim)]);
+        match kept {
+            Kept::F16(to) => {
                 let [keys, values] = vectors.map(halves);
-                put(slot, [&keys, &values], shape, to, |head| places(head)[0].clone());
+                put(slots, [&keys, &values], shape, to, |head| places(head)[0].clone());
             }
-            Self::F32(to) => put(slot, vectors, shape, to, |head| places(head)[0].clone()),
-            Self::Q8 { numbers, scales } => {
+            Kept::F32(to) => put(slots, vectors, shape, to, |head| places(head)[0].clone()),
+            Kept::Q8 { numbers, scales } => {
                 let [keys, values] = vectors.map(|vectors| rounded(vectors, head_dim));
                 let (to, vectors) = (numbers, [&*keys.0, &*values.0]);
-                put(slot, vectors, shape, to, |head| places(head)[0].clone());
+                put(slots, vectors, shape, to, |head| places(head)[0].clone());
                 let count = head_dim.div_ceil(SCALED);
                 let (to, vectors) = (scales, [&*keys.1, &*values.1]);
-                put(slot, vectors, [kv_heads, count, count], to, |head| places(head)[1].clone());
+                put(slots, vectors, [kv_heads, count, count], to, |head| places(head)[1].clone());
             }
         }
     }
 
     pub(super) fn head(&self, layout: &Layout, layer: usize, head: usize) -> Head<'_> {
-        let [of_numbers, of_scales] = layout.head(layer, head);
-        match self {
-            Self::F16(numbers) => Head::F16(&numbers[of_numbers]),
-            Self::F32(numbers) => Head::F32(&numbers[of_numbers]),
-            Self::Q8 { numbers, scales } => {
-                Head::Q8 { numbers: &numbers[of_numbers], scales: &scales[of_scales] }
+        let [of_numbers, of_scales] = layout.head(layer, head, self.room);
+        let kept = match &self.kept {
+            Kept::F16(numbers) => KeptOfHead::F16(&numbers[of_numbers]),
+            Kept::F32(numbers) => KeptOfHead::F32(&numbers[of_numbers]),
+            Kept::Q8 { numbers, scales } => {
+                KeptOfHead::Q8 { numbers: &numbers[of_numbers], scales: &scales[of_scales] }
             }
-        }
+        };
+        Head { room: self.room, kept }
     }
 
     /// A head's keys and values in some slots, each `(slots, head_dim)`.
@@ -180,7 +266,7 @@ impl Block {
         let (head, width, mut room) = (self.head(layout, layer, head), width(head_dim), Vec::new());
         let keys = head.keys(Tier::best(), head_dim, &mut room);
         for (slot, to) in slots.clone().zip(keys_to.chunks_exact_mut(head_dim.max(1))) {
-            let channels = keys[slot..].iter().step_by(TOKENS);
+            let channels = keys[slot..].iter().step_by(self.room);
             to.iter_mut().zip(channels).for_each(|(to, channel)| *to = *channel);
         }
         let values = head.values(Tier::best(), head_dim, slots, &mut room);
@@ -191,23 +277,23 @@ impl Block {
     }
 }
 
-/// Writes keys and values, `(tokens, kv_heads, channels)`, to where `place` says that each head is: keys
-/// as columns from a slot on, values as rows of `width`.
+/// Writes keys and values, `(tokens, kv_heads, channels)`, to where `place` says that each head is, from a slot
+/// of so many on: keys as columns, values as rows of `width`.
 fn put<T: Copy>(
-    slot: usize,
+    [slot, room]: [usize; 2],
     vectors: [&[T]; 2],
     [kv_heads, channels, width]: [usize; 3],
     to: &mut [T],
     place: impl Fn(usize) -> Range<usize>,
 ) {
     for head in 0..kv_heads {
-        let (keys, values) = to[place(head)].split_at_mut(channels * TOKENS);
+        let (keys, values) = to[place(head)].split_at_mut(channels * room);
         let [from_keys, from_values] = vectors.map(|vectors| {
             let tokens = vectors.chunks_exact(kv_heads * channels);
             tokens.map(move |token| &token[head * channels..][..channels])
         });
-        for (slot, key) in (slot..TOKENS).zip(from_keys) {
-            let column = keys[slot..].iter_mut().step_by(TOKENS);
+        for (slot, key) in (slot..room).zip(from_keys) {
+            let column = keys[slot..].iter_mut().step_by(room);
             column.zip(key).for_each(|(to, number)| *to = *number);
         }
         for (to, value) in values[slot * width..].chunks_exact_mut(width).zip(from_values) {
@@ -243,59 +329,70 @@ fn rounded(vectors: &[f32], head_dim: usize) -> (Vec<i8>, Vec<f16>) {
 }
 
 impl<'a> Head<'a> {
-    /// Its keys as f32, `(head_dim, TOKENS)`: where they lie, if they do so already, or in `room`.
-    pub(super) fn keys<'b>(self, tier: Tier, head_dim: usize, room: &'b mut Vec<f32>) -> &'b [f32]
+    /// Its keys as f32, `(head_dim, room)`: where they lie, if they do so already, or in `wide`.
+    pub(super) fn keys<'b>(self, tier: Tier, head_dim: usize, wide: &'b mut Vec<f32>) -> &'b [f32]
     where
         'a: 'b,
     {
-        let length = head_dim * TOKENS;
-        room.resize(length, 0.0);
-        match self {
-            Self::F16(numbers) => dense::widen(tier, &numbers[..length], room),
-            Self::F32(numbers) => return &numbers[..length],
-            Self::Q8 { numbers, scales } => widen_keys(tier, &numbers[..length], scales, room),
+        let length = head_dim * self.room;
+        wide.resize(length, 0.0);
+        match self.kept {
+            KeptOfHead::F16(numbers) => dense::widen(tier, &numbers[..length], wide),
+            KeptOfHead::F32(numbers) => return &numbers[..length],
+            KeptOfHead::Q8 { numbers, scales } => {
+                widen_keys(tier, &numbers[..length], scales, self.room, wide);
+            }
         }
-        room
+        wide
     }
 
     /// Its values in some slots as f32, `(slots, width)`: where they lie, if they do so already, or in
-    /// `room`.
+    /// `wide`.
     pub(super) fn values<'b>(
         self,
         tier: Tier,
         head_dim: usize,
         slots: Range<usize>,
-        room: &'b mut Vec<f32>,
+        wide: &'b mut Vec<f32>,
     ) -> &'b [f32]
     where
         'a: 'b,
     {
-        let (keys, width) = (head_dim * TOKENS, width(head_dim));
+        let (keys, width) = (head_dim * self.room, width(head_dim));
         let range = keys + slots.start * width..keys + slots.end * width;
-        room.resize(range.len(), 0.0);
-        match self {
-            Self::F16(numbers) => dense::widen(tier, &numbers[range], room),
-            Self::F32(numbers) => return &numbers[range],
-            Self::Q8 { numbers, scales } => {
+        wide.resize(range.len(), 0.0);
+        match self.kept {
+            KeptOfHead::F16(numbers) => dense::widen(tier, &numbers[range], wide),
+            KeptOfHead::F32(numbers) => return &numbers[range],
+            KeptOfHead::Q8 { numbers, scales } => {
                 let count = head_dim.div_ceil(SCALED);
-                let scales = &scales[count * TOKENS..][slots.start * count..slots.end * count];
-                widen_values(tier, &numbers[range], scales, width, room);
+                let scales = &scales[count * self.room..][slots.start * count..slots.end * count];
+                widen_values(tier, &numbers[range], scales, width, wide);
             }
         }
-        room
+        wide
     }
 }
 
 tiered! {
-    fn widen_keys(numbers: &[i8], scales: &[f16], out: &mut [f32]) {
-        let groups = out.chunks_mut(SCALED * TOKENS).zip(numbers.chunks(SCALED * TOKENS));
-        for ((out, numbers), scales) in groups.zip(scales.as_chunks::<TOKENS>().0) {
-            let scales = scales.map(f16::to_f32);
-            let channels = numbers.as_chunks::<TOKENS>().0;
-            for (out, numbers) in out.as_chunks_mut::<TOKENS>().0.iter_mut().zip(channels) {
-                for ((out, number), scale) in out.iter_mut().zip(numbers).zip(&scales) {
-                    *out = scale * f32::from(*number);
-                }
+    fn widen_keys(numbers: &[i8], scales: &[f16], room: usize, out: &mut [f32]) {
+        match room {
+            16 => widen_keys_of::<16>(numbers, scales, out),
+            32 => widen_keys_of::<32>(numbers, scales, out),
+            _ => widen_keys_of::<TOKENS>(numbers, scales, out),
+        }
+    }
+}
+
+#[inline(always)]
+fn widen_keys_of<const ROOM: usize>(numbers: &[i8], scales: &[f16], out: &mut [f32]) {
+    let groups = out.chunks_mut(SCALED * ROOM).zip(numbers.chunks(SCALED * ROOM));
+    for ((out, numbers), scales) in groups.zip(scales.as_chunks::<ROOM>().0) {
+        let scales = scales.map(f16::to_f32);
+        let channels = numbers.as_chunks::<ROOM>().0;
+        for (out, numbers) in out.as_chunks_mut::<ROOM>().0.iter_mut().zip(channels) {
+            for ((out, number), scale) in out.iter_mut().zip(numbers).zip(&scales) {
+                *out = scale * f32::from(*number);
             }
         }
     }
@@ -331,13 +428,22 @@ mod tests {
         keys[2 * head_dim + 5] = -2e7;
         let values: Vec<f32> = keys.iter().rev().copied().collect();
         let layout = Layout::new(Kind::Q8, [[1, 3], [kv_heads, head_dim]]);
-        let mut block = layout.block().unwrap();
+        let mut block = layout.block(slot + tokens).unwrap();
         block.store(&layout, 1, slot, [&keys, &values]);
         let mut found = [vec![f32::NAN; tokens * head_dim], vec![f32::NAN; tokens * head_dim]];
         for head in 0..kv_heads {
             let [found_keys, found_values] = &mut found;
             let slots = slot..slot + tokens;
-            block.read(&layout, [1, head], slots, [found_keys, found_values]);
+            block.read(&layout, [1, head], slots.clone(), [found_keys, found_values]);
+            // A larger block holds the same.
+            for room in ROOMS {
+                let wide = layout.widened(&block, room).unwrap();
+                let mut again =
+                    [vec![f32::NAN; tokens * head_dim], vec![f32::NAN; tokens * head_dim]];
+                let [keys, values] = &mut again;
+                wide.read(&layout, [1, head], slots.clone(), [keys, values]);
+                assert_eq!((again, wide.room()), (found.clone(), room));
+            }
             for (expected, found) in [&keys, &values].into_iter().zip(&found) {
                 let expected = expected.chunks(of_token).map(|token| &token[head * head_dim..]);
                 for (vector, found) in expected.zip(found.chunks(head_dim)) {

@@ -20,7 +20,7 @@ fn stored(layout: &Layout, slots: usize, seed: usize) -> (Vec<Option<Arc<Block>>
     let mut blocks = Vec::new();
     for start in (0..slots).step_by(TOKENS) {
         let slots_here = start..slots.min(start + TOKENS);
-        let mut block = layout.block().unwrap();
+        let mut block = layout.block(slots_here.len()).unwrap();
         // One and the rest, so that it begins in the middle, too.
         for part in [start..start + 1, start + 1..slots_here.end] {
             let of_part = |vectors: &[f32]| {

@@ -12,7 +12,7 @@ use safetensors::{Dtype, SafeTensors, serialize_to_file};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, quoted};
-use crate::kernels::cached::{Block, TOKENS};
+use crate::kernels::cached::{self, Block, TOKENS};
 use crate::nn::cache::rows::{CacheLayer, Kept, Row, Table};
 use crate::nn::cache::store::Store;
 use crate::source::mapped::MappedFile;
@@ -150,10 +150,10 @@ fn part<'a>(part: &str, store: &'a Store, tensors: &mut Vec<(String, Named<'a>)>
                 tables[group].push(number);
                 let Some(block) = block.as_ref().filter(|_| number == Some(next)) else { continue };
                 let name = block_name(part, group, next);
-                match &**block {
-                    Block::F16(numbers) => push(name, Numbers::F16(numbers), numbers.len()),
-                    Block::F32(numbers) => push(name, Numbers::F32(numbers), numbers.len()),
-                    Block::Q8 { numbers, scales } => {
+                match block.kept() {
+                    cached::Kept::F16(numbers) => push(name, Numbers::F16(numbers), numbers.len()),
+                    cached::Kept::F32(numbers) => push(name, Numbers::F32(numbers), numbers.len()),
+                    cached::Kept::Q8 { numbers, scales } => {
                         push(name, Numbers::I8(numbers), numbers.len());
                         push(scales_name(part, group, next), Numbers::F16(scales), scales.len());
                     }
@@ -256,16 +256,19 @@ impl Reader<'_> {
             }
             let mut tables = Vec::with_capacity(header.tables.len());
             for (group, table) in header.tables.iter().enumerate() {
-                let mut entry = |number: &Option<usize>| {
+                let mut entry = |(place, number): (usize, &Option<usize>)| {
                     let Some(number) = *number else { return Ok(None) };
-                    if let Some(block) = read.get(&(group, number)) {
-                        return Ok(Some(Arc::clone(block)));
+                    let block = match read.get(&(group, number)) {
+                        Some(block) => Arc::clone(block),
+                        None => self.block(group, number)?,
+                    };
+                    if block.room() < TOKENS.min(ids.len() - place * TOKENS) {
+                        return Err(malformed("has rows of other lengths than their blocks"));
                     }
-                    let block = self.block(group, number)?;
                     read.insert((group, number), Arc::clone(&block));
-                    Ok::<_, Error>(Some(block))
+                    Ok(Some(block))
                 };
-                tables.push(table.iter().map(&mut entry).collect::<Result<Table>>()?);
+                tables.push(table.iter().enumerate().map(&mut entry).collect::<Result<Table>>()?);
             }
             let row = Row { ids, new: 0, computed_at: header.computed_at, tables };
             if !row.can_go_back(row.length(), self.kept) {
@@ -278,13 +281,14 @@ impl Reader<'_> {
 
     fn block(&self, group: usize, number: usize) -> Result<Arc<Block>> {
         let name = block_name(self.part, group, number);
-        let block = self.kept.groups[group].layout.block();
-        let no_memory = || Error::malformed(self.path, "takes more memory than there is");
-        let mut block = block.ok_or_else(no_memory)?;
-        let filled = match &mut block {
-            Block::F16(to) => fill(to, self.bytes(&name, Dtype::F16)?, f16::from_le_bytes),
-            Block::F32(to) => fill(to, self.bytes(&name, Dtype::F32)?, f32::from_le_bytes),
-            Block::Q8 { numbers, scales } => {
+        let numbers =
+            self.tensors.tensor(&name).map_or(0, |tensor| tensor.shape().iter().product());
+        let block = self.kept.groups[group].layout.block_of(numbers);
+        let mut block = block.ok_or_else(|| self.lacking(&name))?;
+        let filled = match block.kept_mut() {
+            cached::Kept::F16(to) => fill(to, self.bytes(&name, Dtype::F16)?, f16::from_le_bytes),
+            cached::Kept::F32(to) => fill(to, self.bytes(&name, Dtype::F32)?, f32::from_le_bytes),
+            cached::Kept::Q8 { numbers, scales } => {
                 let of_scales = self.bytes(&scales_name(self.part, group, number), Dtype::F16)?;
                 fill(numbers, self.bytes(&name, Dtype::I8)?, i8::from_le_bytes)
                     && fill(scales, of_scales, f16::from_le_bytes)

@@ -50,15 +50,20 @@ impl<'a> LayerCache<'a> {
             while token < segment.tokens.end {
                 let (number, first) = (slot / TOKENS, slot % TOKENS);
                 let count = (TOKENS - first).min(segment.tokens.end - token);
+                let end = first + count;
+                let no_memory = || {
+                    let bytes = layout.bytes().saturating_mul(end);
+                    Error::input(format!("no memory for {bytes} bytes of a cache"))
+                };
                 if number == table.len() {
-                    let block = layout.block().ok_or_else(|| {
-                        Error::input(format!("no memory for {} bytes of a cache", layout.bytes()))
-                    })?;
-                    table.push(Some(Arc::new(block)));
+                    table.push(Some(Arc::new(layout.block(end).ok_or_else(no_memory)?)));
                 }
                 let Some(block) = table.get_mut(number).and_then(Option::as_mut) else {
                     return Err(Error::input(format!("slot {slot} of a row was given back")));
                 };
+                if block.room() < end {
+                    *block = Arc::new(layout.widened(block, end).ok_or_else(no_memory)?);
+                }
                 let part = token * width..(token + count) * width;
                 let part = vectors.map(|vectors| &vectors[part.clone()]);
                 Arc::make_mut(block).store(layout, layer, first, part);

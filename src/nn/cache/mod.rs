@@ -27,10 +27,10 @@ pub(crate) use source::SourceLayer;
 
 /// Keys and values of the tokens a generation has seen, for each of its rows.
 ///
-/// On the CPU they are kept in blocks of 64 tokens, and each row has a table of its blocks. Rows can
-/// share blocks, so [`fork`](Self::fork) and [`select_rows`](Self::select_rows) copy no keys and no
-/// values. A row that goes on gets a copy of its last block if that is shared and not full. On other
-/// devices rows lie one after the other in one buffer, which grows by doubling.
+/// On the CPU they are kept in blocks of 64 tokens, and each row has a table of its blocks. The last has
+/// room for 16, 32 or 64, as many as are needed. Rows can share blocks, so [`fork`](Self::fork) and
+/// [`select_rows`](Self::select_rows) copy no keys and no values. A row that goes on gets a copy of its
+/// last block if that is shared and not full. On other devices rows lie one after the other in one buffer, which grows by doubling.
 ///
 /// Rows may be of different lengths. Padding is never kept: a token's slot in its row is its
 /// position. The number of rows is decided by the first forward pass, and stays until
@@ -156,7 +156,7 @@ impl KvCache {
     }
 
     /// Makes the next allocation large enough for rows of `tokens` tokens, so that a generation of
-    /// known length never copies its cache. Blocks are never copied for more room.
+    /// known length never copies its cache. Of blocks only the last of a row is ever copied for more room.
     pub fn reserve(&mut self, tokens: usize) {
         self.own.reserved = self.own.reserved.max(tokens);
     }

@@ -1,14 +1,13 @@
 //! Rows of keys and values: in blocks on the CPU, in buffers on other devices.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::kernels::cached::Block;
 use crate::nn::cache::layer::{self, Buffers, LayerCache};
-use crate::nn::cache::rows::{CacheLayer, Kept, NEVER, Row};
+use crate::nn::cache::rows::{CacheLayer, Group, Kept, NEVER, Row, Table};
 
 /// Rows, and what is kept of their tokens. Cloning shares blocks and buffers.
 #[derive(Debug, Clone)]
@@ -40,20 +39,14 @@ impl Store {
         let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
         let buffers = self.buffers.iter().flatten();
         let buffers: usize = buffers.map(|(keys, values)| bytes(keys) + bytes(values)).sum();
-        let of_group =
-            |number: usize| self.blocks(number).len() * self.kept.groups[number].layout.bytes();
-        buffers + (0..self.kept.groups.len()).map(of_group).sum::<usize>()
-    }
-
-    /// The blocks of a group, each once, with numbers from 0 in the order of rows.
-    fn blocks(&self, group: usize) -> HashMap<*const Block, usize> {
-        let mut blocks = HashMap::new();
-        let tables = self.rows.iter().flat_map(|row| &row.tables[group]);
-        for block in tables.flatten() {
-            let number = blocks.len();
-            blocks.entry(Arc::as_ptr(block)).or_insert(number);
-        }
-        blocks
+        let mut counted = HashSet::new();
+        let of_row = |(group, table): (&Group, &Table)| {
+            let blocks = table.iter().flatten();
+            let new = blocks.filter(|block| counted.insert(Arc::as_ptr(block)));
+            new.map(|block| block.room() * group.layout.bytes()).sum::<usize>()
+        };
+        let tables = self.rows.iter().flat_map(|row| self.kept.groups.iter().zip(&row.tables));
+        buffers + tables.map(of_row).sum::<usize>()
     }
 
     /// Bytes that a token takes.

@@ -160,9 +160,9 @@ fn whatever_is_done_rows_hold_what_they_were_told() -> Result<()> {
     Ok(())
 }
 
-/// The bytes of so many blocks.
-fn bytes(cache: &KvCache, blocks: usize) -> usize {
-    blocks * TOKENS * cache.bytes_per_token()
+/// The bytes of so many tokens.
+fn bytes(cache: &KvCache, tokens: usize) -> usize {
+    tokens * cache.bytes_per_token()
 }
 
 #[test]
@@ -175,7 +175,8 @@ fn rows_share_the_blocks_of_what_they_have_in_common() -> Result<()> {
         (0..layers.len()).try_for_each(|layer| cache.append(layer, &vectors, &vectors).map(drop))
     };
     tell(&mut cache, &[vec![7; 2000]])?;
-    let prefix = 2000_usize.div_ceil(TOKENS);
+    // 31 blocks, and one that has room for no more than its 16 tokens.
+    let prefix = 2000;
     assert_eq!(cache.bytes(), bytes(&cache, prefix));
     cache.select_rows(&[0; 100])?;
     assert_eq!((cache.rows(), cache.bytes()), (100, bytes(&cache, prefix)));
@@ -184,13 +185,13 @@ fn rows_share_the_blocks_of_what_they_have_in_common() -> Result<()> {
     cache.select_rows(&(0..100).collect::<Vec<_>>())?;
     // Each row has a last block of its own.
     tell(&mut cache, &vec![vec![1]; 100])?;
-    assert_eq!(cache.bytes(), bytes(&cache, prefix - 1 + 100));
+    assert_eq!(cache.bytes(), bytes(&cache, 1984 + 100 * 32));
     cache.truncate(1984)?;
-    assert_eq!(cache.bytes(), bytes(&cache, prefix - 1));
+    assert_eq!(cache.bytes(), bytes(&cache, 1984));
     // Of rows that are over nothing stays.
     tell(&mut cache, &vec![vec![1]; 100])?;
     cache.select_rows(&[4, 90])?;
-    assert_eq!(cache.bytes(), bytes(&cache, prefix - 1 + 2));
+    assert_eq!(cache.bytes(), bytes(&cache, 1984 + 2 * 16));
     cache.clear();
     assert_eq!(cache.bytes(), 0);
     Ok(())
