@@ -27,6 +27,17 @@ pub(crate) struct Activations {
     pub(super) groups: Vec<Group>,
 }
 
+/// What the rounded activations of a group are a 127th of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Largest {
+    /// The largest of them.
+    Value,
+    /// The largest sum of two neighbours, without their signs: rounded they are at most 128
+    /// together, and two products with unsigned bytes fit 16 bits. Of numbers that are normally
+    /// distributed the error grows by 1.4.
+    Pair,
+}
+
 /// What products need to know of 32 activations.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(C)]
@@ -41,13 +52,9 @@ pub(super) struct Group {
 }
 
 impl Activations {
-    /// Rounds rows of `columns` values, a multiple of 32, to the nearest 127th of the largest of
-    /// each 32.
-    pub(crate) fn quantize(x: &[f32], columns: usize) -> Self {
-        Self::quantize_on(Tier::best(), x, columns)
-    }
-
-    fn quantize_on(tier: Tier, x: &[f32], columns: usize) -> Self {
+    /// Rounds rows of `columns` values, a multiple of 32, to the nearest 127th of what is
+    /// `largest` in each 32.
+    pub(super) fn quantize(tier: Tier, x: &[f32], columns: usize, largest: Largest) -> Self {
         assert!(columns > 0 && columns.is_multiple_of(GROUP) && x.len().is_multiple_of(columns));
         let rows = x.len() / columns;
         let raise = matches!(tier, Tier::Avx512 | Tier::AvxVnni) && rows > FEW;
@@ -73,12 +80,14 @@ impl Activations {
             match tier {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the tier says that the processor has these instructions.
-                Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe { avx2::each(x, &mut write) },
+                Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe {
+                    avx2::each(x, largest, &mut write);
+                },
                 #[cfg(target_arch = "aarch64")]
                 Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => {
-                    each(x, neon::quantize, &mut write);
+                    each(x, |x| neon::quantize(x, largest), &mut write);
                 }
-                _ => each(x, quantize, &mut write),
+                _ => each(x, |x| quantize(x, largest), &mut write),
             }
         });
         // SAFETY: all of them have been written.
@@ -120,8 +129,12 @@ fn each(
     }
 }
 
-fn quantize(x: &[f32; GROUP]) -> ([i8; GROUP], Group) {
-    let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+fn quantize(x: &[f32; GROUP], largest: Largest) -> ([i8; GROUP], Group) {
+    let pair = |x: &[f32; 2]| match largest {
+        Largest::Value => x[0].abs().max(x[1].abs()),
+        Largest::Pair => x[0].abs() + x[1].abs(),
+    };
+    let largest = x.as_chunks().0.iter().fold(0.0_f32, |largest, x| largest.max(pair(x)));
     let inverse = if largest > SMALLEST { 127.0 / largest } else { 0.0 };
     let (mut values, mut sums) = ([0; GROUP], [0_i32; 2]);
     for (i, (x, value)) in x.iter().zip(&mut values).enumerate() {
@@ -145,26 +158,31 @@ fn group(largest: f32, sums: [i32; 2]) -> Group {
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{GROUP, Group, SMALLEST, group};
+    use super::{GROUP, Group, Largest, SMALLEST, group};
 
     /// What is inlined into this function may use its instructions too.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn each(x: &[[f32; GROUP]], write: &mut impl FnMut(usize, &[i8; GROUP], Group)) {
-        super::each(x, |x| quantize(x), write);
+    pub(super) fn each(
+        x: &[[f32; GROUP]],
+        largest: Largest,
+        write: &mut impl FnMut(usize, &[i8; GROUP], Group),
+    ) {
+        super::each(x, |x| quantize(x, largest), write);
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn quantize(x: &[f32; GROUP]) -> ([i8; GROUP], Group) {
+    fn quantize(x: &[f32; GROUP], largest: Largest) -> ([i8; GROUP], Group) {
         // SAFETY: 32 floats are four vectors of eight.
         let x: [__m256; 4] =
             std::array::from_fn(|i| unsafe { _mm256_loadu_ps(x.as_ptr().add(8 * i)) });
         let sign = _mm256_set1_ps(-0.0);
         let magnitude = |x| _mm256_andnot_ps(sign, x);
-        let largest = _mm256_max_ps(
-            _mm256_max_ps(magnitude(x[0]), magnitude(x[1])),
-            _mm256_max_ps(magnitude(x[2]), magnitude(x[3])),
-        );
+        let pairs = |x, y| match largest {
+            Largest::Value => _mm256_max_ps(magnitude(x), magnitude(y)),
+            Largest::Pair => _mm256_hadd_ps(magnitude(x), magnitude(y)),
+        };
+        let largest = _mm256_max_ps(pairs(x[0], x[1]), pairs(x[2], x[3]));
         let four = _mm_max_ps(_mm256_castps256_ps128(largest), _mm256_extractf128_ps::<1>(largest));
         let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
         let largest = _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
@@ -195,15 +213,19 @@ mod avx2 {
 mod neon {
     use std::arch::aarch64::*;
 
-    use super::{GROUP, Group, SMALLEST, group};
+    use super::{GROUP, Group, Largest, SMALLEST, group};
 
-    pub(super) fn quantize(x: &[f32; GROUP]) -> ([i8; GROUP], Group) {
+    pub(super) fn quantize(x: &[f32; GROUP], largest: Largest) -> ([i8; GROUP], Group) {
         // SAFETY: 32 floats are eight vectors of four, which every 64-bit Arm has; so are 32 bytes
         // two of sixteen.
         unsafe {
             let x: [float32x4_t; 8] = std::array::from_fn(|i| vld1q_f32(x.as_ptr().add(4 * i)));
-            let largest =
-                x.iter().fold(vdupq_n_f32(0.0), |largest, x| vmaxq_f32(largest, vabsq_f32(*x)));
+            let pairs = |x: [float32x4_t; 2]| match largest {
+                Largest::Value => vmaxq_f32(vabsq_f32(x[0]), vabsq_f32(x[1])),
+                Largest::Pair => vpaddq_f32(vabsq_f32(x[0]), vabsq_f32(x[1])),
+            };
+            let largest = (x.as_chunks().0.iter())
+                .fold(vdupq_n_f32(0.0), |largest, x| vmaxq_f32(largest, pairs(*x)));
             let largest = vmaxvq_f32(largest);
             let inverse = if largest > SMALLEST { 127.0 / largest } else { 0.0 };
             let rounded = x.map(|x| vcvtnq_s32_f32(vmulq_n_f32(x, inverse)));
@@ -232,19 +254,42 @@ mod tests {
     fn every_tier_rounds_alike_to_a_254th_of_the_largest() {
         let x: Vec<f32> = (0..96).map(|i| ((i * 37 % 61) as f32 - 30.0) * 0.13).collect();
         let x = [x, vec![0.0; 32], vec![1e-30; 32], vec![-3e36; 32]].concat();
-        let plain = Activations::quantize_on(Tier::Scalar, &x, 64);
-        for tier in Tier::available() {
-            let other = Activations::quantize_on(tier, &x, 64);
-            assert_eq!((other.rows, &other.values), (3, &plain.values), "{tier:?}");
-            assert_eq!(other.groups, plain.groups, "{tier:?}");
-        }
-        for (i, group) in plain.groups.iter().enumerate() {
-            for (j, x) in x[32 * i..32 * i + 32].iter().enumerate() {
-                let value = plain.value(i / 2, i % 2 * 32 + j) as f32;
-                assert!((x - value * group.scale).abs() <= 0.501 * group.scale);
+        for largest in [Largest::Value, Largest::Pair] {
+            let plain = Activations::quantize(Tier::Scalar, &x, 64, largest);
+            for tier in Tier::available() {
+                let other = Activations::quantize(tier, &x, 64, largest);
+                assert_eq!((other.rows, &other.values), (3, &plain.values), "{tier:?}");
+                assert_eq!(other.groups, plain.groups, "{tier:?}");
             }
-            let split = group.halves[0] + group.halves[1];
-            assert!((split - group.sum).abs() <= group.scale * 0.01);
+            for (i, (group, x)) in plain.groups.iter().zip(x.as_chunks::<GROUP>().0).enumerate() {
+                let value = |j| plain.value(i / 2, i % 2 * 32 + j);
+                for (j, x) in x.iter().enumerate() {
+                    assert!((x - value(j) as f32 * group.scale).abs() <= 0.501 * group.scale);
+                }
+                let split = group.halves[0] + group.halves[1];
+                assert!((split - group.sum).abs() <= group.scale * 0.01);
+                let size = |[a, b]: &[f32; 2]| match largest {
+                    Largest::Value => a.abs().max(b.abs()),
+                    Largest::Pair => a.abs() + b.abs(),
+                };
+                let most = x.as_chunks().0.iter().map(size).fold(0.0, f32::max);
+                assert_eq!(group.scale, most / 127.0);
+            }
         }
+    }
+
+    /// The most that neighbours are together: their products with 255 fit 16 bits.
+    #[test]
+    fn neighbours_are_at_most_128_together() {
+        let sums = (0..512).map(|i| 1.0 - i as f32 / 512.0);
+        let x: Vec<f32> = sums.flat_map(|a| [a, a - 1.0]).collect();
+        let rounded = Activations::quantize(Tier::best(), &x, 32, Largest::Pair);
+        let most = rounded
+            .values
+            .as_chunks()
+            .0
+            .iter()
+            .map(|[a, b]: &[i8; 2]| i32::from(*a).abs() + i32::from(*b).abs());
+        assert_eq!(most.max(), Some(128));
     }
 }

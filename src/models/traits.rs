@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 
 use crate::batch::TokenBatch;
 use crate::error::{Error, Result};
-use crate::kernels::packed::FEW;
+use crate::kernels::packed;
 use crate::models::memory::Memory;
 use crate::nn::cache::KvCache;
 use crate::weights::{Inventory, Item, Role};
@@ -97,7 +97,7 @@ pub trait Autoregressive: TextModel {
             item.role == Role::Linear && !matches!(item.precision, "f32" | "f16" | "bf16")
         };
         let is_packed = self.device().is_cpu() && self.inventory().items().iter().any(is_quantized);
-        is_packed.then_some(FEW)
+        is_packed.then(packed::few)
     }
 
     /// As [`forward`](Self::forward) for every token, and records the hidden states and the

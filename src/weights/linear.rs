@@ -6,7 +6,6 @@ use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::kernels::activations::Activations;
 use crate::kernels::dense;
 use crate::kernels::packed::{self, Factor, Packed};
 use crate::weights::elements::block_name;
@@ -179,7 +178,7 @@ impl Linear {
         }
         let (factors, packed_outs): (Vec<_>, Vec<_>) = factors.into_iter().unzip();
         if !factors.is_empty() {
-            let products = packed::multiply(&Activations::quantize(x, in_features), &factors);
+            let products = packed::multiply(x, in_features, &factors);
             packed_outs.into_iter().zip(products).for_each(|(out, product)| *out = product);
         }
         for (layer, out) in layers.iter().zip(&mut outs) {

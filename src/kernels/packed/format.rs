@@ -103,6 +103,11 @@ impl BlockFormat {
         }
     }
 
+    /// Whether quants are all there is to 8 bits with a sign.
+    pub(super) const fn signed(self) -> bool {
+        matches!(self, Self::IQ4NL | Self::Q8_0)
+    }
+
     /// Columns of a block.
     pub(crate) const fn columns(self) -> usize {
         self.layout().pieces * 32
@@ -147,10 +152,8 @@ pub(super) trait Format {
     /// Whether the halves of a piece have their own factors.
     const HALVES: bool = matches!(Self::LAYOUT.meaning, Meaning::Factors(_) | Meaning::Nibbles);
     const FACTORS: bool = Self::HALVES || matches!(Self::LAYOUT.meaning, Meaning::FactorAndMinimum);
-    /// Whether quants are all there is to 8 bits with a sign.
     #[cfg(target_arch = "x86_64")]
-    const SIGNED: bool =
-        matches!(Self::LAYOUT.meaning, Meaning::Table) || Self::LAYOUT.low_bits == 8;
+    const SIGNED: bool = Self::FORMAT.signed();
 }
 
 macro_rules! formats {

@@ -1,7 +1,8 @@
 //! Products with weights in ggml's block formats, packed by eight rows.
 //!
 //! Weights keep their exact values and at most 1.04 times their bytes. Activations are rounded to 8
-//! bits, 32 at a time; products and their sums over 16 or 32 columns are exact integers.
+//! bits, 32 at a time (with AVX2 alone and quants of 8 bits, to 7.5 bits: [`Largest::Pair`]); products
+//! and their sums over 16 or 32 columns are exact integers.
 #![expect(unsafe_code, reason = "vector instructions, and threads that write to one slice")]
 
 #[cfg(target_arch = "x86_64")]
@@ -20,9 +21,7 @@ use rayon::slice::ParallelSliceMut;
 
 pub(crate) use format::BlockFormat;
 
-use crate::kernels::activations::Activations;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use crate::kernels::activations::FEW;
+use crate::kernels::activations::{Activations, FEW, Largest};
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
 use crate::kernels::{pool, quantize};
@@ -155,12 +154,32 @@ impl Packed {
     }
 }
 
-/// Multiplies the same activations with several weights, in one hand-over to the threads; of each
-/// `(x rows, weight rows)`.
+/// Multiplies the same rows of activations with several weights of as many columns, in one hand-over
+/// to the threads; of each `(x rows, weight rows)`.
 ///
 /// Error against f64: that of rounding the activations, and of a sum in f32 per 32 columns.
-pub(crate) fn multiply(x: &Activations, factors: &[Factor<'_>]) -> Vec<Vec<f32>> {
-    multiply_on(Tier::best(), x, factors)
+pub(crate) fn multiply(x: &[f32], columns: usize, factors: &[Factor<'_>]) -> Vec<Vec<f32>> {
+    let tier = Tier::best();
+    multiply_on(tier, &Activations::quantize(tier, x, columns, largest(tier, factors)), factors)
+}
+
+/// Each of up to so many rows of activations gives what it gives alone.
+pub(crate) fn few() -> usize {
+    few_on(Tier::best())
+}
+
+fn few_on(tier: Tier) -> usize {
+    match tier {
+        #[cfg(target_arch = "x86_64")]
+        Tier::Avx2 => avx2::SEVERAL,
+        _ => FEW,
+    }
+}
+
+/// What activations are rounded by, to be multiplied with these weights.
+fn largest(tier: Tier, factors: &[Factor<'_>]) -> Largest {
+    let pairs = tier == Tier::Avx2 && factors.iter().any(|factor| factor.weight.format.signed());
+    if pairs { Largest::Pair } else { Largest::Value }
 }
 
 fn multiply_on(tier: Tier, x: &Activations, factors: &[Factor<'_>]) -> Vec<Vec<f32>> {
@@ -207,7 +226,7 @@ fn multiply_into(tier: Tier, x: &Activations, factors: &[Factor<'_>], outs: &[Sh
             }
             let bytes = weight.groups(groups.clone());
             #[cfg(target_arch = "x86_64")]
-            if x.rows > FEW && tier != Tier::Scalar {
+            if x.rows > few_on(tier) && tier != Tier::Scalar {
                 let rows = groups.start * ROWS..weight.rows.min(groups.end * ROWS);
                 // SAFETY: the tier says that the processor has these instructions; products with these
                 // rows of weights are this thread's alone.
@@ -372,10 +391,14 @@ mod tests {
     fn every_tier_and_shape_agrees_with_f64() {
         for format in BlockFormat::ALL {
             for (rows, blocks) in [(1, 1), (7, 3), (8, 2), (41, 1), (200, 2)] {
-                agrees_with_f64(format, [rows, blocks * format.columns()], &[1, 2, 3, 4, 5, 9, 17]);
+                agrees_with_f64(
+                    format,
+                    [rows, blocks * format.columns()],
+                    &[1, 2, 3, 4, 5, 9, 17, 22],
+                );
             }
             // More weights than are unpacked at a time; activations that threads share.
-            agrees_with_f64(format, [270, 512], &[5]);
+            agrees_with_f64(format, [270, 512], &[23]);
             pool::with_limit(1, || agrees_with_f64(format, [9, 512], &[70]));
         }
     }
@@ -386,8 +409,12 @@ mod tests {
         for (row, values) in values.chunks_exact_mut(columns).enumerate() {
             packed.row(row, values);
         }
-        for &batch in batches {
-            let x = Activations::quantize(&random(batch * columns, 5), columns);
+        let factor = Factor { weight: &packed, bias: None };
+        for (&batch, tier) in
+            batches.iter().flat_map(|batch| Tier::available().map(move |tier| (batch, tier)))
+        {
+            let x = random(batch * columns, 5);
+            let x = Activations::quantize(tier, &x, columns, largest(tier, &[factor]));
             let products = (0..batch * rows).map(|at| {
                 let (i, row) = (at / rows, at % rows);
                 (0..columns).fold((0.0_f64, 0.0_f64), |(sum, size), column| {
@@ -398,16 +425,13 @@ mod tests {
                 })
             });
             let products: Vec<_> = products.collect();
-            for tier in Tier::available() {
-                let factor = Factor { weight: &packed, bias: None };
-                let out = multiply_on(tier, &x, &[factor]).remove(0);
-                assert_eq!(out.len(), products.len());
-                for (found, (expected, size)) in out.iter().zip(&products) {
-                    assert!(
-                        (f64::from(*found) - expected).abs() <= 2e-6 * size,
-                        "{format:?} {rows}x{columns}, {batch}: {tier:?} {found}, {expected}"
-                    );
-                }
+            let out = multiply_on(tier, &x, &[factor]).remove(0);
+            assert_eq!(out.len(), products.len());
+            for (found, (expected, size)) in out.iter().zip(&products) {
+                assert!(
+                    (f64::from(*found) - expected).abs() <= 2e-6 * size,
+                    "{format:?} {rows}x{columns}, {batch}: {tier:?} {found}, {expected}"
+                );
             }
         }
     }
@@ -418,7 +442,7 @@ mod tests {
         let weights = formats.map(|format| packed(format, 100, 512));
         let bias = random(100, 9);
         for (tier, batch) in Tier::available().flat_map(|tier| [(tier, 3), (tier, 9), (tier, 70)]) {
-            let x = Activations::quantize(&random(batch * 512, 1), 512);
+            let x = Activations::quantize(tier, &random(batch * 512, 1), 512, Largest::Pair);
             let factors = weights.each_ref().map(|weight| Factor { weight, bias: Some(&bias) });
             let together = pool::with_limit(1, || multiply_on(tier, &x, &factors));
             for (weight, together) in weights.iter().zip(together) {

@@ -41,6 +41,39 @@ pub(super) unsafe fn multiply<F: Format, P: Products, const M: usize>(
     }
 }
 
+/// The most rows that [`multiply_several`] takes.
+pub(in crate::kernels::packed) const SEVERAL: usize = 16;
+
+/// Multiplies up to [`SEVERAL`] rows of activations, all there are, as [`multiply`]: each piece of
+/// weights is unpacked once, and its quants stay in registers for all rows.
+///
+/// # Safety
+///
+/// The processor must have the instructions of `P`.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn multiply_several<F: Format, P: Products>(
+    groups: &[u8],
+    bytes: usize,
+    x: &Activations,
+    write: &mut impl FnMut(usize, usize, &[f32; ROWS]),
+) {
+    for (group, blocks) in groups.chunks_exact(bytes).enumerate() {
+        let mut sums = [_mm256_setzero_ps(); SEVERAL];
+        let sums = &mut sums[..x.rows];
+        for (number, block) in blocks.chunks_exact(F::LAYOUT.block()).enumerate() {
+            for piece in 0..F::LAYOUT.pieces {
+                ahead::<F>(&block[piece * F::LAYOUT.piece()..][..F::LAYOUT.piece()]);
+                let at = number * F::LAYOUT.pieces + piece;
+                // SAFETY: the caller's promise.
+                unsafe { add::<F, P>(&unpack::<F>(block, piece), x, at, sums) };
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            write(row, group, &array(*sums));
+        }
+    }
+}
+
 /// `N` groups with `M` rows of activations.
 ///
 /// # Safety
@@ -62,7 +95,7 @@ unsafe fn streams<F: Format, P: Products, const M: usize, const N: usize>(
                 ahead::<F>(&block[piece * F::LAYOUT.piece()..][..F::LAYOUT.piece()]);
                 let at = number * F::LAYOUT.pieces + piece;
                 // SAFETY: the caller's promise.
-                unsafe { add::<F, P, M>(&unpack::<F>(block, piece), x, at, sums) };
+                unsafe { add::<F, P>(&unpack::<F>(block, piece), x, at, sums) };
             }
         }
     }
@@ -83,18 +116,18 @@ fn ahead<F: Format>(bytes: &[u8]) {
     }
 }
 
-/// Adds the products of piece number `at` with `M` rows of activations.
+/// Adds the products of piece number `at` with as many rows of activations as there are sums.
 ///
 /// # Safety
 ///
 /// As of [`multiply`].
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn add<F: Format, P: Products, const M: usize>(
+unsafe fn add<F: Format, P: Products>(
     piece: &Piece,
     x: &Activations,
     at: usize,
-    sums: &mut [__m256; M],
+    sums: &mut [__m256],
 ) {
     for (row, sums) in sums.iter_mut().enumerate() {
         let (x, group) = activations(x, row, at);

@@ -3,24 +3,24 @@
 //! from memory.
 //!
 //! Sums of pairs of up to six bits are added while they fit 16 bits, as with few rows
-//! ([`products`](super::products)). Signed quants are split into sizes and signs: where a quant is
-//! negative, the bits of its activation are flipped, which makes `-x - 1` of `x`, and the sizes of
-//! these quants are added beforehand.
+//! ([`products`](super::products)).
 
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
 use crate::kernels::activations::Activations;
-use crate::kernels::packed::avx2::pieces::{Target, activations, offset, together, word, words};
+use crate::kernels::packed::avx2::pieces::{
+    Target, activations, offset, raised, together, word, words,
+};
 use crate::kernels::packed::avx2::unpack::{self, twice, unpack};
 use crate::kernels::packed::format::{BlockFormat, Format, Meaning, ROWS, with_format};
 
 /// Rows of activations at a time: their sums, and what they are made of, fill the registers.
 const HEIGHT: usize = 4;
 
-/// The same where quants are signed, whose sums of pairs are added at once.
-const SIGNED_HEIGHT: usize = 6;
+/// The same where sums of pairs are widened at once.
+const TALL: usize = 6;
 
 /// Rows are shared out in multiples of both.
 pub(super) const ROUND: usize = 12;
@@ -31,15 +31,13 @@ const PIECES: usize = 12;
 /// Groups that are unpacked at a time: so many pieces of each stay in the second cache.
 const GROUPS: usize = 48;
 
-/// 32 columns of eight rows of weights: `scale * (quants · factors) + minimum`. What a format does not
-/// have is never read.
+/// 32 columns of eight rows of weights: `scale * (quants · factors - offset) + minimum`. What a format
+/// does not have is never read.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Piece {
     quants: [__m256i; 8],
     scale: __m256,
-    /// The sizes of negative quants.
-    correction: __m256i,
     /// Of each half, in 16 bits, twice per row.
     factors: [__m256i; 2],
     /// Of each half; only the first where both are one.
@@ -74,9 +72,9 @@ pub(super) unsafe fn multiply(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        with_format!(format, F => match F::SIGNED {
-            true => multiply_as::<F, SIGNED_HEIGHT>(groups, x, rows, target),
-            false => multiply_as::<F, HEIGHT>(groups, x, rows, target),
+        with_format!(format, F => match const { together::<F>() } {
+            1 => multiply_as::<F, TALL>(groups, x, rows, target),
+            _ => multiply_as::<F, HEIGHT>(groups, x, rows, target),
         });
     }
 }
@@ -143,18 +141,9 @@ impl Piece {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn new<F: Format>(from: &unpack::Piece) -> Self {
-        let zero = _mm256_setzero_si256();
-        let mut correction = zero;
-        for quants in from.quants {
-            let negative =
-                _mm256_and_si256(_mm256_abs_epi8(quants), _mm256_cmpgt_epi8(zero, quants));
-            let pairs = _mm256_maddubs_epi16(negative, _mm256_set1_epi8(1));
-            let fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-            correction = _mm256_add_epi32(correction, fours);
-        }
+        let quants = from.quants.map(|quants| raised::<F>(quants));
         let factors = from.factors.map(|factors| twice(factors));
-        let (quants, scale, minimum) = (from.quants, from.scale, from.minimum);
-        Self { quants, scale, correction, factors, minimum }
+        Self { quants, scale: from.scale, factors, minimum: from.minimum }
     }
 }
 
@@ -277,7 +266,7 @@ fn add<F: Format, const H: usize, const M: usize>(
     }
 }
 
-/// `quants · factors` of eight rows with `M` rows of activations.
+/// `quants · factors - offset` of eight rows with `M` rows of activations.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn dots<F: Format, const H: usize, const M: usize>(piece: &Piece, x: &Spread<H>) -> [__m256i; M] {
@@ -285,25 +274,13 @@ fn dots<F: Format, const H: usize, const M: usize>(piece: &Piece, x: &Spread<H>)
     let mut totals = [_mm256_setzero_si256(); M];
     let mut pairs = [_mm256_setzero_si256(); M];
     for (i, total) in totals.iter_mut().enumerate() {
-        if F::SIGNED {
-            *total = piece.correction;
-        } else if const { offset::<F>() } > 0 {
+        if const { offset::<F>() } > 0 {
             *total = _mm256_set1_epi32(x.correction[i]);
         }
     }
     words!(WORD {
-        let mut quants = piece.quants[WORD];
-        let mut signs = _mm256_setzero_si256();
-        if F::SIGNED {
-            signs = _mm256_cmpgt_epi8(signs, quants);
-            quants = _mm256_abs_epi8(quants);
-        }
         for i in 0..M {
-            let mut x = x.words[WORD][i];
-            if F::SIGNED {
-                x = _mm256_xor_si256(x, signs);
-            }
-            let products = _mm256_maddubs_epi16(quants, x);
+            let products = _mm256_maddubs_epi16(piece.quants[WORD], x.words[WORD][i]);
             let first = WORD.is_multiple_of(together);
             pairs[i] = if first { products } else { _mm256_add_epi16(pairs[i], products) };
             if (WORD + 1).is_multiple_of(together) {

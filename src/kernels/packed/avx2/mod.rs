@@ -12,10 +12,11 @@ mod vnni;
 
 use std::ops::Range;
 
-use crate::kernels::activations::{Activations, FEW};
+use crate::kernels::activations::Activations;
 use crate::kernels::packed::format::{BlockFormat, Format, ROWS, with_format};
 use crate::kernels::pool;
 use crate::kernels::tier::Tier;
+pub(super) use few::SEVERAL;
 pub(super) use pieces::Target;
 use products::{Fours, Pairs, Products};
 
@@ -26,7 +27,7 @@ pub(super) const fn groups_together(tier: Tier, rows: usize) -> usize {
         Tier::Avx512 => 4,
         Tier::AvxVnni => 2,
         // Activations are spread for all of them.
-        _ if rows > FEW => 8,
+        _ if rows > SEVERAL => 8,
         _ => 1,
     }
 }
@@ -75,7 +76,7 @@ pub(super) unsafe fn multiply_many(
 ///
 /// # Panics
 ///
-/// Where there are more than [`FEW`] rows.
+/// Where there are more than [`SEVERAL`] rows.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn multiply_few(
     tier: Tier,
@@ -112,7 +113,8 @@ unsafe fn few_as<F: Format, P: Products>(
             1 => few::multiply::<F, P, 1>(groups, bytes, x, write),
             2 => few::multiply::<F, P, 2>(groups, bytes, x, write),
             3 => few::multiply::<F, P, 3>(groups, bytes, x, write),
-            _ => few::multiply::<F, P, FEW>(groups, bytes, x, write),
+            4 => few::multiply::<F, P, 4>(groups, bytes, x, write),
+            _ => few::multiply_several::<F, P>(groups, bytes, x, write),
         }
     }
 }

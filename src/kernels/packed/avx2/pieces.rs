@@ -19,11 +19,22 @@ macro_rules! words {
 }
 pub(super) use words;
 
-/// What all quants of a format are too large by.
+/// What all quants of a format are too large by, where they are [`raised`].
 pub(super) const fn offset<F: Format>() -> i32 {
     match F::LAYOUT.meaning {
+        _ if F::SIGNED => 128,
         Meaning::Offset(offset) => offset as i32,
         _ => 0,
+    }
+}
+
+/// Quants without a sign: where they have one, 128 is added.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn raised<F: Format>(quants: __m256i) -> __m256i {
+    match F::SIGNED {
+        true => _mm256_xor_si256(quants, _mm256_set1_epi8(-128)),
+        false => quants,
     }
 }
 

@@ -4,7 +4,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use crate::kernels::activations::Group;
-use crate::kernels::packed::avx2::pieces::{offset, together, word, words};
+use crate::kernels::packed::avx2::pieces::{offset, raised, together, word, words};
 use crate::kernels::packed::avx2::unpack::{Piece, twice};
 use crate::kernels::packed::format::Format;
 
@@ -22,8 +22,9 @@ pub(super) trait Products {
 ///
 /// Unsigned quants of `b` bits times activations of 8 bits make sums of pairs below
 /// `2 * 127 * (2^b - 1)`, so that eight (4 bits), four (5 bits) or two (6 bits) of them fit 16 bits
-/// and are added before they are widened. Signed quants are made unsigned by giving their sign to
-/// the activations: two products of at most `128 * 127` fit.
+/// and are added before they are widened. Signed quants are raised by 128: two of their
+/// products fit where activations are rounded by pairs
+/// ([`Largest::Pair`](crate::kernels::activations::Largest::Pair)).
 pub(super) struct Pairs;
 
 impl Products for Pairs {
@@ -35,12 +36,8 @@ impl Products for Pairs {
         let mut total = _mm256_setzero_si256();
         let mut pairs = _mm256_setzero_si256();
         words!(WORD {
-            let (quants, x) = (piece.quants[WORD], word(x, WORD));
-            let products = if F::SIGNED {
-                _mm256_maddubs_epi16(_mm256_abs_epi8(quants), _mm256_sign_epi8(x, quants))
-            } else {
-                _mm256_maddubs_epi16(quants, x)
-            };
+            let quants = raised::<F>(piece.quants[WORD]);
+            let products = _mm256_maddubs_epi16(quants, word(x, WORD));
             pairs = if WORD.is_multiple_of(together) { products } else { _mm256_add_epi16(pairs, products) };
             if (WORD + 1).is_multiple_of(together) {
                 let factor = match (F::FACTORS, F::HALVES) {
@@ -56,8 +53,6 @@ impl Products for Pairs {
 }
 
 /// With VNNI, which adds four products to 32 bits at once: in AVX-512's encoding or in AVX-VNNI's.
-///
-/// Signed quants are made unsigned by adding 128, which their products are then too large by.
 pub(super) struct Fours<const EVEX: bool>;
 
 impl<const EVEX: bool> Products for Fours<EVEX> {
@@ -66,10 +61,7 @@ impl<const EVEX: bool> Products for Fours<EVEX> {
     unsafe fn product<F: Format>(piece: &Piece, x: *const i8, group: &Group) -> __m256 {
         let mut totals = [_mm256_setzero_si256(); 2];
         words!(WORD {
-            let quants = match F::SIGNED {
-                true => _mm256_xor_si256(piece.quants[WORD], _mm256_set1_epi8(-128)),
-                false => piece.quants[WORD],
-            };
+            let quants = raised::<F>(piece.quants[WORD]);
             let total = &mut totals[WORD / 4];
             // SAFETY: the processor has the instruction (the caller's promise).
             *total = unsafe { Self::add(*total, quants, word(x, WORD)) };
@@ -80,9 +72,8 @@ impl<const EVEX: bool> Products for Fours<EVEX> {
             let [first, second] = totals.map(|total| _mm256_cvtepi32_ps(total));
             return _mm256_fmadd_ps(second, scale[1], _mm256_mul_ps(first, scale[0]));
         }
-        let offset = if F::SIGNED { 128 } else { const { offset::<F>() } };
         let scale = if F::FACTORS { scale[0] } else { piece.scale };
-        scaled(_mm256_add_epi32(totals[0], totals[1]), offset, group, scale)
+        scaled(_mm256_add_epi32(totals[0], totals[1]), const { offset::<F>() }, group, scale)
     }
 }
 
