@@ -7,6 +7,7 @@ use crate::models::encoder::config::{EncoderConfig, Projection};
 use crate::nn::norm::{Norm, normed};
 use crate::nn::packed::Tokens;
 use crate::nn::positions::PositionTable;
+use crate::nn::residual::join;
 use crate::weights::{Bias, Embedding, Linear, Weights};
 
 /// Tables of words, positions and token types, summed, normed and perhaps projected.
@@ -66,10 +67,12 @@ impl Embeddings {
                 let known = types.vocab();
                 return Err(Error::input(format!("token type {id}; the model has {known}")));
             }
-            x = (x + types.forward(&Tensor::new(tokens.type_ids.as_slice(), device)?)?)?;
+            let ids = Tensor::new(tokens.type_ids.as_slice(), device)?;
+            x = join(&x, types.forward(&ids)?, None)?;
         }
         if let Some(positions) = &self.positions {
-            x = (x + positions.forward(&tokens.ids, &tokens.positions(), device)?)?;
+            let positions = positions.forward(&tokens.ids, &tokens.positions(), device)?;
+            x = join(&x, positions, None)?;
         }
         let project = |x: Tensor| match &self.projection {
             Some(projection) => projection.forward(&x),
