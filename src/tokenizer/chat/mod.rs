@@ -22,26 +22,30 @@
 //! - a macro that uses `varargs` or `kwargs`;
 //! - `namespace` with a dict and names at once; a namespace inside a list, a dict or another namespace;
 //! - text that is unpacked into variables;
-//! - methods of numbers, except `float.is_integer`; a negated flag (`-true`);
+//! - a negated flag (`-true`); methods that make a number of something else (`fromhex`, `from_bytes`);
+//! - methods of bytes, except `decode` and `hex`; sets (`d.keys() - e.keys()`);
+//! - a constant that cannot be sliced, such as `(1)[2:]`, which is undefined in Python; a variable that
+//!   cannot be sliced is an error in both;
+//! - a filter such as `map` or `select` that cannot be applied, but of which nobody goes through the
+//!   result: Python finds out when somebody does;
 //! - `a < b < c` whose second half fails although `a < b` is false;
-//! - the filters `pprint`, `random`, `urlize` and `wordwrap`, and the function `lipsum`;
+//! - the filters `random`, `urlize` and `wordwrap`, and the function `lipsum`;
 //! - text encoded as anything but UTF-8, ASCII or Latin-1.
 //!
 //! An error in Python, but not here:
 //!
 //! - `nan` or `inf` as the result of an expression of constants, which jinja2 turns into names of
-//!   variables.
+//!   variables;
+//! - a `{% filter %}` whose filter returns anything but text; a list or dict in `is filter`; text times
+//!   a float that is whole.
 //!
 //! Other output:
 //!
-//! - values that no template prints: a method that is not called, a macro, a generator, the
-//!   result of `encode`, the attributes of a namespace (which are in alphabetical order), a character
-//!   younger than Python 3.11;
-//! - a test for a method of anything but a dict (`dict.items` exists even if the dict has no key of
-//!   that name, as in Python);
+//! - values that no template prints: a method that is not called, a macro, a generator, a `joiner` or
+//!   `cycler`, the attributes of a namespace (which are in alphabetical order), a character younger than
+//!   Python 3.11;
 //! - `striptags` with an entity that XML does not have;
-//! - text marked `safe` that is changed by a filter or a method: it is escaped when it is added to
-//!   other text.
+//! - a single character of text marked `safe`, which is not marked itself.
 
 mod continuation;
 mod files;

@@ -33,7 +33,7 @@ pub struct ChatOptions {
     /// over the special tokens.
     pub variables: Map<String, Value>,
     /// The longest text in bytes; a longer one is an error, found while rendering. `None`, and the
-    /// upper limit, is 64 MiB.
+    /// upper limit, is 16 MiB.
     pub max_bytes: Option<usize>,
     /// The time that the template's `strftime_now` returns, in the local time zone; `None` is now.
     pub now: Option<SystemTime>,

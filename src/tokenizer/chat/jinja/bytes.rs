@@ -1,16 +1,66 @@
 //! Python's `bytes`, which templates get from `str.encode`.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use std::sync::Arc;
 
+use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::arguments::{bind, string};
 use super::{Outcome, fail};
 
+/// Bytes are numbers in a row. The engine's own are taken for text where they are UTF-8.
+#[derive(Debug)]
+struct Bytes(Vec<u8>);
+
+impl Object for Bytes {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_usize()?).map(|&byte| Value::from(byte))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.0.len())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        quote(&mut text, &self.0);
+        f.write_str(&text)
+    }
+}
+
+pub(super) fn value(bytes: Vec<u8>) -> Value {
+    Value::from_object(Bytes(bytes))
+}
+
+/// The bytes that a value is.
+pub(super) fn of(value: &Value) -> Option<&[u8]> {
+    value.downcast_object_ref::<Bytes>().map(|bytes| bytes.0.as_slice())
+}
+
+/// Whether bytes hold others, or one of a number.
+pub(super) fn contain(bytes: &[u8], wanted: &Value) -> Outcome<bool> {
+    match (of(wanted), wanted.as_i64()) {
+        (Some(wanted), _) => {
+            let found = wanted.is_empty() || bytes.windows(wanted.len()).any(|part| part == wanted);
+            Ok(found)
+        }
+        (None, Some(number)) => match u8::try_from(number) {
+            Ok(byte) => Ok(bytes.contains(&byte)),
+            Err(_) => Err(fail("byte must be in range(0, 256)")),
+        },
+        _ => Err(fail(format!("{} cannot be in bytes", wanted.kind()))),
+    }
+}
+
 /// `str.encode`.
 pub(super) fn encode(text: &str, encoding: Option<Value>, errors: Option<Value>) -> Outcome<Value> {
     let last = match codec(encoding)? {
-        Codec::Utf8 => return Ok(Value::from_bytes(text.as_bytes().to_vec())),
+        Codec::Utf8 => return Ok(value(text.as_bytes().to_vec())),
         Codec::Latin1 => '\u{ff}',
         Codec::Ascii => '\u{7f}',
     };
@@ -25,7 +75,7 @@ pub(super) fn encode(text: &str, encoding: Option<Value>, errors: Option<Value>)
             _ => return Err(fail(format!("{char:?} cannot be encoded"))),
         }
     }
-    Ok(Value::from_bytes(bytes))
+    Ok(value(bytes))
 }
 
 /// Methods of `bytes`.
@@ -56,7 +106,7 @@ pub(super) fn method(bytes: &[u8], name: &str, args: &[Value]) -> Outcome<Value>
 }
 
 /// `repr` of bytes.
-pub(super) fn quote(out: &mut String, bytes: &[u8]) {
+fn quote(out: &mut String, bytes: &[u8]) {
     let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
     out.extend(['b', quote]);
     for &byte in bytes {

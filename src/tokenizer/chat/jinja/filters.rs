@@ -4,49 +4,51 @@ use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, State, Value};
 
 use super::arguments::{bind, flag, given, integer, required, string};
+use super::markup::escaped;
 use super::operators::real;
 use super::percent::percent;
 use super::value::{is_namespace, reserve};
-use super::{Outcome, fail, methods, strings, text, unicode, web};
+use super::{Outcome, fail, markup, methods, pretty, strings, text, unicode, web};
 
 /// A filter: the value and the arguments after it.
 pub(super) type Filter = fn(&mut State<'_, '_>, &Value, &[Value]) -> Outcome<Value>;
+/// A filter that takes no arguments.
+pub(super) type Bare = fn(&mut State<'_, '_>, &Value) -> Outcome<Value>;
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
-    let filters: [(&'static str, Filter); 26] = [
-        ("abs", absolute),
+    let filters: [(&'static str, Filter); 14] = [
         ("attr", attribute),
-        ("capitalize", |state, value, _| {
-            Ok(Value::from(text::capitalize(&text::str(state, value)?)))
-        }),
         ("center", center),
         ("d", default),
         ("default", default),
-        ("e", |state, value, _| escaped(state, value)),
-        ("escape", |state, value, _| escaped(state, value)),
         ("filesizeformat", file_size),
         ("float", float),
-        ("forceescape", |state, value, _| escaped(state, &Value::from(text::str(state, value)?))),
         ("format", format),
         ("indent", indent),
         ("int", int),
-        ("lower", |state, value, _| Ok(Value::from(text::str(state, value)?.to_lowercase()))),
         ("replace", replace),
         ("round", round),
-        ("safe", |state, value, _| Ok(Value::from_safe_string(text::str(state, value)?))),
-        ("string", |state, value, _| match value.as_str() {
-            Some(_) => Ok(value.clone()),
-            None => Ok(Value::from(text::str(state, value)?)),
-        }),
-        ("title", title),
         ("trim", trim),
         ("truncate", truncate),
-        ("urlencode", web::url_encode),
         ("xmlattr", web::attributes),
-        ("upper", |state, value, _| Ok(Value::from(text::str(state, value)?.to_uppercase()))),
-        ("wordcount", word_count),
     ];
     add_all(environment, filters);
+    let bare: [(&'static str, Bare); 13] = [
+        ("abs", absolute),
+        ("capitalize", |state, value| change(state, value, text::capitalize)),
+        ("e", |state, value| escaped(state, value)),
+        ("escape", |state, value| escaped(state, value)),
+        ("forceescape", |state, value| escaped(state, &Value::from(text::str(state, value)?))),
+        ("lower", |state, value| change(state, value, str::to_lowercase)),
+        ("pprint", |state, value| pretty::printed(state, value)),
+        ("safe", |state, value| Ok(Value::from_safe_string(text::str(state, value)?))),
+        ("string", |state, value| soft_str(state, value)),
+        ("title", title),
+        ("upper", |state, value| change(state, value, str::to_uppercase)),
+        ("urlencode", web::url_encode),
+        ("wordcount", word_count),
+    ];
+    add_bare(environment, bare);
     environment.add_filter("striptags", minijinja_contrib::filters::striptags);
 }
 
@@ -64,7 +66,39 @@ pub(super) fn add_all<const N: usize>(
     }
 }
 
-fn absolute(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+pub(super) fn add_bare<const N: usize>(
+    environment: &mut Environment<'_>,
+    filters: [(&'static str, Bare); N],
+) {
+    for (name, filter) in filters {
+        environment.add_filter(
+            name,
+            move |state: &mut State<'_, '_>, value: Value, args: Rest<ValueOrKwargs>| {
+                let [] = bind(&args.into_values(), [])?;
+                filter(state, &value)
+            },
+        );
+    }
+}
+
+/// markupsafe's `soft_str`: text stays what it is.
+fn soft_str(state: &State<'_, '_>, value: &Value) -> Outcome<Value> {
+    match value.kind() {
+        ValueKind::String => Ok(value.clone()),
+        _ => text::str(state, value).map(Value::from),
+    }
+}
+
+/// A value as text, changed; marked as safe where it was.
+fn change(
+    state: &State<'_, '_>,
+    value: &Value,
+    change: impl FnOnce(&str) -> String,
+) -> Outcome<Value> {
+    Ok(markup::like(value, change(&text::str(state, value)?)))
+}
+
+fn absolute(_: &mut State<'_, '_>, value: &Value) -> Outcome<Value> {
     match (value.kind(), value.is_integer()) {
         (ValueKind::Bool, _) => Ok(Value::from(i64::from(value.is_true()))),
         (ValueKind::Number, true) => {
@@ -83,7 +117,7 @@ fn attribute(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Va
     let name = string(&name)?;
     match value.kind() == ValueKind::Map && !is_namespace(value) && !methods::of_dict(name) {
         true => Ok(Value::UNDEFINED),
-        false => value.get_attr(name),
+        false => methods::member(value, name),
     }
 }
 
@@ -91,7 +125,10 @@ fn file_size(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcom
     let [binary] = bind(args, ["binary"])?;
     let number = match value.as_str() {
         Some(text) => Value::from(parse_float(text).ok_or_else(|| fail("text is not a number"))?),
-        None => float(state, value, &[])?,
+        None if matches!(value.kind(), ValueKind::Number | ValueKind::Bool) => {
+            float(state, value, &[])?
+        }
+        None => return Err(fail(format!("filesizeformat: {} is not a number", value.kind()))),
     };
     let binary = flag(binary.as_ref());
     let number = f64::try_from(number)?;
@@ -105,7 +142,8 @@ fn file_size(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcom
 fn center(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [width] = bind(args, ["width"])?;
     let width = width.unwrap_or_else(|| Value::from(80));
-    methods::call(state, &Value::from(text::str(state, value)?), "center", &[width])
+    let text = soft_str(state, value)?;
+    methods::call(state, &text, "center", &[width])
 }
 
 fn default(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
@@ -114,27 +152,6 @@ fn default(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Valu
         true => Ok(default.unwrap_or_else(|| Value::from(""))),
         false => Ok(value.clone()),
     }
-}
-
-/// What `markupsafe.escape` makes of a value; what is safe stays what it is.
-pub(super) fn escaped(state: &State<'_, '_>, value: &Value) -> Outcome<Value> {
-    if value.is_safe() {
-        return Ok(value.clone());
-    }
-    let text = text::str(state, value)?;
-    reserve(state, text.len().saturating_mul(5))?;
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\'' => out.push_str("&#39;"),
-            '"' => out.push_str("&#34;"),
-            _ => out.push(char),
-        }
-    }
-    Ok(Value::from_safe_string(out))
 }
 
 fn float(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
@@ -149,7 +166,8 @@ fn float(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value>
 
 fn int(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [default, base] = bind(args, ["default", "base"])?;
-    let base = base.map_or(Ok(10), |base| integer(&base))?;
+    // A base that is no number makes no text a number.
+    let base = base.map_or(Some(10), |base| integer(&base).ok());
     let truncated = |number: f64| {
         (number.is_finite() && number.abs() < 1e38).then(|| Value::from(number.trunc() as i128))
     };
@@ -157,7 +175,8 @@ fn int(_: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
         ValueKind::Undefined => return Err(fail("undefined is not a number")),
         ValueKind::String => {
             let digits = string(value)?;
-            parse_int(digits, base).or_else(|| parse_float(digits).and_then(truncated))
+            base.and_then(|base| parse_int(digits, base))
+                .or_else(|| parse_float(digits).and_then(truncated))
         }
         ValueKind::Bool => Some(Value::from(i64::from(value.is_true()))),
         ValueKind::Number if value.is_integer() => Some(value.clone()),
@@ -262,7 +281,7 @@ fn indent(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<V
         }
         out.push_str(line);
     }
-    Ok(Value::from(out))
+    Ok(markup::like(value, out))
 }
 
 fn replace(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
@@ -282,11 +301,11 @@ fn format(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<V
         }
         positional => Value::from(Tuple::from(positional.to_vec())),
     };
-    percent(state, &text::str(state, value)?, &operand).map(Value::from)
+    percent(state, &soft_str(state, value)?, &operand)
 }
 
 /// Jinja's own: a word begins after whitespace, a dash or an opening bracket.
-fn title(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+fn title(state: &mut State<'_, '_>, value: &Value) -> Outcome<Value> {
     let mut titled = String::new();
     let is_between = |char: char| text::is_space(char) || "-({[<".contains(char);
     let text = text::str(state, value)?;
@@ -300,7 +319,7 @@ fn title(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value
 
 fn trim(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
     let [chars] = bind(args, ["chars"])?;
-    Ok(Value::from(strings::trim(&text::str(state, value)?, given(chars), true, true)?))
+    Ok(markup::like(value, strings::trim(&text::str(state, value)?, given(chars), true, true)?))
 }
 
 fn truncate(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value> {
@@ -310,25 +329,27 @@ fn truncate(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome
         Some(value) => integer(&value).map(|count| usize::try_from(count).unwrap_or(0)),
     };
     let (length, leeway) = (count(length, 255)?, count(leeway, 5)?);
-    let end = end.map_or_else(|| Ok("...".to_owned()), |end| text::str(state, &end))?;
+    let end = end.unwrap_or_else(|| Value::from("..."));
+    let kept = length
+        .checked_sub(string(&end)?.chars().count())
+        .ok_or_else(|| fail("truncate: the length is less than that of the end"))?;
     let size = if value.is_undefined() { Some(0) } else { value.len() };
     let size = size.ok_or_else(|| fail(format!("truncate: {} is not text", value.kind())))?;
     if size <= length.saturating_add(leeway) {
         return Ok(value.clone());
     }
     let text = string(value)?;
-    let kept = length
-        .checked_sub(end.chars().count())
-        .ok_or_else(|| fail("truncate: the length is less than that of the end"))?;
+    let end = if value.is_safe() { escaped(state, &end)? } else { end };
+    let end = string(&end)?;
     let kept: String = text.chars().take(kept).collect();
     let kept = match flag(kill_words.as_ref()) {
         true => kept.as_str(),
         false => kept.rsplit_once(' ').map_or(kept.as_str(), |(words, _)| words),
     };
-    Ok(Value::from(format!("{kept}{end}")))
+    Ok(markup::like(value, format!("{kept}{end}")))
 }
 
-fn word_count(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+fn word_count(state: &mut State<'_, '_>, value: &Value) -> Outcome<Value> {
     let text = text::str(state, value)?;
     Ok(Value::from(unicode::words(&text)))
 }

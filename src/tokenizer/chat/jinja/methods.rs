@@ -1,12 +1,15 @@
 //! Methods of Python's `dict` and `list`; those of `str` are in [`strings`].
 
-use minijinja::value::{Tuple, ValueKind};
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{Object, ObjectRepr, Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::arguments::{bind, given, integer, required, string};
 use super::value::{items, list, reserve};
-use super::views::{range, shown, view};
-use super::{Outcome, bytes, fail, strings, tag};
+use super::views::{is_view, range, shown, view};
+use super::{Outcome, bytes, fail, markup, numbers, strings, tag};
 
 /// Calls a method. Those that change a list or dict raise, as in transformers' sandbox.
 pub(super) fn call(
@@ -17,17 +20,69 @@ pub(super) fn call(
 ) -> Outcome<Value> {
     match value.kind() {
         _ if name == tag::SLICE => sliced(state, value, args),
+        _ if name == tag::MEMBER => {
+            let [name] = bind(args, ["name"])?;
+            member(value, string(&required(name, "name")?)?)
+        }
         _ if shown(value).is_some() => Err(Error::from(ErrorKind::UnknownMethod)),
+        ValueKind::String if value.is_safe() => markup::method(state, value, name, args),
         ValueKind::String => strings::method(state, string(value)?, name, args),
         ValueKind::Map if of_dict(name) => dict(state, value, name, args),
-        ValueKind::Seq | ValueKind::Iterable => sequence(state, value, name, args),
-        ValueKind::Bytes => bytes::method(value.as_bytes().unwrap_or_default(), name, args),
-        ValueKind::Number if !value.is_integer() && name == "is_integer" => {
-            let [] = bind(args, [])?;
-            Ok(Value::from(f64::try_from(value.clone())?.fract() == 0.0))
-        }
+        ValueKind::Seq | ValueKind::Iterable => match bytes::of(value) {
+            Some(bytes) => bytes::method(bytes, name, args),
+            None => sequence(state, value, name, args),
+        },
+        ValueKind::Number | ValueKind::Bool => numbers::method(value, name, args),
         ValueKind::Undefined => Err(fail(format!("undefined has no method {name:?}"))),
         _ => Err(Error::from(ErrorKind::UnknownMethod)),
+    }
+}
+
+/// `value.name` without a call: an attribute, an item, or a method that is not called yet.
+pub(super) fn member(value: &Value, name: &str) -> Outcome<Value> {
+    let found = value.get_attr(name)?;
+    if !found.is_undefined() {
+        return Ok(found);
+    }
+    let is_method = match value.kind() {
+        ValueKind::String => strings::METHODS.contains(&name),
+        ValueKind::Number | ValueKind::Bool => match numbers::attribute(value, name) {
+            Some(found) => return Ok(found),
+            None => numbers::has_method(value, name),
+        },
+        ValueKind::Seq if bytes::of(value).is_some() => matches!(name, "decode" | "hex"),
+        ValueKind::Seq => {
+            let is_list = !value.is_tuple() && !is_view(value);
+            matches!(name, "count" | "index")
+                || is_list && (name == "copy" || CHANGE_LISTS.contains(&name))
+        }
+        _ => false,
+    };
+    Ok(if is_method { method(value.clone(), name) } else { Value::UNDEFINED })
+}
+
+/// A method that is not called yet.
+pub(super) fn method(of: Value, name: &str) -> Value {
+    Value::from_object(Method { of, name: name.to_owned() })
+}
+
+#[derive(Debug)]
+struct Method {
+    of: Value,
+    name: String,
+}
+
+impl Object for Method {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Outcome<Value> {
+        self.of.call_method(state, &self.name, args)
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<built-in method {}>", self.name)
     }
 }
 
@@ -40,7 +95,7 @@ fn sliced(state: &State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value
     }
     if let (Some(text), 1) = (value.as_str(), step) {
         let part = strings::window(text, start, stop)?;
-        return Ok(Value::from(part.map_or("", |(_, part)| part)));
+        return Ok(markup::like(value, part.map_or("", |(_, part)| part)));
     }
     if let Some(range) = range(value) {
         let (first, stop) = bounds(start, stop, step, value.len().unwrap_or(0))?;
@@ -68,9 +123,14 @@ fn sliced(state: &State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<Value
     }
     match value.kind() {
         ValueKind::String => {
-            Ok(Value::from(kept.iter().filter_map(Value::as_str).collect::<String>()))
+            let kept: String = kept.iter().filter_map(Value::as_str).collect();
+            Ok(markup::like(value, kept))
         }
         _ if value.is_tuple() => Ok(Value::from(Tuple::from(kept))),
+        _ if bytes::of(value).is_some() => {
+            let bytes = kept.into_iter().map(u8::try_from).collect::<Outcome<_>>()?;
+            Ok(bytes::value(bytes))
+        }
         _ => list(kept),
     }
 }
@@ -185,7 +245,10 @@ fn sequence(state: &State<'_, '_>, value: &Value, name: &str, args: &[Value]) ->
                 (0..).zip(&items).find(|(place, item)| within.contains(place) && **item == wanted);
             place.map(|(place, _)| Value::from(place)).ok_or_else(|| fail("is not in the list"))
         }
-        "copy" if !value.is_tuple() => Ok(value.clone()),
+        "copy" if !value.is_tuple() && !is_view(value) => {
+            let [] = bind(args, [])?;
+            Ok(value.clone())
+        }
         _ if CHANGE_LISTS.contains(&name) => Err(unsafe_call("list", name)),
         _ => Err(Error::from(ErrorKind::UnknownMethod)),
     }

@@ -4,9 +4,12 @@ mod arguments;
 mod bytes;
 mod clock;
 mod filters;
+mod markup;
 mod methods;
+mod numbers;
 mod operators;
 mod percent;
+mod pretty;
 mod sequences;
 mod source;
 mod spec;
@@ -118,7 +121,7 @@ fn environment() -> Outcome<Environment<'static>> {
     tests::add_to(&mut environment);
     operators::add_to(&mut environment);
     views::add_to(&mut environment);
-    for name in ["chain", "lines", "pprint", "split", "zip", "bool"] {
+    for name in ["chain", "lines", "split", "zip", "bool"] {
         environment.remove_filter(name);
     }
     environment.remove_global("debug");
@@ -145,7 +148,7 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Outc
     let value = match state.auto_escape() {
         minijinja::AutoEscape::None => value,
         _ => {
-            escaped = filters::escaped(state, value)?;
+            escaped = markup::escaped(state, value)?;
             &escaped
         }
     };

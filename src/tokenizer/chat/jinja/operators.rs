@@ -8,10 +8,10 @@ use minijinja::{Environment, State, Value};
 use super::arguments::string;
 use super::percent::percent;
 use super::value::{
-    attribute, built, charge, is_generator, items, iterated, list, reserve, weight,
+    attribute, built, charge, is_generator, is_namespace, items, iterated, list, reserve, weight,
 };
 use super::views::{is_range, is_view, shown};
-use super::{Outcome, fail, filters, tag, text};
+use super::{Outcome, bytes, fail, markup, tag, text};
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment
@@ -82,6 +82,9 @@ fn equal(state: &State<'_, '_>, a: &Value, b: &Value) -> Outcome<bool> {
         if shown(a).is_some() || shown(b).is_some() {
             return Ok(false);
         }
+        if bytes::of(a).is_some() || bytes::of(b).is_some() {
+            return Ok(bytes::of(a) == bytes::of(b));
+        }
         state.consume_fuel(weight(state, a)?.min(weight(state, b)?))?;
     }
     Ok(a == b)
@@ -98,8 +101,11 @@ pub(super) fn order(state: &State<'_, '_>, a: &Value, b: &Value) -> Outcome<Opti
         Some(Numbers::Real(a, b)) => return Ok(a.partial_cmp(&b)),
         None => {}
     }
+    if let (Some(a), Some(b)) = (bytes::of(a), bytes::of(b)) {
+        return Ok(Some(a.cmp(b)));
+    }
     let are_lists = a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq;
-    if are_lists && !is_range(a) && !is_range(b) && a.is_tuple() == b.is_tuple() {
+    if are_lists && !is_view(a) && !is_view(b) && a.is_tuple() == b.is_tuple() {
         let (a, b) = (items(state, a)?, items(state, b)?);
         for (a, b) in a.iter().zip(&b) {
             if !equal(state, a, b)? {
@@ -120,12 +126,18 @@ fn contains(state: &State<'_, '_>, container: &Value, value: &Value) -> Outcome<
         }
         (ValueKind::String, None) => Err(fail(format!("{} cannot be in text", value.kind()))),
         (ValueKind::Undefined, _) => Ok(false),
+        (ValueKind::Map, _) if is_namespace(container) => {
+            Err(fail("nothing can be in a namespace"))
+        }
         (ValueKind::Map, _) => {
             if matches!(value.kind(), ValueKind::Map | ValueKind::Seq) && !value.is_tuple() {
                 return Err(fail(format!("{} cannot be a key", value.kind())));
             }
             charge(state, value)?;
             Ok(container.as_object().is_some_and(|dict| dict.get_value(value).is_some()))
+        }
+        (ValueKind::Seq, _) if bytes::of(container).is_some() => {
+            bytes::contain(bytes::of(container).unwrap_or_default(), value)
         }
         (ValueKind::Seq | ValueKind::Iterable, _) => {
             for item in container.try_iter()?.checked() {
@@ -159,11 +171,14 @@ fn added(state: &State<'_, '_>, a: &Value, b: &Value) -> Outcome<Value> {
         // markupsafe: what is marked as safe makes the other side safe.
         return match a.is_safe() || b.is_safe() {
             true => {
-                let both = [filters::escaped(state, a)?, filters::escaped(state, b)?];
+                let both = [markup::escaped(state, a)?, markup::escaped(state, b)?];
                 concatenated(state, &both).map(Value::from_safe_string)
             }
             false => concatenated(state, &[a.clone(), b.clone()]).map(Value::from),
         };
+    }
+    if let (Some(a), Some(b)) = (bytes::of(a), bytes::of(b)) {
+        return Ok(bytes::value([a, b].concat()));
     }
     if is_list(a) && is_list(b) && a.is_tuple() == b.is_tuple() {
         let mut joined = items(state, a)?;
@@ -203,7 +218,7 @@ fn concatenated(state: &State<'_, '_>, values: &[Value]) -> Outcome<String> {
 /// `a % b`: formatting where `a` is text; a tuple is several operands.
 pub(super) fn modulo(state: &State<'_, '_>, left: Value, right: Value) -> Outcome<Value> {
     if left.kind() == ValueKind::String {
-        return percent(state, string(&left)?, &right).map(Value::from);
+        return percent(state, &left, &right);
     }
     match numbers(&left, &right) {
         Some(Numbers::Whole(a, b)) => {

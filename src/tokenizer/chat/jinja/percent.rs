@@ -3,14 +3,21 @@
 use minijinja::value::ValueKind;
 use minijinja::{State, Value};
 
-use super::arguments::integer;
+use super::arguments::{integer, string};
 use super::operators::real;
 use super::spec::{Spec, based, char_of, number};
 use super::value::reserve;
-use super::{Outcome, fail, text};
+use super::{Outcome, fail, markup, text};
 
-/// `format % operand`: a tuple is several values, a dict or list may be left unused.
-pub(super) fn percent(state: &State<'_, '_>, format: &str, operand: &Value) -> Outcome<String> {
+/// `format % operand`: a tuple is several values, a dict or list may be left unused. In text that is
+/// marked as safe, what is put in is escaped.
+pub(super) fn percent(state: &State<'_, '_>, format: &Value, operand: &Value) -> Outcome<Value> {
+    let escaped = format.is_safe();
+    let text = filled(state, string(format)?, operand, escaped)?;
+    Ok(markup::like(format, text))
+}
+
+fn filled(state: &State<'_, '_>, format: &str, operand: &Value, escaped: bool) -> Outcome<String> {
     let mut values = match operand.is_tuple() {
         true => operand.try_iter()?.collect(),
         false => vec![operand.clone()],
@@ -88,7 +95,7 @@ pub(super) fn percent(state: &State<'_, '_>, format: &str, operand: &Value) -> O
         if zero && spec.align.is_none() && !matches!(kind, 's' | 'r' | 'a' | 'c') {
             (spec.fill, spec.align) = (Some('0'), Some('='));
         }
-        out.push_str(&converted(state, &value, kind, spec)?);
+        out.push_str(&converted(state, &value, kind, spec, escaped)?);
     }
     let may_be_unused = is_keyed || matches!(operand.kind(), ValueKind::Map | ValueKind::Seq);
     if values.next().is_some() && (operand.is_tuple() || !may_be_unused) {
@@ -97,7 +104,13 @@ pub(super) fn percent(state: &State<'_, '_>, format: &str, operand: &Value) -> O
     Ok(out)
 }
 
-fn converted(state: &State<'_, '_>, value: &Value, kind: char, spec: Spec) -> Outcome<String> {
+fn converted(
+    state: &State<'_, '_>,
+    value: &Value,
+    kind: char,
+    spec: Spec,
+    escaped: bool,
+) -> Outcome<String> {
     let is_number = matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
     let is_real = value.kind() == ValueKind::Number && !value.is_integer();
     match kind {
@@ -106,6 +119,10 @@ fn converted(state: &State<'_, '_>, value: &Value, kind: char, spec: Spec) -> Ou
                 's' => text::str(state, value)?,
                 'r' => text::repr(value)?,
                 _ => text::ascii(value)?,
+            };
+            let text = match escaped && !(kind == 's' && value.is_safe()) {
+                true => markup::escape(state, &text)?,
+                false => text,
             };
             let cut: String = text.chars().take(spec.precision.unwrap_or(usize::MAX)).collect();
             spec.padded(state, &cut, '>')

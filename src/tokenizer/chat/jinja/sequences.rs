@@ -7,36 +7,41 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, State, Value};
 
-use super::arguments::{bind, flag, given, required, string};
-use super::filters::add_all;
+use super::arguments::{bind, flag, given, integer, required, string};
+use super::filters::{add_all, add_bare};
 use super::operators::{self, order};
 use super::value::{charge, generator, is_generator, items, list, reserve, weight};
-use super::{Outcome, fail, methods, text};
+use super::{Outcome, fail, markup, methods, text};
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     add_all(
         environment,
         [
-            ("count", length),
             ("dictsort", dictsort),
-            ("first", first),
             ("groupby", groupby),
-            ("items", pairs),
             ("join", join),
-            ("last", last),
-            ("length", length),
-            ("list", |state, value, _| list(items(state, value)?)),
             ("map", map),
             ("max", |state, value, args| extreme(state, value, args, Ordering::Greater)),
             ("min", |state, value, args| extreme(state, value, args, Ordering::Less)),
             ("reject", |state, value, args| select(state, value, args, Of::Item, false)),
             ("rejectattr", |state, value, args| select(state, value, args, Of::Attribute, false)),
-            ("reverse", reverse),
             ("select", |state, value, args| select(state, value, args, Of::Item, true)),
             ("selectattr", |state, value, args| select(state, value, args, Of::Attribute, true)),
             ("sort", sorted),
             ("sum", sum),
             ("unique", unique),
+        ],
+    );
+    add_bare(
+        environment,
+        [
+            ("count", length),
+            ("first", first),
+            ("items", pairs),
+            ("last", last),
+            ("length", length),
+            ("list", |state, value| list(items(state, value)?)),
+            ("reverse", reverse),
         ],
     );
 }
@@ -75,7 +80,7 @@ fn sort_keyed(
     Ok(merged)
 }
 
-fn length(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+fn length(_: &mut State<'_, '_>, value: &Value) -> Outcome<Value> {
     match value.len() {
         Some(length) => Ok(Value::from(length)),
         None if value.is_undefined() => Ok(Value::from(0)),
@@ -83,30 +88,30 @@ fn length(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
     }
 }
 
-fn first(_: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+fn first(_: &mut State<'_, '_>, value: &Value) -> Outcome<Value> {
     if value.is_none() {
         return Err(fail("'NoneType' object is not iterable"));
     }
     Ok(value.try_iter()?.checked().next().transpose()?.unwrap_or(Value::UNDEFINED))
 }
 
-fn last(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+fn last(state: &mut State<'_, '_>, value: &Value) -> Outcome<Value> {
     if is_generator(value) {
         return Err(fail("a generator cannot be reversed: use `list` before `last`"));
     }
     Ok(items(state, value)?.pop().unwrap_or(Value::UNDEFINED))
 }
 
-fn reverse(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+fn reverse(state: &mut State<'_, '_>, value: &Value) -> Outcome<Value> {
     if let Some(text) = value.as_str() {
-        return Ok(Value::from(text.chars().rev().collect::<String>()));
+        return Ok(markup::like(value, text.chars().rev().collect::<String>()));
     }
     let mut items = items(state, value)?;
     items.reverse();
     Ok(generator(items))
 }
 
-fn pairs(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+fn pairs(state: &mut State<'_, '_>, value: &Value) -> Outcome<Value> {
     match value.kind() {
         ValueKind::Undefined => Ok(generator(Vec::new())),
         ValueKind::Map => Ok(generator(methods::pairs(value, items(state, value)?)?)),
@@ -129,7 +134,7 @@ fn dictsort(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome
         let key = pair.get_item_by_index(place)?;
         keyed.push((folded(key, case_sensitive.as_ref()), pair));
     }
-    let keyed = sort_keyed(state, keyed, flag(reverse.as_ref()))?;
+    let keyed = sort_keyed(state, keyed, reversed(reverse)?)?;
     list(keyed.into_iter().map(|(_, pair)| pair).collect())
 }
 
@@ -149,7 +154,7 @@ fn sorted(state: &mut State<'_, '_>, value: &Value, args: &[Value]) -> Outcome<V
         let keys = keys.into_iter().map(|key| folded(key, case_sensitive.as_ref())).collect();
         keyed.push((list(keys)?, item));
     }
-    let keyed = sort_keyed(state, keyed, flag(reverse.as_ref()))?;
+    let keyed = sort_keyed(state, keyed, reversed(reverse)?)?;
     list(keyed.into_iter().map(|(_, item)| item).collect())
 }
 
@@ -328,19 +333,28 @@ fn folded(key: Value, case_sensitive: Option<&Value>) -> Value {
     }
 }
 
+/// `sorted(reverse=…)`, which wants a number or a flag.
+fn reversed(reverse: Option<Value>) -> Outcome<bool> {
+    reverse.map_or(Ok(false), |reverse| integer(&reverse).map(|reverse| reverse != 0))
+}
+
 /// `value.a.0.b` by the path `"a.0.b"`.
 fn attribute(value: &Value, path: &Value, default: Option<&Value>) -> Outcome<Value> {
-    let Some(path) = path.as_str() else { return value.get_item(path) };
+    if path.is_none() {
+        return Ok(value.clone());
+    }
+    let or_default = |found: Value| match default {
+        Some(default) if found.is_undefined() => default.clone(),
+        _ => found,
+    };
+    let Some(path) = path.as_str() else { return value.get_item(path).map(or_default) };
     let mut value = value.clone();
     for part in path.split('.') {
         let key = match part.parse::<usize>() {
             Ok(index) => Value::from(index),
             Err(_) => Value::from(part),
         };
-        value = value.get_item(&key)?;
-        if let (true, Some(default)) = (value.is_undefined(), default) {
-            value = default.clone();
-        }
+        value = or_default(value.get_item(&key)?);
     }
     Ok(value)
 }

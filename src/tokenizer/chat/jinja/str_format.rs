@@ -3,13 +3,15 @@
 use minijinja::{State, Value};
 
 use super::value::reserve;
-use super::{Outcome, fail, spec, text};
+use super::{Outcome, fail, markup, spec, text};
 
 /// What the fields of a text are filled with.
 pub(super) struct Fields<'a> {
     pub(super) positional: &'a [Value],
     /// Values by name.
     pub(super) named: Option<&'a Value>,
+    /// Whether what a field becomes is escaped, as it is in text that is marked as safe.
+    pub(super) escaped: bool,
 }
 
 /// Fills the fields of a text.
@@ -90,7 +92,11 @@ impl Filler<'_> {
             Some(other) => return Err(fail(format!("Unknown conversion specifier {other}"))),
         };
         let spec = self.fill(spec, depth)?;
-        spec::format(self.state, &value, &spec)
+        let text = spec::format(self.state, &value, &spec)?;
+        match self.fields.escaped && !value.is_safe() {
+            true => markup::escape(self.state, &text),
+            false => Ok(text),
+        }
     }
 
     /// `0.attribute[index]`, where the first part may be a name or missing.

@@ -8,6 +8,57 @@ use super::str_format::{self, Fields};
 use super::value::{dict, items, list, reserve};
 use super::{Outcome, bytes, fail, spec, text, unicode};
 
+/// The methods of text.
+pub(super) const METHODS: &[&str] = &[
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "maketrans",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "translate",
+    "upper",
+    "zfill",
+];
+
 /// Calls a method of text.
 pub(super) fn method(state: &State<'_, '_>, s: &str, name: &str, args: &[Value]) -> Outcome<Value> {
     match name {
@@ -83,12 +134,13 @@ pub(super) fn method(state: &State<'_, '_>, s: &str, name: &str, args: &[Value])
                 Some((last, rest)) if last.is_kwargs() => (rest, Some(last)),
                 _ => (args, None),
             };
-            str_format::format(state, s, &Fields { positional, named }).map(Value::from)
+            let fields = Fields { positional, named, escaped: false };
+            str_format::format(state, s, &fields).map(Value::from)
         }
         "format_map" => {
             let [mapping] = bind(args, ["mapping"])?;
             let mapping = required(mapping, "mapping")?;
-            let fields = Fields { positional: &[], named: Some(&mapping) };
+            let fields = Fields { positional: &[], named: Some(&mapping), escaped: false };
             str_format::format(state, s, &fields).map(Value::from)
         }
         "encode" => {
@@ -300,6 +352,9 @@ fn expand_tabs(state: &State<'_, '_>, s: &str, size: usize) -> Outcome<String> {
 
 /// `translate`: what the table has for a character's number, text, a number or nothing.
 fn translate(state: &State<'_, '_>, s: &str, table: &Value) -> Outcome<String> {
+    if matches!(table.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number) {
+        return Err(fail(format!("translate: {} is no table", table.kind())));
+    }
     let mut translated = String::new();
     for char in s.chars() {
         let found = table.get_item(&code(char))?;

@@ -6,11 +6,14 @@
 //!   written pass through functions that give them Python's type and bound their size.
 //! - `x[a:b]` becomes a method call, for Python's way to slice what cannot be, and since minijinja
 //!   forgets to give call blocks the variables that are sliced in them.
+//! - `x.name` becomes a method call where Python's text or numbers have a member of that name.
 //! - Defaults of macro arguments that name other arguments are set in the macro's body.
 //! - `a < b` and the like, `a + b`, `a ~ b` and `a % b` become calls, for Python's ways to compare, to
 //!   add, to print and to format.
 //! - Escapes in string literals become what Python makes of them.
 
+use super::numbers;
+use super::strings;
 use super::words::{Kind, Token, python_escapes, tokens};
 
 /// Called with the body of a `{% generation %}` block.
@@ -27,6 +30,8 @@ pub(super) const COMPARE: &str = "__compare";
 pub(super) const CHARGED: &str = "__charged";
 /// The method that slicing becomes.
 pub(super) const SLICE: &str = "__slice";
+/// The method that members of a value that may be methods become.
+pub(super) const MEMBER: &str = "__member";
 /// What `+` becomes.
 pub(super) const ADD: &str = "__add";
 /// What `~` becomes.
@@ -100,7 +105,12 @@ impl<'a> Tag<'a> {
                     let dotted = find(begin, ".").is_some_and(|dot| dot < sign);
                     wrapped(out, if dotted { ATTRIBUTE } else { VALUE }, sign + 1, end);
                 }
-                None => self.write(out, begin, end),
+                None => {
+                    // What is set may be an attribute.
+                    let filters = find(begin, "|").unwrap_or(end);
+                    self.copy(out, begin, filters);
+                    self.write(out, filters, end);
+                }
             },
             Some("for") => match (find(begin, "in"), find(begin, "recursive")) {
                 (Some(sign), None) => {
@@ -296,6 +306,9 @@ impl<'a> Tag<'a> {
                     }
                     index = to.min(close + 1);
                 }
+                (Kind::Name, name) if self.is_member(index - 1) => {
+                    out.extend([MEMBER, "('", name, "')"]);
+                }
                 (_, text) => out.push_str(text),
             }
         }
@@ -403,6 +416,20 @@ impl<'a> Tag<'a> {
                 _ => true,
             }
         })
+    }
+
+    /// Whether a name is that of a member, not called here, that Python's text or numbers have. Loops,
+    /// which have some of the same names, have no methods that matter.
+    fn is_member(&self, index: usize) -> bool {
+        let text = |index: usize| self.tokens[index].text;
+        let dot = self.before(0, index).filter(|&dot| text(dot) == ".");
+        let of_loop = dot.and_then(|dot| self.before(0, dot)).is_some_and(|of| text(of) == "loop");
+        let is_called = self.next(index + 1).is_some_and(|next| text(next) == "(");
+        let name = text(index);
+        dot.is_some()
+            && !of_loop
+            && !is_called
+            && (strings::METHODS.contains(&name) || numbers::MEMBERS.contains(&name))
     }
 
     /// The token before another that is not blank.

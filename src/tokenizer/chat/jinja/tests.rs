@@ -70,6 +70,13 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
         let alike = a.kind() == b.kind() && a.is_integer() == b.is_integer();
         Ok::<_, minijinja::Error>(alike && compare(state, a, "==", b)?)
     });
+    let known: [(_, fn(&State<'_, '_>, &str) -> bool); 2] =
+        [("filter", minijinja::tests::is_filter), ("test", minijinja::tests::is_test)];
+    for (name, is_known) in known {
+        environment.add_test(name, move |state: &State<'_, '_>, value: &Value| {
+            value.as_str().is_some_and(|name| is_known(state, name))
+        });
+    }
     for name in ["startingwith", "endingwith", "int", "safe"] {
         environment.remove_test(name);
     }
@@ -79,7 +86,6 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
 fn is_sequence(value: &Value) -> bool {
     match value.kind() {
         ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Undefined => true,
-        ValueKind::Bytes => true,
         ValueKind::Iterable => value.len().is_some() && !is_view(value),
         _ => false,
     }

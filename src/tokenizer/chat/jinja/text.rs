@@ -8,7 +8,7 @@ use minijinja::{State, Value};
 use super::sequences::is_group;
 use super::value::{MAX_DEPTH, is_namespace, reserve};
 use super::views::is_view;
-use super::{MAX_OUTPUT, Outcome, bytes, fail, unicode};
+use super::{MAX_OUTPUT, Outcome, fail, unicode};
 
 /// `str(value)`, paid for.
 pub(super) fn str(state: &State<'_, '_>, value: &Value) -> Outcome<String> {
@@ -59,7 +59,6 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) -> Outcome<()> {
             }
             out.push_str(if is_namespace { "}>" } else { "}" });
         }
-        ValueKind::Bytes => bytes::quote(out, value.as_bytes().unwrap_or_default()),
         ValueKind::Seq | ValueKind::Iterable if is_view(value) => write!(out, "{value}")?,
         // What cannot tell its length is a generator: printing must not use it up.
         ValueKind::Seq | ValueKind::Iterable if value.len().is_some() => {

@@ -9,7 +9,7 @@ use minijinja::{State, Value};
 use serde_json::Value as Json;
 
 use super::views::{is_range, shown};
-use super::{Outcome, fail, methods, text};
+use super::{Outcome, bytes, fail, methods, text};
 
 /// How deep lists and dicts may be nested. The engine recurses into them.
 pub(super) const MAX_DEPTH: usize = 200;
@@ -60,6 +60,9 @@ pub(super) fn generator(items: Vec<Value>) -> Value {
 pub(super) fn items(state: &State<'_, '_>, value: &Value) -> Outcome<Vec<Value>> {
     if value.is_none() {
         return Err(fail("'NoneType' object is not iterable"));
+    }
+    if is_namespace(value) {
+        return Err(fail("a namespace is not iterable"));
     }
     let mut items = Vec::new();
     for item in value.try_iter()?.checked() {
@@ -197,10 +200,7 @@ impl Size {
             ValueKind::Map => {
                 Self::sum(value.try_iter()?.checked().map(|key| paid(&value.get_item(&key?)?)))
             }
-            _ => Ok(Self {
-                depth: 0,
-                weight: 1 + value.as_bytes().map_or(0, <[u8]>::len) as u64 / 64,
-            }),
+            _ => Ok(Self { depth: 0, weight: 1 + value.as_str().map_or(0, str::len) as u64 / 64 }),
         }
     }
 
@@ -210,7 +210,10 @@ impl Size {
         let view = shown(value).and_then(Self::known);
         let range = is_range(value).then(|| value.len()).flatten();
         let range = range.map(|length| Self { depth: 1, weight: 1 + length as u64 });
+        let bytes = bytes::of(value);
+        let bytes = bytes.map(|bytes| Self { depth: 1, weight: 1 + bytes.len() as u64 / 64 });
         list.or(dict)
+            .or(bytes)
             .or(view)
             .or(range)
             .or_else(|| is_generator(value).then_some(Self { depth: 0, weight: 1 }))
@@ -234,7 +237,7 @@ impl Object for Dict {
         match methods::of_dict(key) {
             true => {
                 let dict = Value::from_dyn_object(Arc::clone(self));
-                Some(Value::from_object(Method { of: dict, name: key.to_owned() }))
+                Some(methods::method(dict, key))
             }
             false => self.values.get(&Value::from(key)).cloned(),
         }
@@ -289,6 +292,11 @@ impl Object for Generator {
         ObjectRepr::Iterable
     }
 
+    /// A generator has no items by number, nor attributes.
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        Some(Value::UNDEFINED)
+    }
+
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         let this = Arc::clone(self);
         let next = move || this.0.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -305,26 +313,5 @@ impl Object for Generator {
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<generator object>")
-    }
-}
-
-/// A method that is not called yet.
-#[derive(Debug)]
-struct Method {
-    of: Value,
-    name: String,
-}
-
-impl Object for Method {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Outcome<Value> {
-        self.of.call_method(state, &self.name, args)
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<built-in method {} of dict object>", self.name)
     }
 }

@@ -8,7 +8,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Rest};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::value::list;
-use super::{Outcome, fail, text};
+use super::{Outcome, bytes, fail, text};
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_function("range", |first: i64, stop: Option<i64>, step: Option<i64>| {
@@ -21,9 +21,9 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     });
 }
 
-/// Whether the value is a range or a view: it can be gone through, but is no list.
+/// Whether the value is a range, bytes or a view: it can be gone through, but is no list.
 pub(super) fn is_view(value: &Value) -> bool {
-    is_range(value) || value.downcast_object_ref::<View>().is_some()
+    is_range(value) || bytes::of(value).is_some() || shown(value).is_some()
 }
 
 pub(super) fn is_range(value: &Value) -> bool {
@@ -90,8 +90,16 @@ impl Object for Range {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let index = key.as_usize().filter(|index| *index < self.length)?;
-        Some(Value::from(self.at(index)))
+        match key.as_str() {
+            Some("start") => Some(Value::from(self.start)),
+            Some("stop") => Some(Value::from(self.stop)),
+            Some("step") => Some(Value::from(self.step)),
+            Some(_) => None,
+            None => {
+                let index = key.as_usize().filter(|index| *index < self.length)?;
+                Some(Value::from(self.at(index)))
+            }
+        }
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

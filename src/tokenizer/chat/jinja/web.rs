@@ -4,12 +4,12 @@ use minijinja::value::ValueKind;
 use minijinja::{State, Value};
 
 use super::arguments::{bind, string};
-use super::filters::escaped;
+use super::markup::escaped;
 use super::value::{items, reserve};
 use super::{Outcome, fail, text};
 
 /// `urlencode`: text as a part of a path; a mapping or pairs as a query.
-pub(super) fn url_encode(state: &mut State<'_, '_>, value: &Value, _: &[Value]) -> Outcome<Value> {
+pub(super) fn url_encode(state: &mut State<'_, '_>, value: &Value) -> Outcome<Value> {
     let is_text = value.kind() == ValueKind::String;
     if is_text || value.try_iter().is_err() {
         return Ok(Value::from(quoted(state, value, b"/", "%20")?));
@@ -55,6 +55,9 @@ pub(super) fn attributes(
     args: &[Value],
 ) -> Outcome<Value> {
     let [autospace] = bind(args, ["autospace"])?;
+    if value.kind() != ValueKind::Map {
+        return Err(fail(format!("xmlattr: a mapping is expected, not {}", value.kind())));
+    }
     let mut all = Vec::new();
     for key in items(state, value)? {
         let value = value.get_item(&key)?;
