@@ -15,13 +15,13 @@ use crate::generation::dola::DolaLayers;
 use crate::generation::origin::Origin;
 use crate::generation::processors::Watermarking;
 use crate::source;
-use json::{no_option, normalized, parsed};
+use json::{Unset, no_option, normalized, parsed};
 
 pub use schedule::AssistantSchedule;
 
 /// Declares every option once: the field, its setter, its place in [`GenerationConfig::overlaid`]
 /// and its JSON name. After `=` comes the meaning of JSON's `null`; without it, `null` leaves the
-/// option unset.
+/// option unset, in the layers below too.
 macro_rules! generation_config {
     ($(#[$about:meta])* { $($(#[$doc:meta])+ $name:ident: $kind:ty $(= $off:expr)?,)+ }) => {
         $(#[$about])*
@@ -29,6 +29,7 @@ macro_rules! generation_config {
         #[non_exhaustive]
         pub struct GenerationConfig {
             $($(#[$doc])+ pub $name: Option<$kind>,)+
+            pub(super) unset: Unset,
             pub(super) origin: Origin<Self>,
         }
 
@@ -45,12 +46,13 @@ macro_rules! generation_config {
                 }
             )+
 
-            /// Stacks two layers: every option set in `over` replaces ours.
+            /// Stacks two layers: every option set in `over` replaces ours, and so does `null` in JSON.
             #[must_use]
             pub fn overlaid(mut self, over: &Self) -> Self {
-                $(if over.$name.is_some() {
+                $(if over.$name.is_some() || over.unset.0.contains(&stringify!($name)) {
                     self.$name.clone_from(&over.$name);
                 })+
+                self.unset.0.extend(&over.unset.0);
                 self.origin.extend(&over.origin);
                 self
             }
@@ -65,7 +67,7 @@ macro_rules! generation_config {
 
             /// Sets the option called `name` from JSON; `false` when generation has no such option.
             ///
-            /// As in transformers, `null` turns an option off, `eos_token_id` and `stop_strings`
+            /// As in transformers, `null` turns an option off, whatever the model says, `eos_token_id` and `stop_strings`
             /// may be one value or a list, and a negative special token means that there is none.
             ///
             /// # Errors
@@ -79,6 +81,9 @@ macro_rules! generation_config {
                             Value::Null => None $(.or(Some($off)))?,
                             value => Some(parsed(name, &value)?),
                         };
+                        if self.$name.is_none() {
+                            self.unset.0.push(stringify!($name));
+                        }
                     })+
                     _ => return no_option(name, &value),
                 }

@@ -37,6 +37,9 @@ SHORT = {"max_new_tokens": 12}
 
 # Without a length of its own, a model writes 256 tokens: too many for rounding to decide nothing.
 OPEN = [{}, {"max_length": 9}]
+# What the model's files say does not count then.
+NULLS = [{"forced_bos_token_id": None} | SHORT, {"bad_words_ids": None, "renormalize_logits": None} | SHORT, {"no_repeat_ngram_size": None} | SHORT,
+         {"forced_eos_token_id": None, "length_penalty": 0.5} | SHORT]
 GENERATION = [
     SHORT, {"num_beams": 1} | SHORT, {"num_beams": 2, "num_return_sequences": 2} | SHORT, {"max_length": 9, "max_new_tokens": None},
     {"min_new_tokens": 8} | SHORT, {"no_repeat_ngram_size": 2} | SHORT, {"repetition_penalty": 1.7} | SHORT,
@@ -89,7 +92,7 @@ def marian():
         "config": dict(model_type="marian", vocab_size=len(tokens), max_position_embeddings=64, static_position_embeddings=True,
                        scale_embedding=True, activation_function="swish", bad_words_ids=[[pad]]) | ids | BART,
         "generation": ids | {"max_length": 32, "num_beams": 6, "bad_words_ids": [[pad]], "renormalize_logits": True},
-        "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN] + [
+        "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN + NULLS] + [
             (">>fra<< " + TEXT, SHORT), (TEXT, {"src_lang": "en"} | SHORT), (TEXT, {"src_lang": "en", "tgt_lang": ">>fra<<", "_prefix": ">>fra<< "} | SHORT),
         ])),
     }
@@ -123,7 +126,7 @@ def cases():
                        forced_bos_token_id=0, forced_eos_token_id=2, pad_token_id=1, bos_token_id=0, eos_token_id=2, prefix=" ") | BART,
         "generation": dict(decoder_start_token_id=2, forced_bos_token_id=0, forced_eos_token_id=2, pad_token_id=1, bos_token_id=0, eos_token_id=2,
                            max_length=30, min_length=8, num_beams=4, no_repeat_ngram_size=3, early_stopping=True, length_penalty=2.0),
-        "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN])),
+        "calls": list(calls(TEXT, [(TEXT, options) for options in OPEN + NULLS])),
     }
     yield "summarization-led", {
         "task": "summarization", "models": bart, "tokenizer": {"tokenizer_class": "LEDTokenizer", "model_max_length": 40},

@@ -6,6 +6,16 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::read::read;
 
+/// The options that `null` unsets in the layers below. Ignored when options are compared and written.
+#[derive(Debug, Clone, Default)]
+pub(in crate::generation) struct Unset(pub(super) Vec<&'static str>);
+
+impl PartialEq for Unset {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// What transformers accepts in more than one form, in ours.
 pub(super) fn normalized(name: &str, value: &Value) -> Value {
     let absent = |id: &Value| id.as_i64().is_some_and(|id| id < 0);
@@ -124,6 +134,19 @@ mod tests {
         assert_eq!(written["force_words_ids"], json!([[3, 4], [[5], [6, 7]]]));
         assert_eq!(serde_json::from_value::<GenerationConfig>(written).unwrap(), config);
         assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn null_unsets_what_layers_below_say() {
+        let model = GenerationConfig::default().forced_bos_token_id(3).max_length(9).num_beams(2);
+        let nulls = json!({"forced_bos_token_id": null, "num_beams": null, "max_time": null});
+        let call = GenerationConfig::from_json(&nulls).unwrap().max_time(1.0);
+        let config = model.clone().overlaid(&call);
+        assert_eq!((config.forced_bos_token_id, config.max_length), (None, Some(9)));
+        assert_eq!((config.num_beams, config.max_time), (Some(1), Some(1.0)));
+        // Through a layer between them, too.
+        let between = GenerationConfig::default().overlaid(&call);
+        assert_eq!(model.overlaid(&between).forced_bos_token_id, None);
     }
 
     #[test]

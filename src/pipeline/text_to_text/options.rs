@@ -118,12 +118,6 @@ impl TextToTextOptions {
             truncation: arguments::take(take, "truncation")?,
             ..Self::default()
         };
-        // Without a number of new tokens `max_length` counts, and with them the token that begins.
-        let is_null = options.get("max_new_tokens").is_some_and(Value::is_null);
-        if let Some(length) = options.get("max_length").and_then(Value::as_u64).filter(|_| is_null)
-        {
-            options.insert("max_new_tokens".to_owned(), length.saturating_sub(1).into());
-        }
         arguments::generation(&mut read.generation, options, &OF_PIPELINE)?;
         Ok(read)
     }
