@@ -272,6 +272,9 @@ fn wrong_requests_name_what_would_work() {
         nllb.run_with(" \n", &short().src_lang("eng_Latn").tgt_lang("fra_Latn")).unwrap_err(),
         &["empty"],
     );
+    let mut forced = short().src_lang("eng_Latn").tgt_lang("fra_Latn");
+    forced.generation.forced_bos_token_id = Some(5);
+    says(nllb.run_with(TEXT, &forced).unwrap_err(), &["forced_bos_token_id", "`tgt_lang`"]);
     let files = ModelSource::directory(folder.path()).open().unwrap();
     let error = AutoModel::from_files::<dyn CausalLm>(&files, &LoadOptions::default()).unwrap_err();
     assert!(error.to_string().contains("dyn Seq2SeqLm"), "{error}");
@@ -311,7 +314,7 @@ fn pipelines_are_made_of_parts() {
 }
 
 #[test]
-fn short_texts_are_warned_of_where_max_length_counts() {
+fn what_changes_nothing_and_short_texts_are_warned_of() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&told);
     // Another test of this binary may have set the hook.
@@ -319,8 +322,11 @@ fn short_texts_are_warned_of_where_max_length_counts() {
         sconce::pipeline::on_warning(move |text| sink.lock().unwrap().push(text.to_owned()));
     let (_folder, pipeline) = summarization("summarization-bart");
     pipeline.run_batch(["a", "b"], &TextToTextOptions::default()).unwrap();
+    let (_folder, translator) = translation("translation-t5");
+    translator.run_with(TEXT, &short().tgt_lang("de")).unwrap();
     if is_first {
         let told = told.lock().unwrap();
+        assert!(told.iter().any(|text| text.contains("`tgt_lang` have no effect")), "{told:?}");
         assert_eq!(
             told.iter().filter(|text| text.contains("max_length is 30")).count(),
             1,

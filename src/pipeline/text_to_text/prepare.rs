@@ -39,12 +39,21 @@ impl TextToText {
                 let (Some(source), Some(target)) = (source, target) else {
                     return Err(self.missing_language(source.is_none()));
                 };
+                if options.generation.forced_bos_token_id.is_some() {
+                    let reason = "the token of `tgt_lang` is the one that is forced: leave it out";
+                    return Err(Error::option("forced_bos_token_id", reason));
+                }
                 tokenizer = tokenizer.with_languages(Some(source), Some(target))?;
                 config.forced_bos_token_id = self.tokenizer.forced_bos_id(target)?;
                 prefix.clear();
             } else if let Some(target) = asked.1 {
                 tokenizer = tokenizer.with_languages(None, Some(target))?;
             }
+        } else if options.src_lang.is_some() || options.tgt_lang.is_some() {
+            warn(
+                "`src_lang` and `tgt_lang` have no effect: the model's tokenizer knows no languages; what T5 \
+                 translates is said by the task (`translation_en_to_fr`, `TranslationPipeline::between`)",
+            );
         }
         let of_rows = TokenizerOptions { truncation: options.truncation, ..Default::default() };
         let start = self.start(&config)?;
