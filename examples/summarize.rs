@@ -42,6 +42,8 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    // Before the model, which takes a while.
+    let files = files(&arguments.path)?;
     let summarizer = Pipeline::summarization(arguments.model.as_str()).build()?;
     let mut generation = GenerationConfig::default()
         .max_new_tokens(arguments.max_new_tokens)
@@ -55,7 +57,7 @@ fn main() -> Result<()> {
     let streams = !arguments.split && arguments.beams.is_none_or(|beams| beams == 1);
     match (arguments.path.is_dir(), streams) {
         (false, true) => stream(&summarizer, &read(&arguments.path)?, &options),
-        _ => together(&summarizer, &files(&arguments.path)?, options),
+        _ => together(&summarizer, &files, options),
     }
 }
 
@@ -75,7 +77,7 @@ fn stream(
     Ok(())
 }
 
-/// The summaries of many texts, in their order.
+/// The summaries of many texts, in their order; of those that are none, what is wrong with them.
 fn together(
     summarizer: &SummarizationPipeline,
     files: &[PathBuf],
@@ -83,17 +85,32 @@ fn together(
 ) -> Result<()> {
     let report = TruncationReport::default();
     let options = options.truncation_report(report.clone());
-    let texts = files.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
-    for (file, summary) in files.iter().zip(summarizer.stream(texts, &options)?) {
+    let read = files.iter().filter_map(|file| match read(file) {
+        Ok(text) => Some((file, text)),
+        Err(error) => {
+            eprintln!("{error}");
+            None
+        }
+    });
+    let (read, texts): (Vec<_>, Vec<_>) = read.unzip();
+    let mut done = 0;
+    let mut out = io::stdout();
+    for (file, summary) in read.iter().zip(summarizer.stream(texts, &options)?) {
         match summary {
             Ok(summary) => {
-                println!("{}: {}", file.display(), summary[0].text().unwrap_or_default())
+                let text = summary[0].text().unwrap_or_default();
+                writeln!(out, "{}: {text}", file.display()).map_err(output)?;
+                done += 1;
             }
             Err(error) => eprintln!("{}: {error}", file.display()),
         }
     }
     for number in report.inputs() {
-        eprintln!("{}: was cut", files[number].display());
+        eprintln!("{}: was cut", read[number].display());
+    }
+    if done < files.len() {
+        let reason = format!("{} of {} files are not summarized", files.len() - done, files.len());
+        return Err(Error::InvalidInput { reason });
     }
     Ok(())
 }
@@ -101,11 +118,15 @@ fn together(
 /// The file, or the files of the folder, by name.
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
+        fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         return Ok(vec![path.to_owned()]);
     }
     let entries = fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     files.retain(|file| file.is_file());
+    if files.is_empty() {
+        return Err(Error::InvalidInput { reason: format!("{}: holds no files", path.display()) });
+    }
     files.sort();
     Ok(files)
 }

@@ -48,25 +48,44 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    // Before the model, which takes a while.
+    let input: Box<dyn BufRead> = match &arguments.file {
+        Some(path) => {
+            let reason = |error| format!("{}: {error}", path.display());
+            let file = File::open(path).map_err(|error| broken(reason(error)))?;
+            Box::new(BufReader::new(file))
+        }
+        None => Box::new(io::stdin().lock()),
+    };
     let mut builder = Pipeline::translation(arguments.model.as_str());
     if let Some(level) = arguments.quantize {
         builder = builder.quantize(level);
     }
     let mut translator = builder.build()?;
+    let names_languages = !translator.tokenizer().languages().is_empty();
     if arguments.languages {
-        println!("{}", translator.tokenizer().languages().join("\n"));
+        if names_languages {
+            let languages = translator.tokenizer().languages().join("\n");
+            writeln!(io::stdout(), "{languages}").map_err(broken)?;
+        } else {
+            eprintln!("{} names no languages: it has one pair, or prefixes", arguments.model);
+        }
         return Ok(());
-    }
-    if let (Some(from), Some(to)) = (&arguments.from, &arguments.to) {
-        translator = translator.between(from, to)?;
     }
     let generation = GenerationConfig::default().num_beams(arguments.beams);
     let mut options = TextToTextOptions::from(generation);
     options.batch_size = arguments.batch;
-    let input: Box<dyn BufRead> = match &arguments.file {
-        Some(path) => Box::new(BufReader::new(File::open(path).map_err(|error| broken(&error))?)),
-        None => Box::new(io::stdin().lock()),
-    };
+    match (&arguments.from, &arguments.to) {
+        // T5 has a prefix for a pair.
+        (Some(from), Some(to)) if !names_languages => {
+            translator = translator.between(from, to)?;
+            if translator.prefix().is_empty() {
+                let model = &arguments.model;
+                eprintln!("{model} has one pair of languages: --from and --to change nothing");
+            }
+        }
+        (from, to) => (options.src_lang, options.tgt_lang) = (from.clone(), to.clone()),
+    }
     // Which lines are empty, as far as lines have been read.
     let (empty, is_empty) = channel();
     let lines = input.lines().map_while(|line| line.map_err(|error| eprintln!("{error}")).ok());
@@ -79,9 +98,8 @@ fn main() -> Result<()> {
     let mut out = io::stdout();
     loop {
         let next = translations.next();
-        let mut line = |text: &str| {
-            writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| broken(&error))
-        };
+        let mut line =
+            |text: &str| writeln!(out, "{text}").and_then(|()| out.flush()).map_err(broken);
         // Empty lines before this one, and at the end those after the last.
         while let Ok(true) = is_empty.try_recv() {
             line("")?;
@@ -93,6 +111,6 @@ fn main() -> Result<()> {
     }
 }
 
-fn broken(error: &io::Error) -> Error {
-    Error::InvalidInput { reason: error.to_string() }
+fn broken(reason: impl ToString) -> Error {
+    Error::InvalidInput { reason: reason.to_string() }
 }
