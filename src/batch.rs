@@ -1,9 +1,12 @@
 //! Rows of token ids, padded to one length; which rows of different lengths go together.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
 /// Where padding goes when rows of different lengths are made one batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PaddingSide {
     /// Before the text: what a decoder needs to continue every row.
     Left,

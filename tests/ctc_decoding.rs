@@ -136,11 +136,10 @@ fn searches_find_what_those_of_the_reference_find() {
             };
             let values: Vec<f32> = (0..search.frames * vocab).map(value).collect();
             let logits = Tensor::from_vec(values, (search.frames, vocab), &Device::Cpu).unwrap();
-            let options = CtcBeamOptions {
-                width: search.beam_width,
-                prune_logp: search.beam_prune_logp,
-                token_min_logp: search.token_min_logp,
-            };
+            let options = CtcBeamOptions::default()
+                .beam_width(search.beam_width)
+                .beam_prune_logp(search.beam_prune_logp)
+                .token_min_logp(search.token_min_logp);
             let found = tokenizer.beams(&logits, &options).unwrap();
             for (found, expected) in found.iter().zip(&search.beams) {
                 assert_eq!(found.text, expected.text, "seed {}", search.seed);
@@ -149,7 +148,8 @@ fn searches_find_what_those_of_the_reference_find() {
             }
             assert!(found.len() >= search.beams.len());
             // A search that keeps one letter of each frame is greedy.
-            let narrow = CtcBeamOptions { width: 1, prune_logp: 0.0, token_min_logp: 0.0 };
+            let narrow = CtcBeamOptions::default().beam_width(1).token_min_logp(0.0);
+            let narrow = narrow.beam_prune_logp(0.0);
             let greedy = tokenizer.decode(&greedy_ids(&logits).unwrap(), false).text;
             let words: Vec<_> = greedy.split_whitespace().collect();
             assert_eq!(tokenizer.beams(&logits, &narrow).unwrap()[0].text, words.join(" "));
@@ -174,7 +174,7 @@ fn wrong_files_and_options_are_refused() {
     let tokenizer = open(Some("fra")).unwrap();
     assert_eq!(tokenizer.token(0), Some("b"));
     let logits = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
-    let none = CtcBeamOptions { width: 0, ..CtcBeamOptions::default() };
+    let none = CtcBeamOptions::default().beam_width(0);
     assert!(tokenizer.beams(&logits, &none).is_err());
     assert!(greedy_ids(&logits.flatten_all().unwrap()).is_err());
 }

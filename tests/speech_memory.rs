@@ -109,7 +109,7 @@ fn letters_are_written_chunk_by_chunk() {
     let grows = bytes_per_second(&letters, &options, [20, 80]);
     assert!(grows < MOST_OF_A_SECOND, "{grows} bytes for each second");
     // A search keeps what the model says of each frame, and the prefixes that were tried.
-    let search = CtcBeamOptions { width: 2, token_min_logp: -1.0, ..CtcBeamOptions::default() };
+    let search = CtcBeamOptions::default().beam_width(2).token_min_logp(-1.0);
     let grows = bytes_per_second(&letters, &options.decoder_kwargs(search), [20, 80]);
     assert!(grows < ALLOWED, "{grows} bytes for each second");
 }

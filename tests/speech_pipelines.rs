@@ -201,7 +201,7 @@ fn letters_are_searched() {
         let search = CtcBeamOptions::default();
         let expected = tokenizer.beams(&logits[0], &search).unwrap().swap_remove(0);
         let asked = AutomaticSpeechRecognitionOptions::default()
-            .decoder_kwargs(search)
+            .decoder_kwargs(search.clone())
             .return_timestamps(ReturnTimestamps::Word);
         let found = pipeline.run_with(audio.clone(), &asked).unwrap();
         assert_eq!(found.text, expected.text);

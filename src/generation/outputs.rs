@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::generation::config::GenerationConfig;
@@ -11,7 +12,8 @@ use crate::models::{Trace, same};
 
 /// Which of a step's results are kept: `output_scores`, `output_logits`, `output_hidden_states` and
 /// `output_attentions` of transformers. What is not asked for costs nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OutputRequest {
     /// [`StepOutput::scores`].

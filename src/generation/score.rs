@@ -27,7 +27,8 @@ pub struct ScoredToken {
 }
 
 /// How texts are scored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ScoreOptions {
     /// How many of the likeliest tokens are returned for each place. Default: 0.

@@ -1,7 +1,10 @@
 //! What minutes say, each with the time of the recording that it rests on.
 
+use serde::{Deserialize, Serialize};
+
 /// How a claim stands to what was said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Evidence {
     /// Its words are said at its time.
@@ -13,7 +16,7 @@ pub enum Evidence {
 }
 
 /// A sentence of the minutes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Claim {
     /// The sentence, on one line.
@@ -27,7 +30,7 @@ pub struct Claim {
 }
 
 /// Something to be done.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Action {
     /// What is to be done.
@@ -39,7 +42,8 @@ pub struct Action {
 }
 
 /// Something that the model wrote and that is not, or not as it was, in the minutes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Doubt {
     /// A claim whose words are not said where it says, or anywhere in its part of the recording. It is marked

@@ -41,6 +41,8 @@ mod take;
 mod utterance;
 mod writer;
 
+use serde::{Deserialize, Serialize};
+
 pub use claim::{Action, Claim, Doubt, Evidence};
 pub use options::MinutesOptions;
 pub use take::{MinutesEvent, take_minutes};
@@ -48,7 +50,7 @@ pub use utterance::{Utterance, assign_speakers};
 pub use writer::{Writer, Written};
 
 /// The minutes of a meeting.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Minutes {
     /// What the meeting was about, in a few words.

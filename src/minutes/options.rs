@@ -1,9 +1,12 @@
 //! How minutes are taken.
 
+use serde::{Deserialize, Serialize};
+
 use crate::generation::{CancelHandle, GenerationConfig};
 
 /// How minutes are taken.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MinutesOptions {
     /// The title, if it is known before. Default: what the model makes of it.
@@ -26,6 +29,7 @@ pub struct MinutesOptions {
     /// Whether claims that are not found are kept, with a mark. Default: true. Without, they are left out.
     pub keep_not_found: bool,
     /// Ends the work from another thread, with an error.
+    #[serde(skip)]
     pub cancel: Option<CancelHandle>,
 }
 

@@ -1,10 +1,12 @@
 //! What was said, by whom and when.
 
+use serde::{Deserialize, Serialize};
+
 use crate::speech::speakers::{SpeakerTurn, speaker_between};
 use crate::speech::transcript::{Transcript, Word};
 
 /// Something that one person said in one go: what minutes are made of.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Utterance {
     /// When it begins, in seconds from the beginning of the recording.

@@ -1,5 +1,7 @@
 //! What writes minutes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
 use crate::generation::{FinishReason, GenerationConfig};
 use crate::pipeline::{TextGenerationOptions, TextGenerationPipeline};
@@ -31,7 +33,7 @@ pub trait Writer {
 }
 
 /// An answer of a [`Writer`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Written {
     /// All of it.

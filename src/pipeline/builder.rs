@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::Device;
 
 use crate::error::Result;
-use crate::options::{CachePrecision, LoadOptions, Precision, QuantLevel};
+use crate::options::{CachePrecision, LoadOptions, LoadProgress, Precision, QuantLevel};
 use crate::pipeline::TaskPipeline;
 use crate::source::ModelSource;
 
@@ -80,6 +80,13 @@ impl<T: TaskPipeline> PipelineBuilder<T> {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.options = self.options.threads(threads);
+        self
+    }
+
+    /// Who is told how far loading is. See [`LoadOptions::progress`].
+    #[must_use]
+    pub fn progress(mut self, told: impl Fn(LoadProgress) + Send + Sync + 'static) -> Self {
+        self.options = self.options.progress(told);
         self
     }
 

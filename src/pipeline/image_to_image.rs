@@ -2,21 +2,19 @@
 //!
 //! Mirrors the image-to-image and inpainting pipelines of diffusers 0.39.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::diffusion::{PaintOptions, Painter};
+use crate::diffusion::PaintOptions;
 use crate::error::{Error, Result};
 use crate::image::ImageInput;
 use crate::media::Media;
-use crate::options::LoadOptions;
 use crate::pipeline::arguments;
 use crate::pipeline::flow::Measured;
 use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
-use crate::pipeline::text_to_image::{Paint, PaintedImages, Subject, TextToImageOptions};
-use crate::source::ModelFiles;
+use crate::pipeline::text_to_image::{
+    Paint, PaintedImages, Subject, TextToImageOptions, painter_pipeline,
+};
 
 /// A picture, and what it is to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,30 +67,11 @@ impl Subject for PicturePrompt {
     }
 }
 
-/// Paints pictures anew.
-///
-#[doc = include_str!("../../docs/tasks/image-to-image.md")]
-#[derive(Debug, Clone)]
-pub struct ImageToImagePipeline {
-    painter: Arc<Painter>,
-}
-
-impl ImageToImagePipeline {
-    /// A pipeline of a loaded painter, which stays shared.
-    #[must_use]
-    pub fn from_painter(painter: Arc<Painter>) -> Self {
-        Self { painter }
-    }
-
-    pub(super) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        Ok(Self::from_painter(Arc::new(Painter::from_files(files, options)?)))
-    }
-
-    /// The model with all of its parts.
-    #[must_use]
-    pub fn painter(&self) -> &Arc<Painter> {
-        &self.painter
-    }
+painter_pipeline! {
+    /// Paints pictures anew.
+    ///
+    #[doc = include_str!("../../docs/tasks/image-to-image.md")]
+    ImageToImagePipeline
 }
 
 impl TaskSteps for ImageToImagePipeline {

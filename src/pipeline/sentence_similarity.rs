@@ -6,11 +6,16 @@
 //! [`embeddings`](crate::embeddings). JSON in and out is that of the Hub's widget of this name, and texts
 //! for their vectors.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::embeddings::{Call, EmbedOptions, EmbeddingPrecision, SentenceEmbedder, Similarity};
+use crate::embeddings::{
+    Call, EmbedOptions, EmbeddingPrecision, Pooling, SentenceEmbedder, Similarity,
+};
 use crate::error::{Error, Result};
+use crate::models::heads::Encoder;
 use crate::options::LoadOptions;
 use crate::pipeline::arguments;
 use crate::pipeline::flow::Work;
@@ -76,10 +81,30 @@ impl SentenceSimilarityPipeline {
         SentenceEmbedder::from_files(files, options).map(Self::from)
     }
 
+    /// A pipeline of a model and a tokenizer that are there already; both stay shared. Of an embedder of more
+    /// parts: `from`.
+    ///
+    /// # Errors
+    ///
+    /// As [`SentenceEmbedder::from_parts`].
+    pub fn from_parts(
+        model: Arc<dyn Encoder>,
+        tokenizer: Tokenizer,
+        pooling: Pooling,
+    ) -> Result<Self> {
+        SentenceEmbedder::from_parts(model, tokenizer, pooling).map(Self::from)
+    }
+
     /// What it works with.
     #[must_use]
     pub fn embedder(&self) -> &SentenceEmbedder {
         &self.embedder
+    }
+
+    /// The encoder; `None` for tables of vectors and of words.
+    #[must_use]
+    pub fn model(&self) -> Option<&Arc<dyn Encoder>> {
+        self.embedder.model()
     }
 
     /// The tokenizer.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, none_of};
-use crate::options::LoadOptions;
+use crate::options::{LoadOptions, as_text};
 use crate::pipeline::skeleton;
 #[cfg(feature = "audio")]
 use crate::pipeline::text_to_audio;
@@ -322,6 +322,9 @@ fn for_model(task: Task, files: &ModelFiles) -> Result<Task> {
     let _ = files;
     Ok(task)
 }
+
+as_text!(Task);
+as_text!(TaskName);
 
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,21 +8,20 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use serde::ser::SerializeSeq;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::diffusion::{PaintOptions, Painter};
 use crate::error::{Error, Result};
 use crate::media::{Image, Media};
-use crate::options::LoadOptions;
 use crate::pipeline::arguments;
 use crate::pipeline::flow::{Measured, Pace, Work};
 use crate::pipeline::options::{CallOptions, Progress, TaskOptions, TruncationReport};
 use crate::pipeline::skeleton::{Items, TaskSteps, WorkOf};
-use crate::source::ModelFiles;
 
-/// Call options of [`TextToImagePipeline`]: [`PaintOptions`], and what every task has.
-#[derive(Debug, Clone, Default)]
+/// Call options of [`TextToImagePipeline`]: [`PaintOptions`], which are all that JSON holds, and what every task has.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "PaintOptions", into = "PaintOptions")]
 #[non_exhaustive]
 pub struct TextToImageOptions {
     /// How pictures are painted.
@@ -53,9 +52,15 @@ impl From<PaintOptions> for TextToImageOptions {
     }
 }
 
+impl From<TextToImageOptions> for PaintOptions {
+    fn from(options: TextToImageOptions) -> Self {
+        options.paint
+    }
+}
+
 impl TaskOptions for TextToImageOptions {
     fn read(options: Map<String, Value>) -> Result<Self> {
-        arguments::options::<PaintOptions>(options).map(Self::from)
+        arguments::options(options)
     }
 
     fn call(&self) -> CallOptions {
@@ -94,30 +99,46 @@ fn sizes<S: Serializer>(images: &[Image], to: S) -> Result<S::Ok, S::Error> {
     list.end()
 }
 
-/// Paints texts.
-///
-#[doc = include_str!("../../docs/tasks/text-to-image.md")]
-#[derive(Debug, Clone)]
-pub struct TextToImagePipeline {
-    painter: Arc<Painter>,
+/// Declares a pipeline of models that paint.
+macro_rules! painter_pipeline {
+    ($(#[$about:meta])* $name:ident) => {
+        $(#[$about])*
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            painter: std::sync::Arc<crate::diffusion::Painter>,
+        }
+
+        impl $name {
+            /// A pipeline of a loaded painter, which stays shared.
+            #[must_use]
+            pub fn from_painter(painter: std::sync::Arc<crate::diffusion::Painter>) -> Self {
+                Self { painter }
+            }
+
+            pub(super) fn load(
+                files: &crate::source::ModelFiles,
+                options: &crate::options::LoadOptions,
+            ) -> Result<Self> {
+                let painter = crate::diffusion::Painter::from_files(files, options)?;
+                Ok(Self::from_painter(std::sync::Arc::new(painter)))
+            }
+
+            /// The model with all of its parts.
+            #[must_use]
+            pub fn painter(&self) -> &std::sync::Arc<crate::diffusion::Painter> {
+                &self.painter
+            }
+        }
+    };
 }
 
-impl TextToImagePipeline {
-    /// A pipeline of a loaded painter, which stays shared.
-    #[must_use]
-    pub fn from_painter(painter: Arc<Painter>) -> Self {
-        Self { painter }
-    }
+pub(super) use painter_pipeline;
 
-    pub(super) fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
-        Ok(Self::from_painter(Arc::new(Painter::from_files(files, options)?)))
-    }
-
-    /// The model with all of its parts.
-    #[must_use]
-    pub fn painter(&self) -> &Arc<Painter> {
-        &self.painter
-    }
+painter_pipeline! {
+    /// Paints texts.
+    ///
+    #[doc = include_str!("../../docs/tasks/text-to-image.md")]
+    TextToImagePipeline
 }
 
 impl TaskSteps for TextToImagePipeline {

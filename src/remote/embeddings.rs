@@ -1,27 +1,29 @@
 //! Vectors of texts from a service (`/embeddings`).
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::fields::options;
 use crate::generation::{CancelHandle, Usage};
 use crate::remote::answer::Json;
 use crate::remote::failure::{broken, within};
 use crate::remote::retry::Retry;
 use crate::remote::service::Service;
 
-/// How texts are embedded. What is not set is up to the service.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct EmbeddingOptions {
-    /// The length of vectors, for models that can shorten them.
-    pub dimensions: Option<usize>,
-    /// Ends the call from another thread.
-    pub cancel: Option<CancelHandle>,
+options! {
+    /// How texts are embedded. What is not set is up to the service.
+    EmbeddingOptions {
+        /// The length of vectors, for models that can shorten them.
+        dimensions: usize,
+        /// Ends the call from another thread.
+        #[serde(skip)]
+        cancel: CancelHandle,
+    }
 }
 
 /// Vectors of texts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Embeddings {
     /// One for each text, in their order, all of one length.
@@ -50,20 +52,6 @@ struct Embedded {
 #[derive(Deserialize)]
 struct Counted {
     prompt_tokens: Option<usize>,
-}
-
-impl EmbeddingOptions {
-    /// Sets [`dimensions`](Self::dimensions).
-    #[must_use]
-    pub fn dimensions(self, dimensions: usize) -> Self {
-        Self { dimensions: Some(dimensions), ..self }
-    }
-
-    /// Sets [`cancel`](Self::cancel).
-    #[must_use]
-    pub fn cancel(self, cancel: CancelHandle) -> Self {
-        Self { cancel: Some(cancel), ..self }
-    }
 }
 
 impl Service {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::fields::options;
 use crate::generation::CancelHandle;
 use crate::remote::failure::{broken, within};
 use crate::remote::form::{Content, Form};
@@ -20,23 +21,24 @@ pub struct Recording {
     content: Content,
 }
 
-/// How a recording is transcribed. What is not set is up to the service.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct TranscriptionOptions {
-    /// The language that is spoken, as `en`.
-    pub language: Option<String>,
-    /// Text that might have come before, for names and style.
-    pub prompt: Option<String>,
-    /// How freely words are chosen, from 0 to 1.
-    pub temperature: Option<f64>,
-    /// Whether to ask for the times of words, too.
-    pub word_timestamps: bool,
-    /// The format of the answer, such as `json` or `diarized_json`. Default: `verbose_json`, which has
-    /// segments and which not every model gives.
-    pub response_format: Option<String>,
-    /// Ends the call from another thread.
-    pub cancel: Option<CancelHandle>,
+options! {
+    /// How a recording is transcribed. What is not set is up to the service.
+    TranscriptionOptions {
+        /// The language that is spoken, as `en`.
+        language: String,
+        /// Text that might have come before, for names and style.
+        prompt: String,
+        /// How freely words are chosen, from 0 to 1.
+        temperature: f64,
+        /// Whether to ask for the times of words, too.
+        word_timestamps: bool,
+        /// The format of the answer, such as `json` or `diarized_json`. Default: `verbose_json`, which has
+        /// segments and which not every model gives.
+        response_format: String,
+        /// Ends the call from another thread.
+        #[serde(skip)]
+        cancel: CancelHandle,
+    }
 }
 
 /// What is said in a recording. Times are seconds from its beginning.
@@ -127,7 +129,7 @@ impl Service {
         fields
             .extend(optional.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
         fields.extend(options.temperature.map(|value| ("temperature", value.to_string())));
-        if options.word_timestamps {
+        if options.word_timestamps == Some(true) {
             fields.extend(
                 ["segment", "word"].map(|kind| ("timestamp_granularities[]", kind.to_owned())),
             );

@@ -1,6 +1,7 @@
 //! Many texts as one batch.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::{PaddingSide, TokenBatch};
 use crate::error::{Error, Result};
@@ -10,7 +11,8 @@ use crate::tokenizer::shared::Tokenizer;
 use crate::tokenizer::truncation::Truncation;
 
 /// How to make a batch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BatchOptions {
     /// How each text is encoded.
@@ -70,7 +72,8 @@ impl BatchOptions {
 }
 
 /// To what length rows are padded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Padding {
     /// The longest row's: `padding=True`.
     #[default]

@@ -1,5 +1,6 @@
 //! From text to ids.
 
+use serde::{Deserialize, Serialize};
 use tokenizers::{InputSequence, TruncationDirection};
 
 use crate::error::Result;
@@ -45,7 +46,8 @@ impl<'a> From<&'a [&'a str]> for TextInput<'a> {
 }
 
 /// How to encode.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EncodeOptions {
     /// Add special tokens around the text (default `true`). Text from a chat template is encoded

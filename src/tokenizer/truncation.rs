@@ -1,5 +1,6 @@
 //! Cutting texts that are too long.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokenizers::TruncationDirection;
 
@@ -12,16 +13,20 @@ use crate::tokenizer::windows::Ranges;
 
 /// How to truncate a text that is too long. The rest is kept in
 /// [`Encoding::overflowing`](crate::tokenizer::Encoding::overflowing).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Truncation {
     /// The most tokens to keep, special tokens included.
     pub max_length: usize,
     /// Which text of a pair is cut.
+    #[serde(default)]
     pub strategy: TruncationStrategy,
     /// The number of tokens that consecutive windows of the text share.
+    #[serde(default)]
     pub stride: usize,
     /// Which end is cut. `None`: the tokenizer's `truncation_side`.
+    #[serde(default)]
     pub side: Option<PaddingSide>,
 }
 

@@ -26,10 +26,8 @@ fn a_recording_is_sent_as_a_form_and_comes_back_in_pieces() {
     let content: Vec<u8> = (0..100_000_u32).map(|number| (number % 251) as u8).collect();
     std::fs::write(&path, &content).unwrap();
     let service = Service::open(&model(&server).extra_field("vad_filter", true)).unwrap();
-    let mut options = TranscriptionOptions::default();
-    options.language = Some("en".to_owned());
-    options.temperature = Some(0.0);
-    options.word_timestamps = true;
+    let options =
+        TranscriptionOptions::default().language("en").temperature(0.0).word_timestamps(true);
     let found = service.transcribe(&Recording::file(&path), &options).unwrap();
     assert_eq!(
         (found.text.as_str(), found.language.as_deref()),

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use crate::audio::FeatureExtractor;
 use crate::error::{Error, Result};
 use crate::generation::GenerationConfig;
-use crate::models::AutoModel;
 use crate::models::speech::{Ctc, SpeechSeq2Seq};
+use crate::models::{AutoModel, Model};
 use crate::options::LoadOptions;
 use crate::pipeline::automatic_speech_recognition::options::{
     AutomaticSpeechRecognitionOptions, ReturnTimestamps,
@@ -154,6 +154,16 @@ impl AutomaticSpeechRecognitionPipeline {
             SpeechModel::Whisper { whisper, .. } => Some(whisper),
             SpeechModel::Seq2Seq { .. } | SpeechModel::Ctc { .. } => None,
         }
+    }
+
+    /// The model, whichever it is; `None` where a service does.
+    #[must_use]
+    pub fn model(&self) -> Option<Arc<dyn Model>> {
+        Some(match &self.parts()?.model {
+            SpeechModel::Whisper { whisper, .. } => Arc::clone(whisper.model()) as Arc<dyn Model>,
+            SpeechModel::Seq2Seq { model, .. } => Arc::clone(model) as Arc<dyn Model>,
+            SpeechModel::Ctc { model, .. } => Arc::clone(model) as Arc<dyn Model>,
+        })
     }
 
     /// The tokenizer of a model that generates; `None` for models that write letter by letter, and those of

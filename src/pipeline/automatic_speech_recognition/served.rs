@@ -72,7 +72,7 @@ impl Served {
             }
         }
         let mut wanted = TranscriptionOptions {
-            word_timestamps: timestamps == ReturnTimestamps::Word,
+            word_timestamps: Some(timestamps == ReturnTimestamps::Word),
             cancel: options.cancel.clone().or_else(|| options.generate.cancel.clone()),
             ..TranscriptionOptions::default()
         };

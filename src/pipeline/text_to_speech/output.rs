@@ -1,6 +1,6 @@
 //! What `text-to-speech` returns.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::media::Audio;
@@ -19,7 +19,7 @@ pub struct SpokenText {
 }
 
 /// A part of a text and where it is heard.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SpokenPart {
     /// What is said.
@@ -36,7 +36,7 @@ pub struct SpokenPart {
 }
 
 /// A word, a letter or a phoneme, and where it is heard. As many samples as the sampling rate are a second.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SpokenSpan {
     /// What is said.

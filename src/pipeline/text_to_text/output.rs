@@ -1,15 +1,15 @@
 //! What comes out.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::generation::Generated;
 
-/// One summary, translation or other text. As JSON it is the record of the Python pipeline:
-/// `{"summary_text": …}`, `{"translation_text": …}` or `{"generated_text": …}`, or `…_token_ids`, with `details`
-/// where they are asked for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// One summary, translation or other text. [`Pipeline::call`](crate::Pipeline::call) returns it as the record of the
+/// Python pipeline: `{"summary_text": …}`, `{"translation_text": …}` or `{"generated_text": …}`, or `…_token_ids`,
+/// with `details` where they are asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WrittenText {
     /// What came out.
@@ -18,12 +18,12 @@ pub struct WrittenText {
     /// (`top_logprobs`), scores of beams, and with `return_dict_in_generate` what decoder and encoder have computed
     /// (`output_scores`, `output_hidden_states`, `output_attentions`). One, or one for each part of a text that
     /// `split_long_texts` has split.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Generated>,
 }
 
 /// A text in the form that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum WrittenOutput {

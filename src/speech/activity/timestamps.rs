@@ -1,6 +1,8 @@
 //! From probabilities to spans of speech, as `get_speech_timestamps` of the package silero-vad 6.2.3 does
 //! it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::fields::options;
 use crate::speech::activity::detector::{VoiceActivityDetector, speech_probabilities};
@@ -28,7 +30,7 @@ options! {
 }
 
 /// A part of a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SpeechSpan {
     /// The first sample.
     pub start: usize,

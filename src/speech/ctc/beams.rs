@@ -8,33 +8,25 @@ use candle_nn::ops;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::fields::options;
 use crate::speech::ctc::decode::CtcOffset;
 use crate::speech::ctc::set_order::set_order;
 use crate::speech::ctc::tokenizer::CtcTokenizer;
 
-/// How wide a search over prefixes is; the defaults of pyctcdecode, and its names in JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CtcBeamOptions {
-    /// The most prefixes that are kept: `beam_width`.
-    #[serde(rename = "beam_width")]
-    pub width: usize,
-    /// Prefixes whose log-probability is so much below the best one's are dropped: `beam_prune_logp`.
-    #[serde(rename = "beam_prune_logp")]
-    pub prune_logp: f64,
-    /// Letters below this log-probability are not tried, except the best one of a frame:
-    /// `token_min_logp`.
-    pub token_min_logp: f64,
-}
-
-impl Default for CtcBeamOptions {
-    fn default() -> Self {
-        Self { width: 100, prune_logp: -10.0, token_min_logp: -5.0 }
+options! {
+    /// How wide a search over prefixes is, by pyctcdecode's names.
+    CtcBeamOptions {
+        /// The most prefixes that are kept. Default: 100.
+        beam_width: usize,
+        /// Prefixes whose log-probability is so much below the best one's are dropped. Default: -10.
+        beam_prune_logp: f64,
+        /// Letters below this log-probability are not tried, except the best one of a frame. Default: -5.
+        token_min_logp: f64,
     }
 }
 
 /// A text that a search has found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CtcBeam {
     /// The text.
@@ -90,9 +82,12 @@ impl CtcTokenizer {
     ///
     /// As [`beams`](Self::beams).
     pub fn beams_of(&self, parts: &[Tensor], options: &CtcBeamOptions) -> Result<Vec<CtcBeam>> {
-        if options.width == 0 {
-            return Err(Error::option("width", "a search keeps at least one prefix"));
+        let width = options.beam_width.unwrap_or(100);
+        if width == 0 {
+            return Err(Error::option("beam_width", "a search keeps at least one prefix"));
         }
+        let prune_logp = options.beam_prune_logp.unwrap_or(-10.0);
+        let token_min_logp = options.token_min_logp.unwrap_or(-5.0);
         let Some(blank) = self.blank_id() else {
             return Err(Error::unsupported("the tokenizer has no `pad_token`, which CTC needs"));
         };
@@ -103,14 +98,14 @@ impl CtcTokenizer {
         for part in parts {
             for row in log_probabilities(part)? {
                 let mut next = Merged::default();
-                for id in tried(&row, options.token_min_logp) {
+                for id in tried(&row, token_min_logp) {
                     let log_probability = f64::from(row[id as usize]).clamp(LEAST, 0.0);
                     for beam in &beams {
                         let longer = beam.longer(id, blank, delimiter, frame, &mut prefixes);
                         next.add(Beam { score: beam.score + log_probability, ..longer });
                     }
                 }
-                beams = pruned(next.beams, options);
+                beams = pruned(next.beams, width, prune_logp);
                 if prefixes.nodes.len() > MOST_PREFIXES {
                     prefixes = prefixes.of(&mut beams);
                 }
@@ -123,7 +118,7 @@ impl CtcTokenizer {
             let prefix = prefixes.without_end(beam.prefix, delimiter);
             ended.add(Beam { prefix, last: None, spans, span: None, score: beam.score });
         }
-        let beams = pruned(ended.beams, options);
+        let beams = pruned(ended.beams, width, prune_logp);
         Ok(beams.iter().map(|beam| self.beam(beam, &prefixes, delimiter)).collect())
     }
 
@@ -173,11 +168,11 @@ fn tried(row: &[f32], least: f64) -> Vec<u32> {
 }
 
 /// The best of them, the best one first.
-fn pruned(mut beams: Vec<Beam>, options: &CtcBeamOptions) -> Vec<Beam> {
+fn pruned(mut beams: Vec<Beam>, width: usize, prune_logp: f64) -> Vec<Beam> {
     let best = beams.iter().map(|beam| beam.score).fold(f64::NEG_INFINITY, f64::max);
-    beams.retain(|beam| beam.score >= best + options.prune_logp);
+    beams.retain(|beam| beam.score >= best + prune_logp);
     beams.sort_by(|a, b| b.score.total_cmp(&a.score));
-    beams.truncate(options.width);
+    beams.truncate(width);
     beams
 }
 

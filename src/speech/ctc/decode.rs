@@ -1,10 +1,12 @@
 //! From ids of frames to text.
 
+use serde::{Deserialize, Serialize};
+
 use crate::speech::ctc::tokenizer::CtcTokenizer;
 use crate::tokenizer::clean_up_spaces;
 
 /// Text, and where its characters and words lie.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CtcText {
     /// The text.
@@ -18,7 +20,7 @@ pub struct CtcText {
 /// A character or a word, and the frames in which it lies. Seconds are frames times
 /// [`inputs_to_logits_ratio`](crate::models::speech::Ctc::inputs_to_logits_ratio) divided by the sampling
 /// rate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CtcOffset {
     /// The character or the word.

@@ -8,13 +8,15 @@
 mod by_voice;
 mod groups;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
 use crate::media::Audio;
 
 pub use by_voice::{VoiceDiarizer, VoiceDiarizerOptions};
 
 /// A time in which one person speaks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SpeakerTurn {
     /// When it begins, in seconds from the beginning of the recording.

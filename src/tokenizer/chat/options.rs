@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// What to render besides the messages: the arguments of transformers' `apply_chat_template`.
@@ -13,7 +14,8 @@ use serde_json::{Map, Value};
 ///     .add_generation_prompt(true)
 ///     .variable("enable_thinking", false);
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ChatOptions {
     /// JSON schemas of the functions that the model may call, handed to the template as they are.
