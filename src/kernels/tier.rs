@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use crate::warning::warn;
+
 /// The environment variable that names the best set of instructions to use: for comparing processors,
 /// and engines at equal instructions.
 const LIMIT: &str = "SCONCE_CPU";
@@ -45,7 +47,7 @@ impl Tier {
             let asked = std::env::var_os(LIMIT).filter(|name| !name.is_empty());
             let (tier, warning) = Self::limited(asked.map(|name| name.to_string_lossy().into()));
             if let Some(warning) = warning {
-                eprintln!("warning: {warning}");
+                warn(&warning);
             }
             tier
         })

@@ -231,16 +231,12 @@ mod tests {
     use crate::options::LoadOptions;
     use crate::source::ModelSource;
     use crate::weights::names::{
-        Fused, HeadCounts, NameTable, Part, Rule, expert, part, plus_one, renamed, rows,
+        HeadCounts, NameTable, Part, Rule, expert, fused, grouped, part, plus_one, renamed,
     };
 
     const RULES: &[Rule] = &[
-        part("layers.*.attn.q", "h.*.qkv", Part::Query),
-        part("layers.*.attn.k", "h.*.qkv", Part::Key),
-        part("layers.*.attn.v", "h.*.qkv", Part::Value),
-        rows("layers.*.falcon.q", "h.*.qkv", Part::Query, Fused::Grouped),
-        rows("layers.*.falcon.k", "h.*.qkv", Part::Key, Fused::Grouped),
-        rows("layers.*.falcon.v", "h.*.qkv", Part::Value, Fused::Grouped),
+        fused("layers.*.attn.qkv", "h.*.qkv"),
+        grouped("layers.*.falcon.qkv", "h.*.qkv"),
         part("layers.*.mlp.gate", "h.*.qkv", Part::Gate),
         expert("layers.*.experts.*.up", "h.*.ups"),
         plus_one("layers.*.norm", "h.*.norm"),

@@ -62,7 +62,8 @@ pub(crate) enum Stored {
     /// Some rows of a fused tensor: `qkv_proj` of Phi-3.
     Rows {
         of: &'static str,
-        part: Part,
+        /// `None`: the part that our name stands for.
+        part: Option<Part>,
         layout: Fused,
     },
 }
@@ -129,14 +130,32 @@ pub(crate) const fn renamed(ours: &'static str, theirs: &'static str) -> Rule {
     Rule { ours, stored: Stored::As(theirs), transposed: false }
 }
 
-/// Some rows of a fused tensor.
-pub(crate) const fn rows(ours: &'static str, of: &'static str, part: Part, layout: Fused) -> Rule {
-    Rule { ours, stored: Stored::Rows { of, part, layout }, transposed: false }
+/// A tensor that holds its parts one after the other. `ours` says `qkv` or `gate_up` where each has its own name:
+/// `layers.*.attn.qkv` stands for `layers.*.attn.q`, `….k` and `….v`.
+pub(crate) const fn fused(ours: &'static str, of: &'static str) -> Rule {
+    Rule {
+        ours,
+        stored: Stored::Rows { of, part: None, layout: Fused::Concatenated },
+        transposed: false,
+    }
 }
 
-/// Some rows of a tensor that holds its parts one after the other.
+/// As [`fused`], with the parts of each key-value head together.
+pub(crate) const fn grouped(ours: &'static str, of: &'static str) -> Rule {
+    Rule {
+        ours,
+        stored: Stored::Rows { of, part: None, layout: Fused::Grouped },
+        transposed: false,
+    }
+}
+
+/// One of the parts of a tensor that holds them one after the other.
 pub(crate) const fn part(ours: &'static str, of: &'static str, part: Part) -> Rule {
-    rows(ours, of, part, Fused::Concatenated)
+    Rule {
+        ours,
+        stored: Stored::Rows { of, part: Some(part), layout: Fused::Concatenated },
+        transposed: false,
+    }
 }
 
 /// Stored minus one.
@@ -156,12 +175,12 @@ impl Rule {
     }
 
     fn resolve(&self, ours: &str) -> Option<Resolved> {
-        let (numbers, parameter) = self.captures(ours)?;
+        let (numbers, found, parameter) = self.captures(ours)?;
         let (theirs, how) = match self.stored {
             Stored::As(theirs) => (theirs, How::Whole),
             Stored::Expert { of } => (of, How::Expert(numbers.last()?.parse().ok()?)),
             Stored::PlusOne(theirs) => (theirs, How::PlusOne),
-            Stored::Rows { of, part, layout } => (of, How::Rows(part, layout)),
+            Stored::Rows { of, part, layout } => (of, How::Rows(part.or(found)?, layout)),
         };
         let mut numbers = numbers.into_iter();
         let filled = theirs.split('.').map(|segment| match segment.strip_suffix('*') {
@@ -172,9 +191,10 @@ impl Rule {
         Some(Resolved { name, how, transposed: self.transposed })
     }
 
-    /// The numbers that our pattern's `*` stand for, and the parameter that follows it.
-    fn captures<'a>(&self, ours: &'a str) -> Option<(Vec<&'a str>, Option<&'a str>)> {
+    /// The numbers that our pattern's `*` stand for, the part of a fused name, and the parameter that follows.
+    fn captures<'a>(&self, ours: &'a str) -> Option<(Vec<&'a str>, Option<Part>, Option<&'a str>)> {
         let mut numbers = Vec::new();
+        let mut part = None;
         let mut segments = ours.split('.');
         for expected in self.ours.split('.') {
             let segment = segments.next()?;
@@ -182,13 +202,13 @@ impl Rule {
             match expected {
                 "*" if is_number => numbers.push(segment),
                 name if name == segment => {}
-                _ => return None,
+                fused => part = Some(Part::named(fused, segment)?),
             }
         }
         match (segments.next(), segments.next()) {
-            (None, _) => Some((numbers, None)),
+            (None, _) => Some((numbers, part, None)),
             (Some(parameter), None) if PARAMETERS.contains(&parameter) => {
-                Some((numbers, Some(parameter)))
+                Some((numbers, part, Some(parameter)))
             }
             _ => None,
         }
@@ -199,6 +219,18 @@ impl Rule {
 const PARAMETERS: [&str; 6] = ["weight", "bias", "alpha_n", "alpha_p", "beta", "eps"];
 
 impl Part {
+    /// The part that a module is, of the modules with a name for all of them.
+    fn named(fused: &str, module: &str) -> Option<Self> {
+        Some(match (fused, module) {
+            ("qkv", "q") => Self::Query,
+            ("qkv", "k") => Self::Key,
+            ("qkv", "v") => Self::Value,
+            ("gate_up", "gate") => Self::Gate,
+            ("gate_up", "up") => Self::Up,
+            _ => return None,
+        })
+    }
+
     /// Where this part lies in a fused tensor; `rows` is how many rows it has. `None` where query,
     /// key or value are asked for without head counts, or these are impossible.
     pub(crate) fn of(

@@ -18,7 +18,7 @@ use crate::models::traits::{CausalLm, Model};
 use crate::nn::cache::KvCache;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
-use crate::weights::names::{NameTable, Part, Rule, part, renamed};
+use crate::weights::names::{NameTable, Rule, fused, renamed};
 use crate::weights::{Inventory, Weights};
 use config::Sees;
 use fine::BarkFine;
@@ -153,9 +153,7 @@ macro_rules! names {
             renamed(concat!($ours, ".positions"), concat!($theirs, ".position_embeds_layer")),
             renamed(concat!($ours, ".final_norm"), concat!($theirs, ".layernorm_final")),
             renamed(concat!($ours, ".layers.*.attn_norm"), concat!($theirs, ".layers.*.layernorm_1")),
-            part(concat!($ours, ".layers.*.attn.q"), concat!($theirs, ".layers.*.attn.att_proj"), Part::Query),
-            part(concat!($ours, ".layers.*.attn.k"), concat!($theirs, ".layers.*.attn.att_proj"), Part::Key),
-            part(concat!($ours, ".layers.*.attn.v"), concat!($theirs, ".layers.*.attn.att_proj"), Part::Value),
+            fused(concat!($ours, ".layers.*.attn.qkv"), concat!($theirs, ".layers.*.attn.att_proj")),
             renamed(concat!($ours, ".layers.*.attn.o"), concat!($theirs, ".layers.*.attn.out_proj")),
             renamed(concat!($ours, ".layers.*.mlp_norm"), concat!($theirs, ".layers.*.layernorm_2")),
             renamed(concat!($ours, ".layers.*.mlp.up"), concat!($theirs, ".layers.*.mlp.in_proj")),

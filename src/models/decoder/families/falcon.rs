@@ -18,7 +18,7 @@ use crate::nn::attention::Positions;
 use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
-use crate::weights::names::{Fused, Part, part, renamed, rows};
+use crate::weights::names::{fused, grouped, renamed};
 
 const QKV: &str = "transformer.h.*.self_attention.query_key_value";
 
@@ -34,9 +34,7 @@ pub(super) const FAMILY: Family = Family {
             renamed("final_norm", "transformer.ln_f"),
             renamed("layers.*.attn_norm", "transformer.h.*.ln_attn"),
             renamed("layers.*.attn_norm", "transformer.h.*.input_layernorm"),
-            rows("layers.*.attn.q", QKV, Part::Query, Fused::Grouped),
-            rows("layers.*.attn.k", QKV, Part::Key, Fused::Grouped),
-            rows("layers.*.attn.v", QKV, Part::Value, Fused::Grouped),
+            grouped("layers.*.attn.qkv", QKV),
             renamed("layers.*.attn.o", "transformer.h.*.self_attention.dense"),
             renamed("layers.*.mlp_norm", "transformer.h.*.ln_mlp"),
             renamed("layers.*.mlp_norm", "transformer.h.*.post_attention_layernorm"),
@@ -67,9 +65,7 @@ pub(super) const FAMILY: Family = Family {
             renamed("layers.*.attn_norm", "blk.*.attn_norm_2"),
             renamed("layers.*.attn_norm", "blk.*.attn_norm"),
             renamed("layers.*.mlp_norm", "blk.*.attn_norm"),
-            part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
-            part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
-            part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
+            fused("layers.*.attn.qkv", "blk.*.attn_qkv"),
         ],
         spellings: &[
             ("new_decoder_architecture", SECOND_NORM),

@@ -8,7 +8,7 @@ use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::rope::RopePairing;
 use crate::weights::Bias;
-use crate::weights::names::{Part, part, renamed};
+use crate::weights::names::{fused, renamed};
 
 pub(super) const FAMILY: Family = Family {
     config,
@@ -17,8 +17,7 @@ pub(super) const FAMILY: Family = Family {
         pairing: RopePairing::Adjacent,
         names: &[
             renamed("layers.*.mlp.act", "model.layers.*.mlp.activation_fn"),
-            part("layers.*.mlp.gate", "model.layers.*.mlp.gate_up_proj", Part::Gate),
-            part("layers.*.mlp.up", "model.layers.*.mlp.gate_up_proj", Part::Up),
+            fused("layers.*.mlp.gate_up", "model.layers.*.mlp.gate_up_proj"),
         ],
         sizes: &sizes([151_552, 4096, 13_696, 40, 32]),
         ids: &[("eos_token_id", &[151_329, 151_336, 151_338]), ("pad_token_id", &[151_329])],
@@ -28,10 +27,7 @@ pub(super) const FAMILY: Family = Family {
     gguf: Dialect {
         types: &["chatglm"],
         pairing: RopePairing::Adjacent,
-        names: &[
-            part("layers.*.mlp.gate", "blk.*.ffn_up", Part::Gate),
-            part("layers.*.mlp.up", "blk.*.ffn_up", Part::Up),
-        ],
+        names: &[fused("layers.*.mlp.gate_up", "blk.*.ffn_up")],
         translate: |raw| {
             let head_dim = raw.size("hidden_size")? / raw.size("num_attention_heads")?;
             Ok(raw.with_default("head_dim", head_dim))

@@ -6,7 +6,7 @@ use crate::models::decoder::families::glm;
 use crate::models::decoder::family::{Dialect, Family};
 use crate::models::raw_config::RawConfig;
 use crate::nn::layer::NormPlace;
-use crate::weights::names::{Part, part, renamed};
+use crate::weights::names::{fused, renamed};
 
 pub(super) const FAMILY: Family = Family {
     config,
@@ -15,8 +15,7 @@ pub(super) const FAMILY: Family = Family {
         names: &[
             renamed("layers.*.attn_post_norm", "model.layers.*.post_self_attn_layernorm"),
             renamed("layers.*.mlp.act", "model.layers.*.mlp.activation_fn"),
-            part("layers.*.mlp.gate", "model.layers.*.mlp.gate_up_proj", Part::Gate),
-            part("layers.*.mlp.up", "model.layers.*.mlp.gate_up_proj", Part::Up),
+            fused("layers.*.mlp.gate_up", "model.layers.*.mlp.gate_up_proj"),
             renamed("layers.*.mlp_post_norm", "model.layers.*.post_mlp_layernorm"),
         ],
         ..glm::FAMILY.hf

@@ -12,7 +12,7 @@ use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
 use crate::nn::positions::AbsolutePositions;
 use crate::weights::Bias;
-use crate::weights::names::{Part, part, renamed};
+use crate::weights::names::{fused, renamed};
 
 pub(super) const FAMILY: Family = Family {
     config,
@@ -23,9 +23,7 @@ pub(super) const FAMILY: Family = Family {
             renamed("positions", "transformer.wpe"),
             renamed("final_norm", "transformer.ln_f"),
             renamed("layers.*.attn_norm", "transformer.h.*.ln_1"),
-            part("layers.*.attn.q", "transformer.h.*.attn.c_attn", Part::Query).transposed(),
-            part("layers.*.attn.k", "transformer.h.*.attn.c_attn", Part::Key).transposed(),
-            part("layers.*.attn.v", "transformer.h.*.attn.c_attn", Part::Value).transposed(),
+            fused("layers.*.attn.qkv", "transformer.h.*.attn.c_attn").transposed(),
             renamed("layers.*.attn.o", "transformer.h.*.attn.c_proj").transposed(),
             renamed("layers.*.mlp_norm", "transformer.h.*.ln_2"),
             renamed("layers.*.mlp.act", "transformer.h.*.mlp.act"),
@@ -51,9 +49,7 @@ pub(super) const FAMILY: Family = Family {
         types: &["gpt2"],
         names: &[
             renamed("positions", "position_embd"),
-            part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
-            part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
-            part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
+            fused("layers.*.attn.qkv", "blk.*.attn_qkv"),
         ],
         biases: EVERY_BIAS,
         ..GGUF

@@ -11,7 +11,7 @@ use crate::nn::layer::{LayerConfig, NormPlace};
 use crate::nn::mlp::MlpConfig;
 use crate::nn::norm::NormConfig;
 use crate::weights::Bias;
-use crate::weights::names::{Fused, Part, part, renamed, rows};
+use crate::weights::names::{fused, grouped, renamed};
 
 pub(super) const FAMILY: Family = Family {
     config,
@@ -22,9 +22,7 @@ pub(super) const FAMILY: Family = Family {
             renamed("final_norm", "gpt_neox.final_layer_norm"),
             renamed("head", "embed_out"),
             renamed("layers.*.attn_norm", "gpt_neox.layers.*.input_layernorm"),
-            rows("layers.*.attn.q", FUSED, Part::Query, Fused::Grouped),
-            rows("layers.*.attn.k", FUSED, Part::Key, Fused::Grouped),
-            rows("layers.*.attn.v", FUSED, Part::Value, Fused::Grouped),
+            grouped("layers.*.attn.qkv", FUSED),
             renamed("layers.*.attn.o", "gpt_neox.layers.*.attention.dense"),
             renamed("layers.*.mlp_norm", "gpt_neox.layers.*.post_attention_layernorm"),
             renamed("layers.*.mlp.act", "gpt_neox.layers.*.mlp.act"),
@@ -39,11 +37,7 @@ pub(super) const FAMILY: Family = Family {
     },
     gguf: Dialect {
         types: &["gptneox"],
-        names: &[
-            part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
-            part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
-            part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
-        ],
+        names: &[fused("layers.*.attn.qkv", "blk.*.attn_qkv")],
         head: Some(HeadWeights::Own),
         biases: EVERY_BIAS,
         keys: |config| {

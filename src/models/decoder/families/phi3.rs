@@ -10,19 +10,16 @@ use crate::models::decoder::families::{llama, spans};
 use crate::models::decoder::family::{Dialect, Family, GGUF, HF, sizes};
 use crate::models::raw_config::RawConfig;
 use crate::nn::rope::RopeScaling;
-use crate::weights::names::{Part, part, renamed};
+use crate::weights::names::{fused, renamed};
 
 pub(super) const FAMILY: Family = Family {
     config,
     hf: Dialect {
         types: &["phi3"],
         names: &[
-            part("layers.*.attn.q", "model.layers.*.self_attn.qkv_proj", Part::Query),
-            part("layers.*.attn.k", "model.layers.*.self_attn.qkv_proj", Part::Key),
-            part("layers.*.attn.v", "model.layers.*.self_attn.qkv_proj", Part::Value),
+            fused("layers.*.attn.qkv", "model.layers.*.self_attn.qkv_proj"),
             renamed("layers.*.mlp.act", "model.layers.*.mlp.activation_fn"),
-            part("layers.*.mlp.gate", "model.layers.*.mlp.gate_up_proj", Part::Gate),
-            part("layers.*.mlp.up", "model.layers.*.mlp.gate_up_proj", Part::Up),
+            fused("layers.*.mlp.gate_up", "model.layers.*.mlp.gate_up_proj"),
         ],
         sizes: &sizes([32_064, 3072, 8192, 32, 32]),
         ids: &[("bos_token_id", &[1]), ("eos_token_id", &[32_000]), ("pad_token_id", &[32_000])],
@@ -33,11 +30,8 @@ pub(super) const FAMILY: Family = Family {
     gguf: Dialect {
         types: &["phi3"],
         names: &[
-            part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
-            part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
-            part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
-            part("layers.*.mlp.gate", "blk.*.ffn_up", Part::Gate),
-            part("layers.*.mlp.up", "blk.*.ffn_up", Part::Up),
+            fused("layers.*.attn.qkv", "blk.*.attn_qkv"),
+            fused("layers.*.mlp.gate_up", "blk.*.ffn_up"),
         ],
         translate: without_empty_window,
         keys: |config| match config.spans.len() {

@@ -14,7 +14,7 @@ use crate::nn::positions::AbsolutePositions;
 use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
 use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
-use crate::weights::names::{Part, part, renamed};
+use crate::weights::names::{fused, renamed};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["modernbert"],
@@ -24,14 +24,11 @@ pub(super) const FAMILY: Family = Family {
     safetensors: &[
         renamed("embed.words", "embeddings.tok_embeddings"),
         renamed("embed.norm", "embeddings.norm"),
-        part("layers.*.attn.q", "layers.*.attn.Wqkv", Part::Query),
-        part("layers.*.attn.k", "layers.*.attn.Wqkv", Part::Key),
-        part("layers.*.attn.v", "layers.*.attn.Wqkv", Part::Value),
+        fused("layers.*.attn.qkv", "layers.*.attn.Wqkv"),
         renamed("layers.*.attn.o", "layers.*.attn.Wo"),
         renamed("layers.*.attn_norm", "layers.*.attn_norm"),
         renamed("layers.*.mlp.act", "layers.*.mlp.act"),
-        part("layers.*.mlp.gate", "layers.*.mlp.Wi", Part::Gate),
-        part("layers.*.mlp.up", "layers.*.mlp.Wi", Part::Up),
+        fused("layers.*.mlp.gate_up", "layers.*.mlp.Wi"),
         renamed("layers.*.mlp.down", "layers.*.mlp.Wo"),
         renamed("layers.*.mlp_norm", "layers.*.mlp_norm"),
         renamed("sequence.dense", "head.dense"),

@@ -13,7 +13,7 @@ use crate::nn::mlp::MlpConfig;
 use crate::nn::positions::AbsolutePositions;
 use crate::nn::rope::{RopeConfig, RopePairing, RopeScaling};
 use crate::weights::Bias;
-use crate::weights::names::{Part, part, renamed};
+use crate::weights::names::{fused, renamed};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["nomic_bert"],
@@ -22,9 +22,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     safetensors: &[
         renamed("embed.norm", "emb_ln"),
-        part("layers.*.attn.q", "encoder.layers.*.attn.Wqkv", Part::Query),
-        part("layers.*.attn.k", "encoder.layers.*.attn.Wqkv", Part::Key),
-        part("layers.*.attn.v", "encoder.layers.*.attn.Wqkv", Part::Value),
+        fused("layers.*.attn.qkv", "encoder.layers.*.attn.Wqkv"),
         renamed("layers.*.attn.o", "encoder.layers.*.attn.out_proj"),
         renamed("layers.*.attn_norm", "encoder.layers.*.norm1"),
         renamed("layers.*.mlp.gate", "encoder.layers.*.mlp.fc12"),
@@ -35,11 +33,7 @@ pub(super) const FAMILY: Family = Family {
         renamed("masked.bias", "cls.predictions.bias"),
         renamed("masked.bias", "cls.predictions.decoder.bias"),
     ],
-    gguf: &[
-        part("layers.*.attn.q", "blk.*.attn_qkv", Part::Query),
-        part("layers.*.attn.k", "blk.*.attn_qkv", Part::Key),
-        part("layers.*.attn.v", "blk.*.attn_qkv", Part::Value),
-    ],
+    gguf: &[fused("layers.*.attn.qkv", "blk.*.attn_qkv")],
 };
 
 fn config(raw: &RawConfig) -> Result<EncoderConfig> {

@@ -9,7 +9,7 @@ use crate::models::threads::Threads;
 use crate::models::traits::CausalLm;
 use crate::nn::cache::KvCache;
 use crate::nn::norm::{Norm, NormConfig};
-use crate::weights::names::{Part, Rule, part, renamed};
+use crate::weights::names::{Rule, fused, grouped, renamed};
 use crate::weights::{Bias, Embedding, Linear, Weights};
 
 /// The GPT of XTTS: `GPT` of Coqui. Words and codes have tables and positions of their own, and a second norm
@@ -138,21 +138,12 @@ pub(super) const NAMES: &[Rule] = &[
     renamed("head", "model.gpt.mel_head"),
     renamed("gpt.final_norm", "model.gpt.gpt.ln_f"),
     renamed("gpt.layers.*.attn_norm", "model.gpt.gpt.h.*.ln_1"),
-    part("gpt.layers.*.attn.q", "model.gpt.gpt.h.*.attn.c_attn", Part::Query).transposed(),
-    part("gpt.layers.*.attn.k", "model.gpt.gpt.h.*.attn.c_attn", Part::Key).transposed(),
-    part("gpt.layers.*.attn.v", "model.gpt.gpt.h.*.attn.c_attn", Part::Value).transposed(),
+    fused("gpt.layers.*.attn.qkv", "model.gpt.gpt.h.*.attn.c_attn").transposed(),
     renamed("gpt.layers.*.attn.o", "model.gpt.gpt.h.*.attn.c_proj").transposed(),
     renamed("gpt.layers.*.mlp_norm", "model.gpt.gpt.h.*.ln_2"),
     renamed("gpt.layers.*.mlp.up", "model.gpt.gpt.h.*.mlp.c_fc").transposed(),
     renamed("gpt.layers.*.mlp.down", "model.gpt.gpt.h.*.mlp.c_proj").transposed(),
-    grouped("style.layers.*.attn.q", Part::Query),
-    grouped("style.layers.*.attn.k", Part::Key),
-    grouped("style.layers.*.attn.v", Part::Value),
+    // Each head has its query, its key and its value together.
+    grouped("style.layers.*.attn.qkv", "model.gpt.conditioning_encoder.attn.*.qkv"),
     renamed("style.layers.*.attn.o", "model.gpt.conditioning_encoder.attn.*.proj_out"),
 ];
-
-/// Each head has its query, its key and its value together.
-const fn grouped(ours: &'static str, part: Part) -> Rule {
-    use crate::weights::names::{Fused, rows};
-    rows(ours, "model.gpt.conditioning_encoder.attn.*.qkv", part, Fused::Grouped)
-}
