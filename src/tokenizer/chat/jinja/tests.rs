@@ -1,5 +1,6 @@
 //! Jinja's tests (`value is name`), with Python's ideas of what is what.
 
+use minijinja::tests::{is_filter, is_test};
 use minijinja::value::ValueKind;
 use minijinja::{Environment, State, Value};
 
@@ -70,13 +71,12 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
         let alike = a.kind() == b.kind() && a.is_integer() == b.is_integer();
         Ok::<_, minijinja::Error>(alike && compare(state, a, "==", b)?)
     });
-    let known: [(_, fn(&State<'_, '_>, &str) -> bool); 2] =
-        [("filter", minijinja::tests::is_filter), ("test", minijinja::tests::is_test)];
-    for (name, is_known) in known {
-        environment.add_test(name, move |state: &State<'_, '_>, value: &Value| {
-            value.as_str().is_some_and(|name| is_known(state, name))
-        });
-    }
+    environment.add_test("filter", |state: &State<'_, '_>, value: &Value| {
+        value.as_str().is_some_and(|name| is_filter(state, name))
+    });
+    environment.add_test("test", |state: &State<'_, '_>, value: &Value| {
+        value.as_str().is_some_and(|name| is_test(state, name))
+    });
     for name in ["startingwith", "endingwith", "int", "safe"] {
         environment.remove_test(name);
     }
