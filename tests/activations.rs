@@ -8,21 +8,33 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use sconce::batch::TokenBatch;
+#[cfg(feature = "image")]
+use sconce::image::ImageProcessor;
 use sconce::models::heads::{Encoder, MaskedLm};
+#[cfg(feature = "image")]
+use sconce::models::vision::{ImageClassifier, ImageEncoder, ImageTextModel};
 use sconce::models::{AutoModel, CausalLm, LogitsAt, Seq2SeqLm};
+#[cfg(feature = "image")]
+use sconce::source::ModelSource;
 use sconce::{LoadOptions, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+#[cfg(feature = "image")]
+#[path = "support/picture.rs"]
+mod picture;
 
 /// A field of a family's config, and the tensors that are there where it is `prelu`.
 #[derive(Deserialize)]
 struct Named {
     folder: String,
     field: String,
+    /// The configs within the config that have the field; none where it is in the config itself.
+    parts: Vec<String>,
     names: Vec<String>,
 }
 
-const IDS: [u32; 9] = [5, 9, 17, 6, 40, 33, 12, 9, 7];
+const IDS: [u32; 9] = [5, 9, 17, 6, 38, 33, 12, 9, 7];
 
 #[test]
 fn weights_of_activations_are_found_in_every_family() {
@@ -31,13 +43,19 @@ fn weights_of_activations_are_found_in_every_family() {
     let all: Vec<Named> = serde_json::from_str(&text).unwrap();
     assert!(all.len() > 40);
     let mut wrong = Vec::new();
-    for Named { folder, field, names } in all {
+    for Named { folder, field, parts, names } in all {
+        if folder.starts_with("vision/") && !cfg!(feature = "image") {
+            continue;
+        }
         let run = |activation: &str, weight: f32| {
             let copy = tempfile::tempdir().unwrap();
             let from = goldens.join(&folder);
             let config = fs::read_to_string(from.join("config.json")).unwrap();
             let mut config: Value = serde_json::from_str(&config).unwrap();
-            config[&field] = json!(activation);
+            match parts.is_empty() {
+                true => config[&field] = json!(activation),
+                false => parts.iter().for_each(|part| config[part][&field] = json!(activation)),
+            }
             fs::write(copy.path().join("config.json"), config.to_string()).unwrap();
             let file = "model.safetensors";
             let mut tensors: HashMap<String, Tensor> =
@@ -69,6 +87,10 @@ fn weights_of_activations_are_found_in_every_family() {
 fn outputs(kind: &str, folder: &Path) -> Result<Vec<f32>> {
     let options = LoadOptions::default().device(Device::Cpu);
     let batch = TokenBatch::single(&IDS)?;
+    #[cfg(feature = "image")]
+    if kind.starts_with("vision/") {
+        return seen(kind, folder, &options);
+    }
     let found = if kind.starts_with("seq2seq/") {
         let model = AutoModel::open::<dyn Seq2SeqLm>(folder, &options)?;
         model.forward(&batch, &mut model.encode(&batch)?, LogitsAt::EveryToken)?
@@ -80,6 +102,26 @@ fn outputs(kind: &str, folder: &Path) -> Result<Vec<f32>> {
     } else {
         let model = AutoModel::open::<dyn CausalLm>(folder, &options)?;
         model.forward(&batch, &mut model.new_cache(), LogitsAt::EveryToken)?
+    };
+    Ok(found.flatten_all()?.to_vec1()?)
+}
+
+/// The same of a model that sees: of pictures, and of texts where it reads them, too.
+#[cfg(feature = "image")]
+fn seen(kind: &str, folder: &Path, options: &LoadOptions) -> Result<Vec<f32>> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(kind);
+    let processor = ImageProcessor::from_files(&ModelSource::directory(golden).open()?)?;
+    let values = processor.process(&picture::picture(40, 30))?;
+    let mut numbers = Vec::new();
+    if let Ok(pair) = AutoModel::open::<dyn ImageTextModel>(folder, options) {
+        numbers.extend(pair.embed_images(&[&values])?.flatten_all()?.to_vec1::<f32>()?);
+        numbers.extend(pair.embed_texts(&[IDS.to_vec()])?.flatten_all()?.to_vec1::<f32>()?);
+        return Ok(numbers);
+    }
+    let classifier = AutoModel::open::<dyn ImageClassifier>(folder, options);
+    let found = match classifier {
+        Ok(classifier) => classifier.classify(&[&values])?,
+        Err(_) => AutoModel::open::<dyn ImageEncoder>(folder, options)?.pool(&[&values])?,
     };
     Ok(found.flatten_all()?.to_vec1()?)
 }

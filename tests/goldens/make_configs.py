@@ -125,12 +125,12 @@ def activations():
 def activation_weights():
     """What the weights of `prelu` are called in a checkpoint of each family: folder, field, and names."""
     fields = ["activation", "activation_function", "classifier_activation", "dense_act_fn", "hidden_act", "hidden_activation", "pooler_act"]
-    folders = [path.parent for path in sorted(HERE.glob("*-tiny/config.json")) + sorted(HERE.glob("encoders/*-tiny/config.json")) + sorted(HERE.glob("seq2seq/*-tiny/config.json")) + sorted(HERE.glob("vision/*-tiny/config.json"))]
+    folders = [path.parent for path in sorted(HERE.glob("*-tiny/config.json")) + sorted(HERE.glob("encoders/*-tiny/config.json")) + sorted(HERE.glob("seq2seq/*-tiny/config.json")) + sorted(HERE.glob("vision/*/config.json"))]
     found, seen = [], set()
     for folder in folders:
         config = json.loads((folder / "config.json").read_text())
         kind = config["model_type"]
-        if not (folder / "model.safetensors").exists() or kind in ["nomic_bert", "apertus"] or any(part in folder.name for part in NOTHING_NEW + ["-classifier-", "-encoder-", "base", "prelu"]):
+        if not (folder / "model.safetensors").exists() or kind in ["nomic_bert", "apertus"] or any(part in folder.name for part in NOTHING_NEW + ["-classifier-", "-encoder-", "base-tiny", "prelu"]):
             continue
         parts = [part for part in ["text_config", "vision_config"] if part in config] or [None]
         for field in fields:
@@ -143,9 +143,11 @@ def activation_weights():
             live = CONFIG_MAPPING[kind].from_dict(changed)
             name = config["architectures"][0]
             model = AutoModelForMaskedLM.from_config(live) if name == "TinyWithEveryHead" and kind != "gemma3_text" else AutoModel.from_config(live) if name == "TinyWithEveryHead" else getattr(transformers, name)(live)
-            names = [name for name, weight in model.named_parameters() if weight.shape == (1,) and "act" in name.split(".")[-2]]
+            names = [name for name, weight in model.named_parameters() if weight.shape == (1,) and "act" in name.rpartition(".")[0].rpartition(".")[2]]
             if kind == "gemma3_text" and name == "TinyWithEveryHead":
                 names = ["model." + name for name in names]
+            if not names:  # `pooler_act` of a model without a pooler
+                continue
             seen.add((kind, field))
             found.append({"folder": str(folder.relative_to(HERE)), "field": field, "parts": [part for part in parts if part], "names": names})
     write("activation_weights.json", found)

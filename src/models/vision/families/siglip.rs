@@ -46,6 +46,7 @@ pub(super) const FAMILY: Family = Family {
         part("vision.pooler.attn.v.bias", "vision_model.head.attention.in_proj_bias", Part::Value),
         renamed("vision.pooler.attn.o", "vision_model.head.attention.out_proj"),
         renamed("vision.pooler.norm", "vision_model.head.layernorm"),
+        renamed("vision.pooler.mlp.act", "vision_model.head.mlp.activation_fn"),
         renamed("vision.pooler.mlp.up", "vision_model.head.mlp.fc1"),
         renamed("vision.pooler.mlp.down", "vision_model.head.mlp.fc2"),
         renamed("text.embed.positions", "text_model.embeddings.position_embedding"),
