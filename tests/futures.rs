@@ -161,3 +161,58 @@ fn the_runtime_can_end() {
     drop(runtime);
     assert!(started.elapsed() < Duration::from_secs(60));
 }
+
+/// Nor for those that somebody holds, and does not read: they are cancelled.
+#[test]
+fn a_runtime_that_ends_cancels_its_answers() {
+    for runtime in [
+        tokio::runtime::Runtime::new().unwrap(),
+        tokio::runtime::Builder::new_current_thread().build().unwrap(),
+    ] {
+        let (answer, stream) = runtime.block_on(async {
+            let answer = generate(&model(), &PROMPT, &config(120)).unwrap();
+            (answer.cancel_handle(), answer.into_stream().unwrap())
+        });
+        drop(runtime);
+        assert!(answer.is_cancelled());
+        // Where it was: between two tokens, or with one that waits for its reader.
+        let reason = stream.finish_reason();
+        assert!(matches!(reason, None | Some(FinishReason::Cancelled)), "{reason:?}");
+    }
+}
+
+/// The handle of an answer that is over may be another's, too.
+#[tokio::test]
+async fn what_is_over_cancels_nothing() {
+    let answer = generate(&model(), &PROMPT, &config(2)).unwrap();
+    let handle = answer.cancel_handle();
+    let mut stream = answer.into_stream().unwrap();
+    while next(&mut stream).await.is_some() {}
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!handle.is_cancelled());
+}
+
+#[derive(Debug, Clone)]
+struct Panics(usize);
+
+impl sconce::generation::LogitsProcessor for Panics {
+    fn process(&mut self, tokens: &[u32], _logits: &mut [f32]) -> Result<()> {
+        assert!(tokens.len() < self.0, "{} tokens", tokens.len());
+        Ok(())
+    }
+}
+
+/// It would end like any other otherwise.
+#[tokio::test]
+async fn a_panic_is_an_error() {
+    let answer = generate(&model(), &PROMPT, &config(9)).unwrap();
+    let answer = answer.with_processor(Box::new(Panics(PROMPT.len() + 2)));
+    let mut stream = answer.into_stream().unwrap();
+    for _ in 0..2 {
+        next(&mut stream).await.unwrap().unwrap();
+    }
+    let error = next(&mut stream).await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("panic") && error.contains("6 tokens"), "{error}");
+    assert!(next(&mut stream).await.is_none());
+    assert_eq!(stream.finish_reason(), None);
+}

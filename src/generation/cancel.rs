@@ -66,7 +66,7 @@ impl CancelHandle {
     /// thread and may be dropped itself.
     #[must_use]
     pub fn drop_guard(self) -> DropGuard {
-        DropGuard(self)
+        DropGuard(Some(self))
     }
 }
 
@@ -97,11 +97,18 @@ impl Drop for OnCancel {
 
 /// Cancels an answer when it is dropped; see [`CancelHandle::drop_guard`].
 #[derive(Debug)]
-pub struct DropGuard(CancelHandle);
+pub struct DropGuard(Option<CancelHandle>);
+
+impl DropGuard {
+    /// Goes without cancelling: what it has guarded is over.
+    pub fn disarm(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for DropGuard {
     fn drop(&mut self) {
-        self.0.cancel();
+        self.0.iter().for_each(CancelHandle::cancel);
     }
 }
 

@@ -1,12 +1,15 @@
 //! Answers as streams of futures, for programs on tokio.
 
-use std::pin::Pin;
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
 use crate::generation::cancel::{CancelHandle, DropGuard};
@@ -22,7 +25,8 @@ use crate::tokenizer::chat::ResponsePiece;
 /// next token or, while the prompt is processed, before the next 512 tokens of the prompt.
 ///
 /// The thread waits while [`AHEAD`](Self::AHEAD) items are not taken, so an answer that nobody reads takes no
-/// more memory. Made by [`spawn`](Self::spawn), [`TokenStream::into_stream`], [`TextStream::into_stream`] and
+/// more memory. A runtime that shuts down cancels its answers. A panic on the thread, of a processor of your
+/// own say, is the last item, as an error. Made by [`spawn`](Self::spawn), [`TokenStream::into_stream`], [`TextStream::into_stream`] and
 /// [`ResponseStream::into_stream`].
 #[derive(Debug)]
 pub struct FutureStream<T> {
@@ -56,7 +60,7 @@ impl<T: Send + 'static> FutureStream<T> {
     ///
     /// # Errors
     ///
-    /// Outside of a tokio runtime. What `make` returns is the stream's first item.
+    /// Outside of a tokio runtime. An error of `make` is the stream's first item.
     pub fn spawn<S, F>(cancel: CancelHandle, make: F) -> Result<Self>
     where
         S: AnswerStream<Piece = T>,
@@ -67,19 +71,20 @@ impl<T: Send + 'static> FutureStream<T> {
         })?;
         let (sender, items) = mpsc::channel(Self::AHEAD);
         let end = Arc::new(OnceLock::new());
+        // A task goes with its runtime, which then waits for its threads.
+        let (mut alive, gone) = oneshot::channel();
+        let guard = cancel.clone().drop_guard();
+        runtime.spawn(async move {
+            alive.closed().await;
+            guard.disarm();
+        });
+        let mut reader = Reader { items: sender, runtime: runtime.clone(), gone };
         let ended = Arc::clone(&end);
         runtime.spawn_blocking(move || {
-            let mut stream = match make() {
-                Ok(stream) => stream,
-                Err(error) => return drop(sender.blocking_send(Err(error))),
-            };
-            for item in stream.by_ref() {
-                if sender.blocking_send(item).is_err() {
-                    return;
-                }
+            let answer = AssertUnwindSafe(|| reader.read(make, &ended));
+            if let Err(panic) = catch_unwind(answer) {
+                reader.send(Err(panicked(&*panic)));
             }
-            // Before the sender goes, which is what ends the stream for its reader.
-            let _first = ended.set((stream.finish_reason(), stream.timings()));
         });
         Ok(Self { items, end, _cancel: cancel.drop_guard() })
     }
@@ -100,6 +105,60 @@ impl<T: Send + 'static> FutureStream<T> {
     pub fn timings(&self) -> Option<Timings> {
         self.end.get().map(|(_, timings)| *timings)
     }
+}
+
+/// Who reads an answer, as its thread sees them.
+struct Reader<T> {
+    items: mpsc::Sender<Result<T>>,
+    runtime: Handle,
+    /// Is closed when the runtime shuts down.
+    gone: oneshot::Receiver<()>,
+}
+
+impl<T> Reader<T> {
+    /// Sends all of an answer, and then how it has ended.
+    fn read<S: AnswerStream<Piece = T>>(
+        &mut self,
+        make: impl FnOnce() -> Result<S>,
+        end: &OnceLock<End>,
+    ) {
+        let mut stream = match make() {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.send(Err(error));
+                return;
+            }
+        };
+        for item in stream.by_ref() {
+            if !self.send(item) {
+                return;
+            }
+        }
+        // Before the sender goes, which is what ends the stream for its reader.
+        let _first = end.set((stream.finish_reason(), stream.timings()));
+    }
+
+    /// Waits until there is room; `false` if nobody reads any more.
+    fn send(&mut self, item: Result<T>) -> bool {
+        let mut room = pin!(self.items.reserve());
+        let gone = &mut self.gone;
+        let room =
+            self.runtime.block_on(poll_fn(|context| match Pin::new(&mut *gone).poll(context) {
+                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Pending => room.as_mut().poll(context).map(Result::ok),
+            }));
+        room.map(|room| room.send(item)).is_some()
+    }
+}
+
+/// The error that a panic becomes.
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let literal = panic.downcast_ref::<&str>().copied();
+    let message = literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::input(format!(
+        "a panic ended the answer, in a part of your own or in this crate: {}",
+        message.unwrap_or("without a message")
+    ))
 }
 
 impl<T> Stream for FutureStream<T> {
