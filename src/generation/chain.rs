@@ -140,6 +140,12 @@ impl GenerationConfig {
         eos
     }
 
+    /// The negative prompt, where it has an effect.
+    fn guiding_prompt(&self) -> Option<&[u32]> {
+        let ids = self.negative_prompt_ids.as_deref()?;
+        self.guidance_scale.filter(|&scale| scale != 1.0).map(|_| ids)
+    }
+
     /// The most tokens, prompt included.
     fn length(&self, prompt: &[u32], limits: ModelLimits) -> Result<usize> {
         let length = match (self.max_new_tokens, self.max_length) {
@@ -156,8 +162,11 @@ impl GenerationConfig {
             }
             (None, Some(length)) => length,
         };
+        // The answer follows the negative prompt, too.
+        let surplus = self.guiding_prompt().map_or(0, |ids| ids.len().saturating_sub(prompt.len()));
+        let context = limits.context.saturating_sub(surplus);
         // A prompt that fills the context leaves room for the one token that is never read.
-        Ok(length.min(limits.context.max(prompt.len() + 1)))
+        Ok(length.min(context.max(prompt.len() + 1)))
     }
 
     /// Contrastive search, where `penalty_alpha` asks for it.
@@ -262,6 +271,11 @@ impl GenerationConfig {
         let mut list = Vec::<Box<dyn LogitsProcessor>>::new();
         let negative_prompt = self.negative_prompt_ids.as_deref();
         check_sequences("negative_prompt_ids", self.negative_prompt_ids.as_ref(), limits)?;
+        if let Some(ids) = self.guiding_prompt().filter(|ids| ids.len() > limits.context) {
+            let (tokens, limit) = (ids.len(), limits.context);
+            let reason = format!("{tokens} tokens do not fit the model's context of {limit}");
+            return Err(Error::option("negative_prompt_ids", reason));
+        }
         match self.guidance_scale {
             None if negative_prompt.is_some() => {
                 let reason = "has no effect without `guidance_scale`";

@@ -15,7 +15,7 @@ use crate::generation::processors::{
     ExponentialDecay, ForcedTokens, Guidance, LogitsProcessor, PrefixAllowedTokens, RemoveInvalid,
     Suppress,
 };
-use crate::generation::sampler::{Greedy, Sampler, Token, top_logprobs};
+use crate::generation::sampler::{Greedy, Sampler, Token, chosen, top_logprobs};
 use crate::generation::softmax::Softmax;
 use crate::generation::stop::{
     FinishReason, StopRules, StopStrings, StoppingCriterion, refuse_empty,
@@ -310,14 +310,8 @@ impl Plan {
             Ok(distribution) => distribution,
             Err(error) => return Err(self.explained(error, tokens, own)),
         };
-        let index = self.sampler.sample(&distribution)?;
+        let index = chosen(&mut *self.sampler, &distribution)?;
         let logprob = distribution.log_probability(index);
-        if logprob == f32::NEG_INFINITY {
-            return Err(Error::input(format!(
-                "the sampler chose id {index}, which is ruled out or outside the vocabulary of {}",
-                logits.len()
-            )));
-        }
         let (own, own_softmax) = match &own {
             Some(own) => (own.as_slice(), Softmax::of(own)),
             None => (distribution.logits(), distribution.softmax()),

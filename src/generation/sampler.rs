@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::generation::distribution::Distribution;
 use crate::generation::softmax::Softmax;
 
@@ -124,6 +124,22 @@ pub trait Sampler: CloneSampler + fmt::Debug + Any + Send + Sync {
     fn reseed(&mut self, seed: u64) {
         let _ = seed;
     }
+}
+
+/// What `sampler` chooses.
+///
+/// # Errors
+///
+/// What it returns, and when it chooses what is ruled out.
+pub(super) fn chosen(sampler: &mut dyn Sampler, distribution: &Distribution<'_>) -> Result<usize> {
+    let index = sampler.sample(distribution)?;
+    if distribution.log_probability(index) > f32::NEG_INFINITY {
+        return Ok(index);
+    }
+    Err(Error::input(format!(
+        "the sampler chose id {index}, which is ruled out or outside the vocabulary of {}",
+        distribution.logits().len()
+    )))
 }
 
 /// How a [`Sampler`] behind a pointer is cloned. All that are `Clone` have it.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sconce::generation::processors::{Guidance, PrefixAllowedTokens};
 use sconce::generation::{
-    CancelHandle, DraftModel, Drafting, Generated, GenerationConfig, PromptLookup, Sequence,
-    TokenStream, complete, generate, generate_batch, generate_from, generate_seq2seq,
+    CancelHandle, DraftModel, Drafting, FinishReason, Generated, GenerationConfig, PromptLookup,
+    Sequence, TokenStream, complete, generate, generate_batch, generate_from, generate_seq2seq,
 };
 use sconce::models::{AutoModel, Autoregressive, CausalLm, Seq2SeqLm};
 use sconce::{LoadOptions, Result};
@@ -206,4 +206,24 @@ fn an_encoder_decoder_is_not_guided() {
         let error = generate_seq2seq(&model, None, &[vec![5, 6]], &[0], &config, &cancel);
         assert!(error.unwrap_err().to_string().contains("guidance_scale"));
     }
+}
+
+/// The row that guides an answer is longer than the answer's own.
+#[test]
+fn an_answer_ends_where_what_guides_it_fills_the_context() {
+    let model = Table { next: goldens().table, context: 10, ..Table::default() }.shared();
+    let config = GenerationConfig::default().max_new_tokens(100).guidance_scale(2.0);
+    let guided = |negative: usize| config.clone().negative_prompt_ids(vec![4; negative]);
+    for (negative, new) in [(1, 8), (2, 8), (5, 5), (9, 1), (10, 1)] {
+        for config in [guided(negative), guided(negative).num_beams(2)] {
+            let prompts = [vec![3, 4], vec![5; 6]];
+            let answers = generate_batch(&model, None, &prompts, &config).unwrap();
+            assert_eq!(answers[0].ids().len(), new, "after {negative} tokens");
+            assert_eq!(answers[0].finish_reason, FinishReason::Length);
+        }
+    }
+    let error = generate(&model, &[3], &guided(11)).unwrap_err().to_string();
+    assert!(error.contains("negative_prompt_ids") && error.contains("context of 10"), "{error}");
+    // Without a scale nothing is guided.
+    assert_eq!(generate(&model, &[3], &guided(11).guidance_scale(1.0)).unwrap().count(), 9);
 }

@@ -138,6 +138,7 @@ fn what_makes_no_sense_is_refused() {
         ("watermarking_config", json!({"greenlist_ratio": 1.0})),
         ("watermarking_config", json!({"seeding_scheme": "righthash"})),
         ("watermarking_config", json!({"ngram_len": 5, "keys": []})),
+        ("watermarking_config", json!({"ngram_len": u64::MAX, "keys": [1]})),
         ("max_new_token", json!(5)),
         ("constraints", json!([])),
         ("assistant_early_exit", json!(0)),
@@ -168,6 +169,8 @@ fn what_makes_no_sense_is_refused() {
         options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         refused(option, options);
     }
+    let error = plan(&json!({"do_sample": true, "temperature": 1e-300})).unwrap_err().to_string();
+    assert!(error.contains("is 1e-300, but"), "{error}");
     let nan = GenerationConfig::default().num_beams(2).length_penalty(f64::NAN);
     assert!(nan.plan(&[1], LIMITS, None).is_err());
     let nan = GenerationConfig::default().do_sample(true).temperature(f64::NAN);

@@ -12,9 +12,10 @@ use sconce::generation::processors::{
     TopNSigma, TopP, Typical, Watermark, WatermarkDetector, WatermarkingConfig, Xtc,
 };
 use sconce::generation::{
-    Distribution, GenerationConfig, LogitsProcessor, Multinomial, Plan, Sampler, generate,
+    Distribution, GenerationConfig, LogitsProcessor, Multinomial, Plan, Sampler, Sequence,
+    complete, generate,
 };
-use sconce::models::{CausalLm, ModelLimits};
+use sconce::models::{Autoregressive, CausalLm, ModelLimits};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -391,6 +392,27 @@ fn a_processor_that_leaves_nothing_is_named() {
         let error = plan.next(&[1], &mut [f32::NEG_INFINITY, 1.0]).unwrap_err().to_string();
         assert!(error.contains("ruled out or outside the vocabulary of 2"), "{error}");
     }
+}
+
+/// A beam, or a token of it, that is not there.
+#[test]
+fn what_a_sampler_of_ones_own_draws_for_beams_is_checked() {
+    let model = Table::saying(&[1, 2, 3], 5).shared();
+    let config = GenerationConfig::default().do_sample(true).num_beams(2).max_new_tokens(3);
+    for (chosen, message) in [(3, "beam 3, and there are 1"), (usize::MAX, "there are 1")] {
+        let plan = config.plan(&[1], model.limits(), None).unwrap();
+        let plan = plan.with_sampler(Box::new(Stubborn(Some(chosen))));
+        let decoder: Arc<dyn Autoregressive> = model.clone();
+        let found = complete(&decoder, &model.new_cache(), [Sequence::new(&[1], plan)]).unwrap();
+        let error = found[0].as_ref().unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    // The first beam, and its first token, which `top_k` rules out.
+    let plan = config.top_k(2).plan(&[1], model.limits(), None).unwrap();
+    let plan = plan.with_filter(Box::new(Nothing(0))).with_sampler(Box::new(Stubborn(Some(0))));
+    let decoder: Arc<dyn Autoregressive> = model.clone();
+    let found = complete(&decoder, &model.new_cache(), [Sequence::new(&[1], plan)]).unwrap();
+    assert!(found[0].is_err());
 }
 
 #[test]

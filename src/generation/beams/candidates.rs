@@ -1,8 +1,8 @@
 //! How beams may go on.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::generation::distribution::Distribution;
-use crate::generation::sampler::Sampler;
+use crate::generation::sampler::{Sampler, chosen};
 use crate::generation::softmax::Softmax;
 
 /// A token that may continue a beam.
@@ -60,7 +60,7 @@ pub(super) fn best<R: AsRef<[f32]>>(
 ///
 /// # Errors
 ///
-/// When a score is NaN or `+inf`.
+/// When a score is NaN or `+inf`, and what is wrong with what the sampler chooses.
 pub(super) fn drawn<R: AsRef<[f32]>>(
     scores: &[R],
     sums: &[f32],
@@ -72,9 +72,11 @@ pub(super) fn drawn<R: AsRef<[f32]>>(
     let mut masses = rows.iter().map(|row| log_mass(row)).collect::<Result<Vec<_>>>()?;
     let mut candidates = Vec::with_capacity(count);
     while candidates.len() < count && masses.iter().any(|&mass| mass > f32::NEG_INFINITY) {
-        let beam = sampler.sample(&Distribution::of(&masses)?)?;
-        let row = &mut rows[beam];
-        let index = sampler.sample(&Distribution::of(row)?)?;
+        let (beam, count) = (sampler.sample(&Distribution::of(&masses)?)?, rows.len());
+        let row = rows.get_mut(beam).ok_or_else(|| {
+            Error::input(format!("the sampler chose beam {beam}, and there are {count}"))
+        })?;
+        let index = chosen(sampler, &Distribution::of(row)?)?;
         candidates.push(Candidate { beam, id: index as u32, score: row[index] });
         row[index] = f32::NEG_INFINITY;
         masses[beam] = log_mass(row)?;

@@ -60,6 +60,6 @@ impl Progress {
         let longest = self.all.iter().map(|constraint| constraint.length()).max().unwrap_or(0);
         let begun = self.begun.as_ref();
         let steps = begun.map_or(0, |(_, begun)| longest.saturating_sub(begun.remaining()));
-        self.met * longest + steps
+        self.met.saturating_mul(longest).saturating_add(steps)
     }
 }

@@ -138,6 +138,10 @@ pub(super) fn checked(
 ) -> Result<f64> {
     match holds(value) {
         true => Ok(value),
+        // Without hundreds of zeros.
+        false if value != 0.0 && !(1e-5..1e16).contains(&value.abs()) => {
+            Err(Error::option(option, format!("is {value:e}, but must be {rule}")))
+        }
         false => Err(Error::option(option, format!("is {value}, but must be {rule}"))),
     }
 }

@@ -86,8 +86,8 @@ impl SynthId {
     /// When a field of the config is out of its range.
     pub fn new(config: &SynthIdConfig, prompt: usize) -> Result<Self> {
         let refuse = |reason: &str| Err(Error::option("watermarking_config", reason));
-        if config.ngram_len < 2 {
-            return refuse("`ngram_len` must be at least 2");
+        if !(2..=1024).contains(&config.ngram_len) {
+            return refuse("`ngram_len` must be 2 to 1,024");
         }
         if config.keys.is_empty() || config.keys.len() > 1024 {
             return refuse("`keys` must hold 1 to 1,024 keys");
