@@ -123,7 +123,10 @@ pub(super) fn save(own: &Store, sources: Option<(&Store, &[usize])>, path: &Path
     let header = serde_json::to_string(&header).map_err(|error| Error::malformed(path, error))?;
     let entry = |(key, value): (&str, String)| (key.to_owned(), value);
     let metadata = [(VERSION.0, VERSION.1.to_owned()), (HEADER, header)].map(entry);
-    let partial = path.with_extension("partial");
+    // A name that no other save has at the same time, of a file beside it say.
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{:016x}.partial", rand::random::<u64>()));
+    let partial = path.with_file_name(name);
     let written = serialize_to_file(tensors, Some(HashMap::from(metadata)), &partial)
         .map_err(std::io::Error::other)
         .and_then(|()| fs::rename(&partial, path));

@@ -359,8 +359,8 @@ impl KvCache {
 
     /// Replaces all rows by those of a file. It must have been [saved](Self::save) from a cache of the
     /// same model with the same options. Checked are the version of the format, the shapes, the dtype, and
-    /// the model: a fingerprint of its config and of the names, shapes and formats of its weights. Two
-    /// checkpoints that agree in all of this, such as two fine-tunes of one model, are not told apart.
+    /// the model: a fingerprint of its config, of the names, shapes and formats of its weights, and of a few
+    /// bytes of each.
     ///
     /// # Errors
     ///

@@ -289,6 +289,31 @@ fn files_of_other_caches_and_broken_ones_are_refused() -> Result<()> {
     check(&mut cache, &[(0..100).collect(), (0..3).collect()], Place::Blocks)
 }
 
+/// A server saves the conversations of many at once, beside each other.
+#[test]
+fn files_are_saved_beside_each_other() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let save_often = |number: u32| -> Result<()> {
+        let path = folder.path().join(format!("conversation.{number}"));
+        let ids = vec![number; 70];
+        let mut cache = KvCache::new(LAYERS, DType::U8);
+        tell(&mut cache, slice::from_ref(&ids), Place::Blocks)?;
+        for _ in 0..20 {
+            cache.save(&path)?;
+            let mut restored = KvCache::new(LAYERS, DType::U8);
+            restored.load(&path)?;
+            check(&mut restored, slice::from_ref(&ids), Place::Blocks)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let savers: Vec<_> = (0..4).map(|number| scope.spawn(move || save_often(number))).collect();
+        savers.into_iter().try_for_each(|saver| saver.join().unwrap())
+    })?;
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+    Ok(())
+}
+
 /// A cache whose rows attend to sources of these ids.
 fn with_sources(ids: &[Vec<u32>]) -> Result<KvCache> {
     let mut sources = KvCache::new(LAYERS, DType::F32);
