@@ -208,6 +208,40 @@ fn folders_that_lack_something() {
     assert!(error.contains("mask_token"), "{error}");
 }
 
+/// Files that were cut off, pages in place of files, and links to what is not there.
+#[test]
+fn damaged_files_say_what_to_do() {
+    let golden = model("classify-wordpiece");
+    let original = |name: &str| fs::read(golden.path().join(name)).unwrap();
+    for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+        let whole = original(name);
+        let utf16: Vec<u8> =
+            [0xFF, 0xFE].into_iter().chain(whole.iter().flat_map(|&byte| [byte, 0])).collect();
+        for (bytes, expected) in [
+            (Vec::new(), "the file is empty; download it again"),
+            (whole[..whole.len() / 2].to_vec(), "the file is truncated; download it again"),
+            (b"\n<!DOCTYPE html><html>404".to_vec(), "download the file itself"),
+            ([&[0xEF, 0xBB, 0xBF][..], &whole].concat(), "without a byte order mark"),
+            (utf16, "without a byte order mark"),
+        ] {
+            let folder = model("classify-wordpiece");
+            fs::write(folder.path().join(name), bytes).unwrap();
+            let error = load("text-classification", folder.path()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(expected), "{name}: {error}");
+        }
+    }
+    #[cfg(unix)]
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        let folder = model("classify-wordpiece");
+        let path = folder.path().join(name);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("../../blobs/0123", &path).unwrap();
+        let error = load("text-classification", folder.path()).unwrap_err().to_string();
+        let expected = "is a link to \"../../blobs/0123\", which is not there";
+        assert!(error.contains(name) && error.contains(expected), "{name}: {error}");
+    }
+}
+
 /// Label sets that name other labels than there are, or no labels.
 #[test]
 fn label_sets_that_lie() {

@@ -29,7 +29,17 @@ impl Directory {
     pub(super) fn optional(&self, name: &str) -> Result<Option<PathBuf>> {
         let path = self.path.join(name);
         if !path.try_exists().map_err(Error::read(&path))? {
-            return Ok(None);
+            // As in a copy of the Hub's cache without its blobs.
+            return match path.read_link() {
+                Ok(to) => Err(Error::malformed(
+                    &path,
+                    format!(
+                        "is a link to {:?}, which is not there: download the file again",
+                        to.display().to_string()
+                    ),
+                )),
+                Err(_) => Ok(None),
+            };
         }
         lfs::refuse_pointer(&path)?;
         Ok(Some(path))

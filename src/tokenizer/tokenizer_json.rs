@@ -15,8 +15,7 @@ use tokenizers::{
 };
 
 use crate::batch::PaddingSide;
-use crate::error::Error;
-use crate::source::file;
+use crate::source::json;
 use crate::tokenizer::backend::{Template, add_tokens, guarded};
 use crate::tokenizer::bounded::Engine;
 use crate::tokenizer::class::Class;
@@ -108,8 +107,7 @@ impl UnigramFile {
 
 /// Reads a `tokenizer.json` as the class in the config would.
 pub(super) fn load(path: &Path, config: &Config) -> crate::error::Result<Parts> {
-    let text = file::read_text(path)?;
-    guarded(|| parse(&text, Some(config))).map_err(|reason| Error::malformed(path, reason))
+    json::read_by(path, |text| guarded(|| parse(str::from_utf8(text)?, Some(config))))
 }
 
 /// Reads a `tokenizer.json` as the tokenizers library alone does, and where it cuts texts.
@@ -118,18 +116,19 @@ pub(super) fn load_plain(path: &Path) -> crate::error::Result<(Parts, Option<Tru
     struct Cut {
         truncation: Option<TruncationParams>,
     }
-    let text = file::read_text(path)?;
-    guarded(|| {
-        let truncation = serde_json::from_str::<Cut>(&text)?.truncation.map(|truncation| {
-            let side = match truncation.direction {
-                TruncationDirection::Left => PaddingSide::Left,
-                TruncationDirection::Right => PaddingSide::Right,
-            };
-            Truncation::to(truncation.max_length).stride(truncation.stride).side(side)
-        });
-        Ok((parse(&text, None)?, truncation))
+    json::read_by(path, |text| {
+        guarded(|| {
+            let text = str::from_utf8(text)?;
+            let truncation = serde_json::from_str::<Cut>(text)?.truncation.map(|truncation| {
+                let side = match truncation.direction {
+                    TruncationDirection::Left => PaddingSide::Left,
+                    TruncationDirection::Right => PaddingSide::Right,
+                };
+                Truncation::to(truncation.max_length).stride(truncation.stride).side(side)
+            });
+            Ok((parse(text, None)?, truncation))
+        })
     })
-    .map_err(|reason| Error::malformed(path, reason))
 }
 
 fn parse(text: &str, config: Option<&Config>) -> tokenizers::Result<Parts> {
