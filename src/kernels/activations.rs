@@ -27,15 +27,28 @@ pub(crate) struct Activations {
     pub(super) groups: Vec<Group>,
 }
 
-/// What the rounded activations of a group are a 127th of.
+/// What the steps that activations are rounded to are made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Largest {
-    /// The largest of them.
-    Value,
-    /// The largest sum of two neighbours, without their signs: rounded they are at most 128
-    /// together, and two products with unsigned bytes fit 16 bits. Of numbers that are normally
-    /// distributed the error grows by 1.4.
-    Pair,
+pub(super) enum Steps {
+    /// The largest of 32 is 127.
+    Fine,
+    /// Neighbours are at most 128 together, without their signs, so that two products with unsigned
+    /// bytes fit 16 bits, and none is more than 127. Of numbers that are normally distributed the
+    /// error grows by 1.4.
+    Pairs,
+}
+
+impl Steps {
+    /// The most steps: of neighbours a little less than 128, which sums of rounded numbers stay below.
+    const fn most(self) -> f32 {
+        match self {
+            Self::Fine => 127.0,
+            Self::Pairs => 127.9999,
+        }
+    }
+
+    /// What one number counts for beside a sum of two.
+    const ALONE: f32 = Self::Pairs.most() / Self::Fine.most();
 }
 
 /// What products need to know of 32 activations.
@@ -52,9 +65,8 @@ pub(super) struct Group {
 }
 
 impl Activations {
-    /// Rounds rows of `columns` values, a multiple of 32, to the nearest 127th of what is
-    /// `largest` in each 32.
-    pub(super) fn quantize(tier: Tier, x: &[f32], columns: usize, largest: Largest) -> Self {
+    /// Rounds rows of `columns` values, a multiple of 32, to the nearest step.
+    pub(super) fn quantize(tier: Tier, x: &[f32], columns: usize, steps: Steps) -> Self {
         assert!(columns > 0 && columns.is_multiple_of(GROUP) && x.len().is_multiple_of(columns));
         let rows = x.len() / columns;
         let raise = matches!(tier, Tier::Avx512 | Tier::AvxVnni) && rows > FEW;
@@ -81,13 +93,13 @@ impl Activations {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the tier says that the processor has these instructions.
                 Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe {
-                    avx2::each(x, largest, &mut write);
+                    avx2::each(x, steps, &mut write);
                 },
                 #[cfg(target_arch = "aarch64")]
                 Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => {
-                    each(x, |x| neon::quantize(x, largest), &mut write);
+                    each(x, |x| neon::quantize(x, steps), &mut write);
                 }
-                _ => each(x, |x| quantize(x, largest), &mut write),
+                _ => each(x, |x| quantize(x, steps), &mut write),
             }
         });
         // SAFETY: all of them have been written.
@@ -129,23 +141,22 @@ fn each(
     }
 }
 
-fn quantize(x: &[f32; GROUP], largest: Largest) -> ([i8; GROUP], Group) {
-    let pair = |x: &[f32; 2]| match largest {
-        Largest::Value => x[0].abs().max(x[1].abs()),
-        Largest::Pair => x[0].abs() + x[1].abs(),
+fn quantize(x: &[f32; GROUP], steps: Steps) -> ([i8; GROUP], Group) {
+    let size = |[a, b]: &[f32; 2]| match steps {
+        Steps::Fine => a.abs().max(b.abs()),
+        Steps::Pairs => (a.abs().max(b.abs()) * Steps::ALONE).max(a.abs() + b.abs()),
     };
-    let largest = x.as_chunks().0.iter().fold(0.0_f32, |largest, x| largest.max(pair(x)));
-    let inverse = if largest > SMALLEST { 127.0 / largest } else { 0.0 };
+    let largest = x.as_chunks().0.iter().map(size).fold(0.0_f32, f32::max);
+    let inverse = if largest > SMALLEST { steps.most() / largest } else { 0.0 };
     let (mut values, mut sums) = ([0; GROUP], [0_i32; 2]);
     for (i, (x, value)) in x.iter().zip(&mut values).enumerate() {
         *value = (x * inverse).round_ties_even() as i8;
         sums[i / 16] += i32::from(*value);
     }
-    (values, group(largest, sums))
+    (values, group(largest / steps.most(), sums))
 }
 
-fn group(largest: f32, sums: [i32; 2]) -> Group {
-    let scale = largest / 127.0;
+fn group(scale: f32, sums: [i32; 2]) -> Group {
     Group {
         scale,
         sum: scale * (sums[0] + sums[1]) as f32,
@@ -158,35 +169,42 @@ fn group(largest: f32, sums: [i32; 2]) -> Group {
 mod avx2 {
     use std::arch::x86_64::*;
 
-    use super::{GROUP, Group, Largest, SMALLEST, group};
+    use super::{GROUP, Group, SMALLEST, Steps, group};
 
     /// What is inlined into this function may use its instructions too.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn each(
         x: &[[f32; GROUP]],
-        largest: Largest,
+        steps: Steps,
         write: &mut impl FnMut(usize, &[i8; GROUP], Group),
     ) {
-        super::each(x, |x| quantize(x, largest), write);
+        super::each(x, |x| quantize(x, steps), write);
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn quantize(x: &[f32; GROUP], largest: Largest) -> ([i8; GROUP], Group) {
+    fn quantize(x: &[f32; GROUP], steps: Steps) -> ([i8; GROUP], Group) {
         // SAFETY: 32 floats are four vectors of eight.
         let x: [__m256; 4] =
             std::array::from_fn(|i| unsafe { _mm256_loadu_ps(x.as_ptr().add(8 * i)) });
         let sign = _mm256_set1_ps(-0.0);
         let magnitude = |x| _mm256_andnot_ps(sign, x);
-        let pairs = |x, y| match largest {
-            Largest::Value => _mm256_max_ps(magnitude(x), magnitude(y)),
-            Largest::Pair => _mm256_hadd_ps(magnitude(x), magnitude(y)),
+        let size = |x, y| {
+            let (x, y) = (magnitude(x), magnitude(y));
+            let largest = _mm256_max_ps(x, y);
+            match steps {
+                Steps::Fine => largest,
+                Steps::Pairs => _mm256_max_ps(
+                    _mm256_mul_ps(largest, _mm256_set1_ps(Steps::ALONE)),
+                    _mm256_hadd_ps(x, y),
+                ),
+            }
         };
-        let largest = _mm256_max_ps(pairs(x[0], x[1]), pairs(x[2], x[3]));
+        let largest = _mm256_max_ps(size(x[0], x[1]), size(x[2], x[3]));
         let four = _mm_max_ps(_mm256_castps256_ps128(largest), _mm256_extractf128_ps::<1>(largest));
         let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
         let largest = _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
-        let inverse = if largest > SMALLEST { 127.0 / largest } else { 0.0 };
+        let inverse = if largest > SMALLEST { steps.most() / largest } else { 0.0 };
         let inverse = _mm256_set1_ps(inverse);
         let rounded = x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse)));
         // Packing works within halves of 128 bits; the permutation puts the fours in order again.
@@ -205,7 +223,13 @@ mod avx2 {
             let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
             _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
         };
-        (values, group(largest, [sum(rounded[0], rounded[1]), sum(rounded[2], rounded[3])]))
+        (
+            values,
+            group(
+                largest / steps.most(),
+                [sum(rounded[0], rounded[1]), sum(rounded[2], rounded[3])],
+            ),
+        )
     }
 }
 
@@ -213,21 +237,25 @@ mod avx2 {
 mod neon {
     use std::arch::aarch64::*;
 
-    use super::{GROUP, Group, Largest, SMALLEST, group};
+    use super::{GROUP, Group, SMALLEST, Steps, group};
 
-    pub(super) fn quantize(x: &[f32; GROUP], largest: Largest) -> ([i8; GROUP], Group) {
+    pub(super) fn quantize(x: &[f32; GROUP], steps: Steps) -> ([i8; GROUP], Group) {
         // SAFETY: 32 floats are eight vectors of four, which every 64-bit Arm has; so are 32 bytes
         // two of sixteen.
         unsafe {
             let x: [float32x4_t; 8] = std::array::from_fn(|i| vld1q_f32(x.as_ptr().add(4 * i)));
-            let pairs = |x: [float32x4_t; 2]| match largest {
-                Largest::Value => vmaxq_f32(vabsq_f32(x[0]), vabsq_f32(x[1])),
-                Largest::Pair => vpaddq_f32(vabsq_f32(x[0]), vabsq_f32(x[1])),
+            let size = |[x, y]: [float32x4_t; 2]| {
+                let (x, y) = (vabsq_f32(x), vabsq_f32(y));
+                let largest = vmaxq_f32(x, y);
+                match steps {
+                    Steps::Fine => largest,
+                    Steps::Pairs => vmaxq_f32(vmulq_n_f32(largest, Steps::ALONE), vpaddq_f32(x, y)),
+                }
             };
             let largest = (x.as_chunks().0.iter())
-                .fold(vdupq_n_f32(0.0), |largest, x| vmaxq_f32(largest, pairs(*x)));
+                .fold(vdupq_n_f32(0.0), |largest, x| vmaxq_f32(largest, size(*x)));
             let largest = vmaxvq_f32(largest);
-            let inverse = if largest > SMALLEST { 127.0 / largest } else { 0.0 };
+            let inverse = if largest > SMALLEST { steps.most() / largest } else { 0.0 };
             let rounded = x.map(|x| vcvtnq_s32_f32(vmulq_n_f32(x, inverse)));
             let sums = [0, 4].map(|first| {
                 let add = |sum, i: usize| vaddq_s32(sum, rounded[first + i]);
@@ -241,7 +269,7 @@ mod neon {
                 let bytes = vcombine_s8(vqmovn_s16(low), vqmovn_s16(high));
                 vst1q_s8(values.as_mut_ptr().add(16 * half), bytes);
             }
-            (values, group(largest, sums))
+            (values, group(largest / steps.most(), sums))
         }
     }
 }
@@ -254,10 +282,10 @@ mod tests {
     fn every_tier_rounds_alike_to_a_254th_of_the_largest() {
         let x: Vec<f32> = (0..96).map(|i| ((i * 37 % 61) as f32 - 30.0) * 0.13).collect();
         let x = [x, vec![0.0; 32], vec![1e-30; 32], vec![-3e36; 32]].concat();
-        for largest in [Largest::Value, Largest::Pair] {
-            let plain = Activations::quantize(Tier::Scalar, &x, 64, largest);
+        for steps in [Steps::Fine, Steps::Pairs] {
+            let plain = Activations::quantize(Tier::Scalar, &x, 64, steps);
             for tier in Tier::available() {
-                let other = Activations::quantize(tier, &x, 64, largest);
+                let other = Activations::quantize(tier, &x, 64, steps);
                 assert_eq!((other.rows, &other.values), (3, &plain.values), "{tier:?}");
                 assert_eq!(other.groups, plain.groups, "{tier:?}");
             }
@@ -268,12 +296,12 @@ mod tests {
                 }
                 let split = group.halves[0] + group.halves[1];
                 assert!((split - group.sum).abs() <= group.scale * 0.01);
-                let size = |[a, b]: &[f32; 2]| match largest {
-                    Largest::Value => a.abs().max(b.abs()),
-                    Largest::Pair => a.abs() + b.abs(),
-                };
-                let most = x.as_chunks().0.iter().map(size).fold(0.0, f32::max);
-                assert_eq!(group.scale, most / 127.0);
+                let sizes = x.as_chunks().0.iter().map(|[a, b]: &[f32; 2]| match steps {
+                    Steps::Fine => a.abs().max(b.abs()) / 127.0,
+                    Steps::Pairs => (a.abs().max(b.abs()) / 127.0).max((a.abs() + b.abs()) / 128.0),
+                });
+                let scale = sizes.fold(0.0, f32::max);
+                assert!((group.scale - scale).abs() <= 1e-6 * scale);
             }
         }
     }
@@ -281,15 +309,17 @@ mod tests {
     /// The most that neighbours are together: their products with 255 fit 16 bits.
     #[test]
     fn neighbours_are_at_most_128_together() {
-        let sums = (0..512).map(|i| 1.0 - i as f32 / 512.0);
-        let x: Vec<f32> = sums.flat_map(|a| [a, a - 1.0]).collect();
-        let rounded = Activations::quantize(Tier::best(), &x, 32, Largest::Pair);
-        let most = rounded
-            .values
-            .as_chunks()
-            .0
-            .iter()
-            .map(|[a, b]: &[i8; 2]| i32::from(*a).abs() + i32::from(*b).abs());
-        assert_eq!(most.max(), Some(128));
+        let halves = (0..=512).flat_map(|i| [i as f32 / 4.0, i as f32 / 4.0 - 128.0]);
+        // The first two of each group are its largest.
+        let x: Vec<f32> = halves.chain([64.0; 30]).collect();
+        for x in x.as_chunks::<2>().0 {
+            let x = [x.repeat(1), vec![x[0] / 3.0; 30]].concat();
+            let rounded = Activations::quantize(Tier::best(), &x, 32, Steps::Pairs);
+            let [a, b] = [0, 1].map(|column| rounded.value(0, column).abs());
+            assert!(a + b <= 128 && a <= 127 && b <= 127, "{x:?}: {a} {b}");
+        }
+        let equal = Activations::quantize(Tier::best(), &[3.0; 32], 32, Steps::Pairs);
+        assert_eq!(equal.values, [64; 32]);
+        assert!((equal.groups[0].sum - 96.0).abs() < 2e-4);
     }
 }

@@ -150,6 +150,7 @@ pub(crate) const fn grouped(ours: &'static str, of: &'static str) -> Rule {
 }
 
 /// One of the parts of a tensor that holds them one after the other.
+#[cfg(any(feature = "audio", feature = "image", test))]
 pub(crate) const fn part(ours: &'static str, of: &'static str, part: Part) -> Rule {
     Rule {
         ours,

@@ -1,7 +1,7 @@
 //! Products with weights in ggml's block formats, packed by eight rows.
 //!
 //! Weights keep their exact values and at most 1.04 times their bytes. Activations are rounded to 8
-//! bits, 32 at a time (with AVX2 alone and quants of 8 bits, to 7.5 bits: [`Largest::Pair`]); products
+//! bits, 32 at a time (with AVX2 alone and quants of 8 bits, to 7.5 bits: [`Steps::Pairs`]); products
 //! and their sums over 16 or 32 columns are exact integers.
 #![expect(unsafe_code, reason = "vector instructions, and threads that write to one slice")]
 
@@ -21,7 +21,7 @@ use rayon::slice::ParallelSliceMut;
 
 pub(crate) use format::BlockFormat;
 
-use crate::kernels::activations::{Activations, FEW, Largest};
+use crate::kernels::activations::{Activations, FEW, Steps};
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
 use crate::kernels::{pool, quantize};
@@ -160,7 +160,7 @@ impl Packed {
 /// Error against f64: that of rounding the activations, and of a sum in f32 per 32 columns.
 pub(crate) fn multiply(x: &[f32], columns: usize, factors: &[Factor<'_>]) -> Vec<Vec<f32>> {
     let tier = Tier::best();
-    multiply_on(tier, &Activations::quantize(tier, x, columns, largest(tier, factors)), factors)
+    multiply_on(tier, &Activations::quantize(tier, x, columns, steps(tier, factors)), factors)
 }
 
 /// Each of up to so many rows of activations gives what it gives alone.
@@ -176,10 +176,10 @@ fn few_on(tier: Tier) -> usize {
     }
 }
 
-/// What activations are rounded by, to be multiplied with these weights.
-fn largest(tier: Tier, factors: &[Factor<'_>]) -> Largest {
+/// What activations are rounded to, to be multiplied with these weights.
+fn steps(tier: Tier, factors: &[Factor<'_>]) -> Steps {
     let pairs = tier == Tier::Avx2 && factors.iter().any(|factor| factor.weight.format.signed());
-    if pairs { Largest::Pair } else { Largest::Value }
+    if pairs { Steps::Pairs } else { Steps::Fine }
 }
 
 fn multiply_on(tier: Tier, x: &Activations, factors: &[Factor<'_>]) -> Vec<Vec<f32>> {
@@ -414,7 +414,7 @@ mod tests {
             batches.iter().flat_map(|batch| Tier::available().map(move |tier| (batch, tier)))
         {
             let x = random(batch * columns, 5);
-            let x = Activations::quantize(tier, &x, columns, largest(tier, &[factor]));
+            let x = Activations::quantize(tier, &x, columns, steps(tier, &[factor]));
             let products = (0..batch * rows).map(|at| {
                 let (i, row) = (at / rows, at % rows);
                 (0..columns).fold((0.0_f64, 0.0_f64), |(sum, size), column| {
@@ -442,7 +442,7 @@ mod tests {
         let weights = formats.map(|format| packed(format, 100, 512));
         let bias = random(100, 9);
         for (tier, batch) in Tier::available().flat_map(|tier| [(tier, 3), (tier, 9), (tier, 70)]) {
-            let x = Activations::quantize(tier, &random(batch * 512, 1), 512, Largest::Pair);
+            let x = Activations::quantize(tier, &random(batch * 512, 1), 512, Steps::Pairs);
             let factors = weights.each_ref().map(|weight| Factor { weight, bias: Some(&bias) });
             let together = pool::with_limit(1, || multiply_on(tier, &x, &factors));
             for (weight, together) in weights.iter().zip(together) {

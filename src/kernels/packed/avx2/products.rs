@@ -23,8 +23,8 @@ pub(super) trait Products {
 /// Unsigned quants of `b` bits times activations of 8 bits make sums of pairs below
 /// `2 * 127 * (2^b - 1)`, so that eight (4 bits), four (5 bits) or two (6 bits) of them fit 16 bits
 /// and are added before they are widened. Signed quants are raised by 128: two of their
-/// products fit where activations are rounded by pairs
-/// ([`Largest::Pair`](crate::kernels::activations::Largest::Pair)).
+/// products fit where activations are rounded for pairs
+/// ([`Steps::Pairs`](crate::kernels::activations::Steps::Pairs)).
 pub(super) struct Pairs;
 
 impl Products for Pairs {
