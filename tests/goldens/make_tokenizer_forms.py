@@ -185,6 +185,56 @@ def old_forms():
          **{"tokenizer.4.9": BASES["words"] | {"added_tokens": BASES["words"]["added_tokens"] + [added(900, "<new>")]}})
 
 
+def parts():
+    """Parts that no other form has, and fields that older versions left out."""
+    fast = "PreTrainedTokenizerFast"
+    words = lambda name, part: form(f"words-{name}", "words", {"/pre_tokenizer": part}, config=fast)
+    words("whitespace", {"type": "Whitespace"})
+    words("whitespace-split", {"type": "WhitespaceSplit"})
+    words("delimiter", {"type": "CharDelimiterSplit", "delimiter": ","})
+    words("punctuation", {"type": "Punctuation"})
+    words("punctuation-merged", {"type": "Punctuation", "behavior": "MergedWithPrevious"})
+    words("digits", {"type": "Digits"})
+    words("scripts", {"type": "UnicodeScripts"})
+    words("split-text", {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False})
+    words("split-regex", {"type": "Split", "pattern": {"Regex": r"\w+|[^\w\s]+"}, "behavior": "Removed", "invert": True})
+    words("sequence-of-sequences", {"type": "Sequence", "pretokenizers": [
+        {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}]}, {"type": "Punctuation"}]})
+    normal = lambda name, part: form(f"normal-{name}", "words", {"/normalizer": part}, config=fast)
+    normal("strip", {"type": "Strip", "strip_left": True, "strip_right": False})
+    normal("accents", {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "StripAccents"}, {"type": "Lowercase"}]})
+    normal("nmt", {"type": "Sequence", "normalizers": [{"type": "Nmt"}, {"type": "NFKC"}]})
+    normal("replace", {"type": "Replace", "pattern": {"Regex": "[lo]+"}, "content": "e"})
+    normal("bert-bare", {"type": "BertNormalizer", "clean_text": False, "handle_chinese_chars": False, "strip_accents": True,
+                         "lowercase": False})
+    decoded = lambda name, base, part: form(f"decoder-of-{name}", base, {"/decoder": part}, config=fast)
+    decoded("fuse", "unigram", {"type": "Fuse"})
+    decoded("strip", "unigram", {"type": "Sequence", "decoders": [
+        {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})
+    decoded("bpe", "bytes", {"type": "BPEDecoder", "suffix": "</w>"})
+    decoded("ctc", "words", {"type": "CTC", "pad_token": "[PAD]", "word_delimiter_token": ",", "cleanup": True})
+    decoded("no-cleanup", "words", {"type": "WordPiece", "prefix": "##", "cleanup": False})
+    decoded("none", "words", None)
+    ends = lambda name, part: form(f"ends-of-{name}", "words", {"/post_processor": part}, config=fast)
+    ends("bert", {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]})
+    ends("sequence", {"type": "Sequence", "processors": [
+        {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
+        framed(("[CLS]", 2), ("[SEP]", 3))]})
+    ends("none", None)
+    level = {"type": "WordLevel", "vocab": BASES["words"]["model"]["vocab"], "unk_token": "[UNK]"}
+    form("word-level", "words", {"/model": level}, config=fast)
+    form("word-level-no-type", "words", {"/model": {key: level[key] for key in ("vocab", "unk_token")}}, config=fast)
+    form("no-dropout", "bytes", {"/model/dropout": 0.0}, config=fast)
+    form("ignore-merges", "bytes", {"/model/ignore_merges": True}, config=fast)
+    form("fuse-unk", "bytes", {"/model/fuse_unk": True, "/model/unk_token": "<unk>", "/pre_tokenizer": {"type": "Whitespace"}},
+         config=fast)
+    form("byte-fallback", "unigram", {"/model/byte_fallback": True}, config=fast)
+    form("short-words", "words", {"/model/max_input_chars_per_word": 4}, config=fast)
+    form("other-prefix", "words", {"/model/continuing_subword_prefix": ""}, config=fast)
+    form("extra-fields", "words", {"/future": {"a": 1}, "/model/future": 1}, config=fast)
+
+
 def classes():
     """What constructors change."""
     sequence = {"type": "Sequence", "pretokenizers": [DIGITS, BYTES]}
@@ -404,6 +454,7 @@ def expected(tokenizer):
 
 def main():
     old_forms()
+    parts()
     classes()
     beside()
     names = [form["name"] for form in FORMS]
