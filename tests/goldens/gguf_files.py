@@ -15,13 +15,13 @@ sys.path[1:1] = [str(LLAMA_CPP), str(LLAMA_CPP / "gguf-py")]
 
 import convert_hf_to_gguf
 import gguf
-from conversion import chatglm, ernie, gemma, glm, phi
+from conversion import chatglm, ernie, gemma, glm, nemotron, phi
 from conversion.base import TextModel
 
 # The converter knows a pre-tokenizer by the hash of what it makes of a text; ours is GPT-2's with another vocabulary.
 TextModel.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
 # These look for a SentencePiece vocabulary or for tokens that no tiny checkpoint has.
-for family in [chatglm.ChatGLMModel, ernie.Ernie4_5Model, gemma.GemmaModel, gemma.Gemma2Model, glm.Glm4Model, phi.Phi3MiniModel]:
+for family in [chatglm.ChatGLMModel, ernie.Ernie4_5Model, gemma.GemmaModel, gemma.Gemma2Model, glm.Glm4Model, nemotron.NemotronModel, phi.Phi3MiniModel]:
     family.set_vocab = TextModel._set_vocab_gpt2
 
 

@@ -18,6 +18,7 @@ mod granite;
 mod llama;
 mod mistral;
 mod mixtral;
+mod nemotron;
 mod olmo2;
 mod olmo3;
 mod phi;
@@ -51,6 +52,7 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &llama::FAMILY,
     &mistral::FAMILY,
     &mixtral::FAMILY,
+    &nemotron::FAMILY,
     // Reads the GGUF files of OLMo 2, too.
     &olmo3::FAMILY,
     &olmo2::FAMILY,
