@@ -1,7 +1,7 @@
 //! The half of CLIP that reads, as data.
 
 use crate::error::Result;
-use crate::models::encoder::config::{EmbeddingsConfig, EncoderConfig, HeadsConfig, Projection};
+use crate::models::encoder::config::EncoderConfig;
 use crate::models::raw_config::RawConfig;
 use crate::nn::attention::AttentionConfig;
 use crate::nn::layer::{LayerConfig, NormPlace};
@@ -105,26 +105,13 @@ impl ClipTextConfig {
         };
         let max_positions = size("max_position_embeddings", 77)?;
         let layers = vec![layer; raw.layers()?.unwrap_or(12)];
-        let encoder = EncoderConfig {
-            vocab_size: size("vocab_size", 49_408)?,
-            hidden_size,
-            max_positions,
-            embeddings: EmbeddingsConfig {
-                size: hidden_size,
-                positions: AbsolutePositions::Learned { offset: 0, rows: max_positions },
-                scale: None,
-                token_types: 0,
-                projection: Projection::None,
-                norm: None,
-            },
-            layer_names: (0..layers.len()).map(|number| number.to_string()).collect(),
+        let encoder = EncoderConfig::plain(
+            [size("vocab_size", 49_408)?, hidden_size, max_positions],
+            AbsolutePositions::Learned { offset: 0, rows: max_positions },
             layers,
-            ropes: Vec::new(),
-            spans: vec![AttentionSpan::Causal { window: None }],
-            convolution: None,
-            final_norm: Some(norm),
-            heads: HeadsConfig::none(hidden_size),
-        };
+            AttentionSpan::Causal { window: None },
+            Some(norm),
+        );
         Ok(Self { encoder, pooled: Pooled::read(raw)?, projection })
     }
 }

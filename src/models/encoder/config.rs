@@ -40,6 +40,38 @@ pub struct EncoderConfig {
     pub heads: HeadsConfig,
 }
 
+impl EncoderConfig {
+    /// Words, the table of positions if there is one, and layers of one span; nothing is put on top.
+    pub(crate) fn plain(
+        [vocab_size, hidden_size, max_positions]: [usize; 3],
+        positions: AbsolutePositions,
+        layers: Vec<LayerConfig>,
+        span: AttentionSpan,
+        final_norm: Option<NormConfig>,
+    ) -> Self {
+        Self {
+            vocab_size,
+            hidden_size,
+            max_positions,
+            embeddings: EmbeddingsConfig {
+                size: hidden_size,
+                positions,
+                scale: None,
+                token_types: 0,
+                projection: Projection::None,
+                norm: None,
+            },
+            layer_names: (0..layers.len()).map(|number| number.to_string()).collect(),
+            layers,
+            ropes: Vec::new(),
+            spans: vec![span],
+            convolution: None,
+            final_norm,
+            heads: HeadsConfig::none(hidden_size),
+        }
+    }
+}
+
 /// From ids to the first layer's input.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -105,8 +137,7 @@ pub struct HeadsConfig {
 
 impl HeadsConfig {
     /// Of a model that nothing is put on top of.
-    #[cfg(feature = "image")]
-    pub(crate) fn none(hidden_size: usize) -> Self {
+    fn none(hidden_size: usize) -> Self {
         let transform = TransformConfig {
             size: hidden_size,
             activation: Activation::Linear,

@@ -2,14 +2,10 @@
 
 use crate::error::Result;
 use crate::models::decoder::config::{DecoderConfig, HeadWeights};
-use crate::models::encoder::config::{
-    EmbeddingsConfig, EncoderConfig, HeadPooling, HeadsConfig, MaskedOutput, Projection,
-    TransformConfig,
-};
+use crate::models::encoder::config::EncoderConfig;
 use crate::models::raw_config::RawConfig;
 use crate::models::seq2seq::config::{Seq2SeqConfig, Words};
 use crate::models::seq2seq::family::token_id;
-use crate::nn::activation::Activation;
 use crate::nn::layer::LayerConfig;
 use crate::nn::positions::AbsolutePositions;
 use crate::nn::span::AttentionSpan;
@@ -30,41 +26,14 @@ pub(super) fn stacks(
         true => HeadWeights::TiedToEmbedding,
         false => HeadWeights::Own,
     };
-    let transform = TransformConfig {
-        size: hidden_size,
-        activation: Activation::Tanh,
-        norm: None,
-        bias: Bias::Present,
-    };
     Ok(Seq2SeqConfig {
-        encoder: EncoderConfig {
-            vocab_size,
-            hidden_size,
-            max_positions: ENDLESS,
-            embeddings: EmbeddingsConfig {
-                size: hidden_size,
-                positions: AbsolutePositions::None,
-                scale: None,
-                token_types: 0,
-                projection: Projection::None,
-                norm: None,
-            },
-            layer_names: (0..encoder.len()).map(|number| number.to_string()).collect(),
-            layers: encoder,
-            ropes: Vec::new(),
-            spans: vec![AttentionSpan::Bidirectional { window: None }],
-            convolution: None,
-            final_norm: None,
-            // Nothing is put on it.
-            heads: HeadsConfig {
-                pooling: HeadPooling::First,
-                sequence: transform.clone(),
-                token: None,
-                masked: transform,
-                masked_output: MaskedOutput::TiedToEmbedding,
-                masked_bias: Bias::Absent,
-            },
-        },
+        encoder: EncoderConfig::plain(
+            [vocab_size, hidden_size, ENDLESS],
+            AbsolutePositions::None,
+            encoder,
+            AttentionSpan::Bidirectional { window: None },
+            None,
+        ),
         decoder: DecoderConfig {
             vocab_size,
             hidden_size,

@@ -5,7 +5,6 @@
 
 use crate::error::Result;
 use crate::models::encoder::EncoderConfig;
-use crate::models::encoder::config::{EmbeddingsConfig, HeadsConfig, Projection};
 use crate::models::raw_config::RawConfig;
 use crate::models::vision::config::{Classified, Leading, OtherSizes, Pooling, VisionConfig};
 use crate::models::vision::families::{
@@ -15,7 +14,7 @@ use crate::nn::norm::NormConfig;
 use crate::nn::positions::AbsolutePositions;
 use crate::nn::span::AttentionSpan;
 use crate::weights::Bias;
-use crate::weights::names::{Part, part, renamed};
+use crate::weights::names::{fused, renamed};
 
 pub(super) const FAMILY: Family = Family {
     model_types: &["siglip", "siglip_vision_model"],
@@ -26,24 +25,8 @@ pub(super) const FAMILY: Family = Family {
     names: &[
         renamed("vision.final_norm", "vision_model.post_layernorm"),
         renamed("vision.pooler.probe", "vision_model.head.probe"),
-        part(
-            "vision.pooler.attn.q.weight",
-            "vision_model.head.attention.in_proj_weight",
-            Part::Query,
-        ),
-        part("vision.pooler.attn.q.bias", "vision_model.head.attention.in_proj_bias", Part::Query),
-        part(
-            "vision.pooler.attn.k.weight",
-            "vision_model.head.attention.in_proj_weight",
-            Part::Key,
-        ),
-        part("vision.pooler.attn.k.bias", "vision_model.head.attention.in_proj_bias", Part::Key),
-        part(
-            "vision.pooler.attn.v.weight",
-            "vision_model.head.attention.in_proj_weight",
-            Part::Value,
-        ),
-        part("vision.pooler.attn.v.bias", "vision_model.head.attention.in_proj_bias", Part::Value),
+        fused("vision.pooler.attn.qkv.weight", "vision_model.head.attention.in_proj_weight"),
+        fused("vision.pooler.attn.qkv.bias", "vision_model.head.attention.in_proj_bias"),
         renamed("vision.pooler.attn.o", "vision_model.head.attention.out_proj"),
         renamed("vision.pooler.norm", "vision_model.head.layernorm"),
         renamed("vision.pooler.mlp.act", "vision_model.head.mlp.activation_fn"),
@@ -89,26 +72,13 @@ fn text(raw: &RawConfig) -> Result<TextConfig> {
     let max_positions = raw.optional_size("max_position_embeddings")?.unwrap_or(64);
     let layers = layers(raw, hidden_size, &DEFAULTS)?;
     let eps = raw.epsilon("layer_norm_eps", DEFAULTS.eps)?;
-    let config = EncoderConfig {
-        vocab_size: raw.optional_size("vocab_size")?.unwrap_or(32000),
-        hidden_size,
-        max_positions,
-        embeddings: EmbeddingsConfig {
-            size: hidden_size,
-            positions: AbsolutePositions::Learned { offset: 0, rows: max_positions },
-            scale: None,
-            token_types: 0,
-            projection: Projection::None,
-            norm: None,
-        },
-        layer_names: (0..layers.len()).map(|number| number.to_string()).collect(),
+    let config = EncoderConfig::plain(
+        [raw.optional_size("vocab_size")?.unwrap_or(32_000), hidden_size, max_positions],
+        AbsolutePositions::Learned { offset: 0, rows: max_positions },
         layers,
-        ropes: Vec::new(),
-        spans: vec![AttentionSpan::Bidirectional { window: None }],
-        convolution: None,
-        final_norm: Some(NormConfig::Layer { eps }),
-        heads: HeadsConfig::none(hidden_size),
-    };
+        AttentionSpan::Bidirectional { window: None },
+        Some(NormConfig::Layer { eps }),
+    );
     let projection = raw.optional_size("projection_size")?.unwrap_or(hidden_size);
     Ok(TextConfig { tower: TowerConfig::Bidirectional(Box::new(config)), projection })
 }
