@@ -151,19 +151,9 @@ impl HifiGan {
         };
         let mut stages = Vec::new();
         for (number, &(rate, kernel)) in config.upsamples.iter().enumerate() {
-            let upsample = TransposedConfig::new(
-                [channels, channels / 2],
-                kernel,
-                rate,
-                (kernel - rate) / 2,
-                Bias::Present,
-            );
+            let upsample =
+                upsampling(&weights.scope(names.upsampler), number, channels, [rate, kernel])?;
             channels /= 2;
-            let upsample = weight_norm::transposed(
-                &weights.scope(names.upsampler),
-                &number.to_string(),
-                upsample,
-            )?;
             let block = |(at, (kernel, dilations)): (usize, &(usize, Vec<usize>))| {
                 let scope = weights.scope("resblocks").scope(number * config.blocks.len() + at);
                 // A weight may be stored in parts, a bias is not.
@@ -211,20 +201,35 @@ impl HifiGan {
         let mut x = spoken(self.first.forward(frames)?, &self.speaker)?;
         for Stage { upsample, speaker, blocks } in &self.stages {
             x = spoken(upsample.forward(&leaky_relu(&x, self.slope)?)?, speaker)?;
-            let mut sum: Option<Tensor> = None;
-            for block in blocks {
-                let y = block.forward(&x, self.slope)?;
-                sum = Some(match sum {
-                    None => y,
-                    Some(sum) => (sum + y)?,
-                });
-            }
-            let sum = sum.ok_or_else(|| Error::input("an upsampling without residual blocks"))?;
-            x = (sum / blocks.len() as f64)?;
+            x = mean(blocks, |block| block.forward(&x, self.slope))?;
         }
         let x = self.last.forward(&leaky_relu(&x, LAST_SLOPE)?)?;
         Ok(x.tanh()?.squeeze(D::Minus1)?.to_dtype(candle_core::DType::F32)?.to_vec1()?)
     }
+}
+
+/// An upsampling: each frame becomes `rate` of half as many channels.
+pub(super) fn upsampling(
+    weights: &Weights,
+    number: usize,
+    channels: usize,
+    [rate, kernel]: [usize; 2],
+) -> Result<TransposedConvolution> {
+    let padding = (kernel - rate) / 2;
+    let config =
+        TransposedConfig::new([channels, channels / 2], kernel, rate, padding, Bias::Present);
+    weight_norm::transposed(weights, &number.to_string(), config)
+}
+
+/// The mean of what the residual blocks behind an upsampling give.
+pub(super) fn mean<T>(blocks: &[T], forward: impl Fn(&T) -> Result<Tensor>) -> Result<Tensor> {
+    let (first, others) = blocks
+        .split_first()
+        .ok_or_else(|| Error::input("an upsampling without residual blocks"))?;
+    let sum = others
+        .iter()
+        .try_fold(forward(first)?, |sum, block| -> Result<_> { Ok((sum + forward(block)?)?) })?;
+    Ok((sum / blocks.len() as f64)?)
 }
 
 impl ResidualBlock {

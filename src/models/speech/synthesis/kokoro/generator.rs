@@ -3,13 +3,14 @@
 use candle_core::{DType, Tensor};
 
 use crate::audio::Stft;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::models::speech::synthesis::hifigan::{mean, upsampling};
 use crate::models::speech::synthesis::kokoro::adaptive::AdaIn;
 use crate::models::speech::synthesis::kokoro::config::KokoroConfig;
 use crate::nn::activation::leaky_relu;
 use crate::nn::convolution::{Convolution, ConvolutionConfig};
 use crate::nn::snake::Snake;
-use crate::nn::transposed::{TransposedConfig, TransposedConvolution};
+use crate::nn::transposed::TransposedConvolution;
 use crate::nn::weight_norm;
 use crate::weights::{Bias, Weights};
 
@@ -47,13 +48,7 @@ impl IstftNet {
         let mut channels = config.upsample_initial_channel;
         let mut stages = Vec::new();
         for (number, &(rate, kernel)) in config.upsamples.iter().enumerate() {
-            let upsample = TransposedConfig::new(
-                [channels, channels / 2],
-                kernel,
-                rate,
-                (kernel - rate) / 2,
-                Bias::Present,
-            );
+            let upsample = upsampling(&weights.scope("ups"), number, channels, [rate, kernel])?;
             channels /= 2;
             // Frames of the source in one of what the upsamplings so far have made.
             let rest: usize = config.upsamples[number + 1..].iter().map(|(rate, _)| rate).product();
@@ -67,11 +62,7 @@ impl IstftNet {
                 StyledBlock::load(&scope, channels, *kernel, dilations, style)
             };
             stages.push(Stage {
-                upsample: weight_norm::transposed(
-                    &weights.scope("ups"),
-                    &number.to_string(),
-                    upsample,
-                )?,
+                upsample,
                 source: Convolution::load(
                     &weights.scope("noise_convs"),
                     &number.to_string(),
@@ -108,16 +99,7 @@ impl IstftNet {
                 x = Tensor::cat(&[&x.narrow(0, 1, 1)?, &x], 0)?;
             }
             x = (x + added)?;
-            let mut sum: Option<Tensor> = None;
-            for block in &stage.blocks {
-                let y = block.forward(&x, style)?;
-                sum = Some(match sum {
-                    None => y,
-                    Some(sum) => (sum + y)?,
-                });
-            }
-            let sum = sum.ok_or_else(|| Error::input("an upsampling without residual blocks"))?;
-            x = (sum / stage.blocks.len() as f64)?;
+            x = mean(&stage.blocks, |block| block.forward(&x, style))?;
         }
         let x = self.last.forward(&leaky_relu(&x, LAST_SLOPE)?)?.to_dtype(DType::F32)?;
         let bins = self.stft.bins();
