@@ -153,90 +153,10 @@ impl AdapterFile {
     /// What it adds to a module.
     pub(super) fn matrices(&self, flat: &str) -> Result<Option<Matrices>> {
         let Some(module) = self.modules.get(flat) else { return Ok(None) };
-        let has = |role: Role| module.tensors.contains_key(&role);
-        let numbers = |role: Role| match module.tensors.get(&role) {
-            Some(name) => self.numbers(name),
-            None => {
-                let (name, ending) = (&module.name, role.ending());
-                let reason = format!("the adapter's module {name:?} has no {ending:?}");
-                Err(Error::malformed(self.origin(), reason))
-            }
-        };
-        let unfit = || {
-            let reason = format!("the matrices of {:?} do not fit together", module.name);
-            Error::malformed(self.origin(), reason)
-        };
-        let whole = |all: Numbers| (Product::Whole(all.numbers), [all.rows, all.columns]);
-        let half = |core: Option<Role>, left: Role, right: Role| -> Result<Numbers> {
-            let (left, right) = (numbers(left)?, numbers(right)?);
-            let product = match core.filter(|core| has(*core)) {
-                Some(core) => numbers(core)?.tucker(left, right),
-                None => left.times(right),
-            };
-            product.ok_or_else(unfit)
-        };
-        let rows_of = |role: Role| numbers(role).map(|matrix| matrix.rows);
-        let (rank, (product, [outs, ins])) = if has(Role::HadaRight1) {
-            let second = half(Some(Role::HadaCore2), Role::HadaLeft2, Role::HadaRight2)?;
-            let first = half(Some(Role::HadaCore1), Role::HadaLeft1, Role::HadaRight1)?;
-            let all = first.hadamard(&second).ok_or_else(unfit)?;
-            (Some(rows_of(Role::HadaRight1)?), whole(all))
-        } else if [Role::Kron1, Role::KronRight1].into_iter().any(has) {
-            let side = |full: Role,
-                        core: Option<Role>,
-                        left: Role,
-                        right: Role|
-             -> Result<(Numbers, Option<usize>)> {
-                match has(full) {
-                    true => Ok((numbers(full)?, None)),
-                    false => Ok((half(core, left, right)?, Some(rows_of(right)?))),
-                }
-            };
-            let (first, rank) = side(Role::Kron1, None, Role::KronLeft1, Role::KronRight1)?;
-            let core = Some(Role::KronCore2);
-            let (second, other) = side(Role::Kron2, core, Role::KronLeft2, Role::KronRight2)?;
-            (rank.or(other), whole(first.kronecker(&second)))
-        } else if has(Role::Mid) {
-            let (down, up) = (numbers(Role::Down)?, numbers(Role::Up)?);
-            let rank = down.rows;
-            let all = numbers(Role::Mid)?.tucker(up.turned(), down).ok_or_else(unfit)?;
-            (Some(rank), whole(all))
-        } else {
-            let (down, up) = match has(Role::TableDown) {
-                false => (numbers(Role::Down)?, numbers(Role::Up)?),
-                // Its rows are those of the table, `(vocabulary, features)`: what goes in are features.
-                true => (numbers(Role::TableUp)?.turned(), numbers(Role::TableDown)?.turned()),
-            };
-            let (rank, ins, outs) = (down.rows, down.columns, up.rows);
-            if rank == 0 || up.columns != rank {
-                let reason = format!(
-                    "the matrices of {:?} are {:?} and {:?}, which have no rank in common",
-                    module.name,
-                    [rank, ins],
-                    [outs, up.columns]
-                );
-                return Err(Error::malformed(self.origin(), reason));
-            }
-            let product = Product::LowRank { down: down.numbers, up: up.numbers, rank };
-            (Some(rank), (product, [outs, ins]))
-        };
-        let alpha = match has(Role::Alpha) {
-            true => numbers(Role::Alpha)?.numbers.first().copied().map(f64::from),
-            false => None,
-        };
-        let scale = self.config.scale(&module.name, rank, alpha) as f32;
-        let magnitude = match [Role::Magnitude, Role::DoraScale].into_iter().find(|role| has(*role))
-        {
-            None => None,
-            Some(role) => {
-                let Numbers { shape, numbers, .. } = numbers(role)?;
-                // `(1, channels, …)`, by LyCORIS; PEFT's of kernels are so, too, and of rows.
-                let of_inputs =
-                    role == Role::DoraScale && shape.len() > 1 && shape[0] == 1 && outs > 1;
-                Some(if of_inputs { Magnitude::Inputs(numbers) } else { Magnitude::Rows(numbers) })
-            }
-        };
-        let scale = scale * self.scale;
+        let parts = Parts { file: self, module };
+        let Update { product, outs, ins, rank } = parts.update()?;
+        let scale = self.config.scale(&module.name, rank, parts.alpha()?) as f32 * self.scale;
+        let magnitude = parts.magnitude(outs)?;
         Ok(Some(Matrices { product, ins, outs, scale, magnitude }))
     }
 
@@ -246,6 +166,136 @@ impl AdapterFile {
             stored.ok_or_else(|| Error::malformed(self.origin(), format!("lacks {name:?}")))?;
         let numbers = convert::numbers(&stored)?;
         Ok(Numbers::new(stored.shape.to_vec(), numbers))
+    }
+}
+
+/// A module's tensors by their roles.
+struct Parts<'a> {
+    file: &'a AdapterFile,
+    module: &'a Module,
+}
+
+/// What is added to a matrix `(outs, ins)`, and the rank by which it is scaled, if it has one.
+struct Update {
+    product: Product,
+    outs: usize,
+    ins: usize,
+    rank: Option<usize>,
+}
+
+impl Update {
+    fn whole(all: Numbers, rank: Option<usize>) -> Self {
+        Self { outs: all.rows, ins: all.columns, product: Product::Whole(all.numbers), rank }
+    }
+}
+
+impl Parts<'_> {
+    fn has(&self, role: Role) -> bool {
+        self.module.tensors.contains_key(&role)
+    }
+
+    fn numbers(&self, role: Role) -> Result<Numbers> {
+        match self.module.tensors.get(&role) {
+            Some(name) => self.file.numbers(name),
+            None => {
+                let (name, ending) = (&self.module.name, role.ending());
+                let reason = format!("the adapter's module {name:?} has no {ending:?}");
+                Err(Error::malformed(self.file.origin(), reason))
+            }
+        }
+    }
+
+    fn unfit(&self) -> Error {
+        let reason = format!("the matrices of {:?} do not fit together", self.module.name);
+        Error::malformed(self.file.origin(), reason)
+    }
+
+    fn update(&self) -> Result<Update> {
+        if self.has(Role::HadaRight1) {
+            self.hadamard()
+        } else if self.has(Role::Kron1) || self.has(Role::KronRight1) {
+            self.kronecker()
+        } else if self.has(Role::Mid) {
+            let (down, up) = (self.numbers(Role::Down)?, self.numbers(Role::Up)?);
+            let rank = down.rows;
+            let all = self.numbers(Role::Mid)?.tucker(up.turned(), down);
+            Ok(Update::whole(all.ok_or_else(|| self.unfit())?, Some(rank)))
+        } else {
+            self.low_rank()
+        }
+    }
+
+    /// Two factors, with a core between them where there is one; and their rank.
+    fn half(&self, core: Option<Role>, left: Role, right: Role) -> Result<(Numbers, usize)> {
+        let (left, right) = (self.numbers(left)?, self.numbers(right)?);
+        let rank = right.rows;
+        let product = match core.filter(|core| self.has(*core)) {
+            Some(core) => self.numbers(core)?.tucker(left, right),
+            None => left.times(right),
+        };
+        Ok((product.ok_or_else(|| self.unfit())?, rank))
+    }
+
+    /// LoHa.
+    fn hadamard(&self) -> Result<Update> {
+        let (second, _) = self.half(Some(Role::HadaCore2), Role::HadaLeft2, Role::HadaRight2)?;
+        let (first, rank) = self.half(Some(Role::HadaCore1), Role::HadaLeft1, Role::HadaRight1)?;
+        let all = first.hadamard(&second).ok_or_else(|| self.unfit())?;
+        Ok(Update::whole(all, Some(rank)))
+    }
+
+    /// LoKr: each side whole, or of two factors.
+    fn kronecker(&self) -> Result<Update> {
+        let side = |full: Role, core, left, right| -> Result<(Numbers, Option<usize>)> {
+            match self.has(full) {
+                true => Ok((self.numbers(full)?, None)),
+                false => self.half(core, left, right).map(|(all, rank)| (all, Some(rank))),
+            }
+        };
+        let (first, rank) = side(Role::Kron1, None, Role::KronLeft1, Role::KronRight1)?;
+        let core = Some(Role::KronCore2);
+        let (second, other) = side(Role::Kron2, core, Role::KronLeft2, Role::KronRight2)?;
+        Ok(Update::whole(first.kronecker(&second), rank.or(other)))
+    }
+
+    /// LoRA, of a matrix or of a table.
+    fn low_rank(&self) -> Result<Update> {
+        let (down, up) = match self.has(Role::TableDown) {
+            false => (self.numbers(Role::Down)?, self.numbers(Role::Up)?),
+            // Its rows are those of the table, `(vocabulary, features)`: what goes in are features.
+            true => {
+                (self.numbers(Role::TableUp)?.turned(), self.numbers(Role::TableDown)?.turned())
+            }
+        };
+        let (rank, ins, outs) = (down.rows, down.columns, up.rows);
+        if rank == 0 || up.columns != rank {
+            let reason = format!(
+                "the matrices of {:?} are {:?} and {:?}, which have no rank in common",
+                self.module.name,
+                [rank, ins],
+                [outs, up.columns]
+            );
+            return Err(Error::malformed(self.file.origin(), reason));
+        }
+        let product = Product::LowRank { down: down.numbers, up: up.numbers, rank };
+        Ok(Update { product, outs, ins, rank: Some(rank) })
+    }
+
+    fn alpha(&self) -> Result<Option<f64>> {
+        match self.has(Role::Alpha) {
+            true => Ok(self.numbers(Role::Alpha)?.numbers.first().copied().map(f64::from)),
+            false => Ok(None),
+        }
+    }
+
+    /// DoRA.
+    fn magnitude(&self, outs: usize) -> Result<Option<Magnitude>> {
+        let roles = [Role::Magnitude, Role::DoraScale];
+        let Some(role) = roles.into_iter().find(|role| self.has(*role)) else { return Ok(None) };
+        let Numbers { shape, numbers, .. } = self.numbers(role)?;
+        // `(1, channels, …)`, by LyCORIS; PEFT's of kernels are so, too, and of rows.
+        let of_inputs = role == Role::DoraScale && shape.len() > 1 && shape[0] == 1 && outs > 1;
+        Ok(Some(if of_inputs { Magnitude::Inputs(numbers) } else { Magnitude::Rows(numbers) }))
     }
 }
 
