@@ -309,11 +309,9 @@ mod tests {
     /// The most that neighbours are together: their products with 255 fit 16 bits.
     #[test]
     fn neighbours_are_at_most_128_together() {
-        let halves = (0..=512).flat_map(|i| [i as f32 / 4.0, i as f32 / 4.0 - 128.0]);
-        // The first two of each group are its largest.
-        let x: Vec<f32> = halves.chain([64.0; 30]).collect();
-        for x in x.as_chunks::<2>().0 {
-            let x = [x.repeat(1), vec![x[0] / 3.0; 30]].concat();
+        for i in 0..=512 {
+            let first = i as f32 / 4.0;
+            let x = [vec![first, first - 128.0], vec![first / 3.0; 30]].concat();
             let rounded = Activations::quantize(Tier::best(), &x, 32, Steps::Pairs);
             let [a, b] = [0, 1].map(|column| rounded.value(0, column).abs());
             assert!(a + b <= 128 && a <= 127 && b <= 127, "{x:?}: {a} {b}");
