@@ -58,8 +58,20 @@ impl Printer<'_> {
                 let end = if value.len() == Some(1) { ",)" } else { ")" };
                 self.items(value, ("(", end), indent, allowance, level)?;
             }
-            Shape::Text => self.text(value, &line, indent, allowance, level)?,
-            Shape::Bytes => self.bytes(value, &line, indent, allowance, level)?,
+            shape @ (Shape::Text | Shape::Bytes) => {
+                let outer = usize::from(level == 1);
+                let (indent, allowance) = (indent + outer, allowance + outer);
+                let room = WIDTH.saturating_sub(indent);
+                let (chunks, is_cut) = match shape {
+                    Shape::Text => {
+                        let chunks = self.text(value, room, allowance)?;
+                        let is_cut = chunks.len() != 1;
+                        (chunks, is_cut)
+                    }
+                    _ => (byte_chunks(value, room, allowance)?, value.len() > Some(4)),
+                };
+                self.chunks(&chunks, &line, indent, level == 1 && is_cut);
+            }
             Shape::Other => self.out.push_str(&line),
         }
         Ok(())
@@ -92,17 +104,7 @@ impl Printer<'_> {
     }
 
     /// `_pprint_str`: text is cut between its words.
-    fn text(
-        &mut self,
-        value: &Value,
-        whole: &str,
-        indent: usize,
-        allowance: usize,
-        level: usize,
-    ) -> Outcome<()> {
-        let outer = usize::from(level == 1);
-        let (indent, allowance) = (indent + outer, allowance + outer);
-        let room = WIDTH.saturating_sub(indent);
+    fn text(&self, value: &Value, room: usize, allowance: usize) -> Outcome<Vec<String>> {
         let shorter = room.saturating_sub(allowance);
         let lines = text::lines(value.as_str().unwrap_or_default(), true);
         let mut chunks = Vec::new();
@@ -132,42 +134,7 @@ impl Printer<'_> {
                 chunks.push(text::repr(&Value::from(current))?);
             }
         }
-        self.chunks(&chunks, whole, indent, level == 1 && chunks.len() != 1);
-        Ok(())
-    }
-
-    /// `_pprint_bytes`: four at a time.
-    fn bytes(
-        &mut self,
-        value: &Value,
-        whole: &str,
-        indent: usize,
-        allowance: usize,
-        level: usize,
-    ) -> Outcome<()> {
-        let all = bytes::of(value).unwrap_or_default();
-        let outer = usize::from(level == 1);
-        let (indent, allowance) = (indent + outer, allowance + outer);
-        let mut room = WIDTH.saturating_sub(indent);
-        let (mut chunks, mut begin) = (Vec::new(), 0);
-        let quoted = |part: &[u8]| text::repr(&bytes::value(part.to_vec()));
-        for place in (0..all.len()).step_by(4) {
-            let end = all.len().min(place + 4);
-            if place == all.len() / 4 * 4 {
-                room = room.saturating_sub(allowance);
-            }
-            if width(&quoted(&all[begin..end])?) > room {
-                if begin < place {
-                    chunks.push(quoted(&all[begin..place])?);
-                }
-                begin = place;
-            }
-        }
-        if begin < all.len() {
-            chunks.push(quoted(&all[begin..])?);
-        }
-        self.chunks(&chunks, whole, indent, level == 1 && all.len() > 4);
-        Ok(())
+        Ok(chunks)
     }
 
     fn chunks(&mut self, chunks: &[String], whole: &str, indent: usize, in_brackets: bool) {
@@ -279,6 +246,29 @@ fn joined(parts: impl Iterator<Item = Outcome<String>>) -> Outcome<String> {
         }
     }
     Ok(joined)
+}
+
+/// `_pprint_bytes`: four at a time.
+fn byte_chunks(value: &Value, mut room: usize, allowance: usize) -> Outcome<Vec<String>> {
+    let all = bytes::of(value).unwrap_or_default();
+    let (mut chunks, mut begin) = (Vec::new(), 0);
+    let quoted = |part: &[u8]| text::repr(&bytes::value(part.to_vec()));
+    for place in (0..all.len()).step_by(4) {
+        let end = all.len().min(place + 4);
+        if place == all.len() / 4 * 4 {
+            room = room.saturating_sub(allowance);
+        }
+        if width(&quoted(&all[begin..end])?) > room {
+            if begin < place {
+                chunks.push(quoted(&all[begin..place])?);
+            }
+            begin = place;
+        }
+    }
+    if begin < all.len() {
+        chunks.push(quoted(&all[begin..])?);
+    }
+    Ok(chunks)
 }
 
 /// Words, each with the space behind it.
