@@ -42,20 +42,24 @@ struct Processor {
 #[test]
 fn files_are_read_as_pillow_reads_them() {
     let (golden, arrays) = golden();
-    let (mut exact, mut refused) = (0, 0);
+    let (mut read, mut refused) = (0, 0);
     let mut wrong = Vec::new();
     for (name, wanted) in arrays.iter().filter(|(name, _)| !name.starts_with("processor.")) {
+        if name == "arithmetic.jpg" {
+            let error = load(name).unwrap_err().to_string();
+            assert!(error.contains("arithmetic codes, which is not read"), "{error}");
+            continue;
+        }
         let image = load(name).unwrap_or_else(|error| panic!("{name}: {error}"));
         let (height, width, _) = wanted.dims3().unwrap();
         assert_eq!((image.width, image.height), (width, height), "{name}");
         let wanted = wanted.flatten_all().unwrap().to_vec1::<u8>().unwrap();
         let differences = image.rgb.iter().zip(&wanted).map(|(a, b)| a.abs_diff(*b));
         let worst = differences.max().unwrap();
-        let allowed = if name.ends_with(".jpg") && name != "a-png.jpg" { JPEG } else { 0 };
-        if worst > allowed {
+        if worst > 0 {
             wrong.push(format!("{name}: {worst} levels"));
         }
-        exact += usize::from(worst == 0);
+        read += 1;
     }
     assert!(wrong.is_empty(), "{}", wrong.join(", "));
     for (name, reason) in &golden.refused {
@@ -63,7 +67,7 @@ fn files_are_read_as_pillow_reads_them() {
         assert!(error.contains("pictur") || error.contains("pixels"), "{name}: {error} ({reason})");
         refused += 1;
     }
-    assert!(exact > 30 && refused > 12, "{exact} {refused}");
+    assert!(read > 125 && refused > 20, "{read} {refused}");
 }
 
 #[test]
@@ -269,6 +273,3 @@ fn fnv(bytes: &[u8]) -> String {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
 }
-
-/// Levels by which decoders of JPEG may differ, which the standard leaves open.
-const JPEG: u8 = 3;

@@ -7,6 +7,8 @@ mod base64;
 mod input;
 mod jpeg;
 mod orientation;
+mod pixels;
+mod png;
 mod processor;
 mod read;
 mod resize;
@@ -14,7 +16,8 @@ mod write;
 
 pub use crate::media::Image;
 pub use input::ImageInput;
+pub use pixels::{PixelLayout, from_pixels};
 pub use processor::{ImageProcessor, ImageProcessorConfig, ImageSize, PixelValues, Resizing};
-pub use read::{PixelLayout, from_pixels, read, read_bytes};
+pub use read::{read, read_bytes};
 pub use resize::{ResizeFilter, resize};
 pub use write::{ImageFormat, encode, read_texts, write, write_with_texts};

@@ -1,19 +1,41 @@
 //! Which side of a picture is up: `ImageOps.exif_transpose` of Pillow.
 
-use image::ImageDecoder;
-use image::metadata::Orientation;
-
 use crate::media::Image;
 
 /// The number of the orientation in EXIF data, or else in XMP data; 1, upright, where there is none.
-pub(super) fn of(decoder: &mut impl ImageDecoder) -> u8 {
-    let exif = decoder.exif_metadata().ok().flatten();
-    let exif = exif.as_deref().map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
-    if let Some(orientation) = exif.and_then(Orientation::from_exif_chunk) {
-        return orientation.to_exif();
+pub(super) fn of(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> u8 {
+    exif.and_then(of_exif).or_else(|| xmp.and_then(of_xmp)).unwrap_or(1)
+}
+
+/// The tag of a TIFF's first directory, as a whole number of any kind.
+fn of_exif(mut exif: &[u8]) -> Option<u8> {
+    while let Some(rest) = exif.strip_prefix(b"Exif\0\0") {
+        exif = rest;
     }
-    let xmp = decoder.xmp_metadata().ok().flatten();
-    xmp.as_deref().and_then(of_xmp).unwrap_or(1)
+    let is_big = match exif.get(..4)? {
+        b"MM\0*" => true,
+        b"II*\0" => false,
+        _ => return None,
+    };
+    let short = |at: usize| -> Option<u16> {
+        let bytes = [*exif.get(at)?, *exif.get(at + 1)?];
+        Some(if is_big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
+    };
+    let long = |at: usize| -> Option<u32> {
+        let (first, second) = (u32::from(short(at)?), u32::from(short(at + 2)?));
+        Some(if is_big { first << 16 | second } else { second << 16 | first })
+    };
+    let directory = long(4)? as usize;
+    let count = usize::from(short(directory)?);
+    let entries = (0..count).map(|number| directory + 2 + 12 * number);
+    // Where the tag comes twice, the first counts.
+    let mut orientations = entries.filter(|&entry| short(entry) == Some(ORIENTATION));
+    let value = orientations.find_map(|entry| match (short(entry + 2)?, long(entry + 4)?) {
+        (SHORT | SIGNED_SHORT, 1 | 2) => short(entry + 8).map(u32::from),
+        (LONG | SIGNED_LONG, 1) => long(entry + 8),
+        _ => None,
+    });
+    value.map(|value| u8::try_from(value).unwrap_or(1))
 }
 
 /// `tiff:Orientation="6"` or `<tiff:Orientation>6`.
@@ -54,3 +76,10 @@ pub(super) fn upright(image: Image, orientation: u8) -> Image {
 }
 
 const NAME: &[u8] = b"tiff:Orientation";
+
+/// The tag, and the numbers of its kinds.
+const ORIENTATION: u16 = 0x0112;
+const SHORT: u16 = 3;
+const LONG: u16 = 4;
+const SIGNED_SHORT: u16 = 8;
+const SIGNED_LONG: u16 = 9;

@@ -3,6 +3,8 @@ processors make of pictures.
 
     venv/bin/python tests/goldens/make_images.py   # transformers==4.57.6 pillow==13.0.0 numpy
 
+`cjpeg` of libjpeg-turbo 2.1.5 (Debian's package libjpeg-turbo-progs), on the path, writes the JPEG files of forms that Pillow does not write.
+
 `images/expected.safetensors` holds the pixels of each file, (height, width, 3) in u8, and the values of each case of a processor,
 (3, height, width) in f32. `images/golden.json` holds the files that Python refuses, the sizes and filters of `Image.resize` with a hash
 of all bytes of each result (FNV-1a, 64 bits), and the cases of the processors. Pictures to resize and to process are made by a formula
@@ -14,6 +16,7 @@ import io
 import json
 import shutil
 import struct
+import subprocess
 import tempfile
 import zlib
 from pathlib import Path
@@ -43,14 +46,136 @@ def fnv(data):
     return f"{value:016x}"
 
 
-def png(width, height, depth, color, rows, extra=b""):
+def png(width, height, depth, color, rows, extra=b"", woven=0):
     """A PNG of forms that Pillow does not write."""
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
     lines = b"".join(b"\0" + row for row in rows)
-    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, woven)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def packed(row, depth):
+    bits = "".join(format(int(sample), f"0{depth}b") for sample in row.reshape(-1))
+    bits += "0" * (-len(bits) % 8)
+    return bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+
+
+def woven(samples, depth):
+    """The rows of the seven passes of Adam7."""
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    return [packed(row, depth) for x, y, dx, dy in passes for row in samples[y::dy, x::dx] if row.size]
+
+
+def exif(kind=3, value=6, order=">", before=(), count=1):
+    """EXIF data with one orientation, of a kind of numbers."""
+    number = {3: lambda: struct.pack(order + "HH", value, 0), 4: lambda: struct.pack(order + "I", value), 1: lambda: bytes([value, 0, 0, 0])}[kind]()
+    entries = [*before, (0x0112, kind, count, number)]
+    head = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(order + "IH", 8, len(entries))
+    return head + b"".join(struct.pack(order + "HHI", *entry[:3]) + entry[3] for entry in entries) + bytes(4)
+
+
+def write_odd_pngs(pixels):
+    """Forms that Pillow reads but does not write."""
+    write = lambda name, data: (FILES / name).write_bytes(data)
+    random = np.random.default_rng(0)
+    palette = chunk(b"PLTE", bytes(random.integers(0, 256, 48).tolist()))
+    for color, channels, depths in [(0, 1, (1, 2, 4, 8, 16)), (2, 3, (8, 16)), (3, 1, (1, 2, 4, 8)), (4, 2, (8, 16)), (6, 4, (8, 16))]:
+        for depth in depths:
+            most = min(16, 1 << depth) if color == 3 else 1 << depth
+            samples = random.integers(0, most, (9, 13, channels))
+            write(f"woven-{color}-{depth}.png", png(13, 9, depth, color, woven(samples, depth), palette if color == 3 else b"", 1))
+    rows = [row.tobytes() for row in pixels]
+    plain = lambda before=b"", after=b"": png(13, 9, 8, 2, rows, before)[:-12] + after + chunk(b"IEND", b"")
+    shades = random.integers(0, 600, (9, 13)).astype(">u2")
+    write("grey-16-transparent.png", png(13, 9, 16, 0, [row.tobytes() for row in shades], chunk(b"tRNS", struct.pack(">H", shades[0, 0]))))
+    indices = [row.tobytes() for row in random.integers(0, 40, (9, 13)).astype(np.uint8)]
+    write("palette-beyond.png", png(13, 9, 8, 3, indices, palette))
+    write("palette-none.png", png(13, 9, 8, 3, indices))
+    write("palette-ragged.png", png(13, 9, 8, 3, indices, chunk(b"PLTE", bytes(range(100, 113)))))
+    write("default-apart.png", plain(chunk(b"acTL", struct.pack(">II", 1, 0)), chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 13, 9, 0, 0, 1, 10, 0, 0))
+        + chunk(b"fdAT", struct.pack(">I", 1) + zlib.compress(b"".join(b"\0" + bytes(39) for _ in rows)))))
+    write("check-sum.png", plain().replace(zlib.compress(b"".join(b"\0" + row for row in rows))[-4:], b"\1\2\3\4"))
+    title = (0x010F, 2, 4, b"abc\0")
+    for name, data in {"long": exif(4), "byte": exif(1), "little": exif(order="<"), "second": exif(before=[title]), "two": exif(count=2), "none": exif(count=0), "many": exif(value=300),
+                       "again": exif(before=[(0x0112, 3, 1, b"\0\3\0\0")]), "cut": exif()[:-8], "prefix": b"Exif\0\0" + exif()}.items():
+        write(f"exif-{name}.png", plain(chunk(b"eXIf", data)))
+    write("exif-late.png", plain(after=chunk(b"eXIf", exif())))
+    xmp = b'<rdf:Description tiff:Orientation="8"/>'
+    write("xmp-late.png", plain(after=chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)))
+    write("xmp-packed.png", plain(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp))))
+    profile = b"\nexif\n%8d\n" % len(exif()) + exif().hex().encode() + b"\n"
+    write("exif-as-text.png", plain(chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile))))
+
+
+def write_odd_jpegs(smooth):
+    """Sampling factors, scans and colors of all kinds, and forms that Pillow reads but does not write."""
+    save = lambda name, image, **options: image.save(FILES / name, **options)
+    write = lambda name, data: (FILES / name).write_bytes(data)
+    segment = lambda marker, data: b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data
+    random = np.random.default_rng(1)
+    save("noise.jpg", Image.fromarray(random.integers(0, 256, (24, 34, 3)).astype(np.uint8)), quality=60, subsampling=2)
+    save("best.jpg", smooth, quality=100, subsampling=1)
+    save("worst.jpg", smooth, quality=1, progressive=True)
+    save("restarts.jpg", smooth, restart_marker_blocks=2, subsampling=2)
+    save("restarts-progressive.jpg", smooth, restart_marker_rows=1, progressive=True)
+    save("as-rgb.jpg", smooth, keep_rgb=True)
+    save("grey-progressive.jpg", smooth.convert("L"), progressive=True)
+    for width, height in [(1, 1), (1, 33), (33, 1), (2, 3), (5, 4), (17, 9)]:
+        save(f"small-{width}x{height}.jpg", smooth.resize((width, height)), subsampling=2)
+    with tempfile.TemporaryDirectory() as folder:
+        source, scans = Path(folder) / "a.ppm", Path(folder) / "scans"
+        save(source, smooth)
+        cjpeg = lambda name, *options: subprocess.run(["cjpeg", *options, "-outfile", FILES / name, source], check=True)
+        for sampling in ["4x1", "1x2", "4x2", "1x4", "2x4", "3x1", "3x2", "2x2,1x2", "2x2,2x1", "1x1,2x2,2x2", "1x2,2x1", "1x1,2x1,1x2"]:
+            cjpeg(f"sampled-{sampling}.jpg", "-sample", sampling)
+        cjpeg("sampled-progressive.jpg", "-sample", "1x1,2x1,1x2", "-progressive")
+        cjpeg("sampled-grey.jpg", "-sample", "2x2", "-grayscale")
+        cjpeg("arithmetic.jpg", "-arithmetic")
+        scans.write_text("0;\n1;\n2;\n")
+        cjpeg("apart.jpg", "-scans", scans, "-sample", "2x2")
+        scans.write_text("0 1 2: 0-0, 0, 1;\n2: 1-63, 0, 0;\n0: 1-9, 0, 2;\n0: 10-63, 0, 2;\n1: 1-63, 0, 0;\n0 1 2: 0-0, 1, 0;\n0: 1-63, 2, 1;\n0: 1-63, 1, 0;\n")
+        cjpeg("bit-by-bit.jpg", "-scans", scans)
+    save("plain.jpg", smooth, quality=85, subsampling=0)
+    plain = (FILES / "plain.jpg").read_bytes()
+    bare = plain[:2] + plain[20:]
+    for transform in (0, 1, 2, 3):
+        adobe = segment(0xEE, b"Adobe\0\x64\0\0\0\0" + bytes([transform]))
+        write(f"adobe-{transform}.jpg", bare[:2] + adobe + bare[2:])
+        write(f"adobe-and-jfif-{transform}.jpg", plain[:20] + adobe + plain[20:])
+
+    def named(data, ids):
+        data, frame, scan = bytearray(data), data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+        for number, name in enumerate(ids):
+            data[frame + 10 + 3 * number] = data[scan + 5 + 2 * number] = name
+        return bytes(data)
+
+    for name, ids in {"rgb": b"RGB", "small": b"rgb", "same": b"\1\1\1", "zero": b"\0\1\2"}.items():
+        write(f"ids-{name}.jpg", named(bare, ids))
+    write("ids-rgb-jfif.jpg", named(plain, b"RGB"))
+    inks = Image.fromarray(random.integers(0, 256, (10, 15, 4)).astype(np.uint8), "CMYK").resize((30, 20), Image.Resampling.BICUBIC)
+    save("inks.jpg", inks, quality=95)
+    data = (FILES / "inks.jpg").read_bytes()
+    at = data.index(b"Adobe")
+    for transform in (1, 2):
+        write(f"inks-{transform}.jpg", data[: at + 11] + bytes([transform]) + data[at + 12 :])
+    write("inks-bare.jpg", data[: at - 4] + data[at + 12 :])
+    head, xmp = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+    turned = xmp + b'<rdf:Description tiff:Orientation="8"/>'
+    for name, segments in {"long": [head + exif(4)], "split": [head + exif()[:20], head + exif()[20:]], "twice": [head + exif(), head + exif(value=3)],
+                           "and-xmp": [head + exif(value=0), turned], "preview": [head + exif() + plain]}.items():
+        data = bare[:2] + b"".join(segment(0xE1, data) for data in segments) + bare[2:]
+        write(f"exif-{name}.jpg", data)
+    write("exif-preview-cut.jpg", data[: len(data) - 200])
+    write("exif-behind.jpg", plain[:-2] + segment(0xE1, head + exif()) + plain[-2:])
+    write("more-behind.jpg", plain + b"more" * 9)
+    write("filled.jpg", plain[:2] + b"\xff\xff\xff" + plain[2:])
+    frame = plain.index(b"\xff\xc0")
+    for name, place, value in [("no-height", 5, b"\0\0"), ("no-columns", 7, b"\0\0"), ("bits-12", 4, b"\x0c"), ("lossless", 1, b"\xc3"), ("as-progressive", 1, b"\xc2"), ("large", 5, b"\xff\xdc\xff\xdc")]:
+        write(f"{name}.jpg", plain[: frame + place] + value + plain[frame + place + len(value) :])
+    write("no-quantization.jpg", plain.replace(b"\xff\xdb", b"\xff\xef"))
 
 
 def write_files():
@@ -105,6 +230,8 @@ def write_files():
     save("lossy.webp", smooth, quality=80)
     save("turned.webp", rgb, lossless=True, exif=exif)
     save("frames.webp", rgb, save_all=True, lossless=True, append_images=[Image.fromarray(255 - pixels)])
+    write_odd_pngs(pixels)
+    write_odd_jpegs(smooth.resize((29, 19), Image.Resampling.BICUBIC))
     texts = PngImagePlugin.PngInfo()
     texts.add_text("parameters", "a café, Steps: 20, Seed: 7")
     texts.add_text("prompt", "東京", zip=True)
@@ -159,6 +286,8 @@ PROCESSORS = [
     ({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 5}, "crop_size": {"height": 8, "width": 9}}, None),
     ({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 9}, "do_center_crop": False, "resample": 1}, None),
     ({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 9, "longest_edge": 10}, "crop_size": 9}, None),
+    ({"image_processor_type": "CLIPImageProcessor", "size": 9, "crop_size": 8, "use_square_size": True}, None),
+    ({"image_processor_type": "BitImageProcessor", "size": 9, "crop_size": 8, "use_square_size": True}, None),
     ({"do_resize": False, "crop_size": 6}, "clip"),
     ({"size": {"shortest_edge": 12}, "crop_size": {"height": 11, "width": 11}}, "dinov2"),
     ({"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 12}, "crop_size": [7, 10]}, None),

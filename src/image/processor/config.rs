@@ -221,7 +221,11 @@ impl Options<'_> {
             (Sizing::Exact | Sizing::Edge, Sides::Both(size)) => Resizing::Exact(size),
             (Sizing::Exact, Sides::Shortest(_)) => return Err(wrong("`height` and `width`")),
             (Sizing::Edge, Sides::Edge(edge) | Sides::Shortest(edge)) => {
-                Resizing::ShortestEdge(edge)
+                // Of KOSMOS-2, which distorts pictures.
+                match class.name == "CLIPImageProcessor" && self.flag("use_square_size", false)? {
+                    true => Resizing::Exact(ImageSize::new(edge, edge)),
+                    false => Resizing::ShortestEdge(edge),
+                }
             }
             (Sizing::Share, Sides::Edge(edge) | Sides::Shortest(edge)) => {
                 Resizing::Share { edge, crop_pct: self.given("crop_pct")?.unwrap_or(224.0 / 256.0) }
