@@ -9,6 +9,7 @@ use candle_core::{Device, Tensor};
 use sconce::generation::{CancelHandle, GenerationConfig, generate_seq2seq};
 use sconce::models::{AutoModel, Seq2SeqLm};
 use sconce::pipeline::{Pipeline, Task};
+use sconce::tokenizer::Tokenizer;
 use sconce::{CachePrecision, LoadOptions, ModelSource};
 use serde_json::{Map, Value, json};
 
@@ -126,4 +127,48 @@ fn beams_take_their_logits_once() {
     let logits = 16 * 4 * VOCAB * 4;
     println!("{most} bytes, of which logits are {logits}");
     assert!(most < logits + logits / 2, "{most} bytes for logits of {logits}");
+}
+
+/// A SentencePiece model of unigrams: the field of a piece is its text and its score.
+fn model(pieces: &[String]) -> Vec<u8> {
+    let mut file = Vec::new();
+    for (number, piece) in pieces.iter().enumerate() {
+        let mut fields = vec![0x0a, piece.len() as u8];
+        fields.extend(piece.as_bytes());
+        fields.push(0x15);
+        fields.extend((-(number as f32)).to_le_bytes());
+        if number == 0 {
+            // Unknown.
+            fields.extend([0x18, 2]);
+        }
+        file.extend([0x0a, fields.len() as u8]);
+        file.extend(fields);
+    }
+    file
+}
+
+/// Both models and the vocabulary of a Marian tokenizer, with what is in use while they are read.
+#[test]
+fn vocabularies_are_in_memory_once() {
+    const TOKENS: usize = 32_768;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    let mut pieces = vec!["<unk>".to_owned()];
+    pieces.extend((1..TOKENS).map(|number| format!("▁{number:x}")));
+    let spm = model(&pieces);
+    write("source.spm", &spm);
+    write("target.spm", &spm);
+    let tokens = pieces.iter().map(String::as_str).chain(["</s>", "<pad>"]);
+    let tokens: Map<String, Value> =
+        tokens.enumerate().map(|(id, token)| (token.to_owned(), json!(id))).collect();
+    write("vocab.json", json!(tokens).to_string().as_bytes());
+    write("config.json", br#"{"model_type": "marian"}"#);
+    write("tokenizer_config.json", br#"{"tokenizer_class": "MarianTokenizer"}"#);
+    let (tokenizer, most) = most_of(|| Tokenizer::open(folder.path()).unwrap());
+    let each = most / (3 * TOKENS);
+    println!("{most} bytes, {each} for each token");
+    assert_eq!(tokenizer.encode("7fff 3").unwrap().ids, [0x7fff, 3, TOKENS as u32]);
+    assert_eq!(tokenizer.decode(&[0x7ffe], true).unwrap(), "7ffe");
+    assert!(each < 80, "{each} bytes for each token");
 }

@@ -48,6 +48,7 @@ mod sketch;
 mod slow;
 mod special;
 mod spm;
+mod texts;
 mod to_gguf;
 mod tokenizer_json;
 mod translation;

@@ -60,7 +60,7 @@ pub(super) fn encode(table: &Table, text: &[u8]) -> Vec<(Range<usize>, usize)> {
     let mut symbols = Vec::new();
     let mut start = 0;
     while start < text.len() {
-        let frozen = table.user_defined.longest(&text[start..]);
+        let frozen = table.user_defined().longest(&text[start..]);
         let end = start + frozen.unwrap_or_else(|| character(&text[start..]));
         let index = symbols.len();
         symbols.push(Symbol {

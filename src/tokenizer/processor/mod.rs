@@ -52,7 +52,7 @@ impl Processor {
 
     /// `encode(text, out_type=str)`.
     pub(super) fn encode(&self, text: &str) -> Result<Vec<Cut>, String> {
-        let normalized = self.normalizer.normalize(text, &self.table.user_defined)?;
+        let normalized = self.normalizer.normalize(text, self.table.user_defined())?;
         let bytes = normalized.text.as_slice();
         let found = match self.kind {
             ModelKind::Bpe => bpe::encode(&self.table, bytes),

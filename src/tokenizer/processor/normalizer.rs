@@ -61,7 +61,7 @@ impl Normalizer {
     }
 
     /// Replaces, but nothing in the pieces that a text is cut around.
-    pub(super) fn normalize(&self, text: &str, kept: &Prefixes) -> Result<Normalized, String> {
+    pub(super) fn normalize(&self, text: &str, kept: Prefixes<'_>) -> Result<Normalized, String> {
         let bytes = text.as_bytes();
         let mut at = 0;
         while self.remove_extra_whitespaces && at < bytes.len() {
@@ -117,7 +117,7 @@ impl Normalizer {
     }
 
     /// What the beginning of a text becomes, and how many bytes of the text that is.
-    fn prefix<'a>(&'a self, text: &'a [u8], kept: &Prefixes) -> (&'a [u8], usize) {
+    fn prefix<'a>(&'a self, text: &'a [u8], kept: Prefixes<'_>) -> (&'a [u8], usize) {
         if let Some(length) = kept.longest(text) {
             return (&text[..length], length);
         }

@@ -30,7 +30,7 @@ pub(super) fn encode(table: &Table, text: &[u8]) -> Vec<(Range<usize>, usize)> {
         let score_here = if start == 0 { 0.0 } else { ends[start].score };
         let single = character(&text[start..]);
         let mut has_single = false;
-        table.textual.each(&text[start..], |length, id| {
+        table.textual_prefixes().each(&text[start..], |length, id| {
             let score = match table.kind(id) {
                 Some(PieceKind::Unused) => return,
                 Some(PieceKind::UserDefined) => length as f32 * table.max_score - 0.1,

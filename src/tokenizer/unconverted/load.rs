@@ -1,6 +1,6 @@
 //! The files of Marian, M2M100, PLBART and Wav2Vec2CTC. ByT5 has none.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -12,6 +12,7 @@ use crate::tokenizer::config::{Config, TOKENIZER_JSON};
 use crate::tokenizer::languages;
 use crate::tokenizer::processor::Processor;
 use crate::tokenizer::sentencepiece::SpmModel;
+use crate::tokenizer::texts::Lexicon;
 use crate::tokenizer::unconverted::Unconverted;
 use crate::tokenizer::unconverted::letters::Letters;
 use crate::tokenizer::unconverted::vocabulary::{Splitter, Vocabulary};
@@ -62,25 +63,24 @@ fn marian(
     target: &Path,
     path: &Path,
 ) -> Result<Vocabulary> {
-    let ids = vocabulary(path)?;
+    let tokens = vocabulary(path)?;
+    let (source, target) = (processor(source)?, processor(target)?);
     let separate = config.boolean("separate_vocabs").unwrap_or(false);
-    let target_ids = match separate {
+    let target_tokens = match separate {
         true => {
             let reason = "separate_vocabs is set";
             Some(vocabulary(&files.required("target_vocab.json", reason)?)?)
         }
         false => None,
     };
-    let unk_token = known(config, "unk_token", &ids, path)?;
-    known(config, "pad_token", &ids, path)?;
-    let splitter = Splitter::Marian { source: processor(source)?, target: processor(target)? };
-    let tokens = by_id(target_ids.as_ref().unwrap_or(&ids));
-    let base_size = count(ids.len());
+    let unk_token = known(config, "unk_token", &tokens, path)?;
+    known(config, "pad_token", &tokens, path)?;
+    let splitter = Splitter::Marian { source, target };
+    let base_size = count(tokens.len());
     Ok(Vocabulary {
         splitter,
-        ids,
-        target_ids,
         tokens,
+        target: target_tokens,
         unk_token,
         base_size,
         listed: u32::MAX,
@@ -89,21 +89,16 @@ fn marian(
 }
 
 fn m2m100(config: &Config, path: &Path, model: &Path) -> Result<Vocabulary> {
-    let mut ids = vocabulary(path)?;
-    let unk_token = known(config, "unk_token", &ids, path)?;
-    let base_size = count(ids.len());
+    let mut tokens = vocabulary(path)?;
+    let unk_token = known(config, "unk_token", &tokens, path)?;
+    let base_size = count(tokens.len());
     let codes = languages::m2m100(config)?;
-    let codes = codes.iter().zip(base_size..).map(|(code, id)| (format!("__{code}__"), id));
-    let codes: Vec<_> = codes.collect();
-    let mut tokens = by_id(&ids);
-    tokens.extend(codes.iter().map(|(token, id)| (*id, token.clone())));
-    ids.extend(codes);
+    tokens.extend(codes.iter().zip(base_size..).map(|(code, id)| (format!("__{code}__"), id)));
     let splitter = Splitter::M2m100(processor(model)?);
     Ok(Vocabulary {
         splitter,
-        ids,
-        target_ids: None,
         tokens,
+        target: None,
         unk_token,
         base_size,
         listed: base_size,
@@ -118,17 +113,12 @@ fn plbart(config: &Config, model: &Path) -> Result<Vocabulary> {
     let after = count(processor.len()) + 1;
     let mask = has_mask.then_some("<mask>");
     let last = codes.iter().copied().chain(mask).zip(after..);
-    let own: Vec<_> = own.chain(last).map(|(token, id)| (token.to_owned(), id)).collect();
+    // The unknown token has another number.
     let pieces = (1..processor.len()).filter_map(|id| Some((processor.piece(id)?, count(id) + 1)));
-    let mut ids: HashMap<_, _> = pieces.map(|(piece, id)| (piece.to_owned(), id)).collect();
-    ids.extend(own.iter().cloned());
-    let pieces = (0..processor.len()).filter_map(|id| Some((processor.piece(id)?, count(id) + 1)));
-    let mut tokens: HashMap<_, _> = pieces.map(|(piece, id)| (id, piece.to_owned())).collect();
-    tokens.extend(own.into_iter().map(|(token, id)| (id, token)));
+    let tokens: Lexicon = pieces.chain(own.chain(last)).collect();
     Ok(Vocabulary {
         splitter: Splitter::PlBart(processor),
-        ids,
-        target_ids: None,
+        target: None,
         base_size: count(tokens.len()),
         tokens,
         unk_token: config.special("unk_token").unwrap_or("<unk>").to_owned(),
@@ -140,12 +130,10 @@ fn plbart(config: &Config, model: &Path) -> Result<Vocabulary> {
 /// A token for each byte, after padding, end and unknown.
 fn byt5() -> Vocabulary {
     let bytes = (0..=u8::MAX).map(|byte| (char::from(byte).to_string(), u32::from(byte) + 3));
-    let ids: HashMap<_, _> = bytes.collect();
     Vocabulary {
         splitter: Splitter::ByT5,
-        tokens: by_id(&ids),
-        ids,
-        target_ids: None,
+        tokens: bytes.collect(),
+        target: None,
         unk_token: String::new(),
         base_size: 256,
         listed: u32::MAX,
@@ -163,14 +151,14 @@ fn letters(config: &Config, path: &Path) -> Result<Vocabulary> {
             _ => return Err(Error::malformed(path, format!("has no language {language:?}"))),
         },
     };
-    let id = |(letter, id): (&String, &Value)| {
-        let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
-        id.map(|id| (letter.clone(), id)).ok_or_else(|| {
-            let advice = "where letters are given for several languages, `target_lang` chooses one";
-            Error::malformed(path, format!("{letter:?} has no number; {advice}"))
-        })
-    };
-    let ids = own.iter().map(id).collect::<Result<HashMap<_, _>>>()?;
+    let mut tokens = Lexicon::default();
+    let id = |id: &Value| id.as_u64().and_then(|id| u32::try_from(id).ok());
+    let wrong = own.iter().find(|(_, value)| id(value).is_none());
+    if let Some((letter, _)) = wrong {
+        let advice = "where letters are given for several languages, `target_lang` chooses one";
+        return Err(Error::malformed(path, format!("{letter:?} has no number; {advice}")));
+    }
+    tokens.extend(own.iter().filter_map(|(letter, value)| Some((letter, id(value)?))));
     let token = |name: &str, default: &str| match config.raw(name) {
         None => Some(default.to_owned()),
         Some(token) => content(token),
@@ -183,11 +171,10 @@ fn letters(config: &Config, path: &Path) -> Result<Vocabulary> {
     });
     Ok(Vocabulary {
         splitter,
-        tokens: ids.iter().map(|(letter, &id)| (id, letter.clone())).collect(),
-        target_ids: None,
+        target: None,
         unk_token: config.special("unk_token").unwrap_or_default().to_owned(),
-        base_size: u32::try_from(ids.len()).unwrap_or(u32::MAX),
-        ids,
+        base_size: count(tokens.len()),
+        tokens,
         listed: u32::MAX,
         own_added: &[],
     })
@@ -197,10 +184,9 @@ fn letters(config: &Config, path: &Path) -> Result<Vocabulary> {
 pub(in crate::tokenizer) fn words(vocab: Vec<String>, words: Words) -> Unconverted {
     let vocabulary = Vocabulary {
         splitter: Splitter::Words(words),
-        ids: vocab.iter().cloned().zip(0..).collect(),
-        target_ids: None,
+        target: None,
         base_size: count(vocab.len()),
-        tokens: (0..).zip(vocab).collect(),
+        tokens: vocab.into_iter().zip(0..).collect(),
         unk_token: String::new(),
         listed: u32::MAX,
         own_added: &[],
@@ -216,12 +202,8 @@ pub(in crate::tokenizer) fn words(vocab: Vec<String>, words: Words) -> Unconvert
     Unconverted::new(vocabulary, &config)
 }
 
-fn vocabulary(path: &Path) -> Result<HashMap<String, u32>> {
+fn vocabulary(path: &Path) -> Result<Lexicon> {
     source::json::read(path)
-}
-
-fn by_id(ids: &HashMap<String, u32>) -> HashMap<u32, String> {
-    ids.iter().map(|(token, &id)| (id, token.clone())).collect()
 }
 
 fn processor(path: &Path) -> Result<Processor> {
@@ -230,9 +212,9 @@ fn processor(path: &Path) -> Result<Processor> {
 }
 
 /// A special token that the vocabulary must have.
-fn known(config: &Config, name: &str, ids: &HashMap<String, u32>, path: &Path) -> Result<String> {
+fn known(config: &Config, name: &str, tokens: &Lexicon, path: &Path) -> Result<String> {
     let token = config.special(name).unwrap_or_default();
-    match ids.contains_key(token) {
+    match tokens.id(token).is_some() {
         true => Ok(token.to_owned()),
         false => Err(Error::malformed(path, format!("has no token {token:?}, the {name}"))),
     }

@@ -3,9 +3,8 @@
 //! Source: `tokenization_marian.py`, `tokenization_m2m_100.py`, `tokenization_plbart.py`,
 //! `tokenization_byt5.py` and `tokenization_wav2vec2.py`.
 
-use std::collections::HashMap;
-
 use crate::tokenizer::processor::{Cut, Processor, SPACE};
+use crate::tokenizer::texts::Lexicon;
 use crate::tokenizer::unconverted::letters::Letters;
 use crate::tokenizer::unconverted::space::{is_space, strip};
 use crate::tokenizer::unconverted::words::Words;
@@ -23,10 +22,9 @@ pub(in crate::tokenizer) enum Side {
 /// The tokens of a class, without those added to it.
 pub(super) struct Vocabulary {
     pub(super) splitter: Splitter,
-    pub(super) ids: HashMap<String, u32>,
+    pub(super) tokens: Lexicon,
     /// Of the target side, where that has a vocabulary of its own.
-    pub(super) target_ids: Option<HashMap<String, u32>>,
-    pub(super) tokens: HashMap<u32, String>,
+    pub(super) target: Option<Lexicon>,
     pub(super) unk_token: String,
     /// Python's `vocab_size`: additional tokens from here on are decoded with spaces around them.
     pub(super) base_size: u32,
@@ -73,7 +71,7 @@ impl Vocabulary {
                 let cut = |(byte, origin)| Cut { piece: char::from(byte).to_string(), origin };
                 Ok(bytes.map(cut).collect())
             }
-            Splitter::Words(words) => Ok(words.cut(text, |word| self.ids.contains_key(word))),
+            Splitter::Words(words) => Ok(words.cut(text, |word| self.tokens.id(word).is_some())),
         }
     }
 
@@ -145,17 +143,18 @@ impl Vocabulary {
     }
 
     pub(super) fn id(&self, token: &str) -> Option<u32> {
-        self.ids.get(token).copied()
+        self.tokens.id(token)
     }
 
     /// The id of a piece; the unknown token's where there is none.
     pub(super) fn known_id(&self, token: &str, side: Side) -> u32 {
-        let ids = self.target_ids.as_ref().filter(|_| side == Side::Target).unwrap_or(&self.ids);
-        ids.get(token).or_else(|| ids.get(&self.unk_token)).copied().unwrap_or_default()
+        let own = self.target.as_ref().filter(|_| side == Side::Target);
+        let tokens = own.unwrap_or(&self.tokens);
+        tokens.id(token).or_else(|| tokens.id(&self.unk_token)).unwrap_or_default()
     }
 
     pub(super) fn token(&self, id: u32) -> Option<&str> {
-        self.tokens.get(&id).map(String::as_str)
+        self.target.as_ref().unwrap_or(&self.tokens).token(id)
     }
 
     /// What ids outside the vocabulary are decoded to.
@@ -169,8 +168,7 @@ impl Vocabulary {
 
     /// Python's `get_vocab`, without added tokens.
     pub(super) fn tokens(&self) -> impl Iterator<Item = (&str, u32)> {
-        let listed = self.ids.iter().filter(|(_, id)| **id < self.listed);
-        listed.map(|(token, &id)| (token.as_str(), id))
+        self.tokens.iter().filter(|&(_, id)| id < self.listed)
     }
 }
 
