@@ -1,7 +1,5 @@
 //! Drafts that are copied from what was said before.
 
-use std::collections::HashMap;
-
 use super::{Draft, Drafter};
 use crate::error::{Error, Result};
 use crate::generation::plan::Plan;
@@ -16,10 +14,6 @@ use crate::generation::plan::Plan;
 pub struct PromptLookup {
     num_tokens: usize,
     max_ngram: usize,
-    /// The tokens that `places` is about.
-    indexed: Vec<u32>,
-    /// Where each token is.
-    places: HashMap<u32, Vec<usize>>,
 }
 
 impl PromptLookup {
@@ -37,37 +31,34 @@ impl PromptLookup {
                 return Err(Error::option(name, "must be at least 1"));
             }
         }
-        Ok(Self { num_tokens, max_ngram, indexed: Vec::new(), places: HashMap::new() })
+        Ok(Self { num_tokens, max_ngram })
     }
 
-    /// Takes in tokens that have come since the last time.
-    fn index(&mut self, tokens: &[u32]) {
-        if !tokens.starts_with(&self.indexed) {
-            self.indexed.clear();
-            self.places.clear();
-        }
-        let from = self.indexed.len();
-        for (place, &id) in tokens.iter().enumerate().skip(from) {
-            self.places.entry(id).or_default().push(place);
-        }
-        self.indexed.extend_from_slice(&tokens[from..]);
-    }
-
-    /// Where the n-gram at the end came before: the place after it, and its length.
-    fn found(&self) -> Option<(usize, usize)> {
-        let (last, before) = self.indexed.split_last()?;
+    /// Where the n-gram at the end came before: the place after it, and its length. One pass over the tokens, however
+    /// long n-grams are: the Z-algorithm, from the end.
+    fn found(&self, tokens: &[u32]) -> Option<(usize, usize)> {
+        let count = tokens.len();
+        let from_end = |at: usize| tokens[count - 1 - at];
+        // How many tokens up to each place, counted from the end, are those up to the end.
+        let mut lengths = vec![0; count];
+        // The match that reaches furthest back.
+        let mut known = 0..0;
         let mut best = None;
-        for &place in self.places.get(last)? {
-            if place == before.len() {
-                break;
+        for at in 1..count {
+            let mut length = match known.contains(&at) {
+                true => known.end.min(at + lengths[at - known.start]) - at,
+                false => 0,
+            };
+            while at + length < count && from_end(length) == from_end(at + length) {
+                length += 1;
             }
-            let pairs = before[..place].iter().rev().zip(before.iter().rev());
-            let length = 1 + pairs.take(self.max_ngram - 1).take_while(|(a, b)| a == b).count();
-            if best.is_none_or(|(_, longest)| length > longest) {
-                best = Some((place + 1, length));
+            if at + length > known.end {
+                known = at..at + length;
             }
-            if length == self.max_ngram {
-                break;
+            lengths[at] = length;
+            let length = length.min(self.max_ngram);
+            if length > 0 && best.is_none_or(|(_, longest)| length >= longest) {
+                best = Some((count - at, length));
             }
         }
         best
@@ -76,8 +67,7 @@ impl PromptLookup {
 
 impl Drafter for PromptLookup {
     fn draft(&mut self, tokens: &[u32], plan: &Plan, most: usize) -> Result<Draft> {
-        self.index(tokens);
-        let Some((start, kind)) = self.found() else { return Ok(Draft::default()) };
+        let Some((start, kind)) = self.found(tokens) else { return Ok(Draft::default()) };
         let copied = tokens[start..].iter().take(self.num_tokens.min(most));
         let copied = copied.take_while(|id| !plan.eos_token_ids().contains(id)).copied();
         Ok(Draft { tokens: copied.collect(), kind })
@@ -101,7 +91,6 @@ mod tests {
         candidates: Vec<u32>,
     }
 
-    /// Each case is looked up anew, and by one that has seen its beginning.
     #[test]
     fn as_transformers() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/drafts/lookup.json");
@@ -111,16 +100,26 @@ mod tests {
             let config = GenerationConfig::default().eos_token_id(case.eos.unwrap_or_default());
             let plan = config.plan(&case.tokens, ModelLimits::new(100, 1000), None).unwrap();
             let mut lookup = PromptLookup::new(case.num_tokens, case.max_ngram).unwrap();
-            for length in 1..=case.tokens.len() {
-                let mut anew = PromptLookup::new(case.num_tokens, case.max_ngram).unwrap();
-                let tokens = &case.tokens[..length];
-                let found = lookup.draft(tokens, &plan, 100).unwrap();
-                assert_eq!(found, anew.draft(tokens, &plan, 100).unwrap());
-                if length == case.tokens.len() {
-                    assert_eq!(found.tokens, case.candidates, "{:?}", case.tokens);
-                }
-            }
+            let found = lookup.draft(&case.tokens, &plan, 100).unwrap();
+            assert_eq!(found.tokens, case.candidates, "{:?}", case.tokens);
             assert!(lookup.draft(&[1, 2, 3], &plan, 100).unwrap().tokens.is_empty());
         }
+    }
+    /// With a number of comparisons that grows with the square this would take minutes.
+    #[test]
+    fn n_grams_as_long_as_the_text() {
+        let mut lookup = PromptLookup::new(10, usize::MAX).unwrap();
+        let plan = Plan::new(&[7], 5);
+        for period in [1, 2, 1000] {
+            let tokens: Vec<u32> = (0..200_000).map(|at| at % period).collect();
+            let found = lookup.draft(&tokens, &plan, 100).unwrap();
+            let next: Vec<u32> = (0..10).map(|at| (200_000 + at) % period).collect();
+            let copied = (period as usize).min(10);
+            assert_eq!(
+                (found.kind, found.tokens.as_slice()),
+                (200_000 - period as usize, &next[..copied])
+            );
+        }
+        assert_eq!(lookup.draft(&[], &plan, 9).unwrap(), Draft::default());
     }
 }
