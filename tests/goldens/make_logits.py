@@ -139,6 +139,11 @@ PROCESSORS = [
         "exponential_decay_length_penalty": [1, 1.2],
     },
     {"do_sample": False, "temperature": 0.1, "top_k": 2, "top_p": 0.1, "min_p": 0.5},
+    # What is ruled out is a number again, which grows.
+    *(
+        {"remove_invalid_values": True, "exponential_decay_length_penalty": [0, factor], "min_new_tokens": 9, "eos_token_id": [4, 7]}
+        for factor in (0.5, 1.1, 1.3)
+    ),
 ]
 CONTEXTS = [  # the prompt, and what has been generated since
     ([1], []),

@@ -126,10 +126,25 @@ impl LogitsProcessor for ExponentialDecay {
             for &id in &self.eos {
                 // What has been ruled out stays so; transformers makes it NaN.
                 if let Some(logit) = logits.get_mut(id as usize).filter(|it| it.is_finite()) {
-                    *logit += logit.abs() * growth;
+                    // A number that `remove_invalid_values` has made of it grows beyond what there is.
+                    *logit = (*logit + logit.abs() * growth).min(f32::MAX);
                 }
             }
         }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_grows_to_the_largest_number_and_no_further() -> Result<()> {
+        let mut decay = ExponentialDecay::new(0, 1e9, &[1, 2])?;
+        let mut logits = [f32::MAX, f32::MIN, f32::NEG_INFINITY, -1.0];
+        decay.process(&[5; 40], &mut logits)?;
+        assert_eq!(logits, [f32::MAX, f32::MAX, f32::NEG_INFINITY, -1.0]);
         Ok(())
     }
 }
