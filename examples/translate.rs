@@ -81,7 +81,10 @@ fn main() -> Result<()> {
             translator = translator.between(from, to)?;
             if translator.prefix().is_empty() {
                 let model = &arguments.model;
-                eprintln!("{model} has one pair of languages: --from and --to change nothing");
+                eprintln!(
+                    "{model} names no `translation_{from}_to_{to}`: a model of one pair of languages ignores \
+                     --from and --to, and one with prefixes was not trained for these"
+                );
             }
         }
         (from, to) => (options.src_lang, options.tgt_lang) = (from.clone(), to.clone()),
