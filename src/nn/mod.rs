@@ -29,6 +29,8 @@ mod mask;
 pub(crate) mod packed;
 #[cfg(any(feature = "audio", feature = "image"))]
 pub(crate) mod picture;
+#[cfg(feature = "audio")]
+pub(crate) mod pieces;
 #[cfg(feature = "image")]
 pub(crate) mod pixels;
 pub(crate) mod residual;

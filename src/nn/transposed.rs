@@ -99,13 +99,6 @@ impl TransposedConvolution {
         self.config.cut
     }
 
-    /// Whether each frame that comes out is of one that went in and of the one before: a kernel of twice the stride,
-    /// of which the end is cut off.
-    pub(crate) fn is_causal(&self) -> bool {
-        let TransposedConfig { kernel, stride, cut, .. } = self.config;
-        kernel == 2 * stride && cut == [0, stride]
-    }
-
     /// Reads `name.weight`, `(in_channels, out_channels / groups, kernel)`, and `name.bias` if there is one.
     pub(crate) fn load(weights: &Weights, name: &str, config: TransposedConfig) -> Result<Self> {
         let weight = weights.tensor(&format!("{name}.weight"), &config.shape()?)?;

@@ -7,9 +7,7 @@ use candle_core::{D, DType, Device, Tensor};
 
 use super::common;
 use super::in_pieces::{self, InPieces};
-use super::pieces::{
-    CodecState, Slots, Way, added_piece, convolution_piece, transposed_convolution_piece,
-};
+use super::pieces::{CodecState, Way};
 use super::quantizer::Codebook;
 use super::traits::{CodeChunk, Codec, CodecLayout, Codes};
 use crate::error::{Error, Result};
@@ -17,6 +15,7 @@ use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::traits::Model;
 use crate::nn::convolution::{Convolution, ConvolutionConfig};
+use crate::nn::pieces::{Slots, convolution_piece, summed_piece, transposed_convolution_piece};
 use crate::nn::snake::Snake;
 use crate::nn::transposed::{TransposedConfig, TransposedConvolution};
 use crate::nn::weight_norm;
@@ -236,7 +235,7 @@ fn forward_piece(
                 let y = snaked(first, x.as_ref())?;
                 let y = convolution_piece(wide, y, is_last, slots)?;
                 let y = snaked(second, y.as_ref())?.map(|y| point.forward(&y)).transpose()?;
-                added_piece(x, y, slots)?
+                summed_piece([x, y], slots)?
             }
         };
     }
@@ -301,11 +300,11 @@ impl Codec for Dac {
         Ok(CodecState::new(Way::Encoding, books))
     }
 
-    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<CodeChunk>> {
         in_pieces::encode(self, channels, state)
     }
 
-    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<CodeChunk>> {
         in_pieces::finish_encoding(self, state)
     }
 
@@ -313,8 +312,8 @@ impl Codec for Dac {
         Ok(CodecState::new(Way::Decoding, 0))
     }
 
-    fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        in_pieces::decode(self, books, state)
+    fn decode_piece(&self, codes: &CodeChunk, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        in_pieces::decode(self, codes, state)
     }
 
     fn finish_decoding(&self, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {

@@ -5,6 +5,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use super::chunked::FadedChunks;
 use super::common;
 use super::in_pieces::{self, InPieces};
 use super::pieces::{CodecState, Way};
@@ -191,9 +192,49 @@ impl Encodec {
         Ok(CodeChunk::new(books).with_scale(scale))
     }
 
+    /// The chunks that are whole, and at the end the others.
+    fn whole_chunks(
+        &self,
+        chunks: [usize; 2],
+        is_last: bool,
+        state: &mut CodecState,
+    ) -> Result<Vec<CodeChunk>> {
+        let mut found = Vec::new();
+        while let Some(chunk) = state.waiting.next(chunks, is_last) {
+            let chunk: Vec<&[f32]> = chunk.iter().map(Vec::as_slice).collect();
+            found.push(self.threads.run(|| self.encode_chunk(&chunk, state.books))?);
+        }
+        Ok(found)
+    }
+
+    /// Refuses what is no chunk of a row whose first one has so many frames.
+    fn check_chunk(&self, chunk: &CodeChunk, number: usize, first: usize) -> Result<()> {
+        let frames = chunk.checked(&self.config.layout)?;
+        if frames > first || self.config.chunks.is_none() && number > 0 {
+            return Err(Error::input(format!(
+                "chunk {number} of {frames} frames after one of {first}, which is no chunk of this codec"
+            )));
+        }
+        if self.config.normalize != chunk.scale.is_some() {
+            let wanted = if self.config.normalize { "needs a scale" } else { "has no scales" };
+            return Err(Error::input(format!("chunk {number}: this codec {wanted}")));
+        }
+        if let Some(scale) = chunk.scale.filter(|scale| !scale.is_finite()) {
+            return Err(Error::input(format!("chunk {number} has the scale {scale}")));
+        }
+        let most =
+            self.config.chunks.map(|[length, _]| length.div_ceil(self.config.layout.hop_length));
+        match most.filter(|&most| frames > most) {
+            None => Ok(()),
+            Some(most) => {
+                Err(Error::input(format!("a chunk of {frames} frames; the longest has {most}")))
+            }
+        }
+    }
+
     fn begin(&self, way: Way, books: usize) -> Result<CodecState> {
         let has_pieces = self.encoder.has_pieces() && self.decoder.has_pieces();
-        match has_pieces && !self.config.normalize && self.config.chunks.is_none() {
+        match self.config.chunks.is_some() || has_pieces && !self.config.normalize {
             true => Ok(CodecState::new(way, books)),
             false => Err(whole()),
         }
@@ -233,39 +274,25 @@ impl Codec for Encodec {
     }
 
     fn decode(&self, codes: &Codes) -> Result<Vec<Vec<f32>>> {
-        let CodecLayout { channels, hop_length, .. } = self.config.layout;
+        let channels = self.config.layout.channels;
         let Some(first) = codes.chunks.first() else {
             return Err(Error::input("there are no codes to decode"));
         };
-        let whole = first.checked(&self.config.layout)?;
+        let frames = first.checked(&self.config.layout)?;
         for (number, chunk) in codes.chunks.iter().enumerate() {
-            let frames = chunk.checked(&self.config.layout)?;
-            if frames > whole || self.config.chunks.is_none() && number > 0 {
-                return Err(Error::input(format!(
-                    "chunk {number} of {frames} frames after one of {whole}, which is no chunk of this codec"
-                )));
-            }
-            if self.config.normalize != chunk.scale.is_some() {
-                let wanted = if self.config.normalize { "needs a scale" } else { "has no scales" };
-                return Err(Error::input(format!("chunk {number}: this codec {wanted}")));
-            }
-            if let Some(scale) = chunk.scale.filter(|scale| !scale.is_finite()) {
-                return Err(Error::input(format!("chunk {number} has the scale {scale}")));
-            }
-        }
-        if let Some([length, _]) = self.config.chunks
-            && whole > length.div_ceil(hop_length)
-        {
-            let most = length.div_ceil(hop_length);
-            return Err(Error::input(format!("a chunk of {whole} frames; the longest has {most}")));
+            self.check_chunk(chunk, number, frames)?;
         }
         self.threads.run(|| {
-            let [_, stride] = self.config.chunks.unwrap_or([0, 0]);
             let samples = match codes.chunks.as_slice() {
                 [only] => self.decode_chunk(only)?,
                 chunks => {
-                    let decoded = chunks.iter().map(|chunk| self.decode_chunk(chunk));
-                    overlapped(&decoded.collect::<Result<Vec<_>>>()?, stride, channels)?
+                    let [_, stride] = self.config.chunks.unwrap_or([0, 0]);
+                    let (mut faded, mut samples) = (FadedChunks::default(), Vec::new());
+                    for chunk in chunks {
+                        samples.extend(faded.push(&self.decode_chunk(chunk)?, stride, channels)?);
+                    }
+                    samples.extend(faded.finish(stride, channels)?);
+                    samples
                 }
             };
             Ok(common::apart(&samples, channels))
@@ -279,24 +306,51 @@ impl Codec for Encodec {
         self.begin(Way::Encoding, books)
     }
 
-    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
-        in_pieces::encode(self, channels, state)
+    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<CodeChunk>> {
+        match self.config.chunks {
+            None => in_pieces::encode(self, channels, state),
+            Some(chunks) => {
+                state.check(Way::Encoding)?;
+                self.config.layout.checked(channels, Some(state.books))?;
+                state.waiting.push(channels);
+                self.whole_chunks(chunks, false, state)
+            }
+        }
     }
 
-    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
-        in_pieces::finish_encoding(self, state)
+    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<CodeChunk>> {
+        match self.config.chunks {
+            None => in_pieces::finish_encoding(self, state),
+            Some(chunks) => {
+                state.end(Way::Encoding)?;
+                self.whole_chunks(chunks, true, state)
+            }
+        }
     }
 
     fn begin_decoding(&self) -> Result<CodecState> {
         self.begin(Way::Decoding, 0)
     }
 
-    fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        in_pieces::decode(self, books, state)
+    fn decode_piece(&self, codes: &CodeChunk, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        let Some([_, stride]) = self.config.chunks else {
+            return in_pieces::decode(self, codes, state);
+        };
+        self.config.layout.check_codes(codes, state)?;
+        let channels = self.config.layout.channels;
+        let first = *state.first_frames.get_or_insert(codes.books[0].len());
+        self.check_chunk(codes, state.chunks.count(), first)?;
+        let samples = self.threads.run(|| self.decode_chunk(codes))?;
+        Ok(common::apart(&state.chunks.push(&samples, stride, channels)?, channels))
     }
 
     fn finish_decoding(&self, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        in_pieces::finish_decoding(self, state)
+        let Some([_, stride]) = self.config.chunks else {
+            return in_pieces::finish_decoding(self, state);
+        };
+        state.end(Way::Decoding)?;
+        let channels = self.config.layout.channels;
+        Ok(common::apart(&state.chunks.finish(stride, channels)?, channels))
     }
 
     fn codebooks_for(&self, bandwidth: f64) -> Result<usize> {
@@ -356,36 +410,6 @@ impl Model for Encodec {
     fn inventory(&self) -> &Inventory {
         &self.inventory
     }
-}
-
-/// Chunks of which each begins `stride` frames after the one before, faded into each other: `_linear_overlap_add`
-/// of the reference. Frames have so many channels.
-fn overlapped(chunks: &[Vec<f32>], stride: usize, channels: usize) -> Result<Vec<f32>> {
-    let frames = |chunk: &Vec<f32>| chunk.len() / channels;
-    let (first, last) = (chunks.first().map_or(0, frames), chunks.last().map_or(0, frames));
-    let total = stride * (chunks.len() - 1) + last;
-    // A triangle, without its ends.
-    let weight = |at: usize| {
-        let time = (at + 1) as f32 / (first + 1) as f32;
-        0.5 - (time - 0.5).abs()
-    };
-    let (mut out, mut sums) = (vec![0.0; total * channels], vec![0.0; total]);
-    for (number, chunk) in chunks.iter().enumerate() {
-        for (at, frame) in chunk.chunks_exact(channels).enumerate() {
-            let (weight, to) = (weight(at), number * stride + at);
-            let Some(sum) = sums.get_mut(to) else { break };
-            *sum += weight;
-            let out = &mut out[to * channels..(to + 1) * channels];
-            out.iter_mut().zip(frame).for_each(|(out, sample)| *out += weight * sample);
-        }
-    }
-    if let Some(gap) = sums.iter().position(|&sum| sum == 0.0) {
-        return Err(Error::input(format!("no chunk has sample {gap}")));
-    }
-    out.chunks_exact_mut(channels)
-        .zip(sums)
-        .for_each(|(frame, sum)| frame.iter_mut().for_each(|sample| *sample /= sum));
-    Ok(out)
 }
 
 /// No codec has more codebooks.

@@ -4,8 +4,8 @@ use candle_core::{DType, Tensor};
 
 use super::common;
 use super::pieces::{CodecState, Way};
-use super::traits::Codec;
-use crate::error::Result;
+use super::traits::{CodeChunk, Codec};
+use crate::error::{Error, Result};
 
 /// A codec whose halves take a row in pieces, as one that is causal does.
 pub(super) trait InPieces: Codec {
@@ -37,32 +37,40 @@ pub(super) fn encode(
     codec: &impl InPieces,
     channels: &[&[f32]],
     state: &mut CodecState,
-) -> Result<Vec<Vec<u32>>> {
+) -> Result<Vec<CodeChunk>> {
     state.check(Way::Encoding)?;
     let (samples, _) = codec.layout().checked(channels, Some(state.books))?;
     let shape = (samples, channels.len());
     let x = Tensor::from_vec(common::interleaved(channels), shape, codec.device())?;
-    codec.encoded(Some(x.to_dtype(codec.dtype())?), false, state)
+    Ok(chunk(codec.encoded(Some(x.to_dtype(codec.dtype())?), false, state)?))
 }
 
 /// [`Codec::finish_encoding`].
 pub(super) fn finish_encoding(
     codec: &impl InPieces,
     state: &mut CodecState,
-) -> Result<Vec<Vec<u32>>> {
-    state.check(Way::Encoding)?;
-    state.is_done = true;
-    codec.encoded(None, true, state)
+) -> Result<Vec<CodeChunk>> {
+    state.end(Way::Encoding)?;
+    Ok(chunk(codec.encoded(None, true, state)?))
+}
+
+/// The frames of a piece, if there are any.
+fn chunk(books: Vec<Vec<u32>>) -> Vec<CodeChunk> {
+    let has_frames = books.first().is_some_and(|book| !book.is_empty());
+    has_frames.then(|| CodeChunk::new(books)).into_iter().collect()
 }
 
 /// [`Codec::decode_piece`].
 pub(super) fn decode(
     codec: &impl InPieces,
-    books: &[Vec<u32>],
+    codes: &CodeChunk,
     state: &mut CodecState,
 ) -> Result<Vec<Vec<f32>>> {
-    codec.layout().check_codes(books, state)?;
-    codec.decoded(Some(codec.frames(books)?), false, state)
+    codec.layout().check_codes(codes, state)?;
+    if codes.scale.is_some() {
+        return Err(Error::input("this codec has no scales"));
+    }
+    codec.decoded(Some(codec.frames(&codes.books)?), false, state)
 }
 
 /// [`Codec::finish_decoding`].
@@ -70,7 +78,6 @@ pub(super) fn finish_decoding(
     codec: &impl InPieces,
     state: &mut CodecState,
 ) -> Result<Vec<Vec<f32>>> {
-    state.check(Way::Decoding)?;
-    state.is_done = true;
+    state.end(Way::Decoding)?;
     codec.decoded(None, true, state)
 }

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::common;
 use super::in_pieces::{self, InPieces};
-use super::pieces::{CodecState, Way, transposed_piece};
+use super::pieces::{CodecState, Way};
 use super::quantizer::{Codebook, ResidualQuantizer};
 use super::seanet::{Padded, Padding, Seanet, SeanetConfig, SeanetNorm, Shortcut, Sight, cut};
 use super::traits::{CodeChunk, Codec, CodecLayout, Codes, whole};
@@ -17,6 +17,7 @@ use crate::models::raw_config::RawConfig;
 use crate::models::threads::Threads;
 use crate::models::traits::Model;
 use crate::nn::convolution::{Convolution, ConvolutionConfig};
+use crate::nn::pieces::transposed_convolution_piece;
 use crate::nn::transposed::{TransposedConfig, TransposedConvolution};
 use crate::weights::names::NameTable;
 use crate::weights::{Bias, Inventory, Weights};
@@ -245,11 +246,11 @@ impl Codec for Mimi {
         self.begin(Way::Encoding, books)
     }
 
-    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<CodeChunk>> {
         in_pieces::encode(self, channels, state)
     }
 
-    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<CodeChunk>> {
         in_pieces::finish_encoding(self, state)
     }
 
@@ -257,8 +258,8 @@ impl Codec for Mimi {
         self.begin(Way::Decoding, 0)
     }
 
-    fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        in_pieces::decode(self, books, state)
+    fn decode_piece(&self, codes: &CodeChunk, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        in_pieces::decode(self, codes, state)
     }
 
     fn finish_decoding(&self, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
@@ -268,11 +269,9 @@ impl Codec for Mimi {
 
 impl Mimi {
     fn begin(&self, way: Way, books: usize) -> Result<CodecState> {
-        let is_causal = self.encoder.has_pieces()
-            && self.decoder.has_pieces()
-            && self.downsample.has_pieces()
-            && self.upsample.is_causal();
-        if !is_causal {
+        let has_pieces =
+            self.encoder.has_pieces() && self.decoder.has_pieces() && self.downsample.has_pieces();
+        if !has_pieces {
             return Err(whole());
         }
         let transformer = match way {
@@ -340,7 +339,7 @@ impl InPieces for Mimi {
             return Err(Error::input("a state of another codec"));
         };
         self.threads.run(|| {
-            let x = transposed_piece(&self.upsample, x, slots)?;
+            let x = transposed_convolution_piece(&self.upsample, x, is_last, slots)?;
             let x = x.map(|x| self.decoder_transformer.forward_with(&x, cache)).transpose()?;
             let samples = self.decoder.forward_piece(x, is_last, slots)?;
             common::channels_of(samples.as_ref(), 1)

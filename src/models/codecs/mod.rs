@@ -1,5 +1,6 @@
 //! Codecs: sound to codes and back.
 
+mod chunked;
 mod common;
 mod dac;
 mod encodec;

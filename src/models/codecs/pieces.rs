@@ -1,14 +1,14 @@
-//! Codecs in pieces: what a stack of layers keeps from one piece of a row to the next, so that all pieces together give
-//! what the whole row gives.
+//! Codecs in pieces: what a codec keeps from one piece of a row to the next, so that all pieces together give what the whole
+//! row gives.
 
 use candle_core::Tensor;
 
+use super::chunked::{FadedChunks, Waiting};
 use super::seanet::{Block, Layer, Padded, Padding, Seanet, elu, padded};
 use crate::error::{Error, Result};
 use crate::nn::cache::KvCache;
-use crate::nn::convolution::Convolution;
-use crate::nn::lstm::{Lstm, LstmState};
-use crate::nn::transposed::TransposedConvolution;
+use crate::nn::lstm::Lstm;
+use crate::nn::pieces::{Slots, rest, summed_piece, transposed_convolution_piece};
 
 /// What a codec keeps between the pieces of a stream: the caller's, as a cache is. Begun by
 /// [`Codec::begin_encoding`](super::Codec::begin_encoding) or
@@ -19,6 +19,11 @@ pub struct CodecState {
     pub(super) slots: Slots,
     /// Of the transformer: Mimi.
     pub(super) cache: Option<KvCache>,
+    /// Of codecs that work in chunks.
+    pub(super) waiting: Waiting,
+    pub(super) chunks: FadedChunks,
+    /// Frames of the first chunk.
+    pub(super) first_frames: Option<usize>,
     /// How many codebooks are used.
     pub(super) books: usize,
     /// Whether the row has ended.
@@ -32,27 +37,18 @@ pub(super) enum Way {
     Decoding,
 }
 
-/// What each layer keeps, in their order.
-#[derive(Debug, Default)]
-pub(super) struct Slots {
-    slots: Vec<Slot>,
-    next: usize,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    /// Frames that results to come are computed from.
-    rest: Option<Tensor>,
-    is_started: bool,
-    lstm: LstmState,
-    /// Of layers that see the future: the number of the first frame of `rest`, and of the result that is due.
-    first: usize,
-    due: usize,
-}
-
 impl CodecState {
     pub(super) fn new(way: Way, books: usize) -> Self {
-        Self { way, slots: Slots::default(), cache: None, books, is_done: false }
+        Self {
+            way,
+            slots: Slots::default(),
+            cache: None,
+            waiting: Waiting::default(),
+            chunks: FadedChunks::default(),
+            first_frames: None,
+            books,
+            is_done: false,
+        }
     }
 
     /// Refuses a state of the other direction, and one that has ended.
@@ -65,36 +61,17 @@ impl CodecState {
             false => Ok(()),
         }
     }
-}
 
-impl Slots {
-    /// Begins another piece.
-    pub(super) fn rewind(&mut self) {
-        self.next = 0;
-    }
-
-    fn take(&mut self) -> &mut Slot {
-        if self.next == self.slots.len() {
-            self.slots.push(Slot::default());
-        }
-        self.next += 1;
-        &mut self.slots[self.next - 1]
-    }
-}
-
-impl Slot {
-    /// What is kept, and a piece behind it.
-    fn joined(&self, x: Option<&Tensor>) -> Result<Option<Tensor>> {
-        Ok(match (&self.rest, x) {
-            (None, x) => x.cloned(),
-            (Some(rest), None) => Some(rest.clone()),
-            (Some(rest), Some(x)) => Some(Tensor::cat(&[rest, x], 0)?),
-        })
+    /// Ends a row.
+    pub(super) fn end(&mut self, way: Way) -> Result<()> {
+        self.check(way)?;
+        self.is_done = true;
+        Ok(())
     }
 }
 
 impl Seanet {
-    /// Whether pieces can give what the whole gives: each result is of frames before it.
+    /// Whether pieces can give what the whole gives: nothing is a norm of all frames.
     pub(super) fn has_pieces(&self) -> bool {
         self.0.iter().all(|layer| match layer {
             Layer::Block(block) => {
@@ -103,7 +80,7 @@ impl Seanet {
             }
             Layer::Convolution(convolution) => convolution.has_pieces(),
             Layer::Elu | Layer::Lstm(_) => true,
-            Layer::Transposed { inner, after } => after.is_none() && inner.is_causal(),
+            Layer::Transposed { after, .. } => after.is_none(),
         })
     }
 
@@ -121,7 +98,9 @@ impl Seanet {
                 Layer::Convolution(convolution) => convolution.piece(x, is_last, slots)?,
                 Layer::Elu => x.map(|x| elu(&x)).transpose()?,
                 Layer::Lstm(lstm) => lstm_piece(lstm, x, slots)?,
-                Layer::Transposed { inner, .. } => transposed_piece(inner, x, slots)?,
+                Layer::Transposed { inner, .. } => {
+                    transposed_convolution_piece(inner, x, is_last, slots)?
+                }
             };
         }
         Ok(x)
@@ -143,87 +122,7 @@ fn block_piece(
         None => x,
         Some(shortcut) => shortcut.piece(x, is_last, slots)?,
     };
-    added_piece(straight, y, slots)
-}
-
-/// A piece of a row, or the end of it, through a convolution with zeros beyond the ends: results come as soon as all that
-/// they see has.
-pub(super) fn convolution_piece(
-    convolution: &Convolution,
-    x: Option<Tensor>,
-    is_last: bool,
-    slots: &mut Slots,
-) -> Result<Option<Tensor>> {
-    let slot = slots.take();
-    let Some(frames) = slot.joined(x.as_ref())? else { return Ok(None) };
-    let ([reach, stride], before) = (convolution.window(), convolution.padding()[0]);
-    let (first, seen) = (slot.first / stride, slot.first + frames.dim(0)?);
-    let known = match is_last {
-        true => first + convolution.frames(frames.dim(0)?),
-        false => (seen + before + stride).saturating_sub(reach) / stride,
-    };
-    // Zeros stand before what is kept, too: frames are kept from so early on that no result sees these.
-    let next = (known * stride).saturating_sub(before) / stride;
-    slot.results(&frames, known, first, next * stride, |x| convolution.forward(x))
-}
-
-/// As [`convolution_piece`], through a transposed convolution.
-pub(super) fn transposed_convolution_piece(
-    inner: &TransposedConvolution,
-    x: Option<Tensor>,
-    is_last: bool,
-    slots: &mut Slots,
-) -> Result<Option<Tensor>> {
-    let slot = slots.take();
-    let Some(frames) = slot.joined(x.as_ref())? else { return Ok(None) };
-    let (stride, cut) = (inner.stride(), inner.cut()[0]);
-    let first = slot.first * stride;
-    let known = match is_last {
-        true => first + inner.frames(frames.dim(0)?),
-        false => ((slot.first + frames.dim(0)?) * stride).saturating_sub(cut),
-    };
-    let next = ((known + cut) / stride).saturating_sub(inner.reach() - 1);
-    slot.results(&frames, known, first, next, |x| inner.forward(x))
-}
-
-impl Slot {
-    /// The results from the one that is due to the one of number `known`, of frames of which the first gives number
-    /// `first`. Frames are kept from number `next` on.
-    fn results(
-        &mut self,
-        frames: &Tensor,
-        known: usize,
-        first: usize,
-        next: usize,
-        forward: impl FnOnce(&Tensor) -> Result<Tensor>,
-    ) -> Result<Option<Tensor>> {
-        if known <= self.due {
-            self.rest = Some(frames.clone());
-            return Ok(None);
-        }
-        let y = forward(frames)?.narrow(0, self.due - first, known - self.due)?.contiguous()?;
-        let next = next.clamp(self.first, self.first + frames.dim(0)?);
-        self.rest = rest(frames, next - self.first)?;
-        (self.first, self.due) = (next, known);
-        Ok(Some(y))
-    }
-}
-
-/// What goes in and what comes of it one piece later, added.
-pub(super) fn added_piece(
-    straight: Option<Tensor>,
-    y: Option<Tensor>,
-    slots: &mut Slots,
-) -> Result<Option<Tensor>> {
-    let slot = slots.take();
-    let waiting = slot.joined(straight.as_ref())?;
-    let (Some(y), Some(waiting)) = (y, &waiting) else {
-        slot.rest = waiting;
-        return Ok(None);
-    };
-    let count = y.dim(0)?;
-    slot.rest = rest(waiting, count)?;
-    Ok(Some((waiting.narrow(0, 0, count)? + y)?))
+    summed_piece([straight, y], slots)
 }
 
 fn lstm_piece(lstm: &Lstm, x: Option<Tensor>, slots: &mut Slots) -> Result<Option<Tensor>> {
@@ -231,24 +130,9 @@ fn lstm_piece(lstm: &Lstm, x: Option<Tensor>, slots: &mut Slots) -> Result<Optio
     x.map(|x| Ok((lstm.forward_with(&x, &mut slot.lstm)? + x)?)).transpose()
 }
 
-/// Each frame is spread over two turns of the stride, of which the second is the next frame's, too.
-pub(super) fn transposed_piece(
-    inner: &TransposedConvolution,
-    x: Option<Tensor>,
-    slots: &mut Slots,
-) -> Result<Option<Tensor>> {
-    let slot = slots.take();
-    let Some(x) = x else { return Ok(None) };
-    let joined = slot.joined(Some(&x))?.unwrap_or_else(|| x.clone());
-    let y = inner.forward(&joined)?;
-    let known = if slot.rest.is_some() { inner.stride() } else { 0 };
-    slot.rest = Some(x.narrow(0, x.dim(0)? - 1, 1)?.contiguous()?);
-    rest(&y, known)
-}
-
 impl Padded {
     pub(super) fn has_pieces(&self) -> bool {
-        self.is_causal && self.norm.is_none()
+        self.norm.is_none()
     }
 
     /// A piece of a row, or the end of it.
@@ -259,41 +143,30 @@ impl Padded {
         slots: &mut Slots,
     ) -> Result<Option<Tensor>> {
         let slot = slots.take();
-        let [reach, stride] = self.window;
-        let before = reach - stride;
-        let Some(mut frames) = slot.joined(x.as_ref())? else { return Ok(None) };
-        if !slot.is_started {
-            let count = frames.dim(0)?;
-            if count <= before && self.padding == Padding::Reflect {
-                if is_last {
-                    // Too short to be mirrored: as the whole.
-                    slot.rest = None;
-                    return Ok(Some(self.forward(&frames)?));
-                }
-                slot.rest = Some(frames);
-                return Ok(None);
-            }
-            frames = padded(&frames, [before, 0], self.padding)?;
-            slot.is_started = true;
-        }
-        let beyond = (frames.dim(0)? - before) % stride;
-        if is_last && beyond > 0 {
-            frames = padded(&frames, [0, stride - beyond], self.padding)?;
-        }
-        let results = (frames.dim(0)? - before) / stride;
-        slot.rest = rest(&frames, results * stride)?;
-        if results == 0 {
+        let ([reach, stride], [left, right]) = (self.window, self.ends());
+        let Some(frames) = slot.joined(x.as_ref())? else { return Ok(None) };
+        let seen = slot.first + frames.dim(0)?;
+        let known = match is_last {
+            true => seen.div_ceil(stride),
+            // What is mirrored to the front must have come.
+            false if self.padding == Padding::Reflect && seen <= left => 0,
+            false => (seen + left + stride).saturating_sub(reach) / stride,
+        };
+        let count = known - slot.due;
+        if count == 0 {
+            slot.rest = Some(frames);
             return Ok(None);
         }
-        let seen = frames.narrow(0, 0, results * stride + before)?.contiguous()?;
-        Ok(Some(self.inner.forward(&seen)?))
-    }
-}
-
-/// What comes after so many frames.
-fn rest(x: &Tensor, count: usize) -> Result<Option<Tensor>> {
-    match x.dim(0)? - count {
-        0 => Ok(None),
-        more => Ok(Some(x.narrow(0, count, more)?.contiguous()?)),
+        let before = if slot.first == 0 { left } else { 0 };
+        let after = if is_last { right + known * stride - seen } else { 0 };
+        let start = slot.due * stride + before - left - slot.first;
+        let row = padded(&frames, [before, after], self.padding)?;
+        let row = row.narrow(0, start, (count - 1) * stride + reach)?.contiguous()?;
+        // Frames are kept that the next result sees, and that may be mirrored at the end.
+        let next = (known * stride).saturating_sub(left).min(seen.saturating_sub(right + stride));
+        let next = next.max(slot.first);
+        slot.rest = rest(&frames, next - slot.first)?;
+        (slot.first, slot.due) = (next, known);
+        Ok(Some(self.inner.forward(&row)?))
     }
 }

@@ -334,18 +334,21 @@ impl Padded {
         Self { padding, ..self }
     }
 
+    /// Frames beyond the ends that results see of a row of whole strides.
+    pub(super) fn ends(&self) -> [usize; 2] {
+        let [reach, stride] = self.window;
+        let total = reach - stride;
+        let right = if self.is_causal { 0 } else { total / 2 };
+        [total - right, right]
+    }
+
     /// One row, `(frames, channels)`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let [reach, stride] = self.window;
+        let ([_, stride], [left, right]) = (self.window, self.ends());
         let frames = x.dim(0)?;
-        let total = reach - stride;
         // So many that every frame is in a result.
         let extra = frames.div_ceil(stride) * stride - frames;
-        let [left, right] = match self.is_causal {
-            true => [total, extra],
-            false => [total - total / 2, total / 2 + extra],
-        };
-        let y = self.inner.forward(&padded(x, [left, right], self.padding)?)?;
+        let y = self.inner.forward(&padded(x, [left, right + extra], self.padding)?)?;
         match &self.norm {
             Some(norm) => norm.forward(&y),
             None => Ok(y),

@@ -50,8 +50,9 @@ pub trait Codec: Model {
     /// # let blocks: Vec<Vec<f32>> = Vec::new();
     /// let mut state = codec.begin_encoding(Some(8))?;
     /// for block in &blocks {
-    ///     let books = codec.encode_piece(&[block.as_slice()], &mut state)?;
-    ///     println!("{} frames", books[0].len());
+    ///     for codes in codec.encode_piece(&[block.as_slice()], &mut state)? {
+    ///         println!("{} frames", codes.books[0].len());
+    ///     }
     /// }
     /// let last = codec.finish_encoding(&mut state)?;
     /// # let _ = last;
@@ -60,30 +61,31 @@ pub trait Codec: Model {
     ///
     /// # Errors
     ///
-    /// When there are not so many codebooks, and for codecs that need the whole row, as they mirror its end or norm all of
-    /// it: EnCodec of 32 and 48 kHz.
+    /// When there are not so many codebooks, and for codecs that need the whole row, as they norm all of it: an EnCodec
+    /// with `time_group_norm` or `normalize` that has no chunks.
     fn begin_encoding(&self, books: Option<usize>) -> Result<CodecState> {
         let _ = books;
         Err(whole())
     }
 
-    /// Takes the next samples, of any number, and returns of each codebook the codes of the frames that they complete:
-    /// in all those of [`encode`](Self::encode).
+    /// Takes the next samples, of any number, and returns what they complete: the codes of some frames, or nothing; the
+    /// frames of a row together are those of [`encode`](Self::encode). Of a codec that works in chunks, the chunks:
+    /// EnCodec of 48 kHz.
     ///
     /// # Errors
     ///
     /// For a state of something else or of a row that has ended, and as [`encode`](Self::encode).
-    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+    fn encode_piece(&self, channels: &[&[f32]], state: &mut CodecState) -> Result<Vec<CodeChunk>> {
         let _ = (channels, state);
         Err(whole())
     }
 
-    /// Ends a row, and returns of each codebook the codes of the last frames.
+    /// Ends a row, and returns the codes of the last frames, if there are any, or the last chunks.
     ///
     /// # Errors
     ///
     /// As for [`encode_piece`](Self::encode_piece).
-    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<Vec<u32>>> {
+    fn finish_encoding(&self, state: &mut CodecState) -> Result<Vec<CodeChunk>> {
         let _ = state;
         Err(whole())
     }
@@ -97,15 +99,15 @@ pub trait Codec: Model {
         Err(whole())
     }
 
-    /// Takes the codes of the next frames, of each codebook, and returns of each channel the samples that are known
-    /// by them: in all those of [`decode`](Self::decode).
+    /// Takes the codes of the next frames, or the next chunk of a codec that works in chunks, and returns of each channel
+    /// the samples that are known by them: in all those of [`decode`](Self::decode).
     ///
     /// # Errors
     ///
     /// For a state of something else, another number of codebooks than in the first piece, and as
     /// [`decode`](Self::decode).
-    fn decode_piece(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
-        let _ = (books, state);
+    fn decode_piece(&self, codes: &CodeChunk, state: &mut CodecState) -> Result<Vec<Vec<f32>>> {
+        let _ = (codes, state);
         Err(whole())
     }
 
@@ -135,8 +137,8 @@ pub trait Codec: Model {
 /// The error of codecs that have no pieces.
 pub(super) fn whole() -> Error {
     Error::unsupported(
-        "this codec needs the whole sound at once, as it mirrors the end of it or norms all of it: EnCodec of 24 kHz, Mimi and DAC \
-         work in pieces",
+        "this codec needs the whole sound at once, as it norms all of it and has no chunks: EnCodec of 24, 32 and 48 kHz, \
+         Mimi and DAC work in pieces",
     )
 }
 
@@ -254,9 +256,10 @@ impl CodecLayout {
     }
 
     /// Refuses codes that are not the next of a row.
-    pub(super) fn check_codes(&self, books: &[Vec<u32>], state: &mut CodecState) -> Result<()> {
+    pub(super) fn check_codes(&self, codes: &CodeChunk, state: &mut CodecState) -> Result<()> {
         state.check(Way::Decoding)?;
-        CodeChunk::new(books.to_vec()).checked(self)?;
+        codes.checked(self)?;
+        let books = &codes.books;
         if state.books == 0 {
             state.books = books.len();
         }
