@@ -1,5 +1,5 @@
-//! Kokoro-82M and a voice of Piper, real weights: what onnxruntime computes with the files that hold them for ONNX.
-//! `tests/goldens/make_real_voices.py` wrote the expected values.
+//! Kokoro-82M and a voice of Piper, real weights: what onnxruntime computes with the files that hold them for ONNX, and what
+//! the package kokoro computes. `tests/goldens/make_real_voices.py` wrote the expected values.
 #![cfg(feature = "audio")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -25,6 +25,7 @@ mod voices;
 #[derive(Deserialize)]
 struct Expected {
     kokoro: Vec<Kokoro>,
+    generated: Vec<Generated>,
     piper: Vec<Piper>,
 }
 
@@ -36,6 +37,14 @@ struct Kokoro {
     ids: Vec<u32>,
     frames: Vec<usize>,
     samples: usize,
+}
+
+#[derive(Deserialize)]
+struct Generated {
+    voice: String,
+    phonemes: usize,
+    frames: usize,
+    scale: f32,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +75,7 @@ fn expect_close(found: &[f32], expected: &Tensor, tolerance: f32, what: &str) {
 }
 
 #[test]
-fn kokoro_computes_what_onnxruntime_does() {
+fn kokoro_computes_what_the_references_do() {
     let files = ModelSource::directory(voices::kokoro().unwrap()).open().unwrap();
     let model = KokoroModel::from_files(&files, &LoadOptions::default()).unwrap();
     let (Expected { kokoro, .. }, arrays) = expected();
@@ -90,15 +99,42 @@ fn kokoro_computes_what_onnxruntime_does() {
         let decoded = stages.decoded.index_select(&every(frames, 4), 0).unwrap();
         let decoded = decoded.index_select(&every(channels, 8), 1).unwrap();
         check("decoded", &decoded.flatten_all().unwrap().to_vec1::<f32>().unwrap(), 1e-3);
-        // The source has noise here, which the file for ONNX has not: it is as loud at the same places, about.
+        // With the same random numbers, how loud each 600 samples are: at the same places, and as loud in all.
         let loud = |frame: &[f32]| (frame.iter().map(|x| x * x).sum::<f32>() / 600.0).sqrt();
         let found: Vec<f32> = stages.waveform.chunks(600).map(loud).collect();
         let expected: Vec<f32> = arrays[&format!("kokoro.{number}.loud")].to_vec1().unwrap();
         let product = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
-        let lengths = product(&found, &found) * product(&expected, &expected);
-        let cosine = product(&found, &expected) / lengths.sqrt();
-        eprintln!("{}: the cosine of loudness is {cosine}", case.phonemes);
+        let both = product(&found, &expected);
+        let cosine = both / (product(&found, &found) * product(&expected, &expected)).sqrt();
+        let ratio = both / product(&expected, &expected);
+        eprintln!("{}: the cosine of loudness is {cosine}, the ratio {ratio}", case.phonemes);
         assert!(cosine > 0.99, "{}: the cosine of loudness is {cosine}", case.phonemes);
+        assert!((ratio - 1.0).abs() < 0.1, "{}: {ratio} times as loud", case.phonemes);
+    }
+}
+
+/// With random numbers for all that goes in.
+#[test]
+fn kokoro_makes_the_samples_of_a_given_source() {
+    let files = ModelSource::directory(voices::kokoro().unwrap()).open().unwrap();
+    let model = KokoroModel::from_files(&files, &LoadOptions::default()).unwrap();
+    let (Expected { generated, .. }, arrays) = expected();
+    for case in generated {
+        let (frames, spectra) = (case.frames, 60 * case.frames + 1);
+        let mut generator = Generator::seed(0);
+        let tensor = |numbers: Vec<f32>, shape: (usize, usize)| {
+            Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
+        };
+        let decoded = tensor(generator.randn(frames * 512), (frames, 512));
+        let decoded = (decoded * f64::from(case.scale)).unwrap();
+        let magnitudes = tensor(generator.randn(spectra * 11), (spectra, 11)).abs().unwrap();
+        let phases = tensor(generator.rand(spectra * 11), (spectra, 11));
+        let phases = ((phases - 0.5).unwrap() * 6.0).unwrap();
+        let source = Tensor::cat(&[magnitudes, phases], 1).unwrap();
+        let found = model.generate(&decoded, &source, &case.voice, case.phonemes).unwrap();
+        expect_close(&found, &arrays["generated"], 1e-3, "samples of a given source");
+        let error = model.generate(&decoded, &decoded, &case.voice, case.phonemes).unwrap_err();
+        assert!(error.is_caller_error(), "{error}");
     }
 }
 

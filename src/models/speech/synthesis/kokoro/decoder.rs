@@ -96,6 +96,11 @@ impl Decoder {
         let waveform = self.generator.forward(&x, &source, style)?;
         Ok(Decoded { source, frames: x.to_dtype(DType::F32)?, waveform })
     }
+
+    /// The last part alone.
+    pub(super) fn generator(&self) -> &IstftNet {
+        &self.generator
+    }
 }
 
 /// Of the decoder.

@@ -89,10 +89,19 @@ impl IstftNet {
     /// Frames `(frames, upsample_initial_channel)` and the source to samples.
     pub(super) fn forward(&self, x: &Tensor, source: &[f32], style: &Tensor) -> Result<Vec<f32>> {
         let spectrum = self.stft.forward(source)?;
-        let source = polar(&spectrum, self.stft.bins(), x)?;
+        self.of_spectrum(x, &polar(&spectrum, self.stft.bins(), x)?, style)
+    }
+
+    /// As [`forward`](Self::forward), of the magnitudes and the phases of the source, `(spectra, 2 bins)`.
+    pub(super) fn of_spectrum(
+        &self,
+        x: &Tensor,
+        source: &Tensor,
+        style: &Tensor,
+    ) -> Result<Vec<f32>> {
         let mut x = x.clone();
         for (number, stage) in self.stages.iter().enumerate() {
-            let added = stage.source_block.forward(&stage.source.forward(&source)?, style)?;
+            let added = stage.source_block.forward(&stage.source.forward(source)?, style)?;
             x = stage.upsample.forward(&leaky_relu(&x, SLOPE)?)?;
             if number + 1 == self.stages.len() {
                 // One frame of a Fourier transform more: the second, mirrored to the front.

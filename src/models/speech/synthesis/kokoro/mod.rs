@@ -210,6 +210,43 @@ impl KokoroModel {
         })
     }
 
+    /// The last part alone, for comparing it with the reference without what is random: the samples of
+    /// [`decoded`](KokoroStages::decoded), `(2 frames, channels)`, and of the spectra of a source,
+    /// `(spectra, 2 bins)`: the magnitudes of each, and then its phases. As many samples as a spectrum begins after the one
+    /// before are `gen_istft_hop_size` of the config, and there is one spectrum more than fit in. The voice is that for so
+    /// many phonemes.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such voice, or the sizes do not fit.
+    pub fn generate(
+        &self,
+        decoded: &Tensor,
+        spectra: &Tensor,
+        voice: &str,
+        phonemes: usize,
+    ) -> Result<Vec<f32>> {
+        let config = &self.config;
+        let (frames, channels) = decoded.dims2()?;
+        let samples = config.pitch_hop();
+        let wanted = [frames * samples / config.gen_istft_hop_size + 1, config.gen_istft_n_fft + 2];
+        if frames == 0 || channels != config.upsample_initial_channel || spectra.dims() != wanted {
+            let (channels, found) = (config.upsample_initial_channel, spectra.dims());
+            return Err(Error::input(format!(
+                "{:?} for frames of {channels} channels, and {found:?} where spectra {wanted:?} go with them",
+                decoded.dims()
+            )));
+        }
+        let row = self.voices.style(voice, phonemes)?;
+        let half = &row[..config.style_dim];
+        let on_device = |x: &Tensor| x.to_device(&self.device)?.to_dtype(self.dtype);
+        let style = on_device(&Tensor::from_slice(half, (1, half.len()), &Device::Cpu)?)?;
+        let (decoded, spectra) = (on_device(decoded)?, on_device(spectra)?);
+        self.threads.run_on(&self.device, || {
+            self.decoder.generator().of_spectrum(&decoded, &spectra, &style)
+        })
+    }
+
     /// How many frames each id is heard in, one at least.
     fn frames(&self, durations: &[f32]) -> Result<Vec<usize>> {
         let most = MOST_SECONDS * source::SAMPLES_PER_SECOND as usize / self.config.hop();
