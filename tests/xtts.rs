@@ -11,8 +11,8 @@ use serde::Deserialize;
 use sconce::audio::{Audio, AudioReader};
 use sconce::generation::GenerationConfig;
 use sconce::models::speech::{SpeechRequest, Xtts, XttsVoice};
-use sconce::pipeline::{TextToSpeechOptions, TextToSpeechPipeline};
-use sconce::sound::utter;
+use sconce::pipeline::{SpokenText, TextToSpeechOptions, TextToSpeechPipeline};
+use sconce::sound::{Utterance, utter};
 use sconce::speech::XttsTokenizer;
 use sconce::{LoadOptions, ModelSource, Pipeline};
 
@@ -116,6 +116,61 @@ fn codes_latents_and_samples_are_those_of_the_reference() {
             expect_close(&flat(&uttered.latents), &array("latents"), 1e-3, &what);
         }
     }
+}
+
+/// In pieces of every length, each sample is that of the whole.
+#[test]
+fn speech_in_pieces_is_that_of_the_whole() {
+    let model = open();
+    let cloned = model.clone_voice(&[recording()], &model.config().cloning).unwrap();
+    for (number, case) in cases().iter().enumerate() {
+        let voice = match &case.speaker {
+            None => &cloned,
+            Some(name) => model.speaker(name).unwrap(),
+        };
+        let config = GenerationConfig::default()
+            .do_sample(case.seed.is_some())
+            .repetition_penalty(case.repetition_penalty)
+            .seed(case.seed.unwrap_or(0));
+        let expected = flat(&arrays()[&format!("{number}.waveform")]);
+        let whole = utter(&model, &case.ids, voice, &config, case.speed, &|| Ok(()), &mut |_| {});
+        let whole = whole.unwrap();
+        for codes in [1, 5, 0] {
+            let what = format!("case {number} by {codes} codes");
+            let begin = Utterance::begin(&model, &case.ids, voice, &config, case.speed);
+            let mut utterance = begin.unwrap();
+            let (mut samples, mut pieces, mut first) = (Vec::new(), 0, 0);
+            while let Some(piece) = utterance.next_piece(codes, &|| Ok(())).unwrap() {
+                if pieces == 0 {
+                    first = utterance.codes().len();
+                }
+                samples.extend(piece);
+                pieces += 1;
+            }
+            assert_eq!(utterance.codes(), case.codes, "{what}");
+            assert_eq!(samples.len(), case.samples, "{what}");
+            let every: Vec<f32> = samples.iter().copied().step_by(16).collect();
+            expect_close(&every, &expected, 1e-3, &what);
+            expect_close(&samples, &whole.audio.samples, 1e-5, &what);
+            // The first samples come long before the last code.
+            if codes == 1 {
+                let count = case.codes.len();
+                assert!(
+                    first <= 6 && pieces + first >= count,
+                    "{what}: {pieces}, {first} of {count}"
+                );
+            }
+            assert!(utterance.next_piece(codes, &|| Ok(())).unwrap().is_none());
+        }
+    }
+    let ids = &cases()[0].ids;
+    let config = GenerationConfig::default().do_sample(false);
+    for speed in [0.0, f64::NAN, 21.0] {
+        assert!(Utterance::begin(&model, ids, &cloned, &config, speed).is_err());
+    }
+    let mut utterance = Utterance::begin(&model, ids, &cloned, &config, 1.0).unwrap();
+    let error = utterance.next_piece(3, &|| Err(sconce::Error::Interrupted)).unwrap_err();
+    assert!(matches!(error, sconce::Error::Interrupted), "{error}");
 }
 
 #[test]
@@ -243,7 +298,30 @@ fn the_pipeline_speaks_in_voices_of_both_kinds() {
     assert_eq!(speak(split, &cut).unwrap().parts.len(), 2);
     let options = TextToSpeechOptions::default().generate_kwargs(greedy.voice("Claribel Dervla"));
     let stream = pipeline.stream_audio("The dog. In the den.", &options).unwrap();
-    assert_eq!(stream.map(Result::unwrap).count(), 2);
+    let sentences: Vec<_> = stream.map(Result::unwrap).collect();
+    assert_eq!(sentences.len(), 2);
+    // In pieces: the same samples, and each part with the last piece of its sentence.
+    let chunked = options.clone().forward_params(SpeechRequest::default().stream_chunk_size(3));
+    let stream = pipeline.stream_audio("The dog. In the den.", &chunked).unwrap();
+    let pieces: Vec<_> = stream.map(Result::unwrap).collect();
+    assert!(pieces.len() > 4, "{}", pieces.len());
+    let samples = |parts: &[SpokenText]| -> Vec<f32> {
+        parts.iter().flat_map(|part| part.audio.samples.clone()).collect()
+    };
+    expect_close(&samples(&pieces), &samples(&sentences), 1e-5, "pieces");
+    let parts = |spoken: &[SpokenText]| -> Vec<_> {
+        spoken.iter().flat_map(|spoken| spoken.parts.clone()).collect()
+    };
+    assert_eq!(parts(&pieces), parts(&sentences));
+    assert!(pieces[0].parts.is_empty() && !pieces[0].audio.samples.is_empty());
+    // Drawn codes: the random numbers go on in the same way from one sentence to the next.
+    let drawn = options.clone().generate_kwargs(request().voice("Claribel Dervla")).seed(3);
+    let chunked = drawn.clone().forward_params(SpeechRequest::default().stream_chunk_size(4));
+    let [whole, pieces] = [&drawn, &chunked].map(|options| {
+        let stream = pipeline.stream_audio("The dog. In the den.", options).unwrap();
+        samples(&stream.map(Result::unwrap).collect::<Vec<_>>())
+    });
+    expect_close(&pieces, &whole, 1e-5, "drawn pieces");
 }
 
 #[test]

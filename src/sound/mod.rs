@@ -14,5 +14,5 @@ pub use bark::{
     BarkSettings, CoarseSettings, FineSettings, SemanticSettings, Spoken, Stage, Voice, speak,
 };
 pub use compose::{ComposeInput, Composed, compose};
-pub use utter::{Uttered, utter};
+pub use utter::{Utterance, Uttered, utter};
 pub use voice::XttsSpeaker;

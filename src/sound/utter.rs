@@ -1,14 +1,16 @@
 //! XTTS's loop: a voice and a text to codes, and to sound.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::Tensor;
 
 use crate::audio::Audio;
 use crate::error::{Error, Result};
-use crate::generation::{Distribution, GenerationConfig, Sampler};
-use crate::models::speech::{Xtts, XttsConfig, XttsVoice};
+use crate::generation::{Distribution, GenerationConfig, Plan, Sampler};
+use crate::models::speech::{Xtts, XttsConfig, XttsDecoding, XttsStep, XttsVoice};
 use crate::models::{Checkpoint, ModelLimits};
+use crate::nn::cache::KvCache;
 use crate::random::Generator;
 use crate::warning::warn;
 
@@ -77,46 +79,178 @@ pub(super) fn utter_with(
     checkpoint: &Checkpoint<'_>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Uttered> {
-    let own = model.config();
-    let config = defaults(own).overlaid(config);
-    if config.num_beams.is_some_and(|beams| beams > 1) {
-        return Err(Error::option("num_beams", "XTTS writes codes without beams here"));
-    }
-    // As in the reference, processors see ones in place of the voice and the text.
-    let mut codes = vec![1; voice.latents().dim(0)? + ids.len() + 2];
-    codes.push(own.start_code);
-    let before = codes.len();
-    let limits = ModelLimits::new(own.gpt.vocab_size, before + own.max_codes);
-    let plan = config.plan(&codes, limits, None)?;
-    let mut plan = plan.with_eos_token_id(vec![own.stop_code]);
-    let draws = Draws(Arc::new(Mutex::new(generator.clone())));
-    if config.do_sample == Some(true) {
-        plan = plan.with_sampler(Box::new(draws.clone()));
-    }
-    let (mut cache, mut step) = model.begin(ids, voice)?;
+    let mut utterance = Utterance::with_generator(model, ids, voice, (config, speed), generator)?;
     let mut latents = Vec::new();
-    loop {
-        checkpoint()?;
-        let code = plan.next(&codes, &mut step.logits)?.id;
-        codes.push(code);
-        latents.push(step.latent);
+    while let Some(latent) = utterance.next_latent(checkpoint)? {
+        latents.push(latent);
         progress(latents.len());
-        if plan.finished(&codes)?.is_some() {
-            break;
-        }
-        step = model.step(code, latents.len(), &mut cache)?;
     }
-    generator.clone_from(&draws.numbers());
-    let codes = codes.split_off(before);
-    if codes.last() != Some(&own.stop_code) {
-        let count = codes.len();
-        warn(&format!("the speech was cut off after {count} codes, its limit; say it in parts"));
-    }
+    generator.clone_from(&utterance.draws.numbers());
     checkpoint()?;
     let latents = Tensor::cat(&latents, 0)?;
     let samples = model.decode(&latents, voice, speed)?;
-    let audio = Audio::new(samples, own.output_sampling_rate)?;
-    Ok(Uttered { codes, latents, audio })
+    let audio = Audio::new(samples, model.config().output_sampling_rate)?;
+    Ok(Uttered { codes: utterance.codes().to_vec(), latents, audio })
+}
+
+/// A text while XTTS says it: codes one after the other, and the samples that are known by them.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use sconce::generation::GenerationConfig;
+/// # use sconce::models::speech::Xtts;
+/// # use sconce::sound::Utterance;
+/// # fn play(_: Vec<f32>) {}
+/// # fn say(model: Arc<Xtts>, ids: &[u32]) -> sconce::Result<()> {
+/// let voice = model.speaker("Claribel Dervla")?.clone();
+/// let config = GenerationConfig::default().seed(7);
+/// let mut utterance = Utterance::begin(model, ids, &voice, &config, 1.0)?;
+/// while let Some(samples) = utterance.next_piece(20, &|| Ok(()))? {
+///     play(samples);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// All pieces together are what [`utter`] gives. Coqui's `inference_stream` makes all samples anew for each piece, as if
+/// the text ended there, and fades the pieces into each other; here each sample is made once, when all that it depends on
+/// is known.
+#[derive(Debug)]
+pub struct Utterance<M> {
+    model: M,
+    plan: Plan,
+    draws: Draws,
+    cache: KvCache,
+    /// What comes before the next code, or before the last one.
+    step: XttsStep,
+    decoding: XttsDecoding,
+    /// Ones in place of the voice and the text, the code before the first, and the codes.
+    codes: Vec<u32>,
+    /// Where the codes begin.
+    before: usize,
+    is_complete: bool,
+    is_done: bool,
+}
+
+impl<M: Deref<Target = Xtts>> Utterance<M> {
+    /// Begins a text: the options are those of [`utter`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn begin(
+        model: M,
+        ids: &[u32],
+        voice: &XttsVoice,
+        config: &GenerationConfig,
+        speed: f64,
+    ) -> Result<Self> {
+        let generator = Generator::seed(config.seed.unwrap_or_else(rand::random));
+        Self::with_generator(model, ids, voice, (config, speed), &generator)
+    }
+
+    pub(super) fn with_generator(
+        model: M,
+        ids: &[u32],
+        voice: &XttsVoice,
+        (config, speed): (&GenerationConfig, f64),
+        generator: &Generator,
+    ) -> Result<Self> {
+        let own = model.config();
+        let config = defaults(own).overlaid(config);
+        if config.num_beams.is_some_and(|beams| beams > 1) {
+            return Err(Error::option("num_beams", "XTTS writes codes without beams here"));
+        }
+        // As in the reference, processors see ones in place of the voice and the text.
+        let mut codes = vec![1; voice.latents().dim(0)? + ids.len() + 2];
+        codes.push(own.start_code);
+        let before = codes.len();
+        let limits = ModelLimits::new(own.gpt.vocab_size, before + own.max_codes);
+        let plan = config.plan(&codes, limits, None)?;
+        let mut plan = plan.with_eos_token_id(vec![own.stop_code]);
+        let draws = Draws(Arc::new(Mutex::new(generator.clone())));
+        if config.do_sample == Some(true) {
+            plan = plan.with_sampler(Box::new(draws.clone()));
+        }
+        let decoding = model.begin_decoding(voice, speed)?;
+        let (cache, step) = model.begin(ids, voice)?;
+        let (is_complete, is_done) = (false, false);
+        Ok(Self { model, plan, draws, cache, step, decoding, codes, before, is_complete, is_done })
+    }
+
+    /// The codes so far, the one that ends the text included.
+    #[must_use]
+    pub fn codes(&self) -> &[u32] {
+        &self.codes[self.before..]
+    }
+
+    /// Whether all samples were returned.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Writes so many codes more, or more where they tell no sample yet, and returns the samples that are known by
+    /// them; those of all codes for 0. `None` at the end. `checkpoint` is called before each code, and its error ends
+    /// the work.
+    ///
+    /// # Errors
+    ///
+    /// What the model, the checkpoint or an option returns.
+    pub fn next_piece(
+        &mut self,
+        codes: usize,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Option<Vec<f32>>> {
+        while !self.is_done {
+            let mut latents = Vec::new();
+            while codes == 0 || latents.len() < codes {
+                let Some(latent) = self.next_latent(checkpoint)? else { break };
+                latents.push(latent);
+            }
+            checkpoint()?;
+            let mut samples = Vec::new();
+            if !latents.is_empty() {
+                let latents = Tensor::cat(&latents, 0)?;
+                samples = self.model.decode_piece(&latents, &mut self.decoding)?;
+            }
+            if self.is_complete {
+                samples.extend(self.model.finish_decoding(&mut self.decoding)?);
+                self.is_done = true;
+            }
+            if self.is_done || !samples.is_empty() {
+                return Ok(Some(samples));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a code, and returns what the GPT knew before it, `(1, hidden)`; `None` at the end.
+    fn next_latent(&mut self, checkpoint: &Checkpoint<'_>) -> Result<Option<Tensor>> {
+        if self.is_complete {
+            return Ok(None);
+        }
+        checkpoint()?;
+        let place = self.codes().len();
+        if let Some(&code) = self.codes().last() {
+            self.step = self.model.step(code, place, &mut self.cache)?;
+        }
+        let code = self.plan.next(&self.codes, &mut self.step.logits)?.id;
+        self.codes.push(code);
+        self.is_complete = self.plan.finished(&self.codes)?.is_some();
+        if self.is_complete && code != self.model.config().stop_code {
+            let count = self.codes().len();
+            warn(&format!(
+                "the speech was cut off after {count} codes, its limit; say it in parts"
+            ));
+        }
+        Ok(Some(self.step.latent.clone()))
+    }
+
+    /// The random numbers that follow those that were drawn.
+    pub(super) fn generator(&self) -> Generator {
+        self.draws.numbers().clone()
+    }
 }
 
 /// `torch.multinomial` for one token: the one whose probability is the largest, each divided by a number of the

@@ -6,10 +6,13 @@ use candle_core::Device;
 
 use crate::audio::{Audio, AudioReader, AudioStream};
 use crate::error::{Error, Result};
-use crate::models::speech::{Speech, SpeechRequest, TextToWaveform, Xtts, XttsCloning, XttsVoice};
+use crate::generation::GenerationConfig;
+use crate::models::speech::{
+    Speech, SpeechPiece, SpeechPieces, SpeechRequest, TextToWaveform, Xtts, XttsCloning, XttsVoice,
+};
 use crate::models::{Checkpoint, Memory, Model};
 use crate::random::Generator;
-use crate::sound::utter::{defaults, utter_with};
+use crate::sound::utter::{Utterance, defaults, utter_with};
 use crate::weights::Inventory;
 
 /// XTTS behind the trait of models that speak. The voice is one of the checkpoint's, by its name (`voice`), or that
@@ -130,8 +133,52 @@ impl TextToWaveform for XttsSpeaker {
         generator: &mut Generator,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Speech> {
+        let (voice, config) = (self.voice(request)?, self.config(request)?);
+        let how = (&config, request.speed.unwrap_or(1.0));
+        let uttered =
+            utter_with(&self.model, ids, &voice, how, generator, checkpoint, &mut |_| {})?;
+        Ok(Speech { samples: uttered.audio.samples, durations: None })
+    }
+
+    fn begin(
+        &self,
+        ids: &[u32],
+        request: &SpeechRequest,
+        generator: &Generator,
+    ) -> Result<Option<Box<dyn SpeechPieces>>> {
+        let Some(codes) = request.stream_chunk_size else { return Ok(None) };
+        let (voice, config) = (self.voice(request)?, self.config(request)?);
+        let how = (&config, request.speed.unwrap_or(1.0));
+        let model = Arc::clone(&self.model);
+        let utterance = Utterance::with_generator(model, ids, &voice, how, generator)?;
+        Ok(Some(Box::new(Pieces { utterance, codes })))
+    }
+}
+
+/// A text that is being said.
+#[derive(Debug)]
+struct Pieces {
+    utterance: Utterance<Arc<Xtts>>,
+    /// Between two pieces.
+    codes: usize,
+}
+
+impl SpeechPieces for Pieces {
+    fn next_piece(&mut self, checkpoint: &Checkpoint<'_>) -> Result<SpeechPiece> {
+        let samples = self.utterance.next_piece(self.codes, checkpoint)?;
+        let samples = samples.ok_or_else(|| Error::input("the speech has ended"))?;
+        Ok(SpeechPiece::new(samples, self.utterance.is_done()))
+    }
+
+    fn generator(&self) -> Generator {
+        self.utterance.generator()
+    }
+}
+
+impl XttsSpeaker {
+    /// How codes are chosen.
+    fn config(&self, request: &SpeechRequest) -> Result<GenerationConfig> {
         request.check(OPTIONS)?;
-        let voice = self.voice(request)?;
         let top_k = request.top_k.map(|top_k| i64::try_from(top_k).unwrap_or(i64::MAX));
         let mut config = defaults(self.model.config());
         config.do_sample = request.do_sample.or(config.do_sample);
@@ -140,11 +187,7 @@ impl TextToWaveform for XttsSpeaker {
         config.repetition_penalty = request.repetition_penalty.or(config.repetition_penalty);
         config.top_k = top_k.or(config.top_k);
         config.top_p = request.top_p.or(config.top_p);
-        let speed = request.speed.unwrap_or(1.0);
-        let how = (&config, speed);
-        let uttered =
-            utter_with(&self.model, ids, &voice, how, generator, checkpoint, &mut |_| {})?;
-        Ok(Speech { samples: uttered.audio.samples, durations: None })
+        Ok(config)
     }
 }
 
@@ -165,6 +208,7 @@ const OPTIONS: &[&str] = &[
     "top_k",
     "top_p",
     "enable_text_splitting",
+    "stream_chunk_size",
 ];
 /// Samples per second.
 const RATE: u32 = 22_050;

@@ -1,5 +1,5 @@
 //! An allocator that counts what is in use.
-#![allow(unreachable_pub, reason = "a module of several programs")]
+#![allow(dead_code, unreachable_pub, reason = "a module of several programs")]
 #![expect(unsafe_code, reason = "an allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,10 +13,22 @@ pub fn most_of<T>(call: impl FnOnce() -> T) -> (T, usize) {
     (found, MOST.load(Ordering::Relaxed).saturating_sub(before))
 }
 
+/// The bytes that are in use.
+pub fn in_use() -> usize {
+    NOW.load(Ordering::Relaxed)
+}
+
+/// All bytes that were asked for so far, those that were given back included: a measure of work that is the same in every
+/// run.
+pub fn asked_for() -> usize {
+    ALL.load(Ordering::Relaxed)
+}
+
 struct Counted;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
+static ALL: AtomicUsize = AtomicUsize::new(0);
 
 #[global_allocator]
 static ALLOCATOR: Counted = Counted;
@@ -24,6 +36,7 @@ static ALLOCATOR: Counted = Counted;
 fn more(size: usize) {
     let now = NOW.fetch_add(size, Ordering::Relaxed) + size;
     MOST.fetch_max(now, Ordering::Relaxed);
+    ALL.fetch_add(size, Ordering::Relaxed);
 }
 
 // SAFETY: every call is passed on to the system's allocator as it is.

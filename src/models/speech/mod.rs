@@ -21,9 +21,9 @@ pub use encoder::ConvolutionalEncoder;
 pub(crate) use family::Family;
 pub use seq2seq::WhisperForConditionalGeneration;
 pub use synthesis::{
-    KokoroModel, KokoroStages, Speech, SpeechRequest, SpeechT5ForTextToSpeech, SpeechT5HifiGan,
-    TextToWaveform, VitsModel, VitsStages, Xtts, XttsCloning, XttsConfig, XttsSampling, XttsStep,
-    XttsVoice,
+    KokoroModel, KokoroStages, Speech, SpeechPiece, SpeechPieces, SpeechRequest,
+    SpeechT5ForTextToSpeech, SpeechT5HifiGan, TextToWaveform, VitsModel, VitsStages, Xtts,
+    XttsCloning, XttsConfig, XttsDecoding, XttsSampling, XttsStep, XttsVoice,
 };
 pub use traits::{
     AudioClassifier, AudioTextModel, Ctc, LogitScales, SpeakerEncoder, SpeechSeq2Seq,

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 
 use crate::error::{Error, Result};
 use crate::media::Audio;
-use crate::pipeline::text_to_speech::output::SpokenText;
-use crate::pipeline::text_to_speech::work::Voice;
+use crate::pipeline::text_to_speech::output::{SpokenPart, SpokenText};
+use crate::pipeline::text_to_speech::work::{Speaking, Voice};
 use crate::pipeline::text_to_text::sentences::sentences;
 use crate::warning::warn;
 
 /// The sentences of a text as they are spoken, each with the silence before it. Samples are numbered from the
-/// beginning of the stream.
+/// beginning of the stream. Where a voice speaks in pieces (`stream_chunk_size`), `parts` come with the last piece of a
+/// sentence.
 #[derive(Debug)]
 pub struct SpeechStream<I> {
     voice: Voice,
@@ -20,6 +21,8 @@ pub struct SpeechStream<I> {
     ready: VecDeque<String>,
     /// What has come in behind these sentences.
     text: String,
+    /// A sentence of which more is to come.
+    speaking: Option<Speaking>,
     /// The samples so far.
     samples: usize,
     is_done: bool,
@@ -28,7 +31,8 @@ pub struct SpeechStream<I> {
 impl<I: Iterator<Item = Result<String>>> SpeechStream<I> {
     pub(super) fn new(voice: Voice, pieces: I) -> Self {
         let (ready, text) = (VecDeque::new(), String::new());
-        Self { voice, pieces: Some(pieces), ready, text, samples: 0, is_done: false }
+        let pieces = Some(pieces);
+        Self { voice, pieces, ready, text, speaking: None, samples: 0, is_done: false }
     }
 
     /// Samples per second.
@@ -68,6 +72,9 @@ impl<I: Iterator<Item = Result<String>>> SpeechStream<I> {
     }
 
     fn spoken(&mut self) -> Result<Option<SpokenText>> {
+        if let Some(speaking) = self.speaking.take() {
+            return self.piece(speaking, Vec::new()).map(Some);
+        }
         while let Some(text) = self.sentence()? {
             let Some(sentence) = self.voice.read(&text)? else {
                 warn(&format!("there is nothing to speak in {text:?}"));
@@ -75,15 +82,35 @@ impl<I: Iterator<Item = Result<String>>> SpeechStream<I> {
             };
             let pause = self.voice.pause.unwrap_or(PAUSE);
             let silence = if self.samples == 0 { 0 } else { self.voice.silence(pause) };
-            let mut samples = vec![0.0; silence];
-            let (spoken, part) = self.voice.speak(&sentence, self.samples + silence)?;
+            let (mut samples, start) = (vec![0.0; silence], self.samples + silence);
+            if let Some(speaking) = self.voice.begin(&sentence, start)? {
+                return self.piece(speaking, samples).map(Some);
+            }
+            let (spoken, part) = self.voice.speak(&sentence, start)?;
             samples.extend(spoken);
-            self.samples += samples.len();
-            let sampling_rate = self.sampling_rate();
-            let audio = Audio::new(samples, sampling_rate)?;
-            return Ok(Some(SpokenText { audio, sampling_rate, parts: vec![part] }));
+            return self.heard(samples, vec![part]).map(Some);
         }
         Ok(None)
+    }
+
+    /// The next piece of a sentence, behind some samples.
+    fn piece(&mut self, mut speaking: Speaking, mut samples: Vec<f32>) -> Result<SpokenText> {
+        let (more, is_last) = self.voice.next_piece(&mut speaking)?;
+        samples.extend(more);
+        if !is_last {
+            self.speaking = Some(speaking);
+            return self.heard(samples, Vec::new());
+        }
+        let Speaking { text, start, .. } = speaking;
+        let end = self.samples + samples.len();
+        let (words, symbols) = (Vec::new(), Vec::new());
+        self.heard(samples, vec![SpokenPart { text, start, end, words, symbols }])
+    }
+
+    fn heard(&mut self, samples: Vec<f32>, parts: Vec<SpokenPart>) -> Result<SpokenText> {
+        self.samples += samples.len();
+        let sampling_rate = self.sampling_rate();
+        Ok(SpokenText { audio: Audio::new(samples, sampling_rate)?, sampling_rate, parts })
     }
 }
 

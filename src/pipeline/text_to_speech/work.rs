@@ -1,11 +1,12 @@
 //! What happens to a text that is spoken.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::generation::CancelHandle;
 use crate::media::Audio;
-use crate::models::speech::{SpeechRequest, TextToWaveform};
+use crate::models::speech::{SpeechPieces, SpeechRequest, TextToWaveform};
 use crate::pipeline::flow::{Measured, Pace, Work};
 use crate::pipeline::text_to_speech::options::TextToSpeechOptions;
 use crate::pipeline::text_to_speech::output::{SpokenPart, SpokenText, nothing};
@@ -37,6 +38,17 @@ pub(super) struct Sentence {
     text: String,
     /// What the model reads, one after the other.
     read: Vec<SpokenIds>,
+}
+
+/// A sentence that is being spoken in pieces.
+#[derive(Debug)]
+pub(super) struct Speaking {
+    pub(super) text: String,
+    /// The number of its first sample.
+    pub(super) start: usize,
+    /// The ids that follow.
+    rest: VecDeque<Vec<u32>>,
+    pieces: Box<dyn SpeechPieces>,
 }
 
 impl Voice {
@@ -94,10 +106,7 @@ impl Voice {
         start: usize,
     ) -> Result<(Vec<f32>, SpokenPart)> {
         let mut generator = self.generator.lock().unwrap_or_else(PoisonError::into_inner);
-        let checkpoint = || match self.cancel.is_cancelled() {
-            true => Err(Error::Interrupted),
-            false => Ok(()),
-        };
+        let checkpoint = || self.checkpoint();
         let (mut samples, mut words, mut symbols) = (Vec::new(), Vec::new(), Vec::new());
         for read in &sentence.read {
             checkpoint()?;
@@ -112,6 +121,44 @@ impl Voice {
         }
         let (text, end) = (sentence.text.clone(), start + samples.len());
         Ok((samples, SpokenPart { text, start, end, words, symbols }))
+    }
+
+    /// Begins to speak a sentence in pieces; `None` where there are none.
+    pub(super) fn begin(&self, sentence: &Sentence, start: usize) -> Result<Option<Speaking>> {
+        let mut rest: VecDeque<Vec<u32>> =
+            sentence.read.iter().map(|read| read.ids.clone()).collect();
+        let Some(first) = rest.pop_front() else { return Ok(None) };
+        let pieces = self.pieces(&first)?;
+        let text = sentence.text.clone();
+        Ok(pieces.map(|pieces| Speaking { text, start, rest, pieces }))
+    }
+
+    fn pieces(&self, ids: &[u32]) -> Result<Option<Box<dyn SpeechPieces>>> {
+        let generator = self.generator.lock().unwrap_or_else(PoisonError::into_inner);
+        self.model.begin(ids, &self.request, &generator)
+    }
+
+    /// The next samples of a sentence, and whether they are the last.
+    pub(super) fn next_piece(&self, speaking: &mut Speaking) -> Result<(Vec<f32>, bool)> {
+        let piece = speaking.pieces.next_piece(&|| self.checkpoint())?;
+        if !piece.is_last {
+            return Ok((piece.samples, false));
+        }
+        *self.generator.lock().unwrap_or_else(PoisonError::into_inner) =
+            speaking.pieces.generator();
+        let Some(ids) = speaking.rest.pop_front() else { return Ok((piece.samples, true)) };
+        match self.pieces(&ids)? {
+            Some(pieces) => speaking.pieces = pieces,
+            None => return Err(Error::input("the voice speaks only some texts in pieces")),
+        }
+        Ok((piece.samples, false))
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        match self.cancel.is_cancelled() {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn sampling_rate(&self) -> u32 {

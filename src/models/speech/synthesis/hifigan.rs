@@ -1,5 +1,7 @@
 //! HiFi-GAN: from frames of a spectrogram to samples. <https://arxiv.org/abs/2010.05646>
 
+mod pieces;
+
 use candle_core::{D, Tensor};
 use serde::Serialize;
 

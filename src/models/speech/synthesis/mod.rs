@@ -12,6 +12,6 @@ mod open;
 
 pub use kokoro::{KokoroModel, KokoroStages};
 pub use speecht5::{SpeechT5ForTextToSpeech, SpeechT5HifiGan};
-pub use traits::{Speech, SpeechRequest, TextToWaveform};
+pub use traits::{Speech, SpeechPiece, SpeechPieces, SpeechRequest, TextToWaveform};
 pub use vits::{VitsModel, VitsStages};
-pub use xtts::{Xtts, XttsCloning, XttsConfig, XttsSampling, XttsStep, XttsVoice};
+pub use xtts::{Xtts, XttsCloning, XttsConfig, XttsDecoding, XttsSampling, XttsStep, XttsVoice};

@@ -1,5 +1,6 @@
 //! The trait of models that speak.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -65,6 +66,55 @@ pub trait TextToWaveform: Model {
         generator: &mut Generator,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Speech>;
+
+    /// Begins to speak the ids of one text in pieces, which together are what [`speak`](Self::speak) gives. `None` where
+    /// the model knows no sample before it knows all, or the request asks for no pieces: XTTS makes them where
+    /// `stream_chunk_size` is given.
+    ///
+    /// # Errors
+    ///
+    /// As for [`speak`](Self::speak).
+    fn begin(
+        &self,
+        ids: &[u32],
+        request: &SpeechRequest,
+        generator: &Generator,
+    ) -> Result<Option<Box<dyn SpeechPieces>>> {
+        let _ = (ids, request, generator);
+        Ok(None)
+    }
+}
+
+/// Speech that is being made.
+pub trait SpeechPieces: fmt::Debug + Send {
+    /// The next samples: some, but for the last piece, which may be empty. `checkpoint` is called between parts of the work,
+    /// and its error ends the work.
+    ///
+    /// # Errors
+    ///
+    /// When the model fails, and after the last piece.
+    fn next_piece(&mut self, checkpoint: &Checkpoint<'_>) -> Result<SpeechPiece>;
+
+    /// The random numbers that follow those that were used.
+    fn generator(&self) -> Generator;
+}
+
+/// A piece of speech.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SpeechPiece {
+    /// The samples, about from -1 to 1.
+    pub samples: Vec<f32>,
+    /// Whether nothing follows.
+    pub is_last: bool,
+}
+
+impl SpeechPiece {
+    /// Some samples.
+    #[must_use]
+    pub fn new(samples: Vec<f32>, is_last: bool) -> Self {
+        Self { samples, is_last }
+    }
 }
 
 options! {
@@ -119,6 +169,9 @@ options! {
         top_p: f64,
         /// Whether a text is cut where it is longer than its language allows, without pauses: XTTS.
         enable_text_splitting: bool,
+        /// Streams give sound after each so many codes, some 20 of which are a second, instead of after each sentence; 0
+        /// is all of a sentence: XTTS.
+        stream_chunk_size: usize,
     }
 }
 
@@ -185,7 +238,8 @@ macro_rules! names {
             repetition_penalty,
             top_k,
             top_p,
-            enable_text_splitting
+            enable_text_splitting,
+            stream_chunk_size
         )
     };
 }

@@ -6,6 +6,7 @@
 
 mod cloning;
 mod config;
+mod decoding;
 mod gpt;
 mod model;
 mod speaker;
@@ -13,6 +14,7 @@ mod style;
 mod voice;
 
 pub use config::{XttsCloning, XttsConfig, XttsSampling};
+pub use decoding::XttsDecoding;
 pub use gpt::XttsStep;
 pub use model::Xtts;
 pub use voice::XttsVoice;

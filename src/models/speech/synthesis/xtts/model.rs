@@ -1,6 +1,6 @@
 //! XTTS 2 with its weights.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::config::XttsConfig;
 use super::gpt::{self, Gpt, XttsStep};
@@ -14,6 +14,7 @@ use crate::models::speech::synthesis::hifigan::HifiGan;
 use crate::models::threads::Threads;
 use crate::models::traits::{Model, TextModel};
 use crate::nn::cache::KvCache;
+use crate::nn::pieces::Slots;
 use crate::options::LoadOptions;
 use crate::source::ModelFiles;
 use crate::tokenizer::Tokenizer;
@@ -163,38 +164,25 @@ impl Xtts {
         self.gpt.step(code, place, cache)
     }
 
-    /// The samples of what the GPT gave before each code, `(codes, hidden)`, `speed` times as fast.
-    ///
-    /// # Errors
-    ///
-    /// When there are none, the voice is of another model, or the speed is absurd.
-    pub fn decode(&self, latents: &Tensor, voice: &XttsVoice, speed: f64) -> Result<Vec<f32>> {
-        let config = &self.config;
-        let (codes, hidden) = latents.dims2()?;
-        if codes == 0 || codes > 2 * config.max_codes + 8 || hidden != config.gpt.hidden_size {
-            return Err(Error::input(format!("latents {:?} to be decoded", latents.dims())));
-        }
-        if !(LEAST_SPEED..=MOST_SPEED).contains(&speed) {
-            let reason = format!("{speed} is not between {LEAST_SPEED} and {MOST_SPEED}");
-            return Err(Error::option("speed", reason));
-        }
-        self.check(voice)?;
-        let mut x = latents.to_dtype(DType::F32)?;
-        let rates = f64::from(config.output_sampling_rate) / f64::from(config.sampling_rate);
-        let frames = config.code_stride as f64 / config.hop_length as f64;
-        for factor in [1.0 / speed, frames, rates] {
-            if factor != 1.0 {
-                x = stretched(&x, factor)?;
-            }
-        }
-        let size = config.speaker_size;
-        let speaker = Tensor::from_slice(voice.speaker(), (1, size), &self.device)?;
-        let [x, speaker] = [x, speaker].map(|x| x.to_dtype(latents.dtype()));
-        let (x, speaker) = (x?, speaker?);
-        self.threads.run_on(&self.device, || self.decoder.forward(&x, Some(&speaker)))
+    /// Where the model computes.
+    pub(super) fn on(&self) -> &Device {
+        &self.device
     }
 
-    fn check(&self, voice: &XttsVoice) -> Result<()> {
+    /// The next frames of a row, or its end, to samples.
+    pub(super) fn sound(
+        &self,
+        frames: Option<Tensor>,
+        speaker: &Tensor,
+        is_last: bool,
+        slots: &mut Slots,
+    ) -> Result<Vec<f32>> {
+        let decoder = &self.decoder;
+        self.threads
+            .run_on(&self.device, || decoder.forward_piece(frames, Some(speaker), is_last, slots))
+    }
+
+    pub(super) fn check(&self, voice: &XttsVoice) -> Result<()> {
         let (hidden, size) = (self.config.gpt.hidden_size, self.config.speaker_size);
         let (vectors, width) = voice.latents().dims2()?;
         if voice.speaker().len() != size || width != hidden || vectors > MOST_VECTORS {
@@ -206,28 +194,6 @@ impl Xtts {
         }
         Ok(())
     }
-}
-
-/// Frames, `(frames, channels)`, so many times as many, by straight lines between them: `F.interpolate` of torch
-/// with `linear`.
-fn stretched(x: &Tensor, factor: f64) -> Result<Tensor> {
-    let (frames, channels) = x.dims2()?;
-    let count = (frames as f64 * factor) as usize;
-    if count == 0 {
-        return Err(Error::option("speed", "the speech is too short to be spoken so fast"));
-    }
-    let numbers: Vec<f32> = x.flatten_all()?.to_vec1()?;
-    let scale = (1.0 / factor) as f32;
-    let mut out = Vec::with_capacity(count * channels);
-    for at in 0..count {
-        let place = (scale * (at as f32 + 0.5) - 0.5).max(0.0);
-        let first = (place as usize).min(frames - 1);
-        let second = (first + 1).min(frames - 1);
-        let share = (place - first as f32).min(1.0);
-        let [first, second] = [first, second].map(|row| &numbers[row * channels..][..channels]);
-        out.extend(first.iter().zip(second).map(|(x, y)| (1.0 - share) * x + share * y));
-    }
-    Ok(Tensor::from_vec(out, (count, channels), x.device())?)
 }
 
 impl Model for Xtts {
@@ -249,5 +215,3 @@ const LICENCE: &str = "the weights of XTTS are under the Coqui Public Model Lice
                        https://coqui.ai/cpml";
 /// Vectors of a voice; XTTS 2 has 32.
 const MOST_VECTORS: usize = 64;
-const LEAST_SPEED: f64 = 0.05;
-const MOST_SPEED: f64 = 20.0;
