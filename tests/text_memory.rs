@@ -55,14 +55,15 @@ fn most(pipeline: &Pipeline, input: &Value, options: Value) -> usize {
     most
 }
 
-/// Windows that share most of their tokens are six times as many tokens as the text has. They take no more memory
-/// than those that share none, but for what is found in them.
+/// A long text takes little more than its tokens as numbers and some windows at a time, also where windows share most
+/// of their tokens: six times as many as the text has.
 #[test]
 fn windows_are_in_memory_some_at_a_time() {
+    const TEXT: usize = 40_000;
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (_folder, entities) = pipeline("tokens-wordpiece");
     let (_folder, answers) = pipeline("questions-wordpiece");
-    let text = text(60_000);
+    let text = text(TEXT);
     let question = json!({"question": "What?", "context": text});
     // No label is of interest: only the windows count.
     let labels = ["O", "PER", "LOC", "MISC"];
@@ -84,7 +85,9 @@ fn windows_are_in_memory_some_at_a_time() {
         most(pipeline, &warm, apart.clone());
         let [apart, close] = [apart, close].map(|options| most(pipeline, &input, options));
         println!("{name}: {apart} bytes, {close} bytes");
-        assert!(close < apart + apart / 4, "{name}: {apart} bytes, {close} bytes");
+        // All tokens at once, as the tokenizers crate makes them, were 163 bytes for each byte of the text, and so
+        // would all windows be that share most of their tokens.
+        assert!(apart.max(close) < 90 * TEXT, "{name}: {apart} bytes, {close} bytes for a text of {TEXT}");
     }
 }
 

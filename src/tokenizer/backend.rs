@@ -15,6 +15,7 @@ use tokenizers::{
 use crate::error::{Error, Result};
 use crate::quiet::caught;
 use crate::tokenizer::bounded::{Bounded, Engine};
+use crate::tokenizer::cuts;
 use crate::tokenizer::special::{AddedToken, SpecialToken};
 use crate::tokenizer::unconverted::{Side, Unconverted};
 
@@ -114,6 +115,11 @@ impl Backend {
             },
         }
         .map_err(Error::tokenizer)
+    }
+
+    /// Whether the parts of a long text have together the tokens of the whole.
+    pub(super) fn cuts_are_safe(&self) -> bool {
+        matches!(&self.0, Core::Fast(engine) if cuts::are_safe(engine))
     }
 
     /// Whether the class puts no end behind a text that ends with one.

@@ -6,6 +6,7 @@ use tokenizers::{InputSequence, TruncationDirection};
 use crate::error::Result;
 use crate::tokenizer::encoding::Encoding;
 use crate::tokenizer::shared::Tokenizer;
+use crate::tokenizer::tokens::Tokens;
 use crate::tokenizer::truncation::{Of, Truncation, Unfit, truncate};
 use crate::tokenizer::windows::{Cut, Windows};
 
@@ -123,13 +124,13 @@ impl Tokenizer {
         options: &EncodeOptions,
     ) -> Result<Windows, Unfit> {
         let backend = &self.shared.backend;
-        let split = |text: InputSequence<'_>| backend.split(text, self.side);
+        let split = |text: InputSequence<'_>| self.tokens(text);
         let (mut first, mut second) = match input {
             TextInput::Text(text) => (split(text.into())?, None),
             TextInput::Pair(first, second) => {
                 let mut second = split(second.into())?;
                 // Before it is cut: templates set this in the first window only.
-                second.set_type_ids(vec![1; second.len()]);
+                second.set_type_id(1);
                 (split(first.into())?, Some(second))
             }
             TextInput::Words(words) => (split(words.into())?, None),
@@ -139,7 +140,7 @@ impl Tokenizer {
             [Some(&mut first), second.as_mut()]
                 .into_iter()
                 .flatten()
-                .for_each(|text| drop_end(text, eos));
+                .for_each(|text| text.change(|text| drop_end(text, eos)));
         }
         let add_special_tokens = options.add_special_tokens;
         let template = self.template.clone();
@@ -149,14 +150,18 @@ impl Tokenizer {
                 truncate(self, &mut first, second.as_mut(), truncation, special)?
             {
                 let (text, other, is_second) = match (of, second) {
-                    (Of::Second, Some(second)) => (second, Some(first), true),
-                    (_, second) => (first, second, false),
+                    (Of::Second, Some(second)) => (second, Some(first.whole()), true),
+                    (_, second) => (first, second.map(Tokens::whole), false),
                 };
                 let cut = Cut { template, add_special_tokens, text, other, is_second, ranges };
                 return Ok(Windows::Cut(Box::new(cut)));
             }
         }
-        Ok(Windows::of(template.apply(first, second, add_special_tokens)?))
+        Ok(Windows::of(template.apply(
+            first.whole(),
+            second.map(Tokens::whole),
+            add_special_tokens,
+        )?))
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) chat: Option<ChatTemplate>,
     pub(super) longest_token: OnceLock<usize>,
+    /// Whether a long text can be encoded in parts.
+    pub(super) cuts: OnceLock<bool>,
 }
 
 /// What is known about a tokenizer besides how it splits text.
@@ -64,7 +66,13 @@ impl Tokenizer {
         chat: Option<ChatTemplate>,
         template: Template,
     ) -> Self {
-        let shared = Shared { backend, settings, chat, longest_token: OnceLock::new() };
+        let shared = Shared {
+            backend,
+            settings,
+            chat,
+            longest_token: OnceLock::new(),
+            cuts: OnceLock::new(),
+        };
         Self { shared: Arc::new(shared), template, side: Side::default() }
     }
 

@@ -9,6 +9,7 @@ use crate::error::{Error, none_of};
 use crate::fields::choices;
 use crate::read::described;
 use crate::tokenizer::shared::Tokenizer;
+use crate::tokenizer::tokens::Tokens;
 use crate::tokenizer::windows::Ranges;
 
 /// How to truncate a text that is too long. The rest is kept in
@@ -137,8 +138,8 @@ pub(super) enum Of {
 /// are cut here, with their windows as overflowing parts.
 pub(super) fn truncate(
     tokenizer: &Tokenizer,
-    first: &mut tokenizers::Encoding,
-    second: Option<&mut tokenizers::Encoding>,
+    first: &mut Tokens,
+    second: Option<&mut Tokens>,
     truncation: &Truncation,
     special: usize,
 ) -> Result<Option<(Of, Ranges)>, Unfit> {
@@ -186,12 +187,14 @@ pub(super) fn truncate(
         return Ok(Some((*of, Ranges::new(text.len(), *keep, stride, direction))));
     }
     for (_, text, keep) in &mut texts {
-        text.truncate(*keep, stride, direction);
+        text.change(|text| text.truncate(*keep, stride, direction));
     }
     if windows.saturating_mul(length) > MOST_WINDOWED {
         for (_, text, _) in texts {
-            let next = text.take_overflowing().into_iter().next();
-            text.set_overflowing(next.into_iter().collect());
+            text.change(|text| {
+                let next = text.take_overflowing().into_iter().next();
+                text.set_overflowing(next.into_iter().collect());
+            });
         }
     }
     Ok(None)

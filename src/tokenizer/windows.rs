@@ -8,6 +8,7 @@ use tokenizers::TruncationDirection;
 use crate::error::{Error, Result};
 use crate::tokenizer::backend::Template;
 use crate::tokenizer::encoding::{Encoding, convert};
+use crate::tokenizer::tokens::Tokens;
 
 /// The windows of a text or of a pair. There is at least one.
 pub(crate) enum Windows {
@@ -21,7 +22,7 @@ pub(crate) enum Windows {
 pub(crate) struct Cut {
     pub(super) template: Template,
     pub(super) add_special_tokens: bool,
-    pub(super) text: tokenizers::Encoding,
+    pub(super) text: Tokens,
     pub(super) other: Option<tokenizers::Encoding>,
     /// Whether the text is the second of the pair.
     pub(super) is_second: bool,
@@ -52,7 +53,7 @@ impl Iterator for Windows {
 
 impl Cut {
     fn window(&self, number: usize, range: &Range<usize>) -> Result<Encoding> {
-        let mut text = part(&self.text, range);
+        let mut text = self.text.part(range);
         if number > 0 {
             // Only as an overflowing part does it become what the reference makes of all windows but the first.
             let mut holder = tokenizers::Encoding::default();
@@ -117,22 +118,4 @@ impl Iterator for Ranges {
             TruncationDirection::Left => (number, self.length - far..self.length - near),
         })
     }
-}
-
-/// Some tokens of a text.
-fn part(text: &tokenizers::Encoding, range: &Range<usize>) -> tokenizers::Encoding {
-    fn of<T: Clone>(all: &[T], range: &Range<usize>) -> Vec<T> {
-        all[range.clone()].to_vec()
-    }
-    tokenizers::Encoding::new(
-        of(text.get_ids(), range),
-        of(text.get_type_ids(), range),
-        of(text.get_tokens(), range),
-        of(text.get_word_ids(), range),
-        of(text.get_offsets(), range),
-        of(text.get_special_tokens_mask(), range),
-        of(text.get_attention_mask(), range),
-        Vec::new(),
-        Default::default(),
-    )
 }
