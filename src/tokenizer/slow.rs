@@ -70,14 +70,14 @@ fn word_piece(files: &ModelFiles, config: &Config) -> Result<Parts> {
         .map(|(token, id)| (token.to_owned(), id))
         .collect::<Vocab>();
     let unk = config.special("unk_token").unwrap_or("[UNK]");
-    let basic = config.boolean("do_basic_tokenize").unwrap_or(true);
-    let flag = |key| basic && config.boolean(key).unwrap_or(true);
-    let accents = config.raw("strip_accents").filter(|_| basic);
+    let flag = |key| config.boolean(key).unwrap_or(true);
+    // All but MPNet's class set again what the converter leaves out.
+    let splits_chinese = config.class != Class::MpNet || flag("do_basic_tokenize");
     let normalizer = json!({
         "type": "BertNormalizer",
         "clean_text": true,
-        "handle_chinese_chars": flag("tokenize_chinese_chars"),
-        "strip_accents": accents.cloned().unwrap_or(if basic { Value::Null } else { false.into() }),
+        "handle_chinese_chars": splits_chinese && flag("tokenize_chinese_chars"),
+        "strip_accents": config.raw("strip_accents"),
         "lowercase": flag("do_lower_case"),
     });
     let cls = config.special("cls_token").unwrap_or_default();

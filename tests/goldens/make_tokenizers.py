@@ -326,6 +326,11 @@ SLOW = {
     "bert-cased": ({"vocab.txt": "vocab.txt"},
                    {"do_lower_case": False, "tokenize_chinese_chars": False, "strip_accents": True},
                    {"config.json": {"model_type": "bert"}}),
+    # BERT's fast class sets what this leaves out; MPNet's does not split Chinese then.
+    "bert-basic": ({"vocab.txt": "vocab.txt"}, {"tokenizer_class": "BertTokenizer", "do_basic_tokenize": False}, {}),
+    "mpnet-basic": ({"vocab.txt": "vocab.txt"},
+                    {"tokenizer_class": "MPNetTokenizer", "do_basic_tokenize": False, "cls_token": "[CLS]", "sep_token": "[SEP]",
+                     "bos_token": "[CLS]", "eos_token": "[SEP]", "unk_token": "[UNK]", "pad_token": "[PAD]", "mask_token": "[MASK]"}, {}),
     "gpt2": ({"vocab.json": "gpt2-vocab.json", "merges.txt": "gpt2-merges.txt"},
              {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True, "pad_token": "<|pad|>"}, {}),
     "gpt2-bos": ({"vocab.json": "gpt2-vocab.json", "merges.txt": "gpt2-merges.txt"},
