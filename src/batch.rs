@@ -1,8 +1,11 @@
 //! Rows of token ids, padded to one length; which rows of different lengths go together.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, none_of};
 
 /// Where padding goes when rows of different lengths are made one batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,6 +16,36 @@ pub enum PaddingSide {
     /// After the text: the default of encoders.
     #[default]
     Right,
+}
+
+impl PaddingSide {
+    /// Both sides.
+    pub const ALL: &'static [Self] = &[Self::Left, Self::Right];
+
+    /// The name, as in Python and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Right => "right",
+        }
+    }
+}
+
+impl fmt::Display for PaddingSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for PaddingSide {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::ALL.iter().find(|side| side.name().eq_ignore_ascii_case(name));
+        let unknown = || Error::option("padding_side", none_of(name, &["left", "right"]));
+        found.copied().ok_or_else(unknown)
+    }
 }
 
 /// Token ids of shape `(rows, tokens)`, and which of them are padding.

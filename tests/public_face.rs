@@ -141,7 +141,10 @@ fn outputs_are_json_both_ways() {
         outputs::<sconce::speech::ctc::CtcText>();
         outputs::<sconce::speech::speakers::SpeakerTurn>();
         outputs::<sconce::speech::transcript::Transcript>();
+        outputs::<GeneratedAudio>();
         outputs::<SpokenPart>();
+        outputs::<SpokenText>();
+        outputs::<sconce::sound::BarkSettings>();
     }
     #[cfg(feature = "image")]
     outputs::<ImageFeatures>();
@@ -152,6 +155,46 @@ fn outputs_are_json_both_ways() {
     }
 }
 
+/// Sound is not JSON: what is read again has the rest.
+#[cfg(feature = "audio")]
+#[test]
+fn what_is_said_of_sound_is_json_both_ways() {
+    let part = json!({"text": "a", "start": 0, "end": 7, "words": [], "symbols": []});
+    let spoken = json!({"sampling_rate": 16_000, "parts": [part]});
+    let read: SpokenText = serde_json::from_value(spoken.clone()).unwrap();
+    assert_eq!((read.audio.samples.len(), read.audio.sampling_rate), (0, 16_000));
+    assert_eq!(serde_json::to_value(read).unwrap(), spoken);
+    let generated = json!({"sampling_rate": 32_000});
+    let read: GeneratedAudio = serde_json::from_value(generated.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), generated);
+}
+
+/// The settings of Bark have the form of its file.
+#[cfg(feature = "audio")]
+#[test]
+fn settings_of_bark_are_its_file() {
+    use sconce::sound::BarkSettings;
+
+    let file = json!({
+        "semantic_config": {"temperature": 0.7, "eos_token_id": 77, "min_eos_p": 0.2, "text_pad_token": 5},
+        "coarse_acoustics_config": {"top_k": 50, "sliding_window_len": 30},
+        "fine_acoustics_config": {"temperature": 0.5, "n_fine_codebooks": 6},
+        "codebook_size": 512,
+    });
+    for file in [file, json!({})] {
+        let settings: BarkSettings = serde_json::from_value(file).unwrap();
+        let written = serde_json::to_value(&settings).unwrap();
+        assert_eq!(
+            serde_json::from_value::<BarkSettings>(written.clone()).unwrap(),
+            settings,
+            "{written}"
+        );
+    }
+    let read =
+        serde_json::from_value::<BarkSettings>(json!({"semantic_config": {"semantic_rate_hz": 0}}));
+    assert!(read.unwrap_err().to_string().contains("semantic_rate_hz"));
+}
+
 #[test]
 fn names_are_texts_and_json() {
     names(Task::ALL);
@@ -160,6 +203,11 @@ fn names_are_texts_and_json() {
     names(&[QuantLevel::Q8_0, QuantLevel::Q6K, QuantLevel::Q4K, QuantLevel::Q4_0]);
     names(TruncationStrategy::ALL);
     names(AggregationStrategy::ALL);
+    names(sconce::batch::PaddingSide::ALL);
+    names(generation::GenerationMode::ALL);
+    names(embeddings::EmbeddingPrecision::ALL);
+    #[cfg(feature = "audio")]
+    names(sconce::speech::TimestampLevel::ALL);
     let name: TaskName = serde_json::from_value(json!("translation_en_to_fr")).unwrap();
     assert_eq!((name.task, name.to_string().as_str()), (Task::Translation, "translation_en_to_fr"));
 }

@@ -21,7 +21,8 @@ choices! {
     }
 }
 
-/// Embeddings in the precision that was asked for.
+/// Embeddings in the precision that was asked for. As JSON lists of numbers, as Python's; these do not say which
+/// precision they have, so nothing is read from them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]

@@ -1,26 +1,28 @@
 //! How answers are found.
 
+use crate::fields::choices;
 use crate::generation::config::GenerationConfig;
 use crate::warning::warn;
 
-/// How answers are found: transformers' `GenerationMode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum GenerationMode {
-    /// The likeliest token, always.
-    GreedySearch,
-    /// A token drawn from the distribution.
-    Sample,
-    /// Of the likeliest tokens the one that is least like what was said.
-    ContrastiveSearch,
-    /// The likeliest answers among those that the best few beginnings lead to.
-    BeamSearch,
-    /// Beam search whose candidates are drawn.
-    BeamSample,
-    /// Beam search in groups that are made to differ.
-    GroupBeamSearch,
-    /// Beam search for answers that hold given words.
-    ConstrainedBeamSearch,
+choices! {
+    /// How answers are found: transformers' `GenerationMode`.
+    #[non_exhaustive]
+    GenerationMode, "generation_mode" {
+        /// The likeliest token, always.
+        GreedySearch = "greedy_search",
+        /// A token drawn from the distribution.
+        Sample = "sample",
+        /// Of the likeliest tokens the one that is least like what was said.
+        ContrastiveSearch = "contrastive_search",
+        /// The likeliest answers among those that the best few beginnings lead to.
+        BeamSearch = "beam_search",
+        /// Beam search whose candidates are drawn.
+        BeamSample = "beam_sample",
+        /// Beam search in groups that are made to differ.
+        GroupBeamSearch = "group_beam_search",
+        /// Beam search for answers that hold given words.
+        ConstrainedBeamSearch = "constrained_beam_search",
+    }
 }
 
 impl GenerationMode {

@@ -77,7 +77,8 @@ impl TaskOptions for TextToImageOptions {
     }
 }
 
-/// The pictures of one text. As JSON their sizes; the pictures themselves are an [`Output`]'s media.
+/// The pictures of one text. As JSON their sizes, which no picture can be read from; the pictures themselves are an
+/// [`Output`]'s media.
 ///
 /// [`Output`]: crate::pipeline::Output
 #[derive(Debug, Clone, Serialize)]

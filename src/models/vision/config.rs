@@ -30,7 +30,7 @@ pub struct VisionConfig {
     /// After the last layer; none in CLIP.
     pub final_norm: Option<NormConfig>,
     /// From the tokens to one vector.
-    pub pooling: Pooling,
+    pub pooling: ImagePooling,
     /// What a classifier looks at.
     pub classified: Classified,
 }
@@ -60,7 +60,7 @@ pub enum OtherSizes {
 /// From the tokens to one vector.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Pooling {
+pub enum ImagePooling {
     /// The first token: DINOv2.
     First,
     /// The first token, normed: CLIP.

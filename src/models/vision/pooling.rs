@@ -4,7 +4,7 @@ use candle_core::{D, DType, Tensor};
 use candle_nn::ops;
 
 use crate::error::{Error, Result};
-use crate::models::vision::config::Pooling;
+use crate::models::vision::config::ImagePooling;
 use crate::nn::function::Function;
 use crate::nn::mlp::Mlp;
 use crate::nn::norm::{Norm, NormConfig};
@@ -37,20 +37,24 @@ pub(super) struct AttentionPooler {
 impl Pooler {
     /// Reads `norm`, `dense` or the parts of attention from the scope; none where the model has none, or the checkpoint
     /// has no `dense`.
-    pub(super) fn load(weights: &Weights, hidden: usize, config: &Pooling) -> Result<Option<Self>> {
+    pub(super) fn load(
+        weights: &Weights,
+        hidden: usize,
+        config: &ImagePooling,
+    ) -> Result<Option<Self>> {
         Ok(Some(match config {
-            Pooling::None => return Ok(None),
-            Pooling::First => Self::First,
-            Pooling::FirstNormed(norm) => {
+            ImagePooling::None => return Ok(None),
+            ImagePooling::First => Self::First,
+            ImagePooling::FirstNormed(norm) => {
                 Self::FirstNormed(Norm::load(weights, "norm", hidden, *norm)?)
             }
             // Classifiers are stored without it.
-            Pooling::Dense { .. } if !weights.contains("dense") => return Ok(None),
-            &Pooling::Dense { size, activation } => Self::Dense {
+            ImagePooling::Dense { .. } if !weights.contains("dense") => return Ok(None),
+            &ImagePooling::Dense { size, activation } => Self::Dense {
                 dense: weights.linear("dense", hidden, size, Bias::Present)?,
                 function: Function::load(weights, activation)?,
             },
-            Pooling::Attention { heads, norm, mlp } => {
+            ImagePooling::Attention { heads, norm, mlp } => {
                 let mlp = Mlp::load(&weights.scope("mlp"), hidden, mlp)?;
                 Self::Attention(Box::new(AttentionPooler::load(
                     weights, hidden, *heads, *norm, mlp,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::audio::{Audio, ChromaFeatureExtractor};
 use crate::error::Result;
@@ -36,8 +36,8 @@ pub enum SoundModel {
     },
 }
 
-/// Sound that a text has become.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Sound that a text has become. Read from JSON, it has no channels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GeneratedAudio {
     /// The samples of each channel, which JSON does not hold.

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::media::Audio;
 
-/// A spoken text.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A spoken text. Read from JSON, it has no samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written")]
 #[non_exhaustive]
 pub struct SpokenText {
     /// The sound, which JSON does not hold.
@@ -16,6 +17,19 @@ pub struct SpokenText {
     pub sampling_rate: u32,
     /// Where each part of the text is heard: its sentences, or the whole of it.
     pub parts: Vec<SpokenPart>,
+}
+
+/// A spoken text as JSON has it.
+#[derive(Deserialize)]
+struct Written {
+    sampling_rate: u32,
+    parts: Vec<SpokenPart>,
+}
+
+impl From<Written> for SpokenText {
+    fn from(Written { sampling_rate, parts }: Written) -> Self {
+        Self { audio: Audio { samples: Vec::new(), sampling_rate }, sampling_rate, parts }
+    }
 }
 
 /// A part of a text and where it is heard.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
@@ -10,31 +11,39 @@ use crate::models::TextModel;
 use crate::models::bark::Bark;
 use crate::source::ModelFiles;
 
-/// How Bark's stages go: `generation_config.json` of a checkpoint, with the defaults of the reference's classes.
-#[derive(Debug, Clone, PartialEq)]
+/// How Bark's stages go: `generation_config.json` of a checkpoint, with the defaults of the reference's classes. As JSON
+/// it has the form of that file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Map<String, Value>")]
 #[non_exhaustive]
 pub struct BarkSettings {
     /// What is said.
+    #[serde(rename = "semantic_config")]
     pub semantic: SemanticSettings,
     /// The first codebooks.
+    #[serde(rename = "coarse_acoustics_config")]
     pub coarse: CoarseSettings,
     /// The other codebooks.
+    #[serde(rename = "fine_acoustics_config")]
     pub fine: FineSettings,
     /// Codes are below this.
     pub codebook_size: u32,
 }
 
 /// The first stage: a text becomes semantic tokens.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SemanticSettings {
     /// How tokens are chosen, and when they end.
+    #[serde(flatten)]
     pub generation: GenerationConfig,
     /// Added to the ids of the tokenizer.
     pub text_encoding_offset: u32,
     /// Stands where the text is over.
     pub text_pad_token: u32,
-    /// Stands where nothing was said before; also the token that ends the answer.
+    /// Stands where nothing was said before; also the token that ends the answer: the first
+    /// `eos_token_id` of the file.
+    #[serde(skip)]
     pub semantic_pad_token: u32,
     /// After the text: now it is to be said.
     pub semantic_infer_token: u32,
@@ -49,10 +58,11 @@ pub struct SemanticSettings {
 }
 
 /// The second stage: semantic tokens become the codes of the first codebooks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CoarseSettings {
     /// How codes are chosen.
+    #[serde(flatten)]
     pub generation: GenerationConfig,
     /// Stands where semantic tokens are over.
     pub coarse_semantic_pad_token: u32,
@@ -71,7 +81,7 @@ pub struct CoarseSettings {
 }
 
 /// The third stage: the codes of the other codebooks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FineSettings {
     /// Of sampling; without one, and where it is 1, the likeliest code is taken.
@@ -87,10 +97,17 @@ pub struct FineSettings {
 /// Codes for each semantic token; those of the published models are three.
 const MOST_CODES: f64 = 64.0;
 
+impl TryFrom<Map<String, Value>> for BarkSettings {
+    type Error = Error;
+
+    fn try_from(fields: Map<String, Value>) -> Result<Self> {
+        Self::of(&Fields { path: Path::new("generation_config.json"), fields: &fields })
+    }
+}
+
 impl Default for BarkSettings {
     fn default() -> Self {
-        let none = Fields { path: Path::new("generation_config.json"), fields: &Map::new() };
-        match Self::of(&none) {
+        match Self::try_from(Map::new()) {
             Ok(settings) => settings,
             Err(_) => unreachable!("the defaults of the reference are well formed"),
         }
@@ -123,7 +140,7 @@ impl BarkSettings {
         let semantic = section("semantic_config")?;
         let coarse = section("coarse_acoustics_config")?;
         let fine = section("fine_acoustics_config")?;
-        let end = semantic.id("eos_token_id", 10_000)?;
+        let end = semantic.first_id("eos_token_id", 10_000)?;
         let mut of_semantic = semantic.generation()?;
         of_semantic.max_new_tokens.get_or_insert(768);
         of_semantic.eos_token_id.get_or_insert_with(|| vec![end]);
@@ -273,7 +290,11 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn number(&self, name: &str) -> Result<Option<f64>> {
-        match self.fields.get(name) {
+        self.as_number(name, self.fields.get(name))
+    }
+
+    fn as_number(&self, name: &str, value: Option<&Value>) -> Result<Option<f64>> {
+        match value {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match value.as_f64().filter(|number| number.is_finite()) {
                 Some(number) => Ok(Some(number)),
@@ -297,7 +318,19 @@ impl Fields<'_> {
     }
 
     fn id(&self, name: &str, default: u32) -> Result<u32> {
-        match self.number(name)?.unwrap_or_else(|| f64::from(default)) {
+        self.as_id(name, self.fields.get(name), default)
+    }
+
+    /// An id, or the first of a list of them.
+    fn first_id(&self, name: &str, default: u32) -> Result<u32> {
+        match self.fields.get(name) {
+            Some(Value::Array(ids)) => self.as_id(name, ids.first(), default),
+            value => self.as_id(name, value, default),
+        }
+    }
+
+    fn as_id(&self, name: &str, value: Option<&Value>, default: u32) -> Result<u32> {
+        match self.as_number(name, value)?.unwrap_or_else(|| f64::from(default)) {
             id if (0.0..=1e9).contains(&id) && id.fract() == 0.0 => Ok(id as u32),
             _ => Err(self.malformed(name, "the id of a token")),
         }

@@ -4,22 +4,25 @@
 use std::mem;
 
 use crate::error::{Error, Result};
+use crate::fields::choices;
 use crate::speech::transcript::{Segment, Transcript, Word};
 use crate::speech::whisper_tokenizer::WhisperTokenizer;
 use crate::speech::whisper_tokenizer::decode::Windows;
 use crate::speech::whisper_tokenizer::languages::language_name;
 use crate::speech::whisper_tokenizer::overlap::{Run, join};
 
-/// Which times a transcript has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum TimestampLevel {
-    /// None.
-    #[default]
-    None,
-    /// Of segments, by the timestamps that Whisper writes.
-    Segments,
-    /// Of words, by the times of the tokens.
-    Words,
+choices! {
+    /// Which times a transcript has.
+    #[derive(Default)]
+    TimestampLevel, "timestamps" {
+        /// None.
+        #[default]
+        None = "none",
+        /// Of segments, by the timestamps that Whisper writes.
+        Segments = "segments" | "segment",
+        /// Of words, by the times of the tokens.
+        Words = "words" | "word",
+    }
 }
 
 /// How a window overlaps its neighbours, in seconds.

@@ -6,7 +6,7 @@
 use crate::error::Result;
 use crate::models::clip_text::ClipTextConfig;
 use crate::models::raw_config::RawConfig;
-use crate::models::vision::config::{Classified, Leading, OtherSizes, Pooling, VisionConfig};
+use crate::models::vision::config::{Classified, ImagePooling, Leading, OtherSizes, VisionConfig};
 use crate::models::vision::families::{
     Defaults, Family, TOWERS, TextConfig, TowerConfig, half, layers, sizes,
 };
@@ -45,7 +45,7 @@ fn vision(raw: &RawConfig) -> Result<VisionConfig> {
         embedding_norm: Some(norm),
         layers: layers(raw, hidden_size, &defaults)?,
         final_norm: None,
-        pooling: Pooling::FirstNormed(norm),
+        pooling: ImagePooling::FirstNormed(norm),
         classified: Classified::Mean,
     })
 }

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::models::raw_config::RawConfig;
-use crate::models::vision::config::{Classified, Leading, OtherSizes, Pooling, VisionConfig};
+use crate::models::vision::config::{Classified, ImagePooling, Leading, OtherSizes, VisionConfig};
 use crate::models::vision::families::{Defaults, Family, layers, sizes};
 use crate::nn::activation::Activation;
 use crate::nn::layer::NormPlace;
@@ -72,7 +72,7 @@ fn config(raw: &RawConfig, patch_size: usize) -> Result<VisionConfig> {
         embedding_norm: None,
         layers,
         final_norm: Some(NormConfig::Layer { eps }),
-        pooling: Pooling::First,
+        pooling: ImagePooling::First,
         classified: Classified::FirstAndMean,
     })
 }

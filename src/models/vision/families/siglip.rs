@@ -6,7 +6,7 @@
 use crate::error::Result;
 use crate::models::encoder::EncoderConfig;
 use crate::models::raw_config::RawConfig;
-use crate::models::vision::config::{Classified, Leading, OtherSizes, Pooling, VisionConfig};
+use crate::models::vision::config::{Classified, ImagePooling, Leading, OtherSizes, VisionConfig};
 use crate::models::vision::families::{
     Defaults, Family, TOWERS, TextConfig, TowerConfig, half, layers, sizes,
 };
@@ -48,8 +48,10 @@ fn vision(raw: &RawConfig) -> Result<VisionConfig> {
     let layers = layers(raw, hidden_size, &DEFAULTS)?;
     let layer = &layers[0];
     let pooling = match raw.flag("vision_use_head", true)? {
-        true => Pooling::Attention { heads: layer.attention.heads, norm, mlp: layer.mlp.clone() },
-        false => Pooling::None,
+        true => {
+            ImagePooling::Attention { heads: layer.attention.heads, norm, mlp: layer.mlp.clone() }
+        }
+        false => ImagePooling::None,
     };
     Ok(VisionConfig {
         image_size,

@@ -5,7 +5,7 @@
 
 use crate::error::Result;
 use crate::models::raw_config::RawConfig;
-use crate::models::vision::config::{Classified, Leading, OtherSizes, Pooling, VisionConfig};
+use crate::models::vision::config::{Classified, ImagePooling, Leading, OtherSizes, VisionConfig};
 use crate::models::vision::families::{Defaults, Family, layers, sizes};
 use crate::nn::norm::NormConfig;
 use crate::weights::Bias;
@@ -60,7 +60,7 @@ fn config(raw: &RawConfig) -> Result<VisionConfig> {
         embedding_norm: None,
         layers,
         final_norm: Some(NormConfig::Layer { eps }),
-        pooling: Pooling::Dense {
+        pooling: ImagePooling::Dense {
             size: raw.optional_size("pooler_output_size")?.unwrap_or(hidden_size),
             activation: raw.activation("pooler_act", "tanh")?,
         },
