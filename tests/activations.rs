@@ -7,10 +7,14 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+#[cfg(feature = "audio")]
+use sconce::audio::AudioFeatures;
 use sconce::batch::TokenBatch;
 #[cfg(feature = "image")]
 use sconce::image::ImageProcessor;
 use sconce::models::heads::{Encoder, MaskedLm};
+#[cfg(feature = "audio")]
+use sconce::models::speech::{AudioClassifier, Ctc, SpeechSeq2Seq};
 #[cfg(feature = "image")]
 use sconce::models::vision::{ImageClassifier, ImageEncoder, ImageTextModel};
 use sconce::models::{AutoModel, CausalLm, LogitsAt, Seq2SeqLm};
@@ -34,6 +38,9 @@ struct Named {
     names: Vec<String>,
 }
 
+/// The folders of models that hear.
+const HEARD: [&str; 4] = ["ctc/", "moonshine/", "sounds/", "speech/"];
+
 const IDS: [u32; 9] = [5, 9, 17, 6, 38, 33, 12, 9, 7];
 
 #[test]
@@ -41,10 +48,13 @@ fn weights_of_activations_are_found_in_every_family() {
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
     let text = fs::read_to_string(goldens.join("activation_weights.json")).unwrap();
     let all: Vec<Named> = serde_json::from_str(&text).unwrap();
-    assert!(all.len() > 40);
+    assert!(all.len() > 70);
     let mut wrong = Vec::new();
     for Named { folder, field, parts, names } in all {
-        if folder.starts_with("vision/") && !cfg!(feature = "image") {
+        let is_heard = HEARD.iter().any(|place| folder.starts_with(place));
+        if folder.starts_with("vision/") && !cfg!(feature = "image")
+            || is_heard && !cfg!(feature = "audio")
+        {
             continue;
         }
         let run = |activation: &str, weight: f32| {
@@ -91,6 +101,10 @@ fn outputs(kind: &str, folder: &Path) -> Result<Vec<f32>> {
     if kind.starts_with("vision/") {
         return seen(kind, folder, &options);
     }
+    #[cfg(feature = "audio")]
+    if HEARD.iter().any(|place| kind.starts_with(place)) {
+        return heard(kind, folder, &options);
+    }
     let found = if kind.starts_with("seq2seq/") {
         let model = AutoModel::open::<dyn Seq2SeqLm>(folder, &options)?;
         model.forward(&batch, &mut model.encode(&batch)?, LogitsAt::EveryToken)?
@@ -102,6 +116,35 @@ fn outputs(kind: &str, folder: &Path) -> Result<Vec<f32>> {
     } else {
         let model = AutoModel::open::<dyn CausalLm>(folder, &options)?;
         model.forward(&batch, &mut model.new_cache(), LogitsAt::EveryToken)?
+    };
+    Ok(found.flatten_all()?.to_vec1()?)
+}
+
+/// The same of a model that hears: what it makes of as many frames as it reads.
+#[cfg(feature = "audio")]
+fn heard(kind: &str, folder: &Path, options: &LoadOptions) -> Result<Vec<f32>> {
+    let config: Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
+    let size = |field: &str| config[field].as_u64().map(|size| size as usize);
+    let width = size("num_mel_bins").or(size("feature_projection_input_dim")).unwrap_or(1);
+    let frames = match (kind.split_once('/').unwrap().0, width) {
+        ("speech", _) => 2 * size("max_source_positions").unwrap(),
+        ("sounds", _) => size("max_length").unwrap(),
+        (_, 1) => 4000,
+        _ => 40,
+    };
+    let values = (0..frames * width).map(|at| ((at * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
+    let features = AudioFeatures::new(values, width, frames)?;
+    let found = match kind.split_once('/').unwrap().0 {
+        "ctc" => AutoModel::open::<dyn Ctc>(folder, options)?.logits(&[&features])?.remove(0),
+        "sounds" => {
+            AutoModel::open::<dyn AudioClassifier>(folder, options)?.classify(&[&features])?
+        }
+        _ => {
+            let model = AutoModel::open::<dyn SpeechSeq2Seq>(folder, options)?;
+            let mut cache = model.encode(&[&features])?;
+            model.forward(&TokenBatch::single(&IDS)?, &mut cache, LogitsAt::EveryToken)?
+        }
     };
     Ok(found.flatten_all()?.to_vec1()?)
 }

@@ -124,8 +124,9 @@ def activations():
 
 def activation_weights():
     """What the weights of `prelu` are called in a checkpoint of each family: folder, field, and names."""
-    fields = ["activation", "activation_function", "classifier_activation", "dense_act_fn", "hidden_act", "hidden_activation", "pooler_act"]
+    fields = ["activation", "activation_function", "classifier_activation", "decoder_hidden_act", "dense_act_fn", "encoder_hidden_act", "hidden_act", "hidden_activation", "pooler_act"]
     folders = [path.parent for path in sorted(HERE.glob("*-tiny/config.json")) + sorted(HERE.glob("encoders/*-tiny/config.json")) + sorted(HERE.glob("seq2seq/*-tiny/config.json")) + sorted(HERE.glob("vision/*/config.json"))]
+    folders += [path.parent for place in ["ctc/*-tiny", "moonshine/*-tiny", "sounds/ast", "speech/whisper-tiny"] for path in sorted(HERE.glob(f"{place}/config.json"))]
     found, seen = [], set()
     for folder in folders:
         config = json.loads((folder / "config.json").read_text())

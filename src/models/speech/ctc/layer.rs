@@ -9,6 +9,7 @@ use crate::nn::Step;
 use crate::nn::activation::Activation;
 use crate::nn::attention::Attention;
 use crate::nn::convolution::{Convolution, ConvolutionConfig};
+use crate::nn::function::Function;
 use crate::nn::layer::Layer;
 use crate::nn::mlp::{Mlp, MlpConfig};
 use crate::nn::norm::{Norm, NormConfig};
@@ -33,7 +34,7 @@ pub(super) struct Conformer {
     gated: Linear,
     convolution: Convolution,
     convolved_norm: Norm,
-    activation: Activation,
+    function: Function,
     joined: Linear,
     last_norm: Norm,
     last: Mlp,
@@ -120,7 +121,7 @@ impl Conformer {
             gated: scope.linear("gated", hidden, 2 * hidden, Bias::Absent)?,
             convolution: Convolution::load(&scope, "depthwise", config.convolution)?,
             convolved_norm: Norm::load(&scope, "norm", hidden, config.norm)?,
-            activation: config.activation,
+            function: Function::load(&scope, config.activation)?,
             joined: scope.linear("joined", hidden, hidden, Bias::Absent)?,
             last_norm: norm("last_norm")?,
             last: mlp("last")?,
@@ -143,7 +144,7 @@ impl Conformer {
         let gated = gated(&self.gated.forward(x)?)?;
         let rows: Vec<_> = step.segments.iter().map(|row| row.tokens.clone()).collect();
         let convolved = self.convolution.forward_packed(&gated, &rows)?;
-        let activated = self.activation.forward(&self.convolved_norm.forward(&convolved)?)?;
+        let activated = self.function.forward(&self.convolved_norm.forward(&convolved)?)?;
         self.joined.forward(&activated)
     }
 }

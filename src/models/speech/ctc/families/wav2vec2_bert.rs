@@ -26,6 +26,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     names: &[
         renamed("layers.*.first_norm", "encoder.layers.*.ffn1_layer_norm"),
+        renamed("layers.*.first.act", "encoder.layers.*.ffn1.intermediate_act_fn"),
         renamed("layers.*.first.up", "encoder.layers.*.ffn1.intermediate_dense"),
         renamed("layers.*.first.down", "encoder.layers.*.ffn1.output_dense"),
         renamed("layers.*.attn_norm", "encoder.layers.*.self_attn_layer_norm"),
@@ -35,11 +36,13 @@ pub(super) const FAMILY: Family = Family {
         renamed("layers.*.attn.o", "encoder.layers.*.self_attn.linear_out"),
         renamed("layers.*.attn.distances", "encoder.layers.*.self_attn.distance_embedding"),
         renamed("layers.*.convolution_norm", "encoder.layers.*.conv_module.layer_norm"),
+        renamed("layers.*.convolution.act", "encoder.layers.*.conv_module.activation"),
         renamed("layers.*.convolution.gated", "encoder.layers.*.conv_module.pointwise_conv1"),
         renamed("layers.*.convolution.depthwise", "encoder.layers.*.conv_module.depthwise_conv"),
         renamed("layers.*.convolution.norm", "encoder.layers.*.conv_module.depthwise_layer_norm"),
         renamed("layers.*.convolution.joined", "encoder.layers.*.conv_module.pointwise_conv2"),
         renamed("layers.*.last_norm", "encoder.layers.*.ffn2_layer_norm"),
+        renamed("layers.*.last.act", "encoder.layers.*.ffn2.intermediate_act_fn"),
         renamed("layers.*.last.up", "encoder.layers.*.ffn2.intermediate_dense"),
         renamed("layers.*.last.down", "encoder.layers.*.ffn2.output_dense"),
         renamed("layers.*.final_norm", "encoder.layers.*.final_layer_norm"),
@@ -64,7 +67,7 @@ fn config(raw: &RawConfig) -> Result<SpeechEncoderConfig> {
     let norm = NormConfig::Layer { eps: raw.epsilon("layer_norm_eps", 1e-5)? };
     let inner = raw.optional_size("intermediate_size")?.unwrap_or(4096);
     let mlp = |activation| MlpConfig::Plain { hidden: inner, activation, bias: Bias::Present };
-    let activation = raw.plain_activation("hidden_act", "swish")?;
+    let activation = raw.activation("hidden_act", "swish")?;
     let mut attention = wav2vec2::attention(raw, hidden_size, 16)?;
     attention.positions = positions(raw)?;
     let kernel = raw.optional_size("conv_depthwise_kernel_size")?.unwrap_or(31);
