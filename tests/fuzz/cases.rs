@@ -11,6 +11,7 @@ use crate::inputs;
 use crate::known::{self, Expected};
 use crate::mutate;
 use crate::options;
+use crate::others;
 use crate::random::Random;
 use crate::subjects::{self, Subject};
 
@@ -42,6 +43,10 @@ pub struct Case {
     pub input: Value,
     pub options: Map<String, Value>,
     pub quantize: Option<QuantLevel>,
+    /// The file that is the input, where that is no JSON.
+    pub media: Option<&'static str>,
+    /// The folder or file of an adapter.
+    pub adapter: Option<&'static str>,
 }
 
 /// What lies where a file is wanted.
@@ -72,6 +77,7 @@ pub const CLASSES: &[Class] = &[
     class("options", 700, true, call_options),
     class("inputs", 60, true, long_inputs),
     class("not files", 300, false, not_files),
+    class("other models", 300, false, other_models),
     #[cfg(feature = "audio")]
     class("audio", 500, false, audio),
 ];
@@ -104,8 +110,9 @@ impl Class {
 
 impl From<Subject> for Case {
     fn from(subject: Subject) -> Self {
-        let Subject { files, task, input, options } = subject;
-        Self { files, odd: Vec::new(), gguf: None, task, input, options, quantize: None }
+        let Subject { files, task, input, options, media, adapter } = subject;
+        let (odd, gguf, quantize) = (Vec::new(), None, None);
+        Self { files, odd, gguf, task, input, options, quantize, media, adapter }
     }
 }
 
@@ -116,13 +123,30 @@ fn audio(random: &mut Random) -> Case {
     let length = if random.once_in(2) { 200 } else { sound.len() };
     mutate::bytes(random, &mut sound, 0..length);
     let files = BTreeMap::from([(SOUND.to_owned(), sound)]);
-    let (input, options) = (Value::Null, Map::new());
-    Case { files, odd: Vec::new(), gguf: None, task: None, input, options, quantize: None }
+    Subject::of(files, None, Value::Null).into()
 }
 
 /// The name of an audio file, which is read by its content.
 #[cfg(feature = "audio")]
 pub const SOUND: &str = "sound";
+
+/// Any file of an encoder-decoder, an adapter, or a model of sound or pictures, or its input.
+fn other_models(random: &mut Random) -> Case {
+    let mut subject = others::any(random);
+    let names: Vec<_> = subject.files.keys().cloned().collect();
+    let name = random.of(&names);
+    let file = subject.files.get_mut(name).expect("a file");
+    if name.ends_with(".json") {
+        mutate::json_bytes(random, file);
+    } else if name.ends_with(".safetensors") {
+        files::safetensors(random, file);
+    } else {
+        let whole = 0..file.len();
+        mutate::bytes(random, file, whole);
+    }
+    let quantize = random.once_in(8).then(|| *random.of(QuantLevel::ALL));
+    Case { quantize, ..subject.into() }
+}
 
 fn safetensors(random: &mut Random) -> Case {
     let mut subject = match random.below(4) {

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use sconce::pipeline::{Pipeline, on_warning};
+use sconce::pipeline::{Input, Pipeline, on_warning};
 use sconce::tokenizer::Tokenizer;
 use sconce::{Device, Error, LoadOptions, ModelSource};
 use serde_json::{Value, json};
@@ -89,8 +89,14 @@ fn perform(case: &Case, folder: &Path) -> sconce::Result<Value> {
     };
     let mut options = LoadOptions::default().device(Device::Cpu);
     options.quantize = case.quantize;
-    let output = Pipeline::open(task, source, options)?.call(&case.input, case.options.clone())?;
-    Ok(output.json)
+    if let Some(adapter) = case.adapter {
+        options = options.adapter(folder.join(adapter), 0.5);
+    }
+    let input = match case.media {
+        Some(name) => Input::Bytes(fs::read(folder.join(name)).expect("the input")),
+        None => Input::from(&case.input),
+    };
+    Ok(Pipeline::open(task, source, options)?.call(input, case.options.clone())?.json)
 }
 
 /// `ok`, `error` or `caller` and what was said, or `wrong` and what is wrong.

@@ -28,6 +28,7 @@ mod inputs;
 mod known;
 mod mutate;
 mod options;
+mod others;
 mod parent;
 mod random;
 mod subjects;

@@ -16,9 +16,17 @@ pub struct Subject {
     pub task: Option<Task>,
     pub input: Value,
     pub options: Map<String, Value>,
+    /// The file that is the input, where that is no JSON.
+    pub media: Option<&'static str>,
+    /// The folder or file of an adapter.
+    pub adapter: Option<&'static str>,
 }
 
 impl Subject {
+    pub fn of(files: BTreeMap<String, Vec<u8>>, task: Option<Task>, input: Value) -> Self {
+        Self { files, task, input, options: Map::new(), media: None, adapter: None }
+    }
+
     /// The name of a file that ends so.
     pub fn file(&self, end: &str) -> Option<String> {
         self.files.keys().find(|name| name.ends_with(end)).cloned()
@@ -60,7 +68,7 @@ pub fn sound(random: &mut Random) -> Vec<u8> {
 pub fn folder(name: &str) -> Subject {
     let mut files = read(&goldens().join(name));
     files.retain(|name, _| !name.starts_with("expected.") && !name.ends_with(".gguf"));
-    Subject { files, task: None, input: Value::Null, options: Map::new() }
+    Subject::of(files, None, Value::Null)
 }
 
 /// A decoder that has a file which ends so, and no other weights.
@@ -77,12 +85,10 @@ pub fn decoder(random: &mut Random, weights: &str) -> Subject {
             && (!is_weights || name == weights || weights.ends_with("index.json"))
     });
     let chat = json!([{"role": "user", "content": "Hello there!"}]);
-    Subject {
-        files,
-        task: Some(Task::TextGeneration),
-        input: if random.once_in(3) { chat } else { json!("Hello there, how are you?") },
-        options: object(json!({"max_new_tokens": 3, "do_sample": false})),
-    }
+    let input = if random.once_in(3) { chat } else { json!("Hello there, how are you?") };
+    let mut subject = Subject::of(files, Some(Task::TextGeneration), input);
+    subject.options = object(json!({"max_new_tokens": 3, "do_sample": false}));
+    subject
 }
 
 /// A model of one of the text tasks, with a call that succeeds.
@@ -101,12 +107,10 @@ pub fn text_pipeline(random: &mut Random) -> Subject {
     let calls = golden["calls"].as_array().expect("calls");
     let good: Vec<_> = calls.iter().filter(|call| call.get("output").is_some()).collect();
     let call = random.of(&good);
-    Subject {
-        files,
-        task: Some(golden["task"].as_str().expect("a task").parse().expect("a task")),
-        input: call["input"].clone(),
-        options: call["options"].as_object().cloned().unwrap_or_default(),
-    }
+    let task = golden["task"].as_str().expect("a task").parse().expect("a task");
+    let mut subject = Subject::of(files, Some(task), call["input"].clone());
+    subject.options = call["options"].as_object().cloned().unwrap_or_default();
+    subject
 }
 
 /// A repository of sentence-transformers.
@@ -119,12 +123,8 @@ pub fn sentences(random: &mut Random) -> Subject {
     };
     files.extend(over);
     files.retain(|name, _| !name.starts_with("expected.") && !name.ends_with(".gguf"));
-    Subject {
-        files,
-        task: Some(Task::SentenceSimilarity),
-        input: json!(["a candle burns", "the train is late", "fire"]),
-        options: Map::new(),
-    }
+    let input = json!(["a candle burns", "the train is late", "fire"]);
+    Subject::of(files, Some(Task::SentenceSimilarity), input)
 }
 
 /// A tokenizer in one of the formats from before `tokenizer.json`.
@@ -146,17 +146,9 @@ pub fn vocabulary(random: &mut Random) -> Subject {
     ];
     let (class, vocabulary) = random.of(kinds);
     let folder = goldens().join("tokenizers/models");
-    let mut subject = Subject {
-        files: vocabulary
-            .iter()
-            .map(|(from, to)| {
-                ((*to).to_owned(), fs::read(folder.join(from)).expect("a vocabulary"))
-            })
-            .collect(),
-        task: None,
-        input: json!("Hello, world! ½ ﬁ 東京 \u{1f600}\n\tend"),
-        options: Map::new(),
-    };
+    let file = |from: &str| fs::read(folder.join(from)).expect("a vocabulary");
+    let files = vocabulary.iter().map(|(from, to)| ((*to).to_owned(), file(from))).collect();
+    let mut subject = Subject::of(files, None, json!("Hello, world! ½ ﬁ 東京 \u{1f600}\n\tend"));
     subject.set_json("tokenizer_config.json", &json!({"tokenizer_class": class}));
     subject
 }
@@ -168,12 +160,12 @@ pub fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-fn goldens() -> PathBuf {
+pub fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
 }
 
 /// In the order of their names, so that a number means the same folder everywhere.
-fn folders(under: &str) -> Vec<PathBuf> {
+pub fn folders(under: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(goldens().join(under)).expect("the goldens");
     let mut folders: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     folders.retain(|folder| folder.is_dir());
@@ -182,7 +174,7 @@ fn folders(under: &str) -> Vec<PathBuf> {
 }
 
 /// Every file below a folder, by its path in it.
-fn read(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn read(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).expect("a golden") {
         let path = entry.expect("an entry").path();
