@@ -608,6 +608,10 @@ fn what_cannot_be_read_of_a_quantized_checkpoint_is_named() {
         let error = refused(config);
         assert!(error.contains(expected), "{error}");
     }
+    let mlx = br#"{"quantization": {"group_size": 64, "bits": 4}}"#;
+    let files = [("config.json", &mlx[..]), ("model.safetensors", &safetensors(&[]))];
+    let error = folder(&files, &cpu()).unwrap_err().to_string();
+    assert!(error.contains("MLX's, which are not read"), "{error}");
 }
 
 #[test]

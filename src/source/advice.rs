@@ -28,15 +28,29 @@ pub(super) fn for_folder(folder: &Path, wanted: &str) -> Option<String> {
     if let Some(file) = entries.iter().find(is_gguf) {
         return Some(format!("it holds a GGUF file: name that, {:?}", file.display().to_string()));
     }
-    let others = |path: &&PathBuf| {
-        let ends = ["h5", "msgpack", "onnx", "pth", "pt", "ckpt"];
-        path.extension().is_some_and(|end| ends.iter().any(|other| end == *other))
+    let with_end = |ends: &[&str]| {
+        let mut all = entries.iter();
+        let found = all
+            .find(|path| path.extension().is_some_and(|end| ends.iter().any(|one| end == *one)))?;
+        Some(found.file_name().unwrap_or_default().display().to_string())
     };
-    if let (true, Some(file)) = (wanted.ends_with(".safetensors"), entries.iter().find(others)) {
-        let name = file.file_name().unwrap_or_default().display().to_string();
-        return Some(format!(
-            "weights as in {name:?} are not read: save them as safetensors in Python"
-        ));
+    if wanted.ends_with(".safetensors") {
+        if let Some(name) = with_end(&["h5", "msgpack", "onnx", "pth", "pt", "ckpt"]) {
+            return Some(format!(
+                "weights as in {name:?} are not read: save them as safetensors in Python"
+            ));
+        }
+        if let Some(name) = with_end(&["part", "incomplete", "crdownload", "partial", "tmp"]) {
+            return Some(format!(
+                "{name:?} looks like a download that did not end: download it again"
+            ));
+        }
+        if let Some(name) = with_end(&["safetensors"]) {
+            return Some(format!(
+                "{name:?} has none of these names; it may be in another layout than transformers', as Mistral's \
+                 consolidated.safetensors is, or a file that was renamed"
+            ));
+        }
     }
     // A folder of models, or one of the Hub's cache: `models--owner--name/snapshots/<commit>`.
     let below = entries.iter().flat_map(|entry| {
@@ -93,6 +107,15 @@ mod tests {
         put("keras/tf_model.h5", "");
         let keras = for_folder(&root.join("keras"), "model.safetensors").unwrap();
         assert!(keras.contains("\"tf_model.h5\"") && keras.contains("safetensors"), "{keras}");
+        for (file, words) in [
+            ("cut/model.safetensors.part", "did not end"),
+            ("mistral/consolidated.safetensors", "another layout"),
+        ] {
+            put(file, "");
+            let folder = root.join(file);
+            let found = for_folder(folder.parent().unwrap(), "model.safetensors").unwrap();
+            assert!(found.contains(words), "{found}");
+        }
         put("other/notes.txt", "");
         assert_eq!(advice("other"), None);
 

@@ -129,6 +129,11 @@ impl HubRepo {
             ))
         };
         let parts: Vec<&str> = id.split('/').collect();
+        if let Some(("https:" | "http:", rest)) = id.split_once("//")
+            && let [_, owner, name, ..] = rest.split('/').collect::<Vec<_>>()[..]
+        {
+            return wrong(&format!("it is an address of the web; write \"{owner}/{name}\""));
+        }
         if parts.len() > 2 {
             return wrong("more than one `/`");
         }
@@ -208,5 +213,13 @@ mod tests {
     fn the_token_is_not_printed() {
         let printed = format!("{:?}", HubRepo::new("a/b").token("hf_secret"));
         assert!(!printed.contains("secret"), "{printed}");
+    }
+
+    #[test]
+    fn addresses_of_the_web_are_told_as_names() {
+        for address in ["https://huggingface.co/owner/name", "http://hf.co/owner/name/tree/main"] {
+            let error = HubRepo::new(address).validate().unwrap_err().to_string();
+            assert!(error.contains("write \"owner/name\""), "{error}");
+        }
     }
 }

@@ -47,6 +47,8 @@ pub(super) enum Scheme {
 #[derive(Deserialize)]
 struct Config {
     quantization_config: Option<Value>,
+    /// What MLX writes, beside the same under the name that transformers has for it.
+    quantization: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +68,13 @@ impl Scheme {
             return Ok(Self::Scaled { block: BLOCK });
         };
         let config: Config = json::read(&path)?;
+        if config.quantization.is_some_and(|fields| fields.get("group_size").is_some()) {
+            return Err(Error::unsupported(format!(
+                "{}: `quantization` says that the weights are MLX's, which are not read: take the model that they \
+                 were made from, and quantize it while loading",
+                path.display()
+            )));
+        }
         let Some(value) = config.quantization_config else {
             return Ok(Self::Scaled { block: BLOCK });
         };
