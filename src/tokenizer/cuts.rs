@@ -15,7 +15,7 @@ use tokenizers::{
     ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper, PreTokenizerWrapper,
 };
 
-use crate::tokenizer::backend::guarded;
+use crate::quiet::caught;
 use crate::tokenizer::bounded::{Bounded, Engine};
 
 /// Whether the parts of a text have together the tokens of the whole.
@@ -129,7 +129,7 @@ fn added_tokens_keep_to_their_side(engine: &Engine) -> bool {
         let mut forms = vec![token.content.clone()];
         if let (true, Some(normalizer)) = (token.normalized, engine.get_normalizer()) {
             let mut form = NormalizedString::from(&*token.content);
-            if guarded(|| normalizer.normalize(&mut form)).is_err() {
+            if !matches!(caught(|| normalizer.normalize(&mut form)), Ok(Ok(()))) {
                 return false;
             }
             forms.push(form.get().to_owned());

@@ -77,7 +77,8 @@ pub const CLASSES: &[Class] = &[
     class("options", 700, true, call_options),
     class("inputs", 60, true, long_inputs),
     class("not files", 300, false, not_files),
-    class("other models", 300, false, other_models),
+    // What is wrong with the recording or the picture is the caller's to mend.
+    class("other models", 300, true, other_models),
     #[cfg(feature = "audio")]
     class("audio", 500, false, audio),
 ];
