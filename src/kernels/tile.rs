@@ -48,6 +48,15 @@ impl Store<'_> {
     }
 }
 
+/// What is fetched from memory into the caches while a product is computed, since it is read soon.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ahead {
+    /// Where it begins. The memory need not be valid.
+    pub(super) from: *const u8,
+    /// Bytes for each row of the left matrix.
+    pub(super) bytes: usize,
+}
+
 /// How many rows of the left matrix and columns of the right one are multiplied at once, at best: more
 /// of both make faster products.
 pub(super) const fn tile(tier: Tier) -> [usize; 2] {
@@ -72,7 +81,7 @@ pub(super) fn product<T: Number>(
     // SAFETY: `out` is as large as the shape says (asserted above), and ours alone.
     unsafe {
         let out = out.as_mut_ptr();
-        product_at::<false, T>(tier, left, right, [rows, depth, columns], out, stride, into);
+        product_at::<false, T>(tier, left, right, [rows, depth, columns], out, stride, into, None);
     }
 }
 
@@ -95,6 +104,7 @@ pub(super) unsafe fn product_at<const PAIRS: bool, T: Number>(
     out: *mut f32,
     stride: usize,
     into: Store<'_>,
+    ahead: Option<Ahead>,
 ) {
     assert!(!PAIRS || tier == Tier::Avx512);
     assert!(columns.is_multiple_of(8));
@@ -110,6 +120,7 @@ pub(super) unsafe fn product_at<const PAIRS: bool, T: Number>(
         out,
         stride,
         into,
+        ahead: ahead.unwrap_or(Ahead { from: std::ptr::null(), bytes: 0 }),
     };
     match tier {
         #[cfg(target_arch = "x86_64")]
@@ -117,21 +128,28 @@ pub(super) unsafe fn product_at<const PAIRS: bool, T: Number>(
         // for pairs); the left and the right matrix are as large as the shape says (asserted above),
         // and `out` is (the caller's promise).
         Tier::Avx512 => unsafe {
-            match PAIRS {
-                true => avx512::<WidePairs, NarrowPairs, T>(whole, rows, columns),
-                false => avx512::<Wide, Narrow, T>(whole, rows, columns),
+            match (PAIRS, ahead.is_some()) {
+                (true, true) => avx512::<WidePairs, NarrowPairs, T, true>(whole, rows, columns),
+                (true, false) => avx512::<WidePairs, NarrowPairs, T, false>(whole, rows, columns),
+                (false, true) => avx512::<Wide, Narrow, T, true>(whole, rows, columns),
+                (false, false) => avx512::<Wide, Narrow, T, false>(whole, rows, columns),
             }
         },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Tier::AvxVnni | Tier::Avx2 => unsafe { avx2(whole, rows, columns) },
+        Tier::AvxVnni | Tier::Avx2 => unsafe {
+            match ahead {
+                Some(_) => avx2::<T, true>(whole, rows, columns),
+                None => avx2::<T, false>(whole, rows, columns),
+            }
+        },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
         Tier::Neon | Tier::NeonDot | Tier::NeonI8mm => unsafe {
-            by_six::<Neon, 4, 2, T>(whole, rows, columns);
+            by_six::<Neon, 4, 2, T, false>(whole, rows, columns);
         },
         // SAFETY: as above.
-        _ => unsafe { by_six::<Plain, 2, 1, T>(whole, rows, columns) },
+        _ => unsafe { by_six::<Plain, 2, 1, T, false>(whole, rows, columns) },
     }
 }
 
@@ -171,7 +189,7 @@ tiered! {
 macro_rules! multiply {
     ($part:expr, $vector:ty, $rows:expr, $wide:expr, $($count:literal)*) => {
         match $rows {
-            $($count => $part.multiply::<$vector, $count, { $wide }>(),)*
+            $($count => $part.multiply::<$vector, $count, { $wide }, AHEAD>(),)*
             _ => {}
         }
     };
@@ -183,7 +201,11 @@ macro_rules! multiply {
 /// else the vectors, of 16 and 8, take.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,f16c")]
-unsafe fn avx512<W: Vector, N: Vector, T: Number>(whole: Part<'_, T>, rows: usize, columns: usize) {
+unsafe fn avx512<W: Vector, N: Vector, T: Number, const AHEAD: bool>(
+    whole: Part<'_, T>,
+    rows: usize,
+    columns: usize,
+) {
     let mut column = 0;
     while column < columns {
         let vectors = (columns - column) / 16;
@@ -218,9 +240,9 @@ unsafe fn avx512<W: Vector, N: Vector, T: Number>(whole: Part<'_, T>, rows: usiz
 /// As of [`by_six`], and the processor must have AVX2, FMA and F16C.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn avx2<T: Number>(whole: Part<'_, T>, rows: usize, columns: usize) {
+unsafe fn avx2<T: Number, const AHEAD: bool>(whole: Part<'_, T>, rows: usize, columns: usize) {
     // SAFETY: the caller's promise.
-    unsafe { by_six::<Narrow, 2, 1, T>(whole, rows, columns) }
+    unsafe { by_six::<Narrow, 2, 1, T, AHEAD>(whole, rows, columns) }
 }
 
 /// Six rows and sixteen columns, which are `ALL` vectors, at a time; the last eight are `HALF`.
@@ -230,7 +252,7 @@ unsafe fn avx2<T: Number>(whole: Part<'_, T>, rows: usize, columns: usize) {
 /// There must be so many rows and columns, a multiple of 8, and the processor have the vector's
 /// instructions.
 #[inline(always)]
-unsafe fn by_six<V: Vector, const ALL: usize, const HALF: usize, T: Number>(
+unsafe fn by_six<V: Vector, const ALL: usize, const HALF: usize, T: Number, const AHEAD: bool>(
     whole: Part<'_, T>,
     rows: usize,
     columns: usize,
@@ -261,6 +283,7 @@ struct Part<'a, T> {
     out: *mut f32,
     stride: usize,
     into: Store<'a>,
+    ahead: Ahead,
 }
 
 impl<T: Number> Part<'_, T> {
@@ -271,6 +294,10 @@ impl<T: Number> Part<'_, T> {
             right: self.right.wrapping_add(column),
             out: self.out.wrapping_add(row * self.stride + column),
             into: self.into.from(column),
+            ahead: Ahead {
+                from: self.ahead.from.wrapping_add(row * self.ahead.bytes),
+                ..self.ahead
+            },
             ..self
         }
     }
@@ -280,7 +307,7 @@ impl<T: Number> Part<'_, T> {
     /// There must be `M` rows and `N` vectors of columns, and the processor have the vector's
     /// instructions.
     #[inline(always)]
-    unsafe fn multiply<V: Vector, const M: usize, const N: usize>(self) {
+    unsafe fn multiply<V: Vector, const M: usize, const N: usize, const AHEAD: bool>(self) {
         // SAFETY: rows and columns are there (the caller's promise).
         unsafe {
             let mut sums = [[V::all(0.0); N]; M];
@@ -294,8 +321,14 @@ impl<T: Number> Part<'_, T> {
                 (0..N).step_by(16 / V::LANES).for_each(|n| V::fetch(out(m, n)));
             }
             let mut right = self.right;
+            let mut ahead = self.ahead.from;
+            let ahead_step = (2 * M * self.ahead.bytes) / self.depth.max(1);
             macro_rules! step {
                 ($at:expr) => {
+                    if AHEAD && $at % 2 == 0 {
+                        V::fetch(ahead.cast());
+                        ahead = ahead.wrapping_add(ahead_step);
+                    }
                     let mut columns = [V::all(0.0); N];
                     for (n, column) in columns.iter_mut().enumerate() {
                         *column = T::load::<V>(right.add(n * V::LANES));

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use crate::kernels::dense::element::{Element, has_pairs};
-use crate::kernels::dense::transpose::transpose;
+use crate::kernels::dense::transpose::transpose_on;
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
 use crate::kernels::tier::Tier;
@@ -45,7 +45,7 @@ pub(super) fn multiply<T: Element>(
         return;
     }
     let [tile, panel] = tile::tile(tier);
-    let depth = columns.div_ceil(columns.div_ceil(DEPTH)).next_multiple_of(8);
+    let depth = depth(columns);
     // Every thread gets several shares, so that a slow one is not waited for long.
     let threads = pool::threads();
     let wanted = 8 * threads;
@@ -86,6 +86,11 @@ pub(super) fn multiply<T: Element>(
     });
 }
 
+/// How many of so many columns are summed up by themselves.
+pub(super) fn depth(columns: usize) -> usize {
+    columns.div_ceil(columns.div_ceil(DEPTH)).next_multiple_of(8)
+}
+
 /// Some rows of weights and some of activations.
 struct Share<'a, T> {
     tier: Tier,
@@ -124,14 +129,7 @@ impl<T: Element> Share<'_, T> {
         let weights = self.weight.chunks(self.panel * self.columns);
         for (panel, weight) in panels.chunks_exact_mut(columns.len() * self.panel).zip(weights) {
             let weight = &weight[columns.start..weight.len() - self.columns + columns.end];
-            match self.tier {
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: the tier says that the processor has these instructions.
-                Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe {
-                    super::avx2::transpose(weight, self.columns, columns.len(), panel, self.panel);
-                },
-                _ => transpose(weight, self.columns, 0..columns.len(), panel, self.panel),
-            }
+            transpose_on(self.tier, weight, self.columns, columns.len(), panel, self.panel);
         }
     }
 
@@ -162,7 +160,9 @@ impl<T: Element> Share<'_, T> {
                     };
                     // SAFETY: the products of these rows are this share's alone; where there are pairs,
                     // the processor has what they need (asserted above).
-                    unsafe { multiply(self.tier, left, right, shape, out, self.stride, into) };
+                    unsafe {
+                        multiply(self.tier, left, right, shape, out, self.stride, into, None)
+                    };
                     continue;
                 }
                 let mut products = [0.0; MOST];
@@ -170,7 +170,7 @@ impl<T: Element> Share<'_, T> {
                 // SAFETY: there is room for the tile; as above.
                 unsafe {
                     let (stride, into) = (self.panel, Store::Write);
-                    multiply(self.tier, left, right, shape, out_of_tile, stride, into);
+                    multiply(self.tier, left, right, shape, out_of_tile, stride, into, None);
                 }
                 for (row, products) in products.chunks_exact_mut(self.panel).take(batch).enumerate()
                 {

@@ -11,6 +11,11 @@ pub(in crate::kernels) trait Element: Copy + Sync {
 
     fn widen(self) -> f32;
 
+    /// Weights that need not be widened.
+    fn wide(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
     /// # Safety
     ///
     /// `from` must point to eight of them, and the processor have AVX2 and F16C.
@@ -27,6 +32,10 @@ pub(in crate::kernels) trait Element: Copy + Sync {
 impl Element for f32 {
     fn widen(self) -> f32 {
         self
+    }
+
+    fn wide(weights: &[Self]) -> Option<&[f32]> {
+        Some(weights)
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,8 @@
 //! Products with dense weights of f32, f16 or bf16, row by row as they lie in memory.
 //!
-//! Few rows of activations are multiplied straight from the weights, in long streams. For more
-//! rows, weights are widened and transposed into panels that stay in the cache ([`blocked`]). Where
+//! Few rows of activations are multiplied straight from the weights, in long streams. More rows, up to some
+//! hundred, are transposed once for all weights ([`turned`]). For more than these, weights are widened and
+//! transposed into panels that stay in the cache ([`blocked`]). Where
 //! it was asked for and is faster, weights in bf16 are multiplied as they are ([`rounded_bf16`]).
 //!
 //! Sums are in f32, so the error against f64 is below `3e-6` of the sum of the products'
@@ -18,6 +19,7 @@ mod neon;
 mod product;
 pub(crate) mod rounded_bf16;
 mod transpose;
+mod turned;
 
 use half::{bf16, f16};
 
@@ -105,6 +107,7 @@ mod tests {
     use half::slice::HalfFloatSliceExt;
 
     use super::*;
+    use crate::kernels::pool;
 
     fn random(length: usize, seed: usize) -> Vec<f32> {
         (0..length).map(|at| ((at * 7919 + seed * 101) % 1009) as f32 / 1009.0 - 0.5).collect()
@@ -145,6 +148,27 @@ mod tests {
                             let error = (f64::from(*found) - expected).abs();
                             assert!(error <= 3e-6 * size, "{rows}x{columns}, {batch}: {error}");
                         }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether activations are transposed or weights, and whatever rows are with one.
+    #[test]
+    fn many_rows_give_the_same_bits_as_some() {
+        for (rows, columns) in [(49 * pool::threads(), 803), (193 * pool::threads(), 40)] {
+            let (weight, bias) = (random(rows * columns, 1), random(rows, 3));
+            let mut half = vec![f16::ZERO; weight.len()];
+            half.convert_from_f32_slice(&weight);
+            for weight in [Dense::F32(&weight), Dense::F16(&half)] {
+                let x = random(130 * columns, 2);
+                for tier in Tier::available() {
+                    let all = multiply_on(tier, &x, columns, weight, Some(&bias));
+                    for batch in [5, 9, 50, 128] {
+                        let x = &x[..batch * columns];
+                        let some = multiply_on(tier, x, columns, weight, Some(&bias));
+                        assert!(some == all[..batch * rows], "{tier:?}, {rows}x{columns}, {batch}");
                     }
                 }
             }

@@ -2,10 +2,10 @@
 
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::dense::avx2;
-use crate::kernels::dense::blocked;
 use crate::kernels::dense::element::Element;
 #[cfg(target_arch = "aarch64")]
 use crate::kernels::dense::neon;
+use crate::kernels::dense::{blocked, turned};
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
@@ -40,6 +40,9 @@ pub(super) fn multiply_as<T: Element>(
     let mut products = unsafe {
         written(&[batch * rows], |outs| match batch {
             0..=FEW if !T::PAIRS && x.stride == columns => few(&outs[0]),
+            _ if !T::PAIRS && turned::is_faster(batch, rows) => {
+                turned::multiply(tier, x, columns, weight, bias, &outs[0]);
+            }
             _ => blocked::multiply(tier, x, columns, weight, bias, &outs[0]),
         })
     };
