@@ -27,6 +27,8 @@ pub(crate) mod group_norm;
 pub(crate) mod lstm;
 mod mask;
 pub(crate) mod packed;
+#[cfg(feature = "audio")]
+pub(crate) mod parts;
 #[cfg(any(feature = "audio", feature = "image"))]
 pub(crate) mod picture;
 #[cfg(feature = "audio")]

@@ -148,6 +148,44 @@ pub(super) fn transpose<T: Element>(
     super::transpose::transpose(weight, stride, whole..columns, panel, width);
 }
 
+/// `from: (rows, columns)`, rows of `stride`, to `(columns, rows)`, of which each begins `out_stride` after the one
+/// before.
+///
+/// # Safety
+///
+/// `out` must point to so many columns, which nobody else touches meanwhile.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn turn(
+    from: &[f32],
+    stride: usize,
+    [rows, columns]: [usize; 2],
+    out: *mut f32,
+    out_stride: usize,
+) {
+    assert!(rows > 0 && columns <= stride && from.len() >= (rows - 1) * stride + columns);
+    let (whole_rows, whole_columns) = (rows / 8 * 8, columns / 8 * 8);
+    for column in (0..whole_columns).step_by(8) {
+        // What is written lies side by side.
+        for row in (0..whole_rows).step_by(8) {
+            // SAFETY: so many rows and columns are there (asserted above, and the caller's promise).
+            unsafe {
+                let from = from.as_ptr().add(row * stride + column);
+                let block = std::array::from_fn(|i| _mm256_loadu_ps(from.add(i * stride)));
+                for (i, turned) in transposed(block).into_iter().enumerate() {
+                    _mm256_storeu_ps(out.add((column + i) * out_stride + row), turned);
+                }
+            }
+        }
+    }
+    for column in 0..columns {
+        let rest = if column < whole_columns { whole_rows } else { 0 };
+        for row in rest..rows {
+            // SAFETY: as above.
+            unsafe { *out.add(column * out_stride + row) = from[row * stride + column] };
+        }
+    }
+}
+
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn transposed(x: [__m256; 8]) -> [__m256; 8] {

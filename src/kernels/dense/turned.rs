@@ -14,7 +14,7 @@ use crate::kernels::dense::transpose::transpose_on;
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
-use crate::kernels::tile::{Ahead, Rows, Store, product_at, tile, turn};
+use crate::kernels::tile::{Ahead, Rows, Store, product_at, tile};
 
 /// Rows of weights that are multiplied with all activations before the next, where there are many.
 const GROUP: usize = 48;
@@ -23,7 +23,7 @@ const MOST: usize = 128;
 
 thread_local! {
     static WIDE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    static PRODUCTS: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+    static PRODUCTS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Whether so many rows of activations are multiplied with so many of weights in less time than by
@@ -46,24 +46,54 @@ pub(super) fn multiply<T: Element>(
     // Every thread gets several groups, so that a slow one is not waited for long.
     let group = if rows < 4 * GROUP * pool::threads() { GROUP / 2 } else { GROUP };
     pool::for_each(rows.div_ceil(group), 1, |groups| {
-        PRODUCTS.with_borrow_mut(|[products, turned]| {
+        PRODUCTS.with_borrow_mut(|products| {
             products.resize(group * panels.rows, 0.0);
-            turned.resize(group * batch, 0.0);
             for number in groups {
                 let first = number * group;
                 let count = group.min(rows - first);
                 let weight = &weight[first * columns..][..count * columns];
                 let bias = bias.map(|bias| &bias[first..first + count]);
                 panels.multiply(tier, weight, bias, products);
-                let from = Rows { values: products, stride: panels.rows };
-                turn(tier, from, [count, batch], turned, count);
-                for (row, products) in turned.chunks_exact(count).take(batch).enumerate() {
-                    // SAFETY: the products with these rows of weights are this thread's alone.
-                    unsafe { out.write(row * rows + first, products) };
-                }
+                write(
+                    tier,
+                    Rows { values: products, stride: panels.rows },
+                    [count, batch],
+                    out,
+                    [first, rows],
+                );
             }
         });
     });
+}
+
+/// Writes `products`, of rows of weights with rows of activations, where those of a row of activations lie side by side:
+/// from number `first` of each of `rows` on.
+fn write(
+    tier: Tier,
+    products: Rows<'_>,
+    [count, batch]: [usize; 2],
+    out: &Shared<'_, f32>,
+    [first, rows]: [usize; 2],
+) {
+    let to = out.pointer(first, (batch - 1) * rows + count);
+    match tier {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier says that the processor has these instructions; the products with these rows of
+        // weights are this thread's alone.
+        Tier::Avx512 | Tier::AvxVnni | Tier::Avx2 => unsafe {
+            super::avx2::turn(products.values, products.stride, [count, batch], to, rows);
+        },
+        _ => {
+            for (at, products) in
+                products.values.chunks_exact(products.stride).take(count).enumerate()
+            {
+                for (row, product) in products.iter().take(batch).enumerate() {
+                    // SAFETY: as above.
+                    unsafe { *to.add(row * rows + at) = *product };
+                }
+            }
+        }
+    }
 }
 
 /// Activations side by side: for each part of the columns panels of some rows, `panel[column][row]`.

@@ -2,7 +2,7 @@
 
 mod pieces;
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -10,6 +10,8 @@ use crate::models::raw_config::RawConfig;
 use crate::models::speech::synthesis::lists::{nested_sizes, sizes};
 use crate::nn::activation::leaky_relu;
 use crate::nn::convolution::{Convolution, ConvolutionConfig};
+use crate::nn::parts::{Frames, in_parts};
+use crate::nn::residual::join;
 use crate::nn::transposed::{TransposedConfig, TransposedConvolution};
 use crate::nn::weight_norm;
 use crate::weights::{Bias, Weights};
@@ -127,6 +129,8 @@ struct Stage {
     upsample: TransposedConvolution,
     speaker: Option<Convolution>,
     blocks: Vec<ResidualBlock>,
+    /// Frames before and after one that the blocks' results for it are computed from, at most.
+    reach: usize,
 }
 
 #[derive(Debug)]
@@ -173,11 +177,17 @@ impl HifiGan {
                 Ok(ResidualBlock { steps })
             };
             let blocks = config.blocks.iter().enumerate().map(block).collect::<Result<_>>()?;
+            // A block's convolutions reach beyond a frame one after the other.
+            let beyond = |(kernel, dilations): &(usize, Vec<usize>)| {
+                let of_step = |dilation: &usize| (kernel - 1) / 2 * (dilation + 1);
+                dilations.iter().map(of_step).sum::<usize>()
+            };
+            let reach = config.blocks.iter().map(beyond).max().unwrap_or(0);
             let speaker = names.speakers.map(|name| {
                 let config = same([config.speaker, channels], 1, 1, true);
                 Convolution::load(&weights.scope(name), &number.to_string(), config)
             });
-            stages.push(Stage { upsample, speaker: speaker.transpose()?, blocks });
+            stages.push(Stage { upsample, speaker: speaker.transpose()?, blocks, reach });
         }
         Ok(Self {
             first: Convolution::load(weights, "conv_pre", first)?,
@@ -194,19 +204,40 @@ impl HifiGan {
 
     /// Frames of a spectrogram, `(frames, in_channels)`, and a speaker's embedding `(1, speaker)`, to samples.
     pub(super) fn forward(&self, frames: &Tensor, speaker: Option<&Tensor>) -> Result<Vec<f32>> {
-        let spoken = |x: Tensor, layer: &Option<Convolution>| -> Result<Tensor> {
-            match (layer, speaker) {
-                (Some(layer), Some(speaker)) => Ok(x.broadcast_add(&layer.forward(speaker)?)?),
-                _ => Ok(x),
-            }
-        };
-        let mut x = spoken(self.first.forward(frames)?, &self.speaker)?;
-        for Stage { upsample, speaker, blocks } in &self.stages {
-            x = spoken(upsample.forward(&leaky_relu(&x, self.slope)?)?, speaker)?;
-            x = mean(blocks, |block| block.forward(&x, self.slope))?;
+        let mut x = self.first.forward(frames)?;
+        if let (Some(layer), Some(speaker)) = (&self.speaker, speaker) {
+            x = x.broadcast_add(&layer.forward(speaker)?)?;
+        }
+        for stage in &self.stages {
+            x = stage.forward(&x, self.slope, speaker)?;
         }
         let x = self.last.forward(&leaky_relu(&x, LAST_SLOPE)?)?;
-        Ok(x.tanh()?.squeeze(D::Minus1)?.to_dtype(candle_core::DType::F32)?.to_vec1()?)
+        Ok(x.tanh()?.squeeze(D::Minus1)?.to_dtype(DType::F32)?.to_vec1()?)
+    }
+}
+
+impl Stage {
+    /// `(frames, channels)` to `(rate * frames, channels / 2)`.
+    fn forward(&self, x: &Tensor, slope: f32, speaker: Option<&Tensor>) -> Result<Tensor> {
+        let (frames, channels) = x.dims2()?;
+        let speaker = match (&self.speaker, speaker) {
+            (Some(layer), Some(speaker)) => Some(layer.forward(speaker)?),
+            _ => None,
+        };
+        let compute = |x: &Tensor| -> Result<Tensor> {
+            let x = self.upsample.forward(&leaky_relu(x, slope)?)?;
+            let x = match &speaker {
+                Some(speaker) => x.broadcast_add(speaker)?,
+                None => x,
+            };
+            mean(&self.blocks, |block| block.forward(&x, slope))
+        };
+        let rate = self.upsample.stride();
+        if self.upsample.frames(frames) != frames * rate {
+            return compute(x);
+        }
+        let beside = self.reach + rate * self.upsample.reach();
+        in_parts(x, Frames { rate, width: channels / 2, beside }, compute)
     }
 }
 
@@ -228,9 +259,8 @@ pub(super) fn mean<T>(blocks: &[T], forward: impl Fn(&T) -> Result<Tensor>) -> R
     let (first, others) = blocks
         .split_first()
         .ok_or_else(|| Error::input("an upsampling without residual blocks"))?;
-    let sum = others
-        .iter()
-        .try_fold(forward(first)?, |sum, block| -> Result<_> { Ok((sum + forward(block)?)?) })?;
+    let sum =
+        others.iter().try_fold(forward(first)?, |sum, block| join(&sum, forward(block)?, None))?;
     Ok((sum / blocks.len() as f64)?)
 }
 
@@ -242,7 +272,7 @@ impl ResidualBlock {
             for convolution in step {
                 y = convolution.forward(&leaky_relu(&y, slope)?)?;
             }
-            x = (x + y)?;
+            x = join(&x, y, None)?;
         }
         Ok(x)
     }

@@ -65,14 +65,19 @@ impl AdaIn {
         Ok(Self { style: OfStyle::load(weights, style, channels)?, own })
     }
 
-    /// `(frames, channels)`, the same shape back.
-    pub(super) fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
+    /// The norm of a voice.
+    pub(super) fn norm(&self, style: &Tensor) -> Result<GroupNorm> {
         let [scale, shift] = self.style.forward(style)?;
         let (weight, bias) = match &self.own {
             None => (scale, shift.contiguous()?),
             Some([weight, bias]) => ((&scale * weight)?, ((scale * bias)? + shift)?),
         };
-        GroupNorm::of_channels(weight, bias, EPS)?.forward(x)
+        GroupNorm::of_channels(weight, bias, EPS)
+    }
+
+    /// `(frames, channels)`, the same shape back.
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
+        self.norm(style)?.forward(x)
     }
 }
 

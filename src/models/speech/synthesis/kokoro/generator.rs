@@ -9,6 +9,8 @@ use crate::models::speech::synthesis::kokoro::adaptive::AdaIn;
 use crate::models::speech::synthesis::kokoro::config::KokoroConfig;
 use crate::nn::activation::leaky_relu;
 use crate::nn::convolution::{Convolution, ConvolutionConfig};
+use crate::nn::parts::{Frames, in_parts};
+use crate::nn::residual::join;
 use crate::nn::snake::Snake;
 use crate::nn::transposed::TransposedConvolution;
 use crate::nn::weight_norm;
@@ -155,13 +157,22 @@ impl StyledBlock {
     fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
         let mut x = x.clone();
         for steps in &self.0 {
-            let mut y = x.clone();
-            for Step { norm, snake, convolution } in steps {
-                y = convolution.forward(&snake.forward(&norm.forward(&y, style)?)?)?;
-            }
-            x = (y + x)?;
+            let [first, second] = steps;
+            x = join(&x, second.forward(&first.forward(&x, style)?, style)?, None)?;
         }
         Ok(x)
+    }
+}
+
+impl Step {
+    fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
+        let norm = self.norm.norm(style)?;
+        let behind = |x: &Tensor| self.convolution.forward(&self.snake.forward(x)?);
+        let Some(mut moments) = norm.moments(x)? else { return behind(&norm.forward(x)?) };
+        norm.add(x, &mut moments)?;
+        let [before, after] = self.convolution.padding();
+        let frames = Frames { rate: 1, width: x.dim(1)?, beside: before.max(after) };
+        in_parts(x, frames, |x| behind(&norm.forward_by(x, &moments)?))
     }
 }
 
