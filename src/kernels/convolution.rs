@@ -43,12 +43,17 @@ pub(crate) fn padded(
 ) -> Vec<f32> {
     let width = part.len();
     let frames = x.len() / channels;
-    let mut out = vec![0.0; (before + frames + after) * width];
-    let inner = &mut out[before * width..][..frames * width];
+    let length = (before + frames + after) * width;
     if width == channels {
-        inner.copy_from_slice(&x[..frames * channels]);
-    } else if width > 0 {
-        each_row(inner, width, width, |frame, out| {
+        let mut out = Vec::with_capacity(length);
+        out.resize(before * width, 0.0);
+        out.extend_from_slice(&x[..frames * channels]);
+        out.resize(length, 0.0);
+        return out;
+    }
+    let mut out = vec![0.0; length];
+    if width > 0 {
+        each_row(&mut out[before * width..][..frames * width], width, width, |frame, out| {
             out.copy_from_slice(&x[frame * channels..][part.clone()]);
         });
     }

@@ -39,14 +39,21 @@ pub(crate) fn leaky_relu(x: &[f32], slope: f32) -> Vec<f32> {
     let mut out = vec![0.0; x.len()];
     let whole = x.len() / PART * PART;
     let (head, rest) = out.split_at_mut(whole);
-    let part = |x: &[f32], out: &mut [f32]| {
+    let tier = Tier::best();
+    each_row(head, PART, PART, |number, out| {
+        leaky_relu_part(tier, &x[number * PART..][..PART], slope, out);
+    });
+    leaky_relu_part(tier, &x[whole..], slope, rest);
+    out
+}
+
+#[cfg(feature = "audio")]
+tiered! {
+    fn leaky_relu_part(x: &[f32], slope: f32, out: &mut [f32]) {
         for (out, x) in out.iter_mut().zip(x) {
             *out = if *x < 0.0 { x * slope } else { *x };
         }
-    };
-    each_row(head, PART, PART, |number, out| part(&x[number * PART..][..PART], out));
-    part(&x[whole..], rest);
-    out
+    }
 }
 
 /// `tanh(a) sigmoid(b)` of rows that hold `width` of `a` and then as many of `b`: `(rows, 2 width)` to
