@@ -31,7 +31,7 @@ impl HifiGan {
         };
         let mut x = convolution_piece(&self.first, frames, is_last, slots)?;
         x = spoken(x, &self.speaker)?;
-        for Stage { upsample, speaker, blocks } in &self.stages {
+        for Stage { upsample, speaker, blocks, .. } in &self.stages {
             x = rectified(x.as_ref(), self.slope)?;
             x = transposed_convolution_piece(upsample, x, is_last, slots)?;
             x = spoken(x, speaker)?;
