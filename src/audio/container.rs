@@ -3,19 +3,24 @@
 use std::fmt;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 
+use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::CODEC_ID_NULL_AUDIO;
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::well_known::{FORMAT_ID_ISOMP4, FORMAT_ID_MKV, FORMAT_ID_OGG};
 use symphonia::core::formats::{FormatOptions, FormatReader, Track};
-use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Duration;
 
+use crate::audio::aiff_header;
 use crate::audio::cut::Trim;
-use crate::audio::decoder::{Failure, Sound, audio, guarded};
+use crate::audio::decoder::{CONVERT, Failure, Sound, audio, guarded};
+use crate::audio::foreign::foreign;
+use crate::audio::mended::{Mend, Mended};
 use crate::audio::mkv_end::MkvEnd;
+use crate::audio::mkv_packing::Packing;
 use crate::audio::mp4_edits::{Edit, Mp4Edits};
 use crate::audio::wav_header::WavHeader;
 
@@ -26,6 +31,8 @@ pub(super) struct Container<'s> {
     pub(super) format: &'static str,
     pub(super) is_mp4: bool,
     ends: Ends,
+    /// How its packets are packed.
+    packing: Option<Packing>,
     /// The samples of each channel in the packets before.
     position: u64,
     /// Packets without a byte that came one after the other.
@@ -57,7 +64,7 @@ impl<'s> Container<'s> {
     ///
     /// What is wrong with it.
     pub(super) fn open(mut source: impl Read + Seek + Send + Sync + 's) -> Result<Self, Failure> {
-        let mut start = [0; 8];
+        let mut start = [0; 12];
         let mut length = 0;
         while length < start.len() {
             match source.read(&mut start[length..]).map_err(SymphoniaError::from)? {
@@ -68,25 +75,38 @@ impl<'s> Container<'s> {
         if length == 0 {
             return Err(Failure::Other("the file is empty".to_owned()));
         }
-        let mut edits = Mp4Edits::default();
-        let mut mkv = MkvEnd::default();
-        if &start[4..] == b"ftyp" {
-            edits = Mp4Edits::read(&mut BufReader::with_capacity(SMALL, &mut source));
-        } else if start[..4] == [0x1A, 0x45, 0xDF, 0xA3] {
-            mkv = MkvEnd::read(&mut BufReader::with_capacity(SMALL, &mut source));
+        if let Some(name) = foreign(&start) {
+            return Err(Failure::Other(format!("this is {name}, which cannot be read: {CONVERT}")));
         }
         let byte_length = source.seek(SeekFrom::End(0)).map_err(SymphoniaError::from)?;
-        let header = if matches!(&start[..4], b"RIFF" | b"RF64" | b"BW64") {
-            WavHeader::read(&mut BufReader::with_capacity(SMALL, &mut source))
-                .transpose()
-                .map_err(Failure::Other)?
-        } else {
-            None
-        };
-        let is_open = mkv.is_open || header.as_ref().is_some_and(|header| header.is_open);
-        let header =
-            header.unwrap_or(WavHeader { bytes: Vec::new(), samples: 0..byte_length, is_open });
-        let source = Box::new(Source::new(source, header).map_err(SymphoniaError::from)?);
+        let mut mend = Mend::none(byte_length);
+        let mut is_open = false;
+        let mut edits = Mp4Edits::default();
+        let mut mkv = MkvEnd::default();
+        let small = &mut BufReader::with_capacity(SMALL, &mut source);
+        match &start[..4] {
+            [0x1A, 0x45, 0xDF, 0xA3] => {
+                mkv = MkvEnd::read(small);
+                is_open = mkv.is_open;
+                mend.patches.extend(mkv.length.take());
+            }
+            b"RIFF" | b"RF64" | b"BW64" => {
+                if let Some(header) = WavHeader::read(small) {
+                    WavHeader { mend, is_open } = header.map_err(Failure::Other)?;
+                }
+            }
+            b"FORM" => mend = aiff_header::mend(small, byte_length).unwrap_or(mend),
+            b"fLaC" => mend.part.end -= id3v1(small, byte_length).map_err(SymphoniaError::from)?,
+            _ if start[4..8] == *b"ftyp" => {
+                edits = Mp4Edits::read(small);
+                if edits.last.is_some() && !edits.has_movie {
+                    return Err(Failure::Other(NO_MOVIE.to_owned()));
+                }
+                mend.patches.extend(edits.last.take());
+            }
+            _ => {}
+        }
+        let source = Box::new(Mended::new(source, mend).map_err(SymphoniaError::from)?);
         let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
         let (options, metadata) = (FormatOptions::default(), MetadataOptions::default());
         let reader = guarded(|| {
@@ -103,7 +123,12 @@ impl<'s> Container<'s> {
             }
             failure => failure,
         })?;
-        let track = sound_track(reader.as_ref())?;
+        let mut track = sound_track(reader.as_ref())?;
+        if let (Some(sound), Some(CodecParameters::Audio(parameters))) =
+            (edits.sound(track.id), &mut track.codec_params)
+        {
+            sound.apply(parameters);
+        }
         let info = reader.format_info();
         let (format, id) = (info.short_name, info.format);
         let sampling_rate =
@@ -127,12 +152,14 @@ impl<'s> Container<'s> {
             Ends::Unknown
         };
         let is_mp4 = id == FORMAT_ID_ISOMP4;
+        let track_id = track.id;
         Ok(Self {
             reader,
             track,
             format,
             is_mp4,
             ends,
+            packing: mkv.packings.remove(&u64::from(track_id)),
             position: 0,
             empty: 0,
             byte_length,
@@ -147,7 +174,7 @@ impl<'s> Container<'s> {
     /// What is wrong. `SymphoniaError::ResetRequired`: another track begins, [`restart`](Self::restart) goes on
     /// with it.
     pub(super) fn next_packet(&mut self) -> Result<Option<Packet>, Failure> {
-        while let Some(packet) = guarded(|| self.reader.next_packet())? {
+        while let Some(mut packet) = guarded(|| self.reader.next_packet())? {
             if packet.data.is_empty() {
                 self.empty += 1;
                 if self.empty > MOST_EMPTY {
@@ -164,6 +191,9 @@ impl<'s> Container<'s> {
                 _ => true,
             };
             if packet.track_id == self.track.id && is_played {
+                if let Some(packing) = &self.packing {
+                    packet.data = packing.unpack(&packet.data).map_err(Failure::Other)?;
+                }
                 return Ok(Some(packet));
             }
         }
@@ -257,75 +287,31 @@ fn sound_track(reader: &dyn FormatReader) -> Result<Track, Failure> {
         |track: &&Track| audio(track).is_some_and(|sound| sound.codec != CODEC_ID_NULL_AUDIO);
     let tracks = reader.tracks();
     let track = tracks.iter().find(is_known).or_else(|| tracks.iter().find(is_sound));
-    track.cloned().ok_or_else(|| Failure::Other("the file has no audio track".to_owned()))
+    track.cloned().ok_or_else(|| {
+        let has_unknown = tracks.iter().any(|track| track.codec_params.is_none());
+        Failure::Other(match has_unknown {
+            true => format!("the file has no audio track that can be decoded here: {CONVERT}"),
+            false => "the file has no audio track".to_owned(),
+        })
+    })
 }
 
-/// What symphonia reads from: a header, and then a part of the file.
-struct Source<S> {
-    source: S,
-    header: WavHeader,
-    position: u64,
-}
-
-impl<S: Read + Seek> Source<S> {
-    fn new(mut source: S, header: WavHeader) -> std::io::Result<Self> {
-        source.seek(SeekFrom::Start(header.samples.start))?;
-        Ok(Self { source, header, position: 0 })
-    }
-
-    fn length(&self) -> u64 {
-        self.header.bytes.len() as u64 + (self.header.samples.end - self.header.samples.start)
-    }
-}
-
-impl<S: Read> Read for Source<S> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let header =
-            self.header.bytes.get(self.position as usize..).filter(|header| !header.is_empty());
-        let read = match header {
-            Some(mut header) => header.read(buffer)?,
-            None => {
-                let samples = self.header.samples.end - self.header.samples.start;
-                let rest = samples.saturating_sub(self.position - self.header.bytes.len() as u64);
-                let most = usize::try_from(rest).unwrap_or(usize::MAX).min(buffer.len());
-                self.source.read(&mut buffer[..most])?
-            }
-        };
-        self.position += read as u64;
-        Ok(read)
-    }
-}
-
-impl<S: Read + Seek> Seek for Source<S> {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-            SeekFrom::End(by) => self.length().checked_add_signed(by),
-        };
-        let position = position.ok_or(std::io::ErrorKind::InvalidInput)?;
-        let behind_header = position.saturating_sub(self.header.bytes.len() as u64);
-        self.source
-            .seek(SeekFrom::Start(self.header.samples.start.saturating_add(behind_header)))?;
-        self.position = position;
-        Ok(position)
-    }
-}
-
-impl<S: Read + Seek + Send + Sync> MediaSource for Source<S> {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.length())
-    }
+/// The bytes of the tag at the end of a file of so many bytes, which players of mp3 files put there.
+fn id3v1(source: &mut (impl Read + Seek), length: u64) -> std::io::Result<u64> {
+    let Some(at) = length.checked_sub(ID3V1) else { return Ok(0) };
+    let mut tag = [0; 3];
+    source.seek(SeekFrom::Start(at))?;
+    source.read_exact(&mut tag)?;
+    Ok(if tag == *b"TAG" { ID3V1 } else { 0 })
 }
 
 /// Symphonia looks for the first packet of a codec that it knows to the end.
 const NO_OGG: &str = "the file breaks off, or its sound is neither Vorbis nor Opus nor FLAC";
 const NO_FORMAT: &str = "this is no audio file that can be read: wav, mp3, flac, ogg (Vorbis, Opus), m4a and mp4 (AAC, ALAC, \
-                         Opus), aac, webm and mkv, and aiff are";
+                         Opus), aac, webm and mkv, and aiff are; ffmpeg converts others (`ffmpeg -i FILE -vn sound.flac`)";
+const NO_MOVIE: &str = "the file breaks off before its list of what lies where (`moov`), without which its sound cannot be found";
+/// Its length.
+const ID3V1: u64 = 128;
 /// A buffer for looking at a few bytes here and there.
 const SMALL: usize = 512;
 const MOST_EMPTY: u32 = 10_000;

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::io::ErrorKind;
 
+use symphonia::core::audio::Channels;
 use symphonia::core::codecs::CodecParameters;
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_OPUS};
+use symphonia::core::codecs::audio::well_known::{
+    CODEC_ID_AAC, CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3, CODEC_ID_OPUS, CODEC_ID_VORBIS,
+};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::Track;
@@ -52,6 +55,11 @@ impl Decoder {
                 "its sound is of a codec that cannot be decoded here: {CONVERT}"
             )));
         }
+        // Symphonia makes a mixture of noise and sound of them.
+        let channels = parameters.channels.as_ref().map_or(0, Channels::count);
+        if parameters.codec == CODEC_ID_VORBIS && channels > 2 {
+            return Err(broken(&format!("its sound is Vorbis of {channels} channels: {CONVERT}")));
+        }
         let core = aac_core(parameters);
         let decoder = guarded(|| {
             codecs.make_audio_decoder(
@@ -80,6 +88,35 @@ impl Decoder {
                 Some(Sound { sampling_rate: parameters.sample_rate?, channels })
             }
         }
+    }
+
+    /// Decodes a packet that could not be decoded, where that is because the sound has become another: files of mp3 are
+    /// joined end to end.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    pub(super) fn decode_changed(
+        &mut self,
+        packet: &Packet,
+        samples: &mut Vec<f32>,
+        before: Sound,
+    ) -> Result<Sound, Failure> {
+        let Self::Symphonia(decoder) = self else { return Err(Failure::Lost) };
+        let parameters = decoder.codec_params();
+        if ![CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3].contains(&parameters.codec) {
+            return Err(Failure::Lost);
+        }
+        let options = AudioDecoderOptions::default();
+        let codecs = symphonia::default::get_codecs();
+        let new = guarded(|| codecs.make_audio_decoder(parameters, &options))?;
+        let mut new = Self::Symphonia(new);
+        let sound = new.decode(packet, samples)?;
+        if sound == before {
+            return Err(Failure::Lost);
+        }
+        *self = new;
+        Ok(sound)
     }
 
     /// Decodes a packet into `samples`, `(samples, channels)`.
@@ -188,4 +225,4 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, SymphoniaError>) -> Re
 }
 
 /// What to do about a codec.
-const CONVERT: &str = "convert the file, such as with `ffmpeg -i FILE -vn sound.flac`";
+pub(super) const CONVERT: &str = "convert the file, such as with `ffmpeg -i FILE -vn sound.flac`";

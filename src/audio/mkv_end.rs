@@ -1,23 +1,30 @@
-//! How a Matroska or WebM file ends, which symphonia reads over: how many samples the encoder added, by the elements
-//! `DiscardPadding` in the last blocks of a track, and whether the file knows its length.
+//! What symphonia reads over in Matroska and WebM files: how many samples the encoder added, by the elements
+//! `DiscardPadding` in the last blocks of a track, how packets are packed, and whether the file knows its length or was
+//! cut off.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Result, Seek, SeekFrom};
 
-/// How a file ends.
+use crate::audio::mkv_packing::Packing;
+
+/// What is read of a file before its demuxer does.
 #[derive(Debug, Default)]
 pub(super) struct MkvEnd {
     /// The padding of each track in nanoseconds, by the track's number: what its last blocks say together.
     pub(super) padding: HashMap<u64, u64>,
     /// Whether the file states no length, as live recordings do.
     pub(super) is_open: bool,
+    /// How the packets of tracks are packed that are, by the track's number.
+    pub(super) packings: HashMap<u64, Packing>,
+    /// Where the length of a file is written that was cut off, and what it is to be: not known.
+    pub(super) length: Option<(u64, Vec<u8>)>,
 }
 
 impl MkvEnd {
     /// Reads it. What is broken is left for the demuxer to report.
     pub(super) fn read(source: &mut (impl Read + Seek)) -> Self {
         let (mut found, mut clusters) = (Self::default(), VecDeque::new());
-        let _ = find_clusters(source, &mut clusters, &mut found.is_open);
+        let _ = find_clusters(source, &mut clusters, &mut found);
         for (start, end) in clusters {
             let _ = read_cluster(source, start, end, &mut found.padding);
         }
@@ -29,7 +36,7 @@ impl MkvEnd {
 fn find_clusters(
     source: &mut (impl Read + Seek),
     clusters: &mut VecDeque<(u64, u64)>,
-    is_open: &mut bool,
+    found: &mut MkvEnd,
 ) -> Result<()> {
     let file_end = source.seek(SeekFrom::End(0))?;
     let mut at = 0;
@@ -38,9 +45,25 @@ fn find_clusters(
             break;
         }
         let element = Element::read(source, at, file_end)?;
-        *is_open |= element.end.is_none();
+        found.is_open |= element.end.is_none();
         match element.id {
-            SEGMENT => at = element.start,
+            SEGMENT => {
+                if element.is_cut {
+                    let length = element.start - element.size_at;
+                    let mut unknown = vec![0xFF; length as usize];
+                    unknown[0] >>= length - 1;
+                    found.length = Some((element.size_at, unknown));
+                }
+                at = element.start;
+            }
+            TRACKS => {
+                let end = element.end.unwrap_or(element.start);
+                let mut tracks = Vec::new();
+                source.seek(SeekFrom::Start(element.start))?;
+                source.take((end - element.start).min(MOST_HEADER)).read_to_end(&mut tracks)?;
+                found.packings = Packing::of_tracks(&tracks);
+                at = end;
+            }
             CLUSTER => {
                 // A cluster of unknown length goes on to the next one, which its reader notices.
                 clusters.push_back((element.start, element.end.unwrap_or(file_end)));
@@ -116,23 +139,34 @@ fn track_number(source: &mut (impl Read + Seek), start: u64) -> Result<u64> {
 }
 
 /// The head of an EBML element.
-struct Element {
-    id: u64,
+pub(super) struct Element {
+    pub(super) id: u64,
+    /// Where its length is written.
+    size_at: u64,
     /// Where its inside starts and ends.
-    start: u64,
+    pub(super) start: u64,
     /// `None`: not known, as in a live stream.
-    end: Option<u64>,
+    pub(super) end: Option<u64>,
+    /// Whether it should be longer.
+    is_cut: bool,
 }
 
 impl Element {
-    fn read(source: &mut (impl Read + Seek), at: u64, most: u64) -> Result<Self> {
+    pub(super) fn read(source: &mut (impl Read + Seek), at: u64, most: u64) -> Result<Self> {
         source.seek(SeekFrom::Start(at))?;
         let (id, id_length) = variable_length(source, true)?;
         let (size, size_length) = variable_length(source, false)?;
         let start = at + id_length + size_length;
         let is_unknown = size == (1 << (7 * size_length)) - 1;
-        let end = start.saturating_add(size).min(most).max(start);
-        Ok(Self { id, start, end: (!is_unknown).then_some(end) })
+        let stated = start.saturating_add(size);
+        let end = stated.min(most).max(start);
+        Ok(Self {
+            id,
+            size_at: at + id_length,
+            start,
+            end: (!is_unknown).then_some(end),
+            is_cut: !is_unknown && stated > most,
+        })
     }
 }
 
@@ -154,6 +188,7 @@ fn variable_length(source: &mut impl Read, with_marker: bool) -> Result<(u64, u6
 }
 
 const SEGMENT: u64 = 0x1853_8067;
+const TRACKS: u64 = 0x1654_AE6B;
 const CLUSTER: u64 = 0x1F43_B675;
 const SIMPLE_BLOCK: u64 = 0xA3;
 const BLOCK_GROUP: u64 = 0xA0;
@@ -162,5 +197,7 @@ const DISCARD_PADDING: u64 = 0x75A2;
 /// Sound has blocks in every cluster, so its last block is in one of the last.
 const MOST_CLUSTERS: usize = 8;
 const MOST_TRACKS: usize = 64;
+/// Bytes of the descriptions of tracks.
+const MOST_HEADER: u64 = 1 << 22;
 /// More than a day of clusters; a live recording has no clusters but blocks here, some hours of them.
 const MOST_ELEMENTS: usize = 1 << 20;

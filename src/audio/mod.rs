@@ -3,17 +3,23 @@
 //! [`read`] takes a file to samples, [`AudioReader`] reads one block by block. [The guide](crate::guide::audio) lists
 //! formats.
 
+mod aiff_header;
+mod conform;
 mod container;
 mod cut;
 mod decoder;
 mod extractor;
 mod features;
 mod flac;
+mod foreign;
 mod log_mel;
 mod mel;
 mod mel_spectrogram;
+mod mended;
 mod mkv_end;
+mod mkv_packing;
 mod mp4_edits;
+mod mp4_sound;
 mod opus;
 mod reader;
 mod resample;

@@ -1,7 +1,9 @@
-//! Which part of a track an mp4 file plays: its edit list, which symphonia reads over. Encoders of AAC put a
-//! delay of about a thousand samples before the sound, and the list says so.
+//! What symphonia reads over in mp4 files: which part of a track is played, by its edit list, since encoders of AAC put a
+//! delay of about a thousand samples before the sound; what QuickTime says about samples; and where a file was cut off.
 
 use std::io::{Read, Result, Seek, SeekFrom};
+
+use crate::audio::mp4_sound::Mp4Sound;
 
 /// What a file says about its tracks.
 #[derive(Debug, Default)]
@@ -11,6 +13,10 @@ pub(super) struct Mp4Edits {
     tracks: Vec<TrackEdits>,
     /// The encoder's delay in samples as iTunes writes it, in a comment named `iTunSMPB`.
     priming: Option<u64>,
+    /// Whether there is the list of what lies where.
+    pub(super) has_movie: bool,
+    /// The true length of the last box, and where it is written, if the file states another.
+    pub(super) last: Option<(u64, Vec<u8>)>,
 }
 
 /// The edit list of a track.
@@ -20,6 +26,7 @@ struct TrackEdits {
     timescale: u32,
     /// Length in the movie's timescale, start in the track's.
     entries: Vec<(u64, i64)>,
+    sound: Option<Mp4Sound>,
 }
 
 /// A part of a track that is played, in ticks of the track.
@@ -73,6 +80,11 @@ impl Mp4Edits {
         Some(edits)
     }
 
+    /// What is to be known about a track's samples, if anything.
+    pub(super) fn sound(&self, id: u32) -> Option<&Mp4Sound> {
+        self.tracks.iter().find(|track| track.id == id)?.sound.as_ref()
+    }
+
     /// Reads the boxes that lie in `range`, which is the inside of the boxes named by `path`.
     fn read_boxes(
         &mut self,
@@ -88,11 +100,19 @@ impl Mp4Edits {
             source.seek(SeekFrom::Start(at))?;
             let head: [u8; 8] = bytes(source)?;
             let name = [head[4], head[5], head[6], head[7]];
-            let (size, head) = match u32::from_be_bytes([head[0], head[1], head[2], head[3]]) {
+            let stated = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+            let (size, head) = match stated {
                 0 => (range.end - at, 8),
                 1 => (u64::from_be_bytes(bytes(source)?), 16),
                 size => (u64::from(size), 8),
             };
+            if path.is_empty() && (stated == 0 || size > range.end - at) {
+                let rest = range.end - at;
+                self.last = match stated {
+                    1 => Some((at + 8, rest.to_be_bytes().to_vec())),
+                    _ => u32::try_from(rest).ok().map(|rest| (at, rest.to_be_bytes().to_vec())),
+                };
+            }
             let Some(end) = at.checked_add(size).filter(|&end| size >= head && end <= range.end)
             else {
                 break;
@@ -103,7 +123,10 @@ impl Mp4Edits {
                 [b"moov"]
                 | [b"moov", b"trak" | b"udta"]
                 | [b"moov", b"trak", b"edts" | b"mdia"]
+                | [b"moov", b"trak", b"mdia", b"minf"]
+                | [b"moov", b"trak", b"mdia", b"minf", b"stbl"]
                 | [b"moov", b"udta", b"meta", b"ilst"] => {
+                    self.has_movie = true;
                     if name == *b"trak" {
                         self.tracks.push(TrackEdits::default());
                     }
@@ -124,6 +147,11 @@ impl Mp4Edits {
                 [b"moov", b"trak", b"edts", b"elst"] => {
                     let entries = edit_list(source, end)?;
                     self.track().entries = entries;
+                }
+                [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"] => {
+                    let mut entries = Vec::new();
+                    source.take(size.min(MOST_COMMENT) - head).read_to_end(&mut entries)?;
+                    self.track().sound = entries.get(8..).and_then(Mp4Sound::of);
                 }
                 [b"moov", b"udta", b"meta", b"ilst", b"----"] if size <= MOST_COMMENT => {
                     let mut comment = vec![0; (end - inside.start) as usize];

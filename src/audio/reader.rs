@@ -9,6 +9,7 @@ use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Duration as SymphoniaDuration;
 
+use crate::audio::conform::Conform;
 use crate::audio::container::Container;
 use crate::audio::cut::Cut;
 use crate::audio::decoder::{Decoder, Failure, Sound};
@@ -59,6 +60,9 @@ pub struct AudioReader<'s> {
     decoder: Decoder,
     cut: Cut,
     sound: Sound,
+    /// What packets are now, and how that becomes `sound`, where it is something else.
+    own: Sound,
+    conform: Option<Conform>,
     /// The first block, which was decoded to know `sound`.
     first: Option<AudioBlock>,
     /// Samples of each channel that were given out.
@@ -110,6 +114,8 @@ impl<'s> AudioReader<'s> {
             decoder,
             cut: Cut::new(skip),
             sound: UNKNOWN,
+            own: UNKNOWN,
+            conform: None,
             first: None,
             given: 0,
             lost: 0,
@@ -252,7 +258,10 @@ impl<'s> AudioReader<'s> {
                 Err(failure) => self.end(Some(&failure.to_string())),
             }
         }
-        Ok(None)
+        match self.conform.take() {
+            Some(mut last) => Ok(self.block(last.finish()?)),
+            None => Ok(None),
+        }
     }
 
     fn decode(&mut self, mut packet: Packet) -> Result<Option<AudioBlock>> {
@@ -260,14 +269,25 @@ impl<'s> AudioReader<'s> {
         let trim_end = mem::replace(&mut packet.trim_end, SymphoniaDuration::ZERO);
         packet.trim_start = SymphoniaDuration::ZERO;
         let mut samples = Vec::new();
-        let sound = match self.decoder.decode(&packet, &mut samples) {
+        let decoded = match self.decoder.decode(&packet, &mut samples) {
+            Err(Failure::Lost) => {
+                let changed = self.decoder.decode_changed(&packet, &mut samples, self.own);
+                if changed.is_ok() {
+                    // What is held back was padding.
+                    self.cut = Cut::new(0);
+                }
+                changed
+            }
+            decoded => decoded,
+        };
+        let sound = match decoded {
             Ok(sound) => sound,
             Err(Failure::Lost) => {
                 // Silence keeps what follows at its time.
                 self.lost += 1;
                 samples.clear();
-                samples.resize(self.packet_length * self.sound.channels, 0.0);
-                self.sound
+                samples.resize(self.packet_length * self.own.channels, 0.0);
+                self.own
             }
             Err(failure) => {
                 self.end(Some(&failure.to_string()));
@@ -277,15 +297,18 @@ impl<'s> AudioReader<'s> {
         if samples.is_empty() {
             return Ok(None);
         }
+        let mut before = Vec::new();
         if self.sound == UNKNOWN {
             self.sound = sound;
-        } else if self.sound != sound {
-            let (before, after) = (self.sound, sound);
-            return Err(self.error(&format!(
-                "the sound changes from {} channels of {} Hz to {} of {} Hz in the middle: split the file there",
-                before.channels, before.sampling_rate, after.channels, after.sampling_rate
-            )));
+        } else if self.own != sound {
+            if let Some(mut conform) = self.conform.take() {
+                before = conform.finish()?;
+            }
+            if sound != self.sound {
+                self.conform = Some(Conform::new(sound, self.sound)?);
+            }
         }
+        self.own = sound;
         self.packet_length = samples.len() / sound.channels;
         let frames = self.packet_length as u64;
         let trim = self.container.trim(&packet, trim_end, frames, sound);
@@ -294,8 +317,18 @@ impl<'s> AudioReader<'s> {
             let (at, value) = (self.given + (at / sound.channels) as u64, samples[at]);
             return Err(self.error(&format!("sample {at} of the audio is {value}")));
         }
-        self.given += (samples.len() / sound.channels) as u64;
-        Ok((!samples.is_empty()).then_some(AudioBlock { samples, channels: sound.channels }))
+        if let Some(conform) = &mut self.conform {
+            samples = conform.push(&samples)?;
+        }
+        before.append(&mut samples);
+        Ok(self.block(before))
+    }
+
+    /// A block that is given out, where there is something in it.
+    fn block(&mut self, samples: Vec<f32>) -> Option<AudioBlock> {
+        let channels = self.sound.channels;
+        self.given += (samples.len() / channels) as u64;
+        (!samples.is_empty()).then_some(AudioBlock { samples, channels })
     }
 
     /// Another stream follows the first, as in chained Ogg files.

@@ -2,15 +2,15 @@
 //! telephone systems leave out fields that symphonia insists on; long recordings are RF64.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::ops::Range;
+
+use crate::audio::decoder::CONVERT;
+use crate::audio::mended::Mend;
 
 /// A header as it should be, and where the samples lie in the file.
 #[derive(Debug, PartialEq)]
 pub(super) struct WavHeader {
-    /// What symphonia is to read in place of the file's own header: nothing where what follows is a whole file of its
-    /// own, an mp3.
-    pub(super) bytes: Vec<u8>,
-    pub(super) samples: Range<u64>,
+    /// The header in place of the file's own: nothing where what follows is a whole file of its own, an mp3.
+    pub(super) mend: Mend,
     /// Whether the file states no length.
     pub(super) is_open: bool,
 }
@@ -88,14 +88,22 @@ impl Format {
                 "a wav of {channels} channels; at most {MOST_CHANNELS} can be read"
             ));
         }
-        // Samples of 12 bits take 16.
-        let bytes = bits.div_ceil(8);
+        // Samples of 12 bits take 16. Some writers put those of 24 in four bytes, at the top.
+        let bytes = match block / channels {
+            bytes if tag == PCM && bytes > bits.div_ceil(8) && bytes <= 4 => bytes,
+            _ => bits.div_ceil(8),
+        };
         let is_known = match tag {
             PCM => (1..=4).contains(&bytes),
             FLOAT => bytes == 4 || bytes == 8,
             ALAW | MULAW => bytes == 1,
             ADPCM_MS | ADPCM_IMA => bits == 4 && block >= 8 * channels,
-            _ => true,
+            MPEG | MP3 => true,
+            _ => {
+                let known = OTHERS.iter().find(|(other, _)| *other == tag);
+                let name = known.map(|(_, name)| format!(" ({name})")).unwrap_or_default();
+                return Err(format!("unsupported wave format {tag:#x}{name}: {CONVERT}"));
+            }
         };
         if !is_known {
             return Err(format!(
@@ -120,7 +128,8 @@ impl Format {
         let is_unknown = stated == 0 || stated >= NO_LENGTH && stated > there;
         let samples = start..if is_unknown { end } else { start.saturating_add(stated).min(end) };
         if matches!(self.tag, MPEG | MP3) {
-            return WavHeader { bytes: Vec::new(), samples, is_open: is_unknown };
+            let mend = Mend { part: samples, ..Mend::default() };
+            return WavHeader { mend, is_open: is_unknown };
         }
         // What is missing is to be missed.
         let stated = if is_unknown { u32::MAX } else { u32::try_from(stated).unwrap_or(u32::MAX) };
@@ -139,7 +148,8 @@ impl Format {
         }
         bytes.extend(b"data");
         bytes.extend(stated.to_le_bytes());
-        WavHeader { bytes, samples, is_open: is_unknown }
+        let mend = Mend { prefix: bytes, part: samples, ..Mend::default() };
+        WavHeader { mend, is_open: is_unknown }
     }
 }
 
@@ -158,6 +168,22 @@ const ADPCM_IMA: u16 = 0x11;
 const MPEG: u16 = 0x50;
 const MP3: u16 = 0x55;
 const EXTENSIBLE: u16 = 0xFFFE;
+/// Formats of wav files that are met with, and are not decoded.
+const OTHERS: &[(u16, &str)] = &[
+    (0x14, "G.723"),
+    (0x20, "ADPCM of Yamaha"),
+    (0x31, "GSM 6.10"),
+    (0x42, "G.723.1"),
+    (0x45, "G.726"),
+    (0x64, "G.726"),
+    (0x83, "G.729"),
+    (0xFF, "AAC"),
+    (0x161, "WMA"),
+    (0x28F, "G.722"),
+    (0x2000, "AC-3"),
+    (0xA109, "Speex"),
+    (0xF1AC, "FLAC"),
+];
 
 /// What writers state that do not know; none of their files is that long.
 const NO_LENGTH: u64 = 0x7FFF_0000;

@@ -1,6 +1,6 @@
 """Writes tests/goldens/audio: small audio files in every format that is read, and what ffmpeg decodes from them.
 
-    ffmpeg 5.1.9 (libmp3lame, libopus, libvorbis), sox 14.4.2 and npm on the path; no Python packages
+    ffmpeg 5.1.9 (libmp3lame, libopus, libvorbis), sox 14.4.2, mkvmerge 74.0.0 and npm on the path; no Python packages
     python tests/goldens/make_audio_files.py
 
 Nothing depends on how the files were encoded but the numbers in `files.json`, which ffmpeg computes from the same
@@ -57,6 +57,12 @@ FILES = [
     ("flac.mkv", 16000, 1, 5000, ["-c:a", "flac"]),
     ("mp3.mkv", 44100, 1, 15000, ["-c:a", "libmp3lame", "-b:a", "64k"]),
     ("aac.mkv", 16000, 1, 12000, ["-c:a", "aac", "-b:a", "24k"]),
+    ("layer2.mp2", 32000, 1, 12000, ["-c:a", "mp2", "-b:a", "32k"]),
+    ("s24be.mov", 8000, 2, 1000, ["-c:a", "pcm_s24be"]),
+    ("s32be.mov", 8000, 1, 1000, ["-c:a", "pcm_s32be"]),
+    ("f32be.mov", 8000, 1, 1000, ["-c:a", "pcm_f32be"]),
+    ("s24le.mov", 8000, 1, 1000, ["-c:a", "pcm_s24le"]),
+    ("alac.mov", 16000, 1, 4000, ["-c:a", "alac"]),
 ]
 OTHERS = [
     ("nodejs-whisper@0.3.1", "cpp/whisper.cpp/samples/jfk.mp3"),
@@ -102,10 +108,20 @@ def special_files():
         "chained.ogg": ["mono.ogg", "mono.ogg"],
         "chained.opus": ["mono.opus", "mono.opus"],
         "cut.mp3": ["stereo.mp3"],
+        "cut.aiff": ["pcm_s16.aiff"],
+        "tagged.flac": ["mono.flac"],
     }.items():
         (OUT / name).write_bytes(b"".join((OUT / part).read_bytes() for part in parts))
-    with open(OUT / "cut.mp3", "r+b") as cut:
-        cut.truncate(3000)
+    with open(OUT / "tagged.flac", "ab") as tagged:
+        tagged.write(b"TAG" + bytes(125))
+    # A download that ended early begins with what lies where.
+    ffmpeg("-i", OUT / "mono_16000.m4a", "-c", "copy", "-movflags", "faststart", "-fflags", "+bitexact", OUT / "cut.m4a")
+    for name, length in {"cut.mp3": 3000, "cut.aiff": 3000, "cut.m4a": 2500}.items():
+        with open(OUT / name, "r+b") as cut:
+            cut.truncate(length)
+    # Packets that are deflated.
+    merge = ["mkvmerge", "-q", "--no-date", "--deterministic", "1", "--compression", "0:zlib"]
+    subprocess.run([*merge, "-o", OUT / "zlib.mka", OUT / "pcm_s16.wav"], check=True)
     aac = ["-c:a", "aac", "-b:a", "24k", "-ac", "1"]
     video = ["-c:v", "mpeg4", "-b:v", "20k", "-pix_fmt", "yuv420p", "-fflags", "+bitexact", "-flags", "+bitexact"]
     ffmpeg(*VIDEO, "-i", OUT / "mono_16000.m4a", *video, *aac, OUT / "video.mp4")
@@ -113,7 +129,8 @@ def special_files():
     # An edit list that begins and ends in the middle.
     ffmpeg("-ss", "0.3", "-t", "0.4", "-i", OUT / "mono_16000.m4a", "-c", "copy", OUT / "edited.m4a")
     itunes()
-    return ["itunes.m4a", "sox.ogg", "joined.mp3", "chained.ogg", "chained.opus", "cut.mp3", "video.mp4", "edited.m4a"]
+    made = ["itunes.m4a", "sox.ogg", "joined.mp3", "chained.ogg", "chained.opus", "cut.mp3", "video.mp4", "edited.m4a"]
+    return [*made, "cut.aiff", "cut.m4a", "tagged.flac", "zlib.mka"]
 
 
 def itunes():
