@@ -12,14 +12,16 @@ use safetensors::{Dtype, SafeTensors, serialize_to_file};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, quoted};
+use crate::fingerprint::{checksum, fingerprint};
 use crate::kernels::cached::{self, Block, TOKENS};
 use crate::nn::cache::rows::{CacheLayer, Kept, Row, Table};
 use crate::nn::cache::store::Store;
 use crate::source::mapped::MappedFile;
 
-/// In the metadata: the version of the format, and a [`Header`] in JSON.
-const VERSION: (&str, &str) = ("sconce_kv_cache", "2");
+/// In the metadata: the version of the format, a [`Header`] in JSON, and a checksum of that and of all numbers.
+const VERSION: (&str, &str) = ("sconce_kv_cache", "3");
 const HEADER: &str = "header";
+const CHECKSUM: &str = "checksum";
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -121,8 +123,12 @@ pub(super) fn save(own: &Store, sources: Option<(&Store, &[usize])>, path: &Path
         }),
     };
     let header = serde_json::to_string(&header).map_err(|error| Error::malformed(path, error))?;
+    tensors.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let data = tensors.iter().map(|(name, numbers)| (name.as_str(), numbers.data()));
+    let sum = checksum_of(&header, data);
     let entry = |(key, value): (&str, String)| (key.to_owned(), value);
-    let metadata = [(VERSION.0, VERSION.1.to_owned()), (HEADER, header)].map(entry);
+    let metadata =
+        [(VERSION.0, VERSION.1.to_owned()), (HEADER, header), (CHECKSUM, sum)].map(entry);
     // A name that no other save has at the same time, of a file beside it say.
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{:016x}.partial", rand::random::<u64>()));
@@ -134,6 +140,17 @@ pub(super) fn save(own: &Store, sources: Option<(&Store, &[usize])>, path: &Path
         let _ = fs::remove_file(&partial);
         Error::write(path)(error)
     })
+}
+
+/// A number that is another where a byte of a file is: of its header, and of its tensors in the order of their names.
+pub(super) fn checksum_of<'a>(
+    header: &str,
+    tensors: impl Iterator<Item = (&'a str, Cow<'a, [u8]>)>,
+) -> String {
+    let sum = tensors.fold(fingerprint(0, header.as_bytes()), |sum, (name, data)| {
+        checksum(fingerprint(sum, name.as_bytes()), &data)
+    });
+    format!("{sum:016x}")
 }
 
 /// The tensors of rows, and what the header says of them.
@@ -199,6 +216,12 @@ pub(super) fn load(own: &Kept, of_sources: Option<&Kept>, path: &Path) -> Result
         }
     }
     let header = metadata.get(HEADER).map(String::as_str).unwrap_or_default();
+    let mut data: Vec<_> = tensors.iter().map(|(name, tensor)| (name, tensor.data())).collect();
+    data.sort_unstable();
+    let data = data.into_iter().map(|(name, data)| (name, Cow::Borrowed(data)));
+    if metadata.get(CHECKSUM) != Some(&checksum_of(header, data)) {
+        return Err(malformed("is damaged: some bytes are not those that were saved"));
+    }
     let header: Header =
         serde_json::from_str(header).map_err(|error| Error::malformed(path, error))?;
     let other = || {

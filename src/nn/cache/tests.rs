@@ -1,12 +1,17 @@
 //! Caches against plain lists of tokens.
 
+use std::borrow::Cow;
 use std::fs;
 use std::slice;
 
 use candle_core::{DType, Device, Tensor};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use safetensors::SafeTensors;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::cached::TOKENS;
+use crate::nn::cache::file::checksum_of;
 use crate::nn::cache::{CacheLayer, KvCache};
 
 const LAYERS: [CacheLayer; 3] = [
@@ -273,20 +278,71 @@ fn files_of_other_caches_and_broken_ones_are_refused() -> Result<()> {
         assert!(cache.load(&path).is_err());
     }
     // What the header says of rows and blocks is not taken on trust.
-    let text = String::from_utf8_lossy(&whole).into_owned();
     for (from, to) in [
         ("\\\"tables\\\":[[0,1]", "\\\"tables\\\":[[0,9]"),
         ("\\\"tables\\\":[[0,1]", "\\\"tables\\\":[[0  ]"),
         ("[2],[2]", "[2],[ ]"),
-        ("sconce_kv_cache\":\"2", "sconce_kv_cache\":\"9"),
+        ("sconce_kv_cache\":\"3", "sconce_kv_cache\":\"9"),
     ] {
-        let place = text.find(from).unwrap_or_else(|| panic!("no {from} in {text}"));
+        let place = whole.windows(from.len()).position(|found| found == from.as_bytes());
+        let place = place.unwrap_or_else(|| panic!("no {from}"));
         let mut changed = whole.clone();
         changed[place..place + from.len()].copy_from_slice(to.as_bytes());
-        fs::write(&path, &changed).unwrap();
-        assert!(cache.load(&path).is_err(), "{to}");
+        fs::write(&path, with_checksum(changed)).unwrap();
+        let error = cache.load(&path).unwrap_err().to_string();
+        assert!(!error.contains("damaged"), "{to}: {error}");
     }
     check(&mut cache, &[(0..100).collect(), (0..3).collect()], Place::Blocks)
+}
+
+/// A file whose header was changed, as if it had been saved so.
+fn with_checksum(mut file: Vec<u8>) -> Vec<u8> {
+    let (_, metadata) = SafeTensors::read_metadata(&file).unwrap();
+    let metadata = metadata.metadata().clone().unwrap();
+    let tensors = SafeTensors::deserialize(&file).unwrap();
+    let mut data: Vec<_> = tensors.iter().map(|(name, tensor)| (name, tensor.data())).collect();
+    data.sort_unstable();
+    let data = data.into_iter().map(|(name, data)| (name, Cow::Borrowed(data)));
+    let sum = checksum_of(&metadata["header"], data);
+    let old = metadata["checksum"].as_bytes();
+    let place = file.windows(old.len()).position(|found| found == old).unwrap();
+    file[place..place + old.len()].copy_from_slice(sum.as_bytes());
+    file
+}
+
+/// A bit that is another, bytes that are lacking, and bytes that are too many.
+#[test]
+fn a_damaged_file_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("conversation.cache");
+    for dtype in [DType::U8, DType::F16, DType::F32] {
+        let mut cache = KvCache::new(LAYERS, dtype);
+        let rows = [(0..70).collect(), (0..3).collect()];
+        tell(&mut cache, &rows, Place::Blocks)?;
+        cache.save(&path)?;
+        let whole = fs::read(&path).unwrap();
+        let mut random = StdRng::seed_from_u64(7);
+        for _ in 0..400 {
+            let mut damaged = whole.clone();
+            // As often in the header, which is short, as in the numbers behind it.
+            let end = if random.random() { whole.len() } else { 1500 };
+            let at = random.random_range(0..end);
+            match random.random_range(0..4) {
+                0 | 1 => damaged[at] ^= 1 << random.random_range(0..8),
+                2 => drop(damaged.drain(at..whole.len().min(at + random.random_range(1..40)))),
+                _ => damaged.insert(at, random.random()),
+            }
+            fs::write(&path, &damaged).unwrap();
+            let mut other = KvCache::new(LAYERS, dtype);
+            let error = other.load(&path).unwrap_err();
+            assert!(matches!(error, Error::Malformed { .. }), "{error}");
+            assert_eq!(other.rows(), 0);
+        }
+        fs::write(&path, &whole).unwrap();
+        cache.load(&path)?;
+        assert_eq!(cache.row_lengths(), [70, 3]);
+    }
+    Ok(())
 }
 
 /// A server saves the conversations of many at once, beside each other.
