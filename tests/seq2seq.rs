@@ -194,6 +194,33 @@ fn a_saved_model_is_the_same() {
     each(Kind::Seq2Seq, saved);
 }
 
+/// As repositories of before safetensors have them.
+#[test]
+fn torch_files_hold_the_same_model() -> Outcome {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(goldens.join("seq2seq_bin"))? {
+        let file = entry?.path();
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let golden = Golden::open(goldens.join("seq2seq").join(&name));
+        let folder = tempfile::tempdir()?;
+        fs::copy(golden.folder.join("config.json"), folder.path().join("config.json"))?;
+        fs::copy(file, folder.path().join("pytorch_model.bin"))?;
+        let case = golden.case("plain");
+        for options in [exact(), exact().quantize(QuantLevel::Q8_0)] {
+            let model = AutoModel::open::<dyn Seq2SeqLm>(folder.path(), &options)?;
+            let expected = golden.open_with(&options)?;
+            let logits =
+                |model: &dyn Seq2SeqLm| golden.alone(model, &case.sources[0], &case.rows[0]);
+            expect_close(&name, &logits(&*model)?, &logits(&*expected)?, 0.0)?;
+        }
+        names.push(name);
+    }
+    names.sort();
+    assert_eq!(names, ["bart-tiny", "marian-tiny", "t5-tiny"]);
+    Ok(())
+}
+
 #[test]
 fn refused_input_leaves_the_cache_as_it_was() {
     each(Kind::Seq2Seq, refusals);
