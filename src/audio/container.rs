@@ -40,6 +40,8 @@ pub(super) struct Container<'s> {
     pub(super) byte_length: u64,
     /// Whether the file may end anywhere.
     pub(super) is_open: bool,
+    /// Whether it ends before its sound does, by its header.
+    pub(super) breaks_off: bool,
 }
 
 /// Where a track's sound begins and ends.
@@ -80,7 +82,7 @@ impl<'s> Container<'s> {
         }
         let byte_length = source.seek(SeekFrom::End(0)).map_err(SymphoniaError::from)?;
         let mut mend = Mend::none(byte_length);
-        let mut is_open = false;
+        let (mut is_open, mut breaks_off) = (false, false);
         let mut edits = Mp4Edits::default();
         let mut mkv = MkvEnd::default();
         let small = &mut BufReader::with_capacity(SMALL, &mut source);
@@ -95,7 +97,11 @@ impl<'s> Container<'s> {
                     WavHeader { mend, is_open } = header.map_err(Failure::Other)?;
                 }
             }
-            b"FORM" => mend = aiff_header::mend(small, byte_length).unwrap_or(mend),
+            b"FORM" => {
+                if let Some(mended) = aiff_header::mend(small, byte_length) {
+                    (mend, breaks_off) = (mended, true);
+                }
+            }
             b"fLaC" => mend.part.end -= id3v1(small, byte_length).map_err(SymphoniaError::from)?,
             _ if start[4..8] == *b"ftyp" => {
                 edits = Mp4Edits::read(small);
@@ -164,6 +170,7 @@ impl<'s> Container<'s> {
             empty: 0,
             byte_length,
             is_open,
+            breaks_off,
         })
     }
 

@@ -56,7 +56,8 @@ impl Decoder {
             )));
         }
         // Symphonia makes a mixture of noise and sound of them.
-        let channels = parameters.channels.as_ref().map_or(0, Channels::count);
+        let channels = vorbis_channels(parameters.extra_data.as_deref().unwrap_or_default())
+            .unwrap_or_else(|| parameters.channels.as_ref().map_or(0, Channels::count));
         if parameters.codec == CODEC_ID_VORBIS && channels > 2 {
             return Err(broken(&format!("its sound is Vorbis of {channels} channels: {CONVERT}")));
         }
@@ -226,3 +227,10 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, SymphoniaError>) -> Re
 
 /// What to do about a codec.
 pub(super) const CONVERT: &str = "convert the file, such as with `ffmpeg -i FILE -vn sound.flac`";
+
+/// The channels that a Vorbis stream's own header tells of: those of a container may be others.
+fn vorbis_channels(headers: &[u8]) -> Option<usize> {
+    let start = headers.windows(7).position(|bytes| bytes == b"\x01vorbis")?;
+    // Behind its version.
+    headers.get(start + 11).copied().map(usize::from)
+}

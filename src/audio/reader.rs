@@ -350,6 +350,9 @@ impl<'s> AudioReader<'s> {
             damage
                 .push(format!("{} of its packets could not be decoded and are silence", self.lost));
         }
+        if self.container.breaks_off {
+            damage.push("the file breaks off".to_owned());
+        }
         if let Some(length) = self.container.length().filter(|length| self.given < *length) {
             let given = self.given;
             damage.push(format!("it has {given} of the {length} samples that it should have"));
