@@ -31,7 +31,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image> {
     let mut tables = Tables::default();
     let mut marks = Marks::default();
     let mut frame: Option<Frame> = None;
-    let (mut at, mut has_pixels) = (2, false);
+    let (mut at, mut scans) = (2, 0);
     loop {
         let marker = next_marker(bytes, &mut at)?;
         match marker {
@@ -54,11 +54,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image> {
             0xDA => {
                 let frame =
                     frame.as_mut().ok_or_else(|| broken("pixels come before their size"))?;
-                has_pixels = true;
+                scans += 1;
+                if scans > MOST_SCANS {
+                    return Err(broken("it has more than 200 scans, which no picture needs"));
+                }
                 at += scan::read(frame, &tables, segment, &bytes[at..])?;
             }
             // Pillow reads what comes before the pixels.
-            _ if !has_pixels => marks.read(marker, segment),
+            _ if scans == 0 => marks.read(marker, segment),
             _ => {}
         }
     }
@@ -156,5 +159,8 @@ fn segment<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8]> {
     segment.ok_or_else(|| broken("a segment is longer than the file"))
 }
 
+/// A few bytes can be a scan over all of a picture. Encoders write some ten, and some forty where they try for the
+/// smallest file.
+const MOST_SCANS: usize = 200;
 /// The end of the picture.
 const END: u8 = 0xD9;
