@@ -234,3 +234,17 @@ fn vorbis_channels(headers: &[u8]) -> Option<usize> {
     // Behind its version.
     headers.get(start + 11).copied().map(usize::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_of_vorbis_are_those_of_its_header() {
+        // In Matroska, behind the lengths of the headers.
+        assert_eq!(vorbis_channels(b"\x02\x1e\x40\x01vorbis\0\0\0\0\x03\x44\xac\0\0"), Some(3));
+        assert_eq!(vorbis_channels(b"\x01vorbis\0\0\0\0\x02\x44\xac\0\0"), Some(2));
+        assert_eq!(vorbis_channels(b"\x01vorbis\0\0\0\0"), None);
+        assert_eq!(vorbis_channels(b""), None);
+    }
+}
