@@ -126,7 +126,7 @@ fn heard(kind: &str, folder: &Path, options: &LoadOptions) -> Result<Vec<f32>> {
     let config: Value =
         serde_json::from_str(&fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
     let size = |field: &str| config[field].as_u64().map(|size| size as usize);
-    let width = size("num_mel_bins").or(size("feature_projection_input_dim")).unwrap_or(1);
+    let width = size("num_mel_bins").or_else(|| size("feature_projection_input_dim")).unwrap_or(1);
     let frames = match (kind.split_once('/').unwrap().0, width) {
         ("speech", _) => 2 * size("max_source_positions").unwrap(),
         ("sounds", _) => size("max_length").unwrap(),

@@ -81,12 +81,21 @@ pub(super) fn product<T: Number>(
     // SAFETY: `out` is as large as the shape says (asserted above), and ours alone.
     unsafe {
         let out = out.as_mut_ptr();
-        product_at::<false, T>(tier, left, right, [rows, depth, columns], out, stride, into, None);
+        product_at::<false, T>(
+            tier,
+            left,
+            right,
+            [rows, depth, columns],
+            (out, stride),
+            into,
+            None,
+        );
     }
 }
 
 /// [`product`], where others write between the rows of `out`. With `PAIRS` each number of the matrices
 /// is the bits of two of bf16, which are multiplied each with its like and added to the same sum.
+/// What is `ahead` is fetched meanwhile.
 ///
 /// # Safety
 ///
@@ -101,8 +110,7 @@ pub(super) unsafe fn product_at<const PAIRS: bool, T: Number>(
     left: Rows<'_>,
     right: Rows<'_, T>,
     [rows, depth, columns]: [usize; 3],
-    out: *mut f32,
-    stride: usize,
+    (out, stride): (*mut f32, usize),
     into: Store<'_>,
     ahead: Option<Ahead>,
 ) {

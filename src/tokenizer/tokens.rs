@@ -12,7 +12,7 @@ use crate::tokenizer::shared::Tokenizer;
 /// The tokens of a text.
 pub(super) enum Tokens {
     /// As the tokenizers crate makes them: about 160 bytes for each.
-    Made(tokenizers::Encoding),
+    Made(Box<tokenizers::Encoding>),
     /// Those of a long text.
     Long(Box<Long>),
 }
@@ -38,7 +38,7 @@ impl Tokenizer {
         {
             return Ok(Tokens::Long(Box::new(tokens)));
         }
-        self.shared.backend.split(text, self.side).map(Tokens::Made)
+        Ok(Tokens::Made(Box::new(self.shared.backend.split(text, self.side)?)))
     }
 
     /// The tokens of a text that is encoded in parts of about so many bytes; `None` where it must be encoded as a
@@ -134,17 +134,16 @@ impl Tokens {
     /// All of them.
     pub(super) fn whole(self) -> tokenizers::Encoding {
         match self {
-            Self::Made(tokens) => tokens,
+            Self::Made(tokens) => *tokens,
             Self::Long(tokens) => tokens.part(0..tokens.ids.len()),
         }
     }
 
     /// Changes them as the tokenizers crate has them.
     pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut tokenizers::Encoding) -> T) -> T {
-        let mut tokens =
-            std::mem::replace(self, Self::Made(tokenizers::Encoding::default())).whole();
+        let mut tokens = std::mem::replace(self, Self::Made(Box::default())).whole();
         let found = change(&mut tokens);
-        *self = Self::Made(tokens);
+        *self = Self::Made(Box::new(tokens));
         found
     }
 
@@ -239,7 +238,7 @@ mod tests {
         let replace = |pattern: Value, content: &str| json!({"type": "Replace", "pattern": pattern, "content": content});
         let sequence = |steps: Vec<Value>| json!({"type": "Sequence", "normalizers": steps});
         let strip = json!({"type": "Strip", "strip_left": false, "strip_right": true});
-        let normalizers = vec![
+        let normalizers = [
             Value::Null,
             bert,
             sequence(vec![json!({"type": "NFKC"}), strip, replace(json!({"Regex": " {2,}"}), " ")]),
@@ -307,8 +306,9 @@ mod tests {
     /// Whether a text was cut; it must then have the tokens of the whole.
     fn is_cut(tokenizer: &Tokenizer, text: &str, bytes: usize) -> bool {
         let Some(long) = tokenizer.tokens_in_parts(text, bytes) else { return false };
-        let whole =
-            Tokens::Made(tokenizer.shared.backend.split(text.into(), tokenizer.side).unwrap());
+        let whole = Tokens::Made(Box::new(
+            tokenizer.shared.backend.split(text.into(), tokenizer.side).unwrap(),
+        ));
         let parts = Tokens::Long(Box::new(long));
         assert_eq!(parts.len(), whole.len(), "{text:?}");
         let some = parts.len() / 3..parts.len() / 2;

@@ -78,7 +78,7 @@ fn open(bytes: &[u8], segment: &[u8], marker: u8) -> Result<Frame> {
     let frame = Frame::read(segment, marker == 0xC2)?;
     check_size(frame.width, frame.height)?;
     // Each block takes a bit at the least: a few bytes that claim to be a large picture are none.
-    let blocks: usize = frame.components.iter().map(|component| component.blocks()).sum();
+    let blocks: usize = frame.components.iter().map(frame::Component::blocks).sum();
     if blocks / 8 > bytes.len() {
         return Err(broken("there is not enough of it for its size"));
     }

@@ -161,7 +161,7 @@ impl<T: Element> Share<'_, T> {
                     // SAFETY: the products of these rows are this share's alone; where there are pairs,
                     // the processor has what they need (asserted above).
                     unsafe {
-                        multiply(self.tier, left, right, shape, out, self.stride, into, None)
+                        multiply(self.tier, left, right, shape, (out, self.stride), into, None)
                     };
                     continue;
                 }
@@ -170,7 +170,7 @@ impl<T: Element> Share<'_, T> {
                 // SAFETY: there is room for the tile; as above.
                 unsafe {
                     let (stride, into) = (self.panel, Store::Write);
-                    multiply(self.tier, left, right, shape, out_of_tile, stride, into, None);
+                    multiply(self.tier, left, right, shape, (out_of_tile, stride), into, None);
                 }
                 for (row, products) in products.chunks_exact_mut(self.panel).take(batch).enumerate()
                 {

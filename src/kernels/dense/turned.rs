@@ -162,7 +162,13 @@ impl Panels {
                     unsafe {
                         let shape = [count, end - start, width];
                         product_at::<false, f32>(
-                            tier, left, right, shape, out, self.rows, into, ahead,
+                            tier,
+                            left,
+                            right,
+                            shape,
+                            (out, self.rows),
+                            into,
+                            ahead,
                         );
                     }
                 }

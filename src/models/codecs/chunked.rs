@@ -87,7 +87,7 @@ impl FadedChunks {
 
     fn known(&mut self, count: usize, channels: usize) -> Result<Vec<f32>> {
         let gap = self.weights.iter().take(count).position(|&weight| weight == 0.0);
-        let gap = gap.or((count > self.weights.len()).then_some(self.weights.len()));
+        let gap = gap.or_else(|| (count > self.weights.len()).then_some(self.weights.len()));
         if let Some(gap) = gap {
             return Err(Error::input(format!("no chunk has sample {}", self.start + gap)));
         }
