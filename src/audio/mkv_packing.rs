@@ -7,7 +7,7 @@ use std::io::Cursor;
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 
 use crate::audio::decoder::CONVERT;
-use crate::audio::mkv_end::Element;
+use crate::audio::ebml::Element;
 
 /// How packets are packed.
 #[derive(Debug, PartialEq)]

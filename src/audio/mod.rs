@@ -8,6 +8,7 @@ mod conform;
 mod container;
 mod cut;
 mod decoder;
+mod ebml;
 mod extractor;
 mod features;
 mod flac;

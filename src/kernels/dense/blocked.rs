@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use crate::kernels::dense::element::{Element, has_pairs};
-use crate::kernels::dense::transpose::transpose_on;
+use crate::kernels::dense::panel;
 use crate::kernels::pool;
 use crate::kernels::shared::Shared;
 use crate::kernels::tier::Tier;
@@ -129,7 +129,7 @@ impl<T: Element> Share<'_, T> {
         let weights = self.weight.chunks(self.panel * self.columns);
         for (panel, weight) in panels.chunks_exact_mut(columns.len() * self.panel).zip(weights) {
             let weight = &weight[columns.start..weight.len() - self.columns + columns.end];
-            transpose_on(self.tier, weight, self.columns, columns.len(), panel, self.panel);
+            panel::fill(self.tier, weight, self.columns, columns.len(), panel, self.panel);
         }
     }
 

@@ -16,6 +16,7 @@ mod blocked;
 mod element;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod panel;
 mod product;
 pub(crate) mod rounded_bf16;
 mod transpose;

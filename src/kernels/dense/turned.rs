@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::kernels::dense::blocked::depth;
 use crate::kernels::dense::element::Element;
-use crate::kernels::dense::transpose::transpose_on;
+use crate::kernels::dense::panel;
 use crate::kernels::pool;
 use crate::kernels::shared::{Shared, written};
 use crate::kernels::tier::Tier;
@@ -123,7 +123,7 @@ impl Panels {
                     let to = unsafe { outs[0].part(at, width * (end - start)) };
                     let last = (first + width).min(batch) - 1;
                     let from = &x.values[first * x.stride + start..last * x.stride + end];
-                    transpose_on(tier, from, x.stride, end - start, to, width);
+                    panel::fill(tier, from, x.stride, end - start, to, width);
                 }
             });
         };
