@@ -74,6 +74,8 @@ fn voices() -> Vec<Voice> {
 fn speech_never_grows_the_memory() {
     let _alone = ALONE.lock().unwrap();
     let sentences = ["hello.", "hello, hello hello hello.", "hello hello.", "hello hello, hello."];
+    // Each thread keeps what its largest product needed, and which thread computes what is chance.
+    let of_threads = std::thread::available_parallelism().unwrap().get() * (32 << 10);
     for voice in voices() {
         let speak = |number: usize| {
             let text = sentences[number % sentences.len()];
@@ -87,7 +89,7 @@ fn speech_never_grows_the_memory() {
         (count..5 * count).for_each(speak);
         let grown = in_use().saturating_sub(before);
         println!("{}: {grown} bytes more in use of {before}", voice.name);
-        assert!(grown < 4096, "{}: {grown} bytes more in use", voice.name);
+        assert!(grown < of_threads, "{}: {grown} bytes more in use", voice.name);
     }
 }
 

@@ -357,7 +357,7 @@ pub(super) fn add_tokens(
 }
 
 /// The longest text, in bytes: two hundred times as many are needed to find its tokens and their places.
-const MOST_TEXT: usize = 1 << 24;
+pub(super) const MOST_TEXT: usize = 1 << 24;
 
 /// The ids of a vocabulary that is written to a file. No vocabulary is near it.
 const MOST_IDS: u32 = 1 << 24;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use tokenizers::InputSequence;
 
 use crate::error::Result;
+use crate::tokenizer::backend::MOST_TEXT;
 use crate::tokenizer::cuts;
 use crate::tokenizer::shared::Tokenizer;
 
@@ -33,7 +34,7 @@ impl Tokenizer {
     /// The tokens of a text.
     pub(super) fn tokens(&self, text: InputSequence<'_>) -> Result<Tokens> {
         if let InputSequence::Raw(text) = &text
-            && text.len() > 2 * PART
+            && (2 * PART..=MOST_TEXT).contains(&text.len())
             && let Some(tokens) = self.tokens_in_parts(text, PART)
         {
             return Ok(Tokens::Long(Box::new(tokens)));
