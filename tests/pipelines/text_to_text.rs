@@ -9,7 +9,7 @@ use sconce::generation::{CancelHandle, GenerationConfig, generate_seq2seq};
 use sconce::models::{AutoModel, CausalLm, Seq2SeqLm};
 use sconce::pipeline::{
     Pipeline, SummarizationPipeline, TaskName, TextToTextOptions, TranslationPipeline,
-    TruncationReport,
+    TruncationReport, WrittenOutput,
 };
 use sconce::tokenizer::TruncationStrategy;
 use sconce::{LoadOptions, ModelSource};
@@ -107,6 +107,26 @@ fn text_to_text_outputs_are_pythons() {
     }
     assert!(count > 150, "only {count} calls");
     assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Sentences of one word and of many, by Marian's tokenizer, in batches of 32: the ids of each.
+#[test]
+fn many_sentences_have_the_ids_of_the_reference() {
+    let (_folder, pipeline) = translation("translation-marian");
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let text = fs::read_to_string(goldens.join("translations.json")).unwrap();
+    let expected: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(expected.len(), 200);
+    let generation = GenerationConfig::default().num_beams(4).max_new_tokens(24);
+    let generation = generation.no_repeat_ngram_size(2);
+    let mut options = TextToTextOptions::from(generation).return_tensors(true);
+    options.batch_size = Some(32);
+    let texts = expected.iter().map(|one| one["text"].as_str().unwrap().to_owned());
+    let found = pipeline.run_batch(texts.collect::<Vec<_>>(), &options).unwrap();
+    for (found, expected) in found.iter().zip(&expected) {
+        let WrittenOutput::TokenIds(ids) = &found[0].output else { panic!() };
+        assert_eq!(json!(ids), expected["ids"], "{}", expected["text"]);
+    }
 }
 
 #[test]
