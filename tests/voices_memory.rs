@@ -68,14 +68,12 @@ fn voices() -> Vec<Voice> {
     ]
 }
 
-/// Dozens of sentences of several lengths leave nothing behind: after them as much is in use as before, but for buffers that
-/// grow to the longest sentence.
+/// Sentences of several lengths leave nothing behind. Each thread keeps what its largest product needed, and which thread
+/// computes what is chance, so some rounds of them may take more than those before; what leaks would in every round.
 #[test]
 fn speech_never_grows_the_memory() {
     let _alone = ALONE.lock().unwrap();
     let sentences = ["hello.", "hello, hello hello hello.", "hello hello.", "hello hello, hello."];
-    // Each thread keeps what its largest product needed, and which thread computes what is chance.
-    let of_threads = std::thread::available_parallelism().unwrap().get() * (32 << 10);
     for voice in voices() {
         let speak = |number: usize| {
             let text = sentences[number % sentences.len()];
@@ -84,12 +82,14 @@ fn speech_never_grows_the_memory() {
         };
         // XTTS makes as much sound of each as the others of dozens.
         let count = if voice.name == "XTTS" { 4 } else { 12 };
-        (0..count).for_each(speak);
-        let before = in_use();
-        (count..5 * count).for_each(speak);
-        let grown = in_use().saturating_sub(before);
-        println!("{}: {grown} bytes more in use of {before}", voice.name);
-        assert!(grown < of_threads, "{}: {grown} bytes more in use", voice.name);
+        let grown = (0..10).map(|_| {
+            let before = in_use();
+            (0..count).for_each(speak);
+            in_use().saturating_sub(before)
+        });
+        let grown: Vec<_> = grown.collect();
+        println!("{}: {grown:?} bytes more in use", voice.name);
+        assert!(grown.iter().any(|bytes| *bytes < 1024), "{}: {grown:?} bytes", voice.name);
     }
 }
 
