@@ -102,16 +102,20 @@ fn the_first_sound_of_a_stream_comes_after_a_sentence() {
     for voice in voices() {
         let options = voice.options(0);
         let run = || voice.pipeline.stream_audio(text.trim(), &options).unwrap();
-        // What is made once is there before.
-        assert!(run().next().unwrap().is_ok());
-        let begin = asked_for();
-        let mut stream = run();
-        let heard = stream.next().unwrap().unwrap();
-        assert!(!heard.audio.samples.is_empty());
-        let first = asked_for() - begin;
-        let spoken = stream.map(|sentence| sentence.unwrap().parts.len()).sum::<usize>();
-        assert_eq!(spoken + heard.parts.len(), sentences, "{}", voice.name);
-        let share = first as f64 / (asked_for() - begin) as f64 * sentences as f64;
+        let share = || {
+            let begin = asked_for();
+            let mut stream = run();
+            let heard = stream.next().unwrap().unwrap();
+            assert!(!heard.audio.samples.is_empty());
+            let first = asked_for() - begin;
+            let spoken = stream.map(|sentence| sentence.unwrap().parts.len()).sum::<usize>();
+            assert_eq!(spoken + heard.parts.len(), sentences, "{}", voice.name);
+            first as f64 / (asked_for() - begin) as f64 * sentences as f64
+        };
+        // What is made once, by each thread, is made in one of them.
+        let mut shares: Vec<f64> = (0..7).map(|_| share()).collect();
+        shares.sort_by(f64::total_cmp);
+        let share = shares[3];
         println!("{}: {share:.2} of a sentence's share before the first sound", voice.name);
         let most = if voice.name == "XTTS" { 0.8 } else { 1.3 };
         assert!(share < most, "{}: {share} of a sentence's share", voice.name);
